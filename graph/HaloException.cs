@@ -1,4 +1,4 @@
-namespace Halo.Graph;
+namespace Halo;
 
 /// <summary>A user's mistake or an input that cannot be honoured. The command line ends with exit code 2.</summary>
 /// <remarks>The constructor takes the parts of the message, so that no message lacks one (style.md, Errors).</remarks>

@@ -1,4 +1,4 @@
-namespace Halo.Graph.Io;
+namespace Halo.Io;
 
 /// <summary>Writes a file so that a reader sees the old one or the whole new one, never a part.</summary>
 public static class AtomicFile

@@ -1,4 +1,4 @@
-namespace Halo.Graph.Ir;
+namespace Halo.Ir;
 
 /// <summary>ONNX tensor element types; the numbers are those of <c>TensorProto.DataType</c>.</summary>
 public enum ElementType

@@ -1,0 +1,277 @@
+using System.Diagnostics.CodeAnalysis;
+
+namespace Halo.Ir;
+
+/// <summary>Nodes in execution order with the values between them. Edits keep names unique and use lists right.</summary>
+/// <remarks>
+/// Nodes form a linked list. Enumerating <see cref="Nodes"/> while inserting or removing is allowed: a node inserted behind the
+/// current one is visited, a removed one is not.
+/// </remarks>
+public sealed class Graph
+{
+    private readonly List<Value> _inputs = [];
+    private readonly List<Value> _outputs = [];
+    private readonly Dictionary<string, Value> _values = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, int> _suffixes = new(StringComparer.Ordinal);
+    private readonly List<Value> _initializers = [];
+    private Node? _first;
+    private Node? _last;
+
+    public Graph(string name = "graph", Graph? outer = null) => (Name, Outer) = (name, outer);
+
+    public string Name { get; set; }
+
+    public string DocString { get; set; } = "";
+
+    /// <summary>The graph whose values this one may read, if it is a subgraph.</summary>
+    public Graph? Outer { get; }
+
+    public IReadOnlyList<Value> Inputs => _inputs;
+
+    public IReadOnlyList<Value> Outputs => _outputs;
+
+    public IReadOnlyList<Value> Initializers => _initializers;
+
+    public SortedDictionary<string, string> Metadata { get; } = new(StringComparer.Ordinal);
+
+    public int NodeCount { get; private set; }
+
+    public IEnumerable<Node> Nodes
+    {
+        get
+        {
+            for (var node = _first; node is not null; node = node.Next)
+            {
+                if (node.Graph == this)
+                    yield return node;
+            }
+        }
+    }
+
+    /// <summary>All values defined in this graph, by name.</summary>
+    public IReadOnlyDictionary<string, Value> Values => _values;
+
+    public bool TryGetValue(string name, [NotNullWhen(true)] out Value? value) => _values.TryGetValue(name, out value);
+
+    /// <summary>A name no value of this graph has: <paramref name="wish"/> itself, or with a number behind it.</summary>
+    public string FreeName(string wish)
+    {
+        if (wish.Length > 0 && !IsTaken(wish))
+            return wish;
+        for (var n = _suffixes.GetValueOrDefault(wish) + 1; ; n++)
+        {
+            var name = $"{wish}_{n}";
+            if (!IsTaken(name))
+            {
+                _suffixes[wish] = n;
+                return name;
+            }
+        }
+    }
+
+    public Value AddInput(Value value)
+    {
+        Define(value);
+        value.IsGraphInput = true;
+        _inputs.Add(value);
+        return value;
+    }
+
+    /// <summary>Makes <paramref name="value"/> an output. It may be defined by a node, an input or an initializer of this graph.</summary>
+    public void AddOutput(Value value)
+    {
+        value.IsGraphOutput = true;
+        _outputs.Add(value);
+    }
+
+    public Value AddInitializer(string name, Tensor tensor)
+    {
+        var value = new Value(name, tensor.Type, tensor.Shape);
+        Define(value);
+        value.Initializer = tensor;
+        _initializers.Add(value);
+        return value;
+    }
+
+    /// <summary>Gives an existing graph input a default (IR versions before 4 listed every initializer as an input).</summary>
+    internal void MakeInitializer(Value input, Tensor tensor)
+    {
+        input.Initializer = tensor;
+        _initializers.Add(input);
+    }
+
+    public Node Append(Node node) => Link(node, _last, null);
+
+    public Node InsertBefore(Node anchor, Node node) => Link(node, Owned(anchor).Previous, anchor);
+
+    public Node InsertAfter(Node anchor, Node node) => Link(node, Owned(anchor), anchor.Next);
+
+    /// <summary>Puts the node in front of all others.</summary>
+    public Node Prepend(Node node) => Link(node, null, _first);
+
+    /// <summary>Removes a node whose outputs nobody reads.</summary>
+    /// <exception cref="InvalidOperationException">An output is still read or is a graph output; nothing is changed.</exception>
+    public void Remove(Node node)
+    {
+        Owned(node);
+        foreach (var output in node.Outputs)
+        {
+            if (output.Uses.Count > 0 || output.IsGraphOutput)
+                throw new InvalidOperationException($"{node} cannot be removed: output '{output.Name}' is still in use");
+        }
+        node.Detach();
+        foreach (var output in node.Outputs)
+            _values.Remove(output.Name);
+        if (node.Previous is null) _first = node.Next; else node.Previous.Next = node.Next;
+        if (node.Next is null) _last = node.Previous; else node.Next.Previous = node.Previous;
+        node.Graph = null; // Next stays, so that an enumeration standing here finds its way on
+        NodeCount--;
+    }
+
+    /// <summary>Removes an initializer that nobody reads.</summary>
+    public void RemoveInitializer(Value value)
+    {
+        if (value.Uses.Count > 0 || value.IsGraphOutput)
+            throw new InvalidOperationException($"initializer '{value.Name}' is still in use");
+        _initializers.Remove(value);
+        value.Initializer = null;
+        if (!value.IsGraphInput)
+            _values.Remove(value.Name);
+    }
+
+    /// <summary>Removes every initializer that nobody reads and returns how many there were.</summary>
+    public int RemoveUnusedInitializers()
+    {
+        bool IsUnused(Value v) => v.Uses.Count == 0 && !v.IsGraphOutput && !v.IsGraphInput;
+        foreach (var value in _initializers.Where(IsUnused))
+            _values.Remove(value.Name);
+        return _initializers.RemoveAll(IsUnused);
+    }
+
+    public void RemoveInput(Value value)
+    {
+        if (value.Uses.Count > 0 || value.IsGraphOutput)
+            throw new InvalidOperationException($"graph input '{value.Name}' is still in use");
+        _inputs.Remove(value);
+        _values.Remove(value.Name);
+        value.IsGraphInput = false;
+    }
+
+    /// <summary>Drops an output; what computed it stays until dead code is removed.</summary>
+    public void RemoveOutput(Value value)
+    {
+        _outputs.Remove(value);
+        value.IsGraphOutput = _outputs.Contains(value);
+    }
+
+    /// <summary>Lets the graph output <paramref name="old"/> be computed as <paramref name="replacement"/>, which takes over its name.</summary>
+    public void ReplaceOutput(Value old, Value replacement)
+    {
+        var name = old.Name;
+        for (var i = 0; i < _outputs.Count; i++)
+        {
+            if (_outputs[i] == old)
+                _outputs[i] = replacement;
+        }
+        old.IsGraphOutput = false;
+        replacement.IsGraphOutput = true;
+        Rename(old, FreeName(name + "/replaced"));
+        Rename(replacement, name);
+    }
+
+    public void Rename(Value value, string name)
+    {
+        if (value.Name == name)
+            return;
+        if (_values.ContainsKey(name))
+            throw new InvalidOperationException($"the name '{name}' is taken");
+        _values.Remove(value.Name);
+        value.Name = name;
+        _values.Add(name, value);
+    }
+
+    /// <summary>Orders nodes so that each stands behind what it reads, keeping the present order where it is right already.</summary>
+    /// <exception cref="InvalidOperationException">The graph has a cycle.</exception>
+    public void SortTopologically()
+    {
+        var order = Nodes.ToList();
+        var position = new Dictionary<Node, int>(order.Count);
+        for (var i = 0; i < order.Count; i++)
+            position[order[i]] = i;
+        var waits = new int[order.Count];
+        var readers = new List<int>[order.Count];
+        for (var i = 0; i < order.Count; i++)
+        {
+            foreach (var input in ReadBy(order[i]))
+            {
+                if (input.Producer is { } producer && position.TryGetValue(producer, out var p) && p != i)
+                {
+                    (readers[p] ??= []).Add(i);
+                    waits[i]++;
+                }
+            }
+        }
+        var ready = new PriorityQueue<int, int>(Enumerable.Range(0, order.Count).Where(i => waits[i] == 0).Select(i => (i, i)));
+        _first = _last = null;
+        var placed = 0;
+        while (ready.TryDequeue(out var i, out _))
+        {
+            var node = order[i];
+            node.Previous = _last;
+            node.Next = null;
+            if (_last is null) _first = node; else _last.Next = node;
+            _last = node;
+            placed++;
+            foreach (var reader in readers[i] ?? [])
+            {
+                if (--waits[reader] == 0)
+                    ready.Enqueue(reader, reader);
+            }
+        }
+        if (placed != order.Count)
+            throw new InvalidOperationException("the graph has a cycle");
+    }
+
+    /// <summary>What a node reads: its inputs, and what its subgraphs read from outside themselves.</summary>
+    public static IEnumerable<Value> ReadBy(Node node)
+    {
+        foreach (var input in node.Inputs)
+        {
+            if (input is not null)
+                yield return input;
+        }
+        foreach (var subgraph in node.Subgraphs)
+        {
+            foreach (var inner in subgraph.Nodes.SelectMany(ReadBy).Concat(subgraph.Outputs))
+            {
+                if (!subgraph._values.TryGetValue(inner.Name, out var own) || own != inner)
+                    yield return inner;
+            }
+        }
+    }
+
+    private bool IsTaken(string name) => _values.ContainsKey(name) || (Outer?.IsTaken(name) ?? false);
+
+    private void Define(Value value)
+    {
+        if (!_values.TryAdd(value.Name, value))
+            throw new InvalidOperationException($"value '{value.Name}' is defined twice");
+    }
+
+    private Node Owned(Node node) => node.Graph == this ? node : throw new InvalidOperationException($"{node} is not in this graph");
+
+    private Node Link(Node node, Node? previous, Node? next)
+    {
+        if (node.Graph is not null)
+            throw new InvalidOperationException($"{node} is already in a graph");
+        foreach (var output in node.Outputs)
+            Define(output);
+        node.Graph = this;
+        node.Previous = previous;
+        node.Next = next;
+        if (previous is null) _first = node; else previous.Next = node;
+        if (next is null) _last = node; else next.Previous = node;
+        NodeCount++;
+        return node;
+    }
+}
