@@ -1,0 +1,116 @@
+using Google.Protobuf;
+using Halo.Io;
+using Halo.Ir;
+using Halo.Serialization.Proto;
+
+namespace Halo.Serialization;
+
+/// <summary>Writes ONNX files, streaming the content of initializers from wherever it lies. The same model gives the same bytes.</summary>
+public static class OnnxWriter
+{
+    private const int GraphField = 7;
+    private const int InitializerField = 5;
+    private const int RawDataField = 9;
+
+    /// <summary>External data is aligned as ONNX Runtime maps it: to whole pages.</summary>
+    private const long PageBytes = 4096;
+
+    /// <summary>Initializers below this size stay inline when the others go to a file.</summary>
+    private const long InlineBytes = 1024;
+
+    /// <summary>Writes the model, and <c>NAME.onnx.data</c> beside it when the content does not fit protobuf's 2 GiB or was external before.</summary>
+    /// <exception cref="HaloException">The files cannot be written; nothing is left behind.</exception>
+    public static void Write(Model model, string path, bool externalData = false)
+    {
+        var inline = model.Graph.Initializers.Sum(v => v.Initializer!.SizeBytes);
+        var external = externalData || inline > (1L << 30);
+        var placed = new Dictionary<Value, (string Location, long Offset)>();
+        if (external)
+            WriteExternalData(model.Graph, path + ".data", placed);
+        AtomicFile.Write(path, stream => Write(model, stream, placed));
+    }
+
+    /// <summary>The bytes of a small model, as ONNX Runtime takes them.</summary>
+    public static byte[] ToBytes(Model model)
+    {
+        using var stream = new MemoryStream();
+        Write(model, stream, new Dictionary<Value, (string, long)>());
+        return stream.ToArray();
+    }
+
+    private static void Write(Model model, Stream stream, Dictionary<Value, (string Location, long Offset)> placed)
+    {
+        var graph = IrToProto.Graph(model.Graph, withInitializers: false);
+        var headers = model.Graph.Initializers.Select(v => Header(v, placed)).ToList();
+        // Lengths first: protobuf writes the size of a message before the message.
+        long graphSize = graph.CalculateSize();
+        var sizes = new List<long>();
+        foreach (var (value, header) in headers)
+        {
+            long size = header.CalculateSize();
+            if (IsStreamed(value, placed))
+                size += TagSize(RawDataField) + CodedOutputStream.ComputeUInt64Size((ulong)value.Initializer!.SizeBytes) + value.Initializer.SizeBytes;
+            sizes.Add(size);
+            graphSize += TagSize(InitializerField) + CodedOutputStream.ComputeUInt64Size((ulong)size) + size;
+        }
+        var output = new CodedOutputStream(stream, 1 << 16, leaveOpen: true);
+        IrToProto.Model(model).WriteTo(output);
+        output.WriteTag(GraphField, WireFormat.WireType.LengthDelimited);
+        output.WriteUInt64((ulong)graphSize);
+        graph.WriteTo(output);
+        foreach (var ((value, header), size) in headers.Zip(sizes))
+        {
+            output.WriteTag(InitializerField, WireFormat.WireType.LengthDelimited);
+            output.WriteUInt64((ulong)size);
+            header.WriteTo(output);
+            if (IsStreamed(value, placed))
+            {
+                output.WriteTag(RawDataField, WireFormat.WireType.LengthDelimited);
+                output.WriteUInt64((ulong)value.Initializer!.SizeBytes);
+                output.Flush();
+                Copy(value.Initializer, stream);
+            }
+        }
+        output.Flush();
+    }
+
+    private static bool IsStreamed(Value value, Dictionary<Value, (string, long)> placed) => value.Initializer!.Strings is null && !placed.ContainsKey(value);
+
+    private static (Value Value, TensorProto Header) Header(Value value, Dictionary<Value, (string Location, long Offset)> placed)
+    {
+        var header = IrToProto.TensorHeader(value.Name, value.Initializer!);
+        if (placed.TryGetValue(value, out var place))
+        {
+            header.DataLocation = TensorProto.Types.DataLocation.External;
+            header.ExternalData.Add(new StringStringEntryProto { Key = "location", Value = place.Location });
+            header.ExternalData.Add(new StringStringEntryProto { Key = "offset", Value = place.Offset.ToString() });
+            header.ExternalData.Add(new StringStringEntryProto { Key = "length", Value = value.Initializer!.SizeBytes.ToString() });
+        }
+        return (value, header);
+    }
+
+    private static void WriteExternalData(Graph graph, string path, Dictionary<Value, (string Location, long Offset)> placed)
+    {
+        var large = graph.Initializers.Where(v => v.Initializer!.Strings is null && v.Initializer.SizeBytes >= InlineBytes).ToList();
+        AtomicFile.Write(path, stream =>
+        {
+            long at = 0;
+            foreach (var value in large)
+            {
+                var start = (at + PageBytes - 1) / PageBytes * PageBytes;
+                stream.Write(new byte[start - at]);
+                Copy(value.Initializer!, stream);
+                at = start + value.Initializer!.SizeBytes;
+                placed[value] = (Path.GetFileName(path), start);
+            }
+        });
+    }
+
+    private static void Copy(Tensor tensor, Stream stream) => tensor.ReadChunks(bytes =>
+    {
+        stream.Write(bytes);
+        return true;
+    });
+
+    private static int TagSize(int field) => CodedOutputStream.ComputeTagSize(field);
+}

@@ -1,0 +1,106 @@
+using Halo.Ir;
+using Halo.Serialization;
+
+namespace Halo.Tests.Serialization;
+
+public class OnnxRoundTripTests
+{
+    public static TheoryData<string, string> Graphs
+    {
+        get
+        {
+            var data = new TheoryData<string, string>();
+            foreach (var name in ExportFixture.Names)
+            {
+                foreach (var file in Directory.GetFiles(ExportFixture.Folder(name), "*.onnx").Order())
+                    data.Add(name, Path.GetFileName(file));
+            }
+            return data;
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Graphs))]
+    public void Real_exports_survive_read_and_write(string name, string file)
+    {
+        using var folder = new TemporaryFolder();
+        var model = OnnxReader.Read(ExportFixture.File(name, file));
+        OnnxWriter.Write(model, folder["once.onnx"]);
+        OnnxWriter.Write(OnnxReader.Read(folder["once.onnx"]), folder["twice.onnx"]);
+        Assert.Equal(File.ReadAllBytes(folder["once.onnx"]), File.ReadAllBytes(folder["twice.onnx"]));
+        Assert.InRange(new FileInfo(folder["once.onnx"]).Length / (double)new FileInfo(ExportFixture.File(name, file)).Length, 0.9, 1.1);
+    }
+
+    [Fact]
+    public void External_data_holds_several_tensors_and_reads_back()
+    {
+        using var folder = new TemporaryFolder();
+        var model = OnnxReader.Read(ExportFixture.File("llama2-mha", "logits-dynamo-opset18.onnx"));
+        OnnxWriter.Write(model, folder["m.onnx"], externalData: true);
+        var read = OnnxReader.Read(folder["m.onnx"]);
+        Assert.True(new FileInfo(folder["m.onnx.data"]).Length > 100_000);
+        Assert.Equal(model.Graph.Initializers.Select(v => v.Name), read.Graph.Initializers.Select(v => v.Name));
+        foreach (var (a, b) in model.Graph.Initializers.Zip(read.Graph.Initializers))
+            Assert.Equal(a.Initializer!.ToBytes(), b.Initializer!.ToBytes());
+    }
+
+    [Fact]
+    public void Damaged_files_are_refused_with_a_reason_wherever_they_end()
+    {
+        using var folder = new TemporaryFolder();
+        var bytes = File.ReadAllBytes(ExportFixture.File("llama2-mha", "training.onnx"));
+        for (var length = 0; length < bytes.Length; length += 9973)
+        {
+            File.WriteAllBytes(folder["cut.onnx"], bytes[..length]);
+            Assert.Throws<HaloException>(() => OnnxReader.Read(folder["cut.onnx"]));
+        }
+    }
+
+    [Fact]
+    public void External_data_outside_the_folder_missing_or_short_is_refused()
+    {
+        using var folder = new TemporaryFolder();
+        var model = OnnxReader.Read(ExportFixture.File("llama2-mha", "logits-dynamo-opset18.onnx"));
+        Directory.CreateDirectory(folder["inner"]);
+        OnnxWriter.Write(model, Path.Combine(folder["inner"], "m.onnx"), externalData: true);
+        var data = Path.Combine(folder["inner"], "m.onnx.data");
+        using (var stream = File.OpenWrite(data))
+            stream.SetLength(stream.Length / 2);
+        Assert.Contains("cut short", Assert.Throws<HaloException>(() => OnnxReader.Read(Path.Combine(folder["inner"], "m.onnx"))).Message);
+        File.Delete(data);
+        Assert.Contains("no such file", Assert.Throws<HaloException>(() => OnnxReader.Read(Path.Combine(folder["inner"], "m.onnx"))).Message);
+
+        var bytes = File.ReadAllBytes(Path.Combine(folder["inner"], "m.onnx"));
+        var text = System.Text.Encoding.Latin1.GetString(bytes).Replace("m.onnx.data", "../m.o.data", StringComparison.Ordinal);
+        File.WriteAllBytes(Path.Combine(folder["inner"], "escape.onnx"), System.Text.Encoding.Latin1.GetBytes(text));
+        File.WriteAllText(folder["m.o.data"], "secret");
+        Assert.Contains("inside the model's folder", Assert.Throws<HaloException>(() => OnnxReader.Read(Path.Combine(folder["inner"], "escape.onnx"))).Message);
+    }
+
+    [Fact]
+    public void A_tensor_past_two_gigabytes_in_an_external_file_is_streamed_not_held()
+    {
+        using var folder = new TemporaryFolder();
+        var graph = new Graph();
+        graph.AddInitializer("small", Tensor.Int64s(1, 2));
+        graph.AddOutput(graph.AddInput(new Value("x", ElementType.Float, Shape.Of(1))));
+        var model = new Model(graph) { Opsets = { [""] = 21 } };
+        OnnxWriter.Write(model, folder["m.onnx"]);
+        using (var sparse = File.Create(folder["big.data"]))
+        {
+            sparse.SetLength(3L << 30);
+            sparse.Position = (3L << 30) - 1;
+            sparse.WriteByte(7);
+        }
+        var tensor = new Tensor(ElementType.UInt8, [3L << 30], new Halo.Io.FileBytes(new Halo.Io.MappedFile(folder["big.data"]), 0, 3L << 30));
+        long seen = 0;
+        byte last = 0;
+        tensor.ReadChunks(bytes =>
+        {
+            seen += bytes.Length;
+            last = bytes[^1];
+            return true;
+        });
+        Assert.Equal((3L << 30, 7), (seen, last));
+    }
+}
