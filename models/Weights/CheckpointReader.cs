@@ -1,0 +1,96 @@
+using System.Text.Json;
+using Halo.Graph;
+
+namespace Halo.Models.Weights;
+
+/// <summary>The tensors of a checkpoint, whether it is one safetensors file or several shards with an index.</summary>
+public sealed class CheckpointReader : IDisposable
+{
+    private const string SingleName = "model.safetensors", IndexName = "model.safetensors.index.json";
+    private readonly List<SafetensorsFile> files = [];
+    private readonly OrderedDictionary<string, SafetensorsTensor> tensors = [];
+
+    private CheckpointReader(string path) => Path = path;
+
+    public string Path { get; }
+
+    /// <summary>By name: the order of the file, or shard after shard.</summary>
+    public IReadOnlyDictionary<string, SafetensorsTensor> Tensors => tensors;
+
+    /// <summary>The metadata of the file, or of the first shard.</summary>
+    public IReadOnlyDictionary<string, string> Metadata => files[0].Metadata;
+
+    /// <summary>Opens a safetensors file, an index file, or a folder that has <c>model.safetensors</c> or <c>model.safetensors.index.json</c>.</summary>
+    /// <exception cref="HaloException">Nothing of that kind is there, a shard is missing or damaged, or index and shards disagree.</exception>
+    public static CheckpointReader Open(string path)
+    {
+        var reader = new CheckpointReader(path);
+        try
+        {
+            var file = Directory.Exists(path) ? InFolder(path) : path;
+            if (file.EndsWith(".index.json", StringComparison.Ordinal)) reader.OpenShards(file);
+            else reader.Add(SafetensorsFile.Open(file));
+            return reader;
+        }
+        catch
+        {
+            reader.Dispose();
+            throw;
+        }
+    }
+
+    /// <exception cref="HaloException">There is no tensor of that name.</exception>
+    public SafetensorsTensor this[string name] => tensors.TryGetValue(name, out var tensor) ? tensor
+        : throw new HaloException("read-checkpoint", Path, $"a tensor '{name}'", $"{tensors.Count} others", "Check that the checkpoint belongs to this model.");
+
+    /// <summary>A tensor's elements as float32, row-major.</summary>
+    public float[] ReadFloats(string name) => this[name].ReadFloats();
+
+    public void Dispose()
+    {
+        foreach (var file in files) file.Dispose();
+        files.Clear();
+    }
+
+    private static string InFolder(string folder) =>
+        new[] { SingleName, IndexName }.Select(name => System.IO.Path.Combine(folder, name)).FirstOrDefault(File.Exists)
+            ?? throw new HaloException("read-checkpoint", folder, $"{SingleName} or {IndexName}", "neither", "Name a folder or file of safetensors weights.");
+
+    private void Add(SafetensorsFile file)
+    {
+        files.Add(file);
+        foreach (var tensor in file.Tensors.Values)
+            if (!tensors.TryAdd(tensor.Name, tensor)) throw Disagreement(file.Path, $"tensor '{tensor.Name}' in one shard", "it in two");
+    }
+
+    private void OpenShards(string index)
+    {
+        var places = ReadIndex(index);
+        foreach (var shard in places.Values.Distinct().Order(StringComparer.Ordinal))
+        {
+            if (shard is "" or "." or ".." || shard.AsSpan().ContainsAny('/', '\\', '\0')) throw Disagreement(index, "shards beside the index", $"'{shard}'");
+            Add(SafetensorsFile.Open(System.IO.Path.Combine(System.IO.Path.GetDirectoryName(index)!, shard)));
+        }
+        foreach (var (name, shard) in places)
+            if (!tensors.TryGetValue(name, out var tensor) || System.IO.Path.GetFileName(tensor.FilePath) != shard)
+                throw Disagreement(index, $"tensor '{name}' in {shard}", tensor is null ? "no such tensor" : tensor.FilePath);
+        if (tensors.Keys.FirstOrDefault(name => !places.ContainsKey(name)) is { } extra) throw Disagreement(index, "an entry for each tensor", $"none for '{extra}'");
+        if (files.Count == 0) throw Disagreement(index, "at least one shard", "none");
+    }
+
+    private static Dictionary<string, string> ReadIndex(string index)
+    {
+        try
+        {
+            using var json = JsonDocument.Parse(File.ReadAllBytes(index), new JsonDocumentOptions { AllowDuplicateProperties = false });
+            return json.RootElement.GetProperty("weight_map").EnumerateObject().ToDictionary(p => p.Name, p => p.Value.GetString() ?? "");
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException or KeyNotFoundException or IOException or UnauthorizedAccessException)
+        {
+            throw new HaloException("read-checkpoint", index, "a JSON object with 'weight_map'", e.Message.TrimEnd('.'), "Fetch or write the file again.", e);
+        }
+    }
+
+    private static HaloException Disagreement(string subject, string expected, string found) =>
+        new("read-checkpoint", subject, expected, found, "The checkpoint is incomplete or mixed: fetch all of its files again.");
+}

@@ -1,0 +1,84 @@
+using System.IO.MemoryMappedFiles;
+using Halo.Graph;
+
+namespace Halo.Models.Weights;
+
+/// <summary>A safetensors file, memory-mapped: opening reads the header only, and tensors are read where they lie.</summary>
+/// <remarks>Sizes are 64-bit; a span covers at most 2^31 bytes, larger tensors are read in parts. The format is little-endian, as are the machines this runs on.</remarks>
+public sealed unsafe class SafetensorsFile : IDisposable
+{
+    private readonly MemoryMappedFile map;
+    private readonly MemoryMappedViewAccessor view;
+    private readonly OrderedDictionary<string, SafetensorsTensor> tensors = [];
+    private readonly long dataStart;
+    private byte* start;
+
+    private SafetensorsFile(string path)
+    {
+        Path = path;
+        var sizeBytes = new FileInfo(path).Length;
+        if (sizeBytes < 8) throw SafetensorsHeader.Defect(path, "8 bytes of header length", $"a file of {sizeBytes} bytes");
+        map = MemoryMappedFile.CreateFromFile(path, FileMode.Open, mapName: null, capacity: 0, MemoryMappedFileAccess.Read);
+        view = map.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read);
+        view.SafeMemoryMappedViewHandle.AcquirePointer(ref start);
+        try
+        {
+            var length = SafetensorsHeader.Length(path, new ReadOnlySpan<byte>(start, 8), sizeBytes);
+            dataStart = 8 + length;
+            var (entries, metadata) = SafetensorsHeader.Parse(path, new ReadOnlySpan<byte>(start + 8, (int)length), sizeBytes - dataStart);
+            Metadata = metadata;
+            foreach (var entry in entries) tensors.Add(entry.Name, new SafetensorsTensor(this, entry));
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    public string Path { get; }
+
+    /// <summary>By name, in the order of the header.</summary>
+    public IReadOnlyDictionary<string, SafetensorsTensor> Tensors => tensors;
+
+    /// <summary>The header's <c>__metadata__</c>, empty if it has none.</summary>
+    public IReadOnlyDictionary<string, string> Metadata { get; }
+
+    /// <exception cref="HaloException">The file is missing, unreadable, truncated or not what the format allows.</exception>
+    public static SafetensorsFile Open(string path)
+    {
+        try { return new SafetensorsFile(path); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new HaloException("read-safetensors", path, "a file that can be read", e.Message.TrimEnd('.'), "Check the path and its permissions.", e);
+        }
+    }
+
+    /// <exception cref="HaloException">There is no tensor of that name.</exception>
+    public SafetensorsTensor this[string name] => tensors.TryGetValue(name, out var tensor) ? tensor
+        : throw new HaloException("read-safetensors", Path, $"a tensor '{name}'", $"{tensors.Count} others", "Check that the file belongs to this model.");
+
+    /// <summary>The bytes of a tensor of less than 2 GiB, in place.</summary>
+    public ReadOnlySpan<byte> Bytes(string name) => this[name].Bytes();
+
+    /// <summary>A tensor's elements as float32, row-major.</summary>
+    public float[] ReadFloats(string name) => this[name].ReadFloats();
+
+    /// <summary>A tensor's elements as 64-bit integers, row-major.</summary>
+    public long[] ReadLongs(string name) => this[name].ReadLongs();
+
+    internal ReadOnlySpan<byte> Data(long offset, int length)
+    {
+        ObjectDisposedException.ThrowIf(start == null, this);
+        return new ReadOnlySpan<byte>(start + dataStart + offset, length);
+    }
+
+    public void Dispose()
+    {
+        if (start == null) return;
+        start = null;
+        view.SafeMemoryMappedViewHandle.ReleasePointer();
+        view.Dispose();
+        map.Dispose();
+    }
+}

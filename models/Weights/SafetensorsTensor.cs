@@ -1,0 +1,98 @@
+using System.Runtime.InteropServices;
+using Halo.Graph;
+using Halo.Graph.Ir;
+
+namespace Halo.Models.Weights;
+
+/// <summary>A tensor inside a memory-mapped <see cref="SafetensorsFile"/>; valid until that file is disposed.</summary>
+public sealed class SafetensorsTensor
+{
+    private const int ChunkBytes = 1 << 20;
+    private readonly SafetensorsFile file;
+    private readonly long[] shape;
+
+    internal SafetensorsTensor(SafetensorsFile file, SafetensorsEntry entry)
+    {
+        (this.file, Name, DType, shape, Offset, SizeBytes) = (file, entry.Name, entry.DType, entry.Shape, entry.Offset, entry.SizeBytes);
+    }
+
+    public string Name { get; }
+    public ElementType DType { get; }
+    public IReadOnlyList<long> Shape => shape;
+
+    /// <summary>Bytes from the end of the header to the first element.</summary>
+    public long Offset { get; }
+    public long SizeBytes { get; }
+    public long ElementCount => shape.Aggregate(1L, (a, b) => a * b);
+
+    /// <summary>All bytes, in place; row-major, little-endian.</summary>
+    /// <exception cref="HaloException">2 GiB or more: read it in parts with <see cref="Slice"/>.</exception>
+    public ReadOnlySpan<byte> Bytes() => SizeBytes <= int.MaxValue ? Slice(0, (int)SizeBytes)
+        : throw new HaloException("read-safetensors", Subject, "fewer than 2^31 bytes", $"{SizeBytes}", "Read the tensor in parts.");
+
+    /// <summary>Some of the bytes, in place.</summary>
+    public ReadOnlySpan<byte> Slice(long offset, int length)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(offset);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(length, SizeBytes - offset);
+        return file.Data(Offset + offset, length);
+    }
+
+    /// <summary>Copies <c>target.Length</c> bytes from byte <paramref name="offset"/> of the tensor.</summary>
+    public void CopyTo(Span<byte> target, long offset = 0) => Slice(offset, target.Length).CopyTo(target);
+
+    /// <summary>Writes all bytes, in parts, so that a tensor of any size passes.</summary>
+    public void CopyTo(Stream target)
+    {
+        for (var at = 0L; at < SizeBytes; at += ChunkBytes) target.Write(Slice(at, (int)Math.Min(ChunkBytes, SizeBytes - at)));
+    }
+
+    /// <summary>The elements as float32, row-major; from F32, F16, BF16 or F64.</summary>
+    /// <exception cref="HaloException">Another dtype.</exception>
+    public float[] ReadFloats()
+    {
+        var result = new float[Count("floating point", DType.IsFloat())];
+        for (long at = 0, step = ChunkBytes / (DType.Bits() / 8); at < result.Length; at += step)
+        {
+            var part = result.AsSpan((int)at, (int)Math.Min(step, result.Length - at));
+            FloatConversions.ToFloat(DType, Slice(at * (DType.Bits() / 8), part.Length * (DType.Bits() / 8)), part);
+        }
+        return result;
+    }
+
+    /// <summary>The elements as 64-bit integers, row-major; from any integer dtype but U64, or BOOL (0 and 1).</summary>
+    /// <exception cref="HaloException">Another dtype.</exception>
+    public long[] ReadLongs()
+    {
+        var isInteger = DType is ElementType.Bool or ElementType.UInt8 or ElementType.Int8 or ElementType.UInt16 or ElementType.Int16
+            or ElementType.UInt32 or ElementType.Int32 or ElementType.Int64;
+        var result = new long[Count("integers that fit 64 signed bits", isInteger)];
+        for (var i = 0L; i < result.LongLength; i++)
+        {
+            var at = Slice(i * (DType.Bits() / 8), DType.Bits() / 8);
+            result[i] = DType switch
+            {
+                ElementType.Bool => at[0] == 0 ? 0 : 1,
+                ElementType.UInt8 => at[0],
+                ElementType.Int8 => (sbyte)at[0],
+                ElementType.UInt16 => MemoryMarshal.Read<ushort>(at),
+                ElementType.Int16 => MemoryMarshal.Read<short>(at),
+                ElementType.UInt32 => MemoryMarshal.Read<uint>(at),
+                ElementType.Int32 => MemoryMarshal.Read<int>(at),
+                _ => MemoryMarshal.Read<long>(at),
+            };
+        }
+        return result;
+    }
+
+    internal string FilePath => file.Path;
+
+    private string Subject => $"{file.Path}, tensor '{Name}'";
+
+    private int Count(string expected, bool isSupported)
+    {
+        if (!isSupported) throw new HaloException("read-safetensors", Subject, expected, DType.Name(), "Convert the tensor first.");
+        return ElementCount <= Array.MaxLength ? (int)ElementCount
+            : throw new HaloException("read-safetensors", Subject, $"at most {Array.MaxLength} elements", $"{ElementCount}", "Read the tensor's bytes in parts.");
+    }
+}
