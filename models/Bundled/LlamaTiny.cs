@@ -1,6 +1,5 @@
 using System.IO.Compression;
-using Halo.Graph;
-using Halo.Graph.Io;
+using Halo.Io;
 
 namespace Halo.Models.Bundled;
 

@@ -1,6 +1,5 @@
 using System.Text.Json;
-using Halo.Graph;
-using Halo.Graph.Io;
+using Halo.Io;
 using Halo.Models.Weights;
 
 namespace Halo.Models.HuggingFace;
@@ -65,7 +64,7 @@ public static class HuggingFaceFolder
         {
             if (values(tensor) is not { } given) { tensor.CopyTo(stream); return; }
             var subject = $"tensor '{tensor.Name}'";
-            if (!Graph.Ir.ElementTypes.IsFloat(tensor.DType)) throw Refusal(subject, "a floating point checkpoint", $"{tensor.DType}", "Start from the unquantized model.");
+            if (!Halo.Ir.ElementTypes.IsFloat(tensor.DType)) throw Refusal(subject, "a floating point checkpoint", $"{tensor.DType}", "Start from the unquantized model.");
             if (given.Length != tensor.ElementCount) throw Refusal(subject, $"{tensor.ElementCount} values", $"{given.Length}", "Write the model it was trained from.");
             SafetensorsSource.From(tensor.Name, tensor.DType, tensor.Shape, given).Write(stream);
         });

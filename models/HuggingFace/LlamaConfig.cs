@@ -1,5 +1,5 @@
-using Halo.Graph;
-using Halo.Graph.Ir;
+using Halo.Ir;
+using Halo.Models.Json;
 
 namespace Halo.Models.HuggingFace;
 

@@ -1,5 +1,6 @@
 using System.Text.Json;
-using Halo.Graph.Ir;
+using Halo.Ir;
+using Halo.Models.Json;
 
 namespace Halo.Models.HuggingFace;
 

@@ -1,5 +1,4 @@
 using System.Text.Json;
-using Halo.Graph;
 
 namespace Halo.Models.Weights;
 
@@ -7,18 +6,18 @@ namespace Halo.Models.Weights;
 public sealed class CheckpointReader : IDisposable
 {
     private const string SingleName = "model.safetensors", IndexName = "model.safetensors.index.json";
-    private readonly List<SafetensorsFile> files = [];
-    private readonly OrderedDictionary<string, SafetensorsTensor> tensors = [];
+    private readonly List<SafetensorsFile> _files = [];
+    private readonly OrderedDictionary<string, SafetensorsTensor> _tensors = [];
 
     private CheckpointReader(string path) => Path = path;
 
     public string Path { get; }
 
     /// <summary>By name: the order of the file, or shard after shard.</summary>
-    public IReadOnlyDictionary<string, SafetensorsTensor> Tensors => tensors;
+    public IReadOnlyDictionary<string, SafetensorsTensor> Tensors => _tensors;
 
     /// <summary>The metadata of the file, or of the first shard.</summary>
-    public IReadOnlyDictionary<string, string> Metadata => files[0].Metadata;
+    public IReadOnlyDictionary<string, string> Metadata => _files[0].Metadata;
 
     /// <summary>Opens a safetensors file, an index file, or a folder that has <c>model.safetensors</c> or <c>model.safetensors.index.json</c>.</summary>
     /// <exception cref="HaloException">Nothing of that kind is there, a shard is missing or damaged, or index and shards disagree.</exception>
@@ -40,16 +39,16 @@ public sealed class CheckpointReader : IDisposable
     }
 
     /// <exception cref="HaloException">There is no tensor of that name.</exception>
-    public SafetensorsTensor this[string name] => tensors.TryGetValue(name, out var tensor) ? tensor
-        : throw new HaloException("read-checkpoint", Path, $"a tensor '{name}'", $"{tensors.Count} others", "Check that the checkpoint belongs to this model.");
+    public SafetensorsTensor this[string name] => _tensors.TryGetValue(name, out var tensor) ? tensor
+        : throw new HaloException("read-checkpoint", Path, $"a tensor '{name}'", $"{_tensors.Count} others", "Check that the checkpoint belongs to this model.");
 
     /// <summary>A tensor's elements as float32, row-major.</summary>
     public float[] ReadFloats(string name) => this[name].ReadFloats();
 
     public void Dispose()
     {
-        foreach (var file in files) file.Dispose();
-        files.Clear();
+        foreach (var file in _files) file.Dispose();
+        _files.Clear();
     }
 
     private static string InFolder(string folder) =>
@@ -58,9 +57,9 @@ public sealed class CheckpointReader : IDisposable
 
     private void Add(SafetensorsFile file)
     {
-        files.Add(file);
+        _files.Add(file);
         foreach (var tensor in file.Tensors.Values)
-            if (!tensors.TryAdd(tensor.Name, tensor)) throw Disagreement(file.Path, $"tensor '{tensor.Name}' in one shard", "it in two");
+            if (!_tensors.TryAdd(tensor.Name, tensor)) throw Disagreement(file.Path, $"tensor '{tensor.Name}' in one shard", "it in two");
     }
 
     private void OpenShards(string index)
@@ -72,10 +71,10 @@ public sealed class CheckpointReader : IDisposable
             Add(SafetensorsFile.Open(System.IO.Path.Combine(System.IO.Path.GetDirectoryName(index)!, shard)));
         }
         foreach (var (name, shard) in places)
-            if (!tensors.TryGetValue(name, out var tensor) || System.IO.Path.GetFileName(tensor.FilePath) != shard)
+            if (!_tensors.TryGetValue(name, out var tensor) || System.IO.Path.GetFileName(tensor.FilePath) != shard)
                 throw Disagreement(index, $"tensor '{name}' in {shard}", tensor is null ? "no such tensor" : tensor.FilePath);
-        if (tensors.Keys.FirstOrDefault(name => !places.ContainsKey(name)) is { } extra) throw Disagreement(index, "an entry for each tensor", $"none for '{extra}'");
-        if (files.Count == 0) throw Disagreement(index, "at least one shard", "none");
+        if (_tensors.Keys.FirstOrDefault(name => !places.ContainsKey(name)) is { } extra) throw Disagreement(index, "an entry for each tensor", $"none for '{extra}'");
+        if (_files.Count == 0) throw Disagreement(index, "at least one shard", "none");
     }
 
     private static Dictionary<string, string> ReadIndex(string index)

@@ -1,7 +1,7 @@
 using System.Numerics;
 using System.Numerics.Tensors;
 using System.Runtime.InteropServices;
-using Halo.Graph.Ir;
+using Halo.Ir;
 
 namespace Halo.Models.Weights;
 

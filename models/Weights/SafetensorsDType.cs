@@ -1,4 +1,4 @@
-using Halo.Graph.Ir;
+using Halo.Ir;
 
 namespace Halo.Models.Weights;
 

@@ -1,5 +1,4 @@
 using System.IO.MemoryMappedFiles;
-using Halo.Graph;
 
 namespace Halo.Models.Weights;
 
@@ -7,27 +6,27 @@ namespace Halo.Models.Weights;
 /// <remarks>Sizes are 64-bit; a span covers at most 2^31 bytes, larger tensors are read in parts. The format is little-endian, as are the machines this runs on.</remarks>
 public sealed unsafe class SafetensorsFile : IDisposable
 {
-    private readonly MemoryMappedFile map;
-    private readonly MemoryMappedViewAccessor view;
-    private readonly OrderedDictionary<string, SafetensorsTensor> tensors = [];
-    private readonly long dataStart;
-    private byte* start;
+    private readonly MemoryMappedFile _map;
+    private readonly MemoryMappedViewAccessor _view;
+    private readonly OrderedDictionary<string, SafetensorsTensor> _tensors = [];
+    private readonly long _dataStart;
+    private byte* _start;
 
     private SafetensorsFile(string path)
     {
         Path = path;
         var sizeBytes = new FileInfo(path).Length;
         if (sizeBytes < 8) throw SafetensorsHeader.Defect(path, "8 bytes of header length", $"a file of {sizeBytes} bytes");
-        map = MemoryMappedFile.CreateFromFile(path, FileMode.Open, mapName: null, capacity: 0, MemoryMappedFileAccess.Read);
-        view = map.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read);
-        view.SafeMemoryMappedViewHandle.AcquirePointer(ref start);
+        _map = MemoryMappedFile.CreateFromFile(path, FileMode.Open, mapName: null, capacity: 0, MemoryMappedFileAccess.Read);
+        _view = _map.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read);
+        _view.SafeMemoryMappedViewHandle.AcquirePointer(ref _start);
         try
         {
-            var length = SafetensorsHeader.Length(path, new ReadOnlySpan<byte>(start, 8), sizeBytes);
-            dataStart = 8 + length;
-            var (entries, metadata) = SafetensorsHeader.Parse(path, new ReadOnlySpan<byte>(start + 8, (int)length), sizeBytes - dataStart);
+            var length = SafetensorsHeader.Length(path, new ReadOnlySpan<byte>(_start, 8), sizeBytes);
+            _dataStart = 8 + length;
+            var (entries, metadata) = SafetensorsHeader.Parse(path, new ReadOnlySpan<byte>(_start + 8, (int)length), sizeBytes - _dataStart);
             Metadata = metadata;
-            foreach (var entry in entries) tensors.Add(entry.Name, new SafetensorsTensor(this, entry));
+            foreach (var entry in entries) _tensors.Add(entry.Name, new SafetensorsTensor(this, entry));
         }
         catch
         {
@@ -39,7 +38,7 @@ public sealed unsafe class SafetensorsFile : IDisposable
     public string Path { get; }
 
     /// <summary>By name, in the order of the header.</summary>
-    public IReadOnlyDictionary<string, SafetensorsTensor> Tensors => tensors;
+    public IReadOnlyDictionary<string, SafetensorsTensor> Tensors => _tensors;
 
     /// <summary>The header's <c>__metadata__</c>, empty if it has none.</summary>
     public IReadOnlyDictionary<string, string> Metadata { get; }
@@ -55,8 +54,8 @@ public sealed unsafe class SafetensorsFile : IDisposable
     }
 
     /// <exception cref="HaloException">There is no tensor of that name.</exception>
-    public SafetensorsTensor this[string name] => tensors.TryGetValue(name, out var tensor) ? tensor
-        : throw new HaloException("read-safetensors", Path, $"a tensor '{name}'", $"{tensors.Count} others", "Check that the file belongs to this model.");
+    public SafetensorsTensor this[string name] => _tensors.TryGetValue(name, out var tensor) ? tensor
+        : throw new HaloException("read-safetensors", Path, $"a tensor '{name}'", $"{_tensors.Count} others", "Check that the file belongs to this model.");
 
     /// <summary>The bytes of a tensor of less than 2 GiB, in place.</summary>
     public ReadOnlySpan<byte> Bytes(string name) => this[name].Bytes();
@@ -69,16 +68,16 @@ public sealed unsafe class SafetensorsFile : IDisposable
 
     internal ReadOnlySpan<byte> Data(long offset, int length)
     {
-        ObjectDisposedException.ThrowIf(start == null, this);
-        return new ReadOnlySpan<byte>(start + dataStart + offset, length);
+        ObjectDisposedException.ThrowIf(_start == null, this);
+        return new ReadOnlySpan<byte>(_start + _dataStart + offset, length);
     }
 
     public void Dispose()
     {
-        if (start == null) return;
-        start = null;
-        view.SafeMemoryMappedViewHandle.ReleasePointer();
-        view.Dispose();
-        map.Dispose();
+        if (_start == null) return;
+        _start = null;
+        _view.SafeMemoryMappedViewHandle.ReleasePointer();
+        _view.Dispose();
+        _map.Dispose();
     }
 }

@@ -1,8 +1,7 @@
 using System.Buffers.Binary;
 using System.Text.Json;
 using System.Text.Unicode;
-using Halo.Graph;
-using Halo.Graph.Ir;
+using Halo.Ir;
 
 namespace Halo.Models.Weights;
 

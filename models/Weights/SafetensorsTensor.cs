@@ -1,29 +1,28 @@
 using System.Runtime.InteropServices;
-using Halo.Graph;
-using Halo.Graph.Ir;
+using Halo.Ir;
 
 namespace Halo.Models.Weights;
 
 /// <summary>A tensor inside a memory-mapped <see cref="SafetensorsFile"/>; valid until that file is disposed.</summary>
-public sealed class SafetensorsTensor
+public sealed class SafetensorsTensor : ITensorBytes
 {
     private const int ChunkBytes = 1 << 20;
-    private readonly SafetensorsFile file;
-    private readonly long[] shape;
+    private readonly SafetensorsFile _file;
+    private readonly long[] _shape;
 
     internal SafetensorsTensor(SafetensorsFile file, SafetensorsEntry entry)
     {
-        (this.file, Name, DType, shape, Offset, SizeBytes) = (file, entry.Name, entry.DType, entry.Shape, entry.Offset, entry.SizeBytes);
+        (_file, Name, DType, _shape, Offset, SizeBytes) = (file, entry.Name, entry.DType, entry.Shape, entry.Offset, entry.SizeBytes);
     }
 
     public string Name { get; }
     public ElementType DType { get; }
-    public IReadOnlyList<long> Shape => shape;
+    public IReadOnlyList<long> Shape => _shape;
 
     /// <summary>Bytes from the end of the header to the first element.</summary>
     public long Offset { get; }
     public long SizeBytes { get; }
-    public long ElementCount => shape.Aggregate(1L, (a, b) => a * b);
+    public long ElementCount => _shape.Aggregate(1L, (a, b) => a * b);
 
     /// <summary>All bytes, in place; row-major, little-endian.</summary>
     /// <exception cref="HaloException">2 GiB or more: read it in parts with <see cref="Slice"/>.</exception>
@@ -35,7 +34,7 @@ public sealed class SafetensorsTensor
     {
         ArgumentOutOfRangeException.ThrowIfNegative(offset);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(length, SizeBytes - offset);
-        return file.Data(Offset + offset, length);
+        return _file.Data(Offset + offset, length);
     }
 
     /// <summary>Copies <c>target.Length</c> bytes from byte <paramref name="offset"/> of the tensor.</summary>
@@ -45,6 +44,13 @@ public sealed class SafetensorsTensor
     public void CopyTo(Stream target)
     {
         for (var at = 0L; at < SizeBytes; at += ChunkBytes) target.Write(Slice(at, (int)Math.Min(ChunkBytes, SizeBytes - at)));
+    }
+
+    /// <summary>Consecutive pieces of at most 1 MiB, whole elements each; so that an <see cref="Ir.Tensor"/> can be this one without a copy.</summary>
+    public void ReadChunks(ChunkReader chunk)
+    {
+        for (var at = 0L; at < SizeBytes; at += ChunkBytes)
+            if (!chunk(Slice(at, (int)Math.Min(ChunkBytes, SizeBytes - at)))) return;
     }
 
     /// <summary>The elements as float32, row-major; from F32, F16, BF16 or F64.</summary>
@@ -85,9 +91,9 @@ public sealed class SafetensorsTensor
         return result;
     }
 
-    internal string FilePath => file.Path;
+    internal string FilePath => _file.Path;
 
-    private string Subject => $"{file.Path}, tensor '{Name}'";
+    private string Subject => $"{_file.Path}, tensor '{Name}'";
 
     private int Count(string expected, bool isSupported)
     {

@@ -1,9 +1,8 @@
 using System.Buffers.Binary;
 using System.Text.Encodings.Web;
 using System.Text.Json;
-using Halo.Graph;
-using Halo.Graph.Io;
-using Halo.Graph.Ir;
+using Halo.Io;
+using Halo.Ir;
 
 namespace Halo.Models.Weights;
 

@@ -1,18 +1,17 @@
 using System.Text.Json;
-using Halo.Graph;
 
-namespace Halo.Models.HuggingFace;
+namespace Halo.Models.Json;
 
 /// <summary>Typed access to the fields of a JSON object in a file; null fields count as absent, and every defect names file and field.</summary>
 internal sealed class JsonFields : IDisposable
 {
-    private readonly JsonDocument? owner;
-    private readonly JsonElement element;
-    private readonly string source, subject;
+    private readonly JsonDocument? _owner;
+    private readonly JsonElement _element;
+    private readonly string _source, _subject;
 
     private JsonFields(string source, string subject, JsonElement element, JsonDocument? owner = null)
     {
-        (this.source, this.subject, this.element, this.owner) = (source, subject, element, owner);
+        (_source, _subject, _element, _owner) = (source, subject, element, owner);
         if (element.ValueKind != JsonValueKind.Object) throw new HaloException(source, subject, "a JSON object", element.ValueKind.ToString(), "Fetch the file again.");
     }
 
@@ -24,12 +23,13 @@ internal sealed class JsonFields : IDisposable
         try
         {
             json = JsonDocument.Parse(File.ReadAllBytes(path), new JsonDocumentOptions { AllowDuplicateProperties = false });
+            CheckStrings(json.RootElement);
             return new JsonFields(source, path, json.RootElement, json);
         }
         catch (Exception e)
         {
             json?.Dispose();
-            if (e is JsonException) throw new HaloException(source, path, "valid JSON", e.Message.TrimEnd('.'), "Fetch the file again.", e);
+            if (e is JsonException or InvalidOperationException) throw new HaloException(source, path, "valid JSON", e.Message.TrimEnd('.'), "Fetch the file again.", e);
             if (e is IOException or UnauthorizedAccessException)
                 throw new HaloException(source, path, "a file that can be read", e.Message.TrimEnd('.'), "Check the path and its permissions.", e);
             throw;
@@ -37,34 +37,25 @@ internal sealed class JsonFields : IDisposable
     }
 
     internal HaloException Defect(string name, string expected, string found, Exception? inner = null) =>
-        new(source, $"{subject}, '{name}'", expected, found, "Fetch the file again, or use one that has what is expected.", inner);
+        new(_source, $"{_subject}, '{name}'", expected, found, "Fetch the file again, or use one that has what is expected.", inner);
 
-    internal JsonElement? Field(string name) => element.TryGetProperty(name, out var value) && value.ValueKind != JsonValueKind.Null ? value : null;
+    internal JsonElement? Field(string name) => _element.TryGetProperty(name, out var value) && value.ValueKind != JsonValueKind.Null ? value : null;
 
     /// <summary>The object's fields in order.</summary>
-    internal IEnumerable<string> Names => element.EnumerateObject().Select(Name);
+    internal IEnumerable<JsonProperty> Properties => _element.EnumerateObject();
 
-    internal string Name(JsonProperty property)
-    {
-        try { return property.Name; }
-        catch (InvalidOperationException e) { throw Defect("", "field names in UTF-8", "other bytes", e); }
-    }
-
-    internal JsonFields? Object(string name) => Field(name) is { } value ? new JsonFields(source, $"{subject}, '{name}'", value) : null;
+    internal JsonFields? Object(string name) => Field(name) is { } value ? new JsonFields(_source, $"{_subject}, '{name}'", value) : null;
 
     /// <summary>A view of an object that an array of this one holds.</summary>
-    internal JsonFields Child(string name, JsonElement value) => new(source, $"{subject}, '{name}'", value);
+    internal JsonFields Child(string name, JsonElement value) => new(_source, $"{_subject}, '{name}'", value);
 
     internal IReadOnlyList<JsonElement>? Array(string name) => Field(name) is not { } value ? null
         : value.ValueKind == JsonValueKind.Array ? [.. value.EnumerateArray()] : throw Defect(name, "a list", value.ValueKind.ToString());
 
     internal string? Text(string name) => Field(name) is { } value ? TextOf(name, value) : null;
 
-    internal string TextOf(string name, JsonElement value)
-    {
-        try { return value.GetString() ?? throw Defect(name, "text", "null"); }
-        catch (InvalidOperationException e) { throw Defect(name, "text in UTF-8", value.ValueKind.ToString(), e); }
-    }
+    internal string TextOf(string name, JsonElement value) =>
+        value.ValueKind == JsonValueKind.String ? value.GetString()! : throw Defect(name, "text", value.ValueKind.ToString());
 
     /// <summary>A whole number from 0.</summary>
     internal int? Whole(string name) => Field(name) is { } value ? WholeOf(name, value) : null;
@@ -83,5 +74,18 @@ internal sealed class JsonFields : IDisposable
         _ => throw Defect(name, "true or false", value.GetRawText()),
     };
 
-    public void Dispose() => owner?.Dispose();
+    /// <summary>Reads every string once: bytes or escapes that are no Unicode throw here and nowhere later.</summary>
+    private static void CheckStrings(JsonElement value)
+    {
+        if (value.ValueKind == JsonValueKind.String) value.GetString();
+        if (value.ValueKind == JsonValueKind.Array) foreach (var item in value.EnumerateArray()) CheckStrings(item);
+        if (value.ValueKind != JsonValueKind.Object) return;
+        foreach (var property in value.EnumerateObject())
+        {
+            _ = property.Name;
+            CheckStrings(property.Value);
+        }
+    }
+
+    public void Dispose() => _owner?.Dispose();
 }
