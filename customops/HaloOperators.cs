@@ -1,0 +1,61 @@
+using Halo.Analysis;
+using Halo.Building;
+using Halo.Ir;
+
+namespace Halo.CustomOps;
+
+/// <summary>All operators of the domain, found by type: adding one touches only its folder.</summary>
+public static class HaloOperators
+{
+    public static IReadOnlyList<HaloOperator> All { get; } =
+    [
+        .. typeof(HaloOperator).Assembly.GetTypes()
+            .Where(type => type.IsSubclassOf(typeof(HaloOperator)))
+            .Select(type => (HaloOperator)Activator.CreateInstance(type)!)
+            .OrderBy(op => op.OpType, StringComparer.Ordinal),
+    ];
+
+    private static readonly Lazy<bool> Registered = new(() =>
+    {
+        foreach (var op in All)
+            ShapeInference.Register(HaloDomain.Name, op.OpType, op.InferShapes);
+        return true;
+    });
+
+    /// <summary>Registers the shape rules of all operators; calling it again does nothing.</summary>
+    public static void Register() => _ = Registered.Value;
+
+    /// <summary>Gives the model what <paramref name="node"/> needs to run anywhere: the function it calls, the domain, the IR version.</summary>
+    /// <exception cref="HaloException">The model's opset is older than function bodies need.</exception>
+    public static void EnsureFunction(Model model, Node node)
+    {
+        if (model.Opset < HaloDomain.MinOpset)
+        {
+            throw new HaloException("ensure-function", node.ToString(), $"a model of opset {HaloDomain.MinOpset} or later", $"opset {model.Opset}",
+                "Upgrade the model first: function bodies are read at the model's opset.");
+        }
+        model.Opsets[HaloDomain.Name] = HaloDomain.Version;
+        model.IrVersion = Math.Max(model.IrVersion, HaloDomain.MinIrVersion);
+        if (model.HasFunction((HaloDomain.Name, node.OpType, node.Overload)))
+            return;
+        var op = All.FirstOrDefault(op => op.OpType == node.OpType) ?? throw new HaloException("ensure-function", node.ToString(),
+            $"an operator of {HaloDomain.Name} ({string.Join(", ", All.Select(op => op.OpType))})", node.OpType, "Remove the node, or use a version of Halo that knows it.");
+        var body = op.Body(node);
+        model.AddFunction(new Function(HaloDomain.Name, node.OpType, node.Overload, body.Graph)
+        {
+            AttributeNames = body.AttributeNames,
+            AttributeDefaults = body.AttributeDefaults,
+            Opsets = new(StringComparer.Ordinal) { [""] = model.Opset },
+        });
+    }
+
+    /// <summary>Makes a call of one of the operators, with its function.</summary>
+    internal static Node Call(
+        GraphBuilder build, Model model, string name, string opType, ReadOnlySpan<Value?> inputs, int outputCount, string overload, params ReadOnlySpan<Attribute> attributes)
+    {
+        Register();
+        var node = build.Node(name, $"{HaloDomain.Name}.{opType}", inputs, outputCount, overload, attributes);
+        EnsureFunction(model, node);
+        return node;
+    }
+}

@@ -1,0 +1,66 @@
+using Halo.Building;
+using Halo.Ir;
+
+namespace Halo.CustomOps;
+
+/// <summary>Rounds a tensor to 8-bit codes under one scale, x ~ q * scale.</summary>
+/// <remarks>
+/// X (any shape), float32, float16 or bfloat16 -> Q (the same shape), scale () float32. Attribute: format.
+/// scale = max |x| / qmax, or 1 where that is no normal float32; q = saturate(round-half-even(x / scale)), all in float32.
+/// A NaN or Inf in X makes the product that reads (Q, scale) non-finite: the scale is NaN or Inf, or a code is NaN.
+/// </remarks>
+public sealed class Quantize : HaloOperator
+{
+    /// <summary>2^-126: below it a scale has lost digits, and its reciprocal may overflow.</summary>
+    private const float SmallestNormal = 1.17549435e-38f;
+
+    public override string OpType => nameof(Quantize);
+
+    public static string Overload(NumberFormat format, ElementType type) => type == ElementType.Float ? format.Name : $"{format.Name}_{type.Name()}";
+
+    public override void InferShapes(Node node)
+    {
+        (node.Outputs[0].Type, node.Outputs[0].Shape) = (FormatOf(node).CodeType, node.Inputs[0]!.Shape);
+        (node.Outputs[1].Type, node.Outputs[1].Shape) = (ElementType.Float, Shape.Scalar);
+    }
+
+    public override FunctionBody Body(Node node)
+    {
+        var format = FormatOf(node);
+        var body = new FunctionBody("X") { AttributeNames = ["format"] };
+        var x = node.Inputs[0]!.Type == ElementType.Float ? body.Input(0) : body.Cast("x", body.Input(0), ElementType.Float);
+        var amax = body.Op("amax", "ReduceMax", [body.Op("abs", "Abs", [x])], Attribute.Of("keepdims", 0L));
+        var exact = body.Op("exact", "Div", [amax, body.Constant("qmax", Tensor.Scalar(format.QMax))]);
+        var tiny = body.Op("tiny", "Less", [exact, body.Constant("smallest", Tensor.Scalar(SmallestNormal))]);
+        var scale = body.Op("scale0", "Where", [tiny, body.Constant("one", Tensor.Scalar(1f)), exact]);
+        var q = format == NumberFormat.E3M2 ? RoundToE3M2(body, x, scale) : QuantizeLinear(body, "q", x, scale, format.CodeType);
+        return body.Output("Q", q).Output("scale", scale);
+    }
+
+    /// <summary>E5M2 has E3M2's two mantissa bits, and its subnormals start 2^12 lower: x / 2^12 is rounded on exactly E3M2's grid.</summary>
+    private static Value RoundToE3M2(FunctionBody body, Value x, Value scale)
+    {
+        var shift = body.Constant("shift", Tensor.Scalar(4096f));
+        var codes = QuantizeLinear(body, "shifted", body.Op("v", "Div", [x, scale]), shift, ElementType.Float8E5M2);
+        return body.Cast("q", body.Op("rounded", "DequantizeLinear", [codes, shift]), ElementType.Float8E4M3FN);
+    }
+
+    private static Value QuantizeLinear(FunctionBody body, string name, Value x, Value scale, ElementType type) =>
+        body.Op(name, "QuantizeLinear", [x, scale, body.Constant(name + ".zero", Tensor.Of<byte>(type, [], [0]))]);
+
+    private static NumberFormat FormatOf(Node node) => NumberFormat.Parse(node.Attributes["format"].String)
+        ?? throw new HaloException("quantize", node.ToString(), "a format", "none", "Leave the node out.");
+}
+
+/// <summary>Makes <see cref="CustomOps.Quantize"/> nodes.</summary>
+public static class QuantizeExtensions
+{
+    /// <summary>Quantizes <paramref name="x"/> under one scale for the whole tensor.</summary>
+    public static (Value Codes, Value Scale) Quantize(this GraphBuilder build, Model model, Value x, NumberFormat format, string name)
+    {
+        if (x.Type is not (ElementType.Float or ElementType.Float16 or ElementType.BFloat16))
+            throw new HaloException("quantize", $"'{x.Name}'", "float, float16 or bfloat16", x.Type.Name(), "Infer shapes before quantizing, or cast the value.");
+        var node = HaloOperators.Call(build, model, name, nameof(Quantize), [x], 2, CustomOps.Quantize.Overload(format, x.Type), Attribute.Of("format", format.Name));
+        return (node.Outputs[0], node.Outputs[1]);
+    }
+}

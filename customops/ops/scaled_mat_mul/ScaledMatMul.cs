@@ -1,0 +1,46 @@
+using Halo.Building;
+using Halo.Ir;
+
+namespace Halo.CustomOps;
+
+/// <summary>The product of two quantized matrices.</summary>
+/// <remarks>
+/// A (M, K) or with transA (K, M), B (K, N) or with transB (N, K), 8-bit codes; scaleA, scaleB () float32 -> Y (M, N) float32.
+/// Y = (op(A) op(B)) * (scaleA * scaleB), accumulated in float32 or better.
+/// </remarks>
+public sealed class ScaledMatMul : HaloOperator
+{
+    public override string OpType => nameof(ScaledMatMul);
+
+    public override void InferShapes(Node node)
+    {
+        node.Output.Type = ElementType.Float;
+        if (node.Inputs[0]!.Shape is not { } a || node.Inputs[2]!.Shape is not { } b)
+            return;
+        var (transA, transB) = ((int)node.Int("transA", 0), (int)node.Int("transB", 0));
+        if (a.Rank != 2 || b.Rank != 2 || (a[1 - transA].Size is { } kA && b[transB].Size is { } kB && kA != kB))
+        {
+            throw new HaloException("scaled-mat-mul", node.ToString(), "matrices that share the contracted dimension",
+                $"A {a} (transA {transA}), B {b} (transB {transB})", "Check the transpose flags.");
+        }
+        node.Output.Shape = new Shape([a[transA], b[1 - transB]]);
+    }
+
+    public override FunctionBody Body(Node node)
+    {
+        var body = new FunctionBody("A", "scaleA", "B", "scaleB") { AttributeDefaults = [Attribute.Of("transA", 0L), Attribute.Of("transB", 0L)] };
+        var product = body.Op("product", "Gemm", [body.Cast("a", body.Input(0), ElementType.Float), body.Cast("b", body.Input(2), ElementType.Float)],
+            Attribute.Reference("transA", AttributeKind.Int, "transA"), Attribute.Reference("transB", AttributeKind.Int, "transB"));
+        return body.Output("Y", body.Op("y", "Mul", [product, body.Op("scale", "Mul", [body.Input(1), body.Input(3)])]));
+    }
+}
+
+/// <summary>Makes <see cref="CustomOps.ScaledMatMul"/> nodes.</summary>
+public static class ScaledMatMulExtensions
+{
+    /// <summary>op(a) op(b) of two quantized matrices, in float32.</summary>
+    public static Value ScaledMatMul(
+        this GraphBuilder build, Model model, Value a, Value scaleA, Value b, Value scaleB, bool transA, bool transB, string name) =>
+        HaloOperators.Call(build, model, name, nameof(ScaledMatMul), [a, scaleA, b, scaleB], 1, "",
+            Attribute.Of("transA", transA ? 1L : 0L), Attribute.Of("transB", transB ? 1L : 0L)).Output;
+}
