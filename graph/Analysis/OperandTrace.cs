@@ -51,7 +51,7 @@ internal static class OperandTrace
         if (codes.Producer is not { } quantize || !IsQuantize(quantize))
             return new GemmOperand(codes, transposed, Root(codes), NoAxes, codes.Type.Name());
         var matrix = quantize.Inputs[0]!;
-        return new GemmOperand(matrix, transposed, Root(matrix), RotatedAxes(matrix), quantize.Overload);
+        return new GemmOperand(matrix, transposed, Root(matrix), RotatedAxes(matrix), quantize.String("format", ""));
     }
 
     private static IReadOnlySet<int> RotatedAxes(Value value)
