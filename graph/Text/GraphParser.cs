@@ -1,0 +1,342 @@
+using Halo.Ir;
+
+namespace Halo.Text;
+
+/// <summary>Reads what <see cref="GraphPrinter"/> prints, and what people write by hand in the same form.</summary>
+/// <remarks>Types may be left out; nothing is inferred here. A comma between initializers is optional, a line of its own behind # is a comment.</remarks>
+public sealed class GraphParser
+{
+    private readonly TextScanner _scan;
+
+    private GraphParser(string text) => _scan = new TextScanner(text);
+
+    /// <exception cref="HaloException">The text is not in the form, with the line in the message.</exception>
+    public static Model Parse(string text)
+    {
+        var parser = new GraphParser(text);
+        return parser.Model();
+    }
+
+    private Model Model()
+    {
+        var header = new Model(new Graph());
+        while (!_scan.IsNext("graph"))
+            HeaderField(header);
+        _scan.Take("graph");
+        var model = new Model(Graph(null))
+        {
+            IrVersion = header.IrVersion,
+            ProducerName = header.ProducerName,
+            ProducerVersion = header.ProducerVersion,
+            Domain = header.Domain,
+            ModelVersion = header.ModelVersion,
+            DocString = header.DocString,
+        };
+        foreach (var (domain, version) in header.Opsets)
+            model.Opsets[domain] = version;
+        foreach (var (key, value) in header.Metadata)
+            model.Metadata[key] = value;
+        while (!_scan.AtEnd)
+            model.AddFunction(Function());
+        return model;
+    }
+
+    private void HeaderField(Model model)
+    {
+        if (_scan.TryTake("ir_version:"))
+            model.IrVersion = _scan.Integer();
+        else if (_scan.TryTake("opset:"))
+            Map(_scan.Integer, model.Opsets);
+        else if (_scan.TryTake("producer:"))
+            (model.ProducerName, model.ProducerVersion) = (_scan.String(), _scan.String());
+        else if (_scan.TryTake("model:"))
+            (model.Domain, model.ModelVersion) = (_scan.String(), _scan.Integer());
+        else if (_scan.TryTake("doc:"))
+            model.DocString = _scan.String();
+        else if (_scan.TryTake("metadata:"))
+            Map(_scan.String, model.Metadata);
+        else
+            throw _scan.Error("ir_version:, opset:, producer:, model:, doc:, metadata: or graph");
+        _scan.TryTake(",");
+    }
+
+    private Graph Graph(Graph? outer)
+    {
+        var graph = new Graph(_scan.Name(), outer);
+        foreach (var input in Values())
+            Define(() => graph.AddInput(input));
+        _scan.Take("->");
+        var outputs = Values();
+        _scan.Take("{");
+        if (_scan.TryTake("metadata:"))
+            Map(_scan.String, graph.Metadata);
+        Body(graph, outputs);
+        return graph;
+    }
+
+    private Function Function()
+    {
+        _scan.Take("function");
+        var (domain, name, overload) = Operator();
+        var body = new Graph(name);
+        var required = new List<string>();
+        var defaults = new List<Attribute>();
+        if (_scan.TryTake("<"))
+        {
+            List(">", () =>
+            {
+                var attribute = _scan.Name();
+                if (_scan.TryTake("="))
+                    defaults.Add(Attribute(attribute, body));
+                else
+                    required.Add(attribute);
+            });
+        }
+        foreach (var input in Values())
+            Define(() => body.AddInput(input));
+        _scan.Take("->");
+        var outputs = Values();
+        var opsets = new SortedDictionary<string, long>(StringComparer.Ordinal);
+        _scan.Take("opset");
+        Map(_scan.Integer, opsets);
+        _scan.Take("{");
+        var doc = _scan.TryTake("doc:") ? _scan.String() : "";
+        Body(body, outputs);
+        return new Function(domain, name, overload, body) { AttributeNames = required, AttributeDefaults = defaults, Opsets = opsets, DocString = doc };
+    }
+
+    /// <summary>Initializers and nodes up to the closing brace; then the outputs are found by name.</summary>
+    private void Body(Graph graph, List<Value> outputs)
+    {
+        if (_scan.TryTake("initializers"))
+        {
+            _scan.Take("{");
+            while (!_scan.TryTake("}"))
+            {
+                Initializer(graph);
+                _scan.TryTake(",");
+            }
+        }
+        while (!_scan.TryTake("}"))
+            Node(graph);
+        foreach (var declared in outputs)
+        {
+            var value = Find(graph, declared.Name);
+            if (value.Type == ElementType.Undefined)
+                value.Type = declared.Type;
+            value.Shape ??= declared.Shape;
+            graph.AddOutput(value);
+        }
+    }
+
+    private void Initializer(Graph graph)
+    {
+        var name = _scan.Name();
+        _scan.Take(":");
+        var (type, shape) = Type();
+        _scan.Take("=");
+        var tensor = Tensor(type, shape);
+        if (graph.TryGetValue(name, out var input) && input.IsGraphInput)
+            graph.MakeInitializer(input, tensor);
+        else
+            Define(() => graph.AddInitializer(name, tensor));
+    }
+
+    private void Node(Graph graph)
+    {
+        var outputs = new List<Value>();
+        while (!_scan.TryTake("="))
+        {
+            outputs.Add(Value());
+            _scan.TryTake(",");
+        }
+        var (domain, opType, overload) = Operator();
+        var node = new Node(opType, [], outputs, domain) { Overload = overload };
+        if (_scan.TryTake("<"))
+        {
+            List(">", () =>
+            {
+                var name = _scan.Name();
+                _scan.Take("=");
+                node.With(Attribute(name, graph));
+            });
+        }
+        _scan.Take("(");
+        List(")", () => node.AddInput(Input(graph)));
+        if (_scan.IsNextOnLine('@') && _scan.TryTake("@"))
+            Map(_scan.String, node.Metadata);
+        node.Name = _scan.Comment() ?? (outputs.Count > 0 ? outputs[0].Name : "");
+        Define(() => graph.Append(node));
+    }
+
+    private Attribute Attribute(string name, Graph graph)
+    {
+        var next = _scan.Peek();
+        if (next == '"')
+            return Ir.Attribute.Of(name, _scan.String());
+        if (next == '[')
+            return Listed(name, AttributeKind.Ints, graph);
+        if (char.IsAsciiDigit(next) || next is '-' or '.' || _scan.IsNext("nan") || _scan.IsNext("inf"))
+        {
+            var literal = _scan.Literal();
+            return long.TryParse(literal, out var integer) ? Ir.Attribute.Of(name, integer) : Ir.Attribute.Of(name, Float(literal));
+        }
+        if (_scan.TryTake("graph"))
+        {
+            return _scan.TryTake("@")
+                ? Ir.Attribute.Reference(name, AttributeKind.Graph, _scan.Name())
+                : new Attribute(name, AttributeKind.Graph, Graph(graph));
+        }
+        var word = _scan.Name();
+        if (_scan.Peek() is '@' or '[' && Enum.TryParse<AttributeKind>(word, ignoreCase: true, out var kind)
+            && (_scan.Peek() == '@' || kind >= AttributeKind.Floats))
+        {
+            return _scan.TryTake("@") ? Ir.Attribute.Reference(name, kind, _scan.Name()) : Listed(name, kind, graph);
+        }
+        var type = ElementTypeNamed(word);
+        return Ir.Attribute.Of(name, Tensor(type, Dims()));
+    }
+
+    private Attribute Listed(string name, AttributeKind kindIfEmpty, Graph graph)
+    {
+        var items = new List<Attribute>();
+        _scan.Take("[");
+        List("]", () => items.Add(Attribute(name, graph)));
+        var kind = items.Count == 0 ? kindIfEmpty : items.Exists(i => i.Kind == AttributeKind.Float) ? AttributeKind.Floats : items[0].Kind + 5;
+        return new Attribute(name, kind, kind switch
+        {
+            AttributeKind.Ints => items.ConvertAll(i => i.Int),
+            AttributeKind.Floats => items.ConvertAll(i => i.Kind == AttributeKind.Int ? i.Int : i.Float),
+            AttributeKind.Strings => items.ConvertAll(i => i.String),
+            AttributeKind.Tensors => items.ConvertAll(i => i.Tensor),
+            AttributeKind.Graphs => items.ConvertAll(i => i.Graph),
+            _ => throw _scan.Error("a list of numbers, strings, tensors or graphs before this"),
+        });
+    }
+
+    private Tensor Tensor(ElementType type, Shape? shape)
+    {
+        if (shape is null || !shape.IsStatic)
+            throw _scan.Error("a tensor with its sizes before this");
+        if (_scan.IsNext("hash") || _scan.IsNext("..."))
+            throw _scan.Error("elements or a splat (the printed hash does not hold the content)");
+        var count = shape.ElementCount!.Value;
+        if (type == ElementType.String)
+            return Ir.Tensor.OfStrings(shape.Sizes, Elements(shape).ConvertAll(System.Text.Encoding.UTF8.GetBytes));
+        var bytes = _scan.TryTake("splat")
+            ? TensorText.PackSplat(type, Code(type, _scan.Literal()), count)
+            : TensorText.Pack(type, Elements(shape).ConvertAll(e => Code(type, e)));
+        return bytes.LongLength == type.SizeBytes(count)
+            ? new Tensor(type, shape.Sizes, new MemoryBytes(bytes))
+            : throw _scan.Error($"{count} elements before this");
+    }
+
+    private List<string> Elements(Shape shape)
+    {
+        string Element() => _scan.Peek() == '"' ? _scan.String() : _scan.Literal();
+        if (shape.Rank == 0)
+            return [Element()];
+        var elements = new List<string>();
+        _scan.Take("{");
+        List("}", () => elements.Add(Element()));
+        return elements;
+    }
+
+    private ulong Code(ElementType type, string literal) => ElementText.Parse(type, literal) ?? throw _scan.Error($"a {type.Name()} before this instead of '{literal}'");
+
+    private float Float(string literal) =>
+        ElementText.ParseDouble(literal) is null ? throw _scan.Error($"a number before this instead of '{literal}'") : ElementText.ParseFloat(literal);
+
+    private (string Domain, string OpType, string Overload) Operator()
+    {
+        var isQuoted = _scan.Peek() == '"';
+        var name = _scan.Name();
+        var domain = "";
+        if (isQuoted ? _scan.TryTake(".") : name.EndsWith('.'))
+            (domain, name) = (isQuoted ? name : name[..^1], _scan.Name());
+        else if (!isQuoted && name.LastIndexOf('.') is var dot and > 0)
+            (domain, name) = (name[..dot], name[(dot + 1)..]);
+        return (domain, name, _scan.TryTake(":") ? _scan.Name() : "");
+    }
+
+    private List<Value> Values()
+    {
+        var values = new List<Value>();
+        _scan.Take("(");
+        List(")", () => values.Add(Value()));
+        return values;
+    }
+
+    private Value Value()
+    {
+        var value = new Value(_scan.Name());
+        if (_scan.TryTake(":"))
+            (value.Type, value.Shape) = Type();
+        return value;
+    }
+
+    private (ElementType Type, Shape? Shape) Type() => (_scan.TryTake("?") ? ElementType.Undefined : ElementTypeNamed(_scan.Name()), Dims());
+
+    private Shape? Dims()
+    {
+        if (!_scan.TryTake("["))
+            return null;
+        var dims = new List<Dim>();
+        List("]", () => dims.Add(_scan.TryTake("?") ? Dim.Unknown : char.IsAsciiDigit(_scan.Peek()) ? Dim.Of(_scan.Integer()) : Dim.Named(_scan.Name())));
+        return new Shape(dims);
+    }
+
+    private ElementType ElementTypeNamed(string name) =>
+        Enum.TryParse<ElementType>(name, ignoreCase: true, out var type) && !char.IsAsciiDigit(name[0]) ? type : throw _scan.Error($"an element type before this instead of '{name}'");
+
+    private Value? Input(Graph graph)
+    {
+        if (_scan.Peek() == '"')
+            return Find(graph, _scan.String());
+        var name = _scan.Name();
+        return name == Names.Absent ? null : Find(graph, name);
+    }
+
+    private Value Find(Graph graph, string name)
+    {
+        for (var at = graph; at is not null; at = at.Outer)
+        {
+            if (at.TryGetValue(name, out var value))
+                return value;
+        }
+        throw _scan.Error($"a definition of '{name}' before this");
+    }
+
+    private void Define(Action add)
+    {
+        try
+        {
+            add();
+        }
+        catch (InvalidOperationException e) // the graph refuses a second definition of a name
+        {
+            throw _scan.Error($"a new name before this ({e.Message})");
+        }
+    }
+
+    private void List(string end, Action item)
+    {
+        while (!_scan.TryTake(end))
+        {
+            item();
+            if (!_scan.IsNext(end))
+                _scan.Take(",");
+        }
+    }
+
+    private void Map<T>(Func<T> value, SortedDictionary<string, T> into)
+    {
+        _scan.Take("{");
+        List("}", () =>
+        {
+            var key = _scan.String();
+            _scan.Take(":");
+            into[key] = value();
+        });
+    }
+}
