@@ -1,0 +1,23 @@
+using Halo.Passes.Infra;
+
+namespace Halo.Passes;
+
+/// <summary>Every pass, and the pipelines that are run by name.</summary>
+public static class Pipelines
+{
+    /// <summary>All passes, in the order in which a pipeline usually has them. A pass is added by writing its file and one line here.</summary>
+    public static IReadOnlyList<Type> All { get; } =
+    [
+        typeof(UpgradeOpset),
+        typeof(RemoveDeadCode),
+        typeof(FoldSplats),
+        typeof(FoldConstants),
+        typeof(Deduplicate),
+    ];
+
+    /// <summary>What every rewrite begins with: large repeated constants go before anything is computed or compared.</summary>
+    public const string Cleanup = "upgrade-opset,remove-dead-code,fold-splats,fold-constants,deduplicate";
+
+    /// <summary>The passes of a pipeline text.</summary>
+    public static IReadOnlyList<IGraphPass> Parse(string text) => PipelineParser.Parse(text);
+}
