@@ -13,7 +13,7 @@ namespace Halo.CustomOps;
 public sealed class HadamardTransform : HaloOperator
 {
     /// <summary>Up to this block size one dense product is faster than two by Kronecker factors (README.md, Costs).</summary>
-    private const long MaxDense = 64;
+    private const long MaxDense = 128;
 
     public override string OpType => nameof(HadamardTransform);
 

@@ -29,20 +29,34 @@ public sealed class Quantize : HaloOperator
         var format = FormatOf(node);
         var body = new FunctionBody("X") { AttributeNames = ["format"] };
         var x = node.Inputs[0]!.Type == ElementType.Float ? body.Input(0) : body.Cast("x", body.Input(0), ElementType.Float);
-        var amax = body.Op("amax", "ReduceMax", [body.Op("abs", "Abs", [x])], Attribute.Of("keepdims", 0L));
-        var exact = body.Op("exact", "Div", [amax, body.Constant("qmax", Tensor.Scalar(format.QMax))]);
+        var exact = body.Op("exact", "Div", [AbsoluteMax(body, x), body.Constant("qmax", Tensor.Scalar(format.QMax))]);
         var tiny = body.Op("tiny", "Less", [exact, body.Constant("smallest", Tensor.Scalar(SmallestNormal))]);
-        var scale = body.Op("scale0", "Where", [tiny, body.Constant("one", Tensor.Scalar(1f)), exact]);
+        var scale = body.Op("positive", "Where", [tiny, body.Constant("one", Tensor.Scalar(1f)), exact]);
+        if (format == NumberFormat.Int8) // has no code for NaN
+            scale = body.Op("honest", "Add", [scale, NanIfAnyIs(body, x)]);
         var q = format == NumberFormat.E3M2 ? RoundToE3M2(body, x, scale) : QuantizeLinear(body, "q", x, scale, format.CodeType);
         return body.Output("Q", q).Output("scale", scale);
     }
+
+    /// <summary>Two reductions, which read X twice, are faster than Abs and one, which write it as well. Inf comes through, NaN does not.</summary>
+    private static Value AbsoluteMax(FunctionBody body, Value x)
+    {
+        var max = body.Op("max", "ReduceMax", [x], Attribute.Of("keepdims", 0L));
+        var min = body.Op("min", "ReduceMin", [x], Attribute.Of("keepdims", 0L));
+        return body.Op("amax", "Max", [max, body.Op("minusMin", "Neg", [min])]);
+    }
+
+    /// <summary>The sum of 0 x: 0, or NaN. ONNX Runtime's ReduceMax skips a NaN in most places; a sum of x itself would overflow.</summary>
+    private static Value NanIfAnyIs(FunctionBody body, Value x) =>
+        body.Op("nan", "ReduceSum", [body.Op("zeros", "Mul", [x, body.Constant("zero", Tensor.Scalar(0f))])], Attribute.Of("keepdims", 0L));
 
     /// <summary>E5M2 has E3M2's two mantissa bits, and its subnormals start 2^12 lower: x / 2^12 is rounded on exactly E3M2's grid.</summary>
     private static Value RoundToE3M2(FunctionBody body, Value x, Value scale)
     {
         var shift = body.Constant("shift", Tensor.Scalar(4096f));
         var codes = QuantizeLinear(body, "shifted", body.Op("v", "Div", [x, scale]), shift, ElementType.Float8E5M2);
-        return body.Cast("q", body.Op("rounded", "DequantizeLinear", [codes, shift]), ElementType.Float8E4M3FN);
+        var values = body.Op("rounded", "DequantizeLinear", [codes, shift]);
+        return QuantizeLinear(body, "q", values, body.Constant("unit", Tensor.Scalar(1f)), ElementType.Float8E4M3FN);
     }
 
     private static Value QuantizeLinear(FunctionBody body, string name, Value x, Value scale, ElementType type) =>
