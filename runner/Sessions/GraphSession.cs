@@ -1,0 +1,78 @@
+using Microsoft.ML.OnnxRuntime;
+using TensorElementType = Microsoft.ML.OnnxRuntime.Tensors.TensorElementType;
+
+namespace Halo.Runner.Sessions;
+
+/// <summary>An ONNX Runtime session with every input and output bound once to a buffer that stays where it is.</summary>
+/// <remarks>Bind all names, then <see cref="Run"/> as often as needed; new input content is written into the bound buffers.</remarks>
+public sealed class GraphSession : IDisposable
+{
+    private readonly SessionOptions _options;
+    private readonly InferenceSession _session;
+    private readonly OrtIoBinding _binding;
+    private readonly RunOptions _run = new();
+    private readonly string _name;
+
+    /// <param name="path">The model; external data beside it is mapped, not read.</param>
+    /// <param name="settings">How to run it.</param>
+    /// <exception cref="HaloException">ONNX Runtime refuses the model.</exception>
+    public GraphSession(string path, SessionSettings settings) : this(Path.GetFileName(path), settings, options => new InferenceSession(path, options)) { }
+
+    /// <param name="name">What messages call the model.</param>
+    /// <param name="bytes">The serialized model.</param>
+    /// <param name="settings">How to run it.</param>
+    public GraphSession(string name, byte[] bytes, SessionSettings settings) : this(name, settings, options => new InferenceSession(bytes, options)) { }
+
+    private GraphSession(string name, SessionSettings settings, Func<SessionOptions, InferenceSession> create)
+    {
+        _name = name;
+        _options = settings.ToOptions();
+        try
+        {
+            _session = create(_options);
+        }
+        catch (OnnxRuntimeException e)
+        {
+            throw new HaloException("session", name, "a model that ONNX Runtime can run", FirstLine(e), "Export it again, or report the operator named here.", e);
+        }
+        _binding = _session.CreateIoBinding();
+    }
+
+    /// <summary>Types and sizes of the inputs; -1 where a size is not fixed.</summary>
+    public IReadOnlyDictionary<string, NodeMetadata> Inputs => _session.InputMetadata;
+
+    public IReadOnlyDictionary<string, NodeMetadata> Outputs => _session.OutputMetadata;
+
+    /// <summary>A buffer for an input or output of fixed sizes.</summary>
+    public static OrtValue Allocate(NodeMetadata tensor) => Allocate(tensor.ElementDataType, Array.ConvertAll(tensor.Dimensions, d => (long)d));
+
+    public static OrtValue Allocate(TensorElementType type, ReadOnlySpan<long> sizes) =>
+        OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, type, sizes.ToArray());
+
+    public void BindInput(string name, OrtValue value) => _binding.BindInput(name, value);
+
+    /// <summary>Binding an output to the buffer of an input updates it in place; the graph must read the input before it writes the output.</summary>
+    public void BindOutput(string name, OrtValue value) => _binding.BindOutput(name, value);
+
+    public void Run()
+    {
+        try
+        {
+            _session.RunWithBinding(_run, _binding);
+        }
+        catch (OnnxRuntimeException e)
+        {
+            throw new InvalidOperationException($"run: '{_name}': ONNX Runtime failed: {FirstLine(e)}", e);
+        }
+    }
+
+    public void Dispose()
+    {
+        _binding.Dispose();
+        _run.Dispose();
+        _session.Dispose();
+        _options.Dispose();
+    }
+
+    private static string FirstLine(Exception e) => e.Message.Split('\n')[0].TrimEnd('.', ' ');
+}
