@@ -13,6 +13,8 @@ public static class Pipelines
         typeof(FoldSplats),
         typeof(FoldConstants),
         typeof(Deduplicate),
+        typeof(RotateOperands),
+        typeof(QuantizeOperands),
     ];
 
     /// <summary>What every rewrite begins with: large repeated constants go before anything is computed or compared.</summary>

@@ -41,7 +41,7 @@ public static class RandomLinearLayer
         }
         else
         {
-            Value Transposed(string name, Value v) => build.Op(name, "Transpose", [v], Attribute.Of("perm", v.Shape!.Rank == 3 ? [0L, 2L, 1L] : [1L, 0L]));
+            Value Transposed(string name, Value v) => build.Op(name, "Transpose", [v], Attribute.Of("perm", v.Shape!.Rank == 3 ? new long[] { 0, 2, 1 } : [1, 0]));
             var wt = Transposed("Wt", w);
             y = build.Op("Y", "MatMul", [x, wt]);
             dx = build.Op("dX", "MatMul", [e, Transposed("Wtt", wt)]);
