@@ -63,6 +63,8 @@ public static class Hadamard
     /// <summary>The block-diagonal rotation of <paramref name="blocks"/> in float64.</summary>
     public static double[,] Dense(ReadOnlySpan<long> blocks)
     {
+        if (blocks.Length == 1)
+            return Dense(blocks[0]);
         var n = 0L;
         foreach (var block in blocks)
             n += block;

@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using Halo.CustomOps;
 
 namespace Halo.Tests.CustomOps;
@@ -7,7 +8,7 @@ public class HadamardTests
     public static TheoryData<long, int> Sizes { get; } = new()
     {
         { 1, 1 }, { 2, 1 }, { 64, 1 }, { 256, 1 }, { 172, 172 }, { 156, 156 }, { 140, 140 }, { 108, 108 }, { 100, 100 }, { 60, 60 }, { 52, 52 }, { 104, 52 },
-        { 36, 36 }, { 72, 36 }, { 28, 28 }, { 448, 28 }, { 896, 28 }, { 40, 40 }, { 80, 40 }, { 20, 20 }, { 12, 12 }, { 24, 12 }, { 96, 12 }, { 44, 44 }, { 704, 44 },
+        { 36, 36 }, { 72, 36 }, { 28, 28 }, { 448, 28 }, { 40, 40 }, { 80, 40 }, { 20, 20 }, { 12, 12 }, { 24, 12 }, { 96, 12 }, { 44, 44 }, { 704, 44 },
         { 68, 68 }, { 76, 76 }, { 84, 84 }, { 124, 124 }, { 132, 132 }, { 148, 148 }, { 284, 284 }, { 924, 924 }, { 500, 500 },
     };
 
@@ -17,14 +18,14 @@ public class HadamardTests
     {
         Assert.Equal(order, Hadamard.Order(n).K);
         var h = Hadamard.Dense(n);
+        var rows = Enumerable.Range(0, (int)n).Select(i => Enumerable.Range(0, (int)n).Select(j => h[i, j]).ToArray()).ToArray();
         for (var i = 0; i < n; i++)
         {
             for (var j = 0; j <= i; j++)
             {
-                var dot = 0.0;
-                for (var k = 0; k < n; k++)
-                    dot += h[i, k] * h[j, k];
-                Assert.Equal(i == j ? 1 : 0, dot, 1e-9);
+                var dot = TensorPrimitives.Dot<double>(rows[i], rows[j]);
+                if (Math.Abs(dot - (i == j ? 1 : 0)) > 1e-9)
+                    Assert.Fail($"rows {i} and {j}: {dot}");
             }
         }
     }

@@ -1,0 +1,65 @@
+using Halo.CustomOps;
+using Halo.Ir;
+using Halo.Tests.CustomOps;
+
+namespace Halo.Tests.Ops;
+
+/// <summary>Every code, every tie, random values; zeros, tiny and huge tensors, outliers; each type. Codes must be equal, not close.</summary>
+public sealed class QuantizeCase() : OpCase("Quantize")
+{
+    public override IEnumerable<OpCall> Calls(Random random)
+    {
+        foreach (var format in NumberFormat.All)
+        {
+            yield return Call(format, "every code and tie", new HostTensor([CodesAndTies(format).Length], CodesAndTies(format)));
+            yield return Call(format, "random over all binades", new HostTensor([100, 1000], LogUniform(random, format, 100_000)));
+            yield return Call(format, "normal", HostTensor.Normal(random, 72, 96));
+            yield return Call(format, "one", HostTensor.Normal(random, 1, 1));
+            yield return Call(format, "rank 3", HostTensor.Normal(random, 2, 3, 5));
+            yield return Call(format, "zeros", new HostTensor([2, 3], new float[6]));
+            yield return Call(format, "subnormal", new HostTensor([2, 2], [1e-40f, -3e-41f, 1.4e-45f, 0]));
+            yield return Call(format, "scale near the smallest normal", new HostTensor([4], [1.17549435e-38f * format.QMax, -1e-36f, 1e-37f, 3e-38f]));
+            yield return Call(format, "scale below the smallest normal", new HostTensor([2], [0.5e-38f * format.QMax, -1e-37f]));
+            yield return Call(format, "huge", new HostTensor([4], [float.MaxValue, -float.MaxValue, 1e38f, -1e36f]));
+            yield return Call(format, "outlier", Outlier(HostTensor.Normal(random, 3, 704)));
+            yield return Call(format, "bfloat16", HostTensor.Normal(random, 4, 64), ElementType.BFloat16);
+            yield return Call(format, "float16", HostTensor.Normal(random, 4, 64), ElementType.Float16);
+        }
+    }
+
+    private static OpCall Call(NumberFormat format, string what, HostTensor x, ElementType type = ElementType.Float) => new(
+        $"{format} {what}", [x],
+        (model, build, inputs) =>
+        {
+            var input = type == ElementType.Float ? inputs[0] : OpRunner.Cast(build, inputs[0], type, "cast");
+            var (codes, scale) = build.Quantize(model, input, format, "quantize");
+            return [codes, scale];
+        },
+        () =>
+        {
+            var rounded = Array.ConvertAll(x.Elements, v => type switch { ElementType.BFloat16 => Bits.RoundToBFloat16(v), ElementType.Float16 => (float)(Half)v, _ => v });
+            var (values, scale) = CodeTable.Quantize(format, rounded);
+            return [new Expected(values, _ => 0), new Expected([scale], _ => 0)];
+        });
+
+    /// <summary>Contains qmax, so that the scale is 1: each code, the middle between neighbours, and the floats next to it.</summary>
+    private static float[] CodesAndTies(NumberFormat format)
+    {
+        var codes = CodeTable.Of(format).Entries.Select(e => (float)e.Value).ToArray();
+        var middles = codes.Zip(codes.Skip(1), (a, b) => (a + b) / 2).ToArray();
+        return [.. codes, .. middles, .. middles.Select(MathF.BitIncrement), .. middles.Select(MathF.BitDecrement)];
+    }
+
+    private static float[] LogUniform(Random random, NumberFormat format, int count)
+    {
+        var x = Enumerable.Range(0, count).Select(_ => (float)(format.QMax * Math.Pow(2, -24 * random.NextDouble()) * (random.Next(2) == 0 ? 1 : -1))).ToArray();
+        x[0] = format.QMax;
+        return x;
+    }
+
+    private static HostTensor Outlier(HostTensor x)
+    {
+        x.Elements[7] = -1e4f;
+        return x;
+    }
+}

@@ -1,0 +1,52 @@
+using Halo.CustomOps;
+using Halo.Tests.CustomOps;
+
+namespace Halo.Tests.Ops;
+
+/// <summary>Every pair of transpose flags and of formats, sizes that no vector width divides.</summary>
+public sealed class ScaledMatMulCase() : OpCase("ScaledMatMul")
+{
+    private static readonly (NumberFormat A, NumberFormat B)[] Formats =
+    [
+        (NumberFormat.E4M3, NumberFormat.E4M3), (NumberFormat.E5M2, NumberFormat.E4M3), (NumberFormat.Int8, NumberFormat.Int8),
+        (NumberFormat.E3M2, NumberFormat.E3M2), (NumberFormat.E3M2, NumberFormat.Int8),
+    ];
+
+    public override IEnumerable<OpCall> Calls(Random random)
+    {
+        foreach (var (m, n, k) in new[] { (1, 1, 1), (3, 5, 19), (24, 17, 704) })
+        foreach (var (formatA, formatB) in Formats)
+        foreach (var (transA, transB) in new[] { (false, false), (false, true), (true, false), (true, true) })
+        {
+            var a = transA ? HostTensor.Normal(random, k, m) : HostTensor.Normal(random, m, k);
+            var b = transB ? HostTensor.Normal(random, n, k) : HostTensor.Normal(random, k, n);
+            yield return new OpCall($"{formatA} {a} {transA} times {formatB} {b} {transB}", [a, b],
+                (model, build, inputs) =>
+                {
+                    var (qa, scaleA) = build.Quantize(model, inputs[0], formatA, "a");
+                    var (qb, scaleB) = build.Quantize(model, inputs[1], formatB, "b");
+                    return [build.ScaledMatMul(model, qa, scaleA, qb, scaleB, transA, transB, "product")];
+                },
+                () => [Oracle(CodeTable.Quantize(formatA, a.Elements), CodeTable.Quantize(formatB, b.Elements), m, n, k, transA, transB)]);
+        }
+    }
+
+    /// <summary>k products summed in float32, the product of the scales and the scaling: k + 2 roundings of at most the sum of magnitudes.</summary>
+    private static Expected Oracle((double[] Values, float Scale) a, (double[] Values, float Scale) b, int m, int n, int k, bool transA, bool transB)
+    {
+        var (y, magnitudes) = (new double[m * n], new double[m * n]);
+        for (var i = 0; i < m; i++)
+        {
+            for (var j = 0; j < n; j++)
+            {
+                for (var l = 0; l < k; l++)
+                {
+                    var term = a.Values[transA ? l * m + i : i * k + l] * b.Values[transB ? j * k + l : l * n + j] * a.Scale * b.Scale;
+                    y[i * n + j] += term;
+                    magnitudes[i * n + j] += Math.Abs(term);
+                }
+            }
+        }
+        return new Expected(y, i => (k + 2) * Epsilon * magnitudes[i]);
+    }
+}

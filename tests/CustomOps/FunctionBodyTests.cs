@@ -1,0 +1,117 @@
+using Halo.Building;
+using Halo.CustomOps;
+using Halo.Ir;
+using Microsoft.ML.OnnxRuntime;
+
+namespace Halo.Tests.CustomOps;
+
+public class FunctionBodyTests
+{
+    public static TheoryData<int, long> Rotations { get; } = new()
+    {
+        { 0, 1 }, { 1, 3 }, { 0, 19 }, { 0, 72 }, { 1, 64 }, { 1, 96 }, { 1, 172 }, { 0, 172 }, { 1, 448 }, { 0, 448 }, { 1, 704 }, { 0, 704 }, { 0, 2048 }, { 1, 4864 },
+    };
+
+    [Theory]
+    [MemberData(nameof(Rotations))]
+    public void The_inverse_undoes_a_rotation(int axis, long n)
+    {
+        var x = axis == 1 ? HostTensor.Normal(new Random(1), 6, n) : HostTensor.Normal(new Random(1), n, 6);
+        var blocks = Hadamard.Blocks(n, 1024);
+        var y = OpRunner.Run([x], (model, build, inputs) =>
+            [build.HadamardTransform(model, build.HadamardTransform(model, inputs[0], axis, blocks, false, "there"), axis, blocks, true, "back")])[0];
+        var error = Math.Sqrt(x.Elements.Zip(y.Elements, (a, b) => Math.Pow(a - (double)b, 2)).Sum() / x.Elements.Sum(a => (double)a * a));
+        Assert.True(error <= 1e-6, $"relative error {error:E2}");
+    }
+
+    [Fact]
+    public void Rotating_both_operands_along_the_contracted_axis_keeps_the_product()
+    {
+        var (x, w) = (HostTensor.Normal(new Random(1), 8, 704), HostTensor.Normal(new Random(2), 16, 704));
+        HostTensor Product(bool rotate) => OpRunner.Run([x, w], (model, build, inputs) =>
+        {
+            var operands = rotate ? inputs.Select((v, i) => build.HadamardTransform(model, v, 1, [704], false, $"rotate{i}")).ToArray() : inputs;
+            var y = build.Op("y", "Gemm", [operands[0], operands[1]], Attribute.Of("transB", 1L));
+            (y.Type, y.Shape) = (ElementType.Float, Shape.Of(8, 16));
+            return [y];
+        })[0];
+        Assert.All(Product(false).Elements.Zip(Product(true).Elements), pair => Assert.Equal(pair.First, pair.Second, 1e-3));
+    }
+
+    public static IEnumerable<object[]> Bad =>
+        NumberFormat.All.SelectMany(format => new[] { float.NaN, float.PositiveInfinity, float.NegativeInfinity }.Select(bad => new object[] { format.Name, bad }));
+
+    [Theory]
+    [MemberData(nameof(Bad))]
+    public void A_value_that_is_not_finite_reaches_the_product(string format, float bad)
+    {
+        foreach (var level in new[] { GraphOptimizationLevel.ORT_DISABLE_ALL, GraphOptimizationLevel.ORT_ENABLE_ALL })
+        foreach (var at in new[] { 0, 1, 17, 1000, 33 * 64 - 1 })
+        {
+            var (x, w) = (HostTensor.Normal(new Random(1), 33, 64), HostTensor.Normal(new Random(2), 16, 64));
+            x.Elements[at] = bad;
+            var y = OpRunner.Run([x, w], (model, build, inputs) =>
+            {
+                var (a, scaleA) = build.Quantize(model, inputs[0], NumberFormat.Parse(format)!, "a");
+                var (b, scaleB) = build.Quantize(model, inputs[1], NumberFormat.Parse(format)!, "b");
+                return [build.ScaledMatMul(model, a, scaleA, b, scaleB, false, true, "product")];
+            }, level)[0];
+            Assert.Contains(y.Elements, v => !float.IsFinite(v));
+        }
+    }
+
+    [Fact]
+    public void Calls_of_one_overload_share_one_function()
+    {
+        var model = new Model(new Graph()) { Opsets = { [""] = 21 }, IrVersion = 8 };
+        var build = GraphBuilder.AtEnd(model.Graph);
+        var x = model.Graph.AddInput(new Value("x", ElementType.Float, Shape.Of(8, 8)));
+        build.Quantize(model, build.HadamardTransform(model, build.HadamardTransform(model, x, 0, [8], false, "a"), 0, [8], false, "b"), NumberFormat.E4M3, "q");
+        Assert.Equal(["HadamardTransform:axis0_8", "Quantize:e4m3"], model.Functions.Select(f => $"{f.Name}:{f.Overload}"));
+        Assert.Equal(10, model.IrVersion);
+        Assert.Equal(1, model.Opsets["com.halo"]);
+    }
+
+    [Fact]
+    public void Overload_names_tell_bodies_apart()
+    {
+        Assert.Equal("axis1_704", HadamardTransform.Overload(1, [704], false, ElementType.Float));
+        Assert.Equal("axis0_1024x2", HadamardTransform.Overload(0, [1024, 1024], false, ElementType.Float));
+        Assert.Equal("axis0_16_2_1_inverse_bfloat16", HadamardTransform.Overload(0, [16, 2, 1], true, ElementType.BFloat16));
+        Assert.Equal("e3m2_float16", Quantize.Overload(NumberFormat.E3M2, ElementType.Float16));
+    }
+
+    [Fact]
+    public void What_cannot_run_is_refused()
+    {
+        var model = new Model(new Graph()) { Opsets = { [""] = 20 } };
+        var build = GraphBuilder.AtEnd(model.Graph);
+        var x = model.Graph.AddInput(new Value("x", ElementType.Float, Shape.Of(8, 8)));
+        Assert.Contains("opset 20", Assert.Throws<HaloException>(() => build.Quantize(model, x, NumberFormat.Int8, "q")).Message);
+        model.Opsets[""] = 21;
+        Assert.Contains("[8, 8]", Assert.Throws<HaloException>(() => build.HadamardTransform(model, x, 1, [4], false, "h")).Message);
+        Assert.Contains("[19]", Assert.Throws<HaloException>(() => build.HadamardTransform(model, x, 1, [19], false, "h")).Message);
+        var ids = model.Graph.AddInput(new Value("ids", ElementType.Int64, Shape.Of(8)));
+        Assert.Contains("int64", Assert.Throws<HaloException>(() => build.Quantize(model, ids, NumberFormat.Int8, "q")).Message);
+    }
+
+    [Theory]
+    [InlineData("fp8", "e4m3")]
+    [InlineData("fp6", "e3m2")]
+    [InlineData("int8", "int8")]
+    [InlineData("e5m2", "e5m2")]
+    [InlineData("none", null)]
+    public void Format_names_are_read(string text, string? name) => Assert.Equal(name, NumberFormat.Parse(text)?.Name);
+
+    [Fact]
+    public void An_unknown_format_is_refused() => Assert.Contains("'fp4'", Assert.Throws<HaloException>(() => NumberFormat.Parse("fp4")).Message);
+
+    [Fact]
+    public void Every_fp6_value_is_an_e4m3_value()
+    {
+        var e4m3 = CodeTable.Of(NumberFormat.E4M3).Entries.Select(e => e.Value).ToHashSet();
+        var e3m2 = CodeTable.Of(NumberFormat.E3M2).Entries.Select(e => e.Value).ToArray();
+        Assert.Equal(63, e3m2.Length);
+        Assert.All(e3m2, value => Assert.Contains(value, e4m3));
+    }
+}

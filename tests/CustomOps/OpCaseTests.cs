@@ -1,0 +1,54 @@
+using Halo.CustomOps;
+using Microsoft.ML.OnnxRuntime;
+
+namespace Halo.Tests.CustomOps;
+
+public class OpCaseTests
+{
+    private const int Seed = 20261123;
+
+    private static readonly Dictionary<(string OpType, string Name), OpCall> AllCalls =
+        OpCase.All.SelectMany(op => op.Calls(new Random(Seed)).Select(call => (op.OpType, call))).ToDictionary(c => (c.OpType, c.call.Name), c => c.call);
+
+    public static IEnumerable<object[]> Calls => AllCalls.Keys.Select(key => new object[] { key.OpType, key.Name });
+
+    [Theory]
+    [MemberData(nameof(Calls))]
+    public void The_function_body_computes_what_the_oracle_says(string opType, string name)
+    {
+        var call = AllCalls[(opType, name)];
+        var expected = call.Oracle();
+        foreach (var level in new[] { GraphOptimizationLevel.ORT_DISABLE_ALL, GraphOptimizationLevel.ORT_ENABLE_ALL })
+        {
+            var found = OpRunner.Run(call.Inputs, call.Build, level);
+            Assert.Equal(expected.Count, found.Length);
+            for (var k = 0; k < found.Length; k++)
+            {
+                Assert.Equal(expected[k].Elements.Length, found[k].Elements.Length);
+                for (var i = 0; i < found[k].Elements.Length; i++)
+                {
+                    var (want, got) = (expected[k].Elements[i], found[k].Elements[i]);
+                    if (!(Math.Abs(want - got) <= expected[k].Tolerance(i)))
+                        Assert.Fail($"{level}, output {k}, element {i}: expected {want:R} within {expected[k].Tolerance(i):E1}, found {got:R}; seed {Seed}");
+                }
+            }
+        }
+    }
+
+    [Fact]
+    public void Every_operator_folder_is_complete_and_registered()
+    {
+        var folder = new DirectoryInfo(AppContext.BaseDirectory);
+        while (!File.Exists(Path.Combine(folder.FullName, "Halo.sln")))
+            folder = folder.Parent!;
+        var folders = Directory.GetDirectories(Path.Combine(folder.FullName, "customops", "ops"));
+        var names = folders.Select(path => string.Concat(Path.GetFileName(path).Split('_').Select(word => char.ToUpperInvariant(word[0]) + word[1..]))).ToArray();
+        foreach (var (path, name) in folders.Zip(names))
+        {
+            Assert.True(File.Exists(Path.Combine(path, name + ".cs")), $"{path} has {name}.cs");
+            Assert.True(File.Exists(Path.Combine(path, name + "Case.cs")), $"{path} has {name}Case.cs");
+        }
+        Assert.Equal(names.Order(), HaloOperators.All.Select(op => op.OpType));
+        Assert.Equal(names.Order(), OpCase.All.Select(op => op.OpType).Order());
+    }
+}
