@@ -1,0 +1,71 @@
+namespace Halo.Runner.Data;
+
+/// <summary>Which rows make up which update, by random access: resuming needs the step number and nothing else.</summary>
+/// <remarks>
+/// Training: each epoch is a permutation of the rows drawn from (seed, epoch) and cut into batches, the incomplete one dropped; another epoch
+/// drops others. Evaluation: one epoch in file order, the incomplete batch kept. A batch that is no multiple of the graph's rows is filled with
+/// rows of padding.
+/// </remarks>
+public sealed class Batcher
+{
+    private readonly IReadOnlyList<TokenizedRow> _rows;
+    private readonly int _batchSize;
+    private readonly int _graphRows;
+    private readonly int _sequence;
+    private readonly int _padId;
+    private readonly ulong? _seed; // null: file order, incomplete batch kept
+    private (int Epoch, int[] Order) _shuffled = (-1, []);
+
+    private Batcher(IReadOnlyList<TokenizedRow> rows, int batchSize, int graphRows, int sequence, int padId, ulong? seed)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(batchSize, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(graphRows, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(sequence, 1);
+        (_rows, _batchSize, _graphRows, _sequence, _padId, _seed) = (rows, batchSize, graphRows, sequence, padId, seed);
+        BatchesPerEpoch = seed is null ? (rows.Count + batchSize - 1) / batchSize : rows.Count / batchSize;
+    }
+
+    /// <param name="rows">Rows of at most <paramref name="sequence"/> tokens.</param>
+    /// <param name="batchSize">Rows per update.</param>
+    /// <param name="graphRows">B of the graph: rows per micro-batch.</param>
+    /// <param name="sequence">T of the graph, in tokens.</param>
+    /// <param name="padId">The id behind a row's end.</param>
+    /// <param name="seed">Draws the order; the same seed gives the same batches.</param>
+    /// <exception cref="HaloException">There are fewer rows than one batch.</exception>
+    public static Batcher ForTraining(IReadOnlyList<TokenizedRow> rows, int batchSize, int graphRows, int sequence, int padId, ulong seed)
+        => rows.Count >= batchSize
+            ? new(rows, batchSize, graphRows, sequence, padId, seed)
+            : throw new HaloException("load-data", $"batch_size {batchSize}", $"at most the {rows.Count} rows of the data", $"{batchSize}",
+                "Lower batch_size or give more rows.");
+
+    /// <summary>Batches of exactly the graph's rows, in file order, every row once.</summary>
+    public static Batcher ForEvaluation(IReadOnlyList<TokenizedRow> rows, int graphRows, int sequence, int padId)
+        => new(rows, graphRows, graphRows, sequence, padId, seed: null);
+
+    public int BatchesPerEpoch { get; }
+
+    /// <summary>The batch of update <paramref name="step"/>, counted from 0 across epochs.</summary>
+    public Batch At(long step)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(step);
+        var epoch = checked((int)(step / BatchesPerEpoch));
+        var index = (int)(step % BatchesPerEpoch);
+        var first = index * _batchSize;
+        var places = Order(epoch)[first..Math.Min(first + _batchSize, _rows.Count)];
+        var micro = places.Chunk(_graphRows).Select(p => MicroBatch.Of(Array.ConvertAll(p, i => _rows[i]), _graphRows, _sequence, _padId));
+        return new Batch(epoch, index, places, micro.ToArray());
+    }
+
+    /// <summary>The batches of one epoch.</summary>
+    public IEnumerable<Batch> Epoch(int epoch = 0)
+    {
+        for (var i = 0; i < BatchesPerEpoch; i++) yield return At((long)epoch * BatchesPerEpoch + i);
+    }
+
+    private int[] Order(int epoch)
+    {
+        if (_shuffled.Epoch != epoch)
+            _shuffled = (epoch, _seed is { } seed ? SplitMix64.Stream(seed, (ulong)epoch).Permutation(_rows.Count) : Enumerable.Range(0, _rows.Count).ToArray());
+        return _shuffled.Order;
+    }
+}

@@ -1,0 +1,68 @@
+namespace Halo.Runner.Data;
+
+/// <summary>One conversation as tokens. <paramref name="LossMask"/> has the length of <paramref name="Ids"/>: 1 where the token is learned.</summary>
+public sealed record TokenizedRow(int[] Ids, byte[] LossMask)
+{
+    /// <summary>The tokens that count in the loss: learned and not at position 0, which no logit predicts.</summary>
+    public int CountedTokens { get; } = LossMask.Skip(1).Count(m => m != 0);
+}
+
+/// <summary>The rows of one data file as tokens, none longer than the sequence.</summary>
+/// <remarks>
+/// A longer row is cut on the right. One that keeps no counted token after the cut teaches nothing, so it is left out; both are counted, and the
+/// caller reports them.
+/// </remarks>
+public sealed class ChatDataset
+{
+    private ChatDataset(string path, int maxLength) => (Path, MaxLength) = (path, maxLength);
+
+    public string Path { get; }
+
+    /// <summary>Tokens at which a row is cut.</summary>
+    public int MaxLength { get; }
+
+    public IReadOnlyList<TokenizedRow> Rows { get; private init; } = [];
+
+    /// <summary>Rows that were cut and kept.</summary>
+    public int Truncated { get; private init; }
+
+    /// <summary>Rows left out because every counted token lay past the cut.</summary>
+    public int Dropped { get; private init; }
+
+    /// <summary>Tokens of the longest row before any cut.</summary>
+    public int LongestRow { get; private init; }
+
+    /// <summary>Tokens of all kept rows.</summary>
+    public long Tokens => Rows.Sum(r => (long)r.Ids.Length);
+
+    public long CountedTokens => Rows.Sum(r => (long)r.CountedTokens);
+
+    /// <summary>Encodes every row of a JSONL file once.</summary>
+    /// <param name="path">The file, as <see cref="ChatJsonl"/> reads it.</param>
+    /// <param name="encode">Conversation to ids and loss mask, both of one length.</param>
+    /// <param name="maxLength">The graph's sequence length T, in tokens.</param>
+    /// <exception cref="HaloException">A defect of the file, a row in which the encoder counts nothing, or no row is left.</exception>
+    public static ChatDataset Load(string path, Func<IReadOnlyList<ChatTurn>, (int[] Ids, byte[] LossMask)> encode, int maxLength)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(maxLength, 2);
+        var rows = new List<TokenizedRow>();
+        int truncated = 0, dropped = 0, longest = 0;
+        foreach (var chat in ChatJsonl.Read(path))
+        {
+            var (ids, mask) = encode(chat.Messages);
+            var whole = new TokenizedRow(ids, mask);
+            longest = Math.Max(longest, ids.Length);
+            if (whole.CountedTokens == 0)
+                throw new HaloException("load-data", $"{path}, line {chat.Line}", "a token of the assistant that counts in the loss", "none",
+                    "Check that the chat template renders assistant messages.");
+            var row = ids.Length <= maxLength ? whole : new TokenizedRow(ids[..maxLength], mask[..maxLength]);
+            if (row.CountedTokens == 0) { dropped++; continue; }
+            if (row != whole) truncated++;
+            rows.Add(row);
+        }
+        if (rows.Count == 0)
+            throw new HaloException("load-data", path, $"a row with an assistant token among its first {maxLength}", $"none in {dropped} rows",
+                "Use a graph with a longer sequence or shorter rows.");
+        return new ChatDataset(path, maxLength) { Rows = rows, Truncated = truncated, Dropped = dropped, LongestRow = longest };
+    }
+}

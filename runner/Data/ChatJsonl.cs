@@ -1,0 +1,135 @@
+using System.Text.Json;
+using System.Text.Unicode;
+
+namespace Halo.Runner.Data;
+
+/// <summary>One conversation of a JSONL file and the line it stands on (from 1).</summary>
+public sealed record ChatRow(int Line, IReadOnlyList<ChatTurn> Messages);
+
+/// <summary>Streams the conversations of a JSONL file: one <c>{"messages": [{"role", "content"}, ...]}</c> a line, in UTF-8.</summary>
+/// <remarks>
+/// Blank lines and a byte order mark are passed over, and so are further fields of a row (an id, a source). A further field of a message is
+/// refused unless it is null: <c>weight</c> or <c>tool_calls</c> would change what is trained on.
+/// </remarks>
+public static class ChatJsonl
+{
+    private const string Reader = "read-chat";
+    private static readonly string[] Roles = ["system", "user", "assistant", "tool"];
+    private static readonly JsonDocumentOptions Strict = new() { AllowDuplicateProperties = false };
+
+    /// <exception cref="HaloException">The file is missing, empty, or a line is not a conversation with an assistant turn; file and line are named.</exception>
+    public static IEnumerable<ChatRow> Read(string path)
+    {
+        using var stream = Open(path);
+        var rows = 0;
+        foreach (var (number, bytes) in Lines(stream))
+        {
+            if (bytes.Span.Trim(" \t\r"u8).IsEmpty) continue;
+            rows++;
+            yield return Parse(bytes, path, number);
+        }
+        if (rows == 0) throw new HaloException(Reader, path, "at least one conversation", "an empty file", "Give a JSONL file with one conversation a line.");
+    }
+
+    private static FileStream Open(string path)
+    {
+        try { return File.OpenRead(path); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new HaloException(Reader, path, "a file that can be read", e.Message.TrimEnd('.'), "Check the path.", e);
+        }
+    }
+
+    /// <summary>The lines without their end, numbered from 1. The memory is valid until the next line.</summary>
+    private static IEnumerable<(int Number, ReadOnlyMemory<byte> Bytes)> Lines(Stream stream)
+    {
+        var buffer = new byte[1 << 16];
+        int start = 0, end = 0, number = 0;
+        while (true)
+        {
+            int length;
+            while ((length = buffer.AsSpan(start, end - start).IndexOf((byte)'\n')) >= 0)
+            {
+                yield return (++number, WithoutMark(buffer.AsMemory(start, length), number));
+                start += length + 1;
+            }
+            buffer.AsSpan(start, end - start).CopyTo(buffer);
+            (start, end) = (0, end - start);
+            if (end == buffer.Length) Array.Resize(ref buffer, buffer.Length * 2);
+            var read = stream.Read(buffer, end, buffer.Length - end);
+            if (read == 0) break;
+            end += read;
+        }
+        if (end > 0) yield return (++number, WithoutMark(buffer.AsMemory(0, end), number));
+    }
+
+    private static ReadOnlyMemory<byte> WithoutMark(ReadOnlyMemory<byte> line, int number)
+        => number == 1 && line.Span.StartsWith("\uFEFF"u8) ? line[3..] : line;
+
+    private static ChatRow Parse(ReadOnlyMemory<byte> bytes, string path, int line)
+    {
+        if (!Utf8.IsValid(bytes.Span)) throw Bad(path, line, "UTF-8 text", "bytes that are not UTF-8", "Save the file as UTF-8.");
+        try
+        {
+            using var document = JsonDocument.Parse(bytes, Strict);
+            return new ChatRow(line, Messages(document.RootElement, path, line));
+        }
+        catch (JsonException e)
+        {
+            throw Bad(path, line, "one whole JSON object", $"invalid JSON at byte {e.BytePositionInLine} of the line", "Complete or remove the line.", e);
+        }
+    }
+
+    private static List<ChatTurn> Messages(JsonElement row, string path, int line)
+    {
+        if (row.ValueKind != JsonValueKind.Object) throw Bad(path, line, "a JSON object", Kind(row), "Write {\"messages\": [...]}.");
+        if (!row.TryGetProperty("messages", out var list)) throw Bad(path, line, "a field 'messages'", Names(row), "Write {\"messages\": [...]}.");
+        if (list.ValueKind != JsonValueKind.Array) throw Bad(path, line, "'messages' as an array", Kind(list), "Write {\"messages\": [...]}.");
+        var messages = list.EnumerateArray().Select((message, i) => Message(message, $"messages[{i}]", path, line)).ToList();
+        if (!messages.Exists(m => m.Role == "assistant"))
+            throw Bad(path, line, "an assistant message to learn from", "none", "Add the assistant's answer or remove the line.");
+        return messages;
+    }
+
+    private static ChatTurn Message(JsonElement message, string place, string path, int line)
+    {
+        if (message.ValueKind != JsonValueKind.Object) throw Bad(path, line, $"{place} as an object", Kind(message), "Write {\"role\": ..., \"content\": ...}.");
+        foreach (var field in message.EnumerateObject())
+            if (field.Name is not ("role" or "content") && field.Value.ValueKind != JsonValueKind.Null)
+                throw Bad(path, line, $"only 'role' and 'content' in {place}", $"'{field.Name}'", "Remove the field: it would not be honoured.");
+        var role = Text(message, "role", place, path, line);
+        if (!Roles.Contains(role))
+            throw Bad(path, line, $"{place}.role as one of {string.Join(", ", Roles)}", $"'{role}'", "Correct the role.");
+        return new ChatTurn(role, Text(message, "content", place, path, line));
+    }
+
+    private static string Text(JsonElement message, string name, string place, string path, int line)
+    {
+        if (!message.TryGetProperty(name, out var value)) throw Bad(path, line, $"a field '{name}' in {place}", Names(message), "Add the field.");
+        if (value.ValueKind != JsonValueKind.String) throw Bad(path, line, $"{place}.{name} as a string", Kind(value), "Write it as a JSON string.");
+        try { return value.GetString()!; }
+        catch (InvalidOperationException e) // half of a surrogate pair, written as \uD83D
+        {
+            throw Bad(path, line, $"{place}.{name} as Unicode text", "half of a surrogate pair", "Correct the escape.", e);
+        }
+    }
+
+    private static string Kind(JsonElement element) => element.ValueKind switch
+    {
+        JsonValueKind.Null => "null",
+        JsonValueKind.True or JsonValueKind.False => "a truth value",
+        JsonValueKind.String => "a string",
+        JsonValueKind.Number => "a number",
+        JsonValueKind.Array => "an array",
+        _ => "an object",
+    };
+
+    private static string Names(JsonElement element)
+    {
+        var names = element.EnumerateObject().Select(p => $"'{p.Name}'").Take(8).ToArray();
+        return names.Length == 0 ? "no field at all" : $"only {string.Join(", ", names)}";
+    }
+
+    private static HaloException Bad(string path, int line, string expected, string found, string advice, Exception? inner = null)
+        => new(Reader, $"{path}, line {line}", expected, found, advice, inner);
+}

@@ -1,0 +1,40 @@
+using Halo.Runner.Data;
+
+namespace Halo.Tests.Runner.Data;
+
+public sealed class ChatDatasetTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void Cuts_long_rows_and_leaves_out_those_without_an_answer()
+    {
+        var path = Rows(("ab", "cd"), ("abc", "defgh"), ("abcdefgh", "i"));
+        var data = ChatDataset.Load(path, Letters, maxLength: 6);
+        Assert.Equal((2, 1, 1, 10), (data.Rows.Count, data.Truncated, data.Dropped, data.LongestRow));
+        Assert.Equal([1, 'a', 'b', 'c', 'd'], data.Rows[0].Ids);
+        Assert.Equal([0, 0, 0, 0, 1, 1], data.Rows[1].LossMask);
+        Assert.Equal((11L, 4L), (data.Tokens, data.CountedTokens));
+    }
+
+    [Fact]
+    public void Refuses_data_of_which_nothing_is_left()
+        => Assert.Contains("none in 1 rows", Assert.Throws<HaloException>(() => ChatDataset.Load(Rows(("abcdefgh", "i")), Letters, 6)).Message);
+
+    [Fact]
+    public void Refuses_an_encoder_that_counts_nothing()
+    {
+        var e = Assert.Throws<HaloException>(() => ChatDataset.Load(Rows(("a", "b")), m => ([1, 2], [1, 0]), 6));
+        Assert.Contains("line 1", e.Message);
+    }
+
+    private string Rows(params (string User, string Assistant)[] rows) => _folder.File("d.jsonl", string.Concat(rows.Select(r =>
+        $$"""{"messages": [{"role": "user", "content": "{{r.User}}"}, {"role": "assistant", "content": "{{r.Assistant}}"}]}""" + "\n")));
+
+    /// <summary>A begin token, then a token a letter; the assistant's letters count.</summary>
+    private static (int[], byte[]) Letters(IReadOnlyList<ChatTurn> messages) => (
+        [1, .. messages.SelectMany(m => m.Content.Select(c => (int)c))],
+        [0, .. messages.SelectMany(m => m.Content.Select(_ => (byte)(m.Role == "assistant" ? 1 : 0)))]);
+}
