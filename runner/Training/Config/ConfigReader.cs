@@ -1,0 +1,144 @@
+using System.Globalization;
+using System.Text;
+using YamlDotNet.Core;
+using YamlDotNet.RepresentationModel;
+
+namespace Halo.Runner.Training.Config;
+
+/// <summary>YAML and options to a checked <see cref="TrainConfig"/>.</summary>
+internal static class ConfigReader
+{
+    private const string Reader = "train-config";
+
+    /// <summary>A value and the place that an error about it names.</summary>
+    private sealed record Given(YamlNode Node, string Where);
+
+    public static string TextOf(string path)
+    {
+        try { return File.ReadAllText(path, new UTF8Encoding(false, throwOnInvalidBytes: true)); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or DecoderFallbackException)
+        {
+            throw new HaloException(Reader, path, "a YAML file that can be read", e.Message.TrimEnd('.'), "Check the path.", e);
+        }
+    }
+
+    public static TrainConfig Read((string Name, string Text)? yaml, IReadOnlyDictionary<string, string>? options, IReadOnlyCollection<string> required)
+    {
+        var given = yaml is { } file ? Keys(Root(file.Name, file.Text), file.Name, ConfigKey.OfTrainConfig) : [];
+        Override(given, options ?? new Dictionary<string, string>());
+        foreach (var name in required.Prepend("model"))
+            if (!given.TryGetValue(name, out var value) || IsNull(value.Node))
+                throw new HaloException(Reader, name, "a value", "none", $"Give --{Option(name)} or the key '{name}'.");
+        var config = Fill(new TrainConfig { Model = "" }, ConfigKey.OfTrainConfig, given);
+        CheckTogether(config, name => given.TryGetValue(name, out var value) ? value.Where : name);
+        return config;
+    }
+
+    private static void Override(Dictionary<string, Given> given, IReadOnlyDictionary<string, string> options)
+    {
+        if (options.ContainsKey("steps") && !options.ContainsKey("epochs")) given.Remove("epochs"); // either says how long; the option wins
+        if (options.ContainsKey("epochs") && !options.ContainsKey("steps")) given.Remove("steps");
+        foreach (var (name, text) in options)
+        {
+            Known(name, $"option --{Option(name)}", ConfigKey.OfTrainConfig);
+            given[name] = new Given(new YamlScalarNode(text), $"option --{Option(name)}");
+        }
+    }
+
+    private static string Option(string key) => key.Replace('_', '-');
+
+    private static YamlNode? Root(string name, string text)
+    {
+        var stream = new YamlStream();
+        try { stream.Load(new StringReader(text)); }
+        catch (YamlException e)
+        {
+            throw new HaloException(Reader, $"{name}, line {e.Start.Line}", "valid YAML", e.Message.TrimEnd('.'), "Correct the line.", e);
+        }
+        return stream.Documents.Count switch
+        {
+            0 => null,
+            1 => stream.Documents[0].RootNode,
+            var n => throw new HaloException(Reader, name, "one YAML document", $"{n}", "Split the file."),
+        };
+    }
+
+    private static Dictionary<string, Given> Keys(YamlNode? node, string file, IReadOnlyList<ConfigKey> known)
+    {
+        var given = new Dictionary<string, Given>();
+        if (node is null || IsNull(node)) return given;
+        if (node is not YamlMappingNode map)
+            throw new HaloException(Reader, $"{file}, line {node.Start.Line}", "a mapping of keys to values", node.NodeType.ToString().ToLowerInvariant(), "Write 'key: value'.");
+        foreach (var (key, value) in map)
+        {
+            var name = (key as YamlScalarNode)?.Value ?? key.ToString();
+            Known(name, $"{file}, line {key.Start.Line}", known);
+            given[name] = new Given(value, $"{file}, line {key.Start.Line}: {name}");
+        }
+        return given;
+    }
+
+    private static void Known(string name, string where, IReadOnlyList<ConfigKey> known)
+    {
+        if (known.Any(k => k.Name == name)) return;
+        var nearest = NearestName.Of(name, known.Select(k => k.Name));
+        var advice = nearest is null ? $"The keys are {string.Join(", ", known.Select(k => k.Name))}." : $"Did you mean '{nearest}'?";
+        throw new HaloException(Reader, where, "a known key", $"'{name}'", advice);
+    }
+
+    private static T Fill<T>(T target, IReadOnlyList<ConfigKey> keys, Dictionary<string, Given> given) where T : class
+    {
+        foreach (var key in keys)
+            if (given.TryGetValue(key.Name, out var value))
+                key.Property.SetValue(target, Convert(key, value));
+        return target;
+    }
+
+    private static object? Convert(ConfigKey key, Given given)
+    {
+        if (key.Type == typeof(IReadOnlyList<QuantizeRule>)) return Rules(given);
+        if (given.Node is not YamlScalarNode scalar) throw Bad(given, key, "a list or a mapping");
+        if (IsNull(scalar)) return key.TakesNull ? null : throw Bad(given, key, "null");
+        var text = scalar.Value!;
+        object? value = null;
+        if (key.Type == typeof(string)) value = text.Length > 0 ? text : null;
+        else if (key.Type == typeof(int)) value = int.TryParse(text, NumberStyles.AllowLeadingSign, null, out var i) ? i : null;
+        else if (key.Type == typeof(double)) value = double.TryParse(text, NumberStyles.Float, null, out var d) && double.IsFinite(d) ? d : null;
+        else value = Enum.GetValues(key.Type).Cast<object>().FirstOrDefault(e => ConfigKey.NameOf(e.ToString()!) == text);
+        return value is not null && key.Allows(value) ? value : throw Bad(given, key, $"'{text}'");
+    }
+
+    private static QuantizeRule[] Rules(Given given)
+    {
+        if (IsNull(given.Node)) return [];
+        if (given.Node is not YamlSequenceNode list)
+            throw new HaloException(Reader, given.Where, "a list of {match, scheme, format}", given.Node.NodeType.ToString().ToLowerInvariant(), "Write it in the YAML file.");
+        return list.Select((node, i) =>
+        {
+            var rule = Keys(node, $"{given.Where}[{i}]", ConfigKey.OfQuantizeRule);
+            if (!rule.ContainsKey("match"))
+                throw new HaloException(Reader, $"{given.Where}[{i}]", "a key 'match'", "none", "Say which weights the rule is for.");
+            return Fill(new QuantizeRule { Match = "" }, ConfigKey.OfQuantizeRule, rule);
+        }).ToArray();
+    }
+
+    /// <summary>What the settings have to be to each other. A setting that nothing would read is an error, as it cannot be honoured.</summary>
+    private static void CheckTogether(TrainConfig config, Func<string, string> where)
+    {
+        if (config is { Epochs: { } epochs, Steps: { } steps })
+            throw new HaloException(Reader, where("steps"), "steps or epochs", $"steps {steps} and epochs {epochs}", "Remove one.");
+        if (config is { Schedule: Schedules.ScheduleKind.Constant, MinLrRatio: not 0 })
+            throw new HaloException(Reader, where("min_lr_ratio"), "0 with a constant schedule", $"{config.MinLrRatio}", "Remove it or choose a schedule that decays.");
+        if (config.Schedule != Schedules.ScheduleKind.Wsd && config.DecayFraction != Schedules.LearningRateSchedule.DefaultDecayFraction)
+            throw new HaloException(Reader, where("decay_fraction"), "schedule wsd", $"schedule {ConfigKey.NameOf(config.Schedule.ToString())}", "Remove it or set 'schedule: wsd'.");
+        if (config.Steps is { } total && config.WarmupSteps > total)
+            throw new HaloException(Reader, where("warmup_steps"), $"at most the {total} steps", $"{config.WarmupSteps}", "Lower it.");
+    }
+
+    /// <summary>A plain null or nothing behind the colon; a quoted one is text.</summary>
+    private static bool IsNull(YamlNode node)
+        => node is YamlScalarNode { Style: ScalarStyle.Plain or ScalarStyle.Any } scalar && scalar.Value is null or "" or "~" or "null" or "Null" or "NULL";
+
+    private static HaloException Bad(Given given, ConfigKey key, string found)
+        => new(Reader, given.Where, key.Expected, found, "Correct the value.");
+}

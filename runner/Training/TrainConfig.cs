@@ -1,0 +1,170 @@
+using System.ComponentModel;
+using System.ComponentModel.DataAnnotations;
+using Halo.Runner.Training.Config;
+using Halo.Runner.Training.Schedules;
+
+namespace Halo.Runner.Training;
+
+public enum TrainDevice
+{
+    Cpu,
+    Cuda,
+}
+
+/// <summary>The scheme and format of the linear layers whose weight matches; the first rule that matches wins.</summary>
+public sealed record QuantizeRule
+{
+    [Description("Pattern for the name of the weight; * stands for any text.")]
+    public required string Match { get; init; }
+
+    [Description("HALO level or text per GEMM; null: the scheme of the run.")]
+    public string? Scheme { get; init; }
+
+    [Description("Format name or text per GEMM; null: the format of the run.")]
+    public string? Format { get; init; }
+}
+
+/// <summary>Everything that <c>halo train</c> can set. A property is a YAML key (snake_case), an option (kebab-case) and a schema entry.</summary>
+/// <remarks>Adding a setting is adding a property: reader, writer, schema and range checks go by the properties and their attributes.</remarks>
+public sealed record TrainConfig
+{
+    [Description("Hugging Face folder, forward graph, training graph or artifact folder.")]
+    public required string Model { get; init; }
+
+    [Description("Safetensors with the starting weights; null: those that come with the model.")]
+    public string? Weights { get; init; }
+
+    [Description("Folder of tokenizer.json; null: the model's folder.")]
+    public string? Tokenizer { get; init; }
+
+    [Description("JSONL conversations to train on.")]
+    public string? Data { get; init; }
+
+    [Description("JSONL conversations to evaluate on; null: no evaluation.")]
+    public string? Valid { get; init; }
+
+    [Description("Folder of the run: checkpoints, metrics, report.")]
+    public string? Output { get; init; }
+
+    [Description("HALO level (none, halo-0, halo-1, halo-2) or text per GEMM, such as F=K;E=N+M;G=N.")]
+    public string Scheme { get; init; } = "none";
+
+    [Description("Format (none, fp8, int8, fp6) or text per GEMM, such as F=e4m3,e4m3;E=e5m2,e4m3;G=e5m2,e4m3.")]
+    public string Format { get; init; } = "none";
+
+    [Description("Scheme and format per layer; the first rule that matches wins.")]
+    public IReadOnlyList<QuantizeRule> Quantize { get; init; } = [];
+
+    [Description("Pass pipeline as text; null: the pipeline that scheme and format call for.")]
+    public string? Pipeline { get; init; }
+
+    [Description("Passes over the data; null where steps is given. With neither, one.")]
+    [Range(1, int.MaxValue)]
+    public int? Epochs { get; init; }
+
+    [Description("Updates in all; null where epochs is given.")]
+    [Range(1, int.MaxValue)]
+    public int? Steps { get; init; }
+
+    [Description("Rows per update; null: one micro-batch.")]
+    [Range(1, int.MaxValue)]
+    public int? BatchSize { get; init; }
+
+    [Description("Rows per run of the graph; null: the graph's own, or the default of a graph that is built.")]
+    [Range(1, int.MaxValue)]
+    public int? MicroBatchSize { get; init; }
+
+    [Description("Tokens at which a row is cut and to which it is padded; null: the graph's own, or the default of a graph that is built.")]
+    [Range(2, int.MaxValue)]
+    public int? SequenceLength { get; init; }
+
+    [Description("Draws the order of the rows.")]
+    [Range(0, int.MaxValue)]
+    public int Seed { get; init; }
+
+    [Description("Peak learning rate.")]
+    [Range(0, double.MaxValue, MinimumIsExclusive = true)]
+    public double LearningRate { get; init; } = 2e-5;
+
+    [Description("Form of the learning rate over the run.")]
+    public ScheduleKind Schedule { get; init; } = ScheduleKind.Linear;
+
+    [Description("Updates over which the learning rate rises; multiplies the decay.")]
+    [Range(0, int.MaxValue)]
+    public int WarmupSteps { get; init; }
+
+    [Description("Share of the peak at which the decay ends.")]
+    [Range(0.0, 1.0)]
+    public double MinLrRatio { get; init; }
+
+    [Description("Share of the updates in which wsd decays.")]
+    [Range(0.0, 1.0, MinimumIsExclusive = true)]
+    public double DecayFraction { get; init; } = LearningRateSchedule.DefaultDecayFraction;
+
+    [Description("AdamW: decay of the first moment.")]
+    [Range(0.0, 1.0, MaximumIsExclusive = true)]
+    public double Beta1 { get; init; } = 0.9;
+
+    [Description("AdamW: decay of the second moment.")]
+    [Range(0.0, 1.0, MaximumIsExclusive = true)]
+    public double Beta2 { get; init; } = 0.999;
+
+    [Description("AdamW: added to the root of the second moment.")]
+    [Range(0, double.MaxValue, MinimumIsExclusive = true)]
+    public double Epsilon { get; init; } = 1e-8;
+
+    [Description("AdamW: decoupled weight decay, on every parameter.")]
+    [Range(0, double.MaxValue)]
+    public double WeightDecay { get; init; }
+
+    [Description("Norm to which the gradient is clipped; null: no clipping.")]
+    [Range(0, double.MaxValue, MinimumIsExclusive = true)]
+    public double? ClipNorm { get; init; }
+
+    [Description("Updates between evaluations; 0: only before and after the run.")]
+    [Range(0, int.MaxValue)]
+    public int EvalEvery { get; init; }
+
+    [Description("Updates between checkpoints; 0: only after the run.")]
+    [Range(0, int.MaxValue)]
+    public int SaveEvery { get; init; }
+
+    [Description("Checkpoints kept, the newest.")]
+    [Range(1, int.MaxValue)]
+    public int KeepCheckpoints { get; init; } = 2;
+
+    [Description("Updates between printed lines.")]
+    [Range(1, int.MaxValue)]
+    public int LogEvery { get; init; } = 1;
+
+    [Description("Where the graphs run.")]
+    public TrainDevice Device { get; init; }
+
+    [Description("Threads on the CPU; 0: one per core.")]
+    [Range(0, int.MaxValue)]
+    public int Threads { get; init; }
+
+    /// <summary>Updates of the run, from the batches of one epoch.</summary>
+    public int TotalSteps(int batchesPerEpoch) => Steps ?? checked((Epochs ?? 1) * batchesPerEpoch);
+
+    /// <exception cref="HaloException">The warm-up is longer than the run.</exception>
+    public LearningRateSchedule ScheduleOver(int totalSteps) => new(Schedule, LearningRate, WarmupSteps, totalSteps, MinLrRatio, DecayFraction);
+
+    /// <summary>Reads a YAML file and lays options over it; an option wins over its key.</summary>
+    /// <param name="yamlPath">The file, or null for options alone.</param>
+    /// <param name="options">Key to text, as given on the command line.</param>
+    /// <param name="required">Keys that the verb cannot do without, besides <c>model</c>.</param>
+    /// <exception cref="HaloException">An unknown key, a value that is none, out of range or at odds with another; a required key is missing.</exception>
+    public static TrainConfig Load(string? yamlPath, IReadOnlyDictionary<string, string>? options = null, params string[] required)
+        => ConfigReader.Read(yamlPath is null ? null : (yamlPath, ConfigReader.TextOf(yamlPath)), options, required);
+
+    /// <summary>As <see cref="Load"/>, from YAML text.</summary>
+    public static TrainConfig Parse(string yaml, string name = "config", IReadOnlyDictionary<string, string>? options = null, params string[] required)
+        => ConfigReader.Read((name, yaml), options, required);
+
+    /// <summary>Every key in the order of this record, defaults included. Reading it gives the same record.</summary>
+    public string ToYaml() => ConfigWriter.Write(this);
+
+    /// <summary>JSON schema of the YAML form, as text.</summary>
+    public static string Schema() => ConfigSchema.Write();
+}
