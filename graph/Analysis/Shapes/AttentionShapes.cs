@@ -1,0 +1,37 @@
+using Halo.Ir;
+
+namespace Halo.Analysis.Shapes;
+
+/// <summary>Attention and rotary embedding, operators from opset 23 on.</summary>
+internal static class AttentionShapes
+{
+    public static Dictionary<string, InferenceRule> Rules { get; } = new()
+    {
+        ["RotaryEmbedding"] = ElementwiseShapes.LikeFirst,
+        ["Attention"] = Attention,
+    };
+
+    /// <summary>Q, K, V are (batch, heads, length, size), or (batch, length, heads * size) with the head counts as attributes.</summary>
+    private static void Attention(NodeInference i)
+    {
+        i.Set(0, i.Type(0), null);
+        i.Set(1, i.Type(1), null);
+        i.Set(2, i.Type(2), null);
+        i.Set(3, i.Type(0), null);
+        if (i.Shape(0) is not { } q || i.Shape(1) is not { } k || i.Shape(2) is not { } v)
+            return;
+        if (q.Rank is not (3 or 4) || k.Rank != q.Rank || v.Rank != q.Rank)
+            throw i.Error("Q, K and V of rank 3 or 4", $"{q}, {k} and {v}");
+        var (heads, keyHeads) = q.Rank == 4 ? (q[1], k[1]) : (Heads(i, "q_num_heads"), Heads(i, "kv_num_heads"));
+        var (length, keyLength) = (q[^2], k[^2]);
+        var (size, valueSize) = q.Rank == 4 ? (k[3], v[3]) : (DimArithmetic.Quotient([k[2]], [keyHeads]), DimArithmetic.Quotient([v[2]], [keyHeads]));
+        var total = i.Node.Input(4) is null ? keyLength : DimArithmetic.Add(i.Shape(4)?[2] ?? Dim.Unknown, keyLength);
+        i.Set(0, i.Type(0), q.Rank == 4 ? new Shape([q[0], heads, length, valueSize]) : new Shape([q[0], length, DimArithmetic.Multiply(heads, valueSize)]));
+        i.Set(1, i.Type(1), new Shape([q[0], keyHeads, total, size]));
+        i.Set(2, i.Type(2), new Shape([q[0], keyHeads, total, valueSize]));
+        i.Set(3, i.Type(0), new Shape([q[0], heads, length, total]));
+    }
+
+    private static Dim Heads(NodeInference i, string attribute) =>
+        i.Node.Attributes.TryGetValue(attribute, out var heads) ? heads.Int : throw i.Error($"{attribute} for operands of rank 3", "none");
+}
