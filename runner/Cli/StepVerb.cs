@@ -1,0 +1,103 @@
+using System.CommandLine;
+using Halo.Analysis;
+using Halo.Ir;
+using Halo.Models.Weights;
+using Halo.Passes.Optimizer;
+using Halo.Runner.Data;
+using Halo.Runner.Sessions;
+using Halo.Runner.Training.Engine;
+using Halo.Serialization;
+
+namespace Halo.Runner.Cli;
+
+/// <summary><c>halo step</c>: runs a training graph on one batch, or repeats step and update on it.</summary>
+internal static class StepVerb
+{
+    private const string LossesName = "losses";
+
+    public static Command Command()
+    {
+        var graph = new Argument<string>("TRAINING.onnx") { Description = "The training graph." };
+        var parameters = new Option<string>("--params") { Description = "Safetensors with every parameter of the graph; it may hold more.", Required = true };
+        var batch = new Option<string>("--batch") { Description = "Safetensors with input_ids, attention_mask and labels, int64.", Required = true };
+        var output = new Option<string>("--output", "-o") { Description = "Safetensors to write: loss and grad.<parameter>, or losses with --steps.", Required = true };
+        var steps = new Option<int?>("--steps") { Description = "Repeat step and AdamW update on the batch; each loss is taken before its update." };
+        var lr = new Option<double>("--lr") { Description = "Learning rate.", DefaultValueFactory = _ => 1e-3 };
+        var betas = new Option<string>("--betas") { Description = "Decays of AdamW's moments, A,B.", DefaultValueFactory = _ => "0.9,0.999" };
+        var epsilon = new Option<double>("--eps") { Description = "AdamW's epsilon.", DefaultValueFactory = _ => 1e-8 };
+        var decay = new Option<double>("--weight-decay") { Description = "Decoupled weight decay of every parameter." };
+        var clip = new Option<double?>("--clip") { Description = "Largest gradient norm." };
+        var save = new Option<string?>("--save-params") { Description = "Safetensors to write the updated parameters to." };
+        var threads = new Option<int>("--threads") { Description = "Threads; 0 is one for each core." };
+        var command = new Command("step", "Run a training graph on one batch: loss and gradients, or losses over several updates.")
+            { graph, parameters, batch, output, steps, lr, betas, epsilon, decay, clip, save, threads };
+        command.SetAction(parsed =>
+        {
+            if (parsed.GetValue(steps) is null && parsed.GetValue(save) is not null)
+                throw new HaloException("step", "--save-params", "--steps with it", "no update to save", "Give --steps N.");
+            if (parsed.GetValue(steps) is <= 0)
+                throw new HaloException("step", "--steps", "at least 1", parsed.GetValue(steps).ToString()!, "Leave it out to run once without an update.");
+            var (beta1, beta2) = Betas(parsed.GetValue(betas)!);
+            var settings = new AdamWSettings(beta1, beta2, parsed.GetValue(epsilon), parsed.GetValue(decay), parsed.GetValue(clip));
+            return Run(parsed.GetValue(graph)!, parsed.GetValue(parameters)!, parsed.GetValue(batch)!, parsed.GetValue(output)!, parsed.GetValue(steps), parsed.GetValue(lr), settings,
+                parsed.GetValue(save), parsed.GetValue(threads));
+        });
+        return command;
+    }
+
+    private static int Run(string graphPath, string parametersPath, string batchPath, string outputPath, int? steps, double learningRate, AdamWSettings settings, string? savePath, int threads)
+    {
+        var model = OnnxReader.Read(graphPath);
+        var @interface = TrainingInterface.Of(model.Graph, graphPath);
+        using var checkpoint = CheckpointReader.Open(parametersPath);
+        var micro = ReadBatch(batchPath, @interface);
+        using var engine = new TrainingEngine(@interface, new GraphSession(graphPath, new SessionSettings { Threads = threads }),
+            OnnxWriter.ToBytes(AdamWGraph.Build(@interface.Trained, settings)), accumulates: false, threads);
+        engine.Parameters.Load(parametersPath, checkpoint.Tensors);
+        if (steps is { } count)
+        {
+            var losses = new float[count];
+            for (var k = 0; k < count; k++)
+            {
+                losses[k] = (float)engine.Step([micro], k + 1, learningRate).Loss;
+                Console.Error.WriteLine($"step {k + 1}/{count} | loss {losses[k]:F4}");
+            }
+            SafetensorsWriter.Write(outputPath, [SafetensorsSource.From(LossesName, ElementType.Float, [count], losses)]);
+            if (savePath is not null)
+                SafetensorsWriter.Write(savePath, [.. engine.Parameters.Sources()]);
+            Console.WriteLine($"{losses[^1]:G9}");
+        }
+        else
+        {
+            var loss = engine.Run(micro);
+            SafetensorsWriter.Write(outputPath,
+                [SafetensorsSource.From(LinearGemms.LossName, ElementType.Float, [], new[] { (float)loss }), .. engine.Gradients.Sources(LinearGemms.GradientPrefix)]);
+            Console.WriteLine($"{loss:G9}");
+        }
+        return ExitCode.Done;
+    }
+
+    /// <summary>The batch as it stands in the file: only its types and sizes are checked.</summary>
+    private static MicroBatch ReadBatch(string path, TrainingInterface @interface)
+    {
+        using var file = SafetensorsFile.Open(path);
+        var inputs = TrainingInterface.BatchInputs.Select(name =>
+        {
+            if (!file.Tensors.TryGetValue(name, out var tensor) || tensor.DType != ElementType.Int64 || !tensor.Shape.SequenceEqual([@interface.Rows, @interface.Sequence]))
+            {
+                throw new HaloException("step", $"{path}: '{name}'", $"int64[{@interface.Rows}, {@interface.Sequence}], the graph's batch and sequence",
+                    tensor is null ? "no such tensor" : $"{tensor.DType.Name()}[{string.Join(", ", tensor.Shape)}]", "Give a batch of the graph's sizes, not shifted.");
+            }
+            return tensor.ReadLongs();
+        }).ToArray();
+        var counted = inputs[2].Where((label, i) => label != MicroBatch.Ignored && i % @interface.Sequence > 0).Count();
+        return new MicroBatch(inputs[0], inputs[1], inputs[2], counted, (int)inputs[1].Sum());
+    }
+
+    private static (double, double) Betas(string text)
+    {
+        var parts = text.Split(',');
+        return parts.Length == 2 && double.TryParse(parts[0], out var a) && double.TryParse(parts[1], out var b) && a is >= 0 and < 1 && b is >= 0 and < 1
+            ? (a, b) : throw new HaloException("step", "--betas", "two numbers in [0, 1) as A,B", $"'{text}'", "Write for example --betas 0.9,0.999.");
+    }
+}

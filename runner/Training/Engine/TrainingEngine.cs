@@ -1,0 +1,173 @@
+using Halo.Analysis;
+using Halo.Passes.Optimizer;
+using Halo.Runner.Data;
+using Halo.Runner.Sessions;
+using Halo.Serialization;
+using Microsoft.ML.OnnxRuntime;
+using TensorElementType = Microsoft.ML.OnnxRuntime.Tensors.TensorElementType;
+
+namespace Halo.Runner.Training.Engine;
+
+/// <summary>What one update did.</summary>
+/// <param name="Loss">Mean over the counted tokens of the batch, before the update.</param>
+/// <param name="GradientNorm">Global norm of that mean's gradient, before clipping.</param>
+/// <param name="CountedTokens">Tokens the loss is the mean of.</param>
+/// <param name="Tokens">Tokens of the rows, without padding.</param>
+public sealed record StepResult(double Loss, double GradientNorm, long CountedTokens, long Tokens);
+
+/// <summary>Runs the training graph over micro-batches, sums their gradients, and updates parameters and moments in place.</summary>
+/// <remarks>
+/// Parameters, gradients, sums and moments are bound once. The loss and the gradient norm are checked before the optimizer runs: a
+/// non-finite one stops the run with every parameter as it was.
+/// </remarks>
+public sealed class TrainingEngine : IDisposable
+{
+    private static readonly SessionSettings Small = new() { Optimization = GraphOptimizationLevel.ORT_DISABLE_ALL };
+
+    private readonly GraphSession _training;
+    private readonly GraphSession _norm;
+    private readonly GraphSession _optimizer;
+    private readonly GraphSession? _accumulator;
+    private readonly ParameterBuffers _gradients;
+    private readonly ParameterBuffers? _sums;
+    private readonly BatchBuffers _batch;
+    private readonly Dictionary<string, OrtValue> _scalars = new(StringComparer.Ordinal);
+
+    /// <param name="interface">The training graph's.</param>
+    /// <param name="training">A session of the training graph; the engine owns it from then on.</param>
+    /// <param name="optimizer">The AdamW graph, serialized.</param>
+    /// <param name="accumulates">Updates may have more than one micro-batch.</param>
+    /// <param name="threads">Threads of the small graphs; 0 is one for each core.</param>
+    public TrainingEngine(TrainingInterface @interface, GraphSession training, byte[] optimizer, bool accumulates, int threads)
+    {
+        _training = training;
+        var settings = Small with { Threads = threads };
+        Parameters = new ParameterBuffers(@interface.Parameters);
+        FirstMoments = new ParameterBuffers(@interface.Trained);
+        SecondMoments = new ParameterBuffers(@interface.Trained);
+        _gradients = new ParameterBuffers(@interface.Trained);
+        _batch = new BatchBuffers(@interface.Rows, @interface.Sequence);
+        _batch.BindTo(training);
+        foreach (var (name, _) in @interface.Parameters)
+            training.BindInput(name, Parameters[name]);
+        foreach (var (name, _) in @interface.Trained)
+            training.BindOutput(LinearGemms.GradientPrefix + name, _gradients[name]);
+        training.BindOutput(LinearGemms.LossName, Scalar(LinearGemms.LossName));
+
+        if (accumulates)
+        {
+            _sums = new ParameterBuffers(@interface.Trained);
+            _accumulator = new GraphSession("accumulator", OnnxWriter.ToBytes(GradientGraphs.Accumulate(@interface.Trained)), settings);
+            _accumulator.BindInput(GradientGraphs.Keep, Scalar(GradientGraphs.Keep));
+            _accumulator.BindInput(GradientGraphs.Weight, Scalar(GradientGraphs.Weight));
+            foreach (var (name, _) in @interface.Trained)
+            {
+                _accumulator.BindInput(GradientGraphs.Sum + name, _sums[name]);
+                _accumulator.BindInput(LinearGemms.GradientPrefix + name, _gradients[name]);
+                _accumulator.BindOutput(GradientGraphs.Updated + GradientGraphs.Sum + name, _sums[name]);
+            }
+        }
+        var gradients = _sums ?? _gradients;
+        _norm = new GraphSession("gradient_norm", OnnxWriter.ToBytes(GradientGraphs.Norm(@interface.Trained)), settings);
+        _optimizer = new GraphSession("optimizer_model.onnx", optimizer, settings);
+        _norm.BindInput(AdamWGraph.GradientScale, Scalar(AdamWGraph.GradientScale));
+        _norm.BindOutput(AdamWGraph.GradientNorm, Scalar(AdamWGraph.GradientNorm));
+        foreach (var name in new[] { AdamWGraph.LearningRate, AdamWGraph.GradientScale, AdamWGraph.GradientNorm })
+        {
+            if (_optimizer.Inputs.ContainsKey(name))
+                _optimizer.BindInput(name, Scalar(name));
+        }
+        _optimizer.BindInput(AdamWGraph.Step, Scalar(AdamWGraph.Step, TensorElementType.Int64));
+        foreach (var (name, _) in @interface.Trained)
+        {
+            _norm.BindInput(LinearGemms.GradientPrefix + name, gradients[name]);
+            _optimizer.BindInput(LinearGemms.GradientPrefix + name, gradients[name]);
+            BindInPlace(name, Parameters[name]);
+            BindInPlace(AdamWGraph.FirstMoment + name, FirstMoments[name]);
+            BindInPlace(AdamWGraph.SecondMoment + name, SecondMoments[name]);
+        }
+    }
+
+    public ParameterBuffers Parameters { get; }
+
+    public ParameterBuffers FirstMoments { get; }
+
+    public ParameterBuffers SecondMoments { get; }
+
+    /// <summary>The gradients of the last run of the graph.</summary>
+    public ParameterBuffers Gradients => _gradients;
+
+    /// <summary>Runs the graph on one micro-batch and returns its loss; the gradients lie in <see cref="Gradients"/>.</summary>
+    public double Run(MicroBatch batch)
+    {
+        _batch.Fill(batch);
+        _training.Run();
+        return Read(LinearGemms.LossName);
+    }
+
+    /// <summary>One update.</summary>
+    /// <param name="batch">The micro-batches it is made of.</param>
+    /// <param name="step">From 1, for the bias corrections.</param>
+    /// <param name="learningRate">Of this update.</param>
+    /// <exception cref="TrainingFailedException">The loss or the gradient is not finite; nothing was updated.</exception>
+    public StepResult Step(IReadOnlyList<MicroBatch> batch, long step, double learningRate)
+    {
+        var counted = batch.Sum(m => (long)m.CountedTokens);
+        double loss = 0;
+        var isFirst = true;
+        foreach (var micro in batch.Where(m => !m.Empty)) // a mean over nothing is 0/0
+        {
+            var mean = Run(micro);
+            if (!double.IsFinite(mean))
+                throw NotFinite("loss", mean, step);
+            loss += mean * micro.CountedTokens / counted;
+            if (_accumulator is not null)
+            {
+                Write(GradientGraphs.Keep, isFirst ? 0 : 1);
+                Write(GradientGraphs.Weight, micro.CountedTokens);
+                _accumulator.Run();
+            }
+            isFirst = false;
+        }
+        Write(AdamWGraph.GradientScale, _accumulator is null ? 1 : 1.0 / counted);
+        _norm.Run();
+        var norm = Read(AdamWGraph.GradientNorm);
+        if (!double.IsFinite(norm))
+            throw NotFinite("gradient norm", norm, step);
+        Write(AdamWGraph.LearningRate, learningRate);
+        _scalars[AdamWGraph.Step].GetTensorMutableDataAsSpan<long>()[0] = step;
+        _optimizer.Run();
+        return new StepResult(loss, norm, counted, batch.Sum(m => (long)m.Tokens));
+    }
+
+    public void Dispose()
+    {
+        foreach (var session in new[] { _training, _norm, _optimizer, _accumulator })
+            session?.Dispose();
+        foreach (var buffers in new[] { Parameters, FirstMoments, SecondMoments, _gradients, _sums })
+            buffers?.Dispose();
+        foreach (var scalar in _scalars.Values)
+            scalar.Dispose();
+        _batch.Dispose();
+    }
+
+    private static TrainingFailedException NotFinite(string what, double value, long step) => new(
+        $"train: step {step}, rank 0: expected a finite {what}, found {value}. Nothing was updated; lower the learning rate, or try a scheme with more rotations.");
+
+    private void BindInPlace(string name, OrtValue value)
+    {
+        _optimizer.BindInput(name, value);
+        _optimizer.BindOutput(AdamWGraph.Updated + name, value);
+    }
+
+    private OrtValue Scalar(string name, TensorElementType type = TensorElementType.Float)
+    {
+        if (!_scalars.TryGetValue(name, out var value))
+            _scalars.Add(name, value = GraphSession.Allocate(type, []));
+        return value;
+    }
+
+    private double Read(string name) => _scalars[name].GetTensorDataAsSpan<float>()[0];
+
+    private void Write(string name, double value) => _scalars[name].GetTensorMutableDataAsSpan<float>()[0] = (float)value;
+}

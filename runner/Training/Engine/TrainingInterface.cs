@@ -1,0 +1,57 @@
+using Halo.Analysis;
+using Halo.Ir;
+
+namespace Halo.Runner.Training.Engine;
+
+/// <summary>What a training graph takes and gives, by the names that PyTorch's exported joint graphs use.</summary>
+/// <param name="Trained">Parameters with a gradient, in the order of the graph's inputs.</param>
+/// <param name="Frozen">Parameters without one.</param>
+/// <param name="Rows">B of input_ids (B, T).</param>
+/// <param name="Sequence">T of input_ids (B, T).</param>
+public sealed record TrainingInterface(
+    IReadOnlyList<(string Name, Shape Shape)> Trained, IReadOnlyList<(string Name, Shape Shape)> Frozen, int Rows, int Sequence)
+{
+    public const string InputIds = "input_ids";
+    public const string AttentionMask = "attention_mask";
+    public const string Labels = "labels";
+
+    public static readonly IReadOnlyList<string> BatchInputs = [InputIds, AttentionMask, Labels];
+
+    public IEnumerable<(string Name, Shape Shape)> Parameters => Trained.Concat(Frozen);
+
+    /// <exception cref="HaloException">The graph is no training graph that the runner can drive.</exception>
+    public static TrainingInterface Of(Graph graph, string path)
+    {
+        if (!graph.TryGetValue(LinearGemms.LossName, out var loss) || !loss.IsGraphOutput)
+            throw Wrong("an output 'loss'", $"outputs {Some(graph.Outputs.Select(o => o.Name))}", "A training graph gives the loss; a forward graph needs its loss attached first.");
+        var tokens = graph.Inputs.FirstOrDefault(i => i.Name == InputIds);
+        foreach (var name in BatchInputs)
+        {
+            var input = graph.Inputs.FirstOrDefault(i => i.Name == name);
+            if (input is null || input.Type != ElementType.Int64 || input.Shape is not { Rank: 2, IsStatic: true } || !input.Shape.Equals(tokens!.Shape))
+            {
+                throw Wrong($"an int64 input '{name}' of fixed sizes (batch, sequence), as all three batch inputs have",
+                    input is null ? "none" : $"{input.Type.Name()}{input.Shape}", "Export the graph at one batch and sequence length.");
+            }
+        }
+        var trained = new List<(string, Shape)>();
+        var frozen = new List<(string, Shape)>();
+        foreach (var input in graph.Inputs.Where(i => !BatchInputs.Contains(i.Name) && i.Initializer is null))
+        {
+            if (input.Type != ElementType.Float || input.Shape is not { IsStatic: true } shape)
+            {
+                throw Wrong($"parameter '{input.Name}' as float32 of fixed sizes", $"{input.Type.Name()}{input.Shape}",
+                    input.Type == ElementType.BFloat16 ? "The CPU runs no bfloat16 arithmetic; export the float32 graph." : "Export the graph with float32 parameters.");
+            }
+            var hasGradient = graph.TryGetValue(LinearGemms.GradientPrefix + input.Name, out var gradient) && gradient.IsGraphOutput;
+            (hasGradient ? trained : frozen).Add((input.Name, shape));
+        }
+        if (trained.Count == 0)
+            throw Wrong("an output 'grad.<parameter>' for some parameter", "none", "The graph trains nothing; export it with gradients.");
+        return new TrainingInterface(trained, frozen, (int)tokens!.Shape![0].Size!.Value, (int)tokens.Shape[1].Size!.Value);
+
+        HaloException Wrong(string expected, string found, string advice) => new("training-graph", path, expected, found, advice);
+    }
+
+    private static string Some(IEnumerable<string> names) => string.Join(", ", names.Take(5)) is { Length: > 0 } text ? text : "none";
+}
