@@ -20,6 +20,23 @@ public static class Pipelines
     /// <summary>What every rewrite begins with: large repeated constants go before anything is computed or compared.</summary>
     public const string Cleanup = "upgrade-opset,remove-dead-code,fold-splats,fold-constants,deduplicate";
 
+    /// <summary>The pipeline of a HALO rewrite.</summary>
+    /// <param name="scheme">Axes to rotate.</param>
+    /// <param name="format">Formats of operands.</param>
+    /// <param name="schemes">Other schemes for some layers.</param>
+    /// <param name="formats">Other formats for some layers.</param>
+    public static IReadOnlyList<IGraphPass> Rewrite(
+        HaloScheme scheme, GemmFormats format, LayerRules<HaloScheme>? schemes = null, LayerRules<GemmFormats>? formats = null)
+    {
+        var passes = Parse(Cleanup).ToList();
+        if (!scheme.Equals(HaloScheme.None) || schemes is { IsEmpty: false })
+            passes.Add(new RotateOperands(scheme, schemes));
+        if (format.All.Any() || formats is { IsEmpty: false })
+            passes.Add(new QuantizeOperands(format, formats));
+        passes.Add(new RemoveDeadCode());
+        return passes;
+    }
+
     /// <summary>The passes of a pipeline text.</summary>
     public static IReadOnlyList<IGraphPass> Parse(string text) => PipelineParser.Parse(text);
 }

@@ -1,0 +1,44 @@
+using System.Security.Cryptography;
+using Halo.Ir;
+using Halo.Passes.Infra;
+using Halo.Runner.Sessions;
+using Halo.Serialization;
+
+namespace Halo.Runner.Artifacts;
+
+/// <summary>A rewritten model with what was done to it.</summary>
+/// <param name="Model">With the ledger in its metadata.</param>
+/// <param name="Run">What each pass did.</param>
+/// <param name="InputSha256">Hash of the file that was read.</param>
+public sealed record RewrittenGraph(Model Model, PassRun Run, string InputSha256);
+
+/// <summary>Reads a graph, runs a pipeline over it, and notes both in the ledger.</summary>
+public static class GraphRewriter
+{
+    /// <param name="path">The ONNX file.</param>
+    /// <param name="passes">The pipeline.</param>
+    /// <param name="verify">Run the graph before and after every pass and hold each pass to its claim.</param>
+    /// <param name="options">Printing and stopping; evaluator and inputs are filled in here.</param>
+    /// <exception cref="HaloException">The file, or what a pass needs of it, is not right.</exception>
+    public static RewrittenGraph Rewrite(string path, IReadOnlyList<IGraphPass> passes, bool verify = false, PassOptions? options = null)
+    {
+        var model = OnnxReader.Read(path);
+        CustomOps.HaloOperators.Register();
+        Analysis.ShapeInference.Run(model.Graph);
+        var run = PassManager.Run(model, passes, (options ?? new PassOptions()) with
+        {
+            Evaluator = new OnnxEvaluator(),
+            VerifyInputs = verify ? VerificationInputs.For(model.Graph) : null,
+        });
+        var hash = Sha256(path);
+        Ledger.Append(model, run, hash);
+        return new RewrittenGraph(model, run, hash);
+    }
+
+    /// <summary>Lower-case hexadecimal hash of a file's content.</summary>
+    public static string Sha256(string path)
+    {
+        using var stream = File.OpenRead(path);
+        return Convert.ToHexStringLower(SHA256.HashData(stream));
+    }
+}

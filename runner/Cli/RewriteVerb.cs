@@ -1,0 +1,77 @@
+using System.CommandLine;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Halo.Io;
+using Halo.Passes;
+using Halo.Passes.Infra;
+using Halo.Runner.Artifacts;
+using Halo.Serialization;
+using Halo.Text;
+
+namespace Halo.Runner.Cli;
+
+/// <summary><c>halo rewrite</c>: a graph in, the rewritten graph out.</summary>
+internal static class RewriteVerb
+{
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    public static Command Command()
+    {
+        var input = new Argument<string>("IN.onnx") { Description = "The graph: a training graph, or a forward graph." };
+        var output = new Option<string>("--output", "-o") { Description = "The graph to write.", Required = true };
+        var scheme = new Option<string>("--scheme") { Description = "Rotations: none, halo-0, halo-1, halo-2, or axes by product, \"F=K;E=N+M;G=N\".", DefaultValueFactory = _ => "none" };
+        var format = new Option<string>("--format") { Description = "Operands: none, fp8, int8, fp6, or left,right by product, \"F=e4m3,e4m3;E=e5m2,e4m3;G=e5m2,e4m3\".", DefaultValueFactory = _ => "none" };
+        var pipeline = new Option<string?>("--pipeline") { Description = "Passes to run instead of those that scheme and format call for: pass{option=value},pass,..." };
+        var verify = new Option<bool>("--verify") { Description = "Run the graph before and after every pass and hold each pass to what it claims." };
+        var report = new Option<string?>("--report") { Description = "JSON file to write: the linear layers, what was skipped and why, the passes." };
+        var printAfter = new Option<string[]>("--print-after") { Description = "Print the graph as text to stderr after these passes.", AllowMultipleArgumentsPerToken = true };
+        var stopAfter = new Option<string?>("--stop-after") { Description = "The last pass to run." };
+        var verbose = new Option<bool>("--verbose", "-v") { Description = "Print every rewrite and every skip with its reason." };
+        var command = new Command("rewrite", "Rewrite a graph so that the products of its linear layers run in 8 bits.")
+            { input, output, scheme, format, pipeline, verify, report, printAfter, stopAfter, verbose };
+        command.SetAction(parsed =>
+        {
+            if (parsed.GetValue(pipeline) is not null && (parsed.GetResult(scheme) is { Implicit: false } || parsed.GetResult(format) is { Implicit: false }))
+                throw new HaloException("rewrite", "--pipeline", "it alone", "--scheme or --format with it", "Give scheme and format inside the pipeline text.");
+            var passes = parsed.GetValue(pipeline) is { } text ? Pipelines.Parse(text)
+                : Pipelines.Rewrite(HaloScheme.Parse(parsed.GetValue(scheme)!), GemmFormats.Parse(parsed.GetValue(format)!));
+            CheckNames(passes, [.. parsed.GetValue(printAfter) ?? [], .. parsed.GetValue(stopAfter) is { } stop ? [stop] : Array.Empty<string>()]);
+            return Run(parsed.GetValue(input)!, parsed.GetValue(output)!, passes, parsed.GetValue(verify), parsed.GetValue(report), new PassOptions
+            {
+                PrintAfter = parsed.GetValue(printAfter) ?? [],
+                Print = (pass, model) => Console.Error.WriteLine($"-- after {pass}\n{GraphPrinter.Print(model)}"),
+                StopAfter = parsed.GetValue(stopAfter),
+                Log = parsed.GetValue(verbose) ? Console.Error.WriteLine : null,
+            });
+        });
+        return command;
+    }
+
+    private static void CheckNames(IReadOnlyList<IGraphPass> passes, IReadOnlyList<string> names)
+    {
+        foreach (var name in names.Where(n => passes.All(p => p.Name != n)))
+            throw new HaloException("rewrite", $"'{name}'", $"a pass of this pipeline ({string.Join(", ", passes.Select(p => p.Name).Distinct())})", "no such pass", "Name one of these.");
+    }
+
+    private static int Run(string input, string output, IReadOnlyList<IGraphPass> passes, bool verify, string? report, PassOptions options)
+    {
+        var rewritten = GraphRewriter.Rewrite(input, passes, verify, options);
+        OnnxWriter.Write(rewritten.Model, output);
+        if (report is not null)
+        {
+            var json = RewriteSummary.Of(rewritten.Model.Graph);
+            json["passes"] = JsonNode.Parse(Ledger.Of(rewritten.Model).ToJson())!["rewrites"]!.AsArray()[^1]!["passes"]!.DeepClone();
+            json["inputSha256"] = rewritten.InputSha256;
+            AtomicFile.WriteText(report, json.ToJsonString(Indented) + "\n");
+        }
+        foreach (var pass in Ledger.Of(rewritten.Model).Rewrites[^1].Passes)
+        {
+            var measured = pass.Measured is { } m ? $", worst output {m.WorstOutput}: relative error {m.WorstRelativeError:E1}" : "";
+            Console.Error.WriteLine($"{pass.Pass}: {pass.Rewrites} rewrites, {pass.Skipped} skipped, {pass.Effect}{measured}");
+        }
+        Console.Error.WriteLine($"{new FileInfo(input).Length:N0} bytes in, {new FileInfo(output).Length:N0} out");
+        Console.WriteLine(RewriteSummary.Line(rewritten.Model.Graph));
+        return ExitCode.Done;
+    }
+}
