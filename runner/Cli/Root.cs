@@ -20,7 +20,6 @@ internal static class Root
             RewriteVerb.Command(),
             StepVerb.Command(),
             InspectVerb.Command(),
-            DiffVerb.Command(),
             DoctorVerb.Command(),
         };
         var parsed = root.Parse(args);
