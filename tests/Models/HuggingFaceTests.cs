@@ -1,0 +1,97 @@
+using System.Text.Json.Nodes;
+using Halo.Ir;
+using Halo.Models.Bundled;
+using Halo.Models.HuggingFace;
+using Halo.Models.Tokenizers;
+using Halo.Models.Weights;
+
+namespace Halo.Tests.Models;
+
+public class HuggingFaceTests
+{
+    [Fact]
+    public void The_bundled_config_reads()
+    {
+        var config = LlamaConfig.Load(LlamaTiny.Folder);
+        Assert.Equal((256, 704, 4, 4, 2, 64), (config.HiddenSize, config.IntermediateSize, config.Layers, config.Heads, config.KeyValueHeads, config.HeadDim));
+        Assert.Equal((2048, 1024, 500000.0, 1e-5), (config.VocabularySize, config.MaxPositions, config.RopeTheta, config.RmsNormEpsilon));
+        Assert.Equal((ElementType.BFloat16, false, null, 0, 5), (config.DType, config.TieWordEmbeddings, config.RopeScaling, config.BosTokenId, config.PadTokenId));
+        Assert.Equal([1, 4], config.EosTokenIds);
+    }
+
+    [Fact]
+    public void Transformers_4_spellings_read()
+    {
+        var config = Load(json =>
+        {
+            json.Remove("rope_parameters");
+            json.Remove("dtype");
+            json["torch_dtype"] = "float16";
+            json["rope_theta"] = 10000.0;
+            json["eos_token_id"] = 7;
+            json["rope_scaling"] = JsonNode.Parse("""{"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,"original_max_position_embeddings":8192}""");
+        });
+        Assert.Equal((ElementType.Float16, 10000.0, new RopeScaling("llama3", 8, 1, 4, 8192)), (config.DType, config.RopeTheta, config.RopeScaling));
+        Assert.Equal([7], config.EosTokenIds);
+    }
+
+    [Theory]
+    [InlineData("model_type", "\"gpt2\"")]
+    [InlineData("hidden_act", "\"gelu\"")]
+    [InlineData("hidden_size", "0")]
+    [InlineData("hidden_size", "\"256\"")]
+    [InlineData("hidden_size", "null")]
+    [InlineData("num_key_value_heads", "3")]
+    [InlineData("head_dim", "63")]
+    [InlineData("rms_norm_eps", "0")]
+    [InlineData("dtype", "\"int4\"")]
+    [InlineData("eos_token_id", "[\"x\"]")]
+    [InlineData("bos_token_id", "2048")]
+    [InlineData("rope_parameters", """{"rope_type":"yarn","factor":2}""")]
+    [InlineData("rope_parameters", """{"rope_type":"linear","factor":0.5}""")]
+    [InlineData("rope_parameters", "3")]
+    [InlineData("quantization_config", "{}")]
+    public void What_no_graph_honours_is_an_error(string name, string value) =>
+        Assert.Contains(name.Split('_')[0], Assert.Throws<HaloException>(() => Load(json => json[name] = JsonNode.Parse(value))).Message);
+
+    [Fact]
+    public void A_written_folder_loads_and_is_replaced_only_if_it_is_ours()
+    {
+        using var folder = new TemporaryFolder();
+        var target = folder["out"];
+        HuggingFaceFolder.Write(LlamaTiny.Folder, target, tensor => tensor.Name == "model.norm.weight" ? Enumerable.Repeat(1.00390625f, 256).ToArray() : null);
+        using (var checkpoint = CheckpointReader.Open(target))
+        using (var original = CheckpointReader.Open(LlamaTiny.Folder))
+        {
+            Assert.Equal(original.Tensors.Keys, checkpoint.Tensors.Keys);
+            Assert.All(checkpoint.ReadFloats("model.norm.weight"), value => Assert.Equal(1f, value)); // a tie, rounded to even
+            Assert.Equal(original.ReadFloats("lm_head.weight"), checkpoint.ReadFloats("lm_head.weight"));
+        }
+        Assert.Equal(2048, LlamaConfig.Load(target).VocabularySize);
+        Assert.Equal(2048, HfTokenizer.Load(target).VocabularySize);
+        HuggingFaceFolder.Write(LlamaTiny.Folder, target, _ => null);
+        Assert.Throws<HaloException>(() => HuggingFaceFolder.Write(LlamaTiny.Folder, target, _ => new float[3]));
+        Assert.Equal(File.ReadAllBytes(Path.Combine(LlamaTiny.Folder, "model.safetensors")), File.ReadAllBytes(Path.Combine(target, "model.safetensors")));
+        File.Delete(Path.Combine(target, HuggingFaceFolder.MarkerName));
+        Assert.Throws<HaloException>(() => HuggingFaceFolder.Write(LlamaTiny.Folder, target, _ => null));
+        Assert.Throws<HaloException>(() => HuggingFaceFolder.Write(target, target, _ => null));
+        Assert.Equal([target], Directory.GetFileSystemEntries(folder.Path));
+    }
+
+    [Fact]
+    public void The_training_graph_unpacks()
+    {
+        using var folder = new TemporaryFolder();
+        LlamaTiny.ExtractTrainingGraph(folder["graph.onnx"]);
+        Assert.Equal(8979065, new FileInfo(folder["graph.onnx"]).Length);
+    }
+
+    private static LlamaConfig Load(Action<JsonObject> edit)
+    {
+        var json = JsonNode.Parse(File.ReadAllText(Path.Combine(LlamaTiny.Folder, "config.json")))!.AsObject();
+        edit(json);
+        using var folder = new TemporaryFolder();
+        File.WriteAllText(folder["config.json"], json.ToJsonString());
+        return LlamaConfig.Load(folder.Path);
+    }
+}
