@@ -22,7 +22,7 @@ public static class HuggingFaceFolder
     /// <param name="values">Float32 values of a tensor, row-major, rounded to nearest even into its dtype; null copies the source's bytes. Called once per tensor, in
     /// order, while it is written.</param>
     /// <exception cref="HaloException">The source lacks a file, values have the wrong count or a dtype that is not floating point, or the target is not Halo's.</exception>
-    public static void Write(string sourceFolder, string targetFolder, Func<SafetensorsTensor, ReadOnlyMemory<float>?> values)
+    public static void Write(string sourceFolder, string targetFolder, Func<SafetensorsTensor, float[]?> values)
     {
         var (source, target) = (Path.GetFullPath(sourceFolder), Path.TrimEndingDirectorySeparator(Path.GetFullPath(targetFolder)));
         if (source.TrimEnd(Path.DirectorySeparatorChar) == target)
@@ -59,7 +59,7 @@ public static class HuggingFaceFolder
             throw Refusal(folder, "a new or empty folder, or one that Halo wrote", $"files and no {MarkerName}", "Choose another output or empty the folder.");
     }
 
-    private static SafetensorsSource Source(SafetensorsTensor tensor, Func<SafetensorsTensor, ReadOnlyMemory<float>?> values) =>
+    private static SafetensorsSource Source(SafetensorsTensor tensor, Func<SafetensorsTensor, float[]?> values) =>
         new(tensor.Name, tensor.DType, tensor.Shape, stream =>
         {
             if (values(tensor) is not { } given) { tensor.CopyTo(stream); return; }

@@ -80,8 +80,9 @@ internal static class LlamaConfigParser
 
     private static void CheckIds(JsonFields json, LlamaConfig config)
     {
-        foreach (var id in config.EosTokenIds.Concat(new[] { config.BosTokenId, config.PadTokenId }.OfType<int>()))
-            if (id >= config.VocabularySize) throw json.Defect("token ids", $"ids below vocab_size = {config.VocabularySize}", $"{id}");
+        (string Name, int? Id)[] ids = [("bos_token_id", config.BosTokenId), ("pad_token_id", config.PadTokenId), .. config.EosTokenIds.Select(id => ("eos_token_id", (int?)id))];
+        foreach (var (name, id) in ids)
+            if (id < 0 || id >= config.VocabularySize) throw json.Defect(name, $"an id from 0 and below vocab_size = {config.VocabularySize}", $"{id}");
     }
 
     private static int Positive(JsonFields json, string name, int? absent = null)
