@@ -59,13 +59,14 @@ public sealed record Ledger(IReadOnlyList<LedgerRewrite> Rewrites)
 public sealed record LedgerRewrite(string Tool, string InputSha256, IReadOnlyList<LedgerPass> Passes);
 
 /// <param name="Pass">The pass's name.</param>
-/// <param name="Options">Its options as in pipeline text, defaults included; null if it has none.</param>
 /// <param name="Effect">exact, reassociating or quantizing.</param>
-/// <param name="Limit">The bound of the relative error, or the floor in dB; null for an exact pass.</param>
 /// <param name="Rewrites">How many places it changed.</param>
 /// <param name="Skipped">How many it left.</param>
+/// <param name="Options">Its options as in pipeline text, defaults included; null if it has none.</param>
+/// <param name="Limit">The bound of the relative error, or the floor in dB; null for an exact pass.</param>
 /// <param name="Measured">The outputs before against after; null if that was not asked for.</param>
-public sealed record LedgerPass(string Pass, string? Options, string Effect, double? Limit, int Rewrites, int Skipped, LedgerMeasure? Measured)
+public sealed record LedgerPass(
+    string Pass, string Effect, int Rewrites, int Skipped, string? Options = null, double? Limit = null, LedgerMeasure? Measured = null)
 {
     internal static LedgerPass Of(PassRecord record)
     {
@@ -76,8 +77,8 @@ public sealed record LedgerPass(string Pass, string? Options, string Effect, dou
             ValueEffect.Quantizing(var floorDb) => floorDb,
             _ => null,
         };
-        return new LedgerPass(record.Pass.Name, options.Length == 0 ? null : options[1..^1], record.Pass.Effect.Name, limit,
-            record.Rewrites, record.Skipped.Count, record.Measured is { } m ? LedgerMeasure.Of(m) : null);
+        return new LedgerPass(record.Pass.Name, record.Pass.Effect.Name, record.Rewrites, record.Skipped.Count,
+            options.Length == 0 ? null : options[1..^1], limit, record.Measured is { } m ? LedgerMeasure.Of(m) : null);
     }
 }
 
@@ -87,7 +88,8 @@ public sealed record LedgerPass(string Pass, string? Options, string Effect, dou
 /// <param name="WorstRelativeError">Its ||after - before|| / ||before||.</param>
 /// <param name="WorstSqnrDb">The same in dB; null where there is no difference.</param>
 /// <param name="LossRelativeError">That of output <c>loss</c>; null where the graph has none.</param>
-public sealed record LedgerMeasure(int Outputs, int Identical, string WorstOutput, double WorstRelativeError, double? WorstSqnrDb, double? LossRelativeError)
+public sealed record LedgerMeasure(
+    int Outputs, int Identical, string WorstOutput, double WorstRelativeError, double? WorstSqnrDb = null, double? LossRelativeError = null)
 {
     internal static LedgerMeasure Of(IReadOnlyList<OutputDifference> differences)
     {
