@@ -103,10 +103,12 @@ Replacement.OfNode(graph, node, output => graph.AddInitializer(graph.FreeName(ou
         var folded = new HashSet<Node>();
         foreach (var node in folding)
         {
-            if (node.Outputs.All(o => results[o.Name].SizeBytes <= MaxBytes))
-                folded.Add(node);
-            else
+            if (node.Outputs.Any(o => results[o.Name].SizeBytes > MaxBytes))
                 context.Skip(node, $"its result has more than {MaxBytes} bytes");
+            else if (node.Outputs.Any(o => o.IsGraphOutput && results[o.Name] is { SizeBytes: > FoldSplats.DefaultMinBytes } result && Splat.Find(result) is not null))
+                context.Skip(node, "a repeated value stays unexpanded");
+            else
+                folded.Add(node);
         }
         var splats = new SplatNodes(graph);
         foreach (var node in folding.Where(folded.Contains).Reverse())

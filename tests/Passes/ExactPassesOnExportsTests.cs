@@ -1,6 +1,7 @@
 using Halo.Ir;
 using Halo.Passes;
 using Halo.Passes.Infra;
+using Halo.Runner.Sessions;
 using Halo.Serialization;
 using Xunit.Abstractions;
 
@@ -29,7 +30,7 @@ public class ExactPassesOnExportsTests(ITestOutputHelper output)
         using var folder = new TemporaryFolder();
         var path = ExportFixture.File(name, file);
         var model = OnnxReader.Read(path);
-        var evaluator = new OrtEvaluator();
+        var evaluator = new OnnxEvaluator();
         var inputs = Inputs(model);
         var options = new PassOptions { Evaluator = evaluator, VerifyInputs = inputs };
 
@@ -74,7 +75,7 @@ public class ExactPassesOnExportsTests(ITestOutputHelper output)
     public void Graphs_that_the_stock_runtime_refuses_are_rewritten_all_the_same(string name, string file)
     {
         var model = OnnxReader.Read(ExportFixture.File(name, file));
-        PassManager.Run(model, Pipelines.Parse(Pipelines.Cleanup), new PassOptions { Evaluator = new OrtEvaluator() });
+        PassManager.Run(model, Pipelines.Parse(Pipelines.Cleanup), new PassOptions { Evaluator = new OnnxEvaluator() });
         Assert.True(model.Opset >= 21);
     }
 
@@ -97,7 +98,7 @@ public class ExactPassesOnExportsTests(ITestOutputHelper output)
         graph.Append(new Node("Identity", [constant], [result]));
         graph.AddOutput(result);
         var model = new Model(graph) { Opsets = { [""] = 21 } };
-        var run = PassManager.Run(model, [new FoldSplats()], new PassOptions { Evaluator = new OrtEvaluator(), VerifyInputs = new Dictionary<string, Tensor>() });
+        var run = PassManager.Run(model, [new FoldSplats()], new PassOptions { Evaluator = new OnnxEvaluator(), VerifyInputs = new Dictionary<string, Tensor>() });
         Assert.Equal(1, run.Passes.Single().Rewrites);
     }
 

@@ -1,5 +1,6 @@
 using Halo.Passes;
 using Halo.Passes.Infra;
+using Halo.Runner.Sessions;
 using Halo.Text;
 
 namespace Halo.Tests.Passes;
@@ -33,7 +34,7 @@ public class GoldenTests
         var passes = PipelineParser.Parse(pass + (File.Exists(options) ? $"{{{File.ReadAllText(options).Trim()}}}" : ""));
         var model = GraphParser.Parse(File.ReadAllText(Path.Combine(folder, "before.txt")));
         var before = GraphPrinter.Print(model);
-        var run = new PassOptions { Evaluator = new OrtEvaluator() };
+        var run = new PassOptions { Evaluator = new OnnxEvaluator() };
 
         var rewrites = PassManager.Run(model, passes, run).Passes.Single().Rewrites;
         var after = GraphPrinter.Print(model);

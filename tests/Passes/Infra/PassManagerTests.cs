@@ -1,6 +1,7 @@
 using Halo.Ir;
 using Halo.Passes;
 using Halo.Passes.Infra;
+using Halo.Runner.Sessions;
 using Halo.Text;
 
 namespace Halo.Tests.Passes;
@@ -34,7 +35,7 @@ public class PassManagerTests
     public void Stopping_and_printing_go_by_name()
     {
         var seen = new List<string>();
-        var options = new PassOptions { StopAfter = "fold-splats", PrintAfter = ["fold-splats"], Print = (name, _) => seen.Add(name), Evaluator = new OrtEvaluator() };
+        var options = new PassOptions { StopAfter = "fold-splats", PrintAfter = ["fold-splats"], Print = (name, _) => seen.Add(name), Evaluator = new OnnxEvaluator() };
         var run = PassManager.Run(GraphParser.Parse(Doubling), Pipelines.Parse(Pipelines.Cleanup), options);
         Assert.Equal(["upgrade-opset", "remove-dead-code", "fold-splats"], run.Passes.Select(p => p.Pass.Name));
         Assert.Equal(["fold-splats"], seen);
@@ -53,7 +54,7 @@ public class PassManagerTests
     public void Verification_holds_a_pass_to_its_effect(float factor, string effect, bool holds)
     {
         ValueEffect claimed = effect switch { "exact" => new ValueEffect.Exact(), "reassociating" => new ValueEffect.Reassociating(1e-3), _ => new ValueEffect.Quantizing(20) };
-        var options = new PassOptions { Evaluator = new OrtEvaluator(), VerifyInputs = Inputs };
+        var options = new PassOptions { Evaluator = new OnnxEvaluator(), VerifyInputs = Inputs };
         PassRun Run() => PassManager.Run(GraphParser.Parse(Doubling), [new Scale(factor) { Effect = claimed }], options);
         if (!holds)
         {
@@ -87,7 +88,7 @@ public class PassManagerTests
         static Model Rewritten(int times)
         {
             var model = GraphParser.Parse(Doubling);
-            var options = new PassOptions { Evaluator = new OrtEvaluator(), VerifyInputs = Inputs };
+            var options = new PassOptions { Evaluator = new OnnxEvaluator(), VerifyInputs = Inputs };
             for (var i = 0; i < times; i++)
                 Ledger.Append(model, PassManager.Run(model, [new Scale(2.02f) { Effect = new ValueEffect.Quantizing(20) }, new FoldSplats()], options), new string('a', 64));
             return model;
