@@ -81,7 +81,10 @@ public sealed record Deduplicate() : IGraphPass
         foreach (var input in node.Inputs)
             key.Append(' ').Append(input is null ? -1 : ids.TryGetValue(input, out var id) ? id : ids[input] = ids.Count);
         foreach (var attribute in node.Attributes.Values)
-            key.Append('\n').Append(attribute.Name).Append(':').Append(attribute.Kind).Append('=').Append(attribute.ReferenceTo is { } reference ? "@" + reference : Text(attribute.Content!));
+        {
+            key.Append('\n').Append(attribute.Name).Append(':').Append(attribute.Kind).Append('=')
+                .Append(attribute.ReferenceTo is { } reference ? "@" + reference : Text(attribute.Content!));
+        }
         return key.ToString();
     }
 

@@ -14,7 +14,10 @@ namespace Halo.Passes;
 public sealed record FoldConstants(long MaxBytes = 1 << 20) : IGraphPass
 {
     /// <summary>The operators for which the CPU provider takes bfloat16.</summary>
-    private static readonly HashSet<string> MovesBFloat16 = new(StringComparer.Ordinal) { "Cast", "Identity", "Transpose", "Reshape", "Gather", "Concat", "Slice" };
+    private static readonly HashSet<string> MovesBFloat16 = new(StringComparer.Ordinal)
+    {
+        "Cast", "Identity", "Transpose", "Reshape", "Gather", "Concat", "Slice",
+    };
 
     public string Name => "fold-constants";
 
@@ -96,16 +99,18 @@ Replacement.OfNode(graph, node, output => graph.AddInitializer(graph.FreeName(ou
         if (folding.Count == 0)
             return 0;
         var evaluator = context.Evaluator
-            ?? throw new PassException(Name, folding[0], "constant", "a runtime that computes it", "none", "Give the pass manager an evaluator, or leave this pass out.");
+            ?? throw new PassException(Name, folding[0], "constant", "a runtime that computes it", "none",
+                "Give the pass manager an evaluator, or leave this pass out.");
         var batch = Batch(model, folding);
-        var results = batch.Graph.Outputs.Zip(evaluator.Evaluate(batch, new Dictionary<string, Tensor>())).ToDictionary(p => p.First.Name, p => p.Second, StringComparer.Ordinal);
+        var results = batch.Graph.Outputs.Zip(evaluator.Evaluate(batch, new Dictionary<string, Tensor>()))
+            .ToDictionary(p => p.First.Name, p => p.Second, StringComparer.Ordinal);
 
         var folded = new HashSet<Node>();
         foreach (var node in folding)
         {
             if (node.Outputs.Any(o => results[o.Name].SizeBytes > MaxBytes))
                 context.Skip(node, $"its result has more than {MaxBytes} bytes");
-            else if (node.Outputs.Any(o => o.IsGraphOutput && results[o.Name] is { SizeBytes: > FoldSplats.DefaultMinBytes } result && Splat.Find(result) is not null))
+            else if (node.Outputs.Any(o => o.IsGraphOutput && IsLargeSplat(results[o.Name])))
                 context.Skip(node, "a repeated value stays unexpanded");
             else
                 folded.Add(node);
@@ -133,14 +138,17 @@ Replacement.OfNode(graph, node, output => graph.AddInitializer(graph.FreeName(ou
             return "it is no ONNX operator that always computes the same";
         if (node.Outputs.Any(o => o.IsGraphOutput && !model.Graph.Outputs.Contains(o)))
             return "a subgraph returns it";
-        if (node.Inputs.Concat(node.Outputs).Any(v => v is not null && (v.Type.IsFloat8() || v.Type.Bits() is > 0 and < 8)) || node.Int("to", 0) >= (long)ElementType.Float8E4M3FN)
-            return "a runtime's caller cannot read 8-bit floats";
-        if (node.Inputs.Concat(node.Outputs).Any(v => v?.Type == ElementType.BFloat16) && !MovesBFloat16.Contains(node.OpType))
+        var types = node.Inputs.Concat(node.Outputs).OfType<Value>().Select(v => v.Type).Append((ElementType)node.Int("to", 0)).ToList();
+        if (types.Any(t => t >= ElementType.Float8E4M3FN))
+            return "the caller of the runtime cannot read floats of 8 bits and what is smaller";
+        if (types.Contains(ElementType.BFloat16) && !MovesBFloat16.Contains(node.OpType))
             return "the CPU has no bfloat16 arithmetic";
         if (node.Is("ConstantOfShape") && SizeBytes(node) > FoldSplats.DefaultMinBytes)
             return "a repeated value stays unexpanded";
         return node.Outputs.Any(o => KnownBytes(o) > MaxBytes) ? $"its result has more than {MaxBytes} bytes" : null;
     }
+
+    private static bool IsLargeSplat(Tensor tensor) => tensor.SizeBytes > FoldSplats.DefaultMinBytes && Splat.Find(tensor) is not null;
 
     private static long SizeBytes(Node constantOfShape)
     {

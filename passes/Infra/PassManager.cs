@@ -58,7 +58,8 @@ public static class PassManager
         }
         catch (InvalidOperationException e)
         {
-            throw new PassException(pass.Name, $"graph '{graph.Name}'", "nodes that can be put in order", e.Message, "This is a defect of the pass; please report it.", e);
+            throw new PassException(pass.Name, $"graph '{graph.Name}'", "nodes that can be put in order", e.Message,
+                "This is a defect of the pass; please report it.", e);
         }
     }
 
@@ -66,7 +67,10 @@ public static class PassManager
     private static void Check(IReadOnlyList<IGraphPass> passes, PassOptions options)
     {
         foreach (var name in options.PrintAfter.Append(options.StopAfter).Where(n => n is not null && passes.All(p => p.Name != n)))
-            throw new HaloException(Who, $"pass '{name}' to print or stop after", "a pass of this pipeline", PipelineParser.ToText(passes), "Name one of these.");
+        {
+            throw new HaloException(Who, $"pass '{name}' to print or stop after", "a pass of this pipeline", PipelineParser.ToText(passes),
+                "Name one of these.");
+        }
         if (options.PrintAfter.Count > 0 && options.Print is null)
             throw new ArgumentException("PrintAfter without Print", nameof(options));
         if (options.VerifyInputs is not null && options.Evaluator is null)
@@ -77,7 +81,8 @@ public static class PassManager
     {
         var wanted = model.Graph.Inputs.Where(v => v.Initializer is null).Select(v => v.Name).ToHashSet(StringComparer.Ordinal);
         var inputs = options.VerifyInputs!.Where(p => wanted.Contains(p.Key)).ToDictionary(StringComparer.Ordinal);
-        return model.Graph.Outputs.Select(v => v.Name).Zip(options.Evaluator!.Evaluate(model, inputs)).ToDictionary(p => p.First, p => p.Second, StringComparer.Ordinal);
+        return model.Graph.Outputs.Select(v => v.Name).Zip(options.Evaluator!.Evaluate(model, inputs))
+            .ToDictionary(p => p.First, p => p.Second, StringComparer.Ordinal);
     }
 
     /// <summary>Outputs are compared by name; one that a pass adds or drops has nothing to be compared with.</summary>

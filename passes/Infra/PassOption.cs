@@ -14,7 +14,8 @@ internal sealed record PassOption(string Name, ParameterInfo Parameter, Property
     private const string Who = "parse-pipeline";
 
     /// <summary>The default as text; null where there is none.</summary>
-    public string? DefaultText => Parameter.HasDefaultValue ? Text(Parameter.DefaultValue is { } value && ValueType.IsEnum ? Enum.ToObject(ValueType, value) : Parameter.DefaultValue) : null;
+    public string? DefaultText => !Parameter.HasDefaultValue ? null
+        : Text(Parameter.DefaultValue is { } value && ValueType.IsEnum ? Enum.ToObject(ValueType, value) : Parameter.DefaultValue);
 
     private Type ValueType => Nullable.GetUnderlyingType(Parameter.ParameterType) ?? Parameter.ParameterType;
 
@@ -31,7 +32,10 @@ internal sealed record PassOption(string Name, ParameterInfo Parameter, Property
     {
         var options = Of(pass);
         foreach (var unknown in given.Keys.Where(k => options.All(o => o.Name != k)))
-            throw new HaloException(Who, $"option '{unknown}' of {name}", "an option of this pass", "no such option", Suggest(unknown, options.Select(o => o.Name)));
+        {
+            throw new HaloException(Who, $"option '{unknown}' of {name}", "an option of this pass", "no such option",
+                Suggest(unknown, options.Select(o => o.Name)));
+        }
         var values = options.Select(o => given.TryGetValue(o.Name, out var text) ? o.Convert(name, text) : o.Default(name)).ToArray();
         return (IGraphPass)Constructor(pass).Invoke(BindingFlags.DoNotWrapExceptions, null, values, CultureInfo.InvariantCulture);
     }

@@ -121,10 +121,13 @@ public class ExactPassesOnExportsTests(ITestOutputHelper output)
     public void A_splat_is_recognised_at_the_speed_of_memory()
     {
         var tensor = Tensor.Floats([64 << 20], new float[64 << 20]);
-        Splat.Find(tensor);
-        var watch = System.Diagnostics.Stopwatch.StartNew();
-        Splat.Find(tensor);
-        var gigabytesPerSecond = tensor.SizeBytes / watch.Elapsed.TotalSeconds / 1e9;
+        var seconds = Enumerable.Range(0, 5).Min(_ =>
+        {
+            var watch = System.Diagnostics.Stopwatch.StartNew();
+            Splat.Find(tensor);
+            return watch.Elapsed.TotalSeconds;
+        });
+        var gigabytesPerSecond = tensor.SizeBytes / seconds / 1e9;
         output.WriteLine($"{gigabytesPerSecond:f1} GB/s");
         Assert.True(gigabytesPerSecond > 1, $"{gigabytesPerSecond:f1} GB/s"); // several on an idle machine; a loop over elements reaches less
     }
