@@ -36,7 +36,8 @@ public static class ShapeInference
 
     private static void Infer(Node node, IntegerData data, bool keepsDeclared)
     {
-        if (Find(node) is { } rule)
+        // In a function body an attribute may stand for the caller's: what follows from it is known at each call only.
+        if (Find(node) is { } rule && node.Attributes.Values.All(a => a.ReferenceTo is null))
             rule(new NodeInference(node, data, keepsDeclared));
     }
 

@@ -36,7 +36,7 @@ public sealed class GraphBuilder
     public static GraphBuilder AtEnd(Graph graph, string prefix = "") => new(graph, node => graph.Append(node), prefix);
 
     /// <summary>Makes a node with one output.</summary>
-    /// <param name="name">Extends the prefix: <c>prefix/name</c> names both the node and its output.</param>
+    /// <param name="name">Extends the prefix: <c>prefix/name</c> names both the node and its output, with a number behind it if taken.</param>
     /// <param name="opType">The operator; a domain may stand before the last dot, <c>com.halo.Quantize</c>.</param>
     /// <param name="inputs">Values read; null leaves an optional input out.</param>
     /// <param name="attributes">The operator's attributes.</param>
@@ -49,7 +49,7 @@ public sealed class GraphBuilder
         var dot = opType.LastIndexOf('.');
         var full = FullName(name);
         var outputs = Enumerable.Range(0, outputCount).Select(i => new Value(_graph.FreeName(i == 0 ? full : $"{full}.{i}"))).ToArray();
-        var node = new Node(opType[(dot + 1)..], inputs.ToArray(), outputs, dot < 0 ? "" : opType[..dot], full) { Overload = overload };
+        var node = new Node(opType[(dot + 1)..], inputs.ToArray(), outputs, dot < 0 ? "" : opType[..dot], outputs[0].Name) { Overload = overload };
         node.With(attributes);
         _insert(node);
         ShapeInference.Infer(node);

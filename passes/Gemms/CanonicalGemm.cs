@@ -29,6 +29,10 @@ internal sealed class CanonicalGemm
 
     public Value B => Node.Inputs[1]!;
 
+    private char LetterOfA => _gemm.Role == GemmRole.F ? 'x' : 'e';
+
+    private char LetterOfB => _gemm.Role == GemmRole.G ? 'x' : 'w';
+
     /// <summary>Rewrites the product's node if it is not in this form yet. Names extend <c>LAYER/ROLE</c>.</summary>
     public static CanonicalGemm Make(Model model, LinearLayer layer, LinearGemm gemm)
     {
@@ -41,9 +45,9 @@ internal sealed class CanonicalGemm
     {
         var name = $"rotate_{axis.ToString().ToLowerInvariant()}";
         if (_gemm.AxisOfA(axis) is { } a)
-            Node.ReplaceInput(0, RotateOnce(A, a, blocks, name));
+            Node.ReplaceInput(0, RotateOnce(A, a, blocks, $"{name}_{LetterOfA}"));
         if (_gemm.AxisOfB(axis) is { } b)
-            Node.ReplaceInput(1, RotateOnce(B, b, blocks, name));
+            Node.ReplaceInput(1, RotateOnce(B, b, blocks, $"{name}_{LetterOfB}"));
         if (axis == GemmAxis.K)
             return; // cancels inside the product
         var product = Node.Output;
@@ -55,8 +59,8 @@ internal sealed class CanonicalGemm
     public void Quantize(NumberFormat left, NumberFormat right)
     {
         var build = GraphBuilder.Before(Node, _prefix);
-        var (a, scaleA) = QuantizeOnce(build, A, left, "quantize_a");
-        var (b, scaleB) = QuantizeOnce(build, B, right, "quantize_b");
+        var (a, scaleA) = QuantizeOnce(build, A, left, $"quantize_{LetterOfA}");
+        var (b, scaleB) = QuantizeOnce(build, B, right, $"quantize_{LetterOfB}");
         var product = build.ScaledMatMul(_model, a, scaleA, b, scaleB, Node.Int("transA", 0) != 0, Node.Int("transB", 0) != 0, "scaled_matmul");
         var old = Node;
         Hand(old.Output, product.Type == old.Output.Type ? product : build.Op("cast", "Cast", [product], Attribute.Of("to", (long)old.Output.Type)));
