@@ -38,6 +38,31 @@ public class FunctionBodyTests
         Assert.All(Product(false).Elements.Zip(Product(true).Elements), pair => Assert.Equal(pair.First, pair.Second, 1e-3));
     }
 
+    [Theory]
+    [InlineData(21)]
+    [InlineData(22)]
+    [InlineData(23)]
+    [InlineData(24)]
+    [InlineData(25)]
+    [InlineData(26)]
+    public void Bodies_mean_the_same_at_every_opset(long opset)
+    {
+        var (x, w) = (HostTensor.Normal(new Random(1), 19, 704), HostTensor.Normal(new Random(2), 16, 704));
+        HostTensor[] Products(long opset) => OpRunner.Run([x, w], (model, build, inputs) =>
+        [
+            .. NumberFormat.All.Select(format =>
+            {
+                var ((a, scaleA), (b, scaleB)) = (Quantized(inputs[0], "a"), Quantized(inputs[1], "b"));
+                var y = build.ScaledMatMul(model, a, scaleA, b, scaleB, false, true, $"{format}");
+                return build.HadamardTransform(model, y, 0, Hadamard.Blocks(19), true, $"{format}/back");
+
+                (Value, Value) Quantized(Value value, string name) =>
+                    build.Quantize(model, build.HadamardTransform(model, value, 1, [704], false, $"{format}/{name}/rotate"), format, $"{format}/{name}");
+            }),
+        ], opset: opset);
+        Assert.Equal(Products(21).SelectMany(y => y.Elements), Products(opset).SelectMany(y => y.Elements));
+    }
+
     public static IEnumerable<object[]> Bad =>
         NumberFormat.All.SelectMany(format => new[] { float.NaN, float.PositiveInfinity, float.NegativeInfinity }.Select(bad => new object[] { format.Name, bad }));
 

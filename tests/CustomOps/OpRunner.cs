@@ -1,4 +1,5 @@
 using Halo.Building;
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Serialization;
 using Microsoft.ML.OnnxRuntime;
@@ -8,14 +9,12 @@ namespace Halo.Tests.CustomOps;
 /// <summary>Runs a few nodes by their function bodies in stock ONNX Runtime on the CPU.</summary>
 public static class OpRunner
 {
-    public const long Opset = 21;
-
     /// <summary>The outputs as float32; shapes that ONNX Runtime computed are compared with what the shape rules said.</summary>
     public static HostTensor[] Run(
         IReadOnlyList<HostTensor> inputs, Func<Model, GraphBuilder, IReadOnlyList<Value>, IReadOnlyList<Value>> build,
-        GraphOptimizationLevel level = GraphOptimizationLevel.ORT_DISABLE_ALL)
+        GraphOptimizationLevel level = GraphOptimizationLevel.ORT_DISABLE_ALL, long opset = HaloDomain.MinOpset)
     {
-        var model = new Model(new Graph()) { Opsets = { [""] = Opset } };
+        var model = new Model(new Graph()) { Opsets = { [""] = opset } };
         var values = inputs.Select((x, i) => model.Graph.AddInput(new Value($"x{i}", ElementType.Float, Shape.Of(x.Sizes)))).ToArray();
         var end = GraphBuilder.AtEnd(model.Graph);
         var outputs = build(model, end, values);
