@@ -1,4 +1,3 @@
-using Halo.Building;
 using Halo.Ir;
 
 namespace Halo.CustomOps;
@@ -6,11 +5,8 @@ namespace Halo.CustomOps;
 /// <summary>A function while it is written: untyped inputs, constants as nodes, outputs by name.</summary>
 public sealed class FunctionBody
 {
-    private readonly GraphBuilder _build;
-
     public FunctionBody(params ReadOnlySpan<string> inputs)
     {
-        _build = GraphBuilder.AtEnd(Graph);
         foreach (var input in inputs)
             Graph.AddInput(new Value(input));
     }
@@ -27,14 +23,16 @@ public sealed class FunctionBody
 
     /// <summary>Makes a node; <paramref name="name"/> is its and its output's name.</summary>
     public Value Op(string name, string opType, ReadOnlySpan<Value?> inputs, params ReadOnlySpan<Attribute> attributes) =>
-        _build.Op(name, opType, inputs, attributes);
+        Append(opType, inputs, [new Value(name)], attributes).Output;
 
-    public Value Constant(string name, Tensor tensor) => _build.Op(name, "Constant", [], Attribute.Of("value", tensor));
+    public Value Constant(string name, Tensor tensor) => Op(name, "Constant", [], Attribute.Of("value", tensor));
 
-    public Value Cast(string name, Value x, ElementType to) => _build.Op(name, "Cast", [x], Attribute.Of("to", (long)to));
+    public Value Cast(string name, Value x, ElementType to) => Op(name, "Cast", [x], Attribute.Of("to", (long)to));
 
+    /// <summary>Pieces of the given sizes, called <c>name0</c>, <c>name1</c> and so on.</summary>
     public IReadOnlyList<Value> Split(string name, Value x, long axis, ReadOnlySpan<long> sizes) =>
-        _build.Node(name, "Split", [x, Constant(name + ".sizes", Tensor.Int64s(sizes))], sizes.Length, "", Attribute.Of("axis", axis)).Outputs;
+        Append("Split", [x, Constant(name + ".sizes", Tensor.Int64s(sizes))], [.. Enumerable.Range(0, sizes.Length).Select(i => new Value($"{name}{i}"))],
+            Attribute.Of("axis", axis)).Outputs;
 
     /// <summary>Makes <paramref name="value"/> the next output, called <paramref name="name"/>.</summary>
     public FunctionBody Output(string name, Value value)
@@ -43,4 +41,8 @@ public sealed class FunctionBody
         Graph.AddOutput(value);
         return this;
     }
+
+    /// <summary>No shape rule runs: a body has no types, and its attributes may be references.</summary>
+    private Node Append(string opType, ReadOnlySpan<Value?> inputs, Value[] outputs, params ReadOnlySpan<Attribute> attributes) =>
+        Graph.Append(new Node(opType, inputs.ToArray(), outputs, name: outputs[0].Name).With(attributes));
 }
