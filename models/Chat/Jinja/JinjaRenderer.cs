@@ -42,8 +42,13 @@ internal sealed class JinjaRenderer
     private static List<object?> Range(List<object?> positional, Dictionary<string, object?> named, int line)
     {
         var bounds = positional.Select(value => JinjaValues.Integer(value, line)).ToList();
-        var (start, stop, step) = bounds switch { [var n] => (0, n, 1), [var a, var b] => (a, b, 1), [var a, var b, var c] when c != 0 => (a, b, c),
-            _ => throw JinjaError.At(line, "range(stop), range(start, stop) or range(start, stop, step)", $"{bounds.Count} arguments") };
+        var (start, stop, step) = bounds switch
+        {
+            [var n] => (0, n, 1),
+            [var a, var b] => (a, b, 1),
+            [var a, var b, var c] when c != 0 => (a, b, c),
+            _ => throw JinjaError.At(line, "range(stop), range(start, stop) or range(start, stop, step)", $"{bounds.Count} arguments"),
+        };
         var result = new List<object?>();
         for (var i = start; step > 0 ? i < stop : i > stop; i += step)
         {
@@ -96,8 +101,13 @@ internal sealed class JinjaRenderer
         {
             items[i]["loop"] = new OrderedDictionary<string, object?>
             {
-                ["index"] = i + 1L, ["index0"] = (long)i, ["revindex"] = (long)(items.Count - i), ["revindex0"] = items.Count - i - 1L,
-                ["first"] = i == 0, ["last"] = i == items.Count - 1, ["length"] = (long)items.Count,
+                ["index"] = i + 1L,
+                ["index0"] = (long)i,
+                ["revindex"] = (long)(items.Count - i),
+                ["revindex0"] = items.Count - i - 1L,
+                ["first"] = i == 0,
+                ["last"] = i == items.Count - 1,
+                ["length"] = (long)items.Count,
                 ["previtem"] = i > 0 ? values[i - 1] : new Undefined("loop.previtem"),
                 ["nextitem"] = i + 1 < items.Count ? values[i + 1] : new Undefined("loop.nextitem"),
             };
