@@ -24,10 +24,11 @@ public static class Hadamard
         var order = FindOrder(n);
         return order > 0
             ? (order, BitOperations.Log2((ulong)(n / order)))
-            : throw new HaloException("hadamard", $"size {n}", "a size with a known Hadamard matrix", "none", "Rotate by the blocks that Hadamard.Blocks gives.");
+            : throw new HaloException("hadamard", $"size {n}", "a size with a known Hadamard matrix", "none",
+                "Rotate by the blocks that Hadamard.Blocks gives.");
     }
 
-    /// <summary>Sizes of the diagonal blocks of a rotation of size <paramref name="n"/>: n itself where a matrix exists, else falling sizes that sum to it.</summary>
+    /// <summary>Blocks of a block-diagonal rotation: <paramref name="n"/> itself where a matrix exists, else falling sizes that sum to it.</summary>
     /// <param name="n">The size to cover.</param>
     /// <param name="maxBlock">No block is larger.</param>
     public static long[] Blocks(long n, long maxBlock = long.MaxValue)

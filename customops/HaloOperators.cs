@@ -39,7 +39,8 @@ public static class HaloOperators
         if (model.HasFunction((HaloDomain.Name, node.OpType, node.Overload)))
             return;
         var op = All.FirstOrDefault(op => op.OpType == node.OpType) ?? throw new HaloException("ensure-function", node.ToString(),
-            $"an operator of {HaloDomain.Name} ({string.Join(", ", All.Select(op => op.OpType))})", node.OpType, "Remove the node, or use a version of Halo that knows it.");
+            $"an operator of {HaloDomain.Name} ({string.Join(", ", All.Select(op => op.OpType))})", node.OpType,
+            "Remove the node, or use a version of Halo that knows it.");
         var body = op.Body(node);
         model.AddFunction(new Function(HaloDomain.Name, node.OpType, node.Overload, body.Graph)
         {
@@ -51,7 +52,8 @@ public static class HaloOperators
 
     /// <summary>Makes a call of one of the operators, with its function.</summary>
     internal static Node Call(
-        GraphBuilder build, Model model, string name, string opType, ReadOnlySpan<Value?> inputs, int outputCount, string overload, params ReadOnlySpan<Attribute> attributes)
+        GraphBuilder build, Model model, string name, string opType, ReadOnlySpan<Value?> inputs, int outputCount, string overload,
+        params ReadOnlySpan<Attribute> attributes)
     {
         Register();
         var node = build.Node(name, $"{HaloDomain.Name}.{opType}", inputs, outputCount, overload, attributes);

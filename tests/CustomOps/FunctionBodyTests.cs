@@ -9,7 +9,8 @@ public class FunctionBodyTests
 {
     public static TheoryData<int, long> Rotations { get; } = new()
     {
-        { 0, 1 }, { 1, 3 }, { 0, 19 }, { 0, 72 }, { 1, 64 }, { 1, 96 }, { 1, 172 }, { 0, 172 }, { 1, 448 }, { 0, 448 }, { 1, 704 }, { 0, 704 }, { 0, 2048 }, { 1, 4864 },
+        { 0, 1 }, { 1, 3 }, { 0, 19 }, { 0, 72 }, { 1, 64 }, { 1, 96 }, { 1, 172 }, { 0, 172 }, { 1, 448 }, { 0, 448 }, { 1, 704 },
+        { 0, 704 }, { 0, 2048 }, { 1, 4864 },
     };
 
     [Theory]
@@ -64,7 +65,9 @@ public class FunctionBodyTests
     }
 
     public static IEnumerable<object[]> Bad =>
-        NumberFormat.All.SelectMany(format => new[] { float.NaN, float.PositiveInfinity, float.NegativeInfinity }.Select(bad => new object[] { format.Name, bad }));
+        from format in NumberFormat.All
+        from bad in new[] { float.NaN, float.PositiveInfinity, float.NegativeInfinity }
+        select new object[] { format.Name, bad };
 
     [Theory]
     [MemberData(nameof(Bad))]
@@ -91,7 +94,8 @@ public class FunctionBodyTests
         var model = new Model(new Graph()) { Opsets = { [""] = 21 }, IrVersion = 8 };
         var build = GraphBuilder.AtEnd(model.Graph);
         var x = model.Graph.AddInput(new Value("x", ElementType.Float, Shape.Of(8, 8)));
-        build.Quantize(model, build.HadamardTransform(model, build.HadamardTransform(model, x, 0, [8], false, "a"), 0, [8], false, "b"), NumberFormat.E4M3, "q");
+        var rotated = build.HadamardTransform(model, x, 0, [8], false, "a");
+        build.Quantize(model, build.HadamardTransform(model, rotated, 0, [8], false, "b"), NumberFormat.E4M3, "q");
         Assert.Equal(["HadamardTransform:axis0_8", "Quantize:e4m3"], model.Functions.Select(f => $"{f.Name}:{f.Overload}"));
         Assert.Equal(10, model.IrVersion);
         Assert.Equal(1, model.Opsets["com.halo"]);

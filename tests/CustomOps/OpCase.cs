@@ -15,11 +15,18 @@ public sealed record HostTensor(long[] Sizes, float[] Elements)
         (float)(Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble()));
 }
 
-/// <summary>Roundings that C# has no type for.</summary>
+/// <summary>Rounding to 16-bit types, as a Cast does it.</summary>
 public static class Bits
 {
+    public static float Round(float x, ElementType type) => type switch
+    {
+        ElementType.BFloat16 => RoundToBFloat16(x),
+        ElementType.Float16 => (float)(Half)x,
+        _ => x,
+    };
+
     /// <summary>Half-even to the upper 16 bits of a finite float32.</summary>
-    public static float RoundToBFloat16(float x)
+    private static float RoundToBFloat16(float x)
     {
         var bits = BitConverter.SingleToUInt32Bits(x);
         return BitConverter.UInt32BitsToSingle((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000);
@@ -31,7 +38,8 @@ public sealed record Expected(double[] Elements, Func<int, double> Tolerance);
 
 /// <summary>One call of an operator: its inputs, how the node is made, and what comes out by a slow, plainly right computation.</summary>
 public sealed record OpCall(
-    string Name, IReadOnlyList<HostTensor> Inputs, Func<Model, GraphBuilder, IReadOnlyList<Value>, IReadOnlyList<Value>> Build, Func<IReadOnlyList<Expected>> Oracle)
+    string Name, IReadOnlyList<HostTensor> Inputs, Func<Model, GraphBuilder, IReadOnlyList<Value>, IReadOnlyList<Value>> Build,
+    Func<IReadOnlyList<Expected>> Oracle)
 {
     public override string ToString() => Name;
 }

@@ -42,7 +42,8 @@ public class OpCaseTests
         while (!File.Exists(Path.Combine(folder.FullName, "Halo.sln")))
             folder = folder.Parent!;
         var folders = Directory.GetDirectories(Path.Combine(folder.FullName, "customops", "ops"));
-        var names = folders.Select(path => string.Concat(Path.GetFileName(path).Split('_').Select(word => char.ToUpperInvariant(word[0]) + word[1..]))).ToArray();
+        var words = folders.Select(path => Path.GetFileName(path).Split('_'));
+        var names = words.Select(list => string.Concat(list.Select(word => char.ToUpperInvariant(word[0]) + word[1..]))).ToArray();
         foreach (var (path, name) in folders.Zip(names))
         {
             Assert.True(File.Exists(Path.Combine(path, name + ".cs")), $"{path} has {name}.cs");

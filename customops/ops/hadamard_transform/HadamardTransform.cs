@@ -105,17 +105,18 @@ public sealed class HadamardTransform : HaloOperator
 /// <summary>Makes <see cref="CustomOps.HadamardTransform"/> nodes.</summary>
 public static class HadamardTransformExtensions
 {
-    /// <summary>Rotates <paramref name="x"/> along <paramref name="axis"/> (<c>inverse</c>: undoes that) by blocks such as <see cref="Hadamard.Blocks"/> gives.</summary>
+    /// <summary>Rotates <paramref name="x"/>, or undoes that (<c>inverse</c>), by blocks such as <see cref="Hadamard.Blocks"/> gives.</summary>
     public static Value HadamardTransform(this GraphBuilder build, Model model, Value x, int axis, IReadOnlyList<long> blocks, bool inverse, string name)
     {
         if (axis is not (0 or 1) || blocks.Count == 0 || !blocks.All(Hadamard.IsConstructible))
         {
-            throw new HaloException("hadamard-transform", $"'{x.Name}'", "axis 0 or 1 and blocks with a Hadamard matrix", $"axis {axis}, blocks [{string.Join(", ", blocks)}]",
-                "Take the blocks from Hadamard.Blocks.");
+            throw new HaloException("hadamard-transform", $"'{x.Name}'", "axis 0 or 1 and blocks with a Hadamard matrix",
+                $"axis {axis}, blocks [{string.Join(", ", blocks)}]", "Take the blocks from Hadamard.Blocks.");
         }
         if (x.Type is not (ElementType.Float or ElementType.Float16 or ElementType.BFloat16))
         {
-            throw new HaloException("hadamard-transform", $"'{x.Name}'", "float, float16 or bfloat16", x.Type.Name(), "Infer shapes before rotating, or cast the value.");
+            throw new HaloException("hadamard-transform", $"'{x.Name}'", "float, float16 or bfloat16", x.Type.Name(),
+                "Infer shapes before rotating, or cast the value.");
         }
         return HaloOperators.Call(build, model, name, nameof(HadamardTransform), [x], 1, CustomOps.HadamardTransform.Overload(axis, blocks, inverse, x.Type),
             Attribute.Of("axis", (long)axis), Attribute.Of("blocks", blocks), Attribute.Of("inverse", inverse ? 1L : 0L)).Output;

@@ -45,7 +45,7 @@ public sealed class HadamardTransformCase() : OpCase("HadamardTransform")
     {
         var h = Hadamard.Dense(blocks);
         var (rows, columns) = ((int)x.Sizes[0], (int)x.Sizes[1]);
-        var input = Array.ConvertAll(x.Elements, v => type switch { ElementType.BFloat16 => Bits.RoundToBFloat16(v), ElementType.Float16 => (float)(Half)v, _ => v });
+        var input = Array.ConvertAll(x.Elements, v => Bits.Round(v, type));
         var (length, vectors) = axis == 1 ? (columns, rows) : (rows, columns);
         var y = new double[x.Elements.Length];
         var norm = 0.0;

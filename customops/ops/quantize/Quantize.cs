@@ -73,8 +73,12 @@ public static class QuantizeExtensions
     public static (Value Codes, Value Scale) Quantize(this GraphBuilder build, Model model, Value x, NumberFormat format, string name)
     {
         if (x.Type is not (ElementType.Float or ElementType.Float16 or ElementType.BFloat16))
-            throw new HaloException("quantize", $"'{x.Name}'", "float, float16 or bfloat16", x.Type.Name(), "Infer shapes before quantizing, or cast the value.");
-        var node = HaloOperators.Call(build, model, name, nameof(Quantize), [x], 2, CustomOps.Quantize.Overload(format, x.Type), Attribute.Of("format", format.Name));
+        {
+            throw new HaloException("quantize", $"'{x.Name}'", "float, float16 or bfloat16", x.Type.Name(),
+                "Infer shapes before quantizing, or cast the value.");
+        }
+        var node = HaloOperators.Call(build, model, name, nameof(Quantize), [x], 2, CustomOps.Quantize.Overload(format, x.Type),
+            Attribute.Of("format", format.Name));
         return (node.Outputs[0], node.Outputs[1]);
     }
 }

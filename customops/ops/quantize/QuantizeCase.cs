@@ -37,7 +37,7 @@ public sealed class QuantizeCase() : OpCase("Quantize")
         },
         () =>
         {
-            var rounded = Array.ConvertAll(x.Elements, v => type switch { ElementType.BFloat16 => Bits.RoundToBFloat16(v), ElementType.Float16 => (float)(Half)v, _ => v });
+            var rounded = Array.ConvertAll(x.Elements, v => Bits.Round(v, type));
             var (values, scale) = CodeTable.Quantize(format, rounded);
             return [new Expected(values, _ => 0), new Expected([scale], _ => 0)];
         });
@@ -52,7 +52,8 @@ public sealed class QuantizeCase() : OpCase("Quantize")
 
     private static float[] LogUniform(Random random, NumberFormat format, int count)
     {
-        var x = Enumerable.Range(0, count).Select(_ => (float)(format.QMax * Math.Pow(2, -24 * random.NextDouble()) * (random.Next(2) == 0 ? 1 : -1))).ToArray();
+        float Next() => (float)(format.QMax * Math.Pow(2, -24 * random.NextDouble()) * (random.Next(2) == 0 ? 1 : -1));
+        var x = Enumerable.Range(0, count).Select(_ => Next()).ToArray();
         x[0] = format.QMax;
         return x;
     }
