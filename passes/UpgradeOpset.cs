@@ -129,7 +129,7 @@ public sealed record UpgradeOpset(long To = 21) : IGraphPass
             : Attribute.Of("value_ints", axes.Ints);
         var name = graph.FreeName($"{NameOf(node)}/axes");
         var value = new Value(name, ElementType.Int64, axes.ReferenceTo is null ? Shape.Of(axes.Ints.Count) : null);
-        graph.InsertBefore(node, new Node("Constant", [], [value], name: name).With(constant));
+        graph.InsertBefore(node, new Node("Constant", [], [value], name: Graphs.FreeNodeName(graph, name)).With(constant));
         node.AddInput(value);
     }
 

@@ -9,6 +9,9 @@ public static class Graphs
     public static IEnumerable<Graph> Of(Model model) =>
         model.Functions.Select(f => f.Body).Prepend(model.Graph).SelectMany(WithSubgraphs);
 
+    /// <summary>The wished name for a node, or none if a node has it: ONNX Runtime refuses two nodes of one name, and takes nodes without.</summary>
+    public static string FreeNodeName(Graph graph, string wish) => graph.Nodes.Any(n => n.Name == wish) ? "" : wish;
+
     /// <summary>The graph with what is inside it, innermost first.</summary>
     public static IEnumerable<Graph> WithSubgraphs(Graph graph) =>
         graph.Nodes.SelectMany(n => n.Subgraphs).SelectMany(WithSubgraphs).Append(graph).ToList();

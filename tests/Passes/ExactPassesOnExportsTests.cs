@@ -3,6 +3,7 @@ using Halo.Passes;
 using Halo.Passes.Infra;
 using Halo.Runner.Sessions;
 using Halo.Serialization;
+using Halo.Text;
 using Xunit.Abstractions;
 
 namespace Halo.Tests.Passes;
@@ -100,6 +101,24 @@ public class ExactPassesOnExportsTests(ITestOutputHelper output)
         var model = new Model(graph) { Opsets = { [""] = 21 } };
         var run = PassManager.Run(model, [new FoldSplats()], new PassOptions { Evaluator = new OnnxEvaluator(), VerifyInputs = new Dictionary<string, Tensor>() });
         Assert.Equal(1, run.Passes.Single().Rewrites);
+    }
+
+    [Fact]
+    public void A_new_node_never_has_the_name_of_another()
+    {
+        var model = GraphParser.Parse("""
+            ir_version: 8, opset: {"": 17}
+            graph g(x: float[4, 8]) -> (y: float[4, 1]) {
+              initializers { c: float[4, 8] = splat 1 }
+              a: float[4, 8] = Add(x, c)  # c
+              b: float[4, 8] = Neg(a)  # m/axes
+              y: float[4, 1] = ReduceMean<axes = [1]>(b)  # m
+            }
+            """);
+        var inputs = Inputs(model);
+        PassManager.Run(model, [new UpgradeOpset(), new FoldSplats()], new PassOptions { Evaluator = new OnnxEvaluator(), VerifyInputs = inputs });
+        var names = model.Graph.Nodes.Select(n => n.Name).Where(n => n.Length > 0).ToList();
+        Assert.Equal(names.Distinct().Count(), names.Count);
     }
 
     [Fact]
