@@ -10,7 +10,8 @@ public static class Graphs
         model.Functions.Select(f => f.Body).Prepend(model.Graph).SelectMany(WithSubgraphs);
 
     /// <summary>The wished name for a node, or none if a node has it: ONNX Runtime refuses two nodes of one name, and takes nodes without.</summary>
-    public static string FreeNodeName(Graph graph, string wish) => graph.Nodes.Any(n => n.Name == wish) ? "" : wish;
+    public static string FreeNodeName(Graph graph, string wish, Node? replaced = null) =>
+        graph.Nodes.Any(n => n.Name == wish && n != replaced) ? "" : wish;
 
     /// <summary>The graph with what is inside it, innermost first.</summary>
     public static IEnumerable<Graph> WithSubgraphs(Graph graph) =>
