@@ -2,13 +2,13 @@ using Halo.Ir;
 
 namespace Halo.Analysis.Shapes;
 
-/// <summary>Arithmetic of dimensions that may be symbols. A product of symbols is a symbol again: <c>2*batch*sequence</c>.</summary>
+/// <summary>Arithmetic of dimensions that may be symbols. Products and sums are symbols again: <c>2*batch*sequence</c>, <c>sequence + 1</c>.</summary>
 internal static class DimArithmetic
 {
     /// <summary>The dimension two operands have after broadcasting; false if they cannot be broadcast.</summary>
     public static bool TryBroadcast(Dim a, Dim b, out Dim result)
     {
-        result = a == b || b.Size == 1 ? a
+        result = a == b || b.Size == 1 || IsOneProduct(a, b) ? a
             : a.Size == 1 ? b
             : a.IsKnown ? a // the other one, if not a number, is 1 or the same
             : b.IsKnown ? b
@@ -16,10 +16,17 @@ internal static class DimArithmetic
         return !(a.IsKnown && b.IsKnown) || a == b || a.Size == 1 || b.Size == 1;
     }
 
-    public static Dim Add(Dim a, Dim b) => a.IsKnown && b.IsKnown ? a.Size!.Value + b.Size!.Value : a.Size == 0 ? b : b.Size == 0 ? a : Dim.Unknown;
+    public static Dim Add(Dim a, Dim b)
+    {
+        if (a.Size is { } x && b.Size is { } y)
+            return checked(x + y);
+        return b.Size is { } right ? Shifted(a, right) : a.Size is { } left ? Shifted(b, left) : Dim.Unknown;
+    }
 
-    public static Dim Subtract(Dim a, Dim b) =>
-        a.IsKnown && b.IsKnown ? a.Size!.Value - b.Size!.Value : b.Size == 0 ? a : a.Symbol is not null && a == b ? 0 : Dim.Unknown;
+    public static Dim Subtract(Dim a, Dim b) => b.Size is { } size ? Add(a, -size) : a.Symbol is not null && a == b ? 0 : Dim.Unknown;
+
+    /// <summary>The number that a symbol such as <c>sequence + 1</c> adds; the size is at least as large if it is not negative.</summary>
+    public static long Offset(Dim dim) => dim.Symbol is { } symbol ? Split(symbol).Offset : 0;
 
     public static Dim Multiply(Dim a, Dim b) => Product([a, b]);
 
@@ -44,6 +51,26 @@ internal static class DimArithmetic
         }
         return Named(above / below, symbols);
     }
+
+    private static Dim Shifted(Dim dim, long by)
+    {
+        if (dim.Symbol is not { } symbol || by == 0)
+            return dim;
+        var (name, offset) = Split(symbol);
+        offset = checked(offset + by);
+        return Dim.Named(offset == 0 ? name : offset > 0 ? $"{name} + {offset}" : $"{name} - {-offset}");
+    }
+
+    private static (string Name, long Offset) Split(string symbol)
+    {
+        var at = symbol.LastIndexOf(' ');
+        if (at < 2 || symbol[at - 2] != ' ' || symbol[at - 1] is not ('+' or '-') || !long.TryParse(symbol.AsSpan(at + 1), out var number))
+            return (symbol, 0);
+        return (symbol[..(at - 2)], symbol[at - 1] == '+' ? number : -number);
+    }
+
+    /// <summary>Exporters write the factors of a product in an order of their own.</summary>
+    private static bool IsOneProduct(Dim a, Dim b) => a.Symbol is { } x && b.Symbol is { } y && x.Contains('*') && y.Contains('*') && Product([a]) == Product([b]);
 
     private static (long Number, List<string> Symbols) Factors(IEnumerable<Dim> dims, out bool isKnown)
     {

@@ -49,14 +49,15 @@ internal static class IntegerFolding
 
     private static Dim Truth(bool value) => value ? 1 : 0;
 
-    /// <summary>A symbol is a size, so it never equals a negative number.</summary>
+    /// <summary>A symbol is a size, so it never equals a negative number, unless something was taken off it.</summary>
     private static Dim Equal(Dim a, Dim b)
     {
+        static bool IsSize(Dim d) => d.Symbol is not null && DimArithmetic.Offset(d) >= 0;
         if (a.IsKnown && b.IsKnown)
             return Truth(a == b);
         if (a.Symbol is not null && a == b)
             return 1;
-        return (a.Symbol is not null && b.Size < 0) || (b.Symbol is not null && a.Size < 0) ? 0 : Dim.Unknown;
+        return (IsSize(a) && b.Size < 0) || (IsSize(b) && a.Size < 0) ? 0 : Dim.Unknown;
     }
 
     private static IntegerTensor? Constant(Node node, IntegerData data)

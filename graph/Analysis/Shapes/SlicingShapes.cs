@@ -110,7 +110,13 @@ internal static class SlicingShapes
             return Range(number, first, last, stride).Count;
         var takesAll = step.Size == 1 ? start.Size == 0 && (end.Size >= int.MaxValue || (end.Symbol is not null && end == size))
             : step.Size == -1 && (start.Size is -1 or >= int.MaxValue) && end.Size <= -int.MaxValue;
-        return takesAll ? size : Dim.Unknown;
+        if (takesAll)
+            return size;
+        // of sequence + 1 elements one can surely be left out at either side
+        var (before, behind) = (start.Size, end.Size >= int.MaxValue ? 0 : end.Size < 0 ? -end.Size : null);
+        return step.Size == 1 && before >= 0 && behind is not null && before + behind <= DimArithmetic.Offset(size)
+            ? DimArithmetic.Add(size, -(before.Value + behind.Value))
+            : Dim.Unknown;
     }
 
     /// <summary>pads holds what is added before each axis, then what is added behind; negative values cut.</summary>
