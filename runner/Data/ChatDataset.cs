@@ -1,3 +1,5 @@
+using Halo.Models.Chat;
+
 namespace Halo.Runner.Data;
 
 /// <summary>One conversation as tokens. <paramref name="LossMask"/> has the length of <paramref name="Ids"/>: 1 where the token is learned.</summary>
@@ -39,17 +41,17 @@ public sealed class ChatDataset
 
     /// <summary>Encodes every row of a JSONL file once.</summary>
     /// <param name="path">The file, as <see cref="ChatJsonl"/> reads it.</param>
-    /// <param name="encode">Conversation to ids and loss mask, both of one length.</param>
+    /// <param name="encode">Conversation to ids and loss mask, both of one length: <see cref="ChatTokenizer.Encode"/>.</param>
     /// <param name="maxLength">The graph's sequence length T, in tokens.</param>
-    /// <exception cref="HaloException">A defect of the file, a row in which the encoder counts nothing, or no row is left.</exception>
-    public static ChatDataset Load(string path, Func<IReadOnlyList<ChatTurn>, (int[] Ids, byte[] LossMask)> encode, int maxLength)
+    /// <exception cref="HaloException">A defect of the file, a row that the encoder refuses or in which it counts nothing, or no row is left.</exception>
+    public static ChatDataset Load(string path, Func<IReadOnlyList<ChatMessage>, (int[] Ids, byte[] LossMask)> encode, int maxLength)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(maxLength, 2);
         var rows = new List<TokenizedRow>();
         int truncated = 0, dropped = 0, longest = 0;
         foreach (var chat in ChatJsonl.Read(path))
         {
-            var (ids, mask) = encode(chat.Messages);
+            var (ids, mask) = Encode(chat, encode, path);
             var whole = new TokenizedRow(ids, mask);
             longest = Math.Max(longest, ids.Length);
             if (whole.CountedTokens == 0)
@@ -64,5 +66,15 @@ public sealed class ChatDataset
             throw new HaloException("load-data", path, $"a row with an assistant token among its first {maxLength}", $"none in {dropped} rows",
                 "Use a graph with a longer sequence or shorter rows.");
         return new ChatDataset(path, maxLength) { Rows = rows, Truncated = truncated, Dropped = dropped, LongestRow = longest };
+    }
+
+    /// <summary>Adds the line to what the encoder complains about.</summary>
+    private static (int[] Ids, byte[] LossMask) Encode(ChatRow chat, Func<IReadOnlyList<ChatMessage>, (int[] Ids, byte[] LossMask)> encode, string path)
+    {
+        try { return encode(chat.Messages); }
+        catch (HaloException e)
+        {
+            throw new HaloException(e.Source!, $"{path}, line {chat.Line}: {e.Subject}", e.Expected, e.Found, e.Advice, e);
+        }
     }
 }

@@ -1,10 +1,11 @@
 using System.Text.Json;
 using System.Text.Unicode;
+using Halo.Models.Chat;
 
 namespace Halo.Runner.Data;
 
 /// <summary>One conversation of a JSONL file and the line it stands on (from 1).</summary>
-public sealed record ChatRow(int Line, IReadOnlyList<ChatTurn> Messages);
+public sealed record ChatRow(int Line, IReadOnlyList<ChatMessage> Messages);
 
 /// <summary>Streams the conversations of a JSONL file: one <c>{"messages": [{"role", "content"}, ...]}</c> a line, in UTF-8.</summary>
 /// <remarks>
@@ -80,7 +81,7 @@ public static class ChatJsonl
         }
     }
 
-    private static List<ChatTurn> Messages(JsonElement row, string path, int line)
+    private static List<ChatMessage> Messages(JsonElement row, string path, int line)
     {
         if (row.ValueKind != JsonValueKind.Object) throw Bad(path, line, "a JSON object", Kind(row), "Write {\"messages\": [...]}.");
         if (!row.TryGetProperty("messages", out var list)) throw Bad(path, line, "a field 'messages'", Names(row), "Write {\"messages\": [...]}.");
@@ -91,7 +92,7 @@ public static class ChatJsonl
         return messages;
     }
 
-    private static ChatTurn Message(JsonElement message, string place, string path, int line)
+    private static ChatMessage Message(JsonElement message, string place, string path, int line)
     {
         if (message.ValueKind != JsonValueKind.Object) throw Bad(path, line, $"{place} as an object", Kind(message), "Write {\"role\": ..., \"content\": ...}.");
         foreach (var field in message.EnumerateObject())
@@ -100,7 +101,7 @@ public static class ChatJsonl
         var role = Text(message, "role", place, path, line);
         if (!Roles.Contains(role))
             throw Bad(path, line, $"{place}.role as one of {string.Join(", ", Roles)}", $"'{role}'", "Correct the role.");
-        return new ChatTurn(role, Text(message, "content", place, path, line));
+        return new ChatMessage(role, Text(message, "content", place, path, line));
     }
 
     private static string Text(JsonElement message, string name, string place, string path, int line)

@@ -1,3 +1,6 @@
+using Halo.Models.Bundled;
+using Halo.Models.Chat;
+using Halo.Models.Tokenizers;
 using Halo.Runner.Data;
 
 namespace Halo.Tests.Runner.Data;
@@ -30,11 +33,28 @@ public sealed class ChatDatasetTests : IDisposable
         Assert.Contains("line 1", e.Message);
     }
 
+    [Fact]
+    public void Names_the_line_that_the_encoder_refuses()
+    {
+        var e = Assert.Throws<HaloException>(() => ChatDataset.Load(Rows(("a", "b")), _ => throw new HaloException("chat-template", "message 1", "x", "y", "Z."), 6));
+        Assert.EndsWith("line 1: message 1", e.Subject);
+    }
+
+    [Fact]
+    public void Bundled_data_fits_the_bundled_model()
+    {
+        var tokenizer = new ChatTokenizer(HfTokenizer.Load(LlamaTiny.Folder));
+        var data = ChatDataset.Load(Path.Combine(AppContext.BaseDirectory, "data", "sql", "valid.jsonl"), tokenizer.Encode, LlamaTiny.TrainingSequence);
+        Assert.Equal((150, 0, true), (data.Rows.Count, data.Dropped, data.CountedTokens < data.Tokens));
+        var eot = tokenizer.Tokenizer.IdOf("<|eot_id|>");
+        Assert.All(data.Rows.Where(r => r.Ids.Length < data.MaxLength), r => Assert.Equal((eot, 1), (r.Ids[^1], r.LossMask[^1])));
+    }
+
     private string Rows(params (string User, string Assistant)[] rows) => _folder.File("d.jsonl", string.Concat(rows.Select(r =>
         $$"""{"messages": [{"role": "user", "content": "{{r.User}}"}, {"role": "assistant", "content": "{{r.Assistant}}"}]}""" + "\n")));
 
     /// <summary>A begin token, then a token a letter; the assistant's letters count.</summary>
-    private static (int[], byte[]) Letters(IReadOnlyList<ChatTurn> messages) => (
+    private static (int[], byte[]) Letters(IReadOnlyList<ChatMessage> messages) => (
         [1, .. messages.SelectMany(m => m.Content.Select(c => (int)c))],
         [0, .. messages.SelectMany(m => m.Content.Select(_ => (byte)(m.Role == "assistant" ? 1 : 0)))]);
 }
