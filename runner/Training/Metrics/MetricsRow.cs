@@ -1,0 +1,46 @@
+using System.Text.Json.Serialization;
+
+namespace Halo.Runner.Training.Metrics;
+
+public enum MetricsKind
+{
+    /// <summary>One update: the loss is that of its batch, before the update.</summary>
+    Train,
+
+    /// <summary>The validation data after <see cref="MetricsRow.Step"/> updates.</summary>
+    Eval,
+}
+
+/// <summary>One line of metrics.jsonl. What a kind does not have is null and not written.</summary>
+public sealed record MetricsRow
+{
+    /// <summary>Updates done: the first update's row has 1, the evaluation before training 0.</summary>
+    public required int Step { get; init; }
+
+    public required MetricsKind Kind { get; init; }
+
+    /// <summary>Mean over the counted tokens, in nats.</summary>
+    public required double Loss { get; init; }
+
+    /// <summary>From 0, with fractions within the epoch.</summary>
+    public double? Epoch { get; init; }
+
+    /// <summary>L2 norm of the whole gradient, before clipping.</summary>
+    public double? GradientNorm { get; init; }
+
+    public double? LearningRate { get; init; }
+
+    public double? Milliseconds { get; init; }
+
+    /// <summary>Tokens without padding.</summary>
+    public long? Tokens { get; init; }
+
+    /// <summary>Tokens that the loss is the mean of.</summary>
+    public long? CountedTokens { get; init; }
+
+    /// <summary>Seconds since 1970, when the row was taken.</summary>
+    public double Time { get; init; }
+
+    [JsonIgnore]
+    public double? TokensPerSecond => Tokens is { } tokens && Milliseconds is > 0 and { } ms ? tokens * 1000 / ms : null;
+}
