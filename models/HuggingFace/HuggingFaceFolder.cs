@@ -1,4 +1,3 @@
-using System.Text.Json;
 using Halo.Io;
 using Halo.Models.Weights;
 
@@ -7,57 +6,51 @@ namespace Halo.Models.HuggingFace;
 /// <summary>Writes a model as a Hugging Face folder: the files of the model it came from, with other weights.</summary>
 public static class HuggingFaceFolder
 {
-    /// <summary>The file that marks a folder as written by Halo, and so as one it may replace.</summary>
-    public const string MarkerName = "halo.json";
-
     private static readonly string[] CompanionFiles =
     [
         "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
         "tokenizer.model", "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json",
     ];
 
-    /// <summary>Writes <paramref name="targetFolder"/> as a whole or not at all: a sibling folder is filled and renamed.</summary>
-    /// <param name="sourceFolder">A Hugging Face folder; its weights give names, order, shapes and dtypes.</param>
-    /// <param name="targetFolder">A new or empty folder, or one that Halo wrote, which is replaced.</param>
+    /// <summary>Writes <paramref name="target"/> as a whole or not at all.</summary>
+    /// <param name="companions">Where config.json and the tokenizer's files are looked for; the first folder that has one gives it.</param>
+    /// <param name="weights">A folder or file of safetensors: its tensors give names, order, shapes and dtypes.</param>
+    /// <param name="target">A new or empty folder, or one that Halo wrote, which is replaced.</param>
+    /// <param name="kind">What the folder's marker calls it.</param>
     /// <param name="values">Float32 values of a tensor, row-major, rounded to nearest even into its dtype; null copies the source's bytes. Called once per tensor, in
     /// order, while it is written.</param>
     /// <exception cref="HaloException">The source lacks a file, values have the wrong count or a dtype that is not floating point, or the target is not Halo's.</exception>
-    public static void Write(string sourceFolder, string targetFolder, Func<SafetensorsTensor, float[]?> values)
+    public static void Write(IReadOnlyList<string> companions, string weights, string target, string kind, Func<SafetensorsTensor, float[]?> values)
     {
-        var (source, target) = (Path.GetFullPath(sourceFolder), Path.TrimEndingDirectorySeparator(Path.GetFullPath(targetFolder)));
-        if (source.TrimEnd(Path.DirectorySeparatorChar) == target)
-            throw Refusal(target, "a folder other than the source", "the source", "Choose another output.");
-        CheckReplaceable(target);
-        if (!File.Exists(Path.Combine(source, "config.json"))) throw Refusal(source, "a config.json", "none", "Name a Hugging Face folder.");
-        using var checkpoint = CheckpointReader.Open(source);
-        var temporary = Path.Combine(Path.GetDirectoryName(target)!, $".{Path.GetFileName(target)}.{Environment.ProcessId}.partial");
-        try
+        foreach (var source in companions.Append(weights).Select(Path.GetFullPath))
         {
-            Directory.CreateDirectory(temporary);
-            foreach (var name in CompanionFiles.Where(name => File.Exists(Path.Combine(source, name))))
-                using (var file = File.OpenRead(Path.Combine(source, name)))
-                    AtomicFile.Write(Path.Combine(temporary, name), file.CopyTo);
-            SafetensorsWriter.Write(Path.Combine(temporary, "model.safetensors"), [.. checkpoint.Tensors.Values.Select(t => Source(t, values))], checkpoint.Metadata);
-            AtomicFile.WriteText(Path.Combine(temporary, MarkerName), Marker());
-            Replace(temporary, target);
+            if (Path.TrimEndingDirectorySeparator(source) == Path.TrimEndingDirectorySeparator(Path.GetFullPath(target)))
+                throw Refusal(target, "a folder other than the source", "the source", "Choose another output.");
         }
-        catch (Exception e)
+        CheckCompanions(companions);
+        using var checkpoint = CheckpointReader.Open(weights);
+        OwnedFolder.Write(target, kind, folder =>
         {
-            if (Directory.Exists(temporary)) Directory.Delete(temporary, recursive: true);
-            if (e is IOException or UnauthorizedAccessException)
-                throw new HaloException("write-folder", target, "a place where the folder can be written", e.Message.TrimEnd('.'), "Free space or choose another output.", e);
-            throw;
-        }
+            foreach (var name in CompanionFiles)
+            {
+                if (Find(companions, name) is not { } path)
+                    continue;
+                using var file = File.OpenRead(path);
+                AtomicFile.Write(Path.Combine(folder, name), file.CopyTo);
+            }
+            SafetensorsWriter.Write(Path.Combine(folder, "model.safetensors"), [.. checkpoint.Tensors.Values.Select(t => Source(t, values))], checkpoint.Metadata);
+        });
     }
 
-    /// <summary>Throws unless <paramref name="folder"/> is absent, empty, or carries Halo's marker.</summary>
-    /// <exception cref="HaloException">A non-empty folder of something else, or a file.</exception>
-    public static void CheckReplaceable(string folder)
+    /// <summary>Throws unless one of the folders has a config.json, without which nobody loads the model.</summary>
+    /// <exception cref="HaloException">None has.</exception>
+    public static void CheckCompanions(IReadOnlyList<string> companions)
     {
-        if (File.Exists(folder)) throw Refusal(folder, "a folder", "a file", "Choose another output.");
-        if (Directory.Exists(folder) && Directory.EnumerateFileSystemEntries(folder).Any() && !File.Exists(Path.Combine(folder, MarkerName)))
-            throw Refusal(folder, "a new or empty folder, or one that Halo wrote", $"files and no {MarkerName}", "Choose another output or empty the folder.");
+        if (Find(companions, "config.json") is null)
+            throw Refusal(string.Join(", ", companions), "a config.json", "none", "Name the Hugging Face folder that the weights belong to.");
     }
+
+    private static string? Find(IReadOnlyList<string> folders, string name) => folders.Select(f => Path.Combine(f, name)).FirstOrDefault(File.Exists);
 
     private static SafetensorsSource Source(SafetensorsTensor tensor, Func<SafetensorsTensor, float[]?> values) =>
         new(tensor.Name, tensor.DType, tensor.Shape, stream =>
@@ -68,18 +61,6 @@ public static class HuggingFaceFolder
             if (given.Length != tensor.ElementCount) throw Refusal(subject, $"{tensor.ElementCount} values", $"{given.Length}", "Write the model it was trained from.");
             SafetensorsSource.From(tensor.Name, tensor.DType, tensor.Shape, given).Write(stream);
         });
-
-    private static string Marker() => JsonSerializer.Serialize(new { tool = "halo", version = typeof(HuggingFaceFolder).Assembly.GetName().Version!.ToString(3) }) + "\n";
-
-    private static void Replace(string temporary, string target)
-    {
-        if (!Directory.Exists(target)) { Directory.Move(temporary, target); return; }
-        var old = temporary + ".old";
-        Directory.Move(target, old);
-        try { Directory.Move(temporary, target); }
-        catch { Directory.Move(old, target); throw; }
-        Directory.Delete(old, recursive: true);
-    }
 
     private static HaloException Refusal(string subject, string expected, string found, string advice) => new("write-folder", subject, expected, found, advice);
 }

@@ -40,7 +40,7 @@ internal static class InspectVerb
         Console.WriteLine($"outputs: {Values(graph.Outputs)}");
         Console.WriteLine($"operators: {string.Join(", ", graph.Nodes.GroupBy(n => n.Domain.Length == 0 ? n.OpType : $"{n.Domain}.{n.OpType}").OrderByDescending(g => g.Count()).ThenBy(g => g.Key, StringComparer.Ordinal).Select(g => $"{g.Key} {g.Count()}"))}");
         Console.WriteLine();
-        Console.WriteLine(RewriteSummary.Line(graph));
+        Console.WriteLine(LinearReport.Line(graph));
         Layers(LinearGemms.In(graph).Layers);
         foreach (var rewrite in Ledger.Of(model).Rewrites)
         {

@@ -60,7 +60,7 @@ internal static class RewriteVerb
         OnnxWriter.Write(rewritten.Model, output);
         if (report is not null)
         {
-            var json = RewriteSummary.Of(rewritten.Model.Graph);
+            var json = LinearReport.Of(rewritten.Model.Graph);
             json["passes"] = JsonNode.Parse(Ledger.Of(rewritten.Model).ToJson())!["rewrites"]!.AsArray()[^1]!["passes"]!.DeepClone();
             json["inputSha256"] = rewritten.InputSha256;
             AtomicFile.WriteText(report, json.ToJsonString(Indented) + "\n");
@@ -71,7 +71,7 @@ internal static class RewriteVerb
             Console.Error.WriteLine($"{pass.Pass}: {pass.Rewrites} rewrites, {pass.Skipped} skipped, {pass.Effect}{measured}");
         }
         Console.Error.WriteLine($"{new FileInfo(input).Length:N0} bytes in, {new FileInfo(output).Length:N0} out");
-        Console.WriteLine(RewriteSummary.Line(rewritten.Model.Graph));
+        Console.WriteLine(LinearReport.Line(rewritten.Model.Graph));
         return ExitCode.Done;
     }
 }

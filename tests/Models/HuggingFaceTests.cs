@@ -1,3 +1,4 @@
+using Halo.Io;
 using System.Text.Json.Nodes;
 using Halo.Ir;
 using Halo.Models.Bundled;
@@ -59,7 +60,7 @@ public class HuggingFaceTests
     {
         using var folder = new TemporaryFolder();
         var target = folder["out"];
-        HuggingFaceFolder.Write(LlamaTiny.Folder, target, tensor => tensor.Name == "model.norm.weight" ? Enumerable.Repeat(1.00390625f, 256).ToArray() : null);
+        HuggingFaceFolder.Write([LlamaTiny.Folder], LlamaTiny.Folder, target, "model", tensor => tensor.Name == "model.norm.weight" ? Enumerable.Repeat(1.00390625f, 256).ToArray() : null);
         using (var checkpoint = CheckpointReader.Open(target))
         using (var original = CheckpointReader.Open(LlamaTiny.Folder))
         {
@@ -69,12 +70,12 @@ public class HuggingFaceTests
         }
         Assert.Equal(2048, LlamaConfig.Load(target).VocabularySize);
         Assert.Equal(2048, HfTokenizer.Load(target).VocabularySize);
-        HuggingFaceFolder.Write(LlamaTiny.Folder, target, _ => null);
-        Assert.Throws<HaloException>(() => HuggingFaceFolder.Write(LlamaTiny.Folder, target, _ => new float[3]));
+        HuggingFaceFolder.Write([LlamaTiny.Folder], LlamaTiny.Folder, target, "model", _ => null);
+        Assert.Throws<HaloException>(() => HuggingFaceFolder.Write([LlamaTiny.Folder], LlamaTiny.Folder, target, "model", _ => new float[3]));
         Assert.Equal(File.ReadAllBytes(Path.Combine(LlamaTiny.Folder, "model.safetensors")), File.ReadAllBytes(Path.Combine(target, "model.safetensors")));
-        File.Delete(Path.Combine(target, HuggingFaceFolder.MarkerName));
-        Assert.Throws<HaloException>(() => HuggingFaceFolder.Write(LlamaTiny.Folder, target, _ => null));
-        Assert.Throws<HaloException>(() => HuggingFaceFolder.Write(target, target, _ => null));
+        File.Delete(Path.Combine(target, OwnedFolder.MarkerName));
+        Assert.Throws<HaloException>(() => HuggingFaceFolder.Write([LlamaTiny.Folder], LlamaTiny.Folder, target, "model", _ => null));
+        Assert.Throws<HaloException>(() => HuggingFaceFolder.Write([target], target, target, "model", _ => null));
         Assert.Equal([target], Directory.GetFileSystemEntries(folder.Path));
     }
 

@@ -6,7 +6,7 @@ using Halo.Ir;
 namespace Halo.Passes;
 
 /// <summary>What a graph's linear layers are now, read off the graph itself: the <c>linears</c> and <c>skipped</c> of a report.</summary>
-public static class RewriteSummary
+public static class LinearReport
 {
     /// <summary>One record a layer: weight, layer, frozen, F, E, G (node names), rotations and formats by product.</summary>
     public static JsonObject Of(Graph graph)

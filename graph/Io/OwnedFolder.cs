@@ -1,0 +1,98 @@
+using System.Text.Json;
+
+namespace Halo.Io;
+
+/// <summary>Folders that Halo writes: marked as its own, whole or not there, never over somebody else's files.</summary>
+public static class OwnedFolder
+{
+    /// <summary>The file that marks a folder as written by Halo, and so as one it may replace.</summary>
+    public const string MarkerName = "halo.json";
+
+    /// <summary>Throws unless <paramref name="folder"/> is absent, empty, or carries the marker.</summary>
+    /// <exception cref="HaloException">A file, or a non-empty folder of something else.</exception>
+    public static void CheckReplaceable(string folder)
+    {
+        if (File.Exists(folder))
+            throw Refusal(folder, "a folder", "a file");
+        if (Directory.Exists(folder) && Directory.EnumerateFileSystemEntries(folder).Any() && !IsOurs(folder))
+            throw Refusal(folder, "a new or empty folder, or one that Halo wrote", $"files and no {MarkerName}");
+    }
+
+    public static bool IsOurs(string folder) => File.Exists(Path.Combine(folder, MarkerName));
+
+    /// <summary>What the marker of <paramref name="folder"/> says it is; null without a marker.</summary>
+    public static string? KindOf(string folder)
+    {
+        if (!IsOurs(folder))
+            return null;
+        try
+        {
+            using var marker = JsonDocument.Parse(File.ReadAllText(Path.Combine(folder, MarkerName)));
+            return marker.RootElement.GetProperty("kind").GetString();
+        }
+        catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException)
+        {
+            throw new HaloException("read-folder", Path.Combine(folder, MarkerName), "the marker of a Halo folder", "text that is none", "Restore the file, or choose another folder.", e);
+        }
+    }
+
+    /// <summary>Marks a folder as Halo's.</summary>
+    /// <param name="folder">Made if it is missing.</param>
+    /// <param name="kind">What is in it: <c>run</c>, <c>artifact</c>, <c>checkpoint</c>, <c>model</c>.</param>
+    public static void Mark(string folder, string kind)
+    {
+        Directory.CreateDirectory(folder);
+        var version = typeof(OwnedFolder).Assembly.GetName().Version!.ToString(3);
+        AtomicFile.WriteText(Path.Combine(folder, MarkerName), JsonSerializer.Serialize(new { tool = "halo", version, kind }) + "\n");
+    }
+
+    /// <summary>Writes <paramref name="target"/> as a whole or not at all: a sibling folder is filled, marked, and renamed.</summary>
+    /// <exception cref="HaloException">The target is not Halo's, or the disk is full; nothing is left behind.</exception>
+    public static void Write(string target, string kind, Action<string> fill)
+    {
+        target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(target));
+        CheckReplaceable(target);
+        var temporary = Path.Combine(Path.GetDirectoryName(target)!, $".{Path.GetFileName(target)}.{Environment.ProcessId}.partial");
+        try
+        {
+            Directory.CreateDirectory(temporary);
+            fill(temporary);
+            Mark(temporary, kind);
+            Replace(temporary, target);
+        }
+        catch (Exception e)
+        {
+            if (Directory.Exists(temporary))
+                Directory.Delete(temporary, recursive: true);
+            if (e is IOException or UnauthorizedAccessException)
+                throw new HaloException("write-folder", target, "a place where the folder can be written", e.Message.TrimEnd('.'), "Free space or choose another output.", e);
+            throw;
+        }
+    }
+
+    private static void Replace(string temporary, string target)
+    {
+        if (Directory.Exists(target) && !Directory.EnumerateFileSystemEntries(target).Any())
+            Directory.Delete(target);
+        if (!Directory.Exists(target))
+        {
+            Directory.Move(temporary, target);
+            return;
+        }
+        var old = temporary + ".old";
+        Directory.Move(target, old);
+        try
+        {
+            Directory.Move(temporary, target);
+        }
+        catch
+        {
+            Directory.Move(old, target);
+            throw;
+        }
+        Directory.Delete(old, recursive: true);
+    }
+
+    private static HaloException Refusal(string folder, string expected, string found) =>
+        new("write-folder", folder, expected, found, "Choose another output or empty the folder.");
+}

@@ -1,0 +1,30 @@
+using Halo.Analysis;
+using Halo.Ir;
+using Halo.Passes;
+using Halo.Passes.Infra;
+
+namespace Halo.Runner.Artifacts;
+
+/// <summary>The forward part of a training graph: the loss, and the logits the loss is taken of.</summary>
+public static class EvaluationGraph
+{
+    /// <summary>Drops every gradient from a training graph and names the head's product as a second output.</summary>
+    /// <param name="model">Is changed; give a fresh one.</param>
+    /// <returns>The same model.</returns>
+    public static Model Of(Model model)
+    {
+        CustomOps.HaloOperators.Register();
+        var head = LinearGemms.In(model.Graph).Layers.Where(l => l.IsHead).SelectMany(l => l.Of(GemmRole.F)).FirstOrDefault();
+        foreach (var output in model.Graph.Outputs.Where(o => o.Name != LinearGemms.LossName).ToList())
+            model.Graph.RemoveOutput(output);
+        if (head is not null)
+        {
+            if (model.Graph.TryGetValue(TrainingArtifact.LogitsName, out var taken) && taken != head.Output)
+                model.Graph.Rename(taken, model.Graph.FreeName(TrainingArtifact.LogitsName + "/inner"));
+            model.Graph.Rename(head.Output, TrainingArtifact.LogitsName);
+            model.Graph.AddOutput(head.Output);
+        }
+        PassManager.Run(model, [new RemoveDeadCode()], new PassOptions());
+        return model;
+    }
+}

@@ -1,0 +1,153 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Halo.Io;
+using Halo.Ir;
+using Halo.Models.HuggingFace;
+using Halo.Passes;
+using Halo.Passes.Infra;
+using Halo.Passes.Optimizer;
+using Halo.Runner.Training;
+using Halo.Runner.Training.Engine;
+using Halo.Serialization;
+
+namespace Halo.Runner.Artifacts;
+
+/// <summary>A folder with everything a run needs: the graphs, the starting weights, the tokenizer, and what was done to the graphs.</summary>
+/// <remarks>
+/// training_model.onnx, eval_model.onnx (loss and logits), optimizer_model.onnx: the names of ONNX Runtime's training artifacts.
+/// checkpoint/: a Hugging Face folder in the checkpoint's own type. manifest.json: interface, options, hashes, ledger. The same input and
+/// options give the same bytes.
+/// </remarks>
+public sealed class TrainingArtifact
+{
+    public const string Kind = "artifact";
+
+    /// <summary>Output of the evaluation graph beside the loss: logits of every position, (B T, V) or (B, T, V).</summary>
+    public const string LogitsName = "logits";
+
+    private static readonly JsonSerializerOptions Json = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    private TrainingArtifact(string folder, JsonObject manifest) => (Folder, Manifest) = (folder, manifest);
+
+    public string Folder { get; }
+
+    public JsonObject Manifest { get; }
+
+    public string TrainingModel => Path.Combine(Folder, "training_model.onnx");
+
+    public string EvalModel => Path.Combine(Folder, "eval_model.onnx");
+
+    public string OptimizerModel => Path.Combine(Folder, "optimizer_model.onnx");
+
+    public string Checkpoint => Path.Combine(Folder, "checkpoint");
+
+    public static bool Is(string path) => Directory.Exists(path) && OwnedFolder.KindOf(path) == Kind;
+
+    /// <exception cref="HaloException">The folder is no artifact, or lacks a file.</exception>
+    public static TrainingArtifact Open(string folder)
+    {
+        var manifest = Path.Combine(folder, "manifest.json");
+        if (!File.Exists(manifest))
+            throw new HaloException("artifact", folder, "an artifact with a manifest.json", "none", "Make one with halo prepare.");
+        try
+        {
+            var artifact = new TrainingArtifact(Path.GetFullPath(folder), JsonNode.Parse(File.ReadAllText(manifest))!.AsObject());
+            foreach (var file in new[] { artifact.TrainingModel, artifact.EvalModel, artifact.OptimizerModel, Path.Combine(artifact.Checkpoint, "config.json") })
+            {
+                if (!File.Exists(file))
+                    throw new HaloException("artifact", folder, Path.GetFileName(file), "no such file", "Prepare the artifact again.");
+            }
+            return artifact;
+        }
+        catch (JsonException e)
+        {
+            throw new HaloException("artifact", manifest, "JSON", e.Message.TrimEnd('.'), "Prepare the artifact again.", e);
+        }
+    }
+
+    /// <summary>Rewrites the training graph of <paramref name="config"/> and writes the artifact, whole or not at all.</summary>
+    /// <exception cref="HaloException">Graph, weights or options are not right.</exception>
+    public static TrainingArtifact Write(TrainConfig config, string folder)
+    {
+        var passes = PassesOf(config);
+        var rewritten = GraphRewriter.Rewrite(config.Model, passes);
+        var model = rewritten.Model;
+        var @interface = TrainingInterface.Of(model.Graph, config.Model);
+        var weights = config.Weights ?? throw new HaloException("prepare", "weights", "a safetensors file or folder", "none", "Give --weights.");
+        var companions = Companions(config);
+        HuggingFaceFolder.CheckCompanions(companions);
+        using (var parameters = new ParameterBuffers(@interface.Parameters))
+        using (var checkpoint = Models.Weights.CheckpointReader.Open(weights))
+            parameters.Load(weights, checkpoint.Tensors);
+
+        OwnedFolder.Write(folder, Kind, target =>
+        {
+            var artifact = new TrainingArtifact(target, []);
+            OnnxWriter.Write(model, artifact.TrainingModel);
+            OnnxWriter.Write(EvaluationGraph.Of(OnnxReader.Read(artifact.TrainingModel)), artifact.EvalModel);
+            OnnxWriter.Write(AdamWGraph.Build(@interface.Trained, new AdamWSettings(config.Beta1, config.Beta2, config.Epsilon, config.WeightDecay, config.ClipNorm)), artifact.OptimizerModel);
+            HuggingFaceFolder.Write(companions, weights, artifact.Checkpoint, "model", _ => null);
+            var manifest = Describe(config, passes, rewritten, @interface);
+            manifest["files"] = Hashes(target);
+            AtomicFile.WriteText(Path.Combine(target, "manifest.json"), manifest.ToJsonString(Json) + "\n");
+        });
+        return Open(folder);
+    }
+
+    /// <summary>The passes that a config calls for.</summary>
+    public static IReadOnlyList<IGraphPass> PassesOf(TrainConfig config)
+    {
+        if (config.Pipeline is { } text)
+            return Pipelines.Parse(text);
+        var (scheme, format) = (HaloScheme.Parse(config.Scheme), GemmFormats.Parse(config.Format));
+        return Pipelines.Rewrite(scheme, format,
+            new LayerRules<HaloScheme>([.. config.Quantize.Select(r => (r.Match, r.Scheme is { } s ? HaloScheme.Parse(s) : scheme))]),
+            new LayerRules<GemmFormats>([.. config.Quantize.Select(r => (r.Match, r.Format is { } f ? GemmFormats.Parse(f) : format))]));
+    }
+
+    /// <summary>Where config.json and the tokenizer's files lie: the tokenizer's folder, then that of the weights.</summary>
+    private static List<string> Companions(TrainConfig config)
+    {
+        string FolderOf(string path) => Directory.Exists(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!;
+        var folders = new List<string>();
+        if (config.Tokenizer is { } tokenizer)
+            folders.Add(FolderOf(tokenizer));
+        folders.Add(FolderOf(config.Weights!));
+        return folders;
+    }
+
+    private static JsonObject Describe(TrainConfig config, IReadOnlyList<IGraphPass> passes, RewrittenGraph rewritten, TrainingInterface @interface)
+    {
+        var manifest = new JsonObject
+        {
+            ["tool"] = Ledger.ToolVersion,
+            ["kind"] = Kind,
+            ["rows"] = @interface.Rows,
+            ["sequence"] = @interface.Sequence,
+            ["scheme"] = config.Scheme,
+            ["format"] = config.Format,
+            ["pipeline"] = PipelineParser.ToText(passes),
+            ["graphSha256"] = rewritten.InputSha256,
+            ["parameters"] = new JsonArray([
+                .. @interface.Trained.Select(p => Parameter(p, trained: true)),
+                .. @interface.Frozen.Select(p => Parameter(p, trained: false)),
+            ]),
+            ["ledger"] = JsonNode.Parse(Ledger.Of(rewritten.Model).ToJson()),
+        };
+        foreach (var (key, value) in LinearReport.Of(rewritten.Model.Graph))
+            manifest[key] = value?.DeepClone();
+        return manifest;
+    }
+
+    private static JsonObject Parameter((string Name, Shape Shape) parameter, bool trained) =>
+        new() { ["name"] = parameter.Name, ["shape"] = new JsonArray([.. parameter.Shape.Sizes.Select(s => JsonValue.Create(s))]), ["trained"] = trained };
+
+    private static JsonObject Hashes(string folder)
+    {
+        var hashes = new JsonObject();
+        foreach (var file in Directory.GetFiles(folder, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal))
+            hashes[Path.GetRelativePath(folder, file).Replace('\\', '/')] = GraphRewriter.Sha256(file);
+        return hashes;
+    }
+}
