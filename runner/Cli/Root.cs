@@ -19,8 +19,13 @@ internal static class Root
         {
             RewriteVerb.Command(),
             StepVerb.Command(),
+            TrainVerb.Command(),
+            PrepareVerb.Command(),
+            EvalVerb.Command(),
             InspectVerb.Command(),
+            DiffVerb.Command(),
             DoctorVerb.Command(),
+            DemoVerb.Command(),
         };
         var parsed = root.Parse(args);
         if (parsed.Errors.Count > 0)

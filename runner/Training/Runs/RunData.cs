@@ -1,0 +1,51 @@
+using Halo.Models.Chat;
+using Halo.Models.HuggingFace;
+using Halo.Models.Tokenizers;
+using Halo.Runner.Data;
+using Halo.Runner.Training.Engine;
+
+namespace Halo.Runner.Training.Runs;
+
+/// <summary>Tokenizer and rows of a run, checked against the model they are for.</summary>
+public sealed class RunData
+{
+    private readonly ChatTokenizer _tokenizer;
+    private readonly TrainingInterface _interface;
+    private readonly LlamaConfig _model;
+
+    /// <param name="modelFolder">config.json and the tokenizer's files.</param>
+    /// <param name="interface">The training graph's.</param>
+    /// <exception cref="HaloException">The graph's sequence is longer than the model allows, or tokenizer and model do not fit.</exception>
+    public RunData(string modelFolder, TrainingInterface @interface)
+    {
+        _model = LlamaConfig.Load(modelFolder);
+        _interface = @interface;
+        if (@interface.Sequence > _model.MaxPositions)
+        {
+            throw new HaloException("load-data", "the training graph", $"a sequence of at most {_model.MaxPositions} tokens (max_position_embeddings of {modelFolder})",
+                $"{@interface.Sequence}", "Export the graph at a shorter sequence.");
+        }
+        var tokenizer = HfTokenizer.Load(modelFolder);
+        if (tokenizer.VocabularySize > _model.VocabularySize)
+        {
+            throw new HaloException("load-data", modelFolder, $"a tokenizer of at most {_model.VocabularySize} ids, the model's vocabulary", $"{tokenizer.VocabularySize}",
+                "Give the tokenizer that the model was trained with.");
+        }
+        _tokenizer = new ChatTokenizer(tokenizer);
+    }
+
+    public HfTokenizer Tokenizer => _tokenizer.Tokenizer;
+
+    public int PadId => Tokenizer.PadId ?? Tokenizer.EosId ?? 0;
+
+    /// <summary>Ids that end an answer.</summary>
+    public IReadOnlySet<int> StopIds => new HashSet<int>([.. _model.EosTokenIds, .. Tokenizer.EosId is { } eos ? [eos] : Array.Empty<int>()]);
+
+    public ChatDataset Load(string path) => ChatDataset.Load(path, turns => _tokenizer.Encode([.. turns.Select(t => new ChatMessage(t.Role, t.Content))]), _interface.Sequence);
+
+    public int[] Prompt(IReadOnlyList<ChatTurn> turns) => _tokenizer.EncodePrompt([.. turns.Select(t => new ChatMessage(t.Role, t.Content))]);
+
+    public Batcher ForTraining(ChatDataset rows, int batchSize, int seed) => Batcher.ForTraining(rows.Rows, batchSize, _interface.Rows, _interface.Sequence, PadId, (ulong)seed);
+
+    public Batcher ForEvaluation(ChatDataset rows) => Batcher.ForEvaluation(rows.Rows, _interface.Rows, _interface.Sequence, PadId);
+}

@@ -1,0 +1,64 @@
+using Halo.Io;
+using Halo.Runner.Training.Metrics;
+
+namespace Halo.Runner.Training.Runs;
+
+/// <summary>The folder of a run and what lies where in it.</summary>
+public sealed class RunFolder
+{
+    public const string Kind = "run";
+
+    private RunFolder(string path) => Path = System.IO.Path.GetFullPath(path);
+
+    public string Path { get; }
+
+    public string Config => In("config.yaml");
+
+    public string Artifact => In("artifact");
+
+    public string Metrics => In("metrics.jsonl");
+
+    public string EventFile => In(TensorBoardWriter.FileName);
+
+    public string Report => In("report.html");
+
+    /// <summary>The fine-tuned model as a Hugging Face folder.</summary>
+    public string Model => In("model");
+
+    public string Checkpoints => In("checkpoints");
+
+    public static bool Is(string path) => Directory.Exists(path) && OwnedFolder.KindOf(path) == Kind;
+
+    /// <summary>A new run in an absent or empty folder.</summary>
+    /// <exception cref="HaloException">There is something in the folder.</exception>
+    public static RunFolder Create(string path, string configYaml)
+    {
+        if (Is(path))
+            throw new HaloException("train", path, "a new folder", "a run", "Give --resume to go on with it, or choose another output.");
+        if (File.Exists(path) || (Directory.Exists(path) && Directory.EnumerateFileSystemEntries(path).Any()))
+            throw new HaloException("train", path, "a new or empty folder", "something that is no run of Halo's", "Choose another output.");
+        var run = new RunFolder(path);
+        Directory.CreateDirectory(run.Path);
+        AtomicFile.WriteText(run.Config, configYaml);
+        OwnedFolder.Mark(run.Path, Kind); // last: a marked run has its config
+        return run;
+    }
+
+    /// <exception cref="HaloException">There is no run.</exception>
+    public static RunFolder Open(string path)
+    {
+        if (!Is(path))
+            throw new HaloException("resume", path, "the folder of a run", Directory.Exists(path) ? "another folder" : "no such folder", "Name the output of the run to go on with.");
+        var run = new RunFolder(path);
+        foreach (var partial in Directory.GetFileSystemEntries(run.Path, ".*.partial*"))
+        {
+            if (Directory.Exists(partial))
+                Directory.Delete(partial, recursive: true);
+            else
+                File.Delete(partial);
+        }
+        return run;
+    }
+
+    private string In(string name) => System.IO.Path.Combine(Path, name);
+}
