@@ -46,6 +46,7 @@ public static class PassManager
         var result = pass.Run(model, context);
         foreach (var graph in Graphs.Of(model))
             Sort(graph, pass);
+        Analysis.Verifier.Check(model);
         pass.Ensures(model);
         return new PassRecord(pass, result.Rewrites, context.Skipped, context.Reported, null);
     }

@@ -74,6 +74,7 @@ public sealed class TrainingArtifact
         var rewritten = GraphRewriter.Rewrite(config.Model, passes);
         var model = rewritten.Model;
         var @interface = TrainingInterface.Of(model.Graph, config.Model);
+        CheckSizes(config, @interface);
         var weights = config.Weights ?? throw new HaloException("prepare", "weights", "a safetensors file or folder", "none", "Give --weights.");
         var companions = Companions(config);
         HuggingFaceFolder.CheckCompanions(companions);
@@ -104,6 +105,16 @@ public sealed class TrainingArtifact
         return Pipelines.Rewrite(scheme, format,
             new LayerRules<HaloScheme>([.. config.Quantize.Select(r => (r.Match, r.Scheme is { } s ? HaloScheme.Parse(s) : scheme))]),
             new LayerRules<GemmFormats>([.. config.Quantize.Select(r => (r.Match, r.Format is { } f ? GemmFormats.Parse(f) : format))]));
+    }
+
+    /// <summary>A training graph has its sizes; a config may repeat them but not ask for others.</summary>
+    private static void CheckSizes(TrainConfig config, TrainingInterface @interface)
+    {
+        foreach (var (key, wish, size) in new[] { ("micro_batch_size", config.MicroBatchSize, @interface.Rows), ("sequence_length", config.SequenceLength, @interface.Sequence) })
+        {
+            if (wish is { } other && other != size)
+                throw new HaloException("prepare", key, $"{size}, the size that {config.Model} was exported with", $"{other}", "Leave it out, or export the graph at that size.");
+        }
     }
 
     /// <summary>Where config.json and the tokenizer's files lie: the tokenizer's folder, then that of the weights.</summary>

@@ -36,7 +36,6 @@ internal static class RewriteVerb
                 throw new HaloException("rewrite", "--pipeline", "it alone", "--scheme or --format with it", "Give scheme and format inside the pipeline text.");
             var passes = parsed.GetValue(pipeline) is { } text ? Pipelines.Parse(text)
                 : Pipelines.Rewrite(HaloScheme.Parse(parsed.GetValue(scheme)!), GemmFormats.Parse(parsed.GetValue(format)!));
-            CheckNames(passes, [.. parsed.GetValue(printAfter) ?? [], .. parsed.GetValue(stopAfter) is { } stop ? [stop] : Array.Empty<string>()]);
             return Run(parsed.GetValue(input)!, parsed.GetValue(output)!, passes, parsed.GetValue(verify), parsed.GetValue(report), new PassOptions
             {
                 PrintAfter = parsed.GetValue(printAfter) ?? [],
@@ -46,12 +45,6 @@ internal static class RewriteVerb
             });
         });
         return command;
-    }
-
-    private static void CheckNames(IReadOnlyList<IGraphPass> passes, IReadOnlyList<string> names)
-    {
-        foreach (var name in names.Where(n => passes.All(p => p.Name != n)))
-            throw new HaloException("rewrite", $"'{name}'", $"a pass of this pipeline ({string.Join(", ", passes.Select(p => p.Name).Distinct())})", "no such pass", "Name one of these.");
     }
 
     private static int Run(string input, string output, IReadOnlyList<IGraphPass> passes, bool verify, string? report, PassOptions options)

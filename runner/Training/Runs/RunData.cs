@@ -41,9 +41,9 @@ public sealed class RunData
     /// <summary>Ids that end an answer.</summary>
     public IReadOnlySet<int> StopIds => new HashSet<int>([.. _model.EosTokenIds, .. Tokenizer.EosId is { } eos ? [eos] : Array.Empty<int>()]);
 
-    public ChatDataset Load(string path) => ChatDataset.Load(path, turns => _tokenizer.Encode([.. turns.Select(t => new ChatMessage(t.Role, t.Content))]), _interface.Sequence);
+    public ChatDataset Load(string path) => ChatDataset.Load(path, _tokenizer.Encode, _interface.Sequence);
 
-    public int[] Prompt(IReadOnlyList<ChatTurn> turns) => _tokenizer.EncodePrompt([.. turns.Select(t => new ChatMessage(t.Role, t.Content))]);
+    public int[] Prompt(IReadOnlyList<ChatMessage> turns) => _tokenizer.EncodePrompt(turns);
 
     public Batcher ForTraining(ChatDataset rows, int batchSize, int seed) => Batcher.ForTraining(rows.Rows, batchSize, _interface.Rows, _interface.Sequence, PadId, (ulong)seed);
 

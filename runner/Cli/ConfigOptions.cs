@@ -1,0 +1,50 @@
+using System.CommandLine;
+using Halo.Runner.Training;
+using Halo.Runner.Training.Config;
+
+namespace Halo.Runner.Cli;
+
+/// <summary>Every key of the training config as a command-line option of the same name, in kebab-case.</summary>
+internal sealed class ConfigOptions
+{
+    private readonly List<(string Key, Option<string?> Option)> _options = [];
+    private readonly Option<string?> _file = new("--config") { Description = "YAML file with any of these settings; an option wins over its key." };
+
+    /// <param name="command">The options are added to it.</param>
+    /// <param name="leaveOut">Keys that the verb has no use for.</param>
+    public ConfigOptions(Command command, params string[] leaveOut)
+    {
+        command.Add(_file);
+        foreach (var key in ConfigKey.OfTrainConfig.Where(k => !leaveOut.Contains(k.Name) && k.Name != "quantize")) // rules per layer stand in the file
+        {
+            var option = new Option<string?>($"--{key.Name.Replace('_', '-')}") { Description = key.Description, HelpName = key.Type == typeof(string) ? "TEXT" : key.Type.IsEnum ? "NAME" : "N" };
+            if (key.Name == "output")
+                option.Aliases.Add("-o");
+            _options.Add((key.Name, option));
+            command.Add(option);
+        }
+    }
+
+    /// <summary>The config of a command line; paths become absolute, so that it means the same from everywhere.</summary>
+    public TrainConfig Read(ParseResult parsed, params string[] required)
+    {
+        var config = TrainConfig.Load(parsed.GetValue(_file), Given(parsed), required);
+        if (config.Device != TrainDevice.Cpu)
+            throw new HaloException("config", "device", "cpu", "cuda", "This version has no GPU provider; leave the option out.");
+        return config with
+        {
+            Model = Full(config.Model)!,
+            Weights = Full(config.Weights),
+            Tokenizer = Full(config.Tokenizer),
+            Data = Full(config.Data),
+            Valid = Full(config.Valid),
+            Output = Full(config.Output),
+        };
+    }
+
+    /// <summary>The options that were given, by key.</summary>
+    public Dictionary<string, string> Given(ParseResult parsed) =>
+        _options.Where(o => parsed.GetResult(o.Option) is { Implicit: false }).ToDictionary(o => o.Key, o => parsed.GetValue(o.Option)!);
+
+    private static string? Full(string? path) => path is null ? null : Path.GetFullPath(path);
+}

@@ -1,0 +1,101 @@
+using System.CommandLine;
+using System.Runtime.InteropServices;
+using Halo.Passes;
+using Halo.Runner.Artifacts;
+using Halo.Runner.Training;
+using Halo.Runner.Training.Engine;
+using Halo.Runner.Training.Runs;
+
+namespace Halo.Runner.Cli;
+
+/// <summary><c>halo train</c>: fine-tunes a model, or goes on with a run.</summary>
+internal static class TrainVerb
+{
+    public static Command Command()
+    {
+        var command = new Command("train", "Fine-tune: a training graph (or an artifact), weights and chat data in, a fine-tuned Hugging Face folder out.");
+        var options = new ConfigOptions(command);
+        var resume = new Option<bool>("--resume") { Description = "Go on with the run in --output from its newest checkpoint." };
+        var dryRun = new Option<bool>("--dry-run") { Description = "Rewrite the graph and read the data, print what would be done, and write nothing." };
+        var schema = new Option<bool>("--schema") { Description = "Print the JSON schema of the YAML config and end." };
+        command.Add(resume);
+        command.Add(dryRun);
+        command.Add(schema);
+        command.SetAction(parsed =>
+        {
+            if (parsed.GetValue(schema))
+            {
+                Console.WriteLine(TrainConfig.Schema());
+                return ExitCode.Done;
+            }
+            if (parsed.GetValue(resume))
+            {
+                var (config, run) = Resumed(options.Given(parsed));
+                return Run(config, run);
+            }
+            var fresh = options.Read(parsed, "data", "output");
+            return parsed.GetValue(dryRun) ? DryRun(fresh) : Run(fresh, RunFolder.Create(fresh.Output!, fresh.ToYaml()));
+        });
+        return command;
+    }
+
+    /// <summary>Trains with a line on stderr for what is done, and the result on stdout.</summary>
+    public static int Run(TrainConfig config, RunFolder run)
+    {
+        using var trainer = new Trainer(config, run, Console.Error.WriteLine);
+        var outcome = Train(trainer);
+        Console.WriteLine(outcome.IsComplete
+            ? $"done: {outcome.Step} steps{Losses(outcome)}; model in {run.Model}, report in {run.Report}"
+            : $"stopped after step {outcome.Step} of {outcome.TotalSteps}; go on with: halo train --resume -o {run.Path}");
+        return ExitCode.Done;
+    }
+
+    /// <summary>Runs the loop; the first SIGINT or SIGTERM ends it after the update at hand, a second one ends the process.</summary>
+    public static TrainingOutcome Train(Trainer trainer)
+    {
+        using var stop = new CancellationTokenSource();
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
+        return trainer.Run(stop.Token);
+
+        void Stop(PosixSignalContext context)
+        {
+            context.Cancel = !stop.IsCancellationRequested;
+            stop.Cancel();
+        }
+    }
+
+    public static string Losses(TrainingOutcome outcome) =>
+        outcome is { Before: { } before, After: { } after } ? $", validation loss {before:F4} -> {after:F4}" : "";
+
+    private static (TrainConfig Config, RunFolder Run) Resumed(Dictionary<string, string> given)
+    {
+        if (!given.Remove("output", out var output))
+            throw new HaloException("resume", "--output", "the folder of a run", "none", "Give -o RUN.");
+        var run = RunFolder.Open(output);
+        if (given.Count > 0)
+        {
+            throw new HaloException("resume", $"--{given.Keys.First().Replace('_', '-')}", "no settings but the run's own", "another option",
+                $"A run goes on as it began, by {run.Config}; leave the option out, or start a new run.");
+        }
+        return (TrainConfig.Load(run.Config, null, "data", "output") with { Output = run.Path }, run);
+    }
+
+    private static int DryRun(TrainConfig config)
+    {
+        if (TrainingArtifact.Is(config.Model))
+            throw new HaloException("train", "--dry-run", "a training graph as --model", "an artifact", "Its manifest.json says what it holds.");
+        var rewritten = GraphRewriter.Rewrite(config.Model, TrainingArtifact.PassesOf(config));
+        var @interface = TrainingInterface.Of(rewritten.Model.Graph, config.Model);
+        var data = new RunData(config.Tokenizer ?? config.Weights ?? throw new HaloException("train", "--weights", "a folder or file of weights", "none", "Give --weights."), @interface);
+        var rows = data.Load(config.Data!);
+        var batches = data.ForTraining(rows, config.BatchSize ?? @interface.Rows, config.Seed);
+        var parameters = @interface.Parameters.Sum(p => p.Shape.ElementCount!.Value);
+        var trained = @interface.Trained.Sum(p => p.Shape.ElementCount!.Value);
+        Console.Error.Write(config.ToYaml());
+        Console.Error.WriteLine(LinearReport.Line(rewritten.Model.Graph));
+        Console.WriteLine($"would train {trained:N0} of {parameters:N0} parameters for {config.TotalSteps(batches.BatchesPerEpoch)} steps over {rows.Rows.Count} rows ({rows.Tokens} tokens); "
+            + $"{(4 * parameters + 12 * trained) / (1 << 20):N0} MiB for float32 weights, gradients and moments, besides activations");
+        return ExitCode.Done;
+    }
+}
