@@ -7,7 +7,7 @@ namespace Halo.Models.Tokenizers;
 /// <summary>What a <c>tokenizer.json</c> asks for, in the forms the encoder takes.</summary>
 /// <remarks>Byte-level BPE only. Whatever else the file asks for is named in a <see cref="HaloException"/>: ids that differ slightly train a slightly wrong model.</remarks>
 internal sealed record TokenizerJson(
-    IReadOnlyDictionary<string, int> Vocabulary, IReadOnlyDictionary<(int Left, int Right), (int Rank, int Id)> Merges, bool IgnoreMerges,
+    IReadOnlyDictionary<string, int> Vocabulary, IReadOnlyList<string> Merges, bool IgnoreMerges,
     IReadOnlyList<AddedToken> Added, PreTokenizer PreTokenizer, IReadOnlyList<int> Prefix, IReadOnlyList<int> Suffix)
 {
     internal static TokenizerJson Load(string path)
@@ -37,25 +37,35 @@ internal sealed record TokenizerJson(
     private static Dictionary<string, int> ReadVocabulary(JsonFields model)
     {
         var vocabulary = new Dictionary<string, int>();
+        var seen = new HashSet<int>();
         var fields = model.Object("vocab") ?? throw model.Defect("vocab", "an object of token ids", "none");
-        foreach (var entry in fields.Properties) vocabulary.Add(entry.Name, fields.WholeOf(entry.Name, entry.Value));
+        foreach (var entry in fields.Properties)
+        {
+            vocabulary.Add(entry.Name, fields.WholeOf(entry.Name, entry.Value));
+            if (!seen.Add(vocabulary[entry.Name])) throw model.Defect("vocab", "an id per token", $"'{entry.Name}' with another's");
+        }
         foreach (var symbol in ByteLevel.Alphabet)
             if (!vocabulary.ContainsKey(symbol.ToString())) throw model.Defect("vocab", "a token for each of the 256 bytes", $"none for '{symbol}'");
         return vocabulary;
     }
 
-    private static Dictionary<(int, int), (int, int)> ReadMerges(JsonFields model, Dictionary<string, int> vocabulary)
+    /// <summary>The pairs to merge, the lowest rank first, with a space between the two.</summary>
+    private static List<string> ReadMerges(JsonFields model, Dictionary<string, int> vocabulary)
     {
-        var merges = new Dictionary<(int, int), (int, int)>();
-        foreach (var (rank, item) in (model.Array("merges") ?? throw model.Defect("merges", "a list", "none")).Index())
+        var merges = new List<string>();
+        var seen = new HashSet<string>();
+        foreach (var item in model.Array("merges") ?? throw model.Defect("merges", "a list", "none"))
         {
-            string[] pair = item.ValueKind == JsonValueKind.Array ? [.. item.EnumerateArray().Select(e => model.TextOf("merges", e))] : model.TextOf("merges", item).Split(' ');
-            if (pair.Length != 2) throw model.Defect("merges", "two tokens each", item.GetRawText());
-            merges.TryAdd((Id(pair[0]), Id(pair[1])), (rank, Id(pair[0] + pair[1])));
+            string[] pair = item.ValueKind == JsonValueKind.Array
+                ? [.. item.EnumerateArray().Select(e => model.TextOf("merges", e))]
+                : model.TextOf("merges", item).Split(' ');
+            if (pair.Length != 2 || pair.Any(token => token.Length == 0 || token.Contains(' '))) throw model.Defect("merges", "two tokens each", item.GetRawText());
+            foreach (var token in (string[])[.. pair, string.Concat(pair)])
+                if (!vocabulary.ContainsKey(token)) throw model.Defect("merges", "tokens of the vocabulary", $"'{token}'");
+            merges.Add(string.Join(' ', pair));
+            if (!seen.Add(merges[^1])) throw model.Defect("merges", "each pair once", $"'{merges[^1]}' twice");
         }
         return merges;
-
-        int Id(string token) => vocabulary.TryGetValue(token, out var id) ? id : throw model.Defect("merges", "tokens of the vocabulary", $"'{token}'");
     }
 
     private static AddedToken ReadAdded(JsonFields token) => new(

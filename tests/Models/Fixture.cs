@@ -11,13 +11,3 @@ internal static class Fixture
 
     internal static int[] Ints(JsonElement list) => [.. list.EnumerateArray().Select(e => e.GetInt32())];
 }
-
-/// <summary>A folder that is gone after the test.</summary>
-internal sealed class TemporaryFolder : IDisposable
-{
-    internal string Path { get; } = Directory.CreateTempSubdirectory("halo-test-").FullName;
-
-    internal string this[string name] => System.IO.Path.Combine(Path, name);
-
-    public void Dispose() => Directory.Delete(Path, recursive: true);
-}
