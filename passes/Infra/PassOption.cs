@@ -26,7 +26,8 @@ internal sealed record PassOption(string Name, ParameterInfo Parameter, Property
     ];
 
     public static Type FindPass(string name) => Pipelines.All.FirstOrDefault(t => Kebab(t.Name) == name)
-        ?? throw new HaloException(Who, $"pass '{name}'", "a pass of this program", "no such pass", Suggest(name, Pipelines.All.Select(t => Kebab(t.Name))));
+        ?? throw new HaloException(Who, $"pass '{name}'", "a pass of this program", "no such pass",
+            Suggest(name, [.. Pipelines.All.Select(t => Kebab(t.Name))]));
 
     public static IGraphPass Make(Type pass, string name, IReadOnlyDictionary<string, string> given)
     {
@@ -34,7 +35,7 @@ internal sealed record PassOption(string Name, ParameterInfo Parameter, Property
         foreach (var unknown in given.Keys.Where(k => options.All(o => o.Name != k)))
         {
             throw new HaloException(Who, $"option '{unknown}' of {name}", "an option of this pass", "no such option",
-                Suggest(unknown, options.Select(o => o.Name)));
+                Suggest(unknown, [.. options.Select(o => o.Name)]));
         }
         var values = options.Select(o => given.TryGetValue(o.Name, out var text) ? o.Convert(name, text) : o.Default(name)).ToArray();
         return (IGraphPass)Constructor(pass).Invoke(BindingFlags.DoNotWrapExceptions, null, values, CultureInfo.InvariantCulture);
@@ -48,7 +49,8 @@ internal sealed record PassOption(string Name, ParameterInfo Parameter, Property
         var text = new StringBuilder();
         for (var i = 0; i < name.Length; i++)
         {
-            if (i > 0 && char.IsAsciiLetterUpper(name[i]) && (!char.IsAsciiLetterUpper(name[i - 1]) || (i + 1 < name.Length && char.IsAsciiLetterLower(name[i + 1]))))
+            if (i > 0 && char.IsAsciiLetterUpper(name[i])
+                && (!char.IsAsciiLetterUpper(name[i - 1]) || (i + 1 < name.Length && char.IsAsciiLetterLower(name[i + 1]))))
                 text.Append('-');
             text.Append(char.ToLowerInvariant(name[i]));
         }
@@ -96,26 +98,7 @@ internal sealed record PassOption(string Name, ParameterInfo Parameter, Property
     private HaloException Wrong(string pass, string expected, string text, Exception? inner) =>
         new(Who, $"option '{Name}' of {pass}", expected, $"'{text}'", "Correct the value.", inner);
 
-    private static string Suggest(string name, IEnumerable<string> names)
-    {
-        var all = names.ToList();
-        var nearest = all.OrderBy(n => Distance(name, n)).FirstOrDefault();
-        return nearest is null ? "It takes none; leave it out."
-            : Distance(name, nearest) <= Math.Max(2, name.Length / 3) ? $"Did you mean '{nearest}'?"
-            : $"There are: {string.Join(", ", all)}.";
-    }
-
-    /// <summary>Levenshtein's distance.</summary>
-    private static int Distance(string a, string b)
-    {
-        var row = Enumerable.Range(0, b.Length + 1).ToArray();
-        for (var i = 1; i <= a.Length; i++)
-        {
-            var diagonal = row[0];
-            row[0] = i;
-            for (var j = 1; j <= b.Length; j++)
-                (diagonal, row[j]) = (row[j], Math.Min(Math.Min(row[j], row[j - 1]) + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)));
-        }
-        return row[^1];
-    }
+    private static string Suggest(string name, IReadOnlyCollection<string> names) => names.Count == 0 ? "It takes none; leave it out."
+        : NearestName.Of(name, names) is { } nearest ? $"Did you mean '{nearest}'?"
+        : $"There are: {string.Join(", ", names)}.";
 }
