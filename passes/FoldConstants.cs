@@ -48,7 +48,7 @@ public sealed record FoldConstants(long MaxBytes = 1 << 20) : IGraphPass
                 continue;
             }
             context.Step(node, "make an initializer");
-Replacement.OfNode(graph, node, output => graph.AddInitializer(graph.FreeName(output.Name + Replacement.Suffix), tensor));
+            Replacement.OfNode(graph, node, output => graph.AddInitializer(graph.FreeName(output.Name + Replacement.Suffix), tensor));
             rewrites++;
         }
         return rewrites;

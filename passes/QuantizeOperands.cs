@@ -30,7 +30,8 @@ public sealed record QuantizeOperands(GemmFormats Format, LayerRules<GemmFormats
             context.Skip(product.Node, product.Reason);
         if (!layers.Any(l => !l.IsHead))
         {
-            throw new PassException(Name, "the graph", "a linear layer: a product of an activation with a weight", $"{layers.Count} heads and {skipped.Count} other products",
+            throw new PassException(Name, "the graph", "a linear layer: a product of an activation with a weight",
+                $"{layers.Count} heads and {skipped.Count} other products",
                 "Check that parameters are graph inputs or initializers of rank 2, and that the graph is a training or forward graph of a LLaMA.");
         }
         var rewrites = 0;
@@ -55,7 +56,8 @@ public sealed record QuantizeOperands(GemmFormats Format, LayerRules<GemmFormats
         {
             if (gemm.A.Format != wanted.Left.Name || gemm.B.Format != wanted.Right.Name)
             {
-                throw new PassException(Name, gemm.Node, $"{gemm.Role} of {layer.Name}", $"operands that are not quantized, or in {wanted.Left}, {wanted.Right}",
+                throw new PassException(Name, gemm.Node, $"{gemm.Role} of {layer.Name}",
+                    $"operands that are not quantized, or in {wanted.Left}, {wanted.Right}",
                     $"{gemm.A.Format}, {gemm.B.Format}", "Start from the graph as it was exported.");
             }
             context.Skip(gemm.Node, "already quantized");

@@ -59,7 +59,8 @@ public sealed record UpgradeOpset(long To = 21) : IGraphPass
     public void Requires(Model model)
     {
         if (To is < Oldest or > Newest)
-            throw new PassException(Name, "option 'to'", $"{Oldest} to {Newest}", $"{To}", "Versions outside this range have not been checked operator by operator.");
+            throw new PassException(Name, "option 'to'", $"{Oldest} to {Newest}", $"{To}",
+                "Versions outside this range have not been checked operator by operator.");
         if (model.Opset < Oldest)
             throw new PassException(Name, "the model", $"opset {Oldest} or later", $"{model.Opset}", "Export it again with a later opset.");
     }

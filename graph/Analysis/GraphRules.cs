@@ -96,10 +96,12 @@ internal sealed class GraphRules
                 if (use.Node.Graph is null)
                     throw new VerifierException($"'{value.Name}'", "uses by nodes of the graph", $"{use.Node}, which is in none");
                 if (use.Node.Input(use.Index) != value || !_uses.Add(use))
-                    throw new VerifierException(use.Node, $"input {use.Index} to read '{value.Name}', as its use list says", $"'{use.Node.Input(use.Index)?.Name}'");
+                    throw new VerifierException(use.Node, $"input {use.Index} to read '{value.Name}', as its use list says",
+                        $"'{use.Node.Input(use.Index)?.Name}'");
             }
             if (value.Uses.Count != _slots.GetValueOrDefault(value))
-                throw new VerifierException($"'{value.Name}'", $"{_slots.GetValueOrDefault(value)} uses in its list, as many as inputs read it", $"{value.Uses.Count}");
+                throw new VerifierException($"'{value.Name}'", $"{_slots.GetValueOrDefault(value)} uses in its list, as many as inputs read it",
+                    $"{value.Uses.Count}");
         }
     }
 

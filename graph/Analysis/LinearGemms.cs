@@ -119,7 +119,8 @@ public sealed class LinearGemms
                 if (isRight)
                     found.Add(new LinearGemm(GemmRole.G, node, operands.A, operands.B, at.Sum ?? node.Output, false));
                 else if (isFlipped)
-                    found.Add(new LinearGemm(GemmRole.G, node, operands.B with { IsTransposed = true }, operands.A with { IsTransposed = false }, at.Sum ?? node.Output, true));
+                    found.Add(new LinearGemm(GemmRole.G, node, operands.B with { IsTransposed = true }, operands.A with { IsTransposed = false },
+                        at.Sum ?? node.Output, true));
                 else
                     Skip(node, $"ends in the gradient of '{weight.Name}' but reads no input of its forward product");
             }
@@ -192,7 +193,8 @@ public sealed class LinearGemms
     private bool IsWeightLike(Value value)
     {
         var root = OperandTrace.Root(value);
-        return root.Type.IsFloat() && (_takesParameters ? root.IsGraphInput : root.Initializer is not null && root.Shape is { Rank: 1 or 2, ElementCount: > 1 });
+        return root.Type.IsFloat()
+            && (_takesParameters ? root.IsGraphInput : root.Initializer is not null && root.Shape is { Rank: 1 or 2, ElementCount: > 1 });
     }
 
     private static HashSet<Node> ForwardCone(Graph graph)

@@ -10,10 +10,30 @@ internal static class OperandTypes
 
     private static readonly Dictionary<string, int[]> SameType = new()
     {
-        ["MatMul"] = FirstTwo, ["FusedMatMul"] = FirstTwo, ["Gemm"] = FirstThree, ["Einsum"] = FirstTwo,
-        ["Add"] = FirstTwo, ["Sub"] = FirstTwo, ["Mul"] = FirstTwo, ["Div"] = FirstTwo, ["Mod"] = FirstTwo, ["Max"] = FirstThree, ["Min"] = FirstThree, ["Sum"] = FirstThree,
-        ["Equal"] = FirstTwo, ["Less"] = FirstTwo, ["LessOrEqual"] = FirstTwo, ["Greater"] = FirstTwo, ["GreaterOrEqual"] = FirstTwo, ["Range"] = FirstThree,
-        ["Concat"] = FirstThree, ["Where"] = [1, 2], ["Clip"] = FirstThree, ["Pad"] = [0, 2], ["ScatterND"] = [0, 2], ["ScatterElements"] = [0, 2],
+        ["MatMul"] = FirstTwo,
+        ["FusedMatMul"] = FirstTwo,
+        ["Gemm"] = FirstThree,
+        ["Einsum"] = FirstTwo,
+        ["Add"] = FirstTwo,
+        ["Sub"] = FirstTwo,
+        ["Mul"] = FirstTwo,
+        ["Div"] = FirstTwo,
+        ["Mod"] = FirstTwo,
+        ["Max"] = FirstThree,
+        ["Min"] = FirstThree,
+        ["Sum"] = FirstThree,
+        ["Equal"] = FirstTwo,
+        ["Less"] = FirstTwo,
+        ["LessOrEqual"] = FirstTwo,
+        ["Greater"] = FirstTwo,
+        ["GreaterOrEqual"] = FirstTwo,
+        ["Range"] = FirstThree,
+        ["Concat"] = FirstThree,
+        ["Where"] = [1, 2],
+        ["Clip"] = FirstThree,
+        ["Pad"] = [0, 2],
+        ["ScatterND"] = [0, 2],
+        ["ScatterElements"] = [0, 2],
     };
 
     private static readonly Dictionary<string, (int Input, ElementType[] Types)[]> OneOf = new()
@@ -46,7 +66,8 @@ internal static class OperandTypes
         foreach (var (input, types) in OneOf.GetValueOrDefault(node.OpType, []))
         {
             if (node.Input(input) is { } value && value.Type != ElementType.Undefined && !types.Contains(value.Type))
-                throw new VerifierException(node, $"input {input} of type {string.Join(" or ", types.Select(t => t.Name()))}", $"{value.Type.Name()} '{value.Name}'");
+                throw new VerifierException(node, $"input {input} of type {string.Join(" or ", types.Select(t => t.Name()))}",
+                    $"{value.Type.Name()} '{value.Name}'");
         }
     }
 }

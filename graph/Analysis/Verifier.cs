@@ -67,7 +67,8 @@ public static class Verifier
     {
         var domain = node.Domain == "ai.onnx" ? "" : node.Domain;
         if (!opsets.ContainsKey(domain) && !(domain.Length == 0 && opsets.ContainsKey("ai.onnx")))
-            throw new VerifierException(node, $"domain '{domain}' in the operator sets of its model or function", opsets.Count == 0 ? "none" : $"'{string.Join("', '", opsets.Keys)}'");
+            throw new VerifierException(node, $"domain '{domain}' in the operator sets of its model or function",
+                opsets.Count == 0 ? "none" : $"'{string.Join("', '", opsets.Keys)}'");
         if (model.FindFunction(node) is not { } function)
         {
             if (node.Overload.Length > 0 || !free.Contains(domain))

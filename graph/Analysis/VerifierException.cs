@@ -10,7 +10,8 @@ public sealed class VerifierException : HaloException
         : base(Verifier.Name, subject, expected, found, "If a pass made this graph, it has a defect; otherwise export the graph again.") { }
 
     public VerifierException(Node node, string expected, string found)
-        : base(Verifier.Name, node.ToString(), expected, found, $"If a pass made this graph, it has a defect; otherwise export the graph again.\n{GraphPrinter.PrintAround(node)}") =>
+        : base(Verifier.Name, node.ToString(), expected, found,
+            $"If a pass made this graph, it has a defect; otherwise export the graph again.\n{GraphPrinter.PrintAround(node)}") =>
         Node = node;
 
     /// <summary>The node at fault, if it is one node.</summary>

@@ -24,7 +24,8 @@ public static class AtomicFile
         {
             TryDelete(temporary);
             if (e is IOException or UnauthorizedAccessException)
-                throw new HaloException("write", full, "a place where the file can be written", e.Message.TrimEnd('.'), "Free space or choose another output.", e);
+                throw new HaloException("write", full, "a place where the file can be written", e.Message.TrimEnd('.'),
+                    "Free space or choose another output.", e);
             throw;
         }
     }

@@ -16,7 +16,8 @@ public sealed class MappedFile
         if (SizeBytes == 0)
             throw new HaloException("read", Path, "a file with content", "an empty file", "Export or copy it again.");
         _map = MemoryMappedFile.CreateFromFile(
-            new FileStream(Path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete), null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, false);
+            new FileStream(Path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete), null, 0, MemoryMappedFileAccess.Read,
+            HandleInheritability.None, false);
     }
 
     public string Path { get; }

@@ -32,7 +32,8 @@ public static class OwnedFolder
         }
         catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException)
         {
-            throw new HaloException("read-folder", Path.Combine(folder, MarkerName), "the marker of a Halo folder", "text that is none", "Restore the file, or choose another folder.", e);
+            throw new HaloException("read-folder", Path.Combine(folder, MarkerName), "the marker of a Halo folder", "text that is none",
+                "Restore the file, or choose another folder.", e);
         }
     }
 
@@ -65,7 +66,8 @@ public static class OwnedFolder
             if (Directory.Exists(temporary))
                 Directory.Delete(temporary, recursive: true);
             if (e is IOException or UnauthorizedAccessException)
-                throw new HaloException("write-folder", target, "a place where the folder can be written", e.Message.TrimEnd('.'), "Free space or choose another output.", e);
+                throw new HaloException("write-folder", target, "a place where the folder can be written", e.Message.TrimEnd('.'),
+                    "Free space or choose another output.", e);
             throw;
         }
     }

@@ -14,7 +14,10 @@ public sealed class Tensor
         _bytes = bytes;
         ElementCount = Sizes.Aggregate(1L, (a, b) => checked(a * b));
         if (type != ElementType.String && bytes.SizeBytes != type.SizeBytes(ElementCount))
-            throw new ArgumentException($"a {type.Name()} tensor of sizes [{string.Join(", ", Sizes)}] takes {type.SizeBytes(ElementCount)} bytes, not {bytes.SizeBytes}");
+        {
+            throw new ArgumentException(
+                $"a {type.Name()} tensor of sizes [{string.Join(", ", Sizes)}] takes {type.SizeBytes(ElementCount)} bytes, not {bytes.SizeBytes}");
+        }
     }
 
     public ElementType Type { get; }

@@ -68,11 +68,13 @@ public static class OnnxReader
     private static void CheckSupported(string path, ModelProto model)
     {
         if (model.IrVersion is < 3 or > Ir.Model.NewestIrVersion)
-            throw new HaloException(Reader, path, $"an IR version from 3 to {Ir.Model.NewestIrVersion}", $"{model.IrVersion}", "Export with a version that ONNX Runtime 1.31 loads.");
+            throw new HaloException(Reader, path, $"an IR version from 3 to {Ir.Model.NewestIrVersion}", $"{model.IrVersion}",
+                "Export with a version that ONNX Runtime 1.31 loads.");
         if (model.TrainingInfo.Count > 0)
             throw new HaloException(Reader, path, "a model without training_info", "one with it", "Export forward and gradient as one graph.");
         if (model.Configuration.Count > 0)
-            throw new HaloException(Reader, path, "a model for one device", "multi-device configurations", "Export without them; sharding is a pass of its own.");
+            throw new HaloException(Reader, path, "a model for one device", "multi-device configurations",
+                "Export without them; sharding is a pass of its own.");
         var opset = model.OpsetImport.FirstOrDefault(o => o.Domain is "" or "ai.onnx")?.Version;
         if (opset is null or < 13 or > 24)
             throw new HaloException(Reader, path, "ONNX opset 13 to 24", opset?.ToString() ?? "none", "Export again with opset_version between them.");

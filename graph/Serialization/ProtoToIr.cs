@@ -185,5 +185,6 @@ internal sealed class ProtoToIr(string path, TensorReader tensors)
 
     private HaloException Damaged(string expected, string found) => new("read-onnx", path, expected, found, "The file is damaged; export it again.");
 
-    private HaloException Unsupported(string expected, string found) => new("read-onnx", path, expected, found, "Halo does not carry this through a rewrite; export without it.");
+    private HaloException Unsupported(string expected, string found) =>
+        new("read-onnx", path, expected, found, "Halo does not carry this through a rewrite; export without it.");
 }

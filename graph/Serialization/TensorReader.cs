@@ -70,7 +70,8 @@ internal sealed class TensorReader(string modelPath)
         if (!entries.TryGetValue("location", out var location) || location.Length == 0)
             throw Defect(proto, "external data with a location", "none");
         var path = Path.GetFullPath(Path.Combine(_folder, location));
-        if (Path.IsPathRooted(location) || !path.StartsWith(_folder.TrimEnd(Path.DirectorySeparatorChar) + Path.DirectorySeparatorChar, StringComparison.Ordinal))
+        if (Path.IsPathRooted(location)
+            || !path.StartsWith(_folder.TrimEnd(Path.DirectorySeparatorChar) + Path.DirectorySeparatorChar, StringComparison.Ordinal))
             throw Defect(proto, "external data inside the model's folder", $"'{location}'", "Move the data beside the model and correct its location.");
         if (!_externalFiles.TryGetValue(path, out var file))
         {

@@ -15,11 +15,13 @@ public static class GraphDiff
         var renamed = new List<string>();
         Compare(lines, "ir_version", a.IrVersion.ToString(), b.IrVersion.ToString());
         foreach (var domain in a.Opsets.Keys.Union(b.Opsets.Keys).Order(StringComparer.Ordinal))
-            Compare(lines, $"opset \"{domain}\"", a.Opsets.TryGetValue(domain, out var x) ? $"{x}" : "none", b.Opsets.TryGetValue(domain, out var y) ? $"{y}" : "none");
+            Compare(lines, $"opset \"{domain}\"", a.Opsets.TryGetValue(domain, out var x) ? $"{x}" : "none",
+                b.Opsets.TryGetValue(domain, out var y) ? $"{y}" : "none");
 
         var (sourcesA, sourcesB) = (new Dictionary<Value, ulong>(), new Dictionary<Value, ulong>());
         var initializers = (A: Contents(a.Graph), B: Contents(b.Graph));
-        var inputs = Pairs("input", [.. a.Graph.Inputs.Where(v => v.Initializer is null)], [.. b.Graph.Inputs.Where(v => v.Initializer is null)], lines, renamed, HaveOneType);
+        var inputs = Pairs("input", [.. a.Graph.Inputs.Where(v => v.Initializer is null)], [.. b.Graph.Inputs.Where(v => v.Initializer is null)], lines,
+            renamed, HaveOneType);
         var outputs = Pairs("output", a.Graph.Outputs, b.Graph.Outputs, lines, renamed, HaveOneType);
         foreach (var (left, right) in inputs)
             sourcesA[left] = sourcesB[right] = StructureHash.Text($"input {left.Name}");
@@ -44,7 +46,8 @@ public static class GraphDiff
         {
             OnlyInA = [.. a.Graph.Nodes.Where(n => matching.Of(n) is null)],
             OnlyInB = [.. b.Graph.Nodes.Where(n => !matching.IsMatched(n))],
-            Changed = [.. a.Graph.Nodes.Where(n => matching.Of(n) is not null).Select(n => new NodeChange(n, matching.Of(n)!, Changes(n, matching.Of(n)!, hashA, hashB, Same)))
+            Changed = [.. a.Graph.Nodes.Where(n => matching.Of(n) is not null)
+                .Select(n => new NodeChange(n, matching.Of(n)!, Changes(n, matching.Of(n)!, hashA, hashB, Same)))
                 .Where(c => c.What.Length > 0)],
             OperatorCounts = Counts(a.Graph, b.Graph),
             Interface = lines,
@@ -114,7 +117,9 @@ public static class GraphDiff
 
     private static Dictionary<Value, ulong> Contents(Graph graph) => graph.Initializers.ToDictionary(v => v, v => StructureHash.Of(v.Initializer!));
 
-    /// <summary>One name with other content is a change, and what is computed from it still corresponds; one content under two names is no difference.</summary>
+    /// <summary>
+    /// One name with other content is a change, and what is computed from it still corresponds; one content under two names is no difference.
+    /// </summary>
     private static void MatchInitializers(
         Dictionary<Value, ulong> a, Dictionary<Value, ulong> b, Dictionary<Value, ulong> sourcesA, Dictionary<Value, ulong> sourcesB, List<string> lines)
     {
@@ -130,7 +135,8 @@ public static class GraphDiff
             if (named.TryGetValue(value.Name, out var other) && !contentsA.Contains(b[other]))
             {
                 sourcesA[value] = sourcesB[other] = StructureHash.Text($"initializer {value.Name}");
-                lines.Add($"initializer '{value.Name}': {value.Initializer} -> {other.Initializer}{(value.Initializer!.ToString() == other.Initializer!.ToString() ? " of other content" : "")}");
+                lines.Add($"initializer '{value.Name}': {value.Initializer} -> {other.Initializer}"
+                    + (value.Initializer!.ToString() == other.Initializer!.ToString() ? " of other content" : ""));
             }
             else
             {
@@ -160,6 +166,7 @@ public static class GraphDiff
     {
         static Dictionary<string, int> Of(Graph graph) => graph.Nodes.CountBy(n => Names.Operator(n.Domain, n.OpType, n.Overload)).ToDictionary();
         var (left, right) = (Of(a), Of(b));
-        return [.. left.Keys.Union(right.Keys).Order(StringComparer.Ordinal).Select(op => (op, left.GetValueOrDefault(op), right.GetValueOrDefault(op))).Where(c => c.Item2 != c.Item3)];
+        return [.. left.Keys.Union(right.Keys).Order(StringComparer.Ordinal).Select(op => (op, left.GetValueOrDefault(op), right.GetValueOrDefault(op)))
+            .Where(c => c.Item2 != c.Item3)];
     }
 }

@@ -54,7 +54,8 @@ public sealed partial record GraphDifference
     {
         var lines = items.Count <= MaxLines
             ? items.Select(line)
-            : items.GroupBy(i => Layer(node(i))).OrderBy(g => g.Key).Select(g => $"{(g.Key < 0 ? "outside layers" : $"layer {g.Key}")}: {g.Count()} nodes ({Operators(g.Select(node))})");
+            : items.GroupBy(i => Layer(node(i))).OrderBy(g => g.Key)
+                .Select(g => $"{(g.Key < 0 ? "outside layers" : $"layer {g.Key}")}: {g.Count()} nodes ({Operators(g.Select(node))})");
         Section(text, title, lines.ToList(), items.Count);
     }
 

@@ -242,7 +242,8 @@ public sealed class GraphParser
         return elements;
     }
 
-    private ulong Code(ElementType type, string literal) => ElementText.Parse(type, literal) ?? throw _scan.Error($"a {type.Name()} before this instead of '{literal}'");
+    private ulong Code(ElementType type, string literal) => ElementText.Parse(type, literal)
+        ?? throw _scan.Error($"a {type.Name()} before this instead of '{literal}'");
 
     private float Float(string literal) =>
         ElementText.ParseDouble(literal) is null ? throw _scan.Error($"a number before this instead of '{literal}'") : ElementText.ParseFloat(literal);
@@ -287,7 +288,8 @@ public sealed class GraphParser
     }
 
     private ElementType ElementTypeNamed(string name) =>
-        Enum.TryParse<ElementType>(name, ignoreCase: true, out var type) && !char.IsAsciiDigit(name[0]) ? type : throw _scan.Error($"an element type before this instead of '{name}'");
+        Enum.TryParse<ElementType>(name, ignoreCase: true, out var type) && !char.IsAsciiDigit(name[0]) ? type
+            : throw _scan.Error($"an element type before this instead of '{name}'");
 
     private Value? Input(Graph graph)
     {

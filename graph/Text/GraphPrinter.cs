@@ -140,20 +140,21 @@ public sealed class GraphPrinter
 
     private string Attribute(Attribute attribute, string indent)
     {
-        var text = attribute.ReferenceTo is { } reference ? $"{attribute.Kind.ToString().ToLowerInvariant()} @{Names.Bare(reference)}" : attribute.Content switch
-        {
-            long i => i.ToString(),
-            float f => Float(f),
-            string s => Names.Quote(s),
-            Tensor t => TypedContent(t, " "),
-            Graph g => Subgraph(g, indent),
-            IReadOnlyList<long> ints => List("", ints.Select(i => i.ToString())),
-            IReadOnlyList<float> floats => List("floats", floats.Select(Float)),
-            IReadOnlyList<string> strings => List("strings", strings.Select(Names.Quote)),
-            IReadOnlyList<Tensor> tensors => List("tensors", tensors.Select(t => TypedContent(t, " "))),
-            IReadOnlyList<Graph> graphs => List("graphs", graphs.Select(g => Subgraph(g, indent))),
-            _ => throw new InvalidOperationException($"attribute '{attribute.Name}' holds {attribute.Content?.GetType().Name ?? "nothing"}"),
-        };
+        var text = attribute.ReferenceTo is { } reference ? $"{attribute.Kind.ToString().ToLowerInvariant()} @{Names.Bare(reference)}"
+            : attribute.Content switch
+            {
+                long i => i.ToString(),
+                float f => Float(f),
+                string s => Names.Quote(s),
+                Tensor t => TypedContent(t, " "),
+                Graph g => Subgraph(g, indent),
+                IReadOnlyList<long> ints => List("", ints.Select(i => i.ToString())),
+                IReadOnlyList<float> floats => List("floats", floats.Select(Float)),
+                IReadOnlyList<string> strings => List("strings", strings.Select(Names.Quote)),
+                IReadOnlyList<Tensor> tensors => List("tensors", tensors.Select(t => TypedContent(t, " "))),
+                IReadOnlyList<Graph> graphs => List("graphs", graphs.Select(g => Subgraph(g, indent))),
+                _ => throw new InvalidOperationException($"attribute '{attribute.Name}' holds {attribute.Content?.GetType().Name ?? "nothing"}"),
+            };
         return $"{Names.Bare(attribute.Name)} = {text}";
     }
 
@@ -190,7 +191,8 @@ public sealed class GraphPrinter
 
     private static string Strings(SortedDictionary<string, string> map) => Map(map.Select(m => (m.Key, Names.Quote(m.Value))));
 
-    private static string Map(IEnumerable<(string Key, string Text)> entries) => $"{{{string.Join(", ", entries.Select(e => $"{Names.Quote(e.Key)}: {e.Text}"))}}}";
+    private static string Map(IEnumerable<(string Key, string Text)> entries) =>
+        $"{{{string.Join(", ", entries.Select(e => $"{Names.Quote(e.Key)}: {e.Text}"))}}}";
 
     private static bool IsPlainComment(string name) => name.Length > 0 && name[0] != '"' && name.Trim() == name && name.All(c => c is >= ' ' and <= '~');
 }

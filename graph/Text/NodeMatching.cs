@@ -16,7 +16,8 @@ internal sealed class NodeMatching
         Match(a, b, n => (hashA.Backward(n), n.Name), n => (hashB.Backward(n), n.Name));
         Match(a, b, n => hashA.Forward(n), n => hashB.Forward(n));
         Match(a, b, n => hashA.Backward(n), n => hashB.Backward(n));
-        Match(a, b, n => n.Name.Length == 0 ? null : (n.Name, n.OpType, n.Domain), n => n.Name.Length == 0 ? null : ((string, string, string)?)(n.Name, n.OpType, n.Domain));
+        Match(a, b, n => n.Name.Length == 0 ? null : (n.Name, n.OpType, n.Domain),
+            n => n.Name.Length == 0 ? null : ((string, string, string)?)(n.Name, n.OpType, n.Domain));
         MatchNeighbours(hashA, hashB);
     }
 

@@ -9,8 +9,8 @@ public sealed record ChatMessage(string Role, string Content);
 
 /// <summary>A Hugging Face chat template: the part of Jinja such templates use, interpreted as Transformers does.</summary>
 /// <remarks>
-/// <c>trim_blocks</c> and <c>lstrip_blocks</c> are on. <c>strftime_now</c> is undefined, so that templates which can take a fixed date do and equal conversations give
-/// equal tokens; a date of one's own is a variable.
+/// <c>trim_blocks</c> and <c>lstrip_blocks</c> are on. <c>strftime_now</c> is undefined, so that templates which can take a fixed date do and equal
+/// conversations give equal tokens; a date of one's own is a variable.
 /// </remarks>
 public sealed class ChatTemplate
 {

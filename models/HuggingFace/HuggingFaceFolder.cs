@@ -17,9 +17,10 @@ public static class HuggingFaceFolder
     /// <param name="weights">A folder or file of safetensors: its tensors give names, order, shapes and dtypes.</param>
     /// <param name="target">A new or empty folder, or one that Halo wrote, which is replaced.</param>
     /// <param name="kind">What the folder's marker calls it.</param>
-    /// <param name="values">Float32 values of a tensor, row-major, rounded to nearest even into its dtype; null copies the source's bytes. Called once per tensor, in
-    /// order, while it is written.</param>
-    /// <exception cref="HaloException">The source lacks a file, values have the wrong count or a dtype that is not floating point, or the target is not Halo's.</exception>
+    /// <param name="values">Float32 values of a tensor, row-major, rounded to nearest even into its dtype; null copies the source's bytes. Called once per
+    /// tensor, in order, while it is written.</param>
+    /// <exception cref="HaloException">The source lacks a file, values have the wrong count or a dtype that is not floating point, or the target is not
+    /// Halo's.</exception>
     public static void Write(IReadOnlyList<string> companions, string weights, string target, string kind, Func<SafetensorsTensor, float[]?> values)
     {
         foreach (var source in companions.Append(weights).Select(Path.GetFullPath))
@@ -38,7 +39,8 @@ public static class HuggingFaceFolder
                 using var file = File.OpenRead(path);
                 AtomicFile.Write(Path.Combine(folder, name), file.CopyTo);
             }
-            SafetensorsWriter.Write(Path.Combine(folder, "model.safetensors"), [.. checkpoint.Tensors.Values.Select(t => Source(t, values))], checkpoint.Metadata);
+            SafetensorsWriter.Write(Path.Combine(folder, "model.safetensors"), [.. checkpoint.Tensors.Values.Select(t => Source(t, values))],
+                checkpoint.Metadata);
         });
     }
 
@@ -57,8 +59,10 @@ public static class HuggingFaceFolder
         {
             if (values(tensor) is not { } given) { tensor.CopyTo(stream); return; }
             var subject = $"tensor '{tensor.Name}'";
-            if (!Halo.Ir.ElementTypes.IsFloat(tensor.DType)) throw Refusal(subject, "a floating point checkpoint", $"{tensor.DType}", "Start from the unquantized model.");
-            if (given.Length != tensor.ElementCount) throw Refusal(subject, $"{tensor.ElementCount} values", $"{given.Length}", "Write the model it was trained from.");
+            if (!Halo.Ir.ElementTypes.IsFloat(tensor.DType))
+                throw Refusal(subject, "a floating point checkpoint", $"{tensor.DType}", "Start from the unquantized model.");
+            if (given.Length != tensor.ElementCount)
+                throw Refusal(subject, $"{tensor.ElementCount} values", $"{given.Length}", "Write the model it was trained from.");
             SafetensorsSource.From(tensor.Name, tensor.DType, tensor.Shape, given).Write(stream);
         });
 

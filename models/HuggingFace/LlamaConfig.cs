@@ -31,7 +31,9 @@ public sealed record LlamaConfig
     public IReadOnlyList<int> EosTokenIds { get; init; } = [];
     public int? PadTokenId { get; init; }
 
-    /// <summary>Reads <c>config.json</c>, or the one in a folder; of Transformers 4 (rope_theta, rope_scaling, torch_dtype) or 5 (rope_parameters, dtype).</summary>
+    /// <summary>
+    /// Reads <c>config.json</c>, or the one in a folder; of Transformers 4 (rope_theta, rope_scaling, torch_dtype) or 5 (rope_parameters, dtype).
+    /// </summary>
     /// <exception cref="HaloException">Missing, damaged, not a LLaMA, or with settings that no LLaMA graph here honours.</exception>
     public static LlamaConfig Load(string folderOrFile)
     {

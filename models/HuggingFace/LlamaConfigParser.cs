@@ -4,14 +4,17 @@ using Halo.Models.Json;
 
 namespace Halo.Models.HuggingFace;
 
-/// <summary>Turns the fields of <c>config.json</c> into a <see cref="LlamaConfig"/>; Transformers' defaults for fields it omits. [Transformers, LlamaConfig]</summary>
+/// <summary>
+/// Turns the fields of <c>config.json</c> into a <see cref="LlamaConfig"/>; Transformers' defaults for fields it omits. [Transformers, LlamaConfig]
+/// </summary>
 internal static class LlamaConfigParser
 {
     internal static LlamaConfig Parse(JsonFields json)
     {
         if (json.Text("model_type") is var type && type != "llama") throw json.Defect("model_type", "llama", type ?? "none");
         if (json.Text("hidden_act") is { } act and not "silu") throw json.Defect("hidden_act", "silu", act);
-        if (json.Field("quantization_config") is not null) throw json.Defect("quantization_config", "a checkpoint that is not quantized", "quantization_config");
+        if (json.Field("quantization_config") is not null)
+            throw json.Defect("quantization_config", "a checkpoint that is not quantized", "quantization_config");
         var hidden = Positive(json, "hidden_size");
         var heads = Positive(json, "num_attention_heads");
         var keyValueHeads = Positive(json, "num_key_value_heads", heads);
@@ -80,7 +83,8 @@ internal static class LlamaConfigParser
 
     private static void CheckIds(JsonFields json, LlamaConfig config)
     {
-        (string Name, int? Id)[] ids = [("bos_token_id", config.BosTokenId), ("pad_token_id", config.PadTokenId), .. config.EosTokenIds.Select(id => ("eos_token_id", (int?)id))];
+        (string Name, int? Id)[] ids = [("bos_token_id", config.BosTokenId), ("pad_token_id", config.PadTokenId),
+            .. config.EosTokenIds.Select(id => ("eos_token_id", (int?)id))];
         foreach (var (name, id) in ids)
             if (id < 0 || id >= config.VocabularySize) throw json.Defect(name, $"an id from 0 and below vocab_size = {config.VocabularySize}", $"{id}");
     }

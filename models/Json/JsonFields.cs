@@ -12,7 +12,8 @@ internal sealed class JsonFields : IDisposable
     private JsonFields(string source, string subject, JsonElement element, JsonDocument? owner = null)
     {
         (_source, _subject, _element, _owner) = (source, subject, element, owner);
-        if (element.ValueKind != JsonValueKind.Object) throw new HaloException(source, subject, "a JSON object", element.ValueKind.ToString(), "Fetch the file again.");
+        if (element.ValueKind != JsonValueKind.Object)
+            throw new HaloException(source, subject, "a JSON object", element.ValueKind.ToString(), "Fetch the file again.");
     }
 
     /// <param name="source">Who complains, in kebab-case.</param>
@@ -29,7 +30,8 @@ internal sealed class JsonFields : IDisposable
         catch (Exception e)
         {
             json?.Dispose();
-            if (e is JsonException or InvalidOperationException) throw new HaloException(source, path, "valid JSON", e.Message.TrimEnd('.'), "Fetch the file again.", e);
+            if (e is JsonException or InvalidOperationException)
+                throw new HaloException(source, path, "valid JSON", e.Message.TrimEnd('.'), "Fetch the file again.", e);
             if (e is IOException or UnauthorizedAccessException)
                 throw new HaloException(source, path, "a file that can be read", e.Message.TrimEnd('.'), "Check the path and its permissions.", e);
             throw;

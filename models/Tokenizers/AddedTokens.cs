@@ -11,7 +11,8 @@ internal sealed class AddedTokens
     /// <remarks>Tokens that are not normalized are found first, the others in what is left; with no normalizer nothing else sets them apart.</remarks>
     internal AddedTokens(IEnumerable<AddedToken> tokens)
     {
-        _rounds = [.. tokens.Where(t => t.Content.Length > 0).GroupBy(t => t.Normalized).OrderBy(g => g.Key).Select(g => g.OrderByDescending(t => t.Content.Length).ToArray())];
+        _rounds = [.. tokens.Where(t => t.Content.Length > 0).GroupBy(t => t.Normalized).OrderBy(g => g.Key)
+            .Select(g => g.OrderByDescending(t => t.Content.Length).ToArray())];
     }
 
     /// <summary>Cuts <paramref name="text"/> into added tokens and the text between them (token null), in order.</summary>

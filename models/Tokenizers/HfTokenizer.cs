@@ -26,7 +26,8 @@ public sealed class HfTokenizer
         foreach (var token in json.Added) _ids[token.Content] = token.Id;
         VocabularySize = _ids.Values.Max() + 1;
         if (VocabularySize > 2 * _ids.Count + 65536)
-            throw new HaloException("read-tokenizer", path, "ids without large holes", $"{_ids.Count} tokens and the id {VocabularySize - 1}", "Fetch the file again.");
+            throw new HaloException("read-tokenizer", path, "ids without large holes", $"{_ids.Count} tokens and the id {VocabularySize - 1}",
+                "Fetch the file again.");
         _bytes = new byte[]?[VocabularySize];
         foreach (var (token, id) in _ids) _bytes[id] = ByteLevel.Bytes(token);
         (ChatTemplate, BosToken, EosToken, PadToken) = (settings.ChatTemplate, settings.Bos, settings.Eos, settings.Pad);
@@ -46,7 +47,9 @@ public sealed class HfTokenizer
     public int? EosId { get; }
     public int? PadId { get; }
 
-    /// <summary>Reads <c>tokenizer.json</c>, and beside it <c>tokenizer_config.json</c>, <c>special_tokens_map.json</c> and <c>chat_template.jinja</c> where they exist.</summary>
+    /// <summary>
+    /// Reads <c>tokenizer.json</c>, and beside it <c>tokenizer_config.json</c>, <c>special_tokens_map.json</c> and <c>chat_template.jinja</c> where they exist.
+    /// </summary>
     /// <exception cref="HaloException">Missing, damaged, or asking for what is not supported, which the message names.</exception>
     public static HfTokenizer Load(string folderOrFile)
     {
@@ -111,5 +114,6 @@ public sealed class HfTokenizer
     }
 
     private int? Special(string path, string? token) => token is null ? null : IdOf(token)
-        ?? throw new HaloException("read-tokenizer", path, $"the special token '{token}' of tokenizer_config.json", "no such token", "Use the files of one model.");
+        ?? throw new HaloException("read-tokenizer", path, $"the special token '{token}' of tokenizer_config.json", "no such token",
+            "Use the files of one model.");
 }

@@ -42,7 +42,8 @@ internal sealed class PreTokenizer(IReadOnlyList<Regex> patterns, bool addPrefix
     {
         if (!text.Any(char.IsSurrogate)) return text;
         var result = new StringBuilder(text.Length);
-        foreach (var rune in text.EnumerateRunes()) result.Append(rune.IsBmp ? (char)rune.Value : StandIn(Rune.GetUnicodeCategory(rune)), rune.Utf16SequenceLength);
+        foreach (var rune in text.EnumerateRunes())
+            result.Append(rune.IsBmp ? (char)rune.Value : StandIn(Rune.GetUnicodeCategory(rune)), rune.Utf16SequenceLength);
         return result.ToString();
     }
 

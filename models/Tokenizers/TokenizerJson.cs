@@ -5,7 +5,9 @@ using Halo.Models.Json;
 namespace Halo.Models.Tokenizers;
 
 /// <summary>What a <c>tokenizer.json</c> asks for, in the forms the encoder takes.</summary>
-/// <remarks>Byte-level BPE only. Whatever else the file asks for is named in a <see cref="HaloException"/>: ids that differ slightly train a slightly wrong model.</remarks>
+/// <remarks>
+/// Byte-level BPE only. Whatever else the file asks for is named in a <see cref="HaloException"/>: ids that differ slightly train a slightly wrong model.
+/// </remarks>
 internal sealed record TokenizerJson(
     IReadOnlyDictionary<string, int> Vocabulary, IReadOnlyList<string> Merges, bool IgnoreMerges,
     IReadOnlyList<AddedToken> Added, PreTokenizer PreTokenizer, IReadOnlyList<int> Prefix, IReadOnlyList<int> Suffix)
@@ -22,7 +24,8 @@ internal sealed record TokenizerJson(
         var decoder = json.Object("decoder") ?? throw json.Defect("decoder", "ByteLevel", "none");
         if (decoder.Text("type") != "ByteLevel") throw decoder.Defect("type", "ByteLevel", decoder.Text("type") ?? "none");
         var (prefix, suffix) = PostProcessorJson.Read(json);
-        return new TokenizerJson(vocabulary, ReadMerges(model, vocabulary), model.Flag("ignore_merges") ?? false, added, PreTokenizerJson.Read(json), prefix, suffix);
+        return new TokenizerJson(vocabulary, ReadMerges(model, vocabulary), model.Flag("ignore_merges") ?? false, added, PreTokenizerJson.Read(json),
+            prefix, suffix);
     }
 
     private static void CheckModel(JsonFields model)
@@ -59,7 +62,8 @@ internal sealed record TokenizerJson(
             string[] pair = item.ValueKind == JsonValueKind.Array
                 ? [.. item.EnumerateArray().Select(e => model.TextOf("merges", e))]
                 : model.TextOf("merges", item).Split(' ');
-            if (pair.Length != 2 || pair.Any(token => token.Length == 0 || token.Contains(' '))) throw model.Defect("merges", "two tokens each", item.GetRawText());
+            if (pair.Length != 2 || pair.Any(token => token.Length == 0 || token.Contains(' ')))
+                throw model.Defect("merges", "two tokens each", item.GetRawText());
             foreach (var token in (string[])[.. pair, string.Concat(pair)])
                 if (!vocabulary.ContainsKey(token)) throw model.Defect("merges", "tokens of the vocabulary", $"'{token}'");
             merges.Add(string.Join(' ', pair));

@@ -40,7 +40,8 @@ public sealed class CheckpointReader : IDisposable
 
     /// <exception cref="HaloException">There is no tensor of that name.</exception>
     public SafetensorsTensor this[string name] => _tensors.TryGetValue(name, out var tensor) ? tensor
-        : throw new HaloException("read-checkpoint", Path, $"a tensor '{name}'", $"{_tensors.Count} others", "Check that the checkpoint belongs to this model.");
+        : throw new HaloException("read-checkpoint", Path, $"a tensor '{name}'", $"{_tensors.Count} others",
+            "Check that the checkpoint belongs to this model.");
 
     /// <summary>A tensor's elements as float32, row-major.</summary>
     public float[] ReadFloats(string name) => this[name].ReadFloats();
@@ -73,7 +74,8 @@ public sealed class CheckpointReader : IDisposable
         foreach (var (name, shard) in places)
             if (!_tensors.TryGetValue(name, out var tensor) || System.IO.Path.GetFileName(tensor.FilePath) != shard)
                 throw Disagreement(index, $"tensor '{name}' in {shard}", tensor is null ? "no such tensor" : tensor.FilePath);
-        if (_tensors.Keys.FirstOrDefault(name => !places.ContainsKey(name)) is { } extra) throw Disagreement(index, "an entry for each tensor", $"none for '{extra}'");
+        if (_tensors.Keys.FirstOrDefault(name => !places.ContainsKey(name)) is { } extra)
+            throw Disagreement(index, "an entry for each tensor", $"none for '{extra}'");
         if (_files.Count == 0) throw Disagreement(index, "at least one shard", "none");
     }
 

@@ -3,7 +3,9 @@ using System.IO.MemoryMappedFiles;
 namespace Halo.Models.Weights;
 
 /// <summary>A safetensors file, memory-mapped: opening reads the header only, and tensors are read where they lie.</summary>
-/// <remarks>Sizes are 64-bit; a span covers at most 2^31 bytes, larger tensors are read in parts. The format is little-endian, as are the machines this runs on.</remarks>
+/// <remarks>
+/// Sizes are 64-bit; a span covers at most 2^31 bytes, larger tensors are read in parts. The format is little-endian, as are the machines this runs on.
+/// </remarks>
 public sealed unsafe class SafetensorsFile : IDisposable
 {
     private readonly MemoryMappedFile _map;

@@ -37,7 +37,8 @@ internal static class SafetensorsHeader
             foreach (var property in json.RootElement.EnumerateObject())
             {
                 if (property.Name != "__metadata__") { entries.Add(Entry(path, property)); continue; }
-                foreach (var pair in property.Value.EnumerateObject()) metadata[pair.Name] = pair.Value.GetString() ?? throw new InvalidOperationException("a null");
+                foreach (var pair in property.Value.EnumerateObject())
+                    metadata[pair.Name] = pair.Value.GetString() ?? throw new InvalidOperationException("a null");
             }
             CheckCoverage(path, entries, dataSizeBytes);
             return (entries, metadata);
@@ -61,7 +62,8 @@ internal static class SafetensorsHeader
                 case "data_offsets": offsets = Longs(subject, field); break;
                 default: throw Defect(subject, "dtype, shape and data_offsets", $"'{field.Name}'");
             }
-        if (word is null || shape is null || offsets is not { Length: 2 }) throw Defect(subject, "dtype, shape and two data_offsets", property.Value.GetRawText());
+        if (word is null || shape is null || offsets is not { Length: 2 })
+            throw Defect(subject, "dtype, shape and two data_offsets", property.Value.GetRawText());
         if (SafetensorsDType.Parse(word) is not { } type) throw Defect(subject, "a dtype that ONNX has", word);
         try
         {

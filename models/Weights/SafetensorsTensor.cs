@@ -99,6 +99,7 @@ public sealed class SafetensorsTensor : ITensorBytes
     {
         if (!isSupported) throw new HaloException("read-safetensors", Subject, expected, DType.Name(), "Convert the tensor first.");
         return ElementCount <= Array.MaxLength ? (int)ElementCount
-            : throw new HaloException("read-safetensors", Subject, $"at most {Array.MaxLength} elements", $"{ElementCount}", "Read the tensor's bytes in parts.");
+            : throw new HaloException("read-safetensors", Subject, $"at most {Array.MaxLength} elements", $"{ElementCount}",
+                "Read the tensor's bytes in parts.");
     }
 }

@@ -32,12 +32,15 @@ public sealed record SafetensorsSource(string Name, ElementType DType, IReadOnly
 }
 
 /// <summary>Writes safetensors files, one tensor at a time and atomically.</summary>
-/// <remarks>The header keeps the given order and is padded with spaces to 8 bytes, as the reference implementation does; equal input gives equal bytes.</remarks>
+/// <remarks>
+/// The header keeps the given order and is padded with spaces to 8 bytes, as the reference implementation does; equal input gives equal bytes.
+/// </remarks>
 public static class SafetensorsWriter
 {
     private static readonly JsonWriterOptions JsonForm = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
-    /// <exception cref="HaloException">Two tensors of one name, a dtype the format lacks, or a place that cannot be written; nothing is left behind.</exception>
+    /// <exception cref="HaloException">Two tensors of one name, a dtype the format lacks, or a place that cannot be written; nothing is left
+    /// behind.</exception>
     /// <exception cref="InvalidOperationException">A source wrote another number of bytes than its shape has.</exception>
     public static void Write(string path, IReadOnlyList<SafetensorsSource> tensors, IReadOnlyDictionary<string, string>? metadata = null)
     {
@@ -78,7 +81,8 @@ public static class SafetensorsWriter
             {
                 if (!names.Add(tensor.Name)) throw Refusal(path, tensor, "a name of its own", "the same name twice");
                 json.WriteStartObject(tensor.Name);
-                json.WriteString("dtype", SafetensorsDType.Word(tensor.DType) ?? throw Refusal(path, tensor, "a dtype that safetensors has", tensor.DType.Name()));
+                json.WriteString("dtype",
+                    SafetensorsDType.Word(tensor.DType) ?? throw Refusal(path, tensor, "a dtype that safetensors has", tensor.DType.Name()));
                 json.WriteStartArray("shape");
                 foreach (var dim in tensor.Shape) json.WriteNumberValue(dim);
                 json.WriteEndArray();

@@ -142,6 +142,7 @@ internal sealed class CanonicalGemm
     private static Attribute Flag(string name, bool value) => Attribute.Of(name, value ? 1L : 0L);
 
     /// <summary>Thrown where an operand has no known column count; RotateOperands.Requires rules it out.</summary>
-    private sealed class PassShapeException(Value x) : Infra.PassException("linear-gemms", $"'{x.Name}'", "a known last dimension", x.Shape?.ToString() ?? "an unknown shape",
+    private sealed class PassShapeException(Value x)
+        : Infra.PassException("linear-gemms", $"'{x.Name}'", "a known last dimension", x.Shape?.ToString() ?? "an unknown shape",
         "Specialise the graph's shapes first.");
 }

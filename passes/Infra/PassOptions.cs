@@ -35,7 +35,8 @@ public sealed record PassOptions
 /// <param name="Reported">Its records for sections of the report.</param>
 /// <param name="Measured">Each output before the pass against after; null without verification.</param>
 public sealed record PassRecord(
-    IGraphPass Pass, int Rewrites, IReadOnlyList<SkippedNode> Skipped, IReadOnlyDictionary<string, JsonArray> Reported, IReadOnlyList<OutputDifference>? Measured);
+    IGraphPass Pass, int Rewrites, IReadOnlyList<SkippedNode> Skipped, IReadOnlyDictionary<string, JsonArray> Reported,
+    IReadOnlyList<OutputDifference>? Measured);
 
 /// <summary>What a pipeline did.</summary>
 public sealed record PassRun(IReadOnlyList<PassRecord> Passes);

@@ -62,7 +62,8 @@ internal sealed class SplatNodes(Graph graph)
         foreach (var (k, v) in like.Metadata)
             splat.Metadata[k] = v;
         var value = new Tensor(tensor.Type, [1], new MemoryBytes(element));
-        graph.Prepend(new Node("ConstantOfShape", [shape], [splat], name: Graphs.FreeNodeName(graph, like.Name, replaced: like.Producer)).With(Attribute.Of("value", value)));
+        graph.Prepend(new Node("ConstantOfShape", [shape], [splat], name: Graphs.FreeNodeName(graph, like.Name, replaced: like.Producer))
+            .With(Attribute.Of("value", value)));
         _splats.Add(key, splat);
         return splat;
     }

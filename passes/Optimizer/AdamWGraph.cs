@@ -45,7 +45,8 @@ public static class AdamWGraph
         var factor = scale;
         if (settings.ClipNorm is { } clip)
         {
-            var ratio = build.Op("clip/ratio", "Div", [Constant("clip_norm", clip), build.Op("clip/norm", "Add", [norm, Constant("clip_epsilon", ClipEpsilon)])]);
+            var ratio = build.Op("clip/ratio", "Div",
+                [Constant("clip_norm", clip), build.Op("clip/norm", "Add", [norm, Constant("clip_epsilon", ClipEpsilon)])]);
             factor = build.Op("gradient_factor", "Mul", [scale, build.Op("clip/factor", "Min", [ratio, Constant("one", 1)])]);
         }
         var t = build.Op("t", "Cast", [step], Attribute.Of("to", (long)ElementType.Double));
@@ -64,7 +65,8 @@ public static class AdamWGraph
             var g = build.Op($"{name}/g", "Mul", [gradient, factor]);
             var newM = build.Op(Updated + FirstMoment + name, "Add", [build.Op($"{name}/m", "Mul", [m, beta1]), build.Op($"{name}/gm", "Mul", [g, rest1])]);
             var square = build.Op($"{name}/gg", "Mul", [g, g]);
-            var newV = build.Op(Updated + SecondMoment + name, "Add", [build.Op($"{name}/v", "Mul", [v, beta2]), build.Op($"{name}/gv", "Mul", [square, rest2])]);
+            var newV = build.Op(Updated + SecondMoment + name, "Add",
+                [build.Op($"{name}/v", "Mul", [v, beta2]), build.Op($"{name}/gv", "Mul", [square, rest2])]);
             var root = build.Op($"{name}/root", "Div", [build.Op($"{name}/sqrt", "Sqrt", [newV]), root2]);
             var direction = build.Op($"{name}/direction", "Div", [newM, build.Op($"{name}/denominator", "Add", [root, epsilon])]);
             var old = keep is null ? p : build.Op($"{name}/kept", "Mul", [p, keep]);
@@ -84,5 +86,6 @@ public static class AdamWGraph
         return build.Op($"{name}/correction", "Sub", [Constant("one", 1), build.Op($"{name}/power", "Pow", [Constant("beta", beta), t])]);
     }
 
-    private static Value Single(GraphBuilder build, string name, Value x) => build.Op($"{name}/float", "Cast", [x], Attribute.Of("to", (long)ElementType.Float));
+    private static Value Single(GraphBuilder build, string name, Value x) =>
+        build.Op($"{name}/float", "Cast", [x], Attribute.Of("to", (long)ElementType.Float));
 }

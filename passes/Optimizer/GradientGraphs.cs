@@ -24,7 +24,8 @@ public static class GradientGraphs
         {
             var sum = graph.AddInput(new Value(Sum + name, ElementType.Float, shape));
             var gradient = graph.AddInput(new Value(Analysis.LinearGemms.GradientPrefix + name, ElementType.Float, shape));
-            graph.AddOutput(build.Op(Updated + Sum + name, "Add", [build.Op($"{name}/kept", "Mul", [sum, keep]), build.Op($"{name}/weighted", "Mul", [gradient, weight])]));
+            graph.AddOutput(build.Op(Updated + Sum + name, "Add",
+                [build.Op($"{name}/kept", "Mul", [sum, keep]), build.Op($"{name}/weighted", "Mul", [gradient, weight])]));
         }
         return AdamWGraph.ModelOf(graph);
     }

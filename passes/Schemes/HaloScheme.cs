@@ -57,7 +57,8 @@ public sealed class HaloScheme : IParsable<HaloScheme>, IEquatable<HaloScheme>
 
     public override bool Equals(object? obj) => Equals(obj as HaloScheme);
 
-    public override int GetHashCode() => Enum.GetValues<GemmRole>().Aggregate(0, (hash, role) => this[role].Aggregate(HashCode.Combine(hash, role), HashCode.Combine));
+    public override int GetHashCode() =>
+        Enum.GetValues<GemmRole>().Aggregate(0, (hash, role) => this[role].Aggregate(HashCode.Combine(hash, role), HashCode.Combine));
 
     /// <summary>The text it was read from.</summary>
     public override string ToString() => _name;

@@ -53,7 +53,8 @@ public sealed class TrainingArtifact
         try
         {
             var artifact = new TrainingArtifact(Path.GetFullPath(folder), JsonNode.Parse(File.ReadAllText(manifest))!.AsObject());
-            foreach (var file in new[] { artifact.TrainingModel, artifact.EvalModel, artifact.OptimizerModel, Path.Combine(artifact.Checkpoint, "config.json") })
+            foreach (var file in new[] { artifact.TrainingModel, artifact.EvalModel, artifact.OptimizerModel,
+                Path.Combine(artifact.Checkpoint, "config.json") })
             {
                 if (!File.Exists(file))
                     throw new HaloException("artifact", folder, Path.GetFileName(file), "no such file", "Prepare the artifact again.");
@@ -87,7 +88,8 @@ public sealed class TrainingArtifact
             var artifact = new TrainingArtifact(target, []);
             OnnxWriter.Write(model, artifact.TrainingModel);
             OnnxWriter.Write(EvaluationGraph.Of(OnnxReader.Read(artifact.TrainingModel)), artifact.EvalModel);
-            OnnxWriter.Write(AdamWGraph.Build(@interface.Trained, new AdamWSettings(config.Beta1, config.Beta2, config.Epsilon, config.WeightDecay, config.ClipNorm)), artifact.OptimizerModel);
+            OnnxWriter.Write(AdamWGraph.Build(@interface.Trained,
+                new AdamWSettings(config.Beta1, config.Beta2, config.Epsilon, config.WeightDecay, config.ClipNorm)), artifact.OptimizerModel);
             HuggingFaceFolder.Write(companions, weights, artifact.Checkpoint, "model", _ => null);
             var manifest = Describe(config, passes, rewritten, @interface);
             manifest["files"] = Hashes(target);
@@ -110,10 +112,12 @@ public sealed class TrainingArtifact
     /// <summary>A training graph has its sizes; a config may repeat them but not ask for others.</summary>
     private static void CheckSizes(TrainConfig config, TrainingInterface @interface)
     {
-        foreach (var (key, wish, size) in new[] { ("micro_batch_size", config.MicroBatchSize, @interface.Rows), ("sequence_length", config.SequenceLength, @interface.Sequence) })
+        foreach (var (key, wish, size) in new[] { ("micro_batch_size", config.MicroBatchSize, @interface.Rows),
+            ("sequence_length", config.SequenceLength, @interface.Sequence) })
         {
             if (wish is { } other && other != size)
-                throw new HaloException("prepare", key, $"{size}, the size that {config.Model} was exported with", $"{other}", "Leave it out, or export the graph at that size.");
+                throw new HaloException("prepare", key, $"{size}, the size that {config.Model} was exported with", $"{other}",
+                    "Leave it out, or export the graph at that size.");
         }
     }
 

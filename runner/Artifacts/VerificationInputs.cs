@@ -20,7 +20,8 @@ public static class VerificationInputs
     private static Tensor Make(Value input, long vocabulary, Random random)
     {
         if (input.Shape is not { IsStatic: true } shape)
-            throw new HaloException("verify", $"input '{input.Name}'", "fixed sizes", input.Shape?.ToString() ?? "an unknown shape", "Verify a graph of one batch and sequence length.");
+            throw new HaloException("verify", $"input '{input.Name}'", "fixed sizes", input.Shape?.ToString() ?? "an unknown shape",
+                "Verify a graph of one batch and sequence length.");
         var count = checked((int)shape.ElementCount!.Value);
         switch (input.Type)
         {

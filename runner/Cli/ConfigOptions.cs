@@ -17,7 +17,11 @@ internal sealed class ConfigOptions
         command.Add(_file);
         foreach (var key in ConfigKey.OfTrainConfig.Where(k => !leaveOut.Contains(k.Name) && k.Name != "quantize")) // rules per layer stand in the file
         {
-            var option = new Option<string?>($"--{key.Name.Replace('_', '-')}") { Description = key.Description, HelpName = key.Type == typeof(string) ? "TEXT" : key.Type.IsEnum ? "NAME" : "N" };
+            var option = new Option<string?>($"--{key.Name.Replace('_', '-')}")
+            {
+                Description = key.Description,
+                HelpName = key.Type == typeof(string) ? "TEXT" : key.Type.IsEnum ? "NAME" : "N",
+            };
             if (key.Name == "output")
                 option.Aliases.Add("-o");
             _options.Add((key.Name, option));

@@ -21,7 +21,10 @@ internal static class DemoVerb
         var steps = new Option<int>("--steps") { Description = "Updates.", DefaultValueFactory = _ => Steps };
         var scheme = new Option<string>("--scheme") { Description = "HALO level.", DefaultValueFactory = _ => "halo-0" };
         var format = new Option<string>("--format") { Description = "Number format.", DefaultValueFactory = _ => "fp8" };
-        var command = new Command("demo", "Fine-tune the bundled LLaMA on SQL questions in FP8 on this machine's CPU: a few minutes on two cores.") { output, steps, scheme, format };
+        var command = new Command("demo", "Fine-tune the bundled LLaMA on SQL questions in FP8 on this machine's CPU: a few minutes on two cores.")
+        {
+            output, steps, scheme, format,
+        };
         command.SetAction(parsed => Run(parsed.GetValue(output) ?? FreeFolder(), parsed.GetValue(steps), parsed.GetValue(scheme)!, parsed.GetValue(format)!));
         return command;
     }
@@ -47,7 +50,8 @@ internal static class DemoVerb
         };
         var config = TrainConfig.Load(null, options, "data", "output");
         var run = RunFolder.Create(folder, config.ToYaml());
-        Console.Error.WriteLine($"fine-tuning llama-tiny ({LlamaTiny.TrainingBatch} x {LlamaTiny.TrainingSequence} tokens a step) on SQL questions: {scheme}, {format}");
+        Console.Error.WriteLine($"fine-tuning llama-tiny ({LlamaTiny.TrainingBatch} x {LlamaTiny.TrainingSequence} tokens a step) on SQL questions: "
+            + $"{scheme}, {format}");
         LlamaTiny.ExtractTrainingGraph(config.Model);
         using var trainer = new Trainer(config, run, Console.Error.WriteLine);
         var sample = ChatJsonl.Read(config.Valid!).First().Messages;

@@ -16,7 +16,8 @@ internal static class EvalVerb
 
     public static Command Command()
     {
-        var command = new Command("eval", "Loss and perplexity on chat data, by the graph that training would use. --model takes a run, an artifact or a training graph.");
+        var command = new Command("eval",
+            "Loss and perplexity on chat data, by the graph that training would use. --model takes a run, an artifact or a training graph.");
         var options = new ConfigOptions(command, [.. Training.Config.ConfigKey.OfTrainConfig.Select(k => k.Name).Except(Used)]);
         command.SetAction(parsed =>
         {
@@ -27,7 +28,8 @@ internal static class EvalVerb
                 var newest = new Checkpoints(run.Checkpoints, keep: 1).Newest();
                 var model = TrainConfig.Load(run.Config).Model;
                 var artifact = TrainingArtifact.Open(TrainingArtifact.Is(model) ? model : run.Artifact);
-                return Run(artifact, newest is null ? artifact.Checkpoint : Checkpoints.WeightsOf(new Checkpoints(run.Checkpoints, 1).PathOf(newest.Step)), config);
+                return Run(artifact,
+                    newest is null ? artifact.Checkpoint : Checkpoints.WeightsOf(new Checkpoints(run.Checkpoints, 1).PathOf(newest.Step)), config);
             }
             if (TrainingArtifact.Is(config.Model))
             {

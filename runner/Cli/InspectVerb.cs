@@ -33,12 +33,16 @@ internal static class InspectVerb
     private static void Show(string path, Model model)
     {
         var graph = model.Graph;
-        Console.WriteLine($"{Path.GetFileName(path)}: IR {model.IrVersion}, opsets {string.Join(", ", model.Opsets.Select(o => $"{(o.Key.Length == 0 ? "ai.onnx" : o.Key)} {o.Value}"))}"
+        var opsets = model.Opsets.Select(o => $"{(o.Key.Length == 0 ? "ai.onnx" : o.Key)} {o.Value}");
+        var operators = graph.Nodes.GroupBy(n => n.Domain.Length == 0 ? n.OpType : $"{n.Domain}.{n.OpType}")
+            .OrderByDescending(g => g.Count()).ThenBy(g => g.Key, StringComparer.Ordinal).Select(g => $"{g.Key} {g.Count()}");
+        Console.WriteLine($"{Path.GetFileName(path)}: IR {model.IrVersion}, opsets {string.Join(", ", opsets)}"
             + (model.ProducerName.Length > 0 ? $", from {model.ProducerName} {model.ProducerVersion}" : ""));
-        Console.WriteLine($"{graph.NodeCount} nodes, {graph.Initializers.Count} initializers ({graph.Initializers.Sum(v => v.Initializer!.SizeBytes):N0} bytes), {model.Functions.Count} functions");
+        Console.WriteLine($"{graph.NodeCount} nodes, "
+            + $"{graph.Initializers.Count} initializers ({graph.Initializers.Sum(v => v.Initializer!.SizeBytes):N0} bytes), {model.Functions.Count} functions");
         Console.WriteLine($"inputs: {Values(graph.Inputs)}");
         Console.WriteLine($"outputs: {Values(graph.Outputs)}");
-        Console.WriteLine($"operators: {string.Join(", ", graph.Nodes.GroupBy(n => n.Domain.Length == 0 ? n.OpType : $"{n.Domain}.{n.OpType}").OrderByDescending(g => g.Count()).ThenBy(g => g.Key, StringComparer.Ordinal).Select(g => $"{g.Key} {g.Count()}"))}");
+        Console.WriteLine($"operators: {string.Join(", ", operators)}");
         Console.WriteLine();
         Console.WriteLine(LinearReport.Line(graph));
         Layers(LinearGemms.In(graph).Layers);

@@ -7,7 +7,8 @@ namespace Halo.Runner.Cli;
 internal static class PrepareVerb
 {
     private static readonly string[] Unused =
-        ["data", "valid", "epochs", "steps", "batch_size", "seed", "learning_rate", "schedule", "warmup_steps", "min_lr_ratio", "decay_fraction", "eval_every", "save_every", "keep_checkpoints", "log_every", "threads"];
+        ["data", "valid", "epochs", "steps", "batch_size", "seed", "learning_rate", "schedule", "warmup_steps", "min_lr_ratio", "decay_fraction", "eval_every",
+            "save_every", "keep_checkpoints", "log_every", "threads"];
 
     public static Command Command()
     {

@@ -20,12 +20,27 @@ internal static class RewriteVerb
     {
         var input = new Argument<string>("IN.onnx") { Description = "The graph: a training graph, or a forward graph." };
         var output = new Option<string>("--output", "-o") { Description = "The graph to write.", Required = true };
-        var scheme = new Option<string>("--scheme") { Description = "Rotations: none, halo-0, halo-1, halo-2, or axes by product, \"F=K;E=N+M;G=N\".", DefaultValueFactory = _ => "none" };
-        var format = new Option<string>("--format") { Description = "Operands: none, fp8, int8, fp6, or left,right by product, \"F=e4m3,e4m3;E=e5m2,e4m3;G=e5m2,e4m3\".", DefaultValueFactory = _ => "none" };
-        var pipeline = new Option<string?>("--pipeline") { Description = "Passes to run instead of those that scheme and format call for: pass{option=value},pass,..." };
+        var scheme = new Option<string>("--scheme")
+        {
+            Description = "Rotations: none, halo-0, halo-1, halo-2, or axes by product, \"F=K;E=N+M;G=N\".",
+            DefaultValueFactory = _ => "none",
+        };
+        var format = new Option<string>("--format")
+        {
+            Description = "Operands: none, fp8, int8, fp6, or left,right by product, \"F=e4m3,e4m3;E=e5m2,e4m3;G=e5m2,e4m3\".",
+            DefaultValueFactory = _ => "none",
+        };
+        var pipeline = new Option<string?>("--pipeline")
+        {
+            Description = "Passes to run instead of those that scheme and format call for: pass{option=value},pass,...",
+        };
         var verify = new Option<bool>("--verify") { Description = "Run the graph before and after every pass and hold each pass to what it claims." };
         var report = new Option<string?>("--report") { Description = "JSON file to write: the linear layers, what was skipped and why, the passes." };
-        var printAfter = new Option<string[]>("--print-after") { Description = "Print the graph as text to stderr after these passes.", AllowMultipleArgumentsPerToken = true };
+        var printAfter = new Option<string[]>("--print-after")
+        {
+            Description = "Print the graph as text to stderr after these passes.",
+            AllowMultipleArgumentsPerToken = true,
+        };
         var stopAfter = new Option<string?>("--stop-after") { Description = "The last pass to run." };
         var verbose = new Option<bool>("--verbose", "-v") { Description = "Print every rewrite and every skip with its reason." };
         var command = new Command("rewrite", "Rewrite a graph so that the products of its linear layers run in 8 bits.")
@@ -33,7 +48,8 @@ internal static class RewriteVerb
         command.SetAction(parsed =>
         {
             if (parsed.GetValue(pipeline) is not null && (parsed.GetResult(scheme) is { Implicit: false } || parsed.GetResult(format) is { Implicit: false }))
-                throw new HaloException("rewrite", "--pipeline", "it alone", "--scheme or --format with it", "Give scheme and format inside the pipeline text.");
+                throw new HaloException("rewrite", "--pipeline", "it alone", "--scheme or --format with it",
+                    "Give scheme and format inside the pipeline text.");
             var passes = parsed.GetValue(pipeline) is { } text ? Pipelines.Parse(text)
                 : Pipelines.Rewrite(HaloScheme.Parse(parsed.GetValue(scheme)!), GemmFormats.Parse(parsed.GetValue(format)!));
             return Run(parsed.GetValue(input)!, parsed.GetValue(output)!, passes, parsed.GetValue(verify), parsed.GetValue(report), new PassOptions

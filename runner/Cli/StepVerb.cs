@@ -20,7 +20,11 @@ internal static class StepVerb
         var graph = new Argument<string>("TRAINING.onnx") { Description = "The training graph." };
         var parameters = new Option<string>("--params") { Description = "Safetensors with every parameter of the graph; it may hold more.", Required = true };
         var batch = new Option<string>("--batch") { Description = "Safetensors with input_ids, attention_mask and labels, int64.", Required = true };
-        var output = new Option<string>("--output", "-o") { Description = "Safetensors to write: loss and grad.<parameter>, or losses with --steps.", Required = true };
+        var output = new Option<string>("--output", "-o")
+        {
+            Description = "Safetensors to write: loss and grad.<parameter>, or losses with --steps.",
+            Required = true,
+        };
         var steps = new Option<int?>("--steps") { Description = "Repeat step and AdamW update on the batch; each loss is taken before its update." };
         var lr = new Option<double>("--lr") { Description = "Learning rate.", DefaultValueFactory = _ => 1e-3 };
         var betas = new Option<string>("--betas") { Description = "Decays of AdamW's moments, A,B.", DefaultValueFactory = _ => "0.9,0.999" };
@@ -39,13 +43,15 @@ internal static class StepVerb
                 throw new HaloException("step", "--steps", "at least 1", parsed.GetValue(steps).ToString()!, "Leave it out to run once without an update.");
             var (beta1, beta2) = Betas(parsed.GetValue(betas)!);
             var settings = new AdamWSettings(beta1, beta2, parsed.GetValue(epsilon), parsed.GetValue(decay), parsed.GetValue(clip));
-            return Run(parsed.GetValue(graph)!, parsed.GetValue(parameters)!, parsed.GetValue(batch)!, parsed.GetValue(output)!, parsed.GetValue(steps), parsed.GetValue(lr), settings,
+            return Run(parsed.GetValue(graph)!, parsed.GetValue(parameters)!, parsed.GetValue(batch)!, parsed.GetValue(output)!, parsed.GetValue(steps),
+                parsed.GetValue(lr), settings,
                 parsed.GetValue(save), parsed.GetValue(threads));
         });
         return command;
     }
 
-    private static int Run(string graphPath, string parametersPath, string batchPath, string outputPath, int? steps, double learningRate, AdamWSettings settings, string? savePath, int threads)
+    private static int Run(string graphPath, string parametersPath, string batchPath, string outputPath, int? steps, double learningRate,
+        AdamWSettings settings, string? savePath, int threads)
     {
         var model = OnnxReader.Read(graphPath);
         var @interface = TrainingInterface.Of(model.Graph, graphPath);
@@ -71,7 +77,8 @@ internal static class StepVerb
         {
             var loss = engine.Run(micro);
             SafetensorsWriter.Write(outputPath,
-                [SafetensorsSource.From(LinearGemms.LossName, ElementType.Float, [], new[] { (float)loss }), .. engine.Gradients.Sources(LinearGemms.GradientPrefix)]);
+                [SafetensorsSource.From(LinearGemms.LossName, ElementType.Float, [], new[] { (float)loss }),
+                    .. engine.Gradients.Sources(LinearGemms.GradientPrefix)]);
             Console.WriteLine($"{loss:G9}");
         }
         return ExitCode.Done;
@@ -83,10 +90,12 @@ internal static class StepVerb
         using var file = SafetensorsFile.Open(path);
         var inputs = TrainingInterface.BatchInputs.Select(name =>
         {
-            if (!file.Tensors.TryGetValue(name, out var tensor) || tensor.DType != ElementType.Int64 || !tensor.Shape.SequenceEqual([@interface.Rows, @interface.Sequence]))
+            if (!file.Tensors.TryGetValue(name, out var tensor) || tensor.DType != ElementType.Int64
+                || !tensor.Shape.SequenceEqual([@interface.Rows, @interface.Sequence]))
             {
                 throw new HaloException("step", $"{path}: '{name}'", $"int64[{@interface.Rows}, {@interface.Sequence}], the graph's batch and sequence",
-                    tensor is null ? "no such tensor" : $"{tensor.DType.Name()}[{string.Join(", ", tensor.Shape)}]", "Give a batch of the graph's sizes, not shifted.");
+                    tensor is null ? "no such tensor" : $"{tensor.DType.Name()}[{string.Join(", ", tensor.Shape)}]",
+                    "Give a batch of the graph's sizes, not shifted.");
             }
             return tensor.ReadLongs();
         }).ToArray();

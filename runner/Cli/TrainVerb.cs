@@ -87,14 +87,16 @@ internal static class TrainVerb
             throw new HaloException("train", "--dry-run", "a training graph as --model", "an artifact", "Its manifest.json says what it holds.");
         var rewritten = GraphRewriter.Rewrite(config.Model, TrainingArtifact.PassesOf(config));
         var @interface = TrainingInterface.Of(rewritten.Model.Graph, config.Model);
-        var data = new RunData(config.Tokenizer ?? config.Weights ?? throw new HaloException("train", "--weights", "a folder or file of weights", "none", "Give --weights."), @interface);
+        var data = new RunData(config.Tokenizer ?? config.Weights
+            ?? throw new HaloException("train", "--weights", "a folder or file of weights", "none", "Give --weights."), @interface);
         var rows = data.Load(config.Data!);
         var batches = data.ForTraining(rows, config.BatchSize ?? @interface.Rows, config.Seed);
         var parameters = @interface.Parameters.Sum(p => p.Shape.ElementCount!.Value);
         var trained = @interface.Trained.Sum(p => p.Shape.ElementCount!.Value);
         Console.Error.Write(config.ToYaml());
         Console.Error.WriteLine(LinearReport.Line(rewritten.Model.Graph));
-        Console.WriteLine($"would train {trained:N0} of {parameters:N0} parameters for {config.TotalSteps(batches.BatchesPerEpoch)} steps over {rows.Rows.Count} rows ({rows.Tokens} tokens); "
+        Console.WriteLine($"would train {trained:N0} of {parameters:N0} parameters for {config.TotalSteps(batches.BatchesPerEpoch)} steps "
+            + $"over {rows.Rows.Count} rows ({rows.Tokens} tokens); "
             + $"{(4 * parameters + 12 * trained) / (1 << 20):N0} MiB for float32 weights, gradients and moments, besides activations");
         return ExitCode.Done;
     }

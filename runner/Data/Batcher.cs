@@ -65,7 +65,8 @@ public sealed class Batcher
     private int[] Order(int epoch)
     {
         if (_shuffled.Epoch != epoch)
-            _shuffled = (epoch, _seed is { } seed ? SplitMix64.Stream(seed, (ulong)epoch).Permutation(_rows.Count) : Enumerable.Range(0, _rows.Count).ToArray());
+            _shuffled = (epoch,
+                _seed is { } seed ? SplitMix64.Stream(seed, (ulong)epoch).Permutation(_rows.Count) : Enumerable.Range(0, _rows.Count).ToArray());
         return _shuffled.Order;
     }
 }

@@ -94,7 +94,8 @@ public static class ChatJsonl
 
     private static ChatMessage Message(JsonElement message, string place, string path, int line)
     {
-        if (message.ValueKind != JsonValueKind.Object) throw Bad(path, line, $"{place} as an object", Kind(message), "Write {\"role\": ..., \"content\": ...}.");
+        if (message.ValueKind != JsonValueKind.Object)
+            throw Bad(path, line, $"{place} as an object", Kind(message), "Write {\"role\": ..., \"content\": ...}.");
         foreach (var field in message.EnumerateObject())
             if (field.Name is not ("role" or "content") && field.Value.ValueKind != JsonValueKind.Null)
                 throw Bad(path, line, $"only 'role' and 'content' in {place}", $"'{field.Name}'", "Remove the field: it would not be honoured.");

@@ -33,7 +33,8 @@ public sealed class GraphSession : IDisposable
         }
         catch (OnnxRuntimeException e)
         {
-            throw new HaloException("session", name, "a model that ONNX Runtime can run", FirstLine(e), "Export it again, or report the operator named here.", e);
+            throw new HaloException("session", name, "a model that ONNX Runtime can run", FirstLine(e),
+                "Export it again, or report the operator named here.", e);
         }
         _binding = _session.CreateIoBinding();
     }

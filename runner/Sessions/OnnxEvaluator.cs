@@ -31,7 +31,8 @@ public sealed class OnnxEvaluator : IGraphEvaluator
         }
         catch (OnnxRuntimeException e)
         {
-            throw new HaloException("evaluate", $"graph '{model.Graph.Name}'", "a graph that ONNX Runtime runs", e.Message.Split('\n')[0].TrimEnd('.'), "Export it again.", e);
+            throw new HaloException("evaluate", $"graph '{model.Graph.Name}'", "a graph that ONNX Runtime runs", e.Message.Split('\n')[0].TrimEnd('.'),
+                "Export it again.", e);
         }
         finally
         {

@@ -15,7 +15,8 @@ public class BytePairEncoderTests
     [Fact]
     public void It_merges_every_piece_of_the_reference_cases()
     {
-        var pieces = Fixture.Json("tokenizer-cases.json").EnumerateArray().SelectMany(item => Pieces(item.GetProperty("text").GetString()!)).Distinct().ToList();
+        var pieces = Fixture.Json("tokenizer-cases.json").EnumerateArray().SelectMany(item => Pieces(item.GetProperty("text").GetString()!))
+            .Distinct().ToList();
         Assert.True(pieces.Count > 400, $"{pieces.Count} pieces");
         Assert.All(pieces, piece => Assert.Equal(Plain.Merge(piece), Encoder.Encode(piece)));
     }
@@ -60,7 +61,8 @@ public class BytePairEncoderTests
             var ranked = merges.Index().OrderBy(merge => order[merge.Index]).Select(merge => merge.Item).ToList();
             var vocabulary = tokens.Index().ToDictionary(token => token.Item, token => token.Index);
             var text = new string(letters);
-            return new BytePairEncoder(vocabulary, ranked, ignoreMerges: false).Encode(text).SequenceEqual(new PlainBytePairMerging(vocabulary, ranked).Merge(text));
+            return new BytePairEncoder(vocabulary, ranked, ignoreMerges: false).Encode(text)
+                .SequenceEqual(new PlainBytePairMerging(vocabulary, ranked).Merge(text));
         }, iter: 5000, seed: Seed);
     }
 

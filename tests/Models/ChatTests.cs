@@ -17,7 +17,8 @@ public class ChatTests
         Assert.Equal(22, cases.Count);
         foreach (var item in cases)
         {
-            ChatMessage[] messages = [.. item.GetProperty("messages").EnumerateArray().Select(m => new ChatMessage(m.GetProperty("role").GetString()!, m.GetProperty("content").GetString()!))];
+            ChatMessage[] messages = [.. item.GetProperty("messages").EnumerateArray()
+                .Select(m => new ChatMessage(m.GetProperty("role").GetString()!, m.GetProperty("content").GetString()!))];
             Assert.Equal(item.GetProperty("text").GetString(), Chat.Template.Render(messages, addGenerationPrompt: false));
             Assert.Equal(item.GetProperty("prompt_text").GetString(), Chat.Template.Render(messages.Take(1), addGenerationPrompt: true));
             var (ids, mask) = Chat.Encode(messages);
@@ -29,7 +30,8 @@ public class ChatTests
     // Expected texts are those of Jinja 3.1 with trim_blocks and lstrip_blocks.
     [Theory]
     [InlineData("{{ messages[0].content ~ (1 + 2) }}|{{ 7 // 2 }}|{{ -7 % 3 }}|{{ 1 / 2 }}", "a3|3|2|0.5")]
-    [InlineData("{% for m in messages %}\n  {% if loop.first %}\n    x\n  {% endif %}\n{{ loop.index0 }}{{ loop.last }}\n{% endfor %}", "    x\n0False\n1True\n")]
+    [InlineData("{% for m in messages %}\n  {% if loop.first %}\n    x\n  {% endif %}\n{{ loop.index0 }}{{ loop.last }}\n{% endfor %}",
+        "    x\n0False\n1True\n")]
     [InlineData("{%- for m in messages[1:] -%} {{ m['role'] }} {%- endfor -%} !", "assistant!")]
     [InlineData("{% for m in messages if m.role == 'user' %}{{ m.content }}{% else %}none{% endfor %}", "a")]
     [InlineData("{% for m in [] %}x{% else %}none{% endfor %}", "none")]
@@ -43,7 +45,8 @@ public class ChatTests
     [InlineData("{% macro f(a, b='B') %}{{ a }}{{ b }}{% endmacro %}{{ f('x') }}{{ f('y', b='z') }}", "xByz")]
     [InlineData("{# note #}\na{# b -#}  c {%- generation %}d{% endgeneration %}", "acd")]
     [InlineData("{{ messages | map(attribute='role') | join(',') }}{{ messages | selectattr('role', 'equalto', 'user') | list | length }}", "user,assistant1")]
-    [InlineData("{{ 'a' in 'abc' }} {{ 'role' in messages[0] }} {{ 'x' not in ['y'] }} {{ 1 < 2 < 3 }} {{ [1, 'a', 1.0] }}", "True True True True [1, 'a', 1.0]")]
+    [InlineData("{{ 'a' in 'abc' }} {{ 'role' in messages[0] }} {{ 'x' not in ['y'] }} {{ 1 < 2 < 3 }} {{ [1, 'a', 1.0] }}",
+        "True True True True [1, 'a', 1.0]")]
     [InlineData("{% set b %}in{{ 1 }}{% endset %}{{ b }}{% for k, v in {'p': 1}.items() %}{{ k }}{{ v }}{% endfor %}", "in1p1")]
     [InlineData("{% for m in messages %}{% if loop.index0 == 1 %}{% break %}{% endif %}{{ m.content }}{% endfor %}x\n", "ax")]
     [InlineData("  {%+ if true %}x{% endif %}\n  {{ 1 }}\n", "  x  1")]
@@ -89,7 +92,8 @@ public class ChatTests
     [Fact]
     public void White_space_behind_the_end_of_turn_is_not_the_assistants()
     {
-        var chat = WithTemplate("{% for m in messages %}<|start_header_id|>{{ m.role }}\n{{ m.content }}<|eot_id|>\n{% endfor %}{% if add_generation_prompt %}<|start_header_id|>assistant\n{% endif %}");
+        var chat = WithTemplate("{% for m in messages %}<|start_header_id|>{{ m.role }}\n{{ m.content }}<|eot_id|>\n{% endfor %}"
+            + "{% if add_generation_prompt %}<|start_header_id|>assistant\n{% endif %}");
         var (ids, mask) = chat.Encode(Two);
         Assert.Equal(" b <|eot_id|>", chat.Tokenizer.Decode([.. ids.Where((_, i) => mask[i] == 1)], false));
     }
@@ -101,7 +105,8 @@ public class ChatTests
         Assert.Contains("rewrites", Assert.Throws<HaloException>(() => chat.Encode(Two)).Message);
     }
 
-    private const string ChatMl = "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}";
+    private const string ChatMl =
+        "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}";
 
     private const string Llama3 = """
         {{- bos_token }}

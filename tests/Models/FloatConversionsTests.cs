@@ -51,7 +51,8 @@ public class FloatConversionsTests
         var value = BitConverter.UInt32BitsToSingle(bits);
         if (float.IsNaN(value)) return float.IsNaN(FloatConversions.FromBFloat16(FloatConversions.ToBFloat16(value)));
         var (below, above) = ((ushort)(bits >> 16), (ushort)((bits >> 16) + 1)); // by magnitude; beyond the largest is infinity's place, 2^128
-        double Exact(ushort half) => float.IsInfinity(FloatConversions.FromBFloat16(half)) ? Math.CopySign(Math.Pow(2, 128), value) : FloatConversions.FromBFloat16(half);
+        double Exact(ushort half) => float.IsInfinity(FloatConversions.FromBFloat16(half)) ? Math.CopySign(Math.Pow(2, 128), value)
+            : FloatConversions.FromBFloat16(half);
         if (float.IsInfinity(value)) return FloatConversions.ToBFloat16(value) == below;
         var (down, up) = (Math.Abs(value - Exact(below)), Math.Abs(Exact(above) - value));
         return FloatConversions.ToBFloat16(value) == (down < up || (down == up && below % 2 == 0) ? below : above);

@@ -1,5 +1,5 @@
-using Halo.Io;
 using System.Text.Json.Nodes;
+using Halo.Io;
 using Halo.Ir;
 using Halo.Models.Bundled;
 using Halo.Models.HuggingFace;
@@ -16,7 +16,8 @@ public class HuggingFaceTests
         var config = LlamaConfig.Load(LlamaTiny.Folder);
         Assert.Equal((256, 704, 4, 4, 2, 64), (config.HiddenSize, config.IntermediateSize, config.Layers, config.Heads, config.KeyValueHeads, config.HeadDim));
         Assert.Equal((2048, 1024, 500000.0, 1e-5), (config.VocabularySize, config.MaxPositions, config.RopeTheta, config.RmsNormEpsilon));
-        Assert.Equal((ElementType.BFloat16, false, null, 0, 5), (config.DType, config.TieWordEmbeddings, config.RopeScaling, config.BosTokenId, config.PadTokenId));
+        Assert.Equal((ElementType.BFloat16, false, null, 0, 5),
+            (config.DType, config.TieWordEmbeddings, config.RopeScaling, config.BosTokenId, config.PadTokenId));
         Assert.Equal([1, 4], config.EosTokenIds);
     }
 
@@ -30,7 +31,8 @@ public class HuggingFaceTests
             json["torch_dtype"] = "float16";
             json["rope_theta"] = 10000.0;
             json["eos_token_id"] = 7;
-            json["rope_scaling"] = JsonNode.Parse("""{"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,"original_max_position_embeddings":8192}""");
+            json["rope_scaling"] =
+                JsonNode.Parse("""{"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,"original_max_position_embeddings":8192}""");
         });
         Assert.Equal((ElementType.Float16, 10000.0, new RopeScaling("llama3", 8, 1, 4, 8192)), (config.DType, config.RopeTheta, config.RopeScaling));
         Assert.Equal([7], config.EosTokenIds);
@@ -60,7 +62,8 @@ public class HuggingFaceTests
     {
         using var folder = new TemporaryFolder();
         var target = folder["out"];
-        HuggingFaceFolder.Write([LlamaTiny.Folder], LlamaTiny.Folder, target, "model", tensor => tensor.Name == "model.norm.weight" ? Enumerable.Repeat(1.00390625f, 256).ToArray() : null);
+        HuggingFaceFolder.Write([LlamaTiny.Folder], LlamaTiny.Folder, target, "model",
+            tensor => tensor.Name == "model.norm.weight" ? Enumerable.Repeat(1.00390625f, 256).ToArray() : null);
         using (var checkpoint = CheckpointReader.Open(target))
         using (var original = CheckpointReader.Open(LlamaTiny.Folder))
         {

@@ -21,7 +21,8 @@ public sealed class SafetensorsTests : IDisposable
         using var file = SafetensorsFile.Open(path);
         SafetensorsWriter.Write(_folder["copy"], [.. file.Tensors.Values.Select(SafetensorsSource.From)], file.Metadata);
         Assert.Equal(File.ReadAllBytes(path), File.ReadAllBytes(_folder["copy"]));
-        SafetensorsWriter.Write(_folder["rounded"], [.. file.Tensors.Values.Select(t => SafetensorsSource.From(t.Name, t.DType, t.Shape, t.ReadFloats()))], file.Metadata);
+        SafetensorsWriter.Write(_folder["rounded"], [.. file.Tensors.Values.Select(t => SafetensorsSource.From(t.Name, t.DType, t.Shape, t.ReadFloats()))],
+            file.Metadata);
         Assert.Equal(File.ReadAllBytes(path), File.ReadAllBytes(_folder["rounded"]));
     }
 
@@ -39,8 +40,10 @@ public sealed class SafetensorsTests : IDisposable
     {
         ElementType[] types =
         [
-            ElementType.Bool, ElementType.UInt8, ElementType.Int8, ElementType.UInt16, ElementType.Int16, ElementType.UInt32, ElementType.Int32, ElementType.UInt64,
-            ElementType.Int64, ElementType.Float16, ElementType.BFloat16, ElementType.Float, ElementType.Double, ElementType.Float8E4M3FN, ElementType.Float8E5M2,
+            ElementType.Bool, ElementType.UInt8, ElementType.Int8, ElementType.UInt16, ElementType.Int16, ElementType.UInt32, ElementType.Int32,
+            ElementType.UInt64,
+            ElementType.Int64, ElementType.Float16, ElementType.BFloat16, ElementType.Float, ElementType.Double, ElementType.Float8E4M3FN,
+            ElementType.Float8E5M2,
         ];
         Gen.Select(Gen.Int[0, types.Length - 1].Select(i => types[i]), Gen.Long[0, 5].Array[0, 4], Gen.String).Array[0, 5].Sample(tensors =>
         {
@@ -115,7 +118,8 @@ public sealed class SafetensorsTests : IDisposable
     public void More_than_2_GiB_is_read_in_place()
     {
         const long Count = (1L << 31) + 16;
-        var big = $$$"""{"big":{"dtype":"U8","shape":[{{{Count}}}],"data_offsets":[0,{{{Count}}}]},"end":{"dtype":"F32","shape":[1],"data_offsets":[{{{Count}}},{{{Count + 4}}}]}}""";
+        var big = $$$"""{"big":{"dtype":"U8","shape":[{{{Count}}}],"data_offsets":[0,{{{Count}}}]},"end":"""
+            + $$$"""{"dtype":"F32","shape":[1],"data_offsets":[{{{Count}}},{{{Count + 4}}}]}}""";
         var header = Encoding.UTF8.GetBytes(big);
         using (var stream = File.Create(_folder["big"]))
         {
@@ -146,7 +150,8 @@ public sealed class SafetensorsTests : IDisposable
             Assert.Equal(["a", "b", "c"], checkpoint.Tensors.Keys);
             Assert.Equal([3f], checkpoint.ReadFloats("c"));
         }
-        foreach (var map in new[] { """{"a":"1.safetensors"}""", """{"a":"2.safetensors","b":"1.safetensors","c":"2.safetensors"}""", """{"a":"../1.safetensors"}""",
+        foreach (var map in new[] { """{"a":"1.safetensors"}""", """{"a":"2.safetensors","b":"1.safetensors","c":"2.safetensors"}""",
+            """{"a":"../1.safetensors"}""",
             """{"a":"3.safetensors"}""", "{}", "[]", """{"a":1}""" })
         {
             Index($$"""{"weight_map":{{map}}}""");
@@ -163,7 +168,8 @@ public sealed class SafetensorsTests : IDisposable
     {
         Assert.Throws<HaloException>(() => SafetensorsWriter.Write(_folder["x"], [Floats("a", 1), Floats("a", 2)]));
         Assert.Throws<HaloException>(() => SafetensorsWriter.Write(_folder["x"], [new SafetensorsSource("a", ElementType.String, [0], Array.Empty<byte>())]));
-        Assert.Throws<InvalidOperationException>(() => SafetensorsWriter.Write(_folder["x"], [new SafetensorsSource("a", ElementType.Float, [2], new byte[4])]));
+        Assert.Throws<InvalidOperationException>(() =>
+            SafetensorsWriter.Write(_folder["x"], [new SafetensorsSource("a", ElementType.Float, [2], new byte[4])]));
         Assert.Empty(Directory.GetFiles(_folder.Path));
     }
 
@@ -174,7 +180,8 @@ public sealed class SafetensorsTests : IDisposable
 
     private byte[] Small()
     {
-        SafetensorsWriter.Write(_folder["small"], [Floats("weight", 1, 2), new SafetensorsSource("ids", ElementType.Int64, [1], MemoryMarshal.AsBytes<long>([5L]).ToArray())],
+        SafetensorsWriter.Write(_folder["small"],
+            [Floats("weight", 1, 2), new SafetensorsSource("ids", ElementType.Int64, [1], MemoryMarshal.AsBytes<long>([5L]).ToArray())],
             new Dictionary<string, string> { ["format"] = "pt" });
         return File.ReadAllBytes(_folder["small"]);
     }

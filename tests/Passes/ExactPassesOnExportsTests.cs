@@ -40,7 +40,8 @@ public class ExactPassesOnExportsTests(ITestOutputHelper output)
         OnnxWriter.Write(model, small);
         foreach (var pass in run.Passes)
             output.WriteLine($"{name}/{file} {pass.Pass.Name}: {pass.Rewrites} rewrites, {pass.Skipped.Count} skipped");
-        output.WriteLine($"{name}/{file}: {new FileInfo(path).Length} -> {new FileInfo(small).Length} bytes, {100.0 * new FileInfo(small).Length / new FileInfo(path).Length:f1} %");
+        output.WriteLine($"{name}/{file}: {new FileInfo(path).Length} -> {new FileInfo(small).Length} bytes, "
+            + $"{100.0 * new FileInfo(small).Length / new FileInfo(path).Length:f1} %");
         Assert.All(run.Passes, p => Assert.All(p.Measured!, m => Assert.True(m.IsIdentical, $"{p.Pass.Name}: {m}")));
         Assert.True(run.Passes.Single(p => p.Pass is UpgradeOpset).Rewrites > 0);
 
@@ -65,7 +66,8 @@ public class ExactPassesOnExportsTests(ITestOutputHelper output)
         PassManager.Run(model, [new UpgradeOpset(), new FoldSplats()], new PassOptions());
         OnnxWriter.Write(model, folder["small.onnx"]);
         var left = model.Graph.Initializers.Sum(v => v.Initializer!.SizeBytes);
-        output.WriteLine($"{name}: constants {constants} -> {left} bytes; file {new FileInfo(path).Length} -> {new FileInfo(folder["small.onnx"]).Length} bytes");
+        output.WriteLine($"{name}: constants {constants} -> {left} bytes; "
+            + $"file {new FileInfo(path).Length} -> {new FileInfo(folder["small.onnx"]).Length} bytes");
         Assert.InRange(left, 0, constants / 4);
     }
 
@@ -99,7 +101,8 @@ public class ExactPassesOnExportsTests(ITestOutputHelper output)
         graph.Append(new Node("Identity", [constant], [result]));
         graph.AddOutput(result);
         var model = new Model(graph) { Opsets = { [""] = 21 } };
-        var run = PassManager.Run(model, [new FoldSplats()], new PassOptions { Evaluator = new OnnxEvaluator(), VerifyInputs = new Dictionary<string, Tensor>() });
+        var run = PassManager.Run(model, [new FoldSplats()],
+            new PassOptions { Evaluator = new OnnxEvaluator(), VerifyInputs = new Dictionary<string, Tensor>() });
         Assert.Equal(1, run.Passes.Single().Rewrites);
     }
 
@@ -133,7 +136,8 @@ public class ExactPassesOnExportsTests(ITestOutputHelper output)
             Assert.Null(Splat.Find(Chunked(other)));
         }
 
-        static Tensor Chunked(float[] values) => new(ElementType.Float, [values.Length], new Chunks(System.Runtime.InteropServices.MemoryMarshal.AsBytes(values.AsSpan()).ToArray()));
+        static Tensor Chunked(float[] values) =>
+            new(ElementType.Float, [values.Length], new Chunks(System.Runtime.InteropServices.MemoryMarshal.AsBytes(values.AsSpan()).ToArray()));
     }
 
     [Fact]

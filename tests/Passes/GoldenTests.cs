@@ -70,6 +70,7 @@ public class GoldenTests
     {
         var written = typeof(Pipelines).Assembly.GetTypes().Where(t => t.IsAssignableTo(typeof(IGraphPass)) && !t.IsAbstract);
         Assert.Equal(written.OrderBy(t => t.Name, StringComparer.Ordinal), Pipelines.All.OrderBy(t => t.Name, StringComparer.Ordinal));
-        Assert.All(Pipelines.All, t => Assert.Equal(PassOption.Kebab(t.Name), ((IGraphPass)System.Runtime.CompilerServices.RuntimeHelpers.GetUninitializedObject(t)).Name));
+        Assert.All(Pipelines.All,
+            t => Assert.Equal(PassOption.Kebab(t.Name), ((IGraphPass)System.Runtime.CompilerServices.RuntimeHelpers.GetUninitializedObject(t)).Name));
     }
 }

@@ -39,7 +39,8 @@ public class HaloRewriteTests
         Assert.Equal(7 * blocks, rewritten.Count);
         Assert.All(rewritten, l => Assert.Equal([GemmRole.F, GemmRole.E, GemmRole.G], l.Gemms.Select(g => g.Role)));
         Assert.All(rewritten.SelectMany(l => l.Gemms), g => Assert.Equal(("ScaledMatMul", "e4m3", "e4m3"), (g.Node.OpType, g.A.Format, g.B.Format)));
-        Assert.All(rewritten.SelectMany(l => l.Gemms).SelectMany(g => new[] { g.Node.Inputs[0]!, g.Node.Inputs[2]! }), codes => Assert.Equal(ElementType.Float8E4M3FN, codes.Type));
+        Assert.All(rewritten.SelectMany(l => l.Gemms).SelectMany(g => new[] { g.Node.Inputs[0]!, g.Node.Inputs[2]! }),
+            codes => Assert.Equal(ElementType.Float8E4M3FN, codes.Type));
         Assert.Equal((level == "halo-2" ? 25 : 18) * blocks, model.Graph.Nodes.Count(n => n.Is("Quantize", HaloDomain.Name)));
         Assert.Equal(21 * blocks, model.Graph.Nodes.Count(n => n.Is("ScaledMatMul", HaloDomain.Name)));
         Assert.Equal(1, layers.Single(l => l.IsHead).Gemms.Select(g => g.Node.OpType).Distinct().Count(op => op is "MatMul"));
@@ -131,7 +132,8 @@ public class HaloRewriteTests
     {
         var model = OnnxReader.Read(ExportFixture.File("llama2-mha", "training.onnx"));
         PassManager.Run(model, Pipelines.Parse(
-            "upgrade-opset,rotate-operands{scheme=halo-1 layers=\"*.down_proj: halo-2\"},quantize-operands{format=fp8 layers=\"model.layers.0.*: none | *.up_proj: F=int8,int8\"}"), new PassOptions());
+            "upgrade-opset,rotate-operands{scheme=halo-1 layers=\"*.down_proj: halo-2\"},"
+            + "quantize-operands{format=fp8 layers=\"model.layers.0.*: none | *.up_proj: F=int8,int8\"}"), new PassOptions());
         var layers = LinearGemms.In(model.Graph).Layers.ToDictionary(l => l.Name);
         Assert.All(layers["model.layers.0.self_attn.q_proj"].Gemms, g => Assert.Null(g.A.Format));
         Assert.Equal(["int8", null, null], layers["model.layers.1.mlp.up_proj"].Gemms.Select(g => g.A.Format));
@@ -166,7 +168,8 @@ public class HaloRewriteTests
     }
 
     private static PassRun Rewrite(Model model, string scheme, string format) => PassManager.Run(model,
-        [new UpgradeOpset(), new RotateOperands(HaloScheme.Parse(scheme)), new QuantizeOperands(GemmFormats.Parse(format)), new RemoveDeadCode()], new PassOptions());
+        [new UpgradeOpset(), new RotateOperands(HaloScheme.Parse(scheme)), new QuantizeOperands(GemmFormats.Parse(format)), new RemoveDeadCode()],
+        new PassOptions());
 
     private static Dictionary<string, Tensor> Inputs(string name)
     {

@@ -41,7 +41,8 @@ public static class RandomLinearLayer
         }
         else
         {
-            Value Transposed(string name, Value v) => build.Op(name, "Transpose", [v], Attribute.Of("perm", v.Shape!.Rank == 3 ? new long[] { 0, 2, 1 } : [1, 0]));
+            Value Transposed(string name, Value v) =>
+                build.Op(name, "Transpose", [v], Attribute.Of("perm", v.Shape!.Rank == 3 ? new long[] { 0, 2, 1 } : [1, 0]));
             var wt = Transposed("Wt", w);
             y = build.Op("Y", "MatMul", [x, wt]);
             dx = build.Op("dX", "MatMul", [e, Transposed("Wtt", wt)]);
@@ -71,7 +72,8 @@ public static class RandomLinearLayer
             for (var i = 0; i < values.Length; i++)
             {
                 var normal = Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble());
-                var scale = input.Name == "X" && i % columns == columns / 3 ? channelOutlier : input.Name == "E" && i / columns == values.Length / columns / 2 ? tokenOutlier : 1;
+                var scale = input.Name == "X" && i % columns == columns / 3 ? channelOutlier
+                    : input.Name == "E" && i / columns == values.Length / columns / 2 ? tokenOutlier : 1;
                 values[i] = (float)(normal * scale);
             }
             result[input.Name] = Tensor.Floats(sizes, values);

@@ -33,7 +33,8 @@ public class StepVerbTests
         var settings = trajectory.RootElement;
         HaloProcess.Succeed("step", ExportFixture.File(name, "training.onnx"), "--params", ExportFixture.File(name, "model.safetensors"),
             "--batch", ExportFixture.File(name, "expected.safetensors"), "-o", folder["out.safetensors"], "--steps", "20",
-            "--lr", settings.GetProperty("lr").GetRawText(), "--betas", string.Join(',', settings.GetProperty("betas").EnumerateArray().Select(b => b.GetRawText())),
+            "--lr", settings.GetProperty("lr").GetRawText(), "--betas",
+            string.Join(',', settings.GetProperty("betas").EnumerateArray().Select(b => b.GetRawText())),
             "--eps", settings.GetProperty("eps").GetRawText(), "--weight-decay", settings.GetProperty("weight_decay").GetRawText(),
             "--clip", settings.GetProperty("clip_grad_norm").GetRawText(), "--save-params", folder["after.safetensors"]);
         using var found = SafetensorsFile.Open(folder["out.safetensors"]);
@@ -42,7 +43,8 @@ public class StepVerbTests
         Assert.All(found.ReadFloats("losses").Zip(losses), pair => Assert.Equal(pair.Second, pair.First, 5e-4f));
         using var before = SafetensorsFile.Open(ExportFixture.File(name, "model.safetensors"));
         using var after = SafetensorsFile.Open(folder["after.safetensors"]);
-        Assert.All(before.Tensors.Keys.Where(after.Tensors.ContainsKey), p => Assert.InRange(RelativeError.Of(after.ReadFloats(p), before.ReadFloats(p)), 1e-3, 2));
+        Assert.All(before.Tensors.Keys.Where(after.Tensors.ContainsKey),
+            p => Assert.InRange(RelativeError.Of(after.ReadFloats(p), before.ReadFloats(p)), 1e-3, 2));
     }
 
     [Fact]
@@ -82,8 +84,10 @@ public class StepVerbTests
             var first = source.Tensors.Values.First();
             var others = source.Tensors.Values.Skip(1).Select(SafetensorsSource.From).ToList();
             SafetensorsWriter.Write(folder["missing.safetensors"], others);
-            SafetensorsWriter.Write(folder["type.safetensors"], [.. others, new SafetensorsSource(first.Name, Halo.Ir.ElementType.Int32, first.Shape, first.Bytes().ToArray())]);
-            SafetensorsWriter.Write(folder["shape.safetensors"], [.. others, new SafetensorsSource(first.Name, first.DType, [first.ElementCount], first.Bytes().ToArray())]);
+            SafetensorsWriter.Write(folder["type.safetensors"],
+                [.. others, new SafetensorsSource(first.Name, Halo.Ir.ElementType.Int32, first.Shape, first.Bytes().ToArray())]);
+            SafetensorsWriter.Write(folder["shape.safetensors"],
+                [.. others, new SafetensorsSource(first.Name, first.DType, [first.ElementCount], first.Bytes().ToArray())]);
         }
         File.WriteAllBytes(folder["cut.safetensors"], File.ReadAllBytes(weights)[..^100]);
         Refused("no such tensor", "step", graph, "--params", folder["missing.safetensors"], "--batch", batch);

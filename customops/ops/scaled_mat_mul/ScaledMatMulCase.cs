@@ -15,20 +15,20 @@ public sealed class ScaledMatMulCase() : OpCase("ScaledMatMul")
     public override IEnumerable<OpCall> Calls(Random random)
     {
         foreach (var (m, n, k) in new[] { (1, 1, 1), (3, 5, 19), (24, 17, 704) })
-        foreach (var (formatA, formatB) in Formats)
-        foreach (var (transA, transB) in new[] { (false, false), (false, true), (true, false), (true, true) })
-        {
-            var a = transA ? HostTensor.Normal(random, k, m) : HostTensor.Normal(random, m, k);
-            var b = transB ? HostTensor.Normal(random, n, k) : HostTensor.Normal(random, k, n);
-            yield return new OpCall($"{formatA} {a} {transA} times {formatB} {b} {transB}", [a, b],
-                (model, build, inputs) =>
+            foreach (var (formatA, formatB) in Formats)
+                foreach (var (transA, transB) in new[] { (false, false), (false, true), (true, false), (true, true) })
                 {
-                    var (qa, scaleA) = build.Quantize(model, inputs[0], formatA, "a");
-                    var (qb, scaleB) = build.Quantize(model, inputs[1], formatB, "b");
-                    return [build.ScaledMatMul(model, qa, scaleA, qb, scaleB, transA, transB, "product")];
-                },
-                () => [Oracle(CodeTable.Quantize(formatA, a.Elements), CodeTable.Quantize(formatB, b.Elements), m, n, k, transA, transB)]);
-        }
+                    var a = transA ? HostTensor.Normal(random, k, m) : HostTensor.Normal(random, m, k);
+                    var b = transB ? HostTensor.Normal(random, n, k) : HostTensor.Normal(random, k, n);
+                    yield return new OpCall($"{formatA} {a} {transA} times {formatB} {b} {transB}", [a, b],
+                        (model, build, inputs) =>
+                        {
+                            var (qa, scaleA) = build.Quantize(model, inputs[0], formatA, "a");
+                            var (qb, scaleB) = build.Quantize(model, inputs[1], formatB, "b");
+                            return [build.ScaledMatMul(model, qa, scaleA, qb, scaleB, transA, transB, "product")];
+                        },
+                        () => [Oracle(CodeTable.Quantize(formatA, a.Elements), CodeTable.Quantize(formatB, b.Elements), m, n, k, transA, transB)]);
+                }
     }
 
     /// <summary>k products summed in float32, the product of the scales and the scaling: k + 2 roundings of at most the sum of magnitudes.</summary>

@@ -70,7 +70,8 @@ internal static class DimArithmetic
     }
 
     /// <summary>Exporters write the factors of a product in an order of their own.</summary>
-    private static bool IsOneProduct(Dim a, Dim b) => a.Symbol is { } x && b.Symbol is { } y && x.Contains('*') && y.Contains('*') && Product([a]) == Product([b]);
+    private static bool IsOneProduct(Dim a, Dim b) =>
+        a.Symbol is { } x && b.Symbol is { } y && x.Contains('*') && y.Contains('*') && Product([a]) == Product([b]);
 
     private static (long Number, List<string> Symbols) Factors(IEnumerable<Dim> dims, out bool isKnown)
     {

@@ -23,14 +23,16 @@ internal static class ElementwiseShapes
     {
         foreach (var like in new[]
         {
-            "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BitwiseNot", "Ceil", "Celu", "Clip", "Cos", "Cosh", "CumProd", "CumSum", "Elu", "Erf", "Exp",
-            "Floor", "Gelu", "HardSigmoid", "HardSwish", "Hardmax", "Identity", "LeakyRelu", "Log", "LogSoftmax", "Mish", "Neg", "Not", "Reciprocal", "Relu", "Round",
+            "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BitwiseNot", "Ceil", "Celu", "Clip", "Cos", "Cosh", "CumProd", "CumSum",
+            "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "Hardmax", "Identity", "LeakyRelu", "Log", "LogSoftmax", "Mish", "Neg",
+            "Not", "Reciprocal", "Relu", "Round",
             "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softmax", "Softplus", "Softsign", "Sqrt", "Swish", "Tan", "Tanh", "ThresholdedRelu", "Trilu",
         })
         {
             Rules[like] = LikeFirst;
         }
-        foreach (var arithmetic in new[] { "Add", "Sub", "Mul", "Div", "Pow", "Mod", "PRelu", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "And", "Or", "Xor", "Max", "Min", "Sum", "Mean" })
+        foreach (var arithmetic in new[] { "Add", "Sub", "Mul", "Div", "Pow", "Mod", "PRelu", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "And", "Or",
+            "Xor", "Max", "Min", "Sum", "Mean" })
             Rules[arithmetic] = i => i.Set(i.Type(0), BroadcastAll(i));
         foreach (var comparison in new[] { "Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual" })
             Rules[comparison] = i => i.Set(ElementType.Bool, BroadcastAll(i));

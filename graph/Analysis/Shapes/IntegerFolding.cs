@@ -11,7 +11,8 @@ internal static class IntegerFolding
         ["Shape"] = ShapeOf,
         ["Size"] = (n, _) => n.Input(0)?.Shape is { } shape ? IntegerTensor.Scalar(DimArithmetic.Product(shape)) : null,
         ["Identity"] = (n, d) => Input(n, d, 0),
-        ["Cast"] = (n, d) => n.Int("to", 0) is (int)ElementType.Int64 or (int)ElementType.Int32 or (int)ElementType.Bool ? Cast(Input(n, d, 0), n.Int("to", 0)) : null,
+        ["Cast"] = (n, d) =>
+            n.Int("to", 0) is (int)ElementType.Int64 or (int)ElementType.Int32 or (int)ElementType.Bool ? Cast(Input(n, d, 0), n.Int("to", 0)) : null,
         ["Squeeze"] = (n, d) => Input(n, d, 0) is { Elements.Length: 1 } x ? IntegerTensor.Scalar(x.Elements[0]) : null,
         ["Unsqueeze"] = (n, d) => Input(n, d, 0) is { Rank: 0 } x ? IntegerTensor.List(x.Elements) : null,
         ["Reshape"] = (n, d) => Input(n, d, 0) is { } x && Input(n, d, 1) is { Elements.Length: <= 1 } to ? x with { Rank = to.Elements.Length } : null,
@@ -19,7 +20,8 @@ internal static class IntegerFolding
         ["Concat"] = Concat,
         ["Gather"] = Gather,
         ["Slice"] = Slice,
-        ["Expand"] = (n, d) => Input(n, d, 0) is { Elements.Length: 1 } x && Count(Input(n, d, 1)) is { } count ? IntegerTensor.List(Enumerable.Repeat(x.Elements[0], count)) : null,
+        ["Expand"] = (n, d) => Input(n, d, 0) is { Elements.Length: 1 } x && Count(Input(n, d, 1)) is { } count
+            ? IntegerTensor.List(Enumerable.Repeat(x.Elements[0], count)) : null,
         ["ConstantOfShape"] = ConstantOfShape,
         ["Range"] = Range,
         ["Add"] = Binary(DimArithmetic.Add),
@@ -96,14 +98,16 @@ internal static class IntegerFolding
     {
         if (Input(node, data, 0) is not { Rank: 1 } x || Input(node, data, 1) is not { } indices || node.Int("axis", 0) is not (0 or -1))
             return null;
-        return Unary(indices, i => i.Size is { } at && at >= -x.Elements.Length && at < x.Elements.Length ? x.Elements[at < 0 ? at + x.Elements.Length : at] : Dim.Unknown);
+        return Unary(indices,
+            i => i.Size is { } at && at >= -x.Elements.Length && at < x.Elements.Length ? x.Elements[at < 0 ? at + x.Elements.Length : at] : Dim.Unknown);
     }
 
     private static IntegerTensor? Slice(Node node, IntegerData data)
     {
         if (Input(node, data, 0) is not { Rank: 1 } x)
             return null;
-        long? At(int input, long? otherwise) => node.Input(input) is null ? otherwise : Input(node, data, input) is { Elements: [{ Size: { } number }] } ? number : null;
+        long? At(int input, long? otherwise) => node.Input(input) is null ? otherwise
+            : Input(node, data, input) is { Elements: [{ Size: { } number }] } ? number : null;
         if (At(1, null) is not { } start || At(2, null) is not { } end || At(4, 1) is not { } step || step == 0)
             return null;
         var (first, count) = SlicingShapes.Range(x.Elements.Length, start, end, step);
@@ -115,7 +119,8 @@ internal static class IntegerFolding
     private static IntegerTensor? ConstantOfShape(Node node, IntegerData data)
     {
         var value = node.Attributes.TryGetValue("value", out var a) ? IntegerData.Read(a.Tensor) : null;
-        return value is { Elements.Length: 1 } && Count(Input(node, data, 0)) is { } count ? IntegerTensor.List(Enumerable.Repeat(value.Elements[0], count)) : null;
+        return value is { Elements.Length: 1 } && Count(Input(node, data, 0)) is { } count
+            ? IntegerTensor.List(Enumerable.Repeat(value.Elements[0], count)) : null;
     }
 
     private static IntegerTensor? Range(Node node, IntegerData data)
@@ -154,12 +159,14 @@ internal static class IntegerFolding
         var count = a.Elements.Length == 1 ? b.Elements.Length : a.Elements.Length;
         if (b.Elements.Length != count && b.Elements.Length != 1)
             return null;
-        return new IntegerTensor([.. Enumerable.Range(0, count).Select(i => f(a.Elements[a.Elements.Length == 1 ? 0 : i], b.Elements[b.Elements.Length == 1 ? 0 : i]))],
+        return new IntegerTensor([.. Enumerable.Range(0, count)
+            .Select(i => f(a.Elements[a.Elements.Length == 1 ? 0 : i], b.Elements[b.Elements.Length == 1 ? 0 : i]))],
             Math.Max(a.Rank, b.Rank));
     };
 
     /// <summary>The reduction of a list to one element, over its one axis.</summary>
-    private static IntegerTensor? Reduce(Node node, IntegerTensor? x, Func<Dim[], Dim> f) => x is not { Rank: 1, Elements.Length: > 0 } || node.Int("noop_with_empty_axes", 0) == 1
+    private static IntegerTensor? Reduce(Node node, IntegerTensor? x, Func<Dim[], Dim> f) =>
+        x is not { Rank: 1, Elements.Length: > 0 } || node.Int("noop_with_empty_axes", 0) == 1
         ? null
         : node.Int("keepdims", 1) == 1 ? IntegerTensor.List([f(x.Elements)]) : IntegerTensor.Scalar(f(x.Elements));
 }

@@ -39,7 +39,8 @@ internal static class ReshapingShapes
         }
         var x = i.Shape(0);
         var allowsZero = i.Node.Int("allowzero", 0) == 1;
-        var dims = wanted.Select((d, axis) => d.Size == 0 && !allowsZero ? (x is null ? Dim.Unknown : axis < x.Rank ? x[axis] : throw i.Error("a size to copy for each 0", x.ToString()))
+        var dims = wanted.Select((d, axis) =>
+            d.Size == 0 && !allowsZero ? (x is null ? Dim.Unknown : axis < x.Rank ? x[axis] : throw i.Error("a size to copy for each 0", x.ToString()))
             : d.Size == -1 ? Dim.Unknown : d).ToArray();
         var open = Enumerable.Range(0, dims.Length).Where(axis => dims[axis] == Dim.Unknown).ToArray();
         if (open.Length == 1 && x is not null)

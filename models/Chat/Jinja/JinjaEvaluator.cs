@@ -31,7 +31,8 @@ internal sealed class JinjaEvaluator(JinjaScope globals)
                 long? Bound(JinjaExpression? part) => part is null || Value(part) is not { } bound ? null : JinjaValues.Integer(bound, slice.Line);
                 return JinjaValues.Slice(Value(slice.Target), Bound(slice.Start), Bound(slice.Stop), Bound(slice.Step) ?? 1, slice.Line);
             case CallExpression call:
-                var function = Value(call.Target) as JinjaFunction ?? throw JinjaError.At(call.Line, "something to call", JinjaValues.Described(Value(call.Target)));
+                var function = Value(call.Target) as JinjaFunction
+                    ?? throw JinjaError.At(call.Line, "something to call", JinjaValues.Described(Value(call.Target)));
                 return function(Positional(call.Arguments, scope), Named(call.Arguments, scope), call.Line);
             case FilterExpression filter:
                 return JinjaFilters.Apply(filter.Name, Value(filter.Operand), Positional(filter.Arguments, scope), Named(filter.Arguments, scope), filter.Line);
@@ -70,7 +71,8 @@ internal sealed class JinjaEvaluator(JinjaScope globals)
     {
         var order = left is string a && right is string b ? string.CompareOrdinal(a, b)
             : JinjaValues.Number(left) is { } x && JinjaValues.Number(right) is { } y ? x.CompareTo(y)
-            : throw JinjaError.At(binary.Line, "two numbers or two texts to compare", $"{JinjaValues.Described(left)} {binary.Operator} {JinjaValues.Described(right)}");
+            : throw JinjaError.At(binary.Line, "two numbers or two texts to compare",
+                $"{JinjaValues.Described(left)} {binary.Operator} {JinjaValues.Described(right)}");
         return binary.Operator switch { "<" => order < 0, "<=" => order <= 0, ">" => order > 0, _ => order >= 0 };
     }
 
@@ -86,7 +88,8 @@ internal sealed class JinjaEvaluator(JinjaScope globals)
         ("%", long a, long b) when b is not (0 or -1) => (a % b + b) % b,
         ("+" or "-" or "*" or "/", _, _) when JinjaValues.Number(left) is { } a && JinjaValues.Number(right) is { } b && !(binary.Operator == "/" && b == 0) =>
             binary.Operator switch { "+" => a + b, "-" => a - b, "*" => a * b, _ => a / b },
-        _ => throw JinjaError.At(binary.Line, $"values that '{binary.Operator}' takes", $"{JinjaValues.Described(left)} {binary.Operator} {JinjaValues.Described(right)}"),
+        _ => throw JinjaError.At(binary.Line, $"values that '{binary.Operator}' takes",
+            $"{JinjaValues.Described(left)} {binary.Operator} {JinjaValues.Described(right)}"),
     };
 
     private static object? Item(object? target, object? key, int line)
@@ -96,8 +99,11 @@ internal sealed class JinjaEvaluator(JinjaScope globals)
             case (Undefined missing, _): throw JinjaError.At(line, $"a value to read '{PythonText.Str(key)}' from", JinjaValues.Described(missing));
             case (OrderedDictionary<string, object?> map, string name) when map.TryGetValue(name, out var value): return value;
             case (JinjaNamespace space, string name): return space.Attributes.TryGetValue(name, out var attribute) ? attribute : new Undefined(name);
-            case (List<object?> list, long index): return index + (index < 0 ? list.Count : 0) is var at && at >= 0 && at < list.Count ? list[(int)at] : new Undefined($"[{index}]");
-            case (string, long index): return JinjaValues.Slice(target, index, index == -1 ? null : index + 1, 1, line) is string { Length: > 0 } one ? one : new Undefined($"[{index}]");
+            case (List<object?> list, long index):
+                return index + (index < 0 ? list.Count : 0) is var at && at >= 0 && at < list.Count ? list[(int)at] : new Undefined($"[{index}]");
+            case (string, long index):
+                return JinjaValues.Slice(target, index, index == -1 ? null : index + 1, 1, line) is string { Length: > 0 } one ? one
+                    : new Undefined($"[{index}]");
             case (_, string name): return (object?)JinjaMethods.Of(target, name) ?? new Undefined(name);
             default: return new Undefined(PythonText.Str(key));
         }

@@ -63,7 +63,8 @@ internal class JinjaExpressionParser(List<JinjaToken> tokens)
         {
             var line = Current.Line;
             var right = Sum();
-            JinjaExpression one = word == "not in" ? new UnaryExpression("not", new BinaryExpression("in", left, right, line), line) : new BinaryExpression(word, left, right, line);
+            JinjaExpression one = word == "not in" ? new UnaryExpression("not", new BinaryExpression("in", left, right, line), line)
+                : new BinaryExpression(word, left, right, line);
             result = result is null ? one : new BinaryExpression("and", result, one, line);
             left = right;
         }
@@ -101,7 +102,8 @@ internal class JinjaExpressionParser(List<JinjaToken> tokens)
             }
             var isNegated = Accept("not");
             var name = ExpectName();
-            var arguments = Is("(") ? Arguments() : Current.Kind is JinjaTokenKind.String or JinjaTokenKind.Integer ? new JinjaArguments([Primary()], []) : JinjaArguments.None;
+            var arguments = Is("(") ? Arguments() : Current.Kind is JinjaTokenKind.String or JinjaTokenKind.Integer ? new JinjaArguments([Primary()], [])
+                : JinjaArguments.None;
             value = new TestExpression(name, value, arguments, line);
             if (isNegated) value = new UnaryExpression("not", value, line);
         }

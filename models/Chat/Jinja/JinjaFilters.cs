@@ -15,24 +15,35 @@ internal static class JinjaFilters
             case "string": return Printed(value);
             case "safe": return value;
             case "length" or "count": return value is string text ? text.EnumerateRunes().Count() : (long)JinjaValues.Items(value, line).Count;
-            case "int": return value is string digits ? (long.TryParse(digits, out var parsed) ? parsed : Argument(0, "default") ?? 0L) : (long)(JinjaValues.Number(value) ?? 0);
+            case "int":
+                return value is string digits ? (long.TryParse(digits, out var parsed) ? parsed : Argument(0, "default") ?? 0L)
+                    : (long)(JinjaValues.Number(value) ?? 0);
             case "float": return value is string number ? (double.TryParse(number, out var real) ? real : 0.0) : JinjaValues.Number(value) ?? 0.0;
-            case "abs": return value is long whole ? (object)Math.Abs(whole) : Math.Abs(JinjaValues.Number(value) ?? throw JinjaError.At(line, "a number", Printed(value)));
+            case "abs":
+                return value is long whole ? (object)Math.Abs(whole)
+                    : Math.Abs(JinjaValues.Number(value) ?? throw JinjaError.At(line, "a number", Printed(value)));
             case "join": return string.Join(PythonText.Str(Argument(0, "d") ?? ""), JinjaValues.Items(value, line).Select(PythonText.Str));
-            case "default" or "d": return value is Undefined || (JinjaValues.IsTrue(Argument(1, "boolean")) && !JinjaValues.IsTrue(value)) ? Argument(0, "default_value") ?? "" : value;
+            case "default" or "d":
+                return value is Undefined || (JinjaValues.IsTrue(Argument(1, "boolean")) && !JinjaValues.IsTrue(value))
+                    ? Argument(0, "default_value") ?? "" : value;
             case "tojson": return PythonText.Json(value, Argument(0, "indent") is long indent ? (int)indent : null);
-            case "replace": return Printed(value).Replace(JinjaValues.Text(Argument(0, "old"), line), JinjaValues.Text(Argument(1, "new"), line), StringComparison.Ordinal);
+            case "replace":
+                return Printed(value).Replace(JinjaValues.Text(Argument(0, "old"), line), JinjaValues.Text(Argument(1, "new"), line), StringComparison.Ordinal);
             case "first": return JinjaValues.Items(value, line) is { Count: > 0 } head ? head[0] : new Undefined("first");
             case "last": return JinjaValues.Items(value, line) is { Count: > 0 } tail ? tail[^1] : new Undefined("last");
             case "list": return JinjaValues.Items(value, line).ToList();
-            case "reverse": return value is string forward ? string.Concat(forward.EnumerateRunes().Reverse()) : JinjaValues.Items(value, line).AsEnumerable().Reverse().ToList();
+            case "reverse":
+                return value is string forward ? string.Concat(forward.EnumerateRunes().Reverse())
+                    : JinjaValues.Items(value, line).AsEnumerable().Reverse().ToList();
             case "items" or "dictsort":
                 var pairs = value as OrderedDictionary<string, object?> ?? throw JinjaError.At(line, "a mapping", JinjaValues.Described(value));
                 IEnumerable<KeyValuePair<string, object?>> ordered = name == "items" ? pairs : pairs.OrderBy(p => p.Key, StringComparer.OrdinalIgnoreCase);
                 return ordered.Select(p => (object?)new List<object?> { p.Key, p.Value }).ToList();
             case "map" when named.GetValueOrDefault("attribute") is string attribute:
                 return JinjaValues.Items(value, line).Select(item => Attribute(item, attribute)).ToList();
-            case "map": return JinjaValues.Items(value, line).Select(item => Apply(JinjaValues.Text(Argument(0, "filter"), line), item, positional[1..], [], line)).ToList();
+            case "map":
+                return JinjaValues.Items(value, line)
+                    .Select(item => Apply(JinjaValues.Text(Argument(0, "filter"), line), item, positional[1..], [], line)).ToList();
             case "select" or "reject":
                 return JinjaValues.Items(value, line).Where(item => Passes(item, positional) == (name == "select")).ToList();
             case "selectattr" or "rejectattr":
@@ -41,7 +52,8 @@ internal static class JinjaFilters
             default: throw JinjaError.At(line, "a supported filter", $"'{name}'");
         }
 
-        bool Passes(object? item, List<object?> test) => test.Count == 0 ? JinjaValues.IsTrue(item) : Test(JinjaValues.Text(test[0], line), item, test[1..], line);
+        bool Passes(object? item, List<object?> test) => test.Count == 0 ? JinjaValues.IsTrue(item)
+            : Test(JinjaValues.Text(test[0], line), item, test[1..], line);
     }
 
     internal static bool Test(string name, object? value, List<object?> arguments, int line) => name switch

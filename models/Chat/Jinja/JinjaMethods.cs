@@ -12,7 +12,8 @@ internal static class JinjaMethods
             "items" => (_, _, _) => map.Select(p => (object?)new List<object?> { p.Key, p.Value }).ToList(),
             "keys" => (_, _, _) => map.Keys.Select(key => (object?)key).ToList(),
             "values" => (_, _, _) => map.Values.ToList(),
-            "get" => (arguments, _, line) => map.TryGetValue(JinjaValues.Text(arguments.ElementAtOrDefault(0), line), out var value) ? value : arguments.ElementAtOrDefault(1),
+            "get" => (arguments, _, line) => map.TryGetValue(JinjaValues.Text(arguments.ElementAtOrDefault(0), line), out var value) ? value
+                : arguments.ElementAtOrDefault(1),
             _ => null,
         },
         _ => null,
@@ -20,7 +21,8 @@ internal static class JinjaMethods
 
     internal static string Capitalized(string text) => text.Length == 0 ? text : char.ToUpperInvariant(text[0]) + text[1..].ToLowerInvariant();
 
-    private static bool IsTextMethod(string name) => name is "strip" or "lstrip" or "rstrip" or "split" or "rsplit" or "splitlines" or "startswith" or "endswith"
+    private static bool IsTextMethod(string name) =>
+        name is "strip" or "lstrip" or "rstrip" or "split" or "rsplit" or "splitlines" or "startswith" or "endswith"
         or "replace" or "upper" or "lower" or "title" or "capitalize" or "join" or "find" or "count" or "isdigit";
 
     private static object? OfText(string text, string name, List<object?> arguments, int line)
@@ -49,7 +51,8 @@ internal static class JinjaMethods
 
     private static List<object?> Split(string text, List<object?> arguments, int line)
     {
-        var count = arguments.Count > 1 && JinjaValues.Integer(arguments[1], line) is >= 0 and var limit ? (int)Math.Min(limit, int.MaxValue - 1) + 1 : int.MaxValue;
+        var count = arguments.Count > 1 && JinjaValues.Integer(arguments[1], line) is >= 0 and var limit
+            ? (int)Math.Min(limit, int.MaxValue - 1) + 1 : int.MaxValue;
         if (arguments.ElementAtOrDefault(0) is string separator)
             return separator.Length == 0 ? throw JinjaError.At(line, "a separator", "empty text") : [.. text.Split(separator, count)];
         return count == int.MaxValue ? [.. text.Split(PythonText.Whitespace, StringSplitOptions.RemoveEmptyEntries)]

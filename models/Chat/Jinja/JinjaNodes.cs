@@ -20,7 +20,8 @@ internal sealed record ChoiceExpression(JinjaExpression Condition, JinjaExpressi
 /// <summary><c>target.name</c> or <c>target[key]</c>.</summary>
 internal sealed record ItemExpression(JinjaExpression Target, JinjaExpression Key, int Line) : JinjaExpression(Line);
 
-internal sealed record SliceExpression(JinjaExpression Target, JinjaExpression? Start, JinjaExpression? Stop, JinjaExpression? Step, int Line) : JinjaExpression(Line);
+internal sealed record SliceExpression(JinjaExpression Target, JinjaExpression? Start, JinjaExpression? Stop, JinjaExpression? Step, int Line)
+    : JinjaExpression(Line);
 
 internal sealed record CallExpression(JinjaExpression Target, JinjaArguments Arguments, int Line) : JinjaExpression(Line);
 
@@ -41,13 +42,15 @@ internal sealed record PrintStatement(JinjaExpression Value, int Line) : JinjaSt
 
 internal sealed record IfStatement(List<(JinjaExpression? Condition, List<JinjaStatement> Body)> Branches, int Line) : JinjaStatement(Line);
 
-internal sealed record ForStatement(List<string> Names, JinjaExpression Items, JinjaExpression? Filter, List<JinjaStatement> Body, List<JinjaStatement> Else, int Line)
+internal sealed record ForStatement(List<string> Names, JinjaExpression Items, JinjaExpression? Filter, List<JinjaStatement> Body,
+    List<JinjaStatement> Else, int Line)
     : JinjaStatement(Line);
 
 /// <summary><c>set name = value</c>, <c>set namespace.attribute = value</c>, or a block whose text is the value.</summary>
 internal sealed record SetStatement(string Name, string? Attribute, JinjaExpression? Value, List<JinjaStatement>? Body, int Line) : JinjaStatement(Line);
 
-internal sealed record MacroStatement(string Name, List<(string Name, JinjaExpression? Default)> Parameters, List<JinjaStatement> Body, int Line) : JinjaStatement(Line);
+internal sealed record MacroStatement(string Name, List<(string Name, JinjaExpression? Default)> Parameters, List<JinjaStatement> Body, int Line)
+    : JinjaStatement(Line);
 
 /// <summary>Statements that are run as they stand, as a generation block's are.</summary>
 internal sealed record BlockStatement(List<JinjaStatement> Body, int Line) : JinjaStatement(Line);

@@ -13,7 +13,9 @@ internal sealed class JinjaParser : JinjaExpressionParser
         return end == "" ? body : throw JinjaError.At(parser.Current.Line, "a statement", $"'{end}'");
     }
 
-    /// <summary>Statements up to one of <paramref name="ends"/>, whose tag is left open behind its name; at the end of the template <paramref name="end"/> is empty.</summary>
+    /// <summary>
+    /// Statements up to one of <paramref name="ends"/>, whose tag is left open behind its name; at the end of the template <paramref name="end"/> is empty.
+    /// </summary>
     private List<JinjaStatement> Body(out string end, params string[] ends)
     {
         var body = new List<JinjaStatement>();

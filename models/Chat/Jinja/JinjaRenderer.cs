@@ -21,7 +21,8 @@ internal sealed class JinjaRenderer
     {
         var renderer = new JinjaRenderer();
         renderer._globals["raise_exception"] = (JinjaFunction)((arguments, _, line) =>
-            throw new HaloException("chat-template", $"line {line}", "a conversation that the template takes", PythonText.Str(arguments.ElementAtOrDefault(0)).TrimEnd('.'),
+            throw new HaloException("chat-template", $"line {line}", "a conversation that the template takes",
+                PythonText.Str(arguments.ElementAtOrDefault(0)).TrimEnd('.'),
                 "Change the conversation."));
         renderer._globals["namespace"] = (JinjaFunction)Namespace;
         renderer._globals["dict"] = (JinjaFunction)((_, named, _) => new OrderedDictionary<string, object?>(named));
@@ -133,8 +134,10 @@ internal sealed class JinjaRenderer
 
     private JinjaFunction Function(MacroStatement macro, JinjaScope definition) => (positional, named, line) =>
     {
-        if (positional.Count > macro.Parameters.Count) throw JinjaError.At(line, $"at most {macro.Parameters.Count} arguments of {macro.Name}", $"{positional.Count}");
-        if (named.Keys.FirstOrDefault(key => macro.Parameters.All(p => p.Name != key)) is { } unknown) throw JinjaError.At(line, $"a parameter of {macro.Name}", $"'{unknown}'");
+        if (positional.Count > macro.Parameters.Count)
+            throw JinjaError.At(line, $"at most {macro.Parameters.Count} arguments of {macro.Name}", $"{positional.Count}");
+        if (named.Keys.FirstOrDefault(key => macro.Parameters.All(p => p.Name != key)) is { } unknown)
+            throw JinjaError.At(line, $"a parameter of {macro.Name}", $"'{unknown}'");
         var scope = new JinjaScope(definition);
         foreach (var (index, (name, absent)) in macro.Parameters.Index())
             scope[name] = index < positional.Count ? positional[index] : named.TryGetValue(name, out var value) ? value

@@ -60,7 +60,8 @@ internal static class JinjaValues
 
     internal static string Text(object? value, int line) => value as string ?? throw JinjaError.At(line, "text", Described(value));
 
-    internal static long Integer(object? value, int line) => value switch { long n => n, bool b => b ? 1 : 0, _ => throw JinjaError.At(line, "a whole number", Described(value)) };
+    internal static long Integer(object? value, int line) =>
+        value switch { long n => n, bool b => b ? 1 : 0, _ => throw JinjaError.At(line, "a whole number", Described(value)) };
 
     internal static string Described(object? value) => value is Undefined missing ? $"'{missing.Name}', which is undefined" : PythonText.Str(value);
 

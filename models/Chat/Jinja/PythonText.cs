@@ -7,7 +7,8 @@ namespace Halo.Models.Chat.Jinja;
 internal static class PythonText
 {
     /// <summary>What <c>str.isspace</c> holds of. [Python, Unicode White_Space and the separators 0x1C to 0x1F]</summary>
-    internal static readonly char[] Whitespace = [.. Enumerable.Range(0, 0x3001).Select(c => (char)c).Where(c => char.IsWhiteSpace(c) || c is >= '\u001C' and <= '\u001F')];
+    internal static readonly char[] Whitespace = [.. Enumerable.Range(0, 0x3001).Select(c => (char)c)
+        .Where(c => char.IsWhiteSpace(c) || c is >= '\u001C' and <= '\u001F')];
 
     internal static string Str(object? value) => value switch
     {
@@ -27,7 +28,8 @@ internal static class PythonText
         if (value is not string text) return Str(value);
         var quote = text.Contains('\'') && !text.Contains('"') ? '"' : '\'';
         var result = new StringBuilder().Append(quote);
-        foreach (var c in text) result.Append(c switch { '\n' => "\\n", '\r' => "\\r", '\t' => "\\t", '\\' => "\\\\", _ => c == quote ? $"\\{c}" : c.ToString() });
+        foreach (var c in text)
+            result.Append(c switch { '\n' => "\\n", '\r' => "\\r", '\t' => "\\t", '\\' => "\\\\", _ => c == quote ? $"\\{c}" : c.ToString() });
         return result.Append(quote).ToString();
     }
 
@@ -40,7 +42,8 @@ internal static class PythonText
         string Wrapped(char open, IEnumerable<string> items, char close) =>
             !items.Any() ? $"{open}{close}"
             : indent is not { } width ? $"{open}{string.Join(", ", items)}{close}"
-            : $"{open}\n{new string(' ', width * (level + 1))}{string.Join($",\n{new string(' ', width * (level + 1))}", items)}\n{new string(' ', width * level)}{close}";
+            : $"{open}{Line(width, level + 1)}{string.Join($",{Line(width, level + 1)}", items)}{Line(width, level)}{close}";
+        static string Line(int width, int level) => $"\n{new string(' ', width * level)}";
         return value switch
         {
             null => "null",

@@ -68,7 +68,8 @@ internal static class ConfigReader
         var given = new Dictionary<string, Given>();
         if (node is null || IsNull(node)) return given;
         if (node is not YamlMappingNode map)
-            throw new HaloException(Reader, $"{file}, line {node.Start.Line}", "a mapping of keys to values", node.NodeType.ToString().ToLowerInvariant(), "Write 'key: value'.");
+            throw new HaloException(Reader, $"{file}, line {node.Start.Line}", "a mapping of keys to values", node.NodeType.ToString().ToLowerInvariant(),
+                "Write 'key: value'.");
         foreach (var (key, value) in map)
         {
             var name = (key as YamlScalarNode)?.Value ?? key.ToString();
@@ -112,7 +113,8 @@ internal static class ConfigReader
     {
         if (IsNull(given.Node)) return [];
         if (given.Node is not YamlSequenceNode list)
-            throw new HaloException(Reader, given.Where, "a list of {match, scheme, format}", given.Node.NodeType.ToString().ToLowerInvariant(), "Write it in the YAML file.");
+            throw new HaloException(Reader, given.Where, "a list of {match, scheme, format}", given.Node.NodeType.ToString().ToLowerInvariant(),
+                "Write it in the YAML file.");
         return list.Select((node, i) =>
         {
             var rule = Keys(node, $"{given.Where}[{i}]", ConfigKey.OfQuantizeRule);
@@ -128,9 +130,11 @@ internal static class ConfigReader
         if (config is { Epochs: { } epochs, Steps: { } steps })
             throw new HaloException(Reader, where("steps"), "steps or epochs", $"steps {steps} and epochs {epochs}", "Remove one.");
         if (config is { Schedule: Schedules.ScheduleKind.Constant, MinLrRatio: not 0 })
-            throw new HaloException(Reader, where("min_lr_ratio"), "0 with a constant schedule", $"{config.MinLrRatio}", "Remove it or choose a schedule that decays.");
+            throw new HaloException(Reader, where("min_lr_ratio"), "0 with a constant schedule", $"{config.MinLrRatio}",
+                "Remove it or choose a schedule that decays.");
         if (config.Schedule != Schedules.ScheduleKind.Wsd && config.DecayFraction != Schedules.LearningRateSchedule.DefaultDecayFraction)
-            throw new HaloException(Reader, where("decay_fraction"), "schedule wsd", $"schedule {ConfigKey.NameOf(config.Schedule.ToString())}", "Remove it or set 'schedule: wsd'.");
+            throw new HaloException(Reader, where("decay_fraction"), "schedule wsd", $"schedule {ConfigKey.NameOf(config.Schedule.ToString())}",
+                "Remove it or set 'schedule: wsd'.");
         if (config.Steps is { } total && config.WarmupSteps > total)
             throw new HaloException(Reader, where("warmup_steps"), $"at most the {total} steps", $"{config.WarmupSteps}", "Lower it.");
     }

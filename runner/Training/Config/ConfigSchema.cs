@@ -28,7 +28,8 @@ internal static class ConfigSchema
             if (key.Name != "model" && key.Property.GetValue(defaults) is { } value and not IReadOnlyList<QuantizeRule>)
                 property.Default = value is Enum e ? ConfigKey.NameOf(e.ToString()) : value;
             if (key.Range is null) continue;
-            decimal? low = Convert.ToDecimal(key.Range.Minimum), high = Convert.ToDouble(key.Range.Maximum) < int.MaxValue ? Convert.ToDecimal(key.Range.Maximum) : null;
+            decimal? low = Convert.ToDecimal(key.Range.Minimum), high = Convert.ToDouble(key.Range.Maximum) < int.MaxValue
+                ? Convert.ToDecimal(key.Range.Maximum) : null;
             (property.Minimum, property.ExclusiveMinimum) = key.Range.MinimumIsExclusive ? ((decimal?)null, low) : (low, null);
             (property.Maximum, property.ExclusiveMaximum) = key.Range.MaximumIsExclusive ? ((decimal?)null, high) : (high, null);
         }

@@ -15,7 +15,8 @@ public sealed class BatchBuffers(int rows, int sequence) : IDisposable
     /// <summary>Binds those of the three that the graph takes: a graph for generation has no labels.</summary>
     public void BindTo(GraphSession session)
     {
-        foreach (var (name, value) in new[] { (TrainingInterface.InputIds, _ids), (TrainingInterface.AttentionMask, _mask), (TrainingInterface.Labels, _labels) })
+        foreach (var (name, value) in new[] { (TrainingInterface.InputIds, _ids), (TrainingInterface.AttentionMask, _mask),
+            (TrainingInterface.Labels, _labels) })
         {
             if (session.Inputs.ContainsKey(name))
                 session.BindInput(name, value);

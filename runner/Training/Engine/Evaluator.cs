@@ -45,7 +45,8 @@ public sealed class Evaluator : IDisposable
             counted += micro.CountedTokens;
         }
         return double.IsFinite(sum) ? (sum / counted, counted)
-            : throw new TrainingFailedException("eval: expected a finite loss, found a non-finite one. Check the weights, or try a scheme with more rotations.");
+            : throw new TrainingFailedException("eval: expected a finite loss, found a non-finite one. "
+                + "Check the weights, or try a scheme with more rotations.");
     }
 
     /// <summary>Continues each prompt with its most likely tokens, without a cache: every token is one run of the whole graph.</summary>
@@ -55,7 +56,8 @@ public sealed class Evaluator : IDisposable
     public IReadOnlyList<IReadOnlyList<int>> Continue(IReadOnlyList<int[]> prompts, IReadOnlySet<int> stops, int maxTokens)
     {
         if (_logits is null)
-            throw new HaloException("generate", "the evaluation graph", "an output 'logits'", "none", "The graph has no head that was found; only its loss can be evaluated.");
+            throw new HaloException("generate", "the evaluation graph", "an output 'logits'", "none",
+                "The graph has no head that was found; only its loss can be evaluated.");
         ArgumentOutOfRangeException.ThrowIfGreaterThan(prompts.Count, _rows);
         var rows = prompts.Select(p => p.ToList()).ToList();
         var open = Enumerable.Range(0, rows.Count).ToHashSet();

@@ -35,7 +35,8 @@ public sealed class ParameterBuffers : IDisposable
         foreach (var (name, shape) in Parameters) // all checked before any is read
         {
             if (!tensors.TryGetValue(prefix + name, out var tensor))
-                throw new HaloException("load-parameters", $"{path}: '{prefix + name}'", $"float32{shape}", "no such tensor", "Give the checkpoint that the graph was exported from.");
+                throw new HaloException("load-parameters", $"{path}: '{prefix + name}'", $"float32{shape}", "no such tensor",
+                    "Give the checkpoint that the graph was exported from.");
             if (tensor.DType is not (ElementType.Float or ElementType.BFloat16 or ElementType.Float16) || !Shape.Of([.. tensor.Shape]).Equals(shape))
             {
                 throw new HaloException("load-parameters", $"{path}: '{prefix + name}'", $"float32 (or bfloat16, float16){shape}",

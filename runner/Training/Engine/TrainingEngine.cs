@@ -152,7 +152,8 @@ public sealed class TrainingEngine : IDisposable
     }
 
     private static TrainingFailedException NotFinite(string what, double value, long step) => new(
-        $"train: step {step}, rank 0: expected a finite {what}, found {value}. Nothing was updated; lower the learning rate, or try a scheme with more rotations.");
+        $"train: step {step}, rank 0: expected a finite {what}, found {value}. "
+            + "Nothing was updated; lower the learning rate, or try a scheme with more rotations.");
 
     private void BindInPlace(string name, OrtValue value)
     {

@@ -23,7 +23,8 @@ public sealed record TrainingInterface(
     public static TrainingInterface Of(Graph graph, string path)
     {
         if (!graph.TryGetValue(LinearGemms.LossName, out var loss) || !loss.IsGraphOutput)
-            throw Wrong("an output 'loss'", $"outputs {Some(graph.Outputs.Select(o => o.Name))}", "A training graph gives the loss; a forward graph needs its loss attached first.");
+            throw Wrong("an output 'loss'", $"outputs {Some(graph.Outputs.Select(o => o.Name))}",
+                "A training graph gives the loss; a forward graph needs its loss attached first.");
         var tokens = graph.Inputs.FirstOrDefault(i => i.Name == InputIds);
         foreach (var name in BatchInputs)
         {
@@ -41,7 +42,8 @@ public sealed record TrainingInterface(
             if (input.Type != ElementType.Float || input.Shape is not { IsStatic: true } shape)
             {
                 throw Wrong($"parameter '{input.Name}' as float32 of fixed sizes", $"{input.Type.Name()}{input.Shape}",
-                    input.Type == ElementType.BFloat16 ? "The CPU runs no bfloat16 arithmetic; export the float32 graph." : "Export the graph with float32 parameters.");
+                    input.Type == ElementType.BFloat16 ? "The CPU runs no bfloat16 arithmetic; export the float32 graph."
+                        : "Export the graph with float32 parameters.");
             }
             var hasGradient = graph.TryGetValue(LinearGemms.GradientPrefix + input.Name, out var gradient) && gradient.IsGraphOutput;
             (hasGradient ? trained : frozen).Add((input.Name, shape));

@@ -53,7 +53,8 @@ public sealed class MetricsLog : IDisposable
             catch (JsonException) when (i == lines.Length - 2) { /* torn, with a line end from the same lost block */ }
             catch (JsonException e)
             {
-                throw new HaloException("read-metrics", $"{path}, line {i + 1}", "a row of metrics", "text that is none", "Restore the file or remove the line.", e);
+                throw new HaloException("read-metrics", $"{path}, line {i + 1}", "a row of metrics", "text that is none",
+                    "Restore the file or remove the line.", e);
             }
         }
         return rows;

@@ -12,7 +12,8 @@ internal sealed record AxisTicks(double Low, double High, IReadOnlyList<double> 
     {
         if (high <= low) (low, high) = low == 0 ? (0, 1) : (low - Math.Abs(low) / 2, low + Math.Abs(low) / 2);
         var step = Math.Max(Step((high - low) / count), leastStep);
-        double from = tight ? Math.Ceiling(low / step - 1e-9) : Math.Floor(low / step + 1e-9), to = tight ? Math.Floor(high / step + 1e-9) : Math.Ceiling(high / step - 1e-9);
+        double from = tight ? Math.Ceiling(low / step - 1e-9) : Math.Floor(low / step + 1e-9), to = tight ? Math.Floor(high / step + 1e-9)
+            : Math.Ceiling(high / step - 1e-9);
         var values = Enumerable.Range(0, (int)(to - from) + 1).Select(i => (from + i) * step).ToArray();
         return tight ? new(low, high, values, Log: false) : new(from * step, to * step, values, Log: false);
     }

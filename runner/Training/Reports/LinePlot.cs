@@ -90,7 +90,8 @@ internal sealed record LinePlot(string Name, int Width, int Height, bool FromZer
     private static IEnumerable<(double X, double Y)> Thinned(IReadOnlyList<(double X, double Y)> points)
         => points.Count <= PointsShown
             ? points
-            : points.Chunk((points.Count + PointsShown / 2 - 1) / (PointsShown / 2)).SelectMany(c => new[] { c.MinBy(p => p.Y), c.MaxBy(p => p.Y) }.Distinct().OrderBy(p => p.X));
+            : points.Chunk((points.Count + PointsShown / 2 - 1) / (PointsShown / 2))
+                .SelectMany(c => new[] { c.MinBy(p => p.Y), c.MaxBy(p => p.Y) }.Distinct().OrderBy(p => p.X));
 
     private static XElement Path(string style, IEnumerable<(double X, double Y)> points, Func<double, double> atX, Func<double, double> atY)
     {
@@ -100,11 +101,13 @@ internal sealed record LinePlot(string Name, int Width, int Height, bool FromZer
     }
 
     private static XElement Marker(PlotSeries series, (double X, double Y) point, double x, double y)
-        => new("circle", new XAttribute("class", $"dot {series.Style}"), new XAttribute("cx", Number(x)), new XAttribute("cy", Number(y)), new XAttribute("r", 3.5),
+        => new("circle", new XAttribute("class", $"dot {series.Style}"), new XAttribute("cx", Number(x)), new XAttribute("cy", Number(y)),
+            new XAttribute("r", 3.5),
             new XElement("title", $"{series.Name}, step {point.X}: {point.Y:G5}"));
 
     private static XElement Line(string style, double x1, double y1, double x2, double y2)
-        => new("line", new XAttribute("class", style), new XAttribute("x1", Number(x1)), new XAttribute("y1", Number(y1)), new XAttribute("x2", Number(x2)), new XAttribute("y2", Number(y2)));
+        => new("line", new XAttribute("class", style), new XAttribute("x1", Number(x1)), new XAttribute("y1", Number(y1)), new XAttribute("x2", Number(x2)),
+            new XAttribute("y2", Number(y2)));
 
     private static XElement Text(string text, double x, double y, string anchor)
         => new("text", new XAttribute("x", Number(x)), new XAttribute("y", Number(y)), new XAttribute("text-anchor", anchor), text);

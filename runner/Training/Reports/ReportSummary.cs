@@ -39,12 +39,14 @@ internal static class ReportSummary
         return [Html.Tag("h2", "Run"), Html.Div("card scroll", Html.Table([], rows))];
     }
 
-    private static XElement Card(string name, object[] value, string more) => Html.Div("card", Html.Div("name", name), Html.Div("value", value), Html.Div("more", more));
+    private static XElement Card(string name, object[] value, string more) =>
+        Html.Div("card", Html.Div("name", name), Html.Div("value", value), Html.Div("more", more));
 
     private static object[] Change(IReadOnlyList<MetricsRow> rows, Func<MetricsRow, string> text)
         => rows.Count == 1 ? [text(rows[0])] : [Html.Span("from", $"{text(rows[0])} \u2192 "), text(rows[^1])];
 
-    private static string Perplexity(double loss) => Math.Exp(loss) switch { < 100 and var p => p.ToString("F2"), < 1e6 and var p => p.ToString("#,0"), var p => p.ToString("0.0e0") };
+    private static string Perplexity(double loss) =>
+        Math.Exp(loss) switch { < 100 and var p => p.ToString("F2"), < 1e6 and var p => p.ToString("#,0"), var p => p.ToString("0.0e0") };
 
     private static TimeSpan Time(IEnumerable<MetricsRow> train) => TimeSpan.FromMilliseconds(train.Sum(r => r.Milliseconds ?? 0));
 

@@ -31,7 +31,8 @@ public static class TrainingReport
             new XElement("meta", new XAttribute("name", "viewport"), new XAttribute("content", "width=device-width, initial-scale=1")),
             Html.Tag("title", data.Title),
             Html.Tag("style", Style()));
-        return "<!DOCTYPE html>\n" + new XElement("html", new XAttribute("lang", "en"), head, Html.Tag("body", body)).ToString(SaveOptions.DisableFormatting) + "\n";
+        return "<!DOCTYPE html>\n" + new XElement("html", new XAttribute("lang", "en"), head, Html.Tag("body", body))
+            .ToString(SaveOptions.DisableFormatting) + "\n";
     }
 
     private static string Style()

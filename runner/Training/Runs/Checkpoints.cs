@@ -79,7 +79,8 @@ public sealed class Checkpoints(string folder, int keep)
         }
     }
 
-    private List<RunState> All() => [.. Directory.GetDirectories(folder, "step-*").Where(d => OwnedFolder.KindOf(d) == Kind).Order(StringComparer.Ordinal).Select(ReadState)];
+    private List<RunState> All() =>
+        [.. Directory.GetDirectories(folder, "step-*").Where(d => OwnedFolder.KindOf(d) == Kind).Order(StringComparer.Ordinal).Select(ReadState)];
 
     private static RunState ReadState(string checkpoint)
     {
@@ -90,7 +91,8 @@ public sealed class Checkpoints(string folder, int keep)
         }
         catch (Exception e) when (e is JsonException or IOException)
         {
-            throw new HaloException("resume", path, "the state of a checkpoint", e.Message.TrimEnd('.'), "Remove this checkpoint's folder to go on from the one before it.", e);
+            throw new HaloException("resume", path, "the state of a checkpoint", e.Message.TrimEnd('.'),
+                "Remove this checkpoint's folder to go on from the one before it.", e);
         }
     }
 }

@@ -22,13 +22,15 @@ public sealed class RunData
         _interface = @interface;
         if (@interface.Sequence > _model.MaxPositions)
         {
-            throw new HaloException("load-data", "the training graph", $"a sequence of at most {_model.MaxPositions} tokens (max_position_embeddings of {modelFolder})",
+            throw new HaloException("load-data", "the training graph",
+                $"a sequence of at most {_model.MaxPositions} tokens (max_position_embeddings of {modelFolder})",
                 $"{@interface.Sequence}", "Export the graph at a shorter sequence.");
         }
         var tokenizer = HfTokenizer.Load(modelFolder);
         if (tokenizer.VocabularySize > _model.VocabularySize)
         {
-            throw new HaloException("load-data", modelFolder, $"a tokenizer of at most {_model.VocabularySize} ids, the model's vocabulary", $"{tokenizer.VocabularySize}",
+            throw new HaloException("load-data", modelFolder, $"a tokenizer of at most {_model.VocabularySize} ids, the model's vocabulary",
+                $"{tokenizer.VocabularySize}",
                 "Give the tokenizer that the model was trained with.");
         }
         _tokenizer = new ChatTokenizer(tokenizer);
@@ -45,7 +47,8 @@ public sealed class RunData
 
     public int[] Prompt(IReadOnlyList<ChatMessage> turns) => _tokenizer.EncodePrompt(turns);
 
-    public Batcher ForTraining(ChatDataset rows, int batchSize, int seed) => Batcher.ForTraining(rows.Rows, batchSize, _interface.Rows, _interface.Sequence, PadId, (ulong)seed);
+    public Batcher ForTraining(ChatDataset rows, int batchSize, int seed) =>
+        Batcher.ForTraining(rows.Rows, batchSize, _interface.Rows, _interface.Sequence, PadId, (ulong)seed);
 
     public Batcher ForEvaluation(ChatDataset rows) => Batcher.ForEvaluation(rows.Rows, _interface.Rows, _interface.Sequence, PadId);
 }

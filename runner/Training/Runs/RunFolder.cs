@@ -48,7 +48,8 @@ public sealed class RunFolder
     public static RunFolder Open(string path)
     {
         if (!Is(path))
-            throw new HaloException("resume", path, "the folder of a run", Directory.Exists(path) ? "another folder" : "no such folder", "Name the output of the run to go on with.");
+            throw new HaloException("resume", path, "the folder of a run", Directory.Exists(path) ? "another folder" : "no such folder",
+                "Name the output of the run to go on with.");
         var run = new RunFolder(path);
         foreach (var partial in Directory.GetFileSystemEntries(run.Path, ".*.partial*"))
         {

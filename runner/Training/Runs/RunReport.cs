@@ -10,20 +10,21 @@ namespace Halo.Runner.Training.Runs;
 /// <summary>Fills report.html from a run's metrics and its artifact's manifest.</summary>
 internal static class RunReport
 {
-    public static void Write(RunFolder run, TrainConfig config, TrainingArtifact artifact, IReadOnlyList<MetricsRow> rows) => TrainingReport.Write(run.Report, new ReportData
-    {
-        Title = Path.GetFileName(run.Path),
-        Subtitle = $"{Path.GetFileName(config.Model)}, scheme {config.Scheme}, format {config.Format}, {config.Device.ToString().ToLowerInvariant()}",
-        Rows = rows,
-        ConfigYaml = config.ToYaml(),
-        Facts =
+    public static void Write(RunFolder run, TrainConfig config, TrainingArtifact artifact, IReadOnlyList<MetricsRow> rows) =>
+        TrainingReport.Write(run.Report, new ReportData
+        {
+            Title = Path.GetFileName(run.Path),
+            Subtitle = $"{Path.GetFileName(config.Model)}, scheme {config.Scheme}, format {config.Format}, {config.Device.ToString().ToLowerInvariant()}",
+            Rows = rows,
+            ConfigYaml = config.ToYaml(),
+            Facts =
         [
             new ReportFact("Parameters", $"{artifact.Manifest["parameters"]!.AsArray().Sum(Elements):N0}"),
             new ReportFact("Micro-batch", $"{artifact.Manifest["rows"]} rows of {artifact.Manifest["sequence"]} tokens"),
             new ReportFact("Versions", $"{Ledger.ToolVersion}, ONNX Runtime {OrtEnv.Instance().GetVersionString()}"),
         ],
-        Rewrite = Rewrite(artifact.Manifest),
-    });
+            Rewrite = Rewrite(artifact.Manifest),
+        });
 
     private static RewriteSummary Rewrite(JsonObject manifest)
     {
@@ -35,7 +36,8 @@ internal static class RunReport
                     group count by (Role: role, Rotation: layer["rotations"]![role]!.ToString(), Format: layer["formats"]![role]!.ToString()) into same
                     select new GemmCount(same.Key.Role, same.Key.Rotation, same.Key.Format, same.Sum());
         var passes = Ledger.Parse(manifest["ledger"]!.ToJsonString()).Rewrites.SelectMany(r => r.Passes)
-            .Select(p => new PassSummary(p.Pass, p.Options ?? "", p.Rewrites, p.Effect, p.Measured is { } m ? $"{m.WorstOutput}: {m.WorstRelativeError:E1}" : ""));
+            .Select(p => new PassSummary(p.Pass, p.Options ?? "", p.Rewrites, p.Effect,
+                p.Measured is { } m ? $"{m.WorstOutput}: {m.WorstRelativeError:E1}" : ""));
         var skipped = manifest["skipped"]!.AsArray().Select(s => new Reports.SkippedNode(s!["node"]!.ToString(), s["reason"]!.ToString()));
         return new RewriteSummary(layers.Count, layers.Count(l => l["frozen"]!.GetValue<bool>()), [.. gemms], [.. passes], [.. skipped]);
     }

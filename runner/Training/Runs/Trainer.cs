@@ -56,7 +56,8 @@ public sealed class Trainer : IDisposable
         var @interface = TrainingInterface.Of(graph, _artifact.TrainingModel);
         Data = new RunData(_artifact.Checkpoint, @interface);
         var rows = Data.Load(config.Data!);
-        say($"{Path.GetFileName(config.Data)}: {rows.Rows.Count} rows, {rows.Tokens} tokens, {rows.CountedTokens} of them learned; longest row {rows.LongestRow}, {rows.Truncated} cut at {rows.MaxLength}, {rows.Dropped} left out");
+        say($"{Path.GetFileName(config.Data)}: {rows.Rows.Count} rows, {rows.Tokens} tokens, {rows.CountedTokens} of them learned; "
+            + $"longest row {rows.LongestRow}, {rows.Truncated} cut at {rows.MaxLength}, {rows.Dropped} left out");
         var batchSize = config.BatchSize ?? @interface.Rows;
         _train = Data.ForTraining(rows, batchSize, config.Seed);
         _valid = config.Valid is { } valid ? Data.ForEvaluation(Data.Load(valid)) : null;
@@ -65,11 +66,13 @@ public sealed class Trainer : IDisposable
         _dataSha256 = GraphRewriter.Sha256(config.Data!);
 
         var settings = new SessionSettings { Threads = config.Threads };
-        _engine = new TrainingEngine(@interface, new GraphSession(_artifact.TrainingModel, settings), File.ReadAllBytes(_artifact.OptimizerModel), batchSize > @interface.Rows, config.Threads);
+        _engine = new TrainingEngine(@interface, new GraphSession(_artifact.TrainingModel, settings), File.ReadAllBytes(_artifact.OptimizerModel),
+            batchSize > @interface.Rows, config.Threads);
         _evaluator = new Evaluator(new GraphSession(_artifact.EvalModel, settings), @interface, _engine.Parameters);
         _checkpoints = new Checkpoints(run.Checkpoints, config.KeepCheckpoints);
         Step = Start();
-        say($"{_engine.Parameters.Parameters.Sum(p => p.Shape.ElementCount!.Value):N0} parameters; steps {Step} to {_totalSteps}, {batchSize} rows each in micro-batches of {@interface.Rows} x {@interface.Sequence}");
+        say($"{_engine.Parameters.Parameters.Sum(p => p.Shape.ElementCount!.Value):N0} parameters; steps {Step} to {_totalSteps}, "
+            + $"{batchSize} rows each in micro-batches of {@interface.Rows} x {@interface.Sequence}");
     }
 
     public RunData Data { get; }
@@ -156,7 +159,8 @@ public sealed class Trainer : IDisposable
     private TrainingOutcome Finish(MetricsLog metrics)
     {
         var evaluations = metrics.Rows.Where(r => r.Kind == MetricsKind.Eval).ToList();
-        var outcome = new TrainingOutcome(Step, _totalSteps, evaluations.FirstOrDefault(r => r.Step == 0)?.Loss, evaluations.LastOrDefault(r => r.Step == Step && r.Step > 0)?.Loss);
+        var outcome = new TrainingOutcome(Step, _totalSteps, evaluations.FirstOrDefault(r => r.Step == 0)?.Loss,
+            evaluations.LastOrDefault(r => r.Step == Step && r.Step > 0)?.Loss);
         RunReport.Write(_run, _config, _artifact, metrics.Rows);
         if (outcome.IsComplete)
             HuggingFaceFolder.Write([_artifact.Checkpoint], _artifact.Checkpoint, _run.Model, "model", Trained);
@@ -176,7 +180,8 @@ public sealed class Trainer : IDisposable
         if (_checkpoints.Newest() is { } state)
         {
             if (state.DataSha256 != _dataSha256)
-                throw new HaloException("resume", _config.Data!, "the data that the run began with", "other content", "Restore the file, or start a new run from the fine-tuned model.");
+                throw new HaloException("resume", _config.Data!, "the data that the run began with", "other content",
+                    "Restore the file, or start a new run from the fine-tuned model.");
             _checkpoints.Load(_engine, state);
             return state.Step;
         }

@@ -31,9 +31,12 @@ public class ShapeInferenceOnExportsTests
         Assert.True(differences.Count == 0, $"{Path.GetFileName(file)}: {differences.Count} of {recorded.Count}:\n{string.Join("\n", differences.Take(30))}");
     }
 
-    /// <summary>What the exporter knew is known. Where it recorded nothing, or torchscript a name made from the node's (MatMullogits_dim_0), anything will do.</summary>
+    /// <summary>
+    /// What the exporter knew is known. Where it recorded nothing, or torchscript a name made from the node's (MatMullogits_dim_0), anything will do.
+    /// </summary>
     private static bool Covers(Shape? recorded, Shape? inferred) => recorded is null
-        || (inferred?.Rank == recorded.Rank && recorded.Zip(inferred).All(d => d.First == Dim.Unknown || d.First.Symbol?.Contains("_dim_", StringComparison.Ordinal) == true || Factors(d.First) == Factors(d.Second)));
+        || (inferred?.Rank == recorded.Rank && recorded.Zip(inferred)
+            .All(d => d.First == Dim.Unknown || d.First.Symbol?.Contains("_dim_", StringComparison.Ordinal) == true || Factors(d.First) == Factors(d.Second)));
 
     /// <summary>The exporter writes sequence*batch where inference sorts the factors.</summary>
     private static string Factors(Dim dim) => string.Join('*', dim.ToString().Split('*').Order(StringComparer.Ordinal));

@@ -7,9 +7,12 @@ namespace Halo.Tests.Analysis;
 public class ShapeInferenceTests
 {
     private const string Initializers = """
-        i0: int64[] = 0, i1: int64[] = 1, i2: int64[] = 2, i5: int64[] = 5, l0: int64[1] = {0}, l1: int64[1] = {1}, m1: int64[1] = {-1}, l2: int64[1] = {2}, big: int64[1] = {9223372036854775807},
-        l01: int64[2] = {0, 1}, l02: int64[2] = {0, 2}, m12: int64[2] = {-1, 2}, l312: int64[3] = {3, 1, 2}, none: int64[0] = {}, z0m1: int64[3] = {0, 0, -1}, f: float[] = 1
-        w: float[4, 5] = splat 1, table: float[10, 8] = splat 1, zp: int8[] = 0, e4: float8e4m3fn[] = 0x0, heads: int64[4] = {0, 0, 4, -1}, flat: int64[2] = {-1, 8}, pads: int64[4] = {1, 0, 2, 0}
+        i0: int64[] = 0, i1: int64[] = 1, i2: int64[] = 2, i5: int64[] = 5, l0: int64[1] = {0}, l1: int64[1] = {1}, m1: int64[1] = {-1}, l2: int64[1] = {2},
+        big: int64[1] = {9223372036854775807},
+        l01: int64[2] = {0, 1}, l02: int64[2] = {0, 2}, m12: int64[2] = {-1, 2}, l312: int64[3] = {3, 1, 2}, none: int64[0] = {},
+        z0m1: int64[3] = {0, 0, -1}, f: float[] = 1
+        w: float[4, 5] = splat 1, table: float[10, 8] = splat 1, zp: int8[] = 0, e4: float8e4m3fn[] = 0x0, heads: int64[4] = {0, 0, 4, -1},
+        flat: int64[2] = {-1, 8}, pads: int64[4] = {1, 0, 2, 0}
         """;
 
     [Theory]
@@ -124,10 +127,13 @@ public class ShapeInferenceTests
 
     [Theory]
     // torchscript: the sizes of the input, gathered and put together again
-    [InlineData("s = Shape(a)\n b0 = Gather(s, i0)\n b = Unsqueeze(b0, l0)\n h = Concat<axis = 0>(b, m1, l2)\n y = Reshape(a, h)", "a: float[B, T, 8]", "float[B, \"4*T\", 2]")]
-    [InlineData("s = Shape(a)\n b0 = Gather(s, i0)\n t0 = Gather(s, i1)\n n0 = Mul(b0, t0)\n n = Unsqueeze(n0, l0)\n h = Concat<axis = 0>(n, m1)\n y = Reshape(a, h)", "a: float[B, T, 8]", "float[\"B*T\", 8]")]
+    [InlineData("s = Shape(a)\n b0 = Gather(s, i0)\n b = Unsqueeze(b0, l0)\n h = Concat<axis = 0>(b, m1, l2)\n y = Reshape(a, h)", "a: float[B, T, 8]",
+        "float[B, \"4*T\", 2]")]
+    [InlineData("s = Shape(a)\n b0 = Gather(s, i0)\n t0 = Gather(s, i1)\n n0 = Mul(b0, t0)\n n = Unsqueeze(n0, l0)\n "
+        + "h = Concat<axis = 0>(n, m1)\n y = Reshape(a, h)", "a: float[B, T, 8]", "float[\"B*T\", 8]")]
     [InlineData("s = Shape(a)\n t = Slice(s, l1, l2)\n c = ConstantOfShape(t)\n y = Identity(c)", "a: float[B, T, 8]", "float[T]")]
-    [InlineData("s = Shape(a)\n e = Equal(s, m1)\n o = ConstantOfShape<value = int64[1] {1}>(l2)\n k = Where(e, o, s)\n y = Expand(b, k)", "a: float[B, T], b: float[1, 1]", "float[B, T]")]
+    [InlineData("s = Shape(a)\n e = Equal(s, m1)\n o = ConstantOfShape<value = int64[1] {1}>(l2)\n k = Where(e, o, s)\n y = Expand(b, k)",
+        "a: float[B, T], b: float[1, 1]", "float[B, T]")]
     [InlineData("s = Shape(a)\n t = Gather(s, i1)\n y = Range(i0, t, i1)", "a: float[B, T]", "int64[T]")]
     [InlineData("s = Shape(a)\n t = Gather(s, i1)\n h = Div(t, i2)\n k = Unsqueeze(h, l0)\n y = ConstantOfShape(k)", "a: float[B, 9]", "float[4]")]
     [InlineData("s = Shape(a)\n n = ReduceProd<keepdims = 1>(s)\n y = ConstantOfShape(n)", "a: float[3, 4]", "float[12]")]
@@ -172,7 +178,8 @@ public class ShapeInferenceTests
     [Fact]
     public void Registered_rules_are_used_and_merged()
     {
-        ShapeInference.Register("com.test", "Halve", n => (n.Output.Type, n.Output.Shape) = (n.Input(0)!.Type, Shape.Of(n.Input(0)!.Shape![0].Size!.Value / 2)));
+        ShapeInference.Register("com.test", "Halve",
+            n => (n.Output.Type, n.Output.Shape) = (n.Input(0)!.Type, Shape.Of(n.Input(0)!.Shape![0].Size!.Value / 2)));
         Assert.Equal("float[2]", Infer("y: float[B] = com.test.Halve(a)", "a: float[4]"));
         Assert.Throws<HaloException>(() => Infer("y: float[3] = com.test.Halve(a)", "a: float[4]"));
     }
@@ -197,5 +204,6 @@ public class ShapeInferenceTests
     }
 
     private static Model Parse(string nodes, string inputs, string output = "y") =>
-        GraphParser.Parse($"opset: {{\"\": 21}}\ngraph g({inputs}) -> ({output}) {{\n initializers {{ {Initializers} l12: int64[2] = {{1, 2}} }}\n {nodes}\n}}");
+        GraphParser.Parse($"opset: {{\"\": 21}}\ngraph g({inputs}) -> ({output}) {{\n "
+            + $"initializers {{ {Initializers} l12: int64[2] = {{1, 2}} }}\n {nodes}\n}}");
 }

@@ -43,10 +43,12 @@ public class VerifierTests
     [InlineData("Round:e4m3<step = 1.0>(a)", "Round:e4m3(a)", "the attribute 'step'")]
     [InlineData("Round:e4m3<step = 1.0>(a)", "Round:e4m3<step = 1.0>(a, x)", "at most 1 inputs")]
     [InlineData("Y = Div(X, S)", "Y = com.halo.Round:e4m3<step = 1.0>(X)", "domain 'com.halo'")]
-    [InlineData("opset {\"\": 21} {\n  Y = Div(X, S)", "opset {\"com.halo\": 1} {\n  Y = com.halo.Round:e4m3<step = 1.0>(X)", "functions that do not call themselves")]
+    [InlineData("opset {\"\": 21} {\n  Y = Div(X, S)", "opset {\"com.halo\": 1} {\n  Y = com.halo.Round:e4m3<step = 1.0>(X)",
+        "functions that do not call themselves")]
     [InlineData("ir_version: 10", "ir_version: 9", "IR version 10 or later")]
     [InlineData("ir_version: 10", "ir_version: 7", "IR version 8 or later for functions")]
-    [InlineData("a: float[2, 3] = Add(x, w)", "h = Cast<to = 16>(x)\n a: float[2, 3] = Add(x, w)\n z: bfloat16[] = Add(x, w)\n b = MatMul(a, z)", "operands of one type")]
+    [InlineData("a: float[2, 3] = Add(x, w)", "h = Cast<to = 16>(x)\n a: float[2, 3] = Add(x, w)\n z: bfloat16[] = Add(x, w)\n b = MatMul(a, z)",
+        "operands of one type")]
     [InlineData("Neg(q) }", "Neg(q) a2: float8e4m3fn = Cast<to = 17>(u) }", null)]
     [InlineData("If<", "Where<", "input 0 of type bool", "(c)", "(x, a, q)")]
     [InlineData("graph t() -> (u) { u = Neg(q) }", "graph t() -> (a) { a = Neg(q) }", "a name that graph 'g' around it does not use")]
@@ -76,7 +78,8 @@ public class VerifierTests
         var model = GraphParser.Parse(Sound);
         model.Graph.Prepend(new Node("Neg", [model.Graph.Values["q"]], [new Value("early")], name: "first"));
         var message = Message(model);
-        Assert.StartsWith("verify: 'first' (Neg): expected input 0, 'q', to be defined before it, found 'q' (com.halo.Round) behind it", message, StringComparison.Ordinal);
+        Assert.StartsWith("verify: 'first' (Neg): expected input 0, 'q', to be defined before it, found 'q' (com.halo.Round) behind it", message,
+            StringComparison.Ordinal);
         Assert.Contains("\n> early = Neg(q)  # first\n  a: float[2, 3] = Add(x, w)\n", message, StringComparison.Ordinal);
     }
 

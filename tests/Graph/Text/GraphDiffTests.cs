@@ -30,8 +30,10 @@ public class GraphDiffTests
     [Theory]
     [InlineData("axis = -1", "axis = 0", "changed (1):\n  'z' (Softmax): Softmax<axis = -1> -> Softmax<axis = 0>\n")]
     [InlineData("b = MatMul(a, v)", "b = MatMul(v, a)", "changed (1):\n  'b' (MatMul): input 0 from 'a' (MatMul) -> 'v'; input 1 from 'v' -> 'a' (MatMul)\n")]
-    [InlineData("b = MatMul(a, v)", "n = Neg(a)\n b = MatMul(n, v)", "operators (1):\n  Neg 0 -> 1\nonly in B (1):\n  n = Neg(a)\nchanged (1):\n  'b' (MatMul): input 0 from 'a' (MatMul) -> 'n' (Neg)\n")]
-    [InlineData("z = Softmax<axis = -1>(c)", "z = Identity(c)", "only in A (1):\n  z: float[2, 3] = Softmax<axis = -1>(c)\nonly in B (1):\n  z: float[2, 3] = Identity(c)\n")]
+    [InlineData("b = MatMul(a, v)", "n = Neg(a)\n b = MatMul(n, v)",
+        "operators (1):\n  Neg 0 -> 1\nonly in B (1):\n  n = Neg(a)\nchanged (1):\n  'b' (MatMul): input 0 from 'a' (MatMul) -> 'n' (Neg)\n")]
+    [InlineData("z = Softmax<axis = -1>(c)", "z = Identity(c)",
+        "only in A (1):\n  z: float[2, 3] = Softmax<axis = -1>(c)\nonly in B (1):\n  z: float[2, 3] = Identity(c)\n")]
     [InlineData("{1, 2, 3}", "{1, 2, 4}", "model (1):\n  initializer 'two': float[3] -> float[3] of other content\n")]
     [InlineData("half: float[] = 0.5", "half: float[1] = {0.5}", "model (1):\n  initializer 'half': float[] -> float[1]\n")]
     [InlineData("\"\": 21, \"com.halo\": 1", "\"\": 23, \"com.halo\": 1", "model (1):\n  opset \"\": 21 -> 23\n")]
@@ -81,10 +83,12 @@ public class GraphDiffTests
     [Fact]
     public void Long_lists_are_counted_per_layer()
     {
-        var lines = string.Join("\n", Enumerable.Range(0, 30).Select(i => $"layers.{i / 10}.neg{i} = Neg(x)\nlayers.{i / 10}.y{i} = Exp(layers.{i / 10}.neg{i})"));
+        var lines = string.Join("\n",
+            Enumerable.Range(0, 30).Select(i => $"layers.{i / 10}.neg{i} = Neg(x)\nlayers.{i / 10}.y{i} = Exp(layers.{i / 10}.neg{i})"));
         var a = GraphParser.Parse("opset: {\"\": 21}\ngraph g(x: float[]) -> (x) {\n}");
         var b = GraphParser.Parse($"opset: {{\"\": 21}}\ngraph g(x: float[]) -> (x) {{\n{lines}\n}}");
-        Assert.Contains("only in B (60):\n  layer 0: 20 nodes (Exp 10, Neg 10)\n  layer 1: 20 nodes", GraphDiff.Between(a, b).ToText(), StringComparison.Ordinal);
+        Assert.Contains("only in B (60):\n  layer 0: 20 nodes (Exp 10, Neg 10)\n  layer 1: 20 nodes", GraphDiff.Between(a, b).ToText(),
+            StringComparison.Ordinal);
     }
 
     private static void Rename(Graph graph)

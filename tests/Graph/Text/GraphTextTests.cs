@@ -22,7 +22,9 @@ public class GraphTextTests
           }
           Wt: float[32, 64] = Transpose<perm = [1, 0]>(W)  # node_name
           y: float[batch, 64] = MatMul(x, Wt)
-          q, s: float[] = com.halo.Quantize:e4m3<alpha = 2.0, axes = [], mode = "row", scales = [1.0, 0.5], table = int64[2] {0, 1}, zero = float[] 1>(y, _, "odd name")  # ""
+          q, s: float[] = com.halo.Quantize:e4m3<alpha = 2.0, axes = [], mode = "row", scales = [1.0, 0.5],
+        """ + """
+         table = int64[2] {0, 1}, zero = float[] 1>(y, _, "odd name")  # ""
           loss: ?[3, ?] = If<else_branch = graph no() -> (a) {
               a = Identity(y)
             }, then_branch = graph yes() -> (b) {

@@ -27,7 +27,8 @@ public class PassManagerTests
         model.Opsets[""] = 20;
         var e = Assert.Throws<PassException>(() => PassManager.Run(model, [new Deduplicate(), new FoldSplats(), new UpgradeOpset()], new PassOptions()));
         Assert.Equal("upgrade-opset: 'odd' (NoSuchOperator): expected an operator known to mean the same at opset 21 as at 20, found NoSuchOperator. "
-            + "Export the model at the later opset, or add the operator to the table. The model is discarded; passes before: deduplicate, fold-splats.", e.Message);
+            + "Export the model at the later opset, or add the operator to the table. The model is discarded; passes before: deduplicate, fold-splats.",
+                e.Message);
         Assert.Equal(["deduplicate", "fold-splats"], e.PassesSoFar);
     }
 
@@ -35,7 +36,13 @@ public class PassManagerTests
     public void Stopping_and_printing_go_by_name()
     {
         var seen = new List<string>();
-        var options = new PassOptions { StopAfter = "fold-splats", PrintAfter = ["fold-splats"], Print = (name, _) => seen.Add(name), Evaluator = new OnnxEvaluator() };
+        var options = new PassOptions
+        {
+            StopAfter = "fold-splats",
+            PrintAfter = ["fold-splats"],
+            Print = (name, _) => seen.Add(name),
+            Evaluator = new OnnxEvaluator()
+        };
         var run = PassManager.Run(GraphParser.Parse(Doubling), Pipelines.Parse(Pipelines.Cleanup), options);
         Assert.Equal(["upgrade-opset", "remove-dead-code", "fold-splats"], run.Passes.Select(p => p.Pass.Name));
         Assert.Equal(["fold-splats"], seen);
@@ -53,7 +60,12 @@ public class PassManagerTests
     [InlineData(float.NaN, "quantizing", false)]
     public void Verification_holds_a_pass_to_its_effect(float factor, string effect, bool holds)
     {
-        ValueEffect claimed = effect switch { "exact" => new ValueEffect.Exact(), "reassociating" => new ValueEffect.Reassociating(1e-3), _ => new ValueEffect.Quantizing(20) };
+        ValueEffect claimed = effect switch
+        {
+            "exact" => new ValueEffect.Exact(),
+            "reassociating" => new ValueEffect.Reassociating(1e-3),
+            _ => new ValueEffect.Quantizing(20)
+        };
         var options = new PassOptions { Evaluator = new OnnxEvaluator(), VerifyInputs = Inputs };
         PassRun Run() => PassManager.Run(GraphParser.Parse(Doubling), [new Scale(factor) { Effect = claimed }], options);
         if (!holds)
@@ -77,7 +89,8 @@ public class PassManagerTests
     public void Folding_without_a_runtime_is_refused_only_if_something_is_to_be_computed()
     {
         PassManager.Run(GraphParser.Parse(Doubling), [new FoldConstants()], new PassOptions());
-        var model = GraphParser.Parse(Doubling.Replace("y: float[2] = Mul(x, two)", "four = Add(two, two)  # sum\n  y: float[2] = Mul(x, four)", StringComparison.Ordinal));
+        var model = GraphParser.Parse(Doubling.Replace("y: float[2] = Mul(x, two)", "four = Add(two, two)  # sum\n  y: float[2] = Mul(x, four)",
+            StringComparison.Ordinal));
         Assert.StartsWith("fold-constants: 'sum' (Add, constant): expected a runtime", Assert.Throws<PassException>(() =>
             PassManager.Run(model, [new FoldConstants()], new PassOptions())).Message, StringComparison.Ordinal);
     }
@@ -90,7 +103,8 @@ public class PassManagerTests
             var model = GraphParser.Parse(Doubling);
             var options = new PassOptions { Evaluator = new OnnxEvaluator(), VerifyInputs = Inputs };
             for (var i = 0; i < times; i++)
-                Ledger.Append(model, PassManager.Run(model, [new Scale(2.02f) { Effect = new ValueEffect.Quantizing(20) }, new FoldSplats()], options), new string('a', 64));
+                Ledger.Append(model, PassManager.Run(model, [new Scale(2.02f) { Effect = new ValueEffect.Quantizing(20) }, new FoldSplats()], options),
+                    new string('a', 64));
             return model;
         }
         var text = Rewritten(1).Metadata[Ledger.MetadataKey];

@@ -109,7 +109,8 @@ public class BatcherTests
     private static TokenizedRow[] Rows(int count) => Enumerable.Range(0, count).Select(i =>
     {
         var length = 1 + i * 5 % Sequence;
-        return new TokenizedRow(Enumerable.Range(0, length).Select(t => 1000 * (i + 1) + t).ToArray(), Enumerable.Range(0, length).Select(t => (byte)(2 * t >= length ? 1 : 0)).ToArray());
+        return new TokenizedRow(Enumerable.Range(0, length).Select(t => 1000 * (i + 1) + t).ToArray(),
+            Enumerable.Range(0, length).Select(t => (byte)(2 * t >= length ? 1 : 0)).ToArray());
     }).ToArray();
 
     private static void Same(Batch a, Batch b)

@@ -36,7 +36,8 @@ public sealed class ChatDatasetTests : IDisposable
     [Fact]
     public void Names_the_line_that_the_encoder_refuses()
     {
-        var e = Assert.Throws<HaloException>(() => ChatDataset.Load(Rows(("a", "b")), _ => throw new HaloException("chat-template", "message 1", "x", "y", "Z."), 6));
+        var e = Assert.Throws<HaloException>(() =>
+            ChatDataset.Load(Rows(("a", "b")), _ => throw new HaloException("chat-template", "message 1", "x", "y", "Z."), 6));
         Assert.EndsWith("line 1: message 1", e.Subject);
     }
 

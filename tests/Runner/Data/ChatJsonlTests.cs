@@ -12,7 +12,8 @@ public sealed class ChatJsonlTests : IDisposable
     [Fact]
     public void Reads_rows_with_their_lines()
     {
-        var path = _folder.File("a.jsonl", "\uFEFF" + Good + "\r\n\n" + """{"id": 3, "messages": [{"role": "assistant", "content": "\ud83d\ude80", "name": null}]}""");
+        var path = _folder.File("a.jsonl",
+            "\uFEFF" + Good + "\r\n\n" + """{"id": 3, "messages": [{"role": "assistant", "content": "\ud83d\ude80", "name": null}]}""");
         var rows = ChatJsonl.Read(path).ToList();
         Assert.Equal([1, 3], rows.Select(r => r.Line));
         Assert.Equal(["user", "assistant"], rows[0].Messages.Select(m => m.Role));

@@ -77,7 +77,8 @@ public sealed class MetricsTests : IDisposable
         Assert.Equal([0L, 1, 2], events.Skip(1).Select(e => e.Step));
         Assert.Equal([("eval/loss", 0.25f), ("eval/perplexity", MathF.Exp(0.25f))], events[1].Scalars);
         Assert.Equal(
-            [("train/loss", 0.5f), ("train/gradient_norm", 2f), ("train/learning_rate", 3e-5f), ("train/tokens_per_second", 40000f), ("train/milliseconds", 250f)], events[2].Scalars);
+            [("train/loss", 0.5f), ("train/gradient_norm", 2f), ("train/learning_rate", 3e-5f), ("train/tokens_per_second", 40000f),
+                ("train/milliseconds", 250f)], events[2].Scalars);
         Assert.Equal(1_790_000_001.5, events[2].WallTime);
     }
 
@@ -88,14 +89,16 @@ public sealed class MetricsTests : IDisposable
         using (var writer = new TensorBoardWriter(_folder["cut"], [Train(1), Train(2), Train(3)])) writer.Append(Train(4));
         using (var writer = new TensorBoardWriter(_folder["cut"], [Train(1), Train(2)])) writer.Append(Train(3));
         Assert.Equal(Scalars("whole"), Scalars("cut"));
-        List<long> Scalars(string run) => TensorBoardReader.Read(File.ReadAllBytes(Path.Combine(_folder[run], TensorBoardWriter.FileName))).Select(e => e.Step).ToList();
+        List<long> Scalars(string run) =>
+            TensorBoardReader.Read(File.ReadAllBytes(Path.Combine(_folder[run], TensorBoardWriter.FileName))).Select(e => e.Step).ToList();
     }
 
     [Fact]
     public void Progress_line_is_the_documented_one()
     {
         var row = Train(12) with { Loss = 2.71751, GradientNorm = 1.03, Milliseconds = 312, Tokens = 12855 };
-        Assert.Equal("step 12/100 | loss 2.7175 | norm 1.03 | lr 3.0e-05 | 312 ms | 41202 tok/s | 1m20s left", ProgressLine.Format(row, 100, TimeSpan.FromSeconds(80)));
+        Assert.Equal("step 12/100 | loss 2.7175 | norm 1.03 | lr 3.0e-05 | 312 ms | 41202 tok/s | 1m20s left",
+            ProgressLine.Format(row, 100, TimeSpan.FromSeconds(80)));
         Assert.Equal("step 0/100 | valid loss 0.2500 | perplexity 1.284", ProgressLine.Format(Eval(0), 100));
     }
 
@@ -135,7 +138,8 @@ public sealed class MetricsTests : IDisposable
         Time = 1_790_000_000.5 + step,
     };
 
-    internal static MetricsRow Eval(int step) => new() { Step = step, Kind = MetricsKind.Eval, Loss = 0.25, CountedTokens = 100, Time = 1_790_000_000.5 + step };
+    internal static MetricsRow Eval(int step) =>
+        new() { Step = step, Kind = MetricsKind.Eval, Loss = 0.25, CountedTokens = 100, Time = 1_790_000_000.5 + step };
 
     private IReadOnlyList<MetricsRow> ReadShared()
     {

@@ -17,7 +17,9 @@ public class TrainConfigTests
     [Fact]
     public void Options_win_over_the_file()
     {
-        var config = TrainConfig.Parse("model: a\nepochs: 3\nlearning_rate: 1e-3\n", options: new Dictionary<string, string> { ["steps"] = "7", ["learning_rate"] = "0.5" });
+        var config = TrainConfig.Parse("model: a\nepochs: 3\nlearning_rate: 1e-3\n", options: new Dictionary<string,
+            string>
+        { ["steps"] = "7", ["learning_rate"] = "0.5" });
         Assert.Equal((7, null, 0.5), (config.TotalSteps(100), config.Epochs, config.LearningRate));
     }
 

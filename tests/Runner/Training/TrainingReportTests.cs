@@ -96,13 +96,23 @@ public sealed class TrainingReportTests
             Tokens = 4100 + (long)(300 * Noise()),
             CountedTokens = 900,
         });
-        var eval = new[] { 0, 45, 90, 135, 180 }.Select((step, i) => new MetricsRow { Step = step, Kind = MetricsKind.Eval, Loss = new[] { 4.533, 0.41, 0.33, 0.305, 0.292 }[i] });
+        var eval = new[] { 0, 45, 90, 135,
+            180 }.Select((step, i) => new MetricsRow { Step = step, Kind = MetricsKind.Eval, Loss = new[] { 4.533, 0.41, 0.33, 0.305, 0.292 }[i] });
         return new ReportData
         {
             Title = "llama-tiny on SQL",
             Subtitle = "llama-tiny \u00b7 halo-2 \u00b7 fp8 \u00b7 cpu",
             Rows = train.Concat(eval).OrderBy(r => r.Step).ToArray(),
-            ConfigYaml = new Halo.Runner.Training.TrainConfig { Model = "llama-tiny", Scheme = "halo-2", Format = "fp8", LearningRate = 1e-3, WarmupSteps = 20, Epochs = 4, BatchSize = 32 }.ToYaml(),
+            ConfigYaml = new Halo.Runner.Training.TrainConfig
+            {
+                Model = "llama-tiny",
+                Scheme = "halo-2",
+                Format = "fp8",
+                LearningRate = 1e-3,
+                WarmupSteps = 20,
+                Epochs = 4,
+                BatchSize = 32
+            }.ToYaml(),
             Facts = [new("Parameters", "4.0 M"), new("Rows", "1,470 of 1,470; none truncated")],
             Rewrite = new(29, 0,
                 [new("F", "K", "e4m3, e4m3", 28), new("E", "N + M", "e4m3, e4m3", 28), new("G", "N", "e4m3, e4m3", 28), new("F, E, G", "", "", 3)],
