@@ -18,11 +18,11 @@ internal static class RunReport
             Rows = rows,
             ConfigYaml = config.ToYaml(),
             Facts =
-        [
-            new ReportFact("Parameters", $"{artifact.Manifest["parameters"]!.AsArray().Sum(Elements):N0}"),
-            new ReportFact("Micro-batch", $"{artifact.Manifest["rows"]} rows of {artifact.Manifest["sequence"]} tokens"),
-            new ReportFact("Versions", $"{Ledger.ToolVersion}, ONNX Runtime {OrtEnv.Instance().GetVersionString()}"),
-        ],
+            [
+                new ReportFact("Parameters", $"{artifact.Manifest["parameters"]!.AsArray().Sum(Elements):N0}"),
+                new ReportFact("Micro-batch", $"{artifact.Manifest["rows"]} rows of {artifact.Manifest["sequence"]} tokens"),
+                new ReportFact("Versions", $"{Ledger.ToolVersion}, ONNX Runtime {OrtEnv.Instance().GetVersionString()}"),
+            ],
             Rewrite = Rewrite(artifact.Manifest),
         });
 

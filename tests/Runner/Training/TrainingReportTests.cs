@@ -96,8 +96,8 @@ public sealed class TrainingReportTests
             Tokens = 4100 + (long)(300 * Noise()),
             CountedTokens = 900,
         });
-        var eval = new[] { 0, 45, 90, 135,
-            180 }.Select((step, i) => new MetricsRow { Step = step, Kind = MetricsKind.Eval, Loss = new[] { 4.533, 0.41, 0.33, 0.305, 0.292 }[i] });
+        var eval = new[] { 0, 45, 90, 135, 180 }
+            .Select((step, i) => new MetricsRow { Step = step, Kind = MetricsKind.Eval, Loss = new[] { 4.533, 0.41, 0.33, 0.305, 0.292 }[i] });
         return new ReportData
         {
             Title = "llama-tiny on SQL",
