@@ -9,16 +9,18 @@ public static class Pipelines
     public static IReadOnlyList<Type> All { get; } =
     [
         typeof(UpgradeOpset),
+        typeof(OrderScatterAdds),
         typeof(RemoveDeadCode),
         typeof(FoldSplats),
         typeof(FoldConstants),
         typeof(Deduplicate),
+        typeof(WidenBatch),
         typeof(RotateOperands),
         typeof(QuantizeOperands),
     ];
 
     /// <summary>What every rewrite begins with: large repeated constants go before anything is computed or compared.</summary>
-    public const string Cleanup = "upgrade-opset,remove-dead-code,fold-splats,fold-constants,deduplicate";
+    public const string Cleanup = "upgrade-opset,order-scatter-adds,remove-dead-code,fold-splats,fold-constants,deduplicate";
 
     /// <summary>The pipeline of a HALO rewrite.</summary>
     /// <param name="scheme">Axes to rotate.</param>

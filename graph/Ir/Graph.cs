@@ -175,7 +175,7 @@ public sealed class Graph
         }
         old.IsGraphOutput = false;
         replacement.IsGraphOutput = true;
-        Rename(old, FreeName(name + "/replaced"));
+        Rename(old, FreeName(old.Producer is { Name.Length: > 0 } producer && producer.Name != name ? producer.Name : name + "/replaced"));
         Rename(replacement, name);
     }
 

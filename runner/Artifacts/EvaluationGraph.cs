@@ -2,12 +2,29 @@ using Halo.Analysis;
 using Halo.Ir;
 using Halo.Passes;
 using Halo.Passes.Infra;
+using Halo.Serialization;
 
 namespace Halo.Runner.Artifacts;
 
 /// <summary>The forward part of a training graph: the loss, and the logits the loss is taken of.</summary>
 public static class EvaluationGraph
 {
+    /// <summary>The evaluation graph of a training graph, widened to several batches before it is rewritten: their activations share one scale.</summary>
+    /// <param name="path">The training graph as it was exported.</param>
+    /// <param name="copies">Batches at once.</param>
+    /// <param name="passes">The rewrite.</param>
+    public static Model Widened(string path, int copies, IReadOnlyList<IGraphPass> passes)
+    {
+        CustomOps.HaloOperators.Register();
+        var model = OnnxReader.Read(path);
+        ShapeInference.Run(model.Graph);
+        Of(model);
+        if (model.Graph.TryGetValue(TrainingArtifact.LogitsName, out var logits))
+            model.Graph.RemoveOutput(logits); // of many batches they are large, and nobody asked
+        PassManager.Run(model, [new UpgradeOpset(), new WidenBatch(copies), .. passes], new PassOptions { Evaluator = new Sessions.OnnxEvaluator() });
+        return model;
+    }
+
     /// <summary>Drops every gradient from a training graph and names the head's product as a second output.</summary>
     /// <param name="model">Is changed; give a fresh one.</param>
     /// <returns>The same model.</returns>

@@ -12,7 +12,7 @@ namespace Halo.Runner.Cli;
 /// <summary><c>halo eval</c>: loss and perplexity of a run, an artifact or a training graph on chat data.</summary>
 internal static class EvalVerb
 {
-    private static readonly string[] Used = ["model", "weights", "tokenizer", "data", "scheme", "format", "pipeline", "threads", "device"];
+    private static readonly string[] Used = ["model", "weights", "tokenizer", "data", "scheme", "format", "pipeline", "batch_size", "threads", "device"];
 
     public static Command Command()
     {
@@ -22,6 +22,11 @@ internal static class EvalVerb
         command.SetAction(parsed =>
         {
             var config = options.Read(parsed, "data");
+            if (config.BatchSize is not null && Directory.Exists(config.Model))
+            {
+                throw new HaloException("eval", "--batch-size", "a training graph as --model", "a folder whose evaluation graph has its batch",
+                    "Give the exported training graph with --weights, --scheme and --format.");
+            }
             if (RunFolder.Is(config.Model))
             {
                 var run = RunFolder.Open(config.Model);
@@ -57,8 +62,13 @@ internal static class EvalVerb
         using var parameters = new ParameterBuffers(@interface.Parameters);
         using (var weights = CheckpointReader.Open(weightsPath))
             parameters.Load(weightsPath, weights.Tensors);
-        using var evaluator = new Evaluator(new GraphSession(artifact.EvalModel, new SessionSettings { Threads = config.Threads }), @interface, parameters);
-        var (loss, counted) = evaluator.Loss(data.ForEvaluation(rows).Epoch());
+        var batchSize = config.BatchSize ?? @interface.Rows;
+        var copies = (batchSize + @interface.Rows - 1) / @interface.Rows;
+        var settings = new SessionSettings { Threads = config.Threads };
+        var session = copies == 1 ? new GraphSession(artifact.EvalModel, settings)
+            : new GraphSession("widened evaluation graph", OnnxWriter.ToBytes(EvaluationGraph.Widened(config.Model, copies, TrainingArtifact.PassesOf(config))), settings);
+        using var evaluator = new Evaluator(session, @interface, parameters, copies);
+        var (loss, counted) = evaluator.Loss(data.ForEvaluation(rows, batchSize).Epoch());
         Console.WriteLine($"loss {loss:F4} | perplexity {Math.Exp(loss):G5} | {counted} tokens of {rows.Rows.Count} rows");
         return ExitCode.Done;
     }

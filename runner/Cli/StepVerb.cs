@@ -2,6 +2,8 @@ using System.CommandLine;
 using Halo.Analysis;
 using Halo.Ir;
 using Halo.Models.Weights;
+using Halo.Passes;
+using Halo.Passes.Infra;
 using Halo.Passes.Optimizer;
 using Halo.Runner.Data;
 using Halo.Runner.Sessions;
@@ -57,7 +59,7 @@ internal static class StepVerb
         var @interface = TrainingInterface.Of(model.Graph, graphPath);
         using var checkpoint = CheckpointReader.Open(parametersPath);
         var micro = ReadBatch(batchPath, @interface);
-        using var engine = new TrainingEngine(@interface, new GraphSession(graphPath, new SessionSettings { Threads = threads }),
+        using var engine = new TrainingEngine(@interface, Session(model, graphPath, threads),
             OnnxWriter.ToBytes(AdamWGraph.Build(@interface.Trained, settings)), accumulates: false, threads);
         engine.Parameters.Load(parametersPath, checkpoint.Tensors);
         if (steps is { } count)
@@ -82,6 +84,15 @@ internal static class StepVerb
             Console.WriteLine($"{loss:G9}");
         }
         return ExitCode.Done;
+    }
+
+    /// <summary>The graph as it stands in the file, but for scatters that ONNX Runtime gets wrong.</summary>
+    private static GraphSession Session(Model model, string path, int threads)
+    {
+        var settings = new SessionSettings { Threads = threads };
+        ShapeInference.Run(model.Graph);
+        var run = PassManager.Run(model, [new OrderScatterAdds()], new PassOptions());
+        return run.Passes[0].Rewrites == 0 ? new GraphSession(path, settings) : new GraphSession(Path.GetFileName(path), OnnxWriter.ToBytes(model), settings);
     }
 
     /// <summary>The batch as it stands in the file: only its types and sizes are checked.</summary>

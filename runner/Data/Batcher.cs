@@ -3,8 +3,8 @@ namespace Halo.Runner.Data;
 /// <summary>Which rows make up which update, by random access: resuming needs the step number and nothing else.</summary>
 /// <remarks>
 /// Training: each epoch is a permutation of the rows drawn from (seed, epoch) and cut into batches, the incomplete one dropped; another epoch
-/// drops others. Evaluation: one epoch in file order, the incomplete batch kept. A batch that is no multiple of the graph's rows is filled with
-/// rows of padding.
+/// drops others. Evaluation: one epoch in file order, the incomplete batch kept. A batch that is no multiple of the graph's rows is filled by
+/// repeating a row with nothing to learn.
 /// </remarks>
 public sealed class Batcher
 {
@@ -38,9 +38,14 @@ public sealed class Batcher
             : throw new HaloException("load-data", $"batch_size {batchSize}", $"at most the {rows.Count} rows of the data", $"{batchSize}",
                 "Lower batch_size or give more rows.");
 
-    /// <summary>Batches of exactly the graph's rows, in file order, every row once.</summary>
-    public static Batcher ForEvaluation(IReadOnlyList<TokenizedRow> rows, int graphRows, int sequence, int padId)
-        => new(rows, graphRows, graphRows, sequence, padId, seed: null);
+    /// <summary>Batches in file order, every row once.</summary>
+    /// <param name="rows">Rows of at most <paramref name="sequence"/> tokens.</param>
+    /// <param name="graphRows">B of the graph.</param>
+    /// <param name="sequence">T of the graph, in tokens.</param>
+    /// <param name="padId">The id behind a row's end.</param>
+    /// <param name="batchSize">Rows per batch; null: the graph's.</param>
+    public static Batcher ForEvaluation(IReadOnlyList<TokenizedRow> rows, int graphRows, int sequence, int padId, int? batchSize = null)
+        => new(rows, batchSize ?? graphRows, graphRows, sequence, padId, seed: null);
 
     public int BatchesPerEpoch { get; }
 

@@ -2,7 +2,7 @@ namespace Halo.Runner.Data;
 
 /// <summary>What one run of the graph takes: (B, T) row-major, padded on the right.</summary>
 /// <param name="InputIds">Token ids; the pad id behind each row's end.</param>
-/// <param name="AttentionMask">1 on tokens. A row of padding alone has a 1 at position 0, so that no softmax is taken over nothing.</param>
+/// <param name="AttentionMask">1 on tokens. 1 at position 0 always, so that no softmax is taken over nothing.</param>
 /// <param name="Labels">The id where the token is learned, else <see cref="Ignored"/>. Not shifted: the graph compares logits at t with labels at t+1.</param>
 /// <param name="CountedTokens">Labels that count: at positions from 1 on, not ignored. The graph's mean loss is over these.</param>
 /// <param name="Tokens">Tokens of the rows, without padding.</param>
@@ -14,7 +14,8 @@ public sealed record MicroBatch(long[] InputIds, long[] AttentionMask, long[] La
     /// <summary>Nothing counts: the graph's mean would be 0/0, so the loop skips it.</summary>
     public bool Empty => CountedTokens == 0;
 
-    /// <summary>Lays up to <paramref name="graphRows"/> rows out as (graphRows, sequence).</summary>
+    /// <summary>Lays up to <paramref name="graphRows"/> rows out as (graphRows, sequence). Free rows repeat the first one with nothing to learn.</summary>
+    /// <remarks>A repeated row cannot change the scale of a quantized tensor; a row of padding alone, whose first token attends to itself, can.</remarks>
     public static MicroBatch Of(ReadOnlySpan<TokenizedRow> rows, int graphRows, int sequence, int padId)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(rows.Length, graphRows);
@@ -24,18 +25,19 @@ public sealed record MicroBatch(long[] InputIds, long[] AttentionMask, long[] La
         Array.Fill(ids, padId);
         Array.Fill(labels, Ignored);
         int counted = 0, tokens = 0;
-        for (var r = 0; r < rows.Length; r++)
+        for (var r = 0; r < graphRows && rows.Length > 0; r++)
         {
-            var row = rows[r];
+            var isRepeated = r >= rows.Length;
+            var row = rows[isRepeated ? 0 : r];
             ArgumentOutOfRangeException.ThrowIfGreaterThan(row.Ids.Length, sequence);
             for (var t = 0; t < row.Ids.Length; t++)
             {
                 ids[r * sequence + t] = row.Ids[t];
                 mask[r * sequence + t] = 1;
-                if (row.LossMask[t] != 0) labels[r * sequence + t] = row.Ids[t];
+                if (row.LossMask[t] != 0 && !isRepeated) labels[r * sequence + t] = row.Ids[t];
             }
-            counted += row.CountedTokens;
-            tokens += row.Ids.Length;
+            counted += isRepeated ? 0 : row.CountedTokens;
+            tokens += isRepeated ? 0 : row.Ids.Length;
         }
         for (var r = 0; r < graphRows; r++) mask[r * sequence] = 1;
         return new MicroBatch(ids, mask, labels, counted, tokens);

@@ -23,11 +23,13 @@ public sealed class BatchBuffers(int rows, int sequence) : IDisposable
         }
     }
 
-    public void Fill(MicroBatch batch)
+    /// <summary>Writes a micro-batch from its <paramref name="part"/>-th place on; a widened graph takes several.</summary>
+    public void Fill(MicroBatch batch, int part = 0)
     {
-        batch.InputIds.CopyTo(_ids.GetTensorMutableDataAsSpan<long>());
-        batch.AttentionMask.CopyTo(_mask.GetTensorMutableDataAsSpan<long>());
-        batch.Labels.CopyTo(_labels.GetTensorMutableDataAsSpan<long>());
+        var at = part * batch.InputIds.Length;
+        batch.InputIds.CopyTo(_ids.GetTensorMutableDataAsSpan<long>()[at..]);
+        batch.AttentionMask.CopyTo(_mask.GetTensorMutableDataAsSpan<long>()[at..]);
+        batch.Labels.CopyTo(_labels.GetTensorMutableDataAsSpan<long>()[at..]);
     }
 
     public void Dispose()

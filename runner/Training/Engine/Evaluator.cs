@@ -11,7 +11,7 @@ public sealed class Evaluator : IDisposable
 {
     private readonly GraphSession _session;
     private readonly BatchBuffers _batch;
-    private readonly OrtValue _loss;
+    private readonly List<OrtValue> _losses = [];
     private readonly OrtValue? _logits;
     private readonly int _rows;
     private readonly int _sequence;
@@ -19,30 +19,40 @@ public sealed class Evaluator : IDisposable
     /// <param name="session">Of the evaluation graph; owned from then on.</param>
     /// <param name="interface">The training graph's interface.</param>
     /// <param name="parameters">The buffers to read; not owned.</param>
-    public Evaluator(GraphSession session, TrainingInterface @interface, ParameterBuffers parameters)
+    /// <param name="copies">Micro-batches that the graph takes at once (widen-batch), each with a loss of its own.</param>
+    public Evaluator(GraphSession session, TrainingInterface @interface, ParameterBuffers parameters, int copies = 1)
     {
         (_session, _rows, _sequence) = (session, @interface.Rows, @interface.Sequence);
-        _batch = new BatchBuffers(_rows, _sequence);
+        _batch = new BatchBuffers(copies * _rows, _sequence);
         _batch.BindTo(session);
         foreach (var (name, _) in @interface.Parameters)
             session.BindInput(name, parameters[name]);
-        session.BindOutput(LinearGemms.LossName, _loss = GraphSession.Allocate(session.Outputs[LinearGemms.LossName]));
-        if (session.Outputs.TryGetValue(TrainingArtifact.LogitsName, out var logits))
+        for (var n = 0; n < copies; n++)
+        {
+            _losses.Add(GraphSession.Allocate(session.Outputs[LinearGemms.LossName]));
+            session.BindOutput(n == 0 ? LinearGemms.LossName : $"{LinearGemms.LossName}.{n}", _losses[n]);
+        }
+        if (copies == 1 && session.Outputs.TryGetValue(TrainingArtifact.LogitsName, out var logits))
             session.BindOutput(TrainingArtifact.LogitsName, _logits = GraphSession.Allocate(logits));
     }
 
     /// <summary>The summed loss of all counted tokens over their number.</summary>
+    /// <param name="batches">Each of at most as many micro-batches as the graph takes at once, or of any number where it takes one.</param>
     /// <exception cref="TrainingFailedException">The loss is not finite.</exception>
     public (double Loss, long CountedTokens) Loss(IEnumerable<Batch> batches)
     {
         double sum = 0;
         long counted = 0;
-        foreach (var micro in batches.SelectMany(b => b.MicroBatches).Where(m => !m.Empty))
+        foreach (var together in batches.SelectMany(b => b.MicroBatches.Where(m => !m.Empty).Chunk(_losses.Count)))
         {
-            _batch.Fill(micro);
+            for (var n = 0; n < _losses.Count; n++)
+                _batch.Fill(together[n < together.Length ? n : 0], n); // free places repeat the first, whose loss is read once
             _session.Run();
-            sum += (double)_loss.GetTensorDataAsSpan<float>()[0] * micro.CountedTokens;
-            counted += micro.CountedTokens;
+            for (var n = 0; n < together.Length; n++)
+            {
+                sum += (double)_losses[n].GetTensorDataAsSpan<float>()[0] * together[n].CountedTokens;
+                counted += together[n].CountedTokens;
+            }
         }
         return double.IsFinite(sum) ? (sum / counted, counted)
             : throw new TrainingFailedException("eval: expected a finite loss, found a non-finite one. "
@@ -84,7 +94,7 @@ public sealed class Evaluator : IDisposable
     {
         _session.Dispose();
         _batch.Dispose();
-        _loss.Dispose();
+        _losses.ForEach(l => l.Dispose());
         _logits?.Dispose();
     }
 }

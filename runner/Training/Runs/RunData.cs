@@ -50,5 +50,5 @@ public sealed class RunData
     public Batcher ForTraining(ChatDataset rows, int batchSize, int seed) =>
         Batcher.ForTraining(rows.Rows, batchSize, _interface.Rows, _interface.Sequence, PadId, (ulong)seed);
 
-    public Batcher ForEvaluation(ChatDataset rows) => Batcher.ForEvaluation(rows.Rows, _interface.Rows, _interface.Sequence, PadId);
+    public Batcher ForEvaluation(ChatDataset rows, int? batchSize = null) => Batcher.ForEvaluation(rows.Rows, _interface.Rows, _interface.Sequence, PadId, batchSize);
 }

@@ -1,0 +1,141 @@
+using System.Diagnostics;
+using Halo.Models.Bundled;
+using Halo.Models.Weights;
+
+namespace Halo.Tests.Runner;
+
+/// <summary>Real training runs in processes of their own.</summary>
+public sealed class TrainVerbTests : IDisposable
+{
+    private const int Steps = 7;
+
+    private readonly TinyRun _run = new();
+
+    public void Dispose() => _run.Dispose();
+
+    [Fact]
+    public void A_run_killed_at_any_moment_goes_on_as_if_it_had_not_been()
+    {
+        HaloProcess.Succeed(_run.Train("whole", Steps, "--save-every", "2"));
+        var expected = _run.Updates("whole");
+        Assert.Equal(Steps, expected.Count);
+
+        // Killed while it prepares, between checkpoints, and wherever the third delay ends.
+        var random = new Random(7);
+        Kill(_run.Train("killed", Steps, "--save-every", "2"), () => Directory.Exists(_run["killed"]) && Directory.GetFileSystemEntries(_run["killed"]).Length > 1);
+        Kill(["train", "--resume", "-o", _run["killed"]], () => Rows("killed") >= 3);
+        Kill(["train", "--resume", "-o", _run["killed"]], () => Rows("killed") >= 5, random.Next(0, 700));
+        HaloProcess.Succeed("train", "--resume", "-o", _run["killed"]);
+        Assert.Equal(expected, _run.Updates("killed"));
+        foreach (var file in new[] { "model/model.safetensors", $"checkpoints/step-{Steps:D8}/optimizer.safetensors", "artifact/manifest.json" })
+            Assert.Equal(File.ReadAllBytes(Path.Combine(_run["whole"], file)), File.ReadAllBytes(Path.Combine(_run["killed"], file)));
+        Assert.Empty(Directory.GetFileSystemEntries(_run["killed"], "*.partial*", SearchOption.AllDirectories));
+        Assert.Equal(["step-00000006", "step-00000007"], Directory.GetDirectories(Path.Combine(_run["killed"], "checkpoints")).Select(Path.GetFileName).Order());
+    }
+
+    [Theory]
+    [InlineData("INT")]
+    [InlineData("TERM")]
+    public void A_signal_ends_the_run_after_its_update_and_saves(string signal)
+    {
+        using var process = HaloProcess.Start(_run.Train("run", 1000));
+        process.StandardError.ReadToEndAsync();
+        var output = process.StandardOutput.ReadToEndAsync();
+        WaitFor(() => Rows("run") >= 2, process);
+        Process.Start("kill", [$"-{signal}", $"{process.Id}"]).WaitForExit();
+        process.WaitForExit();
+        Assert.Equal(0, process.ExitCode);
+        var rows = Rows("run");
+        Assert.Contains($"stopped after step {rows} of 1000", output.Result, StringComparison.Ordinal);
+        Assert.True(File.Exists(Path.Combine(_run["run"], "checkpoints", $"step-{rows:D8}", "model.safetensors")));
+        Assert.True(File.Exists(Path.Combine(_run["run"], "report.html")));
+        Assert.False(Directory.Exists(Path.Combine(_run["run"], "model")));
+    }
+
+    [Fact]
+    public void A_finished_run_leaves_a_model_in_the_checkpoints_type_a_report_and_the_best_checkpoint()
+    {
+        File.WriteAllLines(_run["valid.jsonl"], File.ReadLines(TinyRun.Data("valid.jsonl")).Take(16));
+        var output = HaloProcess.Succeed(_run.Train("run", 6, "--valid", _run["valid.jsonl"], "--batch-size", "12", "--save-every", "1", "--eval-every", "2", "--keep-checkpoints", "1"));
+        Assert.Contains("validation loss 4.", output, StringComparison.Ordinal);
+        using (var source = SafetensorsFile.Open(Path.Combine(LlamaTiny.Folder, "model.safetensors")))
+        using (var model = SafetensorsFile.Open(Path.Combine(_run["run"], "model", "model.safetensors")))
+        {
+            Assert.Equal(source.Tensors.Values.Select(t => (t.Name, t.DType, string.Join(',', t.Shape))), model.Tensors.Values.Select(t => (t.Name, t.DType, string.Join(',', t.Shape))));
+            Assert.All(source.Tensors.Keys, name => Assert.False(source.Bytes(name).SequenceEqual(model.Bytes(name)), name));
+        }
+        foreach (var file in new[] { "model/config.json", "model/tokenizer.json", "events.out.tfevents.halo", "report.html", "config.yaml" })
+            Assert.True(File.Exists(Path.Combine(_run["run"], file)), file);
+        var evaluated = HaloProcess.Succeed("eval", "--model", _run["run"], "--data", _run["valid.jsonl"]);
+        Assert.Contains(output.Split("-> ")[1][..6], evaluated, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Preparing_twice_gives_the_same_bytes()
+    {
+        string[] Arguments(string output) =>
+            ["prepare", "--model", _run.Graph, "--weights", LlamaTiny.Folder, "--scheme", "halo-2", "--format", "int8", "-o", _run[output]];
+        HaloProcess.Succeed(Arguments("a"));
+        HaloProcess.Succeed(Arguments("b"));
+        var files = Directory.GetFiles(_run["a"], "*", SearchOption.AllDirectories).Select(f => Path.GetRelativePath(_run["a"], f)).Order(StringComparer.Ordinal).ToList();
+        Assert.Contains("training_model.onnx", files);
+        Assert.Contains("eval_model.onnx", files);
+        Assert.Contains("optimizer_model.onnx", files);
+        Assert.Equal(files, Directory.GetFiles(_run["b"], "*", SearchOption.AllDirectories).Select(f => Path.GetRelativePath(_run["b"], f)).Order(StringComparer.Ordinal));
+        Assert.All(files, f => Assert.Equal(File.ReadAllBytes(Path.Combine(_run["a"], f)), File.ReadAllBytes(Path.Combine(_run["b"], f))));
+        HaloProcess.Succeed("train", "--model", _run["a"], "--data", TinyRun.Data("train.jsonl"), "-o", _run["from-artifact"], "--steps", "1");
+        Assert.Single(_run.Updates("from-artifact"));
+    }
+
+    [Fact]
+    public void A_dry_run_says_what_would_be_done_and_writes_nothing()
+    {
+        var output = HaloProcess.Succeed(_run.Train("run", 9, "--dry-run"));
+        Assert.Contains("would train 4,000,000 of 4,000,000 parameters for 9 steps", output, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(_run["run"]));
+    }
+
+    /// <summary>models/README.md of the reference figures: valid.jsonl in batches of 50 rows padded to 256, PyTorch's simulation.</summary>
+    [Theory]
+    [InlineData("none", "none", 4.533, 0.002)]
+    [InlineData("halo-0", "int8", 5.446, 0.02)]
+    [InlineData("halo-0", "fp6", 4.932, 0.02)]
+    [InlineData("halo-1", "int8", 4.52, 0.03)]
+    [InlineData("halo-2", "int8", 4.52, 0.03)]
+    [InlineData("halo-0", "fp8", 4.538, 0.005)]
+    public void The_forward_of_each_format_and_level_has_the_reference_loss(string scheme, string format, double loss, double tolerance)
+    {
+        var output = HaloProcess.Succeed("eval", "--model", _run.Graph, "--weights", LlamaTiny.Folder, "--data", TinyRun.Data("valid.jsonl"),
+            "--scheme", scheme, "--format", format, "--batch-size", "50");
+        Assert.Equal(loss, double.Parse(output.Split(' ')[1]), tolerance);
+        Assert.Contains("4370 tokens of 150 rows", output, StringComparison.Ordinal);
+    }
+
+    private static void Kill(string[] arguments, Func<bool> when, int delayMilliseconds = 0)
+    {
+        using var process = HaloProcess.Start(arguments);
+        process.StandardError.ReadToEndAsync();
+        process.StandardOutput.ReadToEndAsync();
+        WaitFor(when, process);
+        Thread.Sleep(delayMilliseconds);
+        process.Kill(); // SIGKILL
+        process.WaitForExit();
+    }
+
+    private static void WaitFor(Func<bool> when, Process process)
+    {
+        var limit = Stopwatch.StartNew();
+        while (!when())
+        {
+            Assert.False(process.HasExited, "the run ended before it was stopped");
+            Assert.True(limit.Elapsed < TimeSpan.FromMinutes(2), "the run took too long");
+            Thread.Sleep(20);
+        }
+    }
+
+    private int Rows(string output)
+    {
+        var path = Path.Combine(_run[output], "metrics.jsonl");
+        return File.Exists(path) ? File.ReadAllText(path).Count(c => c == '\n') : 0;
+    }
+}

@@ -1,0 +1,107 @@
+using System.Numerics.Tensors;
+using Halo.Models.Weights;
+using Halo.Passes.Optimizer;
+using Halo.Runner.Data;
+using Halo.Runner.Sessions;
+using Halo.Runner.Training.Engine;
+using Halo.Serialization;
+using Halo.Tests.Numerics;
+
+namespace Halo.Tests.Runner;
+
+public class TrainingEngineTests
+{
+    /// <summary>The update in plain float64 loops, beside the graph that does it in place.</summary>
+    private static void AdamW(double[] p, double[] m, double[] v, double[] g, int step, double lr, AdamWSettings s)
+    {
+        for (var i = 0; i < p.Length; i++)
+        {
+            m[i] = s.Beta1 * m[i] + (1 - s.Beta1) * g[i];
+            v[i] = s.Beta2 * v[i] + (1 - s.Beta2) * g[i] * g[i];
+            var hatM = m[i] / (1 - Math.Pow(s.Beta1, step));
+            var hatV = v[i] / (1 - Math.Pow(s.Beta2, step));
+            p[i] = p[i] * (1 - lr * s.WeightDecay) - lr * hatM / (Math.Sqrt(hatV) + s.Epsilon);
+        }
+    }
+
+    [Theory]
+    [InlineData(0.0, null)]
+    [InlineData(0.1, 0.5)]
+    public void Accumulated_updates_equal_plain_AdamW_on_the_mean_over_all_counted_tokens(double decay, double? clip)
+    {
+        var settings = new AdamWSettings(WeightDecay: decay, ClipNorm: clip);
+        using var engine = Engine(settings, accumulates: true);
+        using var probe = Engine(settings, accumulates: false);
+        var whole = Batch();
+        var batch = new[] { With(whole, row: 0), With(whole, row: 1), With(whole, row: 2) with { CountedTokens = 0 } }; // the last counts as empty
+        var state = engine.Parameters.Parameters.ToDictionary(p => p.Name, p => Array.ConvertAll(engine.Parameters.Span(p.Name).ToArray(), x => (double)x));
+        var (m, v) = (state.ToDictionary(s => s.Key, s => new double[s.Value.Length]), state.ToDictionary(s => s.Key, s => new double[s.Value.Length]));
+        for (var step = 1; step <= 3; step++)
+        {
+            var lr = 0.01 / step;
+            var counted = batch[0].CountedTokens + batch[1].CountedTokens;
+            foreach (var (name, _) in engine.Parameters.Parameters)
+                engine.Parameters.Span(name).CopyTo(probe.Parameters.Span(name));
+            var gradient = state.ToDictionary(s => s.Key, s => new double[s.Value.Length]);
+            double loss = 0;
+            foreach (var micro in batch.Take(2))
+            {
+                loss += probe.Run(micro) * micro.CountedTokens / counted;
+                foreach (var (name, sum) in gradient)
+                {
+                    for (var i = 0; i < sum.Length; i++)
+                        sum[i] += probe.Gradients.Span(name)[i] * (double)micro.CountedTokens / counted;
+                }
+            }
+            var norm = Math.Sqrt(gradient.Values.Sum(g => g.Sum(x => x * x)));
+            var result = engine.Step(batch, step, lr);
+            Assert.Equal(loss, result.Loss, 1e-6);
+            Assert.Equal(1, result.GradientNorm / norm, 1e-5);
+            foreach (var (name, g) in gradient)
+            {
+                var factor = clip is { } limit ? Math.Min(1, limit / (norm + 1e-6)) : 1;
+                AdamW(state[name], m[name], v[name], Array.ConvertAll(g, x => x * factor), step, lr, settings);
+                Assert.True(RelativeError.Of(engine.Parameters.Span(name), Array.ConvertAll(state[name], x => (float)x)) < 2e-5, name);
+                // The two differ by rounding only; taking the engine's state keeps that from growing over the steps.
+                state[name] = Array.ConvertAll(engine.Parameters.Span(name).ToArray(), x => (double)x);
+                m[name] = Array.ConvertAll(engine.FirstMoments.Span(name).ToArray(), x => (double)x);
+                v[name] = Array.ConvertAll(engine.SecondMoments.Span(name).ToArray(), x => (double)x);
+            }
+        }
+    }
+
+    [Fact]
+    public void A_loss_that_is_not_finite_stops_the_run_and_updates_nothing()
+    {
+        using var engine = Engine(new AdamWSettings(), accumulates: false);
+        engine.Parameters.Span("model.norm.weight")[0] = float.NaN;
+        var before = engine.Parameters.Span("lm_head.weight").ToArray();
+        var e = Assert.Throws<TrainingFailedException>(() => engine.Step([Batch()], 12, 0.1));
+        Assert.Contains("step 12, rank 0: expected a finite loss, found NaN", e.Message, StringComparison.Ordinal);
+        Assert.Equal(before, engine.Parameters.Span("lm_head.weight").ToArray());
+        Assert.All(engine.FirstMoments.Parameters, p => Assert.Equal(0, TensorPrimitives.MaxMagnitude<float>(engine.FirstMoments.Span(p.Name))));
+    }
+
+    private static TrainingEngine Engine(AdamWSettings settings, bool accumulates)
+    {
+        var path = ExportFixture.File("llama2-mha", "training.onnx");
+        var @interface = TrainingInterface.Of(OnnxReader.Read(path).Graph, path);
+        var engine = new TrainingEngine(@interface, new GraphSession(path, new SessionSettings()), OnnxWriter.ToBytes(AdamWGraph.Build(@interface.Trained, settings)), accumulates, threads: 0);
+        using var weights = SafetensorsFile.Open(ExportFixture.File("llama2-mha", "model.safetensors"));
+        engine.Parameters.Load(weights.Path, weights.Tensors);
+        return engine;
+    }
+
+    private static MicroBatch Batch()
+    {
+        using var file = SafetensorsFile.Open(ExportFixture.File("llama2-mha", "expected.safetensors"));
+        return Counted(new MicroBatch(file.ReadLongs("input_ids"), file.ReadLongs("attention_mask"), file.ReadLongs("labels"), 0, 0));
+    }
+
+    /// <summary>The batch with the labels of one row only.</summary>
+    private static MicroBatch With(MicroBatch batch, int row) =>
+        Counted(batch with { Labels = [.. batch.Labels.Select((l, i) => i / 24 == row ? l : MicroBatch.Ignored)] });
+
+    private static MicroBatch Counted(MicroBatch batch) =>
+        batch with { CountedTokens = batch.Labels.Where((l, i) => l != MicroBatch.Ignored && i % 24 > 0).Count() };
+}
