@@ -23,15 +23,20 @@ public static class AtomicFile
         catch (Exception e)
         {
             TryDelete(temporary);
-            if (e is IOException or UnauthorizedAccessException)
-                throw new HaloException("write", full, "a place where the file can be written", e.Message.TrimEnd('.'),
-                    "Free space or choose another output.", e);
+            if (IsOfTheDisk(e))
+                throw Refusal(full, e.Message.Replace(temporary, full, StringComparison.Ordinal), e);
             throw;
         }
     }
 
     /// <summary>Writes UTF-8 text without a byte order mark.</summary>
     public static void WriteText(string path, string text) => Write(path, stream => stream.Write(System.Text.Encoding.UTF8.GetBytes(text)));
+
+    /// <summary>Whether the disk or the folder refused. A file that outgrows what the file system takes is an argument out of range to .NET.</summary>
+    internal static bool IsOfTheDisk(Exception e) => e is IOException or UnauthorizedAccessException or ArgumentOutOfRangeException { ParamName: "value" };
+
+    internal static HaloException Refusal(string path, string found, Exception e) =>
+        new("write", path, "a place where the file can be written", found.TrimEnd('.'), "Free space or choose another output.", e);
 
     private static void TryDelete(string path)
     {

@@ -65,11 +65,15 @@ public static class OwnedFolder
         {
             if (Directory.Exists(temporary))
                 Directory.Delete(temporary, recursive: true);
-            if (e is IOException or UnauthorizedAccessException)
-                throw new HaloException("write-folder", target, "a place where the folder can be written", e.Message.TrimEnd('.'),
+            if (AtomicFile.IsOfTheDisk(e))
+                throw new HaloException("write-folder", target, "a place where the folder can be written", Named(e.Message).TrimEnd('.'),
                     "Free space or choose another output.", e);
+            if (e is HaloException cause && cause.Subject.Contains(temporary, StringComparison.Ordinal))
+                throw new HaloException(cause.Source!, Named(cause.Subject), cause.Expected, Named(cause.Found), cause.Advice, cause);
             throw;
         }
+
+        string Named(string text) => text.Replace(temporary, target, StringComparison.Ordinal); // as the user knows the folder
     }
 
     private static void Replace(string temporary, string target)

@@ -26,8 +26,14 @@ public static class OnnxWriter
         var external = externalData || inline > (1L << 30);
         var placed = new Dictionary<Value, (string Location, long Offset)>();
         if (external)
-            WriteExternalData(model.Graph, path + ".data", placed);
-        AtomicFile.Write(path, stream => Write(model, stream, placed));
+            Place(model.Graph, Path.GetFileName(path) + ".data", placed);
+        AtomicFile.Write(path, stream =>
+        {
+            Write(model, stream, placed);
+            stream.Flush();
+            if (external) // replaced last: a graph that does not fit leaves the old one with its data
+                AtomicFile.Write(path + ".data", data => WriteExternalData(placed, data));
+        });
     }
 
     /// <summary>The bytes of a small model, as ONNX Runtime takes them.</summary>
@@ -89,21 +95,26 @@ public static class OnnxWriter
         return (value, header);
     }
 
-    private static void WriteExternalData(Graph graph, string path, Dictionary<Value, (string Location, long Offset)> placed)
+    private static void Place(Graph graph, string location, Dictionary<Value, (string Location, long Offset)> placed)
     {
-        var large = graph.Initializers.Where(v => v.Initializer!.Strings is null && v.Initializer.SizeBytes >= InlineBytes).ToList();
-        AtomicFile.Write(path, stream =>
+        long at = 0;
+        foreach (var value in graph.Initializers.Where(v => v.Initializer!.Strings is null && v.Initializer.SizeBytes >= InlineBytes))
         {
-            long at = 0;
-            foreach (var value in large)
-            {
-                var start = (at + PageBytes - 1) / PageBytes * PageBytes;
-                stream.Write(new byte[start - at]);
-                Copy(value.Initializer!, stream);
-                at = start + value.Initializer!.SizeBytes;
-                placed[value] = (Path.GetFileName(path), start);
-            }
-        });
+            var start = (at + PageBytes - 1) / PageBytes * PageBytes;
+            placed[value] = (location, start);
+            at = start + value.Initializer!.SizeBytes;
+        }
+    }
+
+    private static void WriteExternalData(Dictionary<Value, (string Location, long Offset)> placed, Stream stream)
+    {
+        long at = 0;
+        foreach (var (value, (_, start)) in placed.OrderBy(p => p.Value.Offset))
+        {
+            stream.Write(new byte[start - at]);
+            Copy(value.Initializer!, stream);
+            at = start + value.Initializer!.SizeBytes;
+        }
     }
 
     private static void Copy(Tensor tensor, Stream stream) => tensor.ReadChunks(bytes =>

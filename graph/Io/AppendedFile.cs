@@ -1,0 +1,25 @@
+namespace Halo.Io;
+
+/// <summary>A file that grows at its end, each piece handed to the system as it is appended.</summary>
+public sealed class AppendedFile : IDisposable
+{
+    private readonly FileStream _stream;
+
+    /// <param name="path">The file; its content stays.</param>
+    public AppendedFile(string path) => _stream = new FileStream(path, FileMode.Append, FileAccess.Write, FileShare.Read, bufferSize: 0);
+
+    /// <exception cref="HaloException">The disk is full; the file may end in a part of the piece.</exception>
+    public void Append(ReadOnlySpan<byte> bytes)
+    {
+        try
+        {
+            _stream.Write(bytes);
+        }
+        catch (Exception e) when (AtomicFile.IsOfTheDisk(e))
+        {
+            throw AtomicFile.Refusal(_stream.Name, e.Message, e);
+        }
+    }
+
+    public void Dispose() => _stream.Dispose();
+}
