@@ -25,23 +25,9 @@ public sealed record QuantizeOperands(GemmFormats Format, LayerRules<GemmFormats
     public PassResult Run(Model model, PassContext context)
     {
         HaloOperators.Register();
-        var (layers, skipped) = LinearGemms.In(model.Graph);
-        foreach (var product in skipped)
-            context.Skip(product.Node, product.Reason);
-        if (!layers.Any(l => !l.IsHead))
-        {
-            throw new PassException(Name, "the graph", "a linear layer: a product of an activation with a weight",
-                $"{layers.Count} heads and {skipped.Count} other products",
-                "Check that parameters are graph inputs or initializers of rank 2, and that the graph is a training or forward graph of a LLaMA.");
-        }
         var rewrites = 0;
-        foreach (var layer in layers)
+        foreach (var layer in RewritableLayers.In(model, context, Name))
         {
-            if (layer.IsHead)
-            {
-                context.Skip(layer.Gemms[0].Node, "the head stays in full precision");
-                continue;
-            }
             var formats = Layers?.For(layer.Name, Format) ?? Format;
             rewrites += layer.Gemms.Count(gemm => Quantize(model, context, layer, gemm, formats[gemm.Role]));
         }

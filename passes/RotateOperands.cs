@@ -27,17 +27,9 @@ public sealed record RotateOperands(HaloScheme Scheme, LayerRules<HaloScheme>? L
     public PassResult Run(Model model, PassContext context)
     {
         HaloOperators.Register();
-        var (layers, skipped) = LinearGemms.In(model.Graph);
-        foreach (var product in skipped)
-            context.Skip(product.Node, product.Reason);
         var rewrites = 0;
-        foreach (var layer in layers)
+        foreach (var layer in RewritableLayers.In(model, context, Name))
         {
-            if (layer.IsHead)
-            {
-                context.Skip(layer.Gemms[0].Node, "the head stays in full precision");
-                continue;
-            }
             var scheme = Layers?.For(layer.Name, Scheme) ?? Scheme;
             rewrites += layer.Gemms.Sum(gemm => Rotate(model, context, layer, gemm, scheme[gemm.Role]));
         }

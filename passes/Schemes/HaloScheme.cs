@@ -36,7 +36,7 @@ public sealed class HaloScheme : IParsable<HaloScheme>, IEquatable<HaloScheme>
             var list = sides[1].Split('+', StringSplitOptions.TrimEntries).Select(a => TryName(a, out GemmAxis axis) ? axis : throw Wrong(s)).ToArray();
             axes.Add(role, list.Distinct().Count() == list.Length ? list : throw Wrong(s));
         }
-        return new HaloScheme(trimmed, axes);
+        return axes.Count > 0 || spelled.Length == 0 ? new HaloScheme(trimmed, axes) : throw Wrong(s);
     }
 
     public static bool TryParse([NotNullWhen(true)] string? s, IFormatProvider? provider, [MaybeNullWhen(false)] out HaloScheme result)
