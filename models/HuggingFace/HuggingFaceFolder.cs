@@ -52,7 +52,8 @@ public static class HuggingFaceFolder
             throw Refusal(string.Join(", ", companions), "a config.json", "none", "Name the Hugging Face folder that the weights belong to.");
     }
 
-    private static string? Find(IReadOnlyList<string> folders, string name) => folders.Select(f => Path.Combine(f, name)).FirstOrDefault(File.Exists);
+    /// <summary>The file in the first folder that has it; null where none has.</summary>
+    public static string? Find(IReadOnlyList<string> folders, string name) => folders.Select(f => Path.Combine(f, name)).FirstOrDefault(File.Exists);
 
     private static SafetensorsSource Source(SafetensorsTensor tensor, Func<SafetensorsTensor, float[]?> values) =>
         new(tensor.Name, tensor.DType, tensor.Shape, stream =>

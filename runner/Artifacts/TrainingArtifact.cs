@@ -9,6 +9,7 @@ using Halo.Passes.Infra;
 using Halo.Passes.Optimizer;
 using Halo.Runner.Training;
 using Halo.Runner.Training.Engine;
+using Halo.Runner.Training.Runs;
 using Halo.Serialization;
 
 namespace Halo.Runner.Artifacts;
@@ -76,9 +77,9 @@ public sealed class TrainingArtifact
         var model = rewritten.Model;
         var @interface = TrainingInterface.Of(model.Graph, config.Model);
         CheckSizes(config, @interface);
-        var weights = config.Weights ?? throw new HaloException("prepare", "weights", "a safetensors file or folder", "none", "Give --weights.");
+        var weights = WeightsOf(config);
         var companions = Companions(config);
-        HuggingFaceFolder.CheckCompanions(companions);
+        DataOf(config, @interface);
         using (var parameters = new ParameterBuffers(@interface.Parameters))
         using (var checkpoint = Models.Weights.CheckpointReader.Open(weights))
             parameters.Load(weights, checkpoint.Tensors);
@@ -96,6 +97,16 @@ public sealed class TrainingArtifact
             AtomicFile.WriteText(Path.Combine(target, "manifest.json"), manifest.ToJsonString(Json) + "\n");
         });
         return Open(folder);
+    }
+
+    /// <summary>Model config and tokenizer where the config has them, so that a complaint names the user's file and not a copy.</summary>
+    /// <exception cref="HaloException">One is missing, damaged, or does not fit the graph.</exception>
+    public static RunData DataOf(TrainConfig config, TrainingInterface @interface)
+    {
+        var companions = Companions(config);
+        HuggingFaceFolder.CheckCompanions(companions);
+        return new RunData(
+            HuggingFaceFolder.Find(companions, "config.json")!, HuggingFaceFolder.Find(companions, "tokenizer.json") ?? companions[0], @interface);
     }
 
     /// <summary>The passes that a config calls for.</summary>
@@ -128,9 +139,12 @@ public sealed class TrainingArtifact
         var folders = new List<string>();
         if (config.Tokenizer is { } tokenizer)
             folders.Add(FolderOf(tokenizer));
-        folders.Add(FolderOf(config.Weights!));
+        folders.Add(FolderOf(WeightsOf(config)));
         return folders;
     }
+
+    private static string WeightsOf(TrainConfig config) =>
+        config.Weights ?? throw new HaloException("prepare", "weights", "a safetensors file or folder", "none", "Give --weights.");
 
     private static JsonObject Describe(TrainConfig config, IReadOnlyList<IGraphPass> passes, RewrittenGraph rewritten, TrainingInterface @interface)
     {

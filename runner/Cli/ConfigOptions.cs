@@ -32,7 +32,7 @@ internal sealed class ConfigOptions
     /// <summary>The config of a command line; paths become absolute, so that it means the same from everywhere.</summary>
     public TrainConfig Read(ParseResult parsed, params string[] required)
     {
-        var config = TrainConfig.Load(parsed.GetValue(_file), Given(parsed), required);
+        var config = TrainConfig.Load(File(parsed), Given(parsed), required);
         if (config.Device != TrainDevice.Cpu)
             throw new HaloException("config", "device", "cpu", "cuda", "This version has no GPU provider; leave the option out.");
         return config with
@@ -49,6 +49,9 @@ internal sealed class ConfigOptions
     /// <summary>The options that were given, by key.</summary>
     public Dictionary<string, string> Given(ParseResult parsed) =>
         _options.Where(o => parsed.GetResult(o.Option) is { Implicit: false }).ToDictionary(o => o.Key, o => parsed.GetValue(o.Option)!);
+
+    /// <summary>The YAML file that was given.</summary>
+    public string? File(ParseResult parsed) => parsed.GetValue(_file);
 
     private static string? Full(string? path) => path is null ? null : Path.GetFullPath(path);
 }

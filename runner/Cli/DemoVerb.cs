@@ -53,7 +53,7 @@ internal static class DemoVerb
         Console.Error.WriteLine($"fine-tuning llama-tiny ({LlamaTiny.TrainingBatch} x {LlamaTiny.TrainingSequence} tokens a step) on SQL questions: "
             + $"{scheme}, {format}");
         LlamaTiny.ExtractTrainingGraph(config.Model);
-        using var trainer = new Trainer(config, run, Console.Error.WriteLine);
+        using var trainer = TrainVerb.Open(config, run);
         var sample = ChatJsonl.Read(config.Valid!).First().Messages;
         var question = sample.TakeWhile(m => m.Role != "assistant").ToList();
         var before = Answer(trainer, question);

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Halo.Runner.Training.Engine;
 
 namespace Halo.Runner.Cli;
 
@@ -13,7 +14,27 @@ internal static class ExitCode
 /// <summary>The command line: one file a verb, listed here.</summary>
 internal static class Root
 {
+    /// <summary>Runs a verb. What goes wrong is one line on stderr.</summary>
     public static int Run(string[] args)
+    {
+        try
+        {
+            return Invoke(args);
+        }
+        catch (HaloException e)
+        {
+            Console.Error.WriteLine($"error: {e.Message}");
+            return ExitCode.WrongInput;
+        }
+        catch (Exception e) when (e is TrainingFailedException or IOException or UnauthorizedAccessException
+            or InvalidOperationException or OutOfMemoryException)
+        {
+            Console.Error.WriteLine($"error: {e.Message}");
+            return ExitCode.Failed;
+        }
+    }
+
+    private static int Invoke(string[] args)
     {
         var root = new RootCommand("Halo rewrites LLaMA training graphs in ONNX to 8-bit matrix products and fine-tunes them with ONNX Runtime.")
         {
@@ -30,10 +51,10 @@ internal static class Root
         var parsed = root.Parse(args);
         if (parsed.Errors.Count > 0)
         {
-            foreach (var error in parsed.Errors)
-                Console.Error.WriteLine($"error: halo {string.Join(' ', args.Take(1))}: {error.Message}");
-            Console.Error.WriteLine($"See: halo {(parsed.CommandResult.Command == root ? "" : parsed.CommandResult.Command.Name + " ")}--help");
-            return ExitCode.WrongInput;
+            var verb = parsed.CommandResult.Command == root ? "" : $" {parsed.CommandResult.Command.Name}";
+            var mistakes = parsed.Errors.Select(e => e.Message.Split(" as expected type")[0].TrimEnd('.')); // .NET's type names tell a user nothing
+            throw new HaloException("command-line", $"halo{verb}", $"options and arguments as in halo{verb} --help",
+                string.Join("; ", mistakes), "Correct the command.");
         }
         return parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
     }

@@ -30,7 +30,12 @@ internal static class TrainVerb
             }
             if (parsed.GetValue(resume))
             {
-                var (config, run) = Resumed(options.Given(parsed));
+                if (parsed.GetValue(dryRun))
+                    throw new HaloException("resume", "--dry-run", "a new run with it", "--resume", "Leave one of them out.");
+                var given = options.Given(parsed);
+                if (options.File(parsed) is { } file)
+                    given["config"] = file;
+                var (config, run) = Resumed(given);
                 return Run(config, run);
             }
             var fresh = options.Read(parsed, "data", "output");
@@ -42,12 +47,26 @@ internal static class TrainVerb
     /// <summary>Trains with a line on stderr for what is done, and the result on stdout.</summary>
     public static int Run(TrainConfig config, RunFolder run)
     {
-        using var trainer = new Trainer(config, run, Console.Error.WriteLine);
+        using var trainer = Open(config, run);
         var outcome = Train(trainer);
         Console.WriteLine(outcome.IsComplete
             ? $"done: {outcome.Step} steps{Losses(outcome)}; model in {run.Model}, report in {run.Report}"
             : $"stopped after step {outcome.Step} of {outcome.TotalSteps}; go on with: halo train --resume -o {run.Path}");
         return ExitCode.Done;
+    }
+
+    /// <summary>Reads all that training needs. What is refused here leaves no new run behind.</summary>
+    public static Trainer Open(TrainConfig config, RunFolder run)
+    {
+        try
+        {
+            return new Trainer(config, run, Console.Error.WriteLine);
+        }
+        catch
+        {
+            run.Discard();
+            throw;
+        }
     }
 
     /// <summary>Runs the loop; the first SIGINT or SIGTERM ends it after the update at hand, a second one ends the process.</summary>
@@ -87,8 +106,7 @@ internal static class TrainVerb
             throw new HaloException("train", "--dry-run", "a training graph as --model", "an artifact", "Its manifest.json says what it holds.");
         var rewritten = GraphRewriter.Rewrite(config.Model, TrainingArtifact.PassesOf(config));
         var @interface = TrainingInterface.Of(rewritten.Model.Graph, config.Model);
-        var data = new RunData(config.Tokenizer ?? config.Weights
-            ?? throw new HaloException("train", "--weights", "a folder or file of weights", "none", "Give --weights."), @interface);
+        var data = TrainingArtifact.DataOf(config, @interface);
         var rows = data.Load(config.Data!);
         var batches = data.ForTraining(rows, config.BatchSize ?? @interface.Rows, config.Seed);
         var parameters = @interface.Parameters.Sum(p => p.Shape.ElementCount!.Value);

@@ -7,9 +7,22 @@ public static class HaloProcess
 {
     private static readonly string Assembly = Path.Combine(AppContext.BaseDirectory, "halo.dll");
 
-    public static (int ExitCode, string Output, string Error) Run(params string[] arguments)
+    public static (int ExitCode, string Output, string Error) Run(params string[] arguments) => Finish(Start(arguments));
+
+    /// <summary>Runs where no file can grow beyond a size: what a full disk is to whoever writes.</summary>
+    public static (int ExitCode, string Output, string Error) RunWithFileLimit(int kibibytes, params string[] arguments)
     {
-        using var process = Start(arguments);
+        var info = Info("bash");
+        info.ArgumentList.Add("-c");
+        info.ArgumentList.Add($"trap '' XFSZ; ulimit -f {kibibytes}; exec dotnet \"$@\"");
+        info.ArgumentList.Add("bash");
+        info.Environment["DOTNET_EnableWriteXorExecute"] = "0"; // maps its code through a large file
+        return Finish(Start(info, arguments));
+    }
+
+    private static (int ExitCode, string Output, string Error) Finish(Process started)
+    {
+        using var process = started;
         var output = process.StandardOutput.ReadToEndAsync();
         var error = process.StandardError.ReadToEndAsync();
         process.WaitForExit();
@@ -24,9 +37,13 @@ public static class HaloProcess
         return output;
     }
 
-    public static Process Start(params string[] arguments)
+    public static Process Start(params string[] arguments) => Start(Info("dotnet"), arguments);
+
+    private static ProcessStartInfo Info(string program) =>
+        new(program) { RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true };
+
+    private static Process Start(ProcessStartInfo info, string[] arguments)
     {
-        var info = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true };
         info.ArgumentList.Add(Assembly);
         foreach (var argument in arguments)
             info.ArgumentList.Add(argument);

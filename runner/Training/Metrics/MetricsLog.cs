@@ -20,14 +20,14 @@ public sealed class MetricsLog : IDisposable
         Converters = { new JsonStringEnumConverter(JsonNamingPolicy.SnakeCaseLower) },
     };
 
-    private readonly FileStream _stream;
+    private readonly AppendedFile _file;
     private readonly List<MetricsRow> _rows;
 
     private MetricsLog(string path, List<MetricsRow> rows)
     {
         _rows = rows;
         AtomicFile.WriteText(path, string.Concat(rows.Select(Line)));
-        _stream = new FileStream(path, FileMode.Append, FileAccess.Write, FileShare.Read);
+        _file = new AppendedFile(path);
     }
 
     /// <summary>Every row of the run so far, in order, those of the resumed run included.</summary>
@@ -65,12 +65,11 @@ public sealed class MetricsLog : IDisposable
 
     public void Append(MetricsRow row)
     {
-        _stream.Write(Encoding.UTF8.GetBytes(Line(row)));
-        _stream.Flush();
+        _file.Append(Encoding.UTF8.GetBytes(Line(row)));
         _rows.Add(row);
     }
 
-    public void Dispose() => _stream.Dispose();
+    public void Dispose() => _file.Dispose();
 
     private static string Line(MetricsRow row) => JsonSerializer.Serialize(row, Json) + "\n";
 }

@@ -19,7 +19,7 @@ public sealed class TensorBoardWriter : IDisposable
     /// <summary>TensorBoard reads files with "tfevents" in their name.</summary>
     public const string FileName = "events.out.tfevents.halo";
 
-    private readonly FileStream _stream;
+    private readonly AppendedFile _file;
 
     /// <param name="folder">Made if it is missing; the event file in it is replaced.</param>
     /// <param name="rows">The rows of the run so far.</param>
@@ -31,16 +31,17 @@ public sealed class TensorBoardWriter : IDisposable
             WriteRecord(stream, Version(rows.FirstOrDefault()?.Time ?? 0));
             foreach (var row in rows) WriteRecord(stream, Event(row));
         });
-        _stream = new FileStream(path, FileMode.Append, FileAccess.Write, FileShare.Read);
+        _file = new AppendedFile(path);
     }
 
     public void Append(MetricsRow row)
     {
-        WriteRecord(_stream, Event(row));
-        _stream.Flush();
+        using var record = new MemoryStream();
+        WriteRecord(record, Event(row));
+        _file.Append(record.ToArray());
     }
 
-    public void Dispose() => _stream.Dispose();
+    public void Dispose() => _file.Dispose();
 
     /// <summary>CRC-32C (Castagnoli), initial value and final XOR all ones.</summary>
     internal static uint Crc32C(ReadOnlySpan<byte> data)

@@ -32,7 +32,6 @@ public sealed class Checkpoints(string folder, int keep)
 
     public void Save(TrainingEngine engine, RunState state)
     {
-        Directory.CreateDirectory(folder);
         OwnedFolder.Write(PathOf(state.Step), Kind, target =>
         {
             SafetensorsWriter.Write(WeightsOf(target), [.. engine.Parameters.Sources()]);

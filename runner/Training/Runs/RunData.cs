@@ -16,20 +16,23 @@ public sealed class RunData
     /// <param name="modelFolder">config.json and the tokenizer's files.</param>
     /// <param name="interface">The training graph's.</param>
     /// <exception cref="HaloException">The graph's sequence is longer than the model allows, or tokenizer and model do not fit.</exception>
-    public RunData(string modelFolder, TrainingInterface @interface)
+    public RunData(string modelFolder, TrainingInterface @interface) : this(modelFolder, modelFolder, @interface) { }
+
+    /// <summary>As above, with config.json and tokenizer.json (or their folders) in two places.</summary>
+    public RunData(string config, string tokenizerPath, TrainingInterface @interface)
     {
-        _model = LlamaConfig.Load(modelFolder);
+        _model = LlamaConfig.Load(config);
         _interface = @interface;
         if (@interface.Sequence > _model.MaxPositions)
         {
             throw new HaloException("load-data", "the training graph",
-                $"a sequence of at most {_model.MaxPositions} tokens (max_position_embeddings of {modelFolder})",
+                $"a sequence of at most {_model.MaxPositions} tokens (max_position_embeddings of {config})",
                 $"{@interface.Sequence}", "Export the graph at a shorter sequence.");
         }
-        var tokenizer = HfTokenizer.Load(modelFolder);
+        var tokenizer = HfTokenizer.Load(tokenizerPath);
         if (tokenizer.VocabularySize > _model.VocabularySize)
         {
-            throw new HaloException("load-data", modelFolder, $"a tokenizer of at most {_model.VocabularySize} ids, the model's vocabulary",
+            throw new HaloException("load-data", tokenizerPath, $"a tokenizer of at most {_model.VocabularySize} ids, the model's vocabulary",
                 $"{tokenizer.VocabularySize}",
                 "Give the tokenizer that the model was trained with.");
         }

@@ -8,7 +8,14 @@ public sealed class RunFolder
 {
     public const string Kind = "run";
 
-    private RunFolder(string path) => Path = System.IO.Path.GetFullPath(path);
+    private readonly bool _isNew;
+    private readonly bool _hadFolder;
+
+    private RunFolder(string path, bool isNew)
+    {
+        Path = System.IO.Path.GetFullPath(path);
+        (_isNew, _hadFolder) = (isNew, Directory.Exists(Path));
+    }
 
     public string Path { get; }
 
@@ -37,10 +44,17 @@ public sealed class RunFolder
             throw new HaloException("train", path, "a new folder", "a run", "Give --resume to go on with it, or choose another output.");
         if (File.Exists(path) || (Directory.Exists(path) && Directory.EnumerateFileSystemEntries(path).Any()))
             throw new HaloException("train", path, "a new or empty folder", "something that is no run of Halo's", "Choose another output.");
-        var run = new RunFolder(path);
-        Directory.CreateDirectory(run.Path);
-        AtomicFile.WriteText(run.Config, configYaml);
-        OwnedFolder.Mark(run.Path, Kind); // last: a marked run has its config
+        var run = new RunFolder(path, isNew: true);
+        try
+        {
+            AtomicFile.WriteText(run.Config, configYaml);
+            OwnedFolder.Mark(run.Path, Kind); // last: a marked run has its config
+        }
+        catch
+        {
+            run.Discard();
+            throw;
+        }
         return run;
     }
 
@@ -50,7 +64,7 @@ public sealed class RunFolder
         if (!Is(path))
             throw new HaloException("resume", path, "the folder of a run", Directory.Exists(path) ? "another folder" : "no such folder",
                 "Name the output of the run to go on with.");
-        var run = new RunFolder(path);
+        var run = new RunFolder(path, isNew: false);
         foreach (var partial in Directory.GetFileSystemEntries(run.Path, ".*.partial*"))
         {
             if (Directory.Exists(partial))
@@ -59,6 +73,17 @@ public sealed class RunFolder
                 File.Delete(partial);
         }
         return run;
+    }
+
+    /// <summary>Takes back a run that was refused before its first step: its folder is as before <see cref="Create"/>. A run to go on with stays.</summary>
+    public void Discard()
+    {
+        if (!_isNew || !Directory.Exists(Path))
+            return;
+        foreach (var folder in _hadFolder ? Directory.GetDirectories(Path) : [Path])
+            Directory.Delete(folder, recursive: true);
+        foreach (var file in _hadFolder ? Directory.GetFiles(Path) : [])
+            File.Delete(file);
     }
 
     private string In(string name) => System.IO.Path.Combine(Path, name);
