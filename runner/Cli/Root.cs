@@ -34,9 +34,8 @@ internal static class Root
         }
     }
 
-    private static int Invoke(string[] args)
-    {
-        var root = new RootCommand("Halo rewrites LLaMA training graphs in ONNX to 8-bit matrix products and fine-tunes them with ONNX Runtime.")
+    public static RootCommand Command() =>
+        new("Halo rewrites LLaMA training graphs in ONNX to 8-bit matrix products and fine-tunes them with ONNX Runtime.")
         {
             RewriteVerb.Command(),
             StepVerb.Command(),
@@ -48,6 +47,10 @@ internal static class Root
             DoctorVerb.Command(),
             DemoVerb.Command(),
         };
+
+    private static int Invoke(string[] args)
+    {
+        var root = Command();
         var parsed = root.Parse(args);
         if (parsed.Errors.Count > 0)
         {
