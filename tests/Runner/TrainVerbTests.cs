@@ -36,17 +36,18 @@ public sealed class TrainVerbTests : IDisposable
     [Theory]
     [InlineData("INT")]
     [InlineData("TERM")]
-    public void A_signal_ends_the_run_after_its_update_and_saves(string signal)
+    public async Task A_signal_ends_the_run_after_its_update_and_saves(string signal)
     {
         using var process = HaloProcess.Start(_run.Train("run", 1000));
-        process.StandardError.ReadToEndAsync();
+        var error = process.StandardError.ReadToEndAsync();
         var output = process.StandardOutput.ReadToEndAsync();
         WaitFor(() => Rows("run") >= 2, process);
-        Process.Start("kill", [$"-{signal}", $"{process.Id}"]).WaitForExit();
-        process.WaitForExit();
+        await Process.Start("kill", [$"-{signal}", $"{process.Id}"]).WaitForExitAsync();
+        await process.WaitForExitAsync();
+        Assert.DoesNotContain("error", await error, StringComparison.Ordinal);
         Assert.Equal(0, process.ExitCode);
         var rows = Rows("run");
-        Assert.Contains($"stopped after step {rows} of 1000", output.Result, StringComparison.Ordinal);
+        Assert.Contains($"stopped after step {rows} of 1000", await output, StringComparison.Ordinal);
         Assert.True(File.Exists(Path.Combine(_run["run"], "checkpoints", $"step-{rows:D8}", "model.safetensors")));
         Assert.True(File.Exists(Path.Combine(_run["run"], "report.html")));
         Assert.False(Directory.Exists(Path.Combine(_run["run"], "model")));
