@@ -24,6 +24,12 @@ public sealed record RotateOperands(HaloScheme Scheme, LayerRules<HaloScheme>? L
 
     public ValueEffect Effect => new ValueEffect.Reassociating(RelativeErrorBound);
 
+    public void Requires(Model model)
+    {
+        if (MaxTokenBlock < 1)
+            throw new PassException(Name, "max-token-block", "at least 1", $"{MaxTokenBlock}", "Leave it out for blocks of up to 1024 tokens.");
+    }
+
     public PassResult Run(Model model, PassContext context)
     {
         HaloOperators.Register();

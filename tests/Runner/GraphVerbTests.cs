@@ -1,0 +1,85 @@
+using System.Text.Json;
+using Halo.Passes.Infra;
+using Halo.Serialization;
+
+namespace Halo.Tests.Runner;
+
+/// <summary>rewrite, inspect, diff and doctor as processes.</summary>
+public sealed class GraphVerbTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+    private readonly string _training = ExportFixture.File("llama2-mha", "training.onnx");
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void A_verified_rewrite_writes_the_graph_its_ledger_and_a_report_the_same_every_time()
+    {
+        string[] Arguments(string name) =>
+            ["rewrite", _training, "-o", _folder[$"{name}.onnx"], "--scheme", "halo-2", "--format", "fp8", "--verify", "--report", _folder[$"{name}.json"]];
+        var line = HaloProcess.Succeed(Arguments("a"));
+        Assert.Equal("14 linear layers with 42 products, 42 of them in 8 bits; 78 rotations, 50 quantizations; 1 head and 12 other products in full precision\n", line);
+        HaloProcess.Succeed(Arguments("b"));
+        Assert.Equal(File.ReadAllBytes(_folder["a.onnx"]), File.ReadAllBytes(_folder["b.onnx"]));
+        Assert.Equal(File.ReadAllBytes(_folder["a.json"]), File.ReadAllBytes(_folder["b.json"]));
+
+        using var report = JsonDocument.Parse(File.ReadAllText(_folder["a.json"]));
+        var linears = report.RootElement.GetProperty("linears").EnumerateArray().Where(l => !l.GetProperty("head").GetBoolean()).ToList();
+        Assert.Equal(14, linears.Count);
+        var down = linears.Single(l => l.GetProperty("layer").GetString() == "model.layers.1.mlp.down_proj");
+        Assert.Equal("N", down.GetProperty("rotations").GetProperty("G").GetString());
+        Assert.Equal("M+N", down.GetProperty("rotations").GetProperty("E").GetString());
+        Assert.Equal("e4m3,e4m3", down.GetProperty("formats").GetProperty("F").GetString());
+        Assert.Equal(13, report.RootElement.GetProperty("skipped").GetArrayLength());
+
+        var passes = Assert.Single(Ledger.Of(OnnxReader.Read(_folder["a.onnx"])).Rewrites).Passes;
+        Assert.Equal(passes.Select(p => p.Pass), report.RootElement.GetProperty("passes").EnumerateArray().Select(p => p.GetProperty("pass").GetString()));
+        Assert.All(passes, p => Assert.NotNull(p.Measured));
+        Assert.All(passes.Where(p => p.Effect == "exact"), p => Assert.Equal(p.Measured!.Outputs, p.Measured.Identical));
+        Assert.InRange(passes.Single(p => p.Pass == "rotate-operands").Measured!.WorstRelativeError, 1e-9, 1e-5);
+        Assert.InRange(passes.Single(p => p.Pass == "quantize-operands").Measured!.WorstRelativeError, 1e-3, 0.7);
+    }
+
+    [Fact]
+    public void Inspect_shows_layers_and_ledger_and_text_reads_back()
+    {
+        HaloProcess.Succeed("rewrite", _training, "-o", _folder["a.onnx"], "--scheme", "halo-1", "--format", "int8");
+        var shown = HaloProcess.Succeed("inspect", _folder["a.onnx"]);
+        Assert.Contains("42 products, 42 of them in 8 bits", shown, StringComparison.Ordinal);
+        Assert.Contains("int8 H(K)", shown, StringComparison.Ordinal);
+        Assert.Contains("lm_head (head)", shown, StringComparison.Ordinal);
+        Assert.Contains("quantize-operands{format=int8}", shown, StringComparison.Ordinal);
+        var text = HaloProcess.Succeed("inspect", _training, "--text");
+        Assert.Contains("node_mm_3", text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Diff_tells_same_from_different_by_exit_code()
+    {
+        HaloProcess.Succeed("rewrite", _training, "-o", _folder["a.onnx"], "--scheme", "halo-0", "--format", "fp8");
+        HaloProcess.Succeed("diff", _training, _training);
+        var (exitCode, output, _) = HaloProcess.Run("diff", _training, _folder["a.onnx"]);
+        Assert.Equal(1, exitCode);
+        Assert.Contains("Quantize", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Doctor_runs_a_product_of_every_format()
+    {
+        var output = HaloProcess.Succeed("doctor");
+        Assert.Contains("ONNX Runtime     1.31.1", output, StringComparison.Ordinal);
+        foreach (var format in new[] { "e4m3", "e5m2", "int8", "e3m2" })
+            Assert.Contains($"{format} products", output, StringComparison.Ordinal);
+        Assert.DoesNotContain("fail", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_pass_that_cannot_do_what_it_is_asked_writes_nothing()
+    {
+        var (exitCode, _, error) = HaloProcess.Run("rewrite", _training, "-o", _folder["a.onnx"], "--pipeline",
+            "upgrade-opset,rotate-operands{scheme=halo-2 max-token-block=0}");
+        Assert.Equal(2, exitCode);
+        Assert.Contains("max-token-block: expected at least 1, found 0", error, StringComparison.Ordinal);
+        Assert.False(File.Exists(_folder["a.onnx"]));
+    }
+}
