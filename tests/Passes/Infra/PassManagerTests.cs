@@ -44,7 +44,7 @@ public class PassManagerTests
             Evaluator = new OnnxEvaluator()
         };
         var run = PassManager.Run(GraphParser.Parse(Doubling), Pipelines.Parse(Pipelines.Cleanup), options);
-        Assert.Equal(["upgrade-opset", "remove-dead-code", "fold-splats"], run.Passes.Select(p => p.Pass.Name));
+        Assert.Equal(["upgrade-opset", "order-scatter-adds", "remove-dead-code", "fold-splats"], run.Passes.Select(p => p.Pass.Name));
         Assert.Equal(["fold-splats"], seen);
         Assert.Contains("'deduplicat'", Assert.Throws<HaloException>(() =>
             PassManager.Run(GraphParser.Parse(Doubling), [new Deduplicate()], new PassOptions { StopAfter = "deduplicat" })).Message, StringComparison.Ordinal);

@@ -50,6 +50,6 @@ public class PipelineTests
     [Fact]
     public void The_named_pipeline_parses()
     {
-        Assert.Equal(5, Pipelines.Parse(Pipelines.Cleanup).Count);
+        Assert.Equal(Pipelines.Cleanup, PipelineParser.ToText(Pipelines.Parse(Pipelines.Cleanup)));
     }
 }
