@@ -32,9 +32,9 @@ public static class Pipelines
     {
         var passes = Parse(Cleanup).ToList();
         if (!scheme.Equals(HaloScheme.None) || schemes is { IsEmpty: false })
-            passes.Add(new RotateOperands(scheme, schemes));
+            passes.Add(new RotateOperands(scheme, schemes is { IsEmpty: true } ? null : schemes));
         if (format.All.Any() || formats is { IsEmpty: false })
-            passes.Add(new QuantizeOperands(format, formats));
+            passes.Add(new QuantizeOperands(format, formats is { IsEmpty: true } ? null : formats));
         passes.Add(new RemoveDeadCode());
         return passes;
     }

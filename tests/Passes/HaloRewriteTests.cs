@@ -102,7 +102,37 @@ public class HaloRewriteTests
             Assert.InRange(RelativeError.Of(output, e), 1e-4, 0.06); // two operands of 3 mantissa bits: 0.026 * sqrt 2, twice that is a fault
     }
 
-    /// <summary>halo-method.md, section 1: channel outliers want K and N, token outliers want M.</summary>
+    [Fact]
+    public void Projections_with_biases_are_found_rewritten_and_give_the_bias_its_gradient()
+    {
+        Model Biased(out IReadOnlyList<string> biases)
+        {
+            var model = OnnxReader.Read(ExportFixture.File("llama2-mha", "training.onnx"));
+            biases = BiasedExport.Make(model);
+            return model;
+        }
+        var plain = Biased(out var names);
+        Assert.Equal(6, names.Count);
+        Assert.Equal(18, plain.Graph.Nodes.Count(n => n.Is("Gemm")));
+        var inputs = Inputs("llama2-mha");
+        foreach (var (name, index) in names.Select((n, i) => (n, i)))
+            inputs[name] = Tensor.Floats([64], [.. Enumerable.Range(0, 64).Select(i => 0.1f * MathF.Sin(i + index))]);
+        var expected = Evaluator.Evaluate(plain, inputs);
+        var rotated = Biased(out _);
+        Rewrite(rotated, "halo-2", "none");
+        foreach (var (output, e) in Evaluator.Evaluate(rotated, inputs).Zip(expected))
+            Assert.True(RelativeError.Of(output, e) <= 1e-5);
+        var quantized = Biased(out _);
+        Rewrite(quantized, "halo-2", "fp8");
+        var layers = LinearGemms.In(quantized.Graph).Layers.Where(l => !l.IsHead).ToList();
+        Assert.Equal(14, layers.Count);
+        Assert.All(layers, l => Assert.Equal(3, l.Gemms.Count));
+        Assert.All(layers.SelectMany(l => l.Gemms), g => Assert.True(g.IsQuantized));
+        Assert.Equal(50, quantized.Graph.Nodes.Count(n => n.Is("Quantize", HaloDomain.Name)));
+        Assert.InRange(RelativeError.Of(Evaluator.Evaluate(quantized, inputs)[0], expected[0]), 1e-7, 0.01);
+    }
+
+    /// <summary>[HALO, section 4]: channel outliers want K and N, token outliers want M.</summary>
     [Fact]
     public void Each_level_reduces_the_error_it_is_made_for()
     {
