@@ -99,7 +99,8 @@ public sealed record WidenBatch(int Copies) : IGraphPass
     private static Node CopyOf(Graph graph, Node node, int n, Dictionary<Value, Value[]> copies)
     {
         var copy = new Node(node.OpType, node.Inputs.Select(v => v is not null && copies.TryGetValue(v, out var of) ? of[n] : v),
-            node.Outputs.Select(o => new Value(graph.FreeName($"{o.Name}/copy{n}"), o.Type, o.Shape)), node.Domain, graph.FreeName($"{node.Name}/copy{n}")) { Overload = node.Overload };
+            node.Outputs.Select(o => new Value(graph.FreeName($"{o.Name}/copy{n}"), o.Type, o.Shape)), node.Domain, graph.FreeName($"{node.Name}/copy{n}"))
+        { Overload = node.Overload };
         copy.With([.. node.Attributes.Values]);
         return graph.InsertAfter(node, copy);
     }

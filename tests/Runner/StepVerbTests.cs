@@ -52,7 +52,7 @@ public class StepVerbTests
     {
         using var folder = new TemporaryFolder();
         LlamaTiny.ExtractTrainingGraph(folder["training.onnx"]);
-        var fixtures = Path.Combine(AppContext.BaseDirectory, "Fixtures", "llama-tiny");
+        var fixtures = ArchiveFixture.Folder("llama-tiny");
         HaloProcess.Succeed("step", folder["training.onnx"], "--params", Path.Combine(LlamaTiny.Folder, "model.safetensors"),
             "--batch", Path.Combine(fixtures, "training-8x256-batch.safetensors"), "-o", folder["out.safetensors"]);
         using var found = SafetensorsFile.Open(folder["out.safetensors"]);

@@ -1,0 +1,42 @@
+using System.Collections.Concurrent;
+using System.Formats.Tar;
+using System.IO.Compression;
+
+namespace Halo.Tests;
+
+/// <summary>The archives under Fixtures, unpacked once a test run into a temporary folder; see Fixtures/README.md.</summary>
+internal static class ArchiveFixture
+{
+    private static readonly Lazy<string> Root = new(() =>
+    {
+        var root = Directory.CreateTempSubdirectory("halo-fixtures-").FullName;
+        AppDomain.CurrentDomain.ProcessExit += (_, _) => Directory.Delete(root, recursive: true);
+        return root;
+    });
+
+    private static readonly ConcurrentDictionary<string, Lazy<string>> Folders = new();
+
+    /// <summary>The folder with the files of <c>Fixtures/NAME.tar.br</c>.</summary>
+    public static string Folder(string name) => Folders.GetOrAdd(name, n => new Lazy<string>(() => Unpack(n))).Value;
+
+    private static string Unpack(string name)
+    {
+        var folder = Directory.CreateDirectory(Path.Combine(Root.Value, name)).FullName;
+        using var archive = System.IO.File.OpenRead(Path.Combine(AppContext.BaseDirectory, "Fixtures", $"{name}.tar.br"));
+        using var tar = new BrotliStream(archive, CompressionMode.Decompress);
+        TarFile.ExtractToDirectory(tar, folder, overwriteFiles: true);
+        return folder;
+    }
+}
+
+/// <summary>The real PyTorch exports: checkpoint, graphs and PyTorch's expected values of small LLaMAs.</summary>
+public static class ExportFixture
+{
+    public static readonly string[] Names = ["llama2-mha", "llama32-tied", "llama3-gqa"];
+
+    public static TheoryData<string> All => [.. Names];
+
+    public static string Folder(string name) => ArchiveFixture.Folder($"exports/{name}");
+
+    public static string File(string name, string file) => Path.Combine(Folder(name), file);
+}
