@@ -22,6 +22,11 @@ public static class GraphRewriter
     /// <exception cref="HaloException">The file, or what a pass needs of it, is not right.</exception>
     public static RewrittenGraph Rewrite(string path, IReadOnlyList<IGraphPass> passes, bool verify = false, PassOptions? options = null)
     {
+        if (Directory.Exists(path))
+        {
+            throw new HaloException("model", path, "a training graph (.onnx) or an artifact of halo prepare", "another folder",
+                "Export the model's training graph and name that; Halo does not build graphs from Hugging Face folders yet.");
+        }
         var model = OnnxReader.Read(path);
         CustomOps.HaloOperators.Register();
         Analysis.ShapeInference.Run(model.Graph);

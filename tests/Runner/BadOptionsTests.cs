@@ -47,6 +47,15 @@ public class BadOptionsTests
     }
 
     [Fact]
+    public void A_folder_where_a_graph_is_due_says_what_to_export()
+    {
+        using var folder = new TemporaryFolder();
+        var model = Halo.Models.Bundled.LlamaTiny.Folder;
+        Refused(folder, "does not build graphs from Hugging Face folders yet", "rewrite", model, "-o", folder["out.onnx"]);
+        Refused(folder, "does not build graphs from Hugging Face folders yet", "eval", "--model", model, "--data", TinyRun.Data("valid.jsonl"));
+    }
+
+    [Fact]
     public void A_wrong_verb_or_a_missing_option_is_one_message()
     {
         using var folder = new TemporaryFolder();
