@@ -6,7 +6,7 @@ namespace Halo.Passes.Infra;
 
 /// <summary>One option of a pass: a constructor parameter of its record, with the property of the same name.</summary>
 /// <remarks>
-/// The type of an option is string, bool, an enum, or any type with <c>static Parse(string, IFormatProvider?)</c> (IParsable) whose
+/// The type of an option is string, bool, an enum, a number, or any type with <c>static Parse(string, IFormatProvider?)</c> (IOptionText) whose
 /// ToString gives back what Parse reads. A parameter without a default must be given.
 /// </remarks>
 internal sealed record PassOption(string Name, ParameterInfo Parameter, PropertyInfo Property)

@@ -1,6 +1,6 @@
-using System.Diagnostics.CodeAnalysis;
 using Halo.Analysis;
 using Halo.CustomOps;
+using Halo.Passes.Infra;
 
 namespace Halo.Passes;
 
@@ -9,7 +9,7 @@ namespace Halo.Passes;
 /// Text: a format for all (<c>none</c>, <c>fp8</c>, <c>int8</c>, <c>fp6</c>, ...), or left and right operand by product:
 /// <c>F=e4m3,e4m3;E=e5m2,e4m3;G=e5m2,e4m3</c>; a product left out keeps its type. Left and right are X, W in F; E_Y, W in E; E_Y, X in G.
 /// </remarks>
-public sealed class GemmFormats : IParsable<GemmFormats>
+public sealed class GemmFormats : IOptionText<GemmFormats>
 {
     private readonly string _text;
     private readonly IReadOnlyDictionary<GemmRole, (NumberFormat Left, NumberFormat Right)> _formats;
@@ -50,20 +50,6 @@ public sealed class GemmFormats : IParsable<GemmFormats>
                 formats.Add(role, (left, right!));
         }
         return new GemmFormats(trimmed, formats);
-    }
-
-    public static bool TryParse([NotNullWhen(true)] string? s, IFormatProvider? provider, [MaybeNullWhen(false)] out GemmFormats result)
-    {
-        try
-        {
-            result = s is null ? null : Parse(s, provider);
-            return result is not null;
-        }
-        catch (HaloException)
-        {
-            result = null;
-            return false;
-        }
     }
 
     public override string ToString() => _text;

@@ -1,5 +1,5 @@
-using System.Diagnostics.CodeAnalysis;
 using Halo.Analysis;
+using Halo.Passes.Infra;
 
 namespace Halo.Passes;
 
@@ -8,7 +8,7 @@ namespace Halo.Passes;
 /// Text: <c>none</c>, <c>halo-0</c>, <c>halo-1</c>, <c>halo-2</c>, or axes by product, <c>F=K;E=N+M;G=N</c>; a product left out is not rotated.
 /// K is the contracted axis: its rotations cancel inside the product. M and N are rotated on one operand and undone on the output.
 /// </remarks>
-public sealed class HaloScheme : IParsable<HaloScheme>, IEquatable<HaloScheme>
+public sealed class HaloScheme : IOptionText<HaloScheme>, IEquatable<HaloScheme>
 {
     private static readonly (string Name, string Text)[] Named = [("none", ""), ("halo-0", ""), ("halo-1", "F=K;E=N;G=N"), ("halo-2", "F=K;E=N+M;G=N")];
 
@@ -37,20 +37,6 @@ public sealed class HaloScheme : IParsable<HaloScheme>, IEquatable<HaloScheme>
             axes.Add(role, list.Distinct().Count() == list.Length ? list : throw Wrong(s));
         }
         return axes.Count > 0 || spelled.Length == 0 ? new HaloScheme(trimmed, axes) : throw Wrong(s);
-    }
-
-    public static bool TryParse([NotNullWhen(true)] string? s, IFormatProvider? provider, [MaybeNullWhen(false)] out HaloScheme result)
-    {
-        try
-        {
-            result = s is null ? null : Parse(s, provider);
-            return result is not null;
-        }
-        catch (HaloException)
-        {
-            result = null;
-            return false;
-        }
     }
 
     public bool Equals(HaloScheme? other) => other is not null && Enum.GetValues<GemmRole>().All(r => this[r].SequenceEqual(other[r]));

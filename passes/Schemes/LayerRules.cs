@@ -1,11 +1,11 @@
-using System.Diagnostics.CodeAnalysis;
 using System.IO.Enumeration;
+using Halo.Passes.Infra;
 
 namespace Halo.Passes;
 
 /// <summary>Settings for some layers only: the first rule whose pattern matches the layer's name wins.</summary>
 /// <remarks>Text: <c>PATTERN: SETTING | PATTERN: SETTING</c>, with * and ? in patterns; <c>*.down_proj: halo-2 | model.layers.0.*: none</c>.</remarks>
-public sealed class LayerRules<T> : IParsable<LayerRules<T>> where T : class, IParsable<T>
+public sealed class LayerRules<T> : IOptionText<LayerRules<T>> where T : class, IOptionText<T>
 {
     private readonly IReadOnlyList<(string Pattern, T Setting)> _rules;
 
@@ -33,20 +33,6 @@ public sealed class LayerRules<T> : IParsable<LayerRules<T>> where T : class, IP
             return (rule[..colon].Trim(), T.Parse(rule[(colon + 1)..].Trim(), provider));
         }),
     ]);
-
-    public static bool TryParse([NotNullWhen(true)] string? s, IFormatProvider? provider, [MaybeNullWhen(false)] out LayerRules<T> result)
-    {
-        try
-        {
-            result = s is null ? null : Parse(s, provider);
-            return result is not null;
-        }
-        catch (HaloException)
-        {
-            result = null;
-            return false;
-        }
-    }
 
     public override string ToString() => string.Join(" | ", _rules.Select(r => $"{r.Pattern}: {r.Setting}"));
 }
