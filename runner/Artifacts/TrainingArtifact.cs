@@ -90,7 +90,7 @@ public sealed class TrainingArtifact
             OnnxWriter.Write(model, artifact.TrainingModel);
             OnnxWriter.Write(EvaluationGraph.Of(OnnxReader.Read(artifact.TrainingModel)), artifact.EvalModel);
             OnnxWriter.Write(AdamWGraph.Build(@interface.Trained,
-                new AdamWSettings(config.Beta1, config.Beta2, config.Epsilon, config.WeightDecay, config.ClipNorm)), artifact.OptimizerModel);
+                OptimizerOf(config)), artifact.OptimizerModel);
             HuggingFaceFolder.Write(companions, weights, artifact.Checkpoint, "model", _ => null);
             var manifest = Describe(config, passes, rewritten, @interface);
             manifest["files"] = Hashes(target);
@@ -108,6 +108,25 @@ public sealed class TrainingArtifact
         return new RunData(
             HuggingFaceFolder.Find(companions, "config.json")!, HuggingFaceFolder.Find(companions, "tokenizer.json") ?? companions[0], @interface);
     }
+
+    /// <summary>The artifact that a config names as its model.</summary>
+    /// <exception cref="HaloException">It is none, or the config asks for another rewrite or other weights than those it holds.</exception>
+    public static TrainingArtifact OpenFor(TrainConfig config)
+    {
+        var prepared = new[]
+        {
+            ("scheme", config.Scheme != "none"), ("format", config.Format != "none"), ("pipeline", config.Pipeline is not null), ("quantize", config.Quantize.Count > 0),
+            ("weights", config.Weights is not null), ("tokenizer", config.Tokenizer is not null),
+        };
+        foreach (var (key, isGiven) in prepared)
+        {
+            if (isGiven)
+                throw new HaloException("train", key, $"it left out, for {config.Model} holds its own", "a value", "Leave it out, or prepare another artifact.");
+        }
+        return Open(config.Model);
+    }
+
+    public static AdamWSettings OptimizerOf(TrainConfig config) => new(config.Beta1, config.Beta2, config.Epsilon, config.WeightDecay, config.ClipNorm);
 
     /// <summary>The passes that a config calls for.</summary>
     public static IReadOnlyList<IGraphPass> PassesOf(TrainConfig config)

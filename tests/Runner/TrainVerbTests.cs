@@ -86,6 +86,13 @@ public sealed class TrainVerbTests : IDisposable
         Assert.All(files, f => Assert.Equal(File.ReadAllBytes(Path.Combine(_run["a"], f)), File.ReadAllBytes(Path.Combine(_run["b"], f))));
         HaloProcess.Succeed("train", "--model", _run["a"], "--data", TinyRun.Data("train.jsonl"), "-o", _run["from-artifact"], "--steps", "1");
         Assert.Single(_run.Updates("from-artifact"));
+        foreach (var (option, value, message) in new[] { ("--scheme", "halo-1", "scheme: expected it left out"), ("--weight-decay", "0.1", "prepare it again") })
+        {
+            var (exitCode, _, error) = HaloProcess.Run("train", "--model", _run["a"], "--data", TinyRun.Data("train.jsonl"), "-o", _run["other"], option, value);
+            Assert.Equal(2, exitCode);
+            Assert.Contains(message, error, StringComparison.Ordinal);
+            Assert.False(Directory.Exists(_run["other"]));
+        }
     }
 
     [Fact]

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Halo.Models.HuggingFace;
 using Halo.Models.Weights;
+using Halo.Passes.Optimizer;
 using Halo.Runner.Artifacts;
 using Halo.Runner.Data;
 using Halo.Runner.Sessions;
@@ -47,8 +48,10 @@ public sealed class Trainer : IDisposable
     /// <exception cref="HaloException">Graph, weights, tokenizer, data or checkpoint are not right.</exception>
     public Trainer(TrainConfig config, RunFolder run, Action<string> say)
     {
+        if (config.Device != TrainDevice.Cpu)
+            throw new HaloException("train", "device", "cpu", "cuda", "This version has no GPU provider; correct the config.");
         (_config, _run) = (config, run);
-        _artifact = TrainingArtifact.Is(config.Model) ? TrainingArtifact.Open(config.Model)
+        _artifact = TrainingArtifact.Is(config.Model) ? TrainingArtifact.OpenFor(config)
             : TrainingArtifact.Is(run.Artifact) ? TrainingArtifact.Open(run.Artifact)
             : TrainingArtifact.Write(config, run.Artifact);
         var graph = OnnxReader.Read(_artifact.TrainingModel).Graph;
@@ -65,8 +68,14 @@ public sealed class Trainer : IDisposable
         _schedule = config.ScheduleOver(_totalSteps);
         _dataSha256 = GraphRewriter.Sha256(config.Data!);
 
+        var optimizer = OnnxWriter.ToBytes(AdamWGraph.Build(@interface.Trained, TrainingArtifact.OptimizerOf(config)));
+        if (!optimizer.AsSpan().SequenceEqual(File.ReadAllBytes(_artifact.OptimizerModel)))
+        {
+            throw new HaloException("train", $"{_artifact.OptimizerModel}", "the optimizer that beta1, beta2, epsilon, weight_decay and clip_norm call for", "another",
+                "Give the settings that the artifact was prepared with, or prepare it again.");
+        }
         var settings = new SessionSettings { Threads = config.Threads };
-        _engine = new TrainingEngine(@interface, new GraphSession(_artifact.TrainingModel, settings), File.ReadAllBytes(_artifact.OptimizerModel),
+        _engine = new TrainingEngine(@interface, new GraphSession(_artifact.TrainingModel, settings), optimizer,
             batchSize > @interface.Rows, config.Threads);
         _evaluator = new Evaluator(new GraphSession(_artifact.EvalModel, settings), @interface, _engine.Parameters);
         _checkpoints = new Checkpoints(run.Checkpoints, config.KeepCheckpoints);
@@ -94,11 +103,11 @@ public sealed class Trainer : IDisposable
         var progress = new TrainingProgress(_totalSteps, _config.LogEvery);
         progress.Run(() =>
         {
-            Evaluate(metrics, Add, isDue: true);
+            Evaluate(metrics, Add, IsEvaluationDue());
             while (Step < _totalSteps && !stop.IsCancellationRequested)
             {
                 Add(Update());
-                Evaluate(metrics, Add, IsDue(_config.EvalEvery) || Step == _totalSteps);
+                Evaluate(metrics, Add, IsEvaluationDue());
                 if (IsDue(_config.SaveEvery) || Step == _totalSteps || stop.IsCancellationRequested)
                     Save(metrics);
             }
@@ -189,6 +198,8 @@ public sealed class Trainer : IDisposable
         _engine.Parameters.Load(_artifact.Checkpoint, weights.Tensors);
         return 0;
     }
+
+    private bool IsEvaluationDue() => Step == 0 || Step == _totalSteps || IsDue(_config.EvalEvery);
 
     private bool IsDue(int every) => every > 0 && Step % every == 0;
 
