@@ -18,7 +18,7 @@ public static class OnnxWriter
     /// <summary>Initializers below this size stay inline when the others go to a file.</summary>
     private const long InlineBytes = 1024;
 
-    /// <summary>Writes the model, and <c>NAME.onnx.data</c> beside it when the content does not fit protobuf's 2 GiB or was external before.</summary>
+    /// <summary>Writes the model, and <c>NAME.onnx.data</c> beside it when that is asked for or the content nears protobuf's 2 GiB.</summary>
     /// <exception cref="HaloException">The files cannot be written; nothing is left behind.</exception>
     public static void Write(Model model, string path, bool externalData = false)
     {
