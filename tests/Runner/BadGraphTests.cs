@@ -39,7 +39,7 @@ public class BadGraphTests
         foreach (var file in new[] { folder["text.onnx"], folder["noise.onnx"], ExportFixture.File(TinyChat.Export, "model.safetensors") })
             Refused(folder, Path.GetFileName(file), "rewrite", file, "-o", folder["out.onnx"]);
         Refused(folder, "no such file", "rewrite", folder["nowhere.onnx"], "-o", folder["out.onnx"]);
-        Refused(folder, "a folder", "rewrite", folder.Path, "-o", folder["out.onnx"]);
+        Refused(folder, "found another folder", "rewrite", folder.Path, "-o", folder["out.onnx"]);
     }
 
     /// <summary>A byte changed here and there may leave a sound graph; whatever it leaves, halo ends in order.</summary>
