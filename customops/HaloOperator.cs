@@ -7,6 +7,9 @@ public abstract class HaloOperator
 {
     public abstract string OpType { get; }
 
+    /// <summary>Inputs, outputs and their types, as the native library has them: "Name(X: T, mask?: I) -> Y: T; T: float; I: int64".</summary>
+    public abstract string Schema { get; }
+
     /// <summary>Sets type and shape of the outputs; throws where the inputs contradict the attributes.</summary>
     public abstract void InferShapes(Node node);
 

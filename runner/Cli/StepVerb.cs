@@ -35,8 +35,9 @@ internal static class StepVerb
         var clip = new Option<double?>("--clip") { Description = "Largest gradient norm." };
         var save = new Option<string?>("--save-params") { Description = "Safetensors to write the updated parameters to." };
         var threads = new Option<int>("--threads") { Description = "Threads; 0 is one for each core." };
+        var operators = new Option<OperatorKernels>("--operators") { Description = "What runs the operators of com.halo: native kernels or function bodies." };
         var command = new Command("step", "Run a training graph on one batch: loss and gradients, or losses over several updates.")
-            { graph, parameters, batch, output, steps, lr, betas, epsilon, decay, clip, save, threads };
+            { graph, parameters, batch, output, steps, lr, betas, epsilon, decay, clip, save, threads, operators };
         command.SetAction(parsed =>
         {
             if (parsed.GetValue(steps) is null && parsed.GetValue(save) is not null)
@@ -47,20 +48,20 @@ internal static class StepVerb
             var settings = new AdamWSettings(beta1, beta2, parsed.GetValue(epsilon), parsed.GetValue(decay), parsed.GetValue(clip));
             return Run(parsed.GetValue(graph)!, parsed.GetValue(parameters)!, parsed.GetValue(batch)!, parsed.GetValue(output)!, parsed.GetValue(steps),
                 parsed.GetValue(lr), settings,
-                parsed.GetValue(save), parsed.GetValue(threads));
+                parsed.GetValue(save), new SessionSettings { Threads = parsed.GetValue(threads), Operators = parsed.GetValue(operators) });
         });
         return command;
     }
 
     private static int Run(string graphPath, string parametersPath, string batchPath, string outputPath, int? steps, double learningRate,
-        AdamWSettings settings, string? savePath, int threads)
+        AdamWSettings settings, string? savePath, SessionSettings session)
     {
         var model = OnnxReader.Read(graphPath);
         var @interface = TrainingInterface.Of(model.Graph, graphPath);
         using var checkpoint = CheckpointReader.Open(parametersPath);
         var micro = ReadBatch(batchPath, @interface);
-        using var engine = new TrainingEngine(@interface, Session(model, graphPath, threads),
-            OnnxWriter.ToBytes(AdamWGraph.Build(@interface.Trained, settings)), accumulates: false, threads);
+        using var engine = new TrainingEngine(@interface, Session(model, graphPath, session),
+            OnnxWriter.ToBytes(AdamWGraph.Build(@interface.Trained, settings)), accumulates: false, session.Threads);
         engine.Parameters.Load(parametersPath, checkpoint.Tensors);
         if (steps is { } count)
         {
@@ -87,9 +88,8 @@ internal static class StepVerb
     }
 
     /// <summary>The graph as it stands in the file, but for scatters that ONNX Runtime gets wrong.</summary>
-    private static GraphSession Session(Model model, string path, int threads)
+    private static GraphSession Session(Model model, string path, SessionSettings settings)
     {
-        var settings = new SessionSettings { Threads = threads };
         ShapeInference.Run(model.Graph);
         var run = PassManager.Run(model, [new OrderScatterAdds()], new PassOptions());
         return run.Passes[0].Rewrites == 0 ? new GraphSession(path, settings) : new GraphSession(Path.GetFileName(path), OnnxWriter.ToBytes(model), settings);

@@ -8,10 +8,13 @@ using TensorElementType = Microsoft.ML.OnnxRuntime.Tensors.TensorElementType;
 namespace Halo.Runner.Sessions;
 
 /// <summary>Runs a model once with ONNX Runtime, without its graph optimisations: what the nodes say is what is computed.</summary>
-/// <remarks>On one thread, because ONNX Runtime's parallel ScatterND loses updates (OrderScatterAdds), and a reference must not.</remarks>
+/// <remarks>By function bodies, the plain form of our operators. On one thread, because ONNX Runtime's parallel ScatterND loses updates (OrderScatterAdds), and a reference must not.</remarks>
 public sealed class OnnxEvaluator : IGraphEvaluator
 {
-    private static readonly SessionSettings Plain = new() { Optimization = GraphOptimizationLevel.ORT_DISABLE_ALL, Threads = 1 };
+    private static readonly SessionSettings Plain = new()
+    {
+        Optimization = GraphOptimizationLevel.ORT_DISABLE_ALL, Threads = 1, Operators = OperatorKernels.Functions,
+    };
 
     public IReadOnlyList<Tensor> Evaluate(Model model, IReadOnlyDictionary<string, Tensor> inputs)
     {

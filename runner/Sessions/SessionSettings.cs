@@ -1,6 +1,17 @@
+using Halo.CustomOps;
 using Microsoft.ML.OnnxRuntime;
 
 namespace Halo.Runner.Sessions;
+
+/// <summary>What runs the operators of com.halo.</summary>
+public enum OperatorKernels
+{
+    /// <summary>The kernels of the native library.</summary>
+    Native,
+
+    /// <summary>The function bodies in the model, by ONNX Runtime's own operators: slower, and nothing but ONNX Runtime needed.</summary>
+    Functions,
+}
 
 /// <summary>How ONNX Runtime runs a graph.</summary>
 public sealed record SessionSettings
@@ -8,9 +19,12 @@ public sealed record SessionSettings
     /// <summary>Threads of one operator; 0 is one for each core.</summary>
     public int Threads { get; init; }
 
+    public OperatorKernels Operators { get; init; }
+
     /// <summary>Extended optimisation fuses operators; it gives the same values every time, though not those of the plain graph to the last bit.</summary>
     public GraphOptimizationLevel Optimization { get; init; } = GraphOptimizationLevel.ORT_ENABLE_EXTENDED;
 
+    /// <exception cref="HaloException">The native library is asked for and is not there, or cannot run on this processor.</exception>
     internal SessionOptions ToOptions()
     {
         var options = new SessionOptions
@@ -20,6 +34,8 @@ public sealed record SessionSettings
             IntraOpNumThreads = Threads,
             LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR,
         };
+        if (Operators == OperatorKernels.Native)
+            NativeOperators.Register(options.RegisterCustomOpLibrary);
         return options;
     }
 }

@@ -1,5 +1,6 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
+using Halo.Runner.Sessions;
 using Halo.Runner.Training.Config;
 using Halo.Runner.Training.Schedules;
 
@@ -143,6 +144,9 @@ public sealed record TrainConfig
     [Description("Threads on the CPU; 0: one per core.")]
     [Range(0, int.MaxValue)]
     public int Threads { get; init; }
+
+    [Description("What runs the operators of com.halo on the CPU: native kernels, or the function bodies in the graph (slower).")]
+    public OperatorKernels Operators { get; init; }
 
     /// <summary>Updates of the run, from the batches of one epoch.</summary>
     public int TotalSteps(int batchesPerEpoch) => Steps ?? checked((Epochs ?? 1) * batchesPerEpoch);

@@ -1,18 +1,19 @@
 using Halo.Building;
 using Halo.CustomOps;
 using Halo.Ir;
+using Halo.Runner.Sessions;
 using Halo.Serialization;
 using Microsoft.ML.OnnxRuntime;
 
 namespace Halo.Tests.CustomOps;
 
-/// <summary>Runs a few nodes by their function bodies in stock ONNX Runtime on the CPU.</summary>
+/// <summary>Runs a few nodes in ONNX Runtime on the CPU: by their function bodies, or by the native kernels.</summary>
 public static class OpRunner
 {
     /// <summary>The outputs as float32; shapes that ONNX Runtime computed are compared with what the shape rules said.</summary>
     public static HostTensor[] Run(
         IReadOnlyList<HostTensor> inputs, Func<Model, GraphBuilder, IReadOnlyList<Value>, IReadOnlyList<Value>> build,
-        GraphOptimizationLevel level = GraphOptimizationLevel.ORT_DISABLE_ALL, long opset = HaloDomain.MinOpset)
+        GraphOptimizationLevel level = GraphOptimizationLevel.ORT_DISABLE_ALL, long opset = HaloDomain.MinOpset, OperatorKernels kernels = OperatorKernels.Functions, int threads = 2)
     {
         var model = new Model(new Graph()) { Opsets = { [""] = opset } };
         var values = inputs.Select((x, i) => model.Graph.AddInput(new Value($"x{i}", ElementType.Float, Shape.Of(x.Sizes)))).ToArray();
@@ -20,7 +21,7 @@ public static class OpRunner
         var outputs = build(model, end, values);
         for (var i = 0; i < outputs.Count; i++)
             model.Graph.AddOutput(Cast(end, outputs[i], ElementType.Float, $"out{i}")); // float8 cannot cross the border to C#
-        using var options = new SessionOptions { GraphOptimizationLevel = level, IntraOpNumThreads = 2 };
+        using var options = new SessionSettings { Optimization = level, Threads = threads, Operators = kernels }.ToOptions();
         using var session = new InferenceSession(OnnxWriter.ToBytes(model), options);
         using var runOptions = new RunOptions();
         var fed = inputs.Select(x => OrtValue.CreateTensorValueFromMemory(x.Elements, x.Sizes)).ToArray();

@@ -17,6 +17,8 @@ public sealed class HadamardTransform : HaloOperator
 
     public override string OpType => nameof(HadamardTransform);
 
+    public override string Schema => "HadamardTransform(X: T) -> Y: T; T: float, float16, bfloat16";
+
     public static string Overload(long axis, IReadOnlyList<long> blocks, bool inverse, ElementType type) =>
         $"axis{axis}_{string.Join('_', Runs(blocks).Select(run => run.Count == 1 ? $"{run.Block}" : $"{run.Block}x{run.Count}"))}"
         + (inverse ? "_inverse" : "") + (type == ElementType.Float ? "" : $"_{type.Name()}");

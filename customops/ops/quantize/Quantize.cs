@@ -16,6 +16,8 @@ public sealed class Quantize : HaloOperator
 
     public override string OpType => nameof(Quantize);
 
+    public override string Schema => "Quantize(X: T) -> Q: C, scale: float; T: float, float16, bfloat16; C: float8e4m3fn, float8e5m2, int8";
+
     public static string Overload(NumberFormat format, ElementType type) => type == ElementType.Float ? format.Name : $"{format.Name}_{type.Name()}";
 
     public override void InferShapes(Node node)

@@ -12,6 +12,10 @@ public sealed class ScaledMatMul : HaloOperator
 {
     public override string OpType => nameof(ScaledMatMul);
 
+    public override string Schema =>
+        "ScaledMatMul(A: C, scaleA: float, B: D, scaleB: float) -> Y: float;"
+        + " C: float8e4m3fn, float8e5m2, int8; D: float8e4m3fn, float8e5m2, int8";
+
     public override void InferShapes(Node node)
     {
         node.Output.Type = ElementType.Float;

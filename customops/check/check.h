@@ -1,0 +1,71 @@
+// A check is a function that compares a kernel with a plain counterpart; each file under check/ has those of one operator.
+#pragma once
+
+#include <cstdint>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/executor.h"
+#include "common/products.h"
+
+namespace halo::check {
+
+/// Notes a failure and goes on; `what` says where.
+void expect(bool holds, const std::string& what);
+
+/// |found - expected| <= tolerance, or both NaN, or both the same infinity.
+void expect_near(double found, double expected, double tolerance, const std::string& what);
+
+struct Registration {
+  Registration(const char* name, void (*run)());
+};
+
+/// Tasks on several threads, in no particular order.
+class ThreadedExecutor final : public Executor {
+ public:
+  void run(int64_t count, void (*task)(void*, int64_t), void* context) const override;
+};
+
+/// Plain loops that sum in float64.
+class PlainProducts final : public Products {
+ public:
+  void multiply(bool trans_a, bool trans_b, float alpha, int64_t batch, int64_t m, int64_t n, int64_t k, const float* a, const float* b,
+                float* y) const override;
+};
+
+/// `count` numbers from the normal distribution, the same for the same seed.
+std::vector<float> normal(int64_t count, uint32_t seed);
+
+/// Elements between sentinels; `intact` says whether they were left alone.
+template <class T>
+class Guarded {
+ public:
+  explicit Guarded(int64_t count) : count_(count), elements_(static_cast<size_t>(count + 2 * kMargin)) {
+    for (int64_t i = 0; i < kMargin; ++i) edge(i) = edge(i + count + kMargin) = kSentinel;
+  }
+  T* data() { return elements_.data() + kMargin; }
+  T& operator[](int64_t i) { return data()[i]; }
+  bool intact() {
+    bool same = true;
+    for (int64_t i = 0; i < kMargin; ++i) same = same && is_sentinel(edge(i)) && is_sentinel(edge(i + count_ + kMargin));
+    return same;
+  }
+
+ private:
+  static constexpr int64_t kMargin = 64;
+  static constexpr T kSentinel{T(77)};
+  static bool is_sentinel(const T& x) { return __builtin_memcmp(&x, &kSentinel, sizeof(T)) == 0; }
+  T& edge(int64_t i) { return elements_[static_cast<size_t>(i)]; }
+
+  int64_t count_;
+  std::vector<T> elements_;
+};
+
+}  // namespace halo::check
+
+#define HALO_CHECK(name)                                                     \
+  static void name();                                                        \
+  static const ::halo::check::Registration registration_##name(#name, name); \
+  static void name()

@@ -1,0 +1,115 @@
+#include <cmath>
+
+#include "check/check.h"
+#include "common/dtype.h"
+#include "common/hadamard_matrix.h"
+#include "ops/hadamard_transform/hadamard_transform.h"
+
+namespace halo::check {
+
+namespace {
+
+HadamardBlock block_of(int64_t size) {
+  const HadamardOrder found = hadamard_order(size);
+  return {.size = size, .order = found.order, .log2 = found.log2, .signs = hadamard_signs(found.order)};
+}
+
+/// An element of H_n by its definition.
+double element(const HadamardBlock& block, int64_t i, int64_t j) {
+  const int64_t inner = block.size / block.order;
+  const int sign = __builtin_popcountll(static_cast<uint64_t>((i % inner) & (j % inner))) % 2 == 0 ? 1 : -1;
+  return sign * block.signs[static_cast<size_t>((i / inner) * block.order + j / inner)] / std::sqrt(static_cast<double>(block.size));
+}
+
+template <class T>
+void check_rotation(const std::vector<int64_t>& sizes, int64_t others, int axis, bool inverse, double rounding) {
+  std::vector<HadamardBlock> blocks;
+  int64_t n = 0;
+  for (const int64_t size : sizes) {
+    blocks.push_back(block_of(size));
+    n += size;
+  }
+  const int64_t rows = axis == 1 ? others : n, columns = axis == 1 ? n : others;
+  const auto values = normal(rows * columns, static_cast<uint32_t>(n));
+  std::vector<T> x(values.size());
+  for (size_t i = 0; i < x.size(); ++i) x[i] = from_float<T>(values[i]);
+  Guarded<T> y(rows * columns);
+  hadamard_transform_cpu(x.data(), y.data(), rows, columns, axis, blocks, inverse, ThreadedExecutor());
+  expect(y.intact(), "wrote outside");
+  const int64_t step = axis == 1 ? 1 : columns, stride = axis == 1 ? columns : 1;
+  for (int64_t v = 0; v < others; ++v) {
+    int64_t start = 0;
+    for (const HadamardBlock& block : blocks) {
+      for (int64_t i = 0; i < block.size; ++i) {
+        double sum = 0, norm = 0;
+        for (int64_t j = 0; j < block.size; ++j) {
+          const double xj = to_float(x[static_cast<size_t>((start + j) * step + v * stride)]);
+          sum += xj * (inverse ? element(block, i, j) : element(block, j, i));
+          norm += xj * xj;
+        }
+        const double tolerance = 1e-6 * std::sqrt(norm) + rounding * std::fabs(sum);
+        expect_near(to_float(y[(start + i) * step + v * stride]), sum, tolerance, "size " + std::to_string(block.size) + " axis " + std::to_string(axis));
+      }
+      start += block.size;
+    }
+  }
+}
+
+}  // namespace
+
+HALO_CHECK(rotations_multiply_by_the_dense_matrix) {
+  for (const std::vector<int64_t>& sizes : {std::vector<int64_t>{1},
+                                            {2},
+                                            {4},
+                                            {12},
+                                            {16},
+                                            {20},
+                                            {28},
+                                            {32},
+                                            {40},
+                                            {52},
+                                            {64},
+                                            {68},
+                                            {76},
+                                            {96},
+                                            {100},
+                                            {128},
+                                            {156},
+                                            {172},
+                                            {256},
+                                            {448},
+                                            {704},
+                                            {1024},
+                                            {16, 2, 1},
+                                            {64, 64, 8},
+                                            {172, 44}}) {
+    for (const int64_t others : {1, 7, 16, 37}) {
+      for (const bool inverse : {false, true}) {
+        for (const int axis : {0, 1}) {
+          check_rotation<float>(sizes, others, axis, inverse, 0);
+        }
+      }
+    }
+  }
+  for (const int axis : {0, 1}) {
+    check_rotation<BFloat16>({704}, 19, axis, false, 1.0 / 256);
+    check_rotation<Float16>({172, 20}, 19, axis, true, 1.0 / 2048);
+  }
+}
+
+HALO_CHECK(every_hadamard_matrix_is_orthogonal) {
+  for (int64_t n = 1; n <= 1024; ++n) {
+    const HadamardOrder found = hadamard_order(n);
+    if (found.log2 != 0 || found.order == 0) continue;
+    const auto signs = hadamard_signs(n);
+    for (int64_t i = 0; i < n; ++i) {
+      for (int64_t j = i; j < n; ++j) {
+        int dot = 0;
+        for (int64_t l = 0; l < n; ++l) dot += static_cast<int>(signs[static_cast<size_t>(i * n + l)] * signs[static_cast<size_t>(j * n + l)]);
+        expect(dot == (i == j ? n : 0), "order " + std::to_string(n));
+      }
+    }
+  }
+}
+
+}  // namespace halo::check

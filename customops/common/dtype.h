@@ -1,0 +1,126 @@
+// Element types with ONNX's numbers, and the 16-bit types that kernels compute in float32.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <ostream>
+
+namespace halo {
+
+enum class DType : int {
+  kUndefined = 0,
+  kFloat = 1,
+  kInt8 = 3,
+  kInt32 = 6,
+  kInt64 = 7,
+  kFloat16 = 10,
+  kBFloat16 = 16,
+  kFloat8E4M3 = 17,
+  kFloat8E5M2 = 19,
+};
+
+inline const char* name_of(DType type) {
+  switch (type) {
+    case DType::kFloat:
+      return "float";
+    case DType::kInt8:
+      return "int8";
+    case DType::kInt32:
+      return "int32";
+    case DType::kInt64:
+      return "int64";
+    case DType::kFloat16:
+      return "float16";
+    case DType::kBFloat16:
+      return "bfloat16";
+    case DType::kFloat8E4M3:
+      return "float8e4m3fn";
+    case DType::kFloat8E5M2:
+      return "float8e5m2";
+    default:
+      return "an unknown type";
+  }
+}
+
+inline std::ostream& operator<<(std::ostream& out, DType type) { return out << name_of(type); }
+
+inline int64_t size_of(DType type) {
+  switch (type) {
+    case DType::kFloat:
+    case DType::kInt32:
+      return 4;
+    case DType::kInt64:
+      return 8;
+    case DType::kFloat16:
+    case DType::kBFloat16:
+      return 2;
+    default:
+      return 1;
+  }
+}
+
+struct BFloat16 {
+  uint16_t bits;
+};
+
+struct Float16 {
+  uint16_t bits;
+};
+
+inline float to_float(float x) { return x; }
+
+inline float to_float(BFloat16 x) { return std::bit_cast<float>(static_cast<uint32_t>(x.bits) << 16); }
+
+inline float to_float(Float16 x) { return static_cast<float>(std::bit_cast<_Float16>(x.bits)); }
+
+template <class T>
+T from_float(float x);
+
+template <>
+inline float from_float<float>(float x) {
+  return x;
+}
+
+/// Half-even; a NaN stays one, with its sign.
+template <>
+inline BFloat16 from_float<BFloat16>(float x) {
+  const uint32_t bits = std::bit_cast<uint32_t>(x);
+  const uint32_t rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
+  const bool is_nan = (bits & 0x7FFFFFFF) > 0x7F800000;
+  return {static_cast<uint16_t>(is_nan ? (bits >> 16) | 0x40 : rounded)};
+}
+
+template <>
+inline Float16 from_float<Float16>(float x) {
+  return {std::bit_cast<uint16_t>(static_cast<_Float16>(x))};
+}
+
+template <class T>
+constexpr DType dtype_of();
+template <>
+constexpr DType dtype_of<float>() {
+  return DType::kFloat;
+}
+template <>
+constexpr DType dtype_of<BFloat16>() {
+  return DType::kBFloat16;
+}
+template <>
+constexpr DType dtype_of<Float16>() {
+  return DType::kFloat16;
+}
+
+/// Calls f.operator()<T>() with the floating type of the tensor.
+template <class F>
+auto dispatch(DType type, F&& f) {
+  switch (type) {
+    case DType::kBFloat16:
+      return f.template operator()<BFloat16>();
+    case DType::kFloat16:
+      return f.template operator()<Float16>();
+    default:
+      return f.template operator()<float>();
+  }
+}
+
+}  // namespace halo

@@ -1,0 +1,68 @@
+// Sizes of a tensor; -1 where one is not known, which happens in shape inference only.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <initializer_list>
+#include <ostream>
+#include <vector>
+
+#include "common/dtype.h"
+
+namespace halo {
+
+class Shape {
+ public:
+  static constexpr int64_t kUnknown = -1;
+
+  Shape() = default;
+  Shape(std::initializer_list<int64_t> sizes) : sizes_(sizes) {}
+  explicit Shape(std::vector<int64_t> sizes) : sizes_(std::move(sizes)) {}
+
+  int rank() const { return static_cast<int>(sizes_.size()); }
+  const std::vector<int64_t>& sizes() const { return sizes_; }
+
+  /// A negative axis counts from the end.
+  int64_t operator[](int axis) const { return sizes_[static_cast<size_t>(axis < 0 ? axis + rank() : axis)]; }
+
+  int64_t count() const { return count(0, rank()); }
+
+  /// The product of the sizes of axes [first, last).
+  int64_t count(int first, int last) const {
+    int64_t n = 1;
+    for (int axis = first; axis < last; ++axis) n *= sizes_[static_cast<size_t>(axis)];
+    return n;
+  }
+
+  /// True unless two known sizes differ.
+  bool may_equal(const Shape& other) const {
+    return rank() == other.rank() && std::equal(sizes_.begin(), sizes_.end(), other.sizes_.begin(), [](int64_t a, int64_t b) { return may_equal(a, b); });
+  }
+
+  static bool may_equal(int64_t a, int64_t b) { return a == b || a == kUnknown || b == kUnknown; }
+
+ private:
+  std::vector<int64_t> sizes_;
+};
+
+inline std::ostream& operator<<(std::ostream& out, const Shape& shape) {
+  out << '[';
+  for (int axis = 0; axis < shape.rank(); ++axis) {
+    out << (axis > 0 ? ", " : "");
+    if (shape[axis] == Shape::kUnknown) {
+      out << '?';
+    } else {
+      out << shape[axis];
+    }
+  }
+  return out << ']';
+}
+
+/// What is known of an input or output; an optional input that is left out is absent.
+struct TensorType {
+  DType type = DType::kUndefined;
+  Shape shape;
+  bool present = true;
+};
+
+}  // namespace halo

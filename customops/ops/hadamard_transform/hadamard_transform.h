@@ -1,0 +1,25 @@
+// Rotation of a matrix along one axis by an orthonormal block-diagonal Hadamard matrix H.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "common/executor.h"
+
+namespace halo {
+
+/// One block of H: n = order 2^log2, and A_order row by row.
+struct HadamardBlock {
+  int64_t size = 1;
+  int64_t order = 1;
+  int log2 = 0;
+  std::vector<float> signs;
+};
+
+/// X, Y: (rows, columns), row-major, Y may be X. The blocks sum to the rotated axis. A vector v along it becomes H^T v, or H v with `inverse`.
+/// Reads and writes each element once; order + log2 additions an element in float32.
+template <class T>
+void hadamard_transform_cpu(const T* x, T* y, int64_t rows, int64_t columns, int axis, const std::vector<HadamardBlock>& blocks, bool inverse,
+                            const Executor& executor);
+
+}  // namespace halo

@@ -1,0 +1,44 @@
+#include <map>
+#include <numeric>
+
+#include "common/hadamard_matrix.h"
+#include "ops/hadamard_transform/hadamard_transform.h"
+#include "plugin/op.h"
+
+namespace halo {
+
+struct HadamardTransform {
+  static constexpr Schema schema{.name = "HadamardTransform", .in = "X: T", .out = "Y: T", .types = "T: float, float16, bfloat16"};
+
+  explicit HadamardTransform(const Attributes& attributes)
+      : axis(static_cast<int>(attributes.integer("axis", 1))), sizes(attributes.integers("blocks")), inverse(attributes.integer("inverse", 0) != 0) {}
+
+  Status infer(Types in, ResultTypes out) const {
+    HALO_REQUIRE(axis == 0 || axis == 1, "axis 0 or 1", axis, "Correct the attribute.");
+    HALO_REQUIRE(in[0].shape.rank() == 2, "a matrix", in[0].shape, "Reshape it to rows and columns.");
+    const int64_t sum = std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
+    HALO_REQUIRE(Shape::may_equal(in[0].shape[axis], sum), "blocks that sum to the rotated axis of " << in[0].shape, sum, "Rewrite the graph at this size.");
+    out[0] = in[0];
+    return {};
+  }
+
+  Status compute(Call& c) const {
+    std::vector<HadamardBlock> blocks;
+    for (const int64_t size : sizes) {
+      const HadamardOrder found = hadamard_order(size);
+      HALO_REQUIRE(found.order > 0, "blocks with a Hadamard matrix", size, "Take the blocks from Hadamard.Blocks.");
+      blocks.push_back({.size = size, .order = found.order, .log2 = found.log2, .signs = hadamard_signs(found.order)});
+    }
+    dispatch(c.in(0).type,
+             [&]<class T>() { hadamard_transform_cpu(c.data<T>(0), c.result<T>(0), c.in(0).shape[0], c.in(0).shape[1], axis, blocks, inverse, c); });
+    return {};
+  }
+
+  int axis;
+  std::vector<int64_t> sizes;
+  bool inverse;
+};
+
+HALO_REGISTER_OP(HadamardTransform);
+
+}  // namespace halo

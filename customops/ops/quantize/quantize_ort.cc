@@ -1,0 +1,45 @@
+#include "common/codes.h"
+#include "ops/quantize/quantize.h"
+#include "plugin/op.h"
+
+namespace halo {
+
+struct Quantize {
+  static constexpr Schema schema{
+      .name = "Quantize", .in = "X: T", .out = "Q: C, scale: float", .types = "T: float, float16, bfloat16; C: float8e4m3fn, float8e5m2, int8"};
+
+  explicit Quantize(const Attributes& attributes) : format(attributes.text("format")) {}
+
+  /// Calls f with the format of the attribute.
+  template <class F>
+  Status with_format(F&& f) const {
+    if (format == E4M3::kName) return f.template operator()<E4M3>();
+    if (format == E5M2::kName) return f.template operator()<E5M2>();
+    if (format == E3M2::kName) return f.template operator()<E3M2>();
+    if (format == Int8::kName) return f.template operator()<Int8>();
+    return refuse(__FILE__, __LINE__, "format e4m3, e5m2, e3m2 or int8", "'" + format + "'", "Correct the attribute.");
+  }
+
+  Status infer(Types in, ResultTypes out) const {
+    return with_format([&]<class Format>() {
+      out[0] = {.type = Format::kType, .shape = in[0].shape};
+      out[1] = {.type = DType::kFloat, .shape = {}};
+      return Status();
+    });
+  }
+
+  Status compute(Call& c) const {
+    const int64_t count = c.in(0).shape.count();
+    const auto partial = c.scratch<float>(quantize_partials(count));
+    return with_format([&]<class Format>() {
+      dispatch(c.in(0).type, [&]<class T>() { quantize_cpu<Format>(c.data<T>(0), c.result<uint8_t>(0), c.result<float>(1), count, partial.data(), c); });
+      return Status();
+    });
+  }
+
+  std::string format;
+};
+
+HALO_REGISTER_OP(Quantize);
+
+}  // namespace halo

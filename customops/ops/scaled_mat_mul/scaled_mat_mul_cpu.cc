@@ -1,0 +1,30 @@
+#include "ops/scaled_mat_mul/scaled_mat_mul.h"
+
+#include "common/codes.h"
+
+namespace halo {
+
+namespace {
+
+void decode(const QuantizedMatrix& matrix, float* values, int64_t count, const Executor& executor) {
+  dispatch_codes(matrix.type, [&]<class Format>() {
+    executor.parallel_for(count, kGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) values[i] = Format::decode(matrix.codes[i]);
+    });
+  });
+}
+
+}  // namespace
+
+void scaled_mat_mul_cpu(const QuantizedMatrix& a, const QuantizedMatrix& b, float* y, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k,
+                        float* decoded, const Products& products, const Executor& executor) {
+  decode(a, decoded, m * k, executor);
+  decode(b, decoded + m * k, k * n, executor);
+  products.multiply(trans_a, trans_b, 1.0f, 1, m, n, k, decoded, decoded + m * k, y);
+  const float scale = *a.scale * *b.scale;
+  executor.parallel_for(m * n, kGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) y[i] *= scale;
+  });
+}
+
+}  // namespace halo

@@ -1,0 +1,37 @@
+#include "ops/scaled_mat_mul/scaled_mat_mul.h"
+#include "plugin/op.h"
+
+namespace halo {
+
+struct ScaledMatMul {
+  static constexpr Schema schema{.name = "ScaledMatMul",
+                                 .in = "A: C, scaleA: float, B: D, scaleB: float",
+                                 .out = "Y: float",
+                                 .types = "C: float8e4m3fn, float8e5m2, int8; D: float8e4m3fn, float8e5m2, int8"};
+
+  explicit ScaledMatMul(const Attributes& attributes) : trans_a(attributes.integer("transA", 0) != 0), trans_b(attributes.integer("transB", 0) != 0) {}
+
+  Status infer(Types in, ResultTypes out) const {
+    const Shape &a = in[0].shape, &b = in[2].shape;
+    HALO_REQUIRE(a.rank() == 2 && b.rank() == 2, "two matrices", a << " and " << b, "Reshape them to rows and columns.");
+    HALO_REQUIRE(Shape::may_equal(a[trans_a ? 0 : 1], b[trans_b ? 1 : 0]), "matrices that share the contracted dimension",
+                 a << (trans_a ? " transposed, " : ", ") << b << (trans_b ? " transposed" : ""), "Check the transpose flags.");
+    out[0] = {.type = DType::kFloat, .shape = {a[trans_a ? 1 : 0], b[trans_b ? 0 : 1]}};
+    return {};
+  }
+
+  Status compute(Call& c) const {
+    const Shape& a = c.in(0).shape;
+    const int64_t m = c.out(0).shape[0], n = c.out(0).shape[1], k = a[trans_a ? 0 : 1];
+    const auto decoded = c.scratch<float>(m * k + k * n);
+    scaled_mat_mul_cpu({c.data<uint8_t>(0), c.data<float>(1), c.in(0).type}, {c.data<uint8_t>(2), c.data<float>(3), c.in(2).type}, c.result<float>(0), trans_a,
+                       trans_b, m, n, k, decoded.data(), c, c);
+    return {};
+  }
+
+  bool trans_a, trans_b;
+};
+
+HALO_REGISTER_OP(ScaledMatMul);
+
+}  // namespace halo

@@ -1,0 +1,92 @@
+// One run of a node, as an operator's binding sees it.
+#pragma once
+
+#include <onnxruntime_c_api.h>
+
+#include <memory>
+#include <vector>
+
+#include "common/executor.h"
+#include "common/products.h"
+#include "common/shape.h"
+
+namespace halo {
+
+/// ONNX Runtime's function table; set once, before any operator is used.
+extern const OrtApi* ort;
+
+/// A status of ONNX Runtime as an exception, which the entry points turn back into a status.
+void check(OrtStatus* status);
+
+/// Work memory from the session's allocator.
+template <class T>
+class Scratch {
+ public:
+  Scratch(OrtAllocator* allocator, int64_t count) : allocator_(allocator) {
+    check(ort->AllocatorAlloc(allocator, static_cast<size_t>(std::max<int64_t>(1, count)) * sizeof(T), reinterpret_cast<void**>(&data_)));
+  }
+  ~Scratch() { ort->ReleaseStatus(ort->AllocatorFree(allocator_, data_)); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  T* data() const { return data_; }
+
+ private:
+  OrtAllocator* allocator_;
+  T* data_ = nullptr;
+};
+
+/// ONNX Runtime's own FusedMatMul, made at first use for each pair of transpose flags and factor.
+class ProductCache {
+ public:
+  explicit ProductCache(const OrtKernelInfo* info);
+  ~ProductCache();
+  ProductCache(const ProductCache&) = delete;
+  ProductCache& operator=(const ProductCache&) = delete;
+  const OrtOp* get(bool trans_a, bool trans_b, float alpha);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+class Call final : public Executor, public Products {
+ public:
+  Call(OrtKernelContext* context, ProductCache& products, std::vector<TensorType> in, std::vector<TensorType> out);
+
+  const TensorType& in(int i) const { return in_[static_cast<size_t>(i)]; }
+  const TensorType& out(int i) const { return out_[static_cast<size_t>(i)]; }
+  bool has(int i) const { return static_cast<size_t>(i) < in_.size() && in(i).present; }
+
+  /// Null for an input that is left out.
+  template <class T>
+  const T* data(int i) const {
+    return has(i) ? static_cast<const T*>(input(i)) : nullptr;
+  }
+
+  /// Null for an output that nobody asked for. Allocated at the first call.
+  template <class T>
+  T* result(int i) {
+    return static_cast<T*>(output(i));
+  }
+
+  template <class T>
+  Scratch<T> scratch(int64_t count) const {
+    return Scratch<T>(allocator(), count);
+  }
+
+  void run(int64_t count, void (*task)(void*, int64_t), void* context) const override;
+  void multiply(bool trans_a, bool trans_b, float alpha, int64_t batch, int64_t m, int64_t n, int64_t k, const float* a, const float* b,
+                float* y) const override;
+
+ private:
+  const void* input(int i) const;
+  void* output(int i);
+  OrtAllocator* allocator() const;
+
+  OrtKernelContext* context_;
+  ProductCache& products_;
+  std::vector<TensorType> in_;
+  std::vector<TensorType> out_;
+};
+
+}  // namespace halo

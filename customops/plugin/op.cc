@@ -1,0 +1,198 @@
+#include "plugin/op.h"
+
+#include <climits>
+
+namespace halo {
+
+namespace {
+
+/// Attributes while shapes are inferred.
+class InferenceAttributes final : public Attributes {
+ public:
+  explicit InferenceAttributes(const OrtShapeInferContext* context) : context_(context) {}
+
+  int64_t integer(const char* name, int64_t otherwise) const override {
+    int64_t value = otherwise;
+    read(name, ORT_OP_ATTR_INT, &value, sizeof value);
+    return value;
+  }
+
+  float real(const char* name, float otherwise) const override {
+    float value = otherwise;
+    read(name, ORT_OP_ATTR_FLOAT, &value, sizeof value);
+    return value;
+  }
+
+  std::string text(const char* name) const override {
+    std::string value(size_of(name, ORT_OP_ATTR_STRING), '\0');
+    if (!value.empty()) read(name, ORT_OP_ATTR_STRING, value.data(), value.size());
+    return value.c_str();  // the size counts a closing zero in some versions
+  }
+
+  std::vector<int64_t> integers(const char* name) const override {
+    std::vector<int64_t> values(size_of(name, ORT_OP_ATTR_INTS) / sizeof(int64_t));
+    if (!values.empty()) read(name, ORT_OP_ATTR_INTS, values.data(), values.size() * sizeof(int64_t));
+    return values;
+  }
+
+ private:
+  const OrtOpAttr* find(const char* name) const {
+    const OrtOpAttr* attribute = nullptr;
+    OrtStatus* status = ort->ShapeInferContext_GetAttribute(context_, name, &attribute);
+    if (status != nullptr) ort->ReleaseStatus(status);  // missing
+    return attribute;
+  }
+
+  size_t size_of(const char* name, OrtOpAttrType type) const {
+    size_t bytes = 0;
+    if (const OrtOpAttr* attribute = find(name)) {
+      OrtStatus* status = ort->ReadOpAttr(attribute, type, nullptr, 0, &bytes);  // fails, and says how much room it wants
+      if (status != nullptr) ort->ReleaseStatus(status);
+    }
+    return bytes;
+  }
+
+  void read(const char* name, OrtOpAttrType type, void* data, size_t bytes) const {
+    size_t needed = 0;
+    if (const OrtOpAttr* attribute = find(name)) check(ort->ReadOpAttr(attribute, type, data, bytes, &needed));
+  }
+
+  const OrtShapeInferContext* context_;
+};
+
+const TensorType kAbsent{.type = DType::kUndefined, .shape = {}, .present = false};
+
+struct TypeInfoDeleter {
+  void operator()(OrtTensorTypeAndShapeInfo* info) const { ort->ReleaseTensorTypeAndShapeInfo(info); }
+};
+using TypeInfo = std::unique_ptr<OrtTensorTypeAndShapeInfo, TypeInfoDeleter>;
+
+TensorType type_of(const OrtTensorTypeAndShapeInfo* info) {
+  ONNXTensorElementDataType type = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
+  check(ort->GetTensorElementType(info, &type));
+  size_t rank = 0;
+  check(ort->GetDimensionsCount(info, &rank));
+  std::vector<int64_t> sizes(rank);
+  check(ort->GetDimensions(info, sizes.data(), rank));
+  return {.type = static_cast<DType>(type), .shape = Shape(std::move(sizes)), .present = true};
+}
+
+Status check_types(const Schema& schema, Types in) {
+  const auto wanted = parameters(schema.in, schema.types);
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    if (i >= in.size() || !in[i].present) {
+      HALO_REQUIRE(wanted[i].optional, "input " + wanted[i].name, "none", "Give it.");
+      continue;
+    }
+    bool is_allowed = false;
+    for (const DType type : wanted[i].allowed) is_allowed = is_allowed || type == in[i].type;
+    HALO_REQUIRE(is_allowed, wanted[i].name + " of another type", in[i].type, "Cast it to a type of the schema.");
+    for (size_t j = 0; j < i; ++j) {
+      HALO_REQUIRE(wanted[j].type != wanted[i].type || !in[j].present || in[j].type == in[i].type, wanted[i].name + " of the type of " + wanted[j].name,
+                   in[i].type, "Cast one of them.");
+    }
+  }
+  return {};
+}
+
+void report(OrtShapeInferContext* context, size_t index, const TensorType& result) {
+  OrtTensorTypeAndShapeInfo* made = nullptr;
+  check(ort->CreateTensorTypeAndShapeInfo(&made));
+  const TypeInfo info(made);
+  check(ort->SetTensorElementType(made, static_cast<ONNXTensorElementDataType>(result.type)));
+  check(ort->SetDimensions(made, result.shape.sizes().data(), result.shape.sizes().size()));
+  check(ort->ShapeInferContext_SetOutputTypeShape(context, index, made));
+}
+
+}  // namespace
+
+std::vector<OpEntry>& registry() {
+  static std::vector<OpEntry> entries;
+  return entries;
+}
+
+OrtStatus* infer_node(const Schema& schema, OrtShapeInferContext* context, Status (*infer)(const Attributes&, Types, ResultTypes)) noexcept {
+  return guarded(schema.name, [&] {
+    size_t count = 0;
+    check(ort->ShapeInferContext_GetInputCount(context, &count));
+    std::vector<TensorType> in(parameters(schema.in, schema.types).size(), kAbsent);
+    for (size_t i = 0; i < std::min(count, in.size()); ++i) {
+      OrtTensorTypeAndShapeInfo* info = nullptr;
+      check(ort->ShapeInferContext_GetInputTypeShape(context, i, &info));
+      in[i] = type_of(info);  // of the context, which owns it
+      in[i].present = in[i].type != DType::kUndefined;
+    }
+    HALO_RETURN_IF_ERROR(check_types(schema, in));
+    const auto results = parameters(schema.out, schema.types);
+    std::vector<TensorType> out(results.size());
+    HALO_RETURN_IF_ERROR(infer(InferenceAttributes(context), in, out));
+    for (size_t i = 0; i < out.size(); ++i) {
+      if (out[i].present) report(context, i, out[i]);
+    }
+    return Status();
+  });
+}
+
+Status read_types(const Schema& schema, OrtKernelContext* context, std::vector<TensorType>& in, std::vector<TensorType>& out) {
+  in.assign(parameters(schema.in, schema.types).size(), kAbsent);
+  out.assign(parameters(schema.out, schema.types).size(), TensorType{});
+  size_t count = 0;
+  check(ort->KernelContext_GetInputCount(context, &count));
+  for (size_t i = 0; i < std::min(count, in.size()); ++i) {
+    const OrtValue* value = nullptr;
+    check(ort->KernelContext_GetInput(context, i, &value));
+    if (value == nullptr) continue;
+    OrtTensorTypeAndShapeInfo* info = nullptr;
+    check(ort->GetTensorTypeAndShape(value, &info));
+    in[i] = type_of(TypeInfo(info).get());
+  }
+  return check_types(schema, in);
+}
+
+int64_t KernelAttributes::integer(const char* name, int64_t otherwise) const {
+  int64_t value = otherwise;
+  OrtStatus* status = ort->KernelInfoGetAttribute_int64(info_, name, &value);
+  if (status != nullptr) ort->ReleaseStatus(status);
+  return status == nullptr ? value : otherwise;
+}
+
+float KernelAttributes::real(const char* name, float otherwise) const {
+  float value = otherwise;
+  OrtStatus* status = ort->KernelInfoGetAttribute_float(info_, name, &value);
+  if (status != nullptr) ort->ReleaseStatus(status);
+  return status == nullptr ? value : otherwise;
+}
+
+std::string KernelAttributes::text(const char* name) const {
+  size_t size = 0;
+  if (OrtStatus* status = ort->KernelInfoGetAttribute_string(info_, name, nullptr, &size)) {
+    ort->ReleaseStatus(status);
+    return {};
+  }
+  std::string value(size, '\0');
+  check(ort->KernelInfoGetAttribute_string(info_, name, value.data(), &size));
+  return value.c_str();  // the size counts the closing zero
+}
+
+std::vector<int64_t> KernelAttributes::integers(const char* name) const {
+  size_t count = 0;
+  if (OrtStatus* status = ort->KernelInfoGetAttributeArray_int64(info_, name, nullptr, &count)) {
+    ort->ReleaseStatus(status);
+    return {};
+  }
+  std::vector<int64_t> values(count);
+  check(ort->KernelInfoGetAttributeArray_int64(info_, name, values.data(), &count));
+  return values;
+}
+
+void fill(OrtCustomOp& op) {
+  op.version = ORT_API_VERSION;
+  op.GetExecutionProviderType = [](const OrtCustomOp*) -> const char* { return "CPUExecutionProvider"; };
+  op.GetInputMemoryType = [](const OrtCustomOp*, size_t) { return OrtMemTypeDefault; };
+  op.GetVariadicInputMinArity = op.GetVariadicOutputMinArity = [](const OrtCustomOp*) { return 1; };
+  op.GetVariadicInputHomogeneity = op.GetVariadicOutputHomogeneity = [](const OrtCustomOp*) { return 1; };
+  op.GetStartVersion = [](const OrtCustomOp*) { return 1; };
+  op.GetEndVersion = [](const OrtCustomOp*) { return INT_MAX; };
+}
+
+}  // namespace halo
