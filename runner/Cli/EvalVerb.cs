@@ -12,7 +12,7 @@ namespace Halo.Runner.Cli;
 /// <summary><c>halo eval</c>: loss and perplexity of a run, an artifact or a training graph on chat data.</summary>
 internal static class EvalVerb
 {
-    private static readonly string[] Used = ["model", "weights", "tokenizer", "data", "scheme", "format", "pipeline", "batch_size", "threads", "device"];
+    private static readonly string[] Used = ["model", "weights", "tokenizer", "data", "scheme", "format", "pipeline", "batch_size", "threads", "device", "operators"];
 
     public static Command Command()
     {

@@ -44,6 +44,7 @@ internal static class Root
             EvalVerb.Command(),
             InspectVerb.Command(),
             DiffVerb.Command(),
+            BenchVerb.Command(),
             DoctorVerb.Command(),
             DemoVerb.Command(),
         };

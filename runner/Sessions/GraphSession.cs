@@ -67,6 +67,9 @@ public sealed class GraphSession : IDisposable
         }
     }
 
+    /// <summary>Ends a profile begun by <see cref="SessionSettings.ProfilePrefix"/>; returns its file.</summary>
+    public string EndProfiling() => _session.EndProfiling();
+
     public void Dispose()
     {
         _binding.Dispose();

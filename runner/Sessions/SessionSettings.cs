@@ -24,6 +24,9 @@ public sealed record SessionSettings
     /// <summary>Extended optimisation fuses operators; it gives the same values every time, though not those of the plain graph to the last bit.</summary>
     public GraphOptimizationLevel Optimization { get; init; } = GraphOptimizationLevel.ORT_ENABLE_EXTENDED;
 
+    /// <summary>Where ONNX Runtime writes the time of every node, as a prefix of the file's path; null: nowhere.</summary>
+    public string? ProfilePrefix { get; init; }
+
     /// <exception cref="HaloException">The native library is asked for and is not there, or cannot run on this processor.</exception>
     internal SessionOptions ToOptions()
     {
@@ -34,6 +37,11 @@ public sealed record SessionSettings
             IntraOpNumThreads = Threads,
             LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR,
         };
+        if (ProfilePrefix is { } prefix)
+        {
+            options.ProfileOutputPathPrefix = prefix; // first: it is read when profiling is switched on
+            options.EnableProfiling = true;
+        }
         if (Operators == OperatorKernels.Native)
             NativeOperators.Register(options.RegisterCustomOpLibrary);
         return options;

@@ -33,6 +33,12 @@ float absolute_max_of_numbers(const T* x, int64_t count) {
   return max;
 }
 
+/// By itself, with nothing that a byte written to `codes` could alias.
+template <class Format, class T>
+void encode(const T* __restrict x, uint8_t* __restrict codes, int64_t count, float scale) {
+  for (int64_t i = 0; i < count; ++i) codes[i] = Format::encode(to_float(x[i]) / scale);
+}
+
 }  // namespace
 
 int64_t quantize_partials(int64_t count) { return (count + kGrain - 1) / kGrain; }
@@ -53,7 +59,7 @@ void quantize_cpu(const T* x, uint8_t* codes, float* scale, int64_t count, float
   const float used = exact < std::numeric_limits<float>::min() ? 1.0f : exact;
   *scale = used;
   executor.parallel_for(count, kGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) codes[i] = Format::encode(to_float(x[i]) / used);
+    encode<Format>(x + begin, codes + begin, end - begin, used);
   });
 }
 

@@ -1,0 +1,95 @@
+using System.Diagnostics;
+using Halo.Ir;
+using Halo.Passes;
+using Halo.Passes.Optimizer;
+using Halo.Runner.Artifacts;
+using Halo.Runner.Data;
+using Halo.Runner.Sessions;
+using Halo.Runner.Training.Engine;
+using Halo.Serialization;
+
+namespace Halo.Runner.Benchmarks;
+
+/// <summary>One way to run a training graph.</summary>
+public sealed record Variant(string Format, string Scheme, OperatorKernels Operators)
+{
+    public override string ToString() => (Format, Operators) switch
+    {
+        ("none", _) => "fp32",
+        (_, OperatorKernels.Functions) => $"{Format} {Scheme}, function bodies",
+        _ => $"{Format} {Scheme}",
+    };
+}
+
+/// <summary>What one variant took.</summary>
+/// <param name="Variant">Which.</param>
+/// <param name="Seconds">Of one update: forward, backward, AdamW; the median over all rounds.</param>
+/// <param name="Profile">Of the training graph alone.</param>
+public sealed record VariantTime(Variant Variant, double Seconds, StepProfile Profile);
+
+/// <summary>Times whole updates of a training graph, as it is and rewritten, in turns, so that a busy moment of the machine hits all alike.</summary>
+/// <remarks>Weights and tokens are made up: they do not change what is computed, only its result.</remarks>
+public sealed class TrainingBenchmark(string graphPath, int threads, int rounds)
+{
+    private const int WarmUp = 2;
+
+    private static readonly AdamWSettings Optimizer = new(0.9, 0.999, 1e-8, 0, null);
+
+    /// <summary>Tokens of one update, padding included.</summary>
+    public int TokensPerStep { get; private set; }
+
+    /// <exception cref="HaloException">The graph cannot be rewritten or run.</exception>
+    public IReadOnlyList<VariantTime> Run(IReadOnlyList<Variant> variants)
+    {
+        var folder = Directory.CreateTempSubdirectory("halo-bench-").FullName;
+        var runs = new List<(Variant Variant, GraphSession Session, TrainingEngine Engine)>();
+        try
+        {
+            var batch = default(MicroBatch);
+            foreach (var variant in variants)
+            {
+                var rewritten = GraphRewriter.Rewrite(graphPath, Pipelines.Rewrite(HaloScheme.Parse(variant.Scheme), GemmFormats.Parse(variant.Format)));
+                var path = Path.Combine(folder, $"{runs.Count}.onnx");
+                OnnxWriter.Write(rewritten.Model, path);
+                var @interface = TrainingInterface.Of(rewritten.Model.Graph, graphPath);
+                var inputs = VerificationInputs.For(rewritten.Model.Graph);
+                batch ??= BatchOf(inputs, @interface);
+                runs.Add(Prepare(variant, path, @interface, inputs));
+            }
+            var times = runs.Select(_ => new List<double>()).ToList();
+            for (var round = -WarmUp; round < rounds; round++)
+            {
+                for (var i = 0; i < runs.Count; i++)
+                {
+                    var start = Stopwatch.GetTimestamp();
+                    runs[i].Engine.Step([batch!], round + WarmUp + 1, learningRate: 1e-6);
+                    if (round >= 0)
+                        times[i].Add(Stopwatch.GetElapsedTime(start).TotalSeconds);
+                }
+            }
+            return [.. runs.Select((run, i) => new VariantTime(run.Variant, times[i].Order().ElementAt(rounds / 2), StepProfile.Read(run.Session.EndProfiling(), WarmUp)))];
+        }
+        finally
+        {
+            runs.ForEach(run => run.Engine.Dispose());
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    private (Variant Variant, GraphSession Session, TrainingEngine Engine) Prepare(
+        Variant variant, string path, TrainingInterface @interface, IReadOnlyDictionary<string, Tensor> inputs)
+    {
+        var session = new GraphSession(path, new SessionSettings { Threads = threads, Operators = variant.Operators, ProfilePrefix = path });
+        var engine = new TrainingEngine(@interface, session, OnnxWriter.ToBytes(AdamWGraph.Build(@interface.Trained, Optimizer)), accumulates: false, threads);
+        foreach (var (name, _) in @interface.Parameters)
+            inputs[name].ToArray<float>().CopyTo(engine.Parameters.Span(name));
+        return (variant, session, engine);
+    }
+
+    private MicroBatch BatchOf(IReadOnlyDictionary<string, Tensor> inputs, TrainingInterface @interface)
+    {
+        TokensPerStep = @interface.Rows * @interface.Sequence;
+        var ids = inputs[TrainingInterface.InputIds].ToArray<long>();
+        return new MicroBatch(ids, [.. ids.Select(_ => 1L)], ids, TokensPerStep - @interface.Rows, TokensPerStep);
+    }
+}

@@ -1,0 +1,129 @@
+using System.CommandLine;
+using System.Globalization;
+using System.Runtime.InteropServices;
+using Halo.Analysis;
+using Halo.Models.Bundled;
+using Halo.Passes.Infra;
+using Halo.Runner.Benchmarks;
+using Halo.Runner.Benchmarks.Fidelity;
+using Halo.Runner.Sessions;
+using Halo.Serialization;
+using Microsoft.ML.OnnxRuntime;
+
+namespace Halo.Runner.Cli;
+
+/// <summary><c>halo bench</c>: how fast this machine trains, as tables in Markdown.</summary>
+internal static class BenchVerb
+{
+    /// <summary>Shares of the step below this are one line.</summary>
+    private const double SmallShare = 0.01;
+
+    private static readonly IReadOnlyList<Variant> Variants =
+    [
+        new("none", "none", OperatorKernels.Native),
+        .. from format in new[] { "fp8", "int8", "fp6" } from level in new[] { "halo-0", "halo-1", "halo-2" } select new Variant(format, level, OperatorKernels.Native),
+        new("fp8", "halo-0", OperatorKernels.Functions),
+        new("int8", "halo-2", OperatorKernels.Functions),
+    ];
+
+    public static Command Command() => new("bench", "Measure speed and fidelity on this machine.") { Training(), Fidelity() };
+
+    private static Command Training()
+    {
+        var graph = new Argument<string?>("TRAINING.onnx")
+        {
+            Description = "A float32 training graph; the bundled llama-tiny's if not given.", Arity = ArgumentArity.ZeroOrOne,
+        };
+        var threads = new Option<int>("--threads") { Description = "Threads; 0 is one for each core." };
+        var rounds = new Option<int>("--rounds") { Description = "Updates timed of each variant.", DefaultValueFactory = _ => 15 };
+        var command = new Command("training", "Whole updates in float32 and in each format and level, beside the rate of bare matrix products.") { graph, threads, rounds };
+        command.SetAction(parsed =>
+        {
+            if (parsed.GetValue(rounds) < 1)
+                throw new HaloException("bench", "--rounds", "at least 1", $"{parsed.GetValue(rounds)}", "Leave it out for 15.");
+            return Run(parsed.GetValue(graph), parsed.GetValue(threads), parsed.GetValue(rounds));
+        });
+        return command;
+    }
+
+    private static Command Fidelity()
+    {
+        var output = new Option<string>("--output", "-o") { Description = "Folder of the study; what it holds already is not done again.", Required = true };
+        var jobs = new Option<int>("--jobs") { Description = "Runs at a time.", DefaultValueFactory = _ => 1 };
+        var threads = new Option<int>("--threads") { Description = "Threads of a run; 0 is one for each core." };
+        var only = new Option<string>("--only") { Description = "Runs whose name has this in it, such as int8_halo-2 or tiny-outliers.", DefaultValueFactory = _ => "" };
+        var table = new Option<bool>("--table") { Description = "Print the table of what is there, and run nothing." };
+        var command = new Command("fidelity",
+            "Fine-tune the bundled model in float32 and in each format and level, 180 updates each, and print the losses beside PyTorch's. Takes hours.")
+        {
+            output, jobs, threads, only, table,
+        };
+        command.SetAction(parsed =>
+        {
+            if (parsed.GetValue(jobs) < 1)
+                throw new HaloException("bench", "--jobs", "at least 1", $"{parsed.GetValue(jobs)}", "Leave it out for 1.");
+            var cells = FidelityCell.All.Where(cell => cell.Name.Contains(parsed.GetValue(only)!, StringComparison.Ordinal)).ToList();
+            if (cells.Count == 0)
+                throw new HaloException("bench", "--only", "part of a run's name", $"'{parsed.GetValue(only)}'", $"Names are like {FidelityCell.All[0].Name}.");
+            var study = new FidelityStudy(Path.GetFullPath(parsed.GetValue(output)!), parsed.GetValue(jobs), parsed.GetValue(threads));
+            if (!parsed.GetValue(table))
+                study.Run(cells);
+            Console.Write(FidelityTable.Write(study.Results));
+            return ExitCode.Done;
+        });
+        return command;
+    }
+
+    private static int Run(string? graphPath, int threads, int rounds)
+    {
+        var folder = Directory.CreateTempSubdirectory("halo-bench-").FullName;
+        try
+        {
+            if (graphPath is null)
+                LlamaTiny.ExtractTrainingGraph(graphPath = Path.Combine(folder, "llama-tiny-training.onnx"));
+            var benchmark = new TrainingBenchmark(graphPath, threads, rounds);
+            Console.Error.WriteLine($"{Variants.Count} variants, {rounds} updates each");
+            var times = benchmark.Run(Variants);
+            var model = OnnxReader.Read(graphPath);
+            CustomOps.HaloOperators.Register();
+            ShapeInference.Run(model.Graph);
+            Print(Path.GetFileName(graphPath), benchmark.TokensPerStep, times, MatMulRate.Measure(model.Graph, threads), threads);
+            return ExitCode.Done;
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    private static void Print(string graph, int tokens, IReadOnlyList<VariantTime> times, MatMulRate rate, int threads)
+    {
+        var plain = times[0];
+        Line($"{graph}, {tokens} tokens an update; {(threads == 0 ? Environment.ProcessorCount : threads)} threads, {RuntimeInformation.ProcessArchitecture}, "
+            + $"ONNX Runtime {OrtEnv.Instance().GetVersionString()}, {Ledger.ToolVersion}.");
+        Line("");
+        Line($"| | ms an update | tokens/s | times fp32 |");
+        Line("|---|---|---|---|");
+        foreach (var time in times)
+            Line($"| {time.Variant} | {time.Seconds * 1000:F0} | {tokens / time.Seconds:F0} | {time.Seconds / plain.Seconds:F2} |");
+        Line("");
+        Line($"ONNX Runtime's MatMul at the shapes of all linear products: {rate.GigaflopsPerSecond:F0} GFLOP/s, {rate.Seconds * 1000:F0} ms for the "
+            + $"{rate.Operations / 1e9:F1} GFLOP of an update. The fp32 update does them at {rate.Operations / plain.Seconds / 1e9:F0} GFLOP/s, "
+            + $"{rate.Seconds / plain.Seconds:P0} of that rate.");
+        foreach (var time in times)
+        {
+            Line("");
+            Line($"Where the time of {time.Variant} goes (forward and backward):");
+            Line("");
+            Line("| operator | nodes | ms | share |");
+            Line("|---|---|---|---|");
+            var total = time.Profile.Milliseconds.Sum(t => t.Milliseconds);
+            foreach (var (name, milliseconds, nodes) in time.Profile.Milliseconds.Where(t => t.Milliseconds >= SmallShare * total))
+                Line($"| {name} | {nodes} | {milliseconds:F1} | {milliseconds / total:P0} |");
+            var small = time.Profile.Milliseconds.Where(t => t.Milliseconds < SmallShare * total).ToList();
+            Line($"| {small.Count} others | {small.Sum(t => t.Nodes)} | {small.Sum(t => t.Milliseconds):F1} | {small.Sum(t => t.Milliseconds) / total:P0} |");
+        }
+    }
+
+    private static void Line(string text) => Console.WriteLine(text.ToString(CultureInfo.InvariantCulture));
+}
