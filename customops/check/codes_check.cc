@@ -1,4 +1,5 @@
 // Every code through decode and back, and every bfloat16 and float16 pattern through each encoder, against a search for the nearest value.
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -93,6 +94,25 @@ HALO_CHECK(sixteen_bit_types_survive_a_round_trip) {
   expect(from_float<BFloat16>(tie).bits == 0x3F80, "half to even, down");
   expect(from_float<BFloat16>(1.01171875f).bits == 0x3F82, "half to even, up");
   expect(std::isinf(to_float(from_float<BFloat16>(std::numeric_limits<float>::max()))), "overflow to Inf");
+}
+
+HALO_CHECK(float16_is_converted_as_the_processor_does_it) {
+  const auto same_bits = [](float x, float y) { return std::bit_cast<uint32_t>(x) == std::bit_cast<uint32_t>(y) || (std::isnan(x) && std::isnan(y)); };
+  for (uint32_t bits = 0; bits < 65536; ++bits) {
+    const auto code = static_cast<uint16_t>(bits);
+    const float x = static_cast<float>(std::bit_cast<_Float16>(code));
+    expect(same_bits(to_float(Float16{code}), x), "to float32: " + std::to_string(bits));
+    // The value, the middle to the next one up, and the floats around both.
+    const auto next = static_cast<float>(std::bit_cast<_Float16>(static_cast<uint16_t>(code + 1)));
+    for (const float y : {x, (x + next) / 2}) {
+      for (const float z : {y, std::nextafter(y, -1e30f), std::nextafter(y, 1e30f)}) {
+        expect(same_bits(to_float(from_float<Float16>(z)), static_cast<float>(static_cast<_Float16>(z))), "from float32: " + std::to_string(z));
+      }
+    }
+  }
+  for (const float x : {65519.0f, 65520.0f, 65535.0f, 65536.0f, 1e30f, 0x1p-25f, 0x1.000002p-25f, 0x1p-26f, 1e-40f, -1e-45f}) {
+    expect(same_bits(to_float(from_float<Float16>(x)), static_cast<float>(static_cast<_Float16>(x))), "from float32: " + std::to_string(x));
+  }
 }
 
 }  // namespace halo::check

@@ -71,7 +71,14 @@ inline float to_float(float x) { return x; }
 
 inline float to_float(BFloat16 x) { return std::bit_cast<float>(static_cast<uint32_t>(x.bits) << 16); }
 
-inline float to_float(Float16 x) { return static_cast<float>(std::bit_cast<_Float16>(x.bits)); }
+/// Written out in bits, as compilers do not vectorise the processor's own conversion.
+inline float to_float(Float16 x) {
+  const uint32_t code = x.bits & 0x7FFFu;
+  const uint32_t bias = code < 0x7C00 ? 112u << 23 : 224u << 23;  // above are Inf and NaN, whose exponent is 255
+  const uint32_t normal = (code << 13) + bias;
+  const uint32_t subnormal = std::bit_cast<uint32_t>(static_cast<float>(static_cast<int32_t>(code)) * 0x1p-24f);
+  return std::bit_cast<float>((code < 0x0400 ? subnormal : normal) | (static_cast<uint32_t>(x.bits & 0x8000u) << 16));
+}
 
 template <class T>
 T from_float(float x);
@@ -90,9 +97,17 @@ inline BFloat16 from_float<BFloat16>(float x) {
   return {static_cast<uint16_t>(is_nan ? (bits >> 16) | 0x40 : rounded)};
 }
 
+/// Half-even, to Inf from 65520 on; a NaN stays one, with its sign.
 template <>
 inline Float16 from_float<Float16>(float x) {
-  return {std::bit_cast<uint16_t>(static_cast<_Float16>(x))};
+  const uint32_t bits = std::bit_cast<uint32_t>(x), magnitude = bits & 0x7FFFFFFF;
+  const uint32_t normal = ((magnitude + 0xFFF + ((magnitude >> 13) & 1)) >> 13) - (112u << 10);
+  // 1/2 has room for no bit below 2^-24, the step of subnormals: the addition rounds.
+  const uint32_t subnormal = std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3F000000u;
+  const uint32_t finite = magnitude < 0x38800000 ? subnormal : normal;
+  const uint32_t number = magnitude < 0x477FF000 ? finite : 0x7C00u;
+  const uint32_t code = magnitude > 0x7F800000 ? 0x7E00u | ((magnitude >> 13) & 0x3FF) : number;
+  return {static_cast<uint16_t>(code | ((bits >> 16) & 0x8000))};
 }
 
 template <class T>
