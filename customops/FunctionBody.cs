@@ -29,6 +29,12 @@ public sealed class FunctionBody
 
     public Value Cast(string name, Value x, ElementType to) => Op(name, "Cast", [x], Attribute.Of("to", (long)to));
 
+    /// <summary><paramref name="x"/> in float32: itself, or cast from a type of 16 bits.</summary>
+    public Value ToFloat(string name, Value x, ElementType type) => type == ElementType.Float ? x : Cast(name, x, ElementType.Float);
+
+    /// <summary>A float32 value rounded to <paramref name="type"/>.</summary>
+    public Value FromFloat(string name, Value y, ElementType type) => type == ElementType.Float ? y : Cast(name, y, type);
+
     /// <summary>Pieces of the given sizes, called <c>name0</c>, <c>name1</c> and so on.</summary>
     public IReadOnlyList<Value> Split(string name, Value x, long axis, ReadOnlySpan<long> sizes) =>
         Append("Split", [x, Constant(name + ".sizes", Tensor.Int64s(sizes))], [.. Enumerable.Range(0, sizes.Length).Select(i => new Value($"{name}{i}"))],

@@ -50,6 +50,16 @@ public static class HaloOperators
         });
     }
 
+    /// <summary>The overload of an operator that has one for each floating type: "" for float32, else the name of the type of <paramref name="x"/>.</summary>
+    /// <exception cref="HaloException">The type is none that the operators compute with.</exception>
+    internal static string OverloadOf(string op, Value x) => x.Type switch
+    {
+        ElementType.Float => "",
+        ElementType.Float16 or ElementType.BFloat16 => x.Type.Name(),
+        _ => throw new HaloException(op, $"'{x.Name}'", "float, float16 or bfloat16", x.Type.Name(),
+            "Infer shapes before the node is made, or cast the value."),
+    };
+
     /// <summary>Makes a call of one of the operators, with its function.</summary>
     internal static Node Call(
         GraphBuilder build, Model model, string name, string opType, ReadOnlySpan<Value?> inputs, int outputCount, string overload,

@@ -1,12 +1,14 @@
 // A check is a function that compares a kernel with a plain counterpart; each file under check/ has those of one operator.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <random>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "common/dtype.h"
 #include "common/executor.h"
 #include "common/products.h"
 
@@ -37,6 +39,34 @@ class PlainProducts final : public Products {
 
 /// `count` numbers from the normal distribution, the same for the same seed.
 std::vector<float> normal(int64_t count, uint32_t seed);
+
+/// The same numbers in a type of 16 bits.
+template <class T>
+std::vector<T> rounded(const std::vector<float>& values) {
+  std::vector<T> result;
+  for (const float v : values) result.push_back(from_float<T>(v));
+  return result;
+}
+
+/// How far rounding to T may move a number: half a unit in the last place.
+template <class T>
+double rounding(double x) {
+  const double magnitude = x < 0 ? -x : x;
+  switch (dtype_of<T>()) {
+    case DType::kBFloat16:
+      return magnitude / 256;
+    case DType::kFloat16:
+      return std::max(magnitude / 2048, 0x1p-25);
+    default:
+      return 0;
+  }
+}
+
+/// Equal bits.
+template <class T>
+bool same(const T* a, const T* b, int64_t count) {
+  return count == 0 || __builtin_memcmp(a, b, static_cast<size_t>(count) * sizeof(T)) == 0;
+}
 
 /// Elements between sentinels; `intact` says whether they were left alone.
 template <class T>

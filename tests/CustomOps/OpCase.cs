@@ -1,5 +1,6 @@
 using Halo.Building;
 using Halo.Ir;
+using Halo.Tests.Numerics;
 
 namespace Halo.Tests.CustomOps;
 
@@ -41,6 +42,9 @@ public sealed record OpCall(
     string Name, IReadOnlyList<HostTensor> Inputs, Func<Model, GraphBuilder, IReadOnlyList<Value>, IReadOnlyList<Value>> Build,
     Func<IReadOnlyList<Expected>> Oracle)
 {
+    /// <summary>Of an operator that computes a gradient: what its outputs are the gradient of.</summary>
+    public ScalarFunction? GradientOf { get; init; }
+
     public override string ToString() => Name;
 }
 
@@ -50,9 +54,26 @@ public abstract class OpCase(string opType)
     /// <summary>Unit roundoff of float32.</summary>
     protected const double Epsilon = 1.0 / (1 << 24);
 
+    protected static readonly ElementType[] FloatTypes = [ElementType.Float, ElementType.BFloat16, ElementType.Float16];
+
     public string OpType { get; } = opType;
 
     public abstract IEnumerable<OpCall> Calls(Random random);
+
+    /// <summary>The elements as the operator reads them in <paramref name="type"/>.</summary>
+    protected static double[] Read(HostTensor x, ElementType type) => Array.ConvertAll(x.Elements, v => (double)Bits.Round(v, type));
+
+    /// <summary>Graph inputs, which are float32, in <paramref name="type"/>.</summary>
+    protected static Value[] InType(GraphBuilder build, IEnumerable<Value> inputs, ElementType type) =>
+        [.. inputs.Select(x => type == ElementType.Float ? x : OpRunner.Cast(build, x, type, $"{x.Name}/cast"))];
+
+    /// <summary>How far rounding a float32 to <paramref name="type"/> may move it: half a unit in the last place.</summary>
+    protected static double Rounding(double x, ElementType type) => type switch
+    {
+        ElementType.BFloat16 => Math.Abs(x) / 256,
+        ElementType.Float16 => Math.Max(Math.Abs(x) / 2048, 1.0 / (1 << 25)),
+        _ => 0,
+    };
 
     public static IReadOnlyList<OpCase> All { get; } =
     [

@@ -1,5 +1,6 @@
 using Halo.CustomOps;
 using Halo.Runner.Sessions;
+using Halo.Tests.Numerics;
 using Microsoft.ML.OnnxRuntime;
 
 namespace Halo.Tests.CustomOps;
@@ -38,8 +39,30 @@ public class OpCaseTests
                         Assert.Fail($"{level}, output {k}, element {i}: expected {want:R} within {expected[k].Tolerance(i):E1}, found {got:R}; seed {Seed}");
                 }
             }
+            if (call.GradientOf is { } function)
+                GradientCheck.Along(new Random(Seed), function, [.. found.Select(y => Array.ConvertAll(y.Elements, v => (double)v))], Tolerance);
         }
+
+        double Tolerance(int k, int i) => expected[k].Tolerance(i);
     }
+
+    public static IEnumerable<object[]> Gradients => AllCalls.Where(c => c.Value.GradientOf is not null).Select(c => new object[] { c.Key.OpType, c.Key.Name });
+
+    [Theory]
+    [MemberData(nameof(Gradients))]
+    public void The_oracle_of_a_gradient_is_the_slope_of_its_function(string opType, string name)
+    {
+        var call = AllCalls[(opType, name)];
+        var expected = call.Oracle();
+        // The oracle computes in float64, from what the forward operator rounded to float32.
+        double Tolerance(int k, int i) => Math.Min(expected[k].Tolerance(i), 1e-6 * Math.Max(Math.Abs(expected[k].Elements[i]), 1));
+        GradientCheck.Along(new Random(Seed), call.GradientOf!, [.. expected.Select(e => e.Elements)], Tolerance);
+    }
+
+    [Fact]
+    public void Every_gradient_operator_is_checked_against_differences() =>
+        Assert.All(HaloOperators.All.Where(op => op.OpType.EndsWith("Grad", StringComparison.Ordinal)),
+            op => Assert.Contains(op.OpType, Gradients.Select(g => (string)g[0])));
 
     [Fact]
     public void The_native_library_has_the_same_schemas() => Assert.Equal(HaloOperators.All.Select(op => op.Schema), NativeOperators.Schemas());

@@ -1,0 +1,33 @@
+#include "ops/rms_norm/rms_norm.h"
+
+#include "plugin/op.h"
+
+namespace halo {
+
+struct RmsNorm {
+  static constexpr Schema schema{.name = "RmsNorm", .in = "X: T, weight: T", .out = "Y: T, invRms: float", .types = "T: float, float16, bfloat16"};
+
+  explicit RmsNorm(const Attributes& attributes) : epsilon(attributes.real("epsilon", 1e-5f)) {}
+
+  Status infer(Types in, ResultTypes out) const {
+    const Shape &x = in[0].shape, &weight = in[1].shape;
+    HALO_REQUIRE(x.rank() >= 1, "X (..., C)", x, "Reshape it to rows.");
+    HALO_REQUIRE(weight.may_equal({x[-1]}), "weight [" << x[-1] << "], the last axis of X " << x, weight, "Give a weight for each column.");
+    out[0] = in[0];
+    out[1] = {.type = DType::kFloat, .shape = Shape(std::vector<int64_t>(x.sizes().begin(), x.sizes().end() - 1))};
+    return {};
+  }
+
+  Status compute(Call& c) const {
+    dispatch(c.in(0).type, [&]<class T>() {
+      rms_norm_cpu(c.data<T>(0), c.data<T>(1), c.result<T>(0), c.result<float>(1), c.out(1).shape.count(), c.in(0).shape[-1], epsilon, c);
+    });
+    return {};
+  }
+
+  float epsilon;
+};
+
+HALO_REGISTER_OP(RmsNorm);
+
+}  // namespace halo

@@ -1,0 +1,21 @@
+// The gradient of root-mean-square normalization.
+#pragma once
+
+#include <cstdint>
+
+#include "common/executor.h"
+
+namespace halo {
+
+/// dY, X, dX: (rows, columns), weight, dWeight: (columns), inv_rms: (rows), row-major, dX may be dY or X. With g = dY * weight and n = X * inv_rms:
+/// dX = inv_rms * (g - n * mean(g * n)), the mean over a row in float64; dWeight = sum over rows of dY * n.
+/// dWeight is summed in float32 over pieces of rows, then over the pieces in float64; both orders hang on the sizes alone.
+/// Reads dY and X twice, the second time from cache, and writes dX once; bound by memory.
+/// `partial` has room for rms_norm_grad_partials(rows, columns) floats.
+template <class T>
+void rms_norm_grad_cpu(const T* dy, const T* x, const T* weight, const float* inv_rms, T* dx, T* dweight, int64_t rows, int64_t columns, float* partial,
+                       const Executor& executor);
+
+int64_t rms_norm_grad_partials(int64_t rows, int64_t columns);
+
+}  // namespace halo

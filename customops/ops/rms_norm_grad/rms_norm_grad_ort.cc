@@ -1,0 +1,37 @@
+#include "ops/rms_norm_grad/rms_norm_grad.h"
+
+#include "plugin/op.h"
+
+namespace halo {
+
+struct RmsNormGrad {
+  static constexpr Schema schema{
+      .name = "RmsNormGrad", .in = "dY: T, X: T, weight: T, invRms: float", .out = "dX: T, dWeight: T", .types = "T: float, float16, bfloat16"};
+
+  explicit RmsNormGrad(const Attributes&) {}
+
+  Status infer(Types in, ResultTypes out) const {
+    const Shape &dy = in[0].shape, &x = in[1].shape, &weight = in[2].shape, &inv_rms = in[3].shape;
+    HALO_REQUIRE(x.rank() >= 1, "X (..., C)", x, "Reshape it to rows.");
+    HALO_REQUIRE(dy.may_equal(x), "dY " << x << ", as X", dy, "Give the gradient of RmsNorm's Y.");
+    HALO_REQUIRE(weight.may_equal({x[-1]}), "weight [" << x[-1] << "], the last axis of X " << x, weight, "Give a weight for each column.");
+    const Shape rows(std::vector<int64_t>(x.sizes().begin(), x.sizes().end() - 1));
+    HALO_REQUIRE(inv_rms.may_equal(rows), "invRms " << rows << ", as X without its last axis", inv_rms, "Give the second output of RmsNorm.");
+    out[0] = in[1];
+    out[1] = in[2];
+    return {};
+  }
+
+  Status compute(Call& c) const {
+    const int64_t rows = c.in(3).shape.count(), columns = c.in(1).shape[-1];
+    const auto partial = c.scratch<float>(rms_norm_grad_partials(rows, columns));
+    dispatch(c.in(0).type, [&]<class T>() {
+      rms_norm_grad_cpu(c.data<T>(0), c.data<T>(1), c.data<T>(2), c.data<float>(3), c.result<T>(0), c.result<T>(1), rows, columns, partial.data(), c);
+    });
+    return {};
+  }
+};
+
+HALO_REGISTER_OP(RmsNormGrad);
+
+}  // namespace halo

@@ -1,0 +1,41 @@
+namespace Halo.Tests.Numerics;
+
+/// <summary>A function of several tensors, computed in float64, and the point at which it is differentiated.</summary>
+public sealed record ScalarFunction(IReadOnlyList<double[]> Point, Func<IReadOnlyList<double[]>, double> Value);
+
+/// <summary>Compares a gradient with central differences along a random direction.</summary>
+public static class GradientCheck
+{
+    /// <summary>
+    /// With third derivatives of about 1, h^2 of truncation is 1e-10 of the slope, and the rounding of two values 2^-53 / h of their size.
+    /// </summary>
+    private const double Step = 1e-5;
+
+    /// <summary>
+    /// (f(x + h d) - f(x - h d)) / 2h = sum over k of gradients[k] d[k], d normal; each element of a gradient may be off by its tolerance,
+    /// which is given for tensor k and element i.
+    /// </summary>
+    public static void Along(Random random, ScalarFunction f, IReadOnlyList<double[]> gradients, Func<int, int, double> tolerance)
+    {
+        Assert.Equal(f.Point.Select(x => x.Length), gradients.Select(g => g.Length));
+        var direction = f.Point.Select(x => Array.ConvertAll(x, _ => Normal(random))).ToArray();
+        var (above, below) = (f.Value(Moved(Step)), f.Value(Moved(-Step)));
+        double expected = (above - below) / (2 * Step), found = 0, magnitude = 0, bound = 0;
+        for (var k = 0; k < gradients.Count; k++)
+        {
+            for (var i = 0; i < gradients[k].Length; i++)
+            {
+                found += gradients[k][i] * direction[k][i];
+                magnitude += Math.Abs(gradients[k][i] * direction[k][i]);
+                bound += tolerance(k, i) * Math.Abs(direction[k][i]);
+            }
+        }
+        bound += 100 * Step * Step * (1 + magnitude) + Math.ScaleB(Math.Abs(above) + Math.Abs(below), -50) / Step;
+        if (!(Math.Abs(found - expected) <= bound))
+            Assert.Fail($"along a random direction: expected a slope of {expected:R} within {bound:E1}, found {found:R}");
+
+        double[][] Moved(double h) => [.. f.Point.Zip(direction, (x, d) => x.Zip(d, (xi, di) => xi + h * di).ToArray())];
+    }
+
+    private static double Normal(Random random) => Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble());
+}
