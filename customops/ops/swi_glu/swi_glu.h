@@ -1,0 +1,14 @@
+// The gated unit of LLaMA's feed-forward layers. [Shazeer 2020]
+#pragma once
+
+#include <cstdint>
+
+#include "common/executor.h"
+
+namespace halo {
+
+/// Y = silu(gate) * up, silu(x) = x / (1 + e^-x), in float32; Y may be gate or up. Reads and writes each element once; bound by memory.
+template <class T>
+void swi_glu_cpu(const T* gate, const T* up, T* y, int64_t count, const Executor& executor);
+
+}  // namespace halo

@@ -1,0 +1,62 @@
+using Halo.CustomOps;
+using Halo.Ir;
+using Halo.Tests.CustomOps;
+using Halo.Tests.Numerics;
+
+namespace Halo.Tests.Ops;
+
+/// <summary>Every rank, sizes that no vector width divides, several tasks; each type; gates far from zero on both sides, NaN and Inf.</summary>
+public sealed class SwiGluGradCase() : OpCase("SwiGluGrad")
+{
+    public override IEnumerable<OpCall> Calls(Random random)
+    {
+        foreach (var sizes in new long[][] { [], [1], [7], [3, 5], [2, 3, 17], [40, 1001] })
+            yield return Call(random, HostTensor.Normal(random, sizes), ElementType.Float, "");
+        foreach (var type in FloatTypes)
+            yield return Call(random, HostTensor.Normal(random, 5, 33), type, $"{type}");
+        yield return Call(random, SwiGluCase.Gates(), ElementType.Float, "from -120 to 120");
+        yield return Call(random, new HostTensor([4], [float.NaN, float.PositiveInfinity, float.NegativeInfinity, 0]), ElementType.Float, "not finite",
+            isSmooth: false);
+    }
+
+    private static OpCall Call(Random random, HostTensor gate, ElementType type, string what, bool isSmooth = true)
+    {
+        var (dy, up) = (HostTensor.Normal(random, gate.Sizes), HostTensor.Normal(random, gate.Sizes));
+        var (readDy, readGate, readUp) = (Read(dy, type), Read(gate, type), Read(up, type));
+        return new OpCall($"{gate} {what}", [dy, gate, up],
+            (model, build, inputs) =>
+            {
+                var typed = InType(build, inputs, type);
+                var (dGate, dUp) = build.SwiGluGrad(model, typed[0], typed[1], typed[2], "gradient");
+                return [dGate, dUp];
+            },
+            () => Oracle(readDy, readGate, readUp, type))
+        {
+            GradientOf = isSmooth
+                ? new ScalarFunction([readGate, readUp], p => p[0].Zip(p[1], SwiGluCase.Forward).Zip(readDy, (y, d) => y * d).Sum())
+                : null,
+        };
+    }
+
+    /// <summary>
+    /// s is off by at most 6 units of roundoff, and so is 1 - s, which gate multiplies; 8 more roundings. Where e^-gate overflows, s is 0 and its
+    /// value below 2^-126.
+    /// </summary>
+    private static Expected[] Oracle(double[] dy, double[] gate, double[] up, ElementType type)
+    {
+        var (dGate, dUp, tolerance) = (new double[dy.Length], new double[dy.Length], new double[dy.Length]);
+        for (var i = 0; i < dy.Length; i++)
+        {
+            var s = 1 / (1 + Math.Exp(-gate[i]));
+            dGate[i] = dy[i] * up[i] * s * (1 + gate[i] * (1 - s));
+            dUp[i] = dy[i] * gate[i] * s;
+            var flushed = Math.ScaleB((1 + Math.Abs(dy[i])) * (1 + Math.Abs(up[i])) * (1 + Math.Abs(gate[i])), -126);
+            tolerance[i] = 14 * Epsilon * Math.Abs(dy[i] * up[i] * s) * (1 + Math.Abs(gate[i])) + flushed;
+        }
+        return
+        [
+            new(dGate, i => tolerance[i] + Rounding(dGate[i], type)),
+            new(dUp, i => 9 * Epsilon * Math.Abs(dUp[i]) + Math.ScaleB(1 + Math.Abs(dy[i] * gate[i]), -126) + Rounding(dUp[i], type)),
+        ];
+    }
+}

@@ -1,0 +1,15 @@
+// The gradient of LLaMA's gated unit.
+#pragma once
+
+#include <cstdint>
+
+#include "common/executor.h"
+
+namespace halo {
+
+/// With s = 1 / (1 + e^-gate): dGate = dY * up * s * (1 + gate * (1 - s)), dUp = dY * gate * s, in float32. An output may be one of the inputs.
+/// Reads and writes each element once; bound by memory.
+template <class T>
+void swi_glu_grad_cpu(const T* dy, const T* gate, const T* up, T* dgate, T* dup, int64_t count, const Executor& executor);
+
+}  // namespace halo
