@@ -1,13 +1,16 @@
+using System.Buffers;
 using System.IO.MemoryMappedFiles;
 using Halo.Ir;
+using Microsoft.Win32.SafeHandles;
 
 namespace Halo.Io;
 
-/// <summary>A file read through memory-mapped windows, so that its content is never held.</summary>
+/// <summary>A file read through mapped windows or piece by piece, so that its content is never held.</summary>
 /// <remarks>The file stays open as long as something refers to it. Replacing it by a rename leaves the open content as it was.</remarks>
 public sealed class MappedFile
 {
     private readonly MemoryMappedFile _map;
+    private readonly SafeFileHandle _handle;
 
     public MappedFile(string path)
     {
@@ -15,9 +18,9 @@ public sealed class MappedFile
         SizeBytes = new FileInfo(Path).Length;
         if (SizeBytes == 0)
             throw new HaloException("read", Path, "a file with content", "an empty file", "Export or copy it again.");
-        _map = MemoryMappedFile.CreateFromFile(
-            new FileStream(Path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete), null, 0, MemoryMappedFileAccess.Read,
-            HandleInheritability.None, false);
+        var stream = new FileStream(Path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete);
+        _handle = stream.SafeFileHandle;
+        _map = MemoryMappedFile.CreateFromFile(stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: false);
     }
 
     public string Path { get; }
@@ -39,6 +42,22 @@ public sealed class MappedFile
             view.SafeMemoryMappedViewHandle.ReleasePointer();
         }
     }
+
+    /// <summary>Fills <paramref name="buffer"/> with the bytes from <paramref name="offset"/>.</summary>
+    /// <exception cref="HaloException">The file ends before them.</exception>
+    public void Read(long offset, Span<byte> buffer)
+    {
+        for (var at = 0; at < buffer.Length;)
+        {
+            var count = RandomAccess.Read(_handle, buffer[at..], offset + at);
+            if (count == 0)
+            {
+                throw new HaloException("read", Path, $"{SizeBytes} bytes, as when it was opened", $"an end at {offset + at}",
+                    "Leave the file as it is while it is read.");
+            }
+            at += count;
+        }
+    }
 }
 
 /// <summary>Sees a window of a file.</summary>
@@ -47,8 +66,8 @@ public delegate T ViewReader<out T>(ReadOnlySpan<byte> bytes);
 /// <summary>A tensor's bytes as a part of a file.</summary>
 public sealed class FileBytes(MappedFile file, long offset, long sizeBytes) : ITensorBytes
 {
-    /// <summary>The window that is mapped at a time: large enough to stream at the disk's rate, small enough to stay out of the way.</summary>
-    private const int WindowBytes = 16 << 20;
+    /// <summary>What is read at a time: it stays in the processor's cache while it is looked at.</summary>
+    private const int ChunkBytes = 256 << 10;
 
     public MappedFile File => file;
 
@@ -56,12 +75,23 @@ public sealed class FileBytes(MappedFile file, long offset, long sizeBytes) : IT
 
     public long SizeBytes => sizeBytes;
 
+    /// <remarks>Reads, not mapped windows: those cost a page fault every 4 KiB (graph/README.md, Decisions).</remarks>
     public void ReadChunks(ChunkReader chunk)
     {
-        for (long at = 0; at < sizeBytes; at += WindowBytes)
+        var buffer = ArrayPool<byte>.Shared.Rent((int)Math.Min(ChunkBytes, sizeBytes));
+        try
         {
-            if (!file.View(offset + at, (int)Math.Min(WindowBytes, sizeBytes - at), bytes => chunk(bytes)))
-                return;
+            for (long at = 0; at < sizeBytes; at += ChunkBytes)
+            {
+                var bytes = buffer.AsSpan(0, (int)Math.Min(ChunkBytes, sizeBytes - at));
+                file.Read(offset + at, bytes);
+                if (!chunk(bytes))
+                    return;
+            }
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
         }
     }
 }
