@@ -25,12 +25,12 @@ row() {
     layers=$(sed 's/^[^-]*-0*\([0-9]*\).*/\1/' <<<"$1")
     awk -v name="$1" -v layers="$layers" -v in_nodes="$(nodes "$graph")" -v out_nodes="$(nodes "$out")" -v how="$2 $3" \
         -v graph="$(stat -c %s "$graph")" -v data="$(stat -c %s "$graph.data")" -v written="$(stat -c %s "$out")" -v s="$seconds" -v kb="$kilobytes" \
-        'BEGIN { printf "| %s | %s | %d | %d | %d | %.1f + %.1f GB | %.1f | %.1f | %.0f | %.0f |\n",
+        'BEGIN { printf "| %s | %s | %d | %d | %d | %.1f | %.1f | %.1f | %.1f | %.0f | %.0f |\n",
                  name, how, layers, in_nodes, out_nodes, graph / 1e6, data / 1e9, written / 1e6, s, kb / 1024, 1000 * s / layers }'
 }
 
-echo "| graph | scheme, format | layers | nodes in | nodes out | MB of graph + constants in | MB out | seconds | peak MB | ms a layer |"
-echo "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|"
+echo "| graph | scheme, format | layers | nodes in | nodes out | MB in | GB of constants | MB out | seconds | peak MB | ms a layer |"
+echo "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
 for graph in 8b-008 8b-032 8b-032-batch-4 405b-016 405b-063 405b-126; do
     row $graph halo-2 int8
 done
