@@ -18,9 +18,8 @@ public sealed class MappedFile
         SizeBytes = new FileInfo(Path).Length;
         if (SizeBytes == 0)
             throw new HaloException("read", Path, "a file with content", "an empty file", "Export or copy it again.");
-        var stream = new FileStream(Path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete);
-        _handle = stream.SafeFileHandle;
-        _map = MemoryMappedFile.CreateFromFile(stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: false);
+        _handle = File.OpenHandle(Path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete);
+        _map = MemoryMappedFile.CreateFromFile(_handle, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: false);
     }
 
     public string Path { get; }
