@@ -1,0 +1,158 @@
+using Halo.Building;
+using Halo.CustomOps;
+using Halo.Ir;
+using Halo.Runner.Sessions;
+using Halo.Serialization;
+using Microsoft.ML.OnnxRuntime;
+
+namespace Halo.Tests.CustomOps;
+
+/// <summary>Native kernel and function body on equal inputs, and what the library does as a whole.</summary>
+public class NativeKernelTests
+{
+    /// <summary>Codes may differ where x / scale is a tie up to rounding: of this share of elements, by one step.</summary>
+    private const double Ties = 1e-5;
+
+    public static TheoryData<string> Formats => [.. NumberFormat.All.Select(format => format.Name)];
+
+    [Theory]
+    [MemberData(nameof(Formats))]
+    public void Codes_of_rotated_tensors_are_those_of_the_function_bodies(string format)
+    {
+        var x = HostTensor.Normal(new Random(1), 640, 704);
+        x.Elements[12345] = 30; // an outlier
+        HostTensor[] Run(OperatorKernels kernels) => OpRunner.Run([x], (model, build, inputs) =>
+        {
+            var (codes, scale) = build.Quantize(model, build.HadamardTransform(model, inputs[0], 1, [704], false, "rotate"), NumberFormat.Parse(format)!, "q");
+            return [codes, scale];
+        }, kernels: kernels);
+        var (body, native) = (Run(OperatorKernels.Functions), Run(OperatorKernels.Native));
+        Assert.Equal(body[1].Elements[0], native[1].Elements[0], body[1].Elements[0] * 1e-6f);
+        var values = CodeTable.Of(NumberFormat.Parse(format)!).Entries.Select(e => e.Value).ToArray();
+        var different = 0;
+        for (var i = 0; i < body[0].Elements.Length; i++)
+        {
+            if (body[0].Elements[i] == native[0].Elements[i])
+                continue;
+            different++;
+            Assert.Equal(1, Math.Abs(Array.BinarySearch(values, body[0].Elements[i]) - Array.BinarySearch(values, native[0].Elements[i])));
+        }
+        Assert.InRange(different, 0, (int)(Ties * x.Elements.Length * 10)); // two roundings of a rotation move ten times as many across a tie
+    }
+
+    [Theory]
+    [MemberData(nameof(Formats))]
+    public void Codes_of_equal_tensors_are_equal(string format)
+    {
+        var x = HostTensor.Normal(new Random(2), 1000, 704);
+        HostTensor[] Run(OperatorKernels kernels) => OpRunner.Run([x], (model, build, inputs) =>
+        {
+            var (codes, scale) = build.Quantize(model, inputs[0], NumberFormat.Parse(format)!, "q");
+            return [codes, scale];
+        }, kernels: kernels);
+        var (body, native) = (Run(OperatorKernels.Functions), Run(OperatorKernels.Native));
+        Assert.Equal(body[1].Elements, native[1].Elements);
+        Assert.InRange(body[0].Elements.Zip(native[0].Elements).Count(pair => pair.First != pair.Second), 0, (int)(Ties * x.Elements.Length));
+    }
+
+    [Theory]
+    [MemberData(nameof(Formats))]
+    public void Every_bfloat16_is_rounded_to_the_nearest_code(string formatName)
+    {
+        // In groups of sixteen binades, so that one scale does not push most of them to zero.
+        var format = NumberFormat.Parse(formatName)!;
+        foreach (var group in Enumerable.Range(0, 65536).Select(bits => BitConverter.UInt32BitsToSingle((uint)bits << 16)).Where(float.IsFinite)
+            .GroupBy(x => ((BitConverter.SingleToUInt32Bits(x) >> 23) & 0xFF) / 16))
+        {
+            var x = new HostTensor([group.Count()], [.. group]);
+            var (values, scale) = CodeTable.Quantize(format, x.Elements);
+            foreach (var kernels in Enum.GetValues<OperatorKernels>())
+            {
+                var found = OpRunner.Run([x], (model, build, inputs) =>
+                {
+                    var (codes, scale) = build.Quantize(model, OpRunner.Cast(build, inputs[0], ElementType.BFloat16, "cast"), format, "q");
+                    return [codes, scale];
+                }, kernels: kernels);
+                Assert.Equal(scale, found[1].Elements[0]);
+                Assert.Equal(values, found[0].Elements.Select(v => (double)v));
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData("e4m3", 704)]
+    [InlineData("e5m2", 704)]
+    [InlineData("int8", 1024)]
+    [InlineData("e3m2", 2048)]
+    public void Products_of_equal_codes_are_those_of_the_function_body(string format, long k)
+    {
+        var (x, w) = (HostTensor.Normal(new Random(1), 96, k), HostTensor.Normal(new Random(2), 72, k));
+        HostTensor Run(OperatorKernels kernels) => OpRunner.Run([x, w], (model, build, inputs) =>
+        {
+            var (a, scaleA) = build.Quantize(model, inputs[0], NumberFormat.Parse(format)!, "a");
+            var (b, scaleB) = build.Quantize(model, inputs[1], NumberFormat.Parse(format)!, "b");
+            return [build.ScaledMatMul(model, a, scaleA, b, scaleB, false, true, "product")];
+        }, kernels: kernels)[0];
+        var (body, native) = (Run(OperatorKernels.Functions), Run(OperatorKernels.Native));
+        Assert.True(Numerics.RelativeError.Of(native.Elements, body.Elements) <= 1e-6);
+    }
+
+    [Fact]
+    public void Results_do_not_depend_on_the_number_of_threads()
+    {
+        var x = HostTensor.Normal(new Random(1), 300, 704);
+        HostTensor[] Run(int threads) => OpRunner.Run([x], (model, build, inputs) =>
+        [
+            .. NumberFormat.All.SelectMany(format =>
+            {
+                var rotated = build.HadamardTransform(model, inputs[0], 0, Hadamard.Blocks(300), false, $"{format}/rotate");
+                var (codes, scale) = build.Quantize(model, rotated, format, $"{format}/q");
+                return new[] { rotated, codes, scale };
+            }),
+        ], kernels: OperatorKernels.Native, threads: threads);
+        Assert.Equal(Run(1).SelectMany(y => y.Elements), Run(3).SelectMany(y => y.Elements));
+    }
+
+    [Fact]
+    public void The_library_runs_a_model_without_function_bodies_and_wins_over_a_body()
+    {
+        var graph = new Graph();
+        var model = new Model(graph) { Opsets = { [""] = HaloDomain.MinOpset } };
+        var x = graph.AddInput(new Value("x", ElementType.Float, Shape.Of(2, 4)));
+        graph.AddOutput(GraphBuilder.AtEnd(graph).HadamardTransform(model, x, 1, [4], false, "y"));
+        var wrong = new FunctionBody("X") { AttributeNames = ["axis", "blocks", "inverse"] };
+        var function = model.Functions.Single();
+        Assert.Equal([1, 1, 1, 1], Run()); // the bodies' meaning
+        model.RemoveFunction(function);
+        Assert.Equal([1, 1, 1, 1], Run());
+        model.AddFunction(new Function(function.Domain, function.Name, function.Overload, wrong.Output("Y", wrong.Op("negative", "Neg", [wrong.Input(0)])).Graph)
+        {
+            AttributeNames = function.AttributeNames, Opsets = new(StringComparer.Ordinal) { [""] = HaloDomain.MinOpset },
+        });
+        Assert.Equal([1, 1, 1, 1], Run());
+
+        float[] Run()
+        {
+            using var options = new SessionSettings().ToOptions();
+            using var session = new InferenceSession(OnnxWriter.ToBytes(model), options);
+            using var input = OrtValue.CreateTensorValueFromMemory([2f, 0, 0, 0, 2, 0, 0, 0], [2, 4]);
+            using var run = new RunOptions();
+            using var results = session.Run(run, ["x"], [input], session.OutputNames);
+            return results[0].GetTensorDataAsSpan<float>()[..4].ToArray();
+        }
+    }
+
+    [Fact]
+    public void What_a_kernel_refuses_names_operator_expectation_and_advice()
+    {
+        var graph = new Graph();
+        var model = new Model(graph) { Opsets = { [""] = HaloDomain.MinOpset } };
+        var x = graph.AddInput(new Value("x", ElementType.Float, Shape.Of(2, 4)));
+        var y = GraphBuilder.AtEnd(graph).HadamardTransform(model, x, 1, [4], false, "y");
+        graph.AddOutput(y);
+        y.Producer!.With(Attribute.Of("blocks", [2L, 1L]));
+        using var options = new SessionSettings().ToOptions();
+        var message = Assert.Throws<OnnxRuntimeException>(() => new InferenceSession(OnnxWriter.ToBytes(model), options)).Message;
+        Assert.Contains("HadamardTransform: expected blocks that sum to the rotated axis of [2, 4], found 3. Rewrite the graph at this size.", message, StringComparison.Ordinal);
+    }
+}

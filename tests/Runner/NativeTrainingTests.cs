@@ -1,0 +1,83 @@
+using System.Globalization;
+using System.Text.Json;
+using Halo.Models.Bundled;
+using Halo.Models.Weights;
+
+namespace Halo.Tests.Runner;
+
+/// <summary>Whole graphs by the native kernels: their losses by the function bodies, and over the first updates.</summary>
+public sealed class NativeTrainingTests : IDisposable
+{
+    private const int Updates = 20;
+
+    /// <summary>
+    /// Codes flip where another processor sums in another order, and twenty updates at the full rate amplify it: between kernels and function
+    /// bodies, and between one thread and two, the losses differ by up to 0.004.
+    /// </summary>
+    private const double Tolerance = 0.015;
+
+    private readonly TinyRun _run = new();
+
+    public void Dispose() => _run.Dispose();
+
+    public static TheoryData<string, string, string> Rewrites
+    {
+        get
+        {
+            var data = new TheoryData<string, string, string>();
+            foreach (var name in ExportFixture.Names)
+            {
+                foreach (var (scheme, format) in new[] { ("halo-0", "fp8"), ("halo-1", "fp6"), ("halo-2", "int8"), ("halo-2", "e5m2") })
+                    data.Add(name, scheme, format == "e5m2" ? "F=e4m3,e4m3;E=e5m2,e4m3;G=e5m2,e4m3" : format);
+            }
+            return data;
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Rewrites))]
+    public void The_loss_of_a_rewritten_export_is_that_of_its_function_bodies(string name, string scheme, string format)
+    {
+        using var folder = new TemporaryFolder();
+        HaloProcess.Succeed("rewrite", ExportFixture.File(name, "training.onnx"), "-o", folder["rewritten.onnx"], "--scheme", scheme, "--format", format);
+        double Loss(string operators) => double.Parse(HaloProcess.Succeed("step", folder["rewritten.onnx"], "--params",
+            ExportFixture.File(name, "model.safetensors"), "--batch", ExportFixture.File(name, "expected.safetensors"), "-o", folder[$"{operators}.safetensors"],
+            "--operators", operators), CultureInfo.InvariantCulture);
+        var (native, functions) = (Loss("native"), Loss("functions"));
+        Assert.True(Math.Abs(native / functions - 1) <= 1e-4, $"native {native}, functions {functions}");
+    }
+
+    [Theory]
+    [InlineData("tiny", "fp8", "halo-0")]
+    [InlineData("tiny", "int8", "halo-2")]
+    [InlineData("tiny-outliers", "fp8", "halo-0")]
+    [InlineData("tiny-outliers", "int8", "halo-2")]
+    public void The_first_losses_of_fine_tuning_are_golden(string model, string format, string scheme)
+    {
+        var weights = Path.Combine(LlamaTiny.Folder, "model.safetensors");
+        if (model == "tiny-outliers")
+            OutlierVariant.Write(weights = _run["outliers.safetensors"]);
+        HaloProcess.Succeed("train", "--model", _run.Graph, "--weights", weights, "--tokenizer", LlamaTiny.Folder, "--data", TinyRun.Data("train.jsonl"),
+            "-o", _run["run"], "--scheme", scheme, "--format", format, "--steps", $"{Updates}", "--seed", "0", "--learning-rate", "1e-3", "--warmup-steps", "20");
+        double[] losses = [.. File.ReadLines(Path.Combine(_run["run"], "metrics.jsonl")).Select(line => JsonDocument.Parse(line).RootElement)
+            .Where(row => row.GetProperty("kind").GetString() == "train").Select(row => row.GetProperty("loss").GetDouble())];
+        Assert.Equal(Updates, losses.Length);
+        var expected = Golden.Numbers($"Golden/first-losses/{model}_{format}_{scheme}.txt", losses);
+        for (var k = 0; k < Updates; k++)
+            Assert.True(Math.Abs(losses[k] - expected[k]) <= Tolerance * expected[k], $"update {k + 1}: expected {expected[k]}, found {losses[k]}");
+    }
+
+    [Fact]
+    public void The_outlier_variant_is_the_same_function()
+    {
+        OutlierVariant.Write(_run["outliers.safetensors"]);
+        var fixtures = ArchiveFixture.Folder("llama-tiny");
+        double Loss(string weights) => double.Parse(HaloProcess.Succeed("step", _run.Graph, "--params", weights, "--batch",
+            Path.Combine(fixtures, "training-8x256-batch.safetensors"), "-o", _run["out.safetensors"]), CultureInfo.InvariantCulture);
+        Assert.Equal(Loss(Path.Combine(LlamaTiny.Folder, "model.safetensors")), Loss(_run["outliers.safetensors"]), 1e-4);
+        using var plain = CheckpointReader.Open(LlamaTiny.Folder);
+        using var variant = SafetensorsFile.Open(_run["outliers.safetensors"]);
+        const string Norm = "model.layers.1.input_layernorm.weight";
+        Assert.Equal([47, 71, 78], plain.ReadFloats(Norm).Zip(variant.ReadFloats(Norm)).Select((pair, i) => (pair, i)).Where(p => p.pair.First != p.pair.Second).Select(p => p.i));
+    }
+}
