@@ -71,7 +71,7 @@ public abstract class OpCase(string opType)
     protected static double Rounding(double x, ElementType type) => type switch
     {
         ElementType.BFloat16 => Math.Abs(x) / 256,
-        ElementType.Float16 => Math.Max(Math.Abs(x) / 2048, 1.0 / (1 << 25)),
+        ElementType.Float16 => Math.Abs(x) / 2048 + 1.0 / (1 << 25),
         _ => 0,
     };
 

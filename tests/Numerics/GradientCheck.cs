@@ -37,5 +37,12 @@ public static class GradientCheck
         double[][] Moved(double h) => [.. f.Point.Zip(direction, (x, d) => x.Zip(d, (xi, di) => xi + h * di).ToArray())];
     }
 
+    /// <summary>As <see cref="Along(Random, ScalarFunction, IReadOnlyList{double[]}, Func{int, int, double})"/>, with the error of each tensor's gradient relative to its norm.</summary>
+    public static void Along(Random random, ScalarFunction f, IReadOnlyList<double[]> gradients, double relative)
+    {
+        var bounds = gradients.Select(g => relative * Math.Sqrt(g.Sum(v => v * v)) / g.Length).ToArray();
+        Along(random, f, gradients, (k, _) => bounds[k]);
+    }
+
     private static double Normal(Random random) => Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble());
 }

@@ -1,0 +1,77 @@
+using Halo.Building;
+using Halo.Ir;
+
+namespace Halo.CustomOps;
+
+/// <summary>Softmax attention with grouped heads, under causal, padding and document masks.</summary>
+/// <remarks>
+/// Q (B, H, T, D), K and V (B, G, S, D), float32, float16 or bfloat16, H a multiple of G: query head h reads key/value head h / (H/G)
+/// [Ainslie et al. 2023, 2.2]; mask (B, S) and documentIds (B, T) int64 -> Y (B, H, T, D), logSumExp (B, H, T) float32.
+/// Y = softmax(s Q K^T over the visible keys) V, logSumExp the logarithm of the softmax's denominator. [Vaswani et al. 2017, 3.2.1]
+/// Key j is visible to query i of batch row b if (not causal or j &lt;= i) and mask[b, j] != 0 and documentIds[b, i] = documentIds[b, j].
+/// Attributes: scale (s; 0 stands for D^(-1/2), and is the default), causal (0 or 1, the default). Causal or with documentIds: S = T.
+/// A query that sees no key has Y = 0 and logSumExp = -Inf. A NaN or Inf in V may reach queries that do not see its key.
+/// Types other than float32 have overloads of their own, which compute in float32 and round once.
+/// </remarks>
+public sealed class Attention : HaloOperator
+{
+    public override string OpType => nameof(Attention);
+
+    public override string Schema => "Attention(Q: T, K: T, V: T, mask?: I, documentIds?: I) -> Y: T, logSumExp: float; T: float, float16, bfloat16; I: int64";
+
+    public static string Overload(bool causal, bool hasMask, bool hasDocuments, ElementType type) =>
+        AttentionParts.Overload(causal, hasMask, hasDocuments, type);
+
+    public override void InferShapes(Node node)
+    {
+        var q = node.Inputs[0]!;
+        AttentionParts.Check("attention", node, q, node.Inputs[1]!, node.Inputs[2]!, node.Input(3), node.Input(4));
+        (node.Outputs[0].Type, node.Outputs[0].Shape) = (q.Type, q.Shape);
+        (node.Outputs[1].Type, node.Outputs[1].Shape) = (ElementType.Float, q.Shape is { } shape ? new Shape(shape.Take(3)) : null);
+    }
+
+    public override FunctionBody Body(Node node)
+    {
+        var body = new FunctionBody("Q", "K", "V", "mask", "documentIds") { AttributeDefaults = AttentionParts.Defaults };
+        var (q, k, v, type) = (body.Input(0), body.Input(1), body.Input(2), node.Inputs[0]!.Type);
+        var (mask, documents) = (node.Input(3) is null ? null : body.Input(3), node.Input(4) is null ? null : body.Input(4));
+        var scaled = body.Op("scaled", "Mul", [AttentionParts.ToFloat(body, "q", q, type), AttentionParts.Scale(body, q)]);
+        var keys = AttentionParts.Transposed(body, "k", AttentionParts.ToFloat(body, "k", k, type));
+        var product = body.Op("product", "MatMul", [AttentionParts.Grouped(body, "q", scaled, q, k), keys]);
+        var scores = AttentionParts.ByHead(body, "scores", product, q, k);
+        var last = body.Constant("last", Tensor.Int64s(-1));
+        var visible = AttentionParts.Visible(body, node.Int("causal", 1) != 0, mask, documents, q);
+        if (visible is not null)
+            scores = body.Op("visibleScores", "Where", [visible, scores, body.Constant("minusInf", Tensor.Scalar(float.NegativeInfinity))]);
+        var seesAny = mask is null ? null : SeesAny(body, visible!, last); // without a mask a query sees at least its own key
+
+        var max = body.Op("max", "ReduceMax", [scores, last]);
+        if (seesAny is not null)
+            max = body.Op("finiteMax", "Where", [seesAny, max, body.Constant("zero", Tensor.Scalar(0f))]);
+        var exponentials = body.Op("exponentials", "Exp", [body.Op("shifted", "Sub", [scores, max])]);
+        var sum = body.Op("sum", "ReduceSum", [exponentials, last]);
+        var logSum = body.Op("logSum", "Squeeze", [body.Op("logSumKept", "Add", [max, body.Op("log", "Log", [sum])]), last]);
+        var divisor = seesAny is null ? sum : body.Op("divisor", "Where", [seesAny, sum, body.Constant("unit", Tensor.Scalar(1f))]);
+        var probabilities = AttentionParts.Like(body, "p", body.Op("pByHead", "Div", [exponentials, divisor]), product);
+        var y = AttentionParts.Like(body, "y", body.Op("yGrouped", "MatMul", [probabilities, AttentionParts.ToFloat(body, "v", v, type)]), q);
+        return body.Output("Y", AttentionParts.Rounded(body, "y", y, type)).Output("logSumExp", logSum);
+    }
+
+    private static Value SeesAny(FunctionBody body, Value visible, Value last) => body.Cast("seesAny",
+        body.Op("mostVisible", "ReduceMax", [body.Cast("visibleNumbers", visible, ElementType.Float), last]), ElementType.Bool);
+}
+
+/// <summary>Makes <see cref="CustomOps.Attention"/> nodes.</summary>
+public static class AttentionExtensions
+{
+    /// <summary>Attention of <paramref name="q"/> to keys and values; a <paramref name="scale"/> of 0 stands for D^(-1/2).</summary>
+    public static (Value Y, Value LogSumExp) Attention(
+        this GraphBuilder build, Model model, Value q, Value k, Value v, Value? mask, Value? documentIds, bool causal, float scale, string name)
+    {
+        AttentionParts.CheckType("attention", q);
+        var node = HaloOperators.Call(build, model, name, nameof(Attention), AttentionParts.Trimmed(q, k, v, mask, documentIds), 2,
+            CustomOps.Attention.Overload(causal, mask is not null, documentIds is not null, q.Type), Attribute.Of("scale", scale),
+            Attribute.Of("causal", causal ? 1L : 0L));
+        return (node.Outputs[0], node.Outputs[1]);
+    }
+}

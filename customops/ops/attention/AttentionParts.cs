@@ -1,0 +1,114 @@
+using Halo.Ir;
+
+namespace Halo.CustomOps;
+
+/// <summary>What Attention and AttentionGrad have in common: their shape rule and the pieces of their bodies.</summary>
+internal static class AttentionParts
+{
+    /// <summary>Q (B, H, T, D), K and V (B, G, S, D), mask (B, S), documentIds (B, T); S = T if causal or with documents.</summary>
+    public static void Check(string source, Node node, Value q, Value k, Value v, Value? mask, Value? documentIds)
+    {
+        if (q.Shape is not { } queries || k.Shape is not { } keys || v.Shape is not { } values)
+            return;
+        var causal = node.Int("causal", 1) != 0;
+        if (queries.Rank != 4)
+            throw Refused("Q (B, H, T, D)", $"{queries}", "Reshape it to heads.");
+        if (keys.Rank != 4 || Differ(keys[0], queries[0]) || Differ(keys[3], queries[3]))
+            throw Refused($"K (B, G, S, D) for Q {queries}", $"{keys}", "Reshape it to heads.");
+        if (values.Rank != 4 || values.Zip(keys).Any(pair => Differ(pair.First, pair.Second)))
+            throw Refused($"V of the shape of K {keys}", $"{values}", "Check the projections.");
+        if (queries[1].Size is { } heads && keys[1].Size is { } groups && (groups == 0 || heads % groups != 0))
+            throw Refused("heads that are a multiple of the key/value heads", $"{heads} and {groups}", "Check the number of heads.");
+        if ((causal || documentIds is not null) && Differ(keys[2], queries[2]))
+        {
+            throw Refused("as many keys as queries where causal or with documents", $"{keys[2]} and {queries[2]}",
+                "Set causal to 0, or give the keys of the queries.");
+        }
+        if (mask?.Shape is { } m && (m.Rank != 2 || Differ(m[0], keys[0]) || Differ(m[1], keys[2])))
+            throw Refused($"mask (B, S) for K {keys}", $"{m}", "Expand it to the batch.");
+        if (documentIds?.Shape is { } d && (d.Rank != 2 || Differ(d[0], queries[0]) || Differ(d[1], queries[2])))
+            throw Refused($"documentIds (B, T) for Q {queries}", $"{d}", "Expand them to the batch.");
+
+        HaloException Refused(string expected, string found, string advice) => new(source, node.ToString(), expected, found, advice);
+    }
+
+    public static void CheckType(string source, Value q)
+    {
+        if (q.Type is not (ElementType.Float or ElementType.Float16 or ElementType.BFloat16))
+            throw new HaloException(source, $"'{q.Name}'", "float, float16 or bfloat16", q.Type.Name(), "Infer shapes first, or cast the value.");
+    }
+
+    public static string Overload(bool causal, bool hasMask, bool hasDocuments, ElementType type) =>
+        (causal ? "causal" : "full") + (hasMask ? "_mask" : "") + (hasDocuments ? "_documents" : "") + (type == ElementType.Float ? "" : $"_{type.Name()}");
+
+    public static IReadOnlyList<Attribute> Defaults => [Attribute.Of("scale", 0f), Attribute.Of("causal", 1L)];
+
+    /// <summary>Without optional inputs at the end that are left out.</summary>
+    public static Value?[] Trimmed(params Value?[] inputs)
+    {
+        var count = inputs.Length;
+        while (inputs[count - 1] is null)
+            count--;
+        return inputs[..count];
+    }
+
+    public static bool Differ(Dim a, Dim b) => a.Size is { } x && b.Size is { } y && x != y;
+
+    public static Value ToFloat(FunctionBody body, string name, Value x, ElementType type) =>
+        type == ElementType.Float ? x : body.Cast(name + ".float", x, ElementType.Float);
+
+    public static Value Rounded(FunctionBody body, string name, Value x, ElementType type) =>
+        type == ElementType.Float ? x : body.Cast(name + ".rounded", x, type);
+
+    /// <summary>The attribute, or D^(-1/2) in place of 0: (1).</summary>
+    public static Value Scale(FunctionBody body, Value q)
+    {
+        var given = body.Op("given", "Constant", [], Attribute.Reference("value_float", AttributeKind.Float, "scale"));
+        var root = body.Op("root", "Sqrt", [body.Cast("dim", Sizes(body, "dimSize", q, 3, 4), ElementType.Float)]);
+        var isGiven = body.Cast("isGiven", given, ElementType.Bool);
+        return body.Op("scaleUsed", "Where", [isGiven, given, body.Op("usual", "Reciprocal", [root])]);
+    }
+
+    /// <summary>(B, H, T, D) as (B, G, H/G T, D): the heads that read one key/value head lie one behind the other.</summary>
+    public static Value Grouped(FunctionBody body, string name, Value x, Value q, Value k) => body.Op(name + ".grouped", "Reshape",
+        [x, Concat(body, name + ".groupedSizes", Sizes(body, name + ".b", q, 0, 1), Sizes(body, name + ".g", k, 1, 2),
+            body.Constant(name + ".rows", Tensor.Int64s(-1)), Sizes(body, name + ".d", q, 3, 4))]);
+
+    /// <summary>(B, G, H/G T, S) as (B, H, T, S).</summary>
+    public static Value ByHead(FunctionBody body, string name, Value scores, Value q, Value k) => body.Op(name + ".byHead", "Reshape",
+        [scores, Concat(body, name + ".byHeadSizes", Sizes(body, name + ".bht", q, 0, 3), Sizes(body, name + ".s", k, 2, 3))]);
+
+    public static Value Like(FunctionBody body, string name, Value x, Value model) =>
+        body.Op(name, "Reshape", [x, body.Op(name + ".sizes", "Shape", [model])]);
+
+    public static Value Transposed(FunctionBody body, string name, Value x) =>
+        body.Op(name + ".transposed", "Transpose", [x], Attribute.Of("perm", new long[] { 0, 1, 3, 2 }));
+
+    /// <summary>Which keys each query sees, booleans that broadcast to (B, H, T, S); null where that is all of them.</summary>
+    public static Value? Visible(FunctionBody body, bool causal, Value? mask, Value? documentIds, Value q)
+    {
+        var parts = new List<Value>();
+        if (causal)
+        {
+            var tokens = body.Op("tokens", "Squeeze", [Sizes(body, "tokenSize", q, 2, 3)]);
+            var at = body.Op("at", "Range", [body.Constant("first", Tensor.Scalar(0L)), tokens, body.Constant("step", Tensor.Scalar(1L))]);
+            parts.Add(body.Op("isPast", "LessOrEqual", [at, body.Op("atQuery", "Unsqueeze", [at, body.Constant("one", Tensor.Int64s(1))])]));
+        }
+        if (mask is not null)
+            parts.Add(body.Op("isKept", "Unsqueeze", [body.Cast("kept", mask, ElementType.Bool), body.Constant("headAndQuery", Tensor.Int64s(1, 2))]));
+        if (documentIds is not null)
+        {
+            parts.Add(body.Op("isSameDocument", "Equal",
+                [
+                    body.Op("ofQuery", "Unsqueeze", [documentIds, body.Constant("headAndKey", Tensor.Int64s(1, 3))]),
+                    body.Op("ofKey", "Unsqueeze", [documentIds, body.Constant("headAndQueryToo", Tensor.Int64s(1, 2))]),
+                ]));
+        }
+        return parts.Count == 0 ? null : parts.Aggregate((a, b) => body.Op($"{a.Name}.{b.Name}", "And", [a, b]));
+    }
+
+    public static Value Sizes(FunctionBody body, string name, Value x, long start, long end) =>
+        body.Op(name, "Shape", [x], Attribute.Of("start", start), Attribute.Of("end", end));
+
+    private static Value Concat(FunctionBody body, string name, params Value[] sizes) => body.Op(name, "Concat", sizes, Attribute.Of("axis", 0L));
+}

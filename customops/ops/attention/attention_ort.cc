@@ -1,0 +1,40 @@
+#include "ops/attention/attention.h"
+#include "ops/attention/attention_types.h"
+#include "plugin/op.h"
+
+namespace halo {
+
+struct Attention {
+  static constexpr Schema schema{.name = "Attention",
+                                 .in = "Q: T, K: T, V: T, mask?: I, documentIds?: I",
+                                 .out = "Y: T, logSumExp: float",
+                                 .types = "T: float, float16, bfloat16; I: int64"};
+
+  explicit Attention(const Attributes& attributes) : scale(attributes.real("scale", 0)), causal(attributes.integer("causal", 1) != 0) {}
+
+  Status infer(Types in, ResultTypes out) const {
+    const Shape& q = in[0].shape;
+    HALO_RETURN_IF_ERROR(check_attention(q, in[1].shape, in[2].shape, in[3], in[4], causal));
+    out[0] = in[0];
+    out[1] = {.type = DType::kFloat, .shape = {q[0], q[1], q[2]}};
+    return {};
+  }
+
+  Status compute(Call& c) const {
+    const AttentionSizes sizes = attention_sizes(c.in(0).shape, c.in(1).shape);
+    const AttentionMask mask{.mask = c.data<int64_t>(3), .documents = c.data<int64_t>(4), .causal = causal};
+    dispatch(c.in(0).type, [&]<class T>() {
+      const auto work = c.scratch<float>(attention_work<T>(sizes));
+      attention_cpu(c.data<T>(0), c.data<T>(1), c.data<T>(2), mask, c.result<T>(0), c.result<float>(1), sizes, attention_scale(scale, sizes), work.data(), c,
+                    c);
+    });
+    return {};
+  }
+
+  float scale;
+  bool causal;
+};
+
+HALO_REGISTER_OP(Attention);
+
+}  // namespace halo

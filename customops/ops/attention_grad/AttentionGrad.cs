@@ -1,0 +1,90 @@
+using Halo.Building;
+using Halo.Ir;
+
+namespace Halo.CustomOps;
+
+/// <summary>The gradient of <see cref="Attention"/>, which computes the probabilities again from logSumExp.</summary>
+/// <remarks>
+/// dY, Q, Y (B, H, T, D), K and V (B, G, S, D), float32, float16 or bfloat16; logSumExp (B, H, T) float32; mask (B, S), documentIds (B, T) int64
+/// -> dQ, dK, dV of the shapes of Q, K, V. Attributes and visibility are those of Attention.
+/// P = exp(s Q K^T - logSumExp), 0 where a key is hidden; dP = dY V^T; dS = P (dP - rowsum(dY Y));
+/// dQ = s dS K, dK = s dS^T Q, dV = P^T dY, the last two summed over the heads of a group. [Dao 2023, Algorithm 2]
+/// A NaN or Inf in dY or V may reach queries and keys that do not see each other.
+/// </remarks>
+public sealed class AttentionGrad : HaloOperator
+{
+    public override string OpType => nameof(AttentionGrad);
+
+    public override string Schema =>
+        "AttentionGrad(dY: T, Q: T, K: T, V: T, Y: T, logSumExp: float, mask?: I, documentIds?: I) -> dQ: T, dK: T, dV: T;"
+        + " T: float, float16, bfloat16; I: int64";
+
+    public static string Overload(bool causal, bool hasMask, bool hasDocuments, ElementType type) =>
+        AttentionParts.Overload(causal, hasMask, hasDocuments, type);
+
+    public override void InferShapes(Node node)
+    {
+        var (dy, q, y, logSumExp) = (node.Inputs[0]!, node.Inputs[1]!, node.Inputs[4]!, node.Inputs[5]!);
+        AttentionParts.Check("attention-grad", node, q, node.Inputs[2]!, node.Inputs[3]!, node.Input(6), node.Input(7));
+        foreach (var (name, found, rank) in new[] { ("dY", dy.Shape, 4), ("Y", y.Shape, 4), ("logSumExp", logSumExp.Shape, 3) })
+        {
+            if (q.Shape is not { } shape || found is null)
+                continue;
+            if (found.Rank != rank || found.Zip(shape).Any(pair => AttentionParts.Differ(pair.First, pair.Second)))
+            {
+                throw new HaloException("attention-grad", node.ToString(), $"{name} {new Shape(shape.Take(rank))}", $"{found}",
+                    "Take it from the same attention.");
+            }
+        }
+        for (var i = 0; i < 3; i++)
+            (node.Outputs[i].Type, node.Outputs[i].Shape) = (node.Inputs[i + 1]!.Type, node.Inputs[i + 1]!.Shape);
+    }
+
+    public override FunctionBody Body(Node node)
+    {
+        var body = new FunctionBody("dY", "Q", "K", "V", "Y", "logSumExp", "mask", "documentIds") { AttributeDefaults = AttentionParts.Defaults };
+        var (q, k, v, type) = (body.Input(1), body.Input(2), body.Input(3), node.Inputs[1]!.Type);
+        var (mask, documents) = (node.Input(6) is null ? null : body.Input(6), node.Input(7) is null ? null : body.Input(7));
+        var (dy, y) = (AttentionParts.ToFloat(body, "dy", body.Input(0), type), AttentionParts.ToFloat(body, "y", body.Input(4), type));
+        var (keys, values) = (AttentionParts.ToFloat(body, "k", k, type), AttentionParts.ToFloat(body, "v", v, type));
+        var scale = AttentionParts.Scale(body, q);
+        var scaled = AttentionParts.Grouped(body, "q", body.Op("scaled", "Mul", [AttentionParts.ToFloat(body, "q", q, type), scale]), q, k);
+        var dyGrouped = AttentionParts.Grouped(body, "dy", dy, q, k);
+        var visible = AttentionParts.Visible(body, node.Int("causal", 1) != 0, mask, documents, q);
+        var last = body.Constant("last", Tensor.Int64s(-1));
+
+        var product = body.Op("product", "MatMul", [scaled, AttentionParts.Transposed(body, "k", keys)]);
+        var shifted = body.Op("shifted", "Sub",
+            [AttentionParts.ByHead(body, "scores", product, q, k), body.Op("logSum", "Unsqueeze", [body.Input(5), last])]);
+        var p = Hide("p", body.Op("exponentials", "Exp", [shifted]));
+        var dp = AttentionParts.ByHead(body, "dp", body.Op("dpGrouped", "MatMul", [dyGrouped, AttentionParts.Transposed(body, "v", values)]), q, k);
+        var delta = body.Op("delta", "ReduceSum", [body.Op("dyy", "Mul", [dy, y]), last]);
+        var ds = Hide("ds", body.Op("weighted", "Mul", [p, body.Op("centred", "Sub", [dp, delta])]));
+
+        var (pGrouped, dsGrouped) = (AttentionParts.Like(body, "pGrouped", p, product), AttentionParts.Like(body, "dsGrouped", ds, product));
+        var dq = AttentionParts.Like(body, "dq", body.Op("dqScaled", "Mul", [body.Op("dsk", "MatMul", [dsGrouped, keys]), scale]), q);
+        var dk = body.Op("dk", "MatMul", [AttentionParts.Transposed(body, "ds", dsGrouped), scaled]);
+        var dv = body.Op("dv", "MatMul", [AttentionParts.Transposed(body, "p", pGrouped), dyGrouped]);
+        return body.Output("dQ", AttentionParts.Rounded(body, "dq", dq, type)).Output("dK", AttentionParts.Rounded(body, "dk", dk, type))
+            .Output("dV", AttentionParts.Rounded(body, "dv", dv, type));
+
+        Value Hide(string name, Value x) =>
+            visible is null ? x : body.Op(name + ".visible", "Where", [visible, x, body.Constant(name + ".zero", Tensor.Scalar(0f))]);
+    }
+}
+
+/// <summary>Makes <see cref="CustomOps.AttentionGrad"/> nodes.</summary>
+public static class AttentionGradExtensions
+{
+    /// <summary>The gradients of q, k and v from that of <paramref name="y"/>; everything else as the forward node has it.</summary>
+    public static (Value Q, Value K, Value V) AttentionGrad(
+        this GraphBuilder build, Model model, Value dy, Value q, Value k, Value v, Value y, Value logSumExp, Value? mask, Value? documentIds, bool causal,
+        float scale, string name)
+    {
+        AttentionParts.CheckType("attention-grad", q);
+        var node = HaloOperators.Call(build, model, name, nameof(AttentionGrad), AttentionParts.Trimmed(dy, q, k, v, y, logSumExp, mask, documentIds), 3,
+            CustomOps.AttentionGrad.Overload(causal, mask is not null, documentIds is not null, q.Type), Attribute.Of("scale", scale),
+            Attribute.Of("causal", causal ? 1L : 0L));
+        return (node.Outputs[0], node.Outputs[1], node.Outputs[2]);
+    }
+}

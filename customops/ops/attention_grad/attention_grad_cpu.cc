@@ -1,0 +1,90 @@
+#include "ops/attention_grad/attention_grad.h"
+
+#include "common/rows.h"
+#include "common/vector_math.h"
+
+namespace halo {
+
+namespace {
+
+/// p: scores that become probabilities; ds: the gradient of the probabilities that becomes that of the scores.
+void gradient_row(float* __restrict p, float* __restrict ds, int64_t count, float log_sum, float delta) {
+  for (int64_t j = 0; j < count; ++j) {
+    const float probability = fast_exp(p[j] - log_sum);
+    p[j] = probability;
+    ds[j] = probability * (ds[j] - delta);
+  }
+}
+
+/// The same, with 0 for keys of another code: log_sum is -Inf where there are only those.
+void gradient_row(float* __restrict p, float* __restrict ds, int64_t count, float log_sum, float delta, const int32_t* __restrict codes, int32_t code) {
+  for (int64_t j = 0; j < count; ++j) {
+    const float probability = fast_exp(p[j] - log_sum), gradient = probability * (ds[j] - delta);
+    p[j] = codes[j] == code ? probability : 0.0f;
+    ds[j] = codes[j] == code ? gradient : 0.0f;
+  }
+}
+
+}  // namespace
+
+template <class T>
+int64_t attention_grad_work(const AttentionSizes& sizes, int64_t bound) {
+  const int64_t converted = std::is_same_v<T, float> ? 0 : (2 * (sizes.rows() + sizes.keys) + std::max(sizes.rows(), sizes.keys)) * sizes.dim;
+  return sizes.pairs_at_once(2, bound) * (2 * sizes.rows() * sizes.keys + converted);
+}
+
+template <class T>
+void attention_grad_cpu(const AttentionGradInputs<T>& in, const AttentionMask& mask, const AttentionGradOutputs<T>& out, const AttentionSizes& sizes,
+                        float scale, float* work, const Products& products, const Executor& executor, int64_t bound) {
+  const Visibility visibility(mask, sizes);
+  const int64_t rows = sizes.rows(), keys = sizes.keys, dim = sizes.dim, step = sizes.pairs_at_once(2, bound);
+  for (int64_t first = 0; first < sizes.pairs(); first += step) {
+    const int64_t n = std::min(step, sizes.pairs() - first), query_at = first * rows * dim, key_at = first * keys * dim;
+    const int64_t queries_size = n * rows * dim, keys_size = n * keys * dim;
+    float* p = work;
+    float* ds = p + n * rows * keys;
+    float* rest = ds + n * rows * keys;
+    const float* q = widen(in.q + query_at, queries_size, rest, executor);
+    const float* k = widen(in.k + key_at, keys_size, rest, executor);
+    const float* v = widen(in.v + key_at, keys_size, rest, executor);
+    const float* dy = widen(in.dy + query_at, queries_size, rest, executor);
+    const T* y = in.y + query_at;
+    const float* log_sum_exp = in.log_sum_exp + first * rows;
+    products.multiply(false, true, scale, n, rows, keys, dim, q, k, p);
+    products.multiply(false, true, 1.0f, n, rows, keys, dim, dy, v, ds);
+    executor.parallel_for(n * rows, rows_per_task(keys), [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        const int64_t batch = (first + row / rows) / sizes.groups, query = row % sizes.queries, prefix = visibility.prefix(query);
+        float *own_p = p + row * keys, *own_ds = ds + row * keys;
+        const float delta = row_dot(dy + row * dim, y + row * dim, dim);
+        if (visibility.has_codes()) {
+          gradient_row(own_p, own_ds, prefix, log_sum_exp[row], delta, visibility.key_codes(batch), visibility.query_code(batch, query));
+        } else {
+          gradient_row(own_p, own_ds, prefix, log_sum_exp[row], delta);
+        }
+        std::fill(own_p + prefix, own_p + keys, 0.0f);
+        std::fill(own_ds + prefix, own_ds + keys, 0.0f);
+      }
+    });
+    if (out.dv != nullptr) {
+      narrow(out.dv + key_at, keys_size, rest, executor, [&](float* dv) { products.multiply(true, false, 1.0f, n, keys, dim, rows, p, dy, dv); });
+    }
+    if (out.dq != nullptr) {
+      narrow(out.dq + query_at, queries_size, rest, executor, [&](float* dq) { products.multiply(false, false, scale, n, rows, dim, keys, ds, k, dq); });
+    }
+    if (out.dk != nullptr) {
+      narrow(out.dk + key_at, keys_size, rest, executor, [&](float* dk) { products.multiply(true, false, scale, n, keys, dim, rows, ds, q, dk); });
+    }
+  }
+}
+
+#define HALO_INSTANTIATE(T)                                                                                                                                   \
+  template int64_t attention_grad_work<T>(const AttentionSizes&, int64_t);                                                                                    \
+  template void attention_grad_cpu(const AttentionGradInputs<T>&, const AttentionMask&, const AttentionGradOutputs<T>&, const AttentionSizes&, float, float*, \
+                                   const Products&, const Executor&, int64_t)
+HALO_INSTANTIATE(float);
+HALO_INSTANTIATE(BFloat16);
+HALO_INSTANTIATE(Float16);
+#undef HALO_INSTANTIATE
+
+}  // namespace halo

@@ -1,0 +1,44 @@
+#include "ops/attention_grad/attention_grad.h"
+
+#include "ops/attention/attention_types.h"
+#include "plugin/op.h"
+
+namespace halo {
+
+struct AttentionGrad {
+  static constexpr Schema schema{.name = "AttentionGrad",
+                                 .in = "dY: T, Q: T, K: T, V: T, Y: T, logSumExp: float, mask?: I, documentIds?: I",
+                                 .out = "dQ: T, dK: T, dV: T",
+                                 .types = "T: float, float16, bfloat16; I: int64"};
+
+  explicit AttentionGrad(const Attributes& attributes) : scale(attributes.real("scale", 0)), causal(attributes.integer("causal", 1) != 0) {}
+
+  Status infer(Types in, ResultTypes out) const {
+    const Shape& q = in[1].shape;
+    HALO_RETURN_IF_ERROR(check_attention(q, in[2].shape, in[3].shape, in[6], in[7], causal));
+    HALO_REQUIRE(in[0].shape.may_equal(q) && in[4].shape.may_equal(q), "dY and Y of the shape of Q " << q, in[0].shape << " and " << in[4].shape,
+                 "Take them from the same attention.");
+    HALO_REQUIRE(in[5].shape.may_equal({q[0], q[1], q[2]}), "logSumExp (B, H, T) for Q " << q, in[5].shape, "Take it from the same attention.");
+    for (size_t i = 0; i < 3; ++i) out[i] = in[i + 1];
+    return {};
+  }
+
+  Status compute(Call& c) const {
+    const AttentionSizes sizes = attention_sizes(c.in(1).shape, c.in(2).shape);
+    const AttentionMask mask{.mask = c.data<int64_t>(6), .documents = c.data<int64_t>(7), .causal = causal};
+    dispatch(c.in(0).type, [&]<class T>() {
+      const auto work = c.scratch<float>(attention_grad_work<T>(sizes));
+      const AttentionGradInputs<T> in{c.data<T>(0), c.data<T>(1), c.data<T>(2), c.data<T>(3), c.data<T>(4), c.data<float>(5)};
+      const AttentionGradOutputs<T> out{c.result<T>(0), c.result<T>(1), c.result<T>(2)};
+      attention_grad_cpu(in, mask, out, sizes, attention_scale(scale, sizes), work.data(), c, c);
+    });
+    return {};
+  }
+
+  float scale;
+  bool causal;
+};
+
+HALO_REGISTER_OP(AttentionGrad);
+
+}  // namespace halo

@@ -1,0 +1,111 @@
+using Halo.Building;
+using Halo.Ir;
+
+namespace Halo.CustomOps;
+
+/// <summary>Rotates pairs of each head's channels by angles that depend on the token's position.</summary>
+/// <remarks>
+/// X (B, H, T, D), D even, float32, float16 or bfloat16; cos, sin (P, D/2) float32, a row for each position; positionIds (B, T) int64 says which
+/// row a token uses, without it token t uses row t -> Y (B, H, T, D). Attribute: inverse (0 or 1).
+/// With the halves x1 = X[..., :D/2], x2 = X[..., D/2:]: y1 = x1 cos - x2 sin, y2 = x2 cos + x1 sin. [Su et al. 2021, 3.4.2; the pairs are those of
+/// LLaMA in Hugging Face Transformers] The inverse rotates by the negative angle: it is the transpose, and so the gradient with respect to X.
+/// A position outside [0, P) is an error. Types other than float32 have overloads of their own, which compute in float32 and round once.
+/// </remarks>
+public sealed class RotaryEmbedding : HaloOperator
+{
+    public override string OpType => nameof(RotaryEmbedding);
+
+    public override string Schema => "RotaryEmbedding(X: T, cos: float, sin: float, positionIds?: I) -> Y: T; T: float, float16, bfloat16; I: int64";
+
+    public static string Overload(bool hasPositions, bool inverse, ElementType type) =>
+        (hasPositions ? "positions" : "rows") + (inverse ? "_inverse" : "") + (type == ElementType.Float ? "" : $"_{type.Name()}");
+
+    public override void InferShapes(Node node)
+    {
+        var (x, cos, sin, positions) = (node.Inputs[0]!, node.Inputs[1]!, node.Inputs[2]!, node.Input(3));
+        if (x.Shape is { } shape)
+        {
+            if (shape.Rank != 4 || shape[3].Size is { } d && d % 2 != 0)
+                throw Refused(node, "X (B, H, T, D) with an even D", $"{shape}", "Pad or split the heads.");
+            foreach (var table in new[] { cos.Shape, sin.Shape })
+            {
+                if (table is not null && (table.Rank != 2 || Differ(table[1], shape[3].Size / 2)))
+                    throw Refused(node, $"tables (P, D/2) for X {shape}", $"{table}", "Leave out the repeated half of the angles.");
+            }
+            if (cos.Shape is { } c && sin.Shape is { } s && Differ(c[0], s[0].Size))
+                throw Refused(node, "tables of one size", $"cos {c}, sin {s}", "Take both from the same positions.");
+            if (positions is null && cos.Shape?[0].Size < shape[2].Size)
+                throw Refused(node, $"a row for each of {shape[2]} tokens", $"{cos.Shape[0]}", "Make longer tables, or give positions.");
+            if (positions?.Shape is { } p && (p.Rank != 2 || Differ(p[0], shape[0].Size) || Differ(p[1], shape[2].Size)))
+                throw Refused(node, $"positions (B, T) for X {shape}", $"{p}", "Expand them to the batch.");
+        }
+        (node.Output.Type, node.Output.Shape) = (x.Type, x.Shape);
+    }
+
+    public override FunctionBody Body(Node node)
+    {
+        var body = new FunctionBody("X", "cos", "sin", "positionIds") { AttributeDefaults = [Attribute.Of("inverse", 0L)] };
+        var type = node.Inputs[0]!.Type;
+        var x = type == ElementType.Float ? body.Input(0) : body.Cast("x", body.Input(0), ElementType.Float);
+        var rows = node.Input(3) is null ? Count(body) : Positions(body);
+        var (cos, sin) = (Rows(body, "c", body.Input(1), rows, node), Rows(body, "s", body.Input(2), rows, node));
+        var (x1, x2) = (Half(body, "x1", x, false), Half(body, "x2", x, true));
+        var (subtract, add) = node.Int("inverse", 0) == 1 ? ("Add", "Sub") : ("Sub", "Add");
+        var y1 = body.Op("y1", subtract, [body.Op("x1cos", "Mul", [x1, cos]), body.Op("x2sin", "Mul", [x2, sin])]);
+        var y2 = body.Op("y2", add, [body.Op("x2cos", "Mul", [x2, cos]), body.Op("x1sin", "Mul", [x1, sin])]);
+        var y = body.Op("y", "Concat", [y1, y2], Attribute.Of("axis", 3L));
+        return body.Output("Y", type == ElementType.Float ? y : body.Cast("rounded", y, type));
+    }
+
+    private static Value Half(FunctionBody body, string name, Value x, bool second)
+    {
+        var dim = body.Op(name + ".dim", "Shape", [x], Attribute.Of("start", 3L));
+        var middle = body.Op(name + ".middle", "Div", [dim, body.Constant(name + ".two", Tensor.Int64s(2))]);
+        var axis = body.Constant(name + ".axis", Tensor.Int64s(3));
+        var (start, end) = second ? (middle, dim) : (body.Constant(name + ".start", Tensor.Int64s(0)), middle);
+        return body.Op(name, "Slice", [x, start, end, axis]);
+    }
+
+    /// <summary>0, 1, .. T - 1: Gather refuses a row that is not there, where Slice would give fewer.</summary>
+    private static Value Count(FunctionBody body)
+    {
+        var tokens = body.Op("tokens", "Squeeze", [body.Op("axis2", "Shape", [body.Input(0)], Attribute.Of("start", 2L), Attribute.Of("end", 3L))]);
+        return body.Op("rows", "Range", [body.Constant("first", Tensor.Scalar(0L)), tokens, body.Constant("step", Tensor.Scalar(1L))]);
+    }
+
+    /// <summary>Gather counts a negative index from the end; made huge, it is refused.</summary>
+    private static Value Positions(FunctionBody body) => body.Op("rows", "Where",
+        [
+            body.Op("negative", "Less", [body.Input(3), body.Constant("zero", Tensor.Scalar(0L))]), body.Constant("huge", Tensor.Scalar(1L << 40)),
+            body.Input(3),
+        ]);
+
+    /// <summary>(T, D/2), or (B, 1, T, D/2) where every batch row has its own positions.</summary>
+    private static Value Rows(FunctionBody body, string name, Value table, Value rows, Node node)
+    {
+        var found = body.Op(name + ".rows", "Gather", [table, rows]);
+        return node.Input(3) is null ? found : body.Op(name, "Unsqueeze", [found, body.Constant(name + ".heads", Tensor.Int64s(1))]);
+    }
+
+    private static bool Differ(Dim found, long? expected) => found.Size is { } a && expected is { } b && a != b;
+
+    private static HaloException Refused(Node node, string expected, string found, string advice) =>
+        new("rotary-embedding", node.ToString(), expected, found, advice);
+}
+
+/// <summary>Makes <see cref="CustomOps.RotaryEmbedding"/> nodes.</summary>
+public static class RotaryEmbeddingExtensions
+{
+    /// <summary>Rotates the heads <paramref name="x"/> by their positions, or back (<c>inverse</c>).</summary>
+    public static Value RotaryEmbedding(
+        this GraphBuilder build, Model model, Value x, Value cos, Value sin, Value? positionIds, bool inverse, string name)
+    {
+        if (x.Type is not (ElementType.Float or ElementType.Float16 or ElementType.BFloat16))
+        {
+            throw new HaloException("rotary-embedding", $"'{x.Name}'", "float, float16 or bfloat16", x.Type.Name(),
+                "Infer shapes before rotating, or cast the value.");
+        }
+        return HaloOperators.Call(build, model, name, nameof(RotaryEmbedding), positionIds is null ? [x, cos, sin] : [x, cos, sin, positionIds], 1,
+            CustomOps.RotaryEmbedding.Overload(positionIds is not null, inverse, x.Type), Attribute.Of("inverse", inverse ? 1L : 0L)).Output;
+    }
+}

@@ -1,0 +1,23 @@
+// Rotates pairs of each head's channels by angles that depend on the token's position. [Su et al. 2021, 3.4.2]
+#pragma once
+
+#include <cstdint>
+
+#include "common/executor.h"
+#include "common/status.h"
+
+namespace halo {
+
+struct RotarySizes {
+  int64_t batch, heads, tokens, dim;  // B, H, T, D; D is even
+  int64_t positions;                  // P, rows of the tables
+};
+
+/// X, Y: (B, H, T, D), cos, sin: (P, D/2), position_ids: (B, T), or null where token t uses row t; Y may not overlap X.
+/// y1 = x1 cos - x2 sin, y2 = x2 cos + x1 sin over the halves of D, with -sin for the inverse. Refuses positions outside [0, P).
+/// A task has whole rows; reads and writes each element once; bound by memory.
+template <class T>
+Status rotary_embedding_cpu(const T* x, const float* cos, const float* sin, const int64_t* position_ids, T* y, const RotarySizes& sizes, bool inverse,
+                            const Executor& executor);
+
+}  // namespace halo

@@ -1,0 +1,38 @@
+#include "ops/rotary_embedding/rotary_embedding.h"
+#include "plugin/op.h"
+
+namespace halo {
+
+struct RotaryEmbedding {
+  static constexpr Schema schema{
+      .name = "RotaryEmbedding", .in = "X: T, cos: float, sin: float, positionIds?: I", .out = "Y: T", .types = "T: float, float16, bfloat16; I: int64"};
+
+  explicit RotaryEmbedding(const Attributes& attributes) : inverse(attributes.integer("inverse", 0) != 0) {}
+
+  Status infer(Types in, ResultTypes out) const {
+    const Shape& x = in[0].shape;
+    HALO_REQUIRE(x.rank() == 4 && (x[3] == Shape::kUnknown || x[3] % 2 == 0), "X (B, H, T, D) with an even D", x, "Pad or split the heads.");
+    const int64_t half = x[3] == Shape::kUnknown ? Shape::kUnknown : x[3] / 2;
+    for (const Shape* table : {&in[1].shape, &in[2].shape}) {
+      HALO_REQUIRE(table->may_equal({Shape::kUnknown, half}), "tables (P, D/2) for X " << x, *table, "Leave out the repeated half of the angles.");
+    }
+    HALO_REQUIRE(in[1].shape.may_equal(in[2].shape), "tables of one size", in[1].shape << " and " << in[2].shape, "Take both from the same positions.");
+    HALO_REQUIRE(!in[3].present || in[3].shape.may_equal({x[0], x[2]}), "positions (B, T) for X " << x, in[3].shape, "Expand them to the batch.");
+    out[0] = in[0];
+    return {};
+  }
+
+  Status compute(Call& c) const {
+    const Shape& x = c.in(0).shape;
+    const RotarySizes sizes{.batch = x[0], .heads = x[1], .tokens = x[2], .dim = x[3], .positions = c.in(1).shape[0]};
+    return dispatch(c.in(0).type, [&]<class T>() {
+      return rotary_embedding_cpu(c.data<T>(0), c.data<float>(1), c.data<float>(2), c.data<int64_t>(3), c.result<T>(0), sizes, inverse, c);
+    });
+  }
+
+  bool inverse;
+};
+
+HALO_REGISTER_OP(RotaryEmbedding);
+
+}  // namespace halo

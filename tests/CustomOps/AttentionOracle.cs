@@ -1,0 +1,199 @@
+using Halo.Ir;
+
+namespace Halo.Tests.CustomOps;
+
+/// <summary>An attention and its gradient by plain loops over every query and key in float64, with bounds on what float32 may be off.</summary>
+/// <remarks>
+/// u is the unit roundoff of float32. A score of D products is off by d = (D + 3) u s sum |q k| (products, sum, scaling), so a probability by the
+/// factor e^(2 d), or e^d where the denominator is given; another 128 u hold the subtraction of up to 88 and fast_exp. Sums of n add n u.
+/// Exponentials below the smallest normal float32 may be 0, which a last term of 2^-120 allows.
+/// </remarks>
+public sealed record AttentionOracle(
+    int Batch, int Heads, int Groups, int Queries, int Keys, int Dim, bool IsCausal, float Scale = 0, long[]? Mask = null, long[]? Documents = null)
+{
+    private const double U = 1.0 / (1 << 24);
+    private const double Tiny = 1.0 / (1L << 60) / (1L << 60);
+
+    public double UsedScale => Scale == 0 ? 1 / Math.Sqrt(Dim) : Scale;
+
+    public long[] QuerySizes => [Batch, Heads, Queries, Dim];
+
+    public long[] KeySizes => [Batch, Groups, Keys, Dim];
+
+    public int Rows => Batch * Heads * Queries;
+
+    public bool Sees(int b, int i, int j) => (!IsCausal || j <= i) && (Mask is null || Mask[b * Keys + j] != 0)
+        && (Documents is null || Documents[b * Keys + i] == Documents[b * Keys + j]);
+
+    public (Bounded Y, Bounded LogSumExp) Forward(double[] q, double[] k, double[] v)
+    {
+        var (y, logSumExp) = (new Bounded(Rows * Dim), new Bounded(Rows));
+        for (var row = 0; row < Rows; row++)
+        {
+            var (scores, errors) = Scores(row, q, k);
+            var visible = VisibleKeys(row);
+            if (visible.Length == 0)
+            {
+                logSumExp.Values[row] = double.NegativeInfinity;
+                continue;
+            }
+            var max = visible.Max(j => double.IsNaN(scores[j]) ? double.NegativeInfinity : scores[j]);
+            var sum = visible.Sum(j => Math.Exp(scores[j] - max));
+            var error = visible.Max(j => errors[j]);
+            logSumExp.Values[row] = max + Math.Log(sum);
+            logSumExp.Errors[row] = error + (Keys + 128) * U + 4 * U * (Math.Abs(max) + Math.Abs(logSumExp.Values[row]));
+            foreach (var j in visible)
+            {
+                var p = Math.Exp(scores[j] - max) / sum;
+                for (var d = 0; d < Dim; d++)
+                {
+                    var value = v[KeyAt(row, j) + d];
+                    y.Values[row * Dim + d] += p * value;
+                    y.Errors[row * Dim + d] += (p * (Factor(2 * error) + 2 * (Keys + 1) * U) + Tiny) * Math.Abs(value);
+                }
+            }
+        }
+        return (y, logSumExp);
+    }
+
+    public (Bounded Q, Bounded K, Bounded V) Backward(double[] dy, double[] q, double[] k, double[] v, double[] y, double[] logSumExp)
+    {
+        var (dq, dk, dv) = (new Bounded(q.Length), new Bounded(k.Length), new Bounded(v.Length));
+        var rowsOfPair = Heads / Groups * Queries;
+        for (var row = 0; row < Rows; row++)
+        {
+            var (scores, errors) = Scores(row, q, k);
+            double delta = 0, deltaMagnitude = 0;
+            for (var d = 0; d < Dim; d++)
+            {
+                delta += dy[row * Dim + d] * y[row * Dim + d];
+                deltaMagnitude += Math.Abs(dy[row * Dim + d] * y[row * Dim + d]);
+            }
+            foreach (var j in VisibleKeys(row))
+            {
+                var p = Math.Exp(scores[j] - logSumExp[row]);
+                double dp = 0, magnitude = deltaMagnitude;
+                for (var d = 0; d < Dim; d++)
+                {
+                    dp += dy[row * Dim + d] * v[KeyAt(row, j) + d];
+                    magnitude += Math.Abs(dy[row * Dim + d] * v[KeyAt(row, j) + d]);
+                }
+                var ds = p * (dp - delta);
+                var factor = Factor(errors[j] + U * Math.Abs(logSumExp[row]));
+                var dsError = (p * (factor + (Dim + 4) * U) + Tiny) * magnitude;
+                var dsMagnitude = p * magnitude;
+                for (var d = 0; d < Dim; d++)
+                {
+                    var (query, key) = (row * Dim + d, KeyAt(row, j) + d);
+                    dq.Add(query, UsedScale * ds * k[key], Math.Abs(UsedScale * k[key]) * (dsError + (Keys + 3) * U * dsMagnitude));
+                    dk.Add(key, UsedScale * ds * q[query], Math.Abs(UsedScale * q[query]) * (dsError + (rowsOfPair + 3) * U * dsMagnitude));
+                    dv.Add(key, p * dy[query], Math.Abs(dy[query]) * (p * (factor + (rowsOfPair + 1) * U) + Tiny));
+                }
+            }
+        }
+        return (dq, dk, dv);
+    }
+
+    private int[] VisibleKeys(int row) => [.. Enumerable.Range(0, Keys).Where(j => Sees(row / Queries / Heads, row % Queries, j))];
+
+    private int KeyAt(int row, int j)
+    {
+        var (b, h) = (row / Queries / Heads, row / Queries % Heads);
+        return ((b * Groups + h / (Heads / Groups)) * Keys + j) * Dim;
+    }
+
+    private (double[] Scores, double[] Errors) Scores(int row, double[] q, double[] k)
+    {
+        var (scores, errors) = (new double[Keys], new double[Keys]);
+        for (var j = 0; j < Keys; j++)
+        {
+            for (var d = 0; d < Dim; d++)
+            {
+                var term = UsedScale * q[row * Dim + d] * k[KeyAt(row, j) + d];
+                scores[j] += term;
+                errors[j] += double.IsFinite(term) ? Math.Abs(term) * (Dim + 3) * U : 0; // an infinite score is exact, or makes its row NaN
+            }
+        }
+        return (scores, errors);
+    }
+
+    private static double Factor(double error) => Math.Exp(error + 128 * U) - 1;
+}
+
+/// <summary>Numbers, and how far each may be off.</summary>
+public sealed record Bounded(double[] Values, double[] Errors)
+{
+    public Bounded(int count) : this(new double[count], new double[count])
+    {
+    }
+
+    public void Add(int index, double value, double error)
+    {
+        Values[index] += value;
+        Errors[index] += error;
+    }
+
+    public Expected ToExpected(Func<double, double> rounding) =>
+        new(Values, i => double.IsFinite(Values[i]) ? Errors[i] + rounding(Values[i]) : 0);
+}
+
+/// <summary>An attention with its inputs, as both operators are tested on it.</summary>
+public sealed record AttentionInputs(string Name, AttentionOracle Oracle, HostTensor Q, HostTensor K, HostTensor V, ElementType Type = ElementType.Float)
+{
+    public override string ToString() => $"{Name} {Q} {K} {(Oracle.IsCausal ? "causal" : "full")} {Type.Name()}";
+
+    /// <summary>Inputs that both operators take: mask and documents as the last of them, where there are some.</summary>
+    public IEnumerable<HostTensor> Masks => new[] { Oracle.Mask, Oracle.Documents }.OfType<long[]>()
+        .Select(ids => new HostTensor([Oracle.Batch, Oracle.Keys], Array.ConvertAll(ids, id => (float)id)));
+
+    public static IEnumerable<AttentionInputs> All(Random random)
+    {
+        foreach (var oracle in new AttentionOracle[]
+                 {
+                     new(1, 1, 1, 1, 1, 2, true), new(2, 2, 2, 7, 7, 8, true), new(2, 4, 2, 33, 33, 8, true), new(1, 3, 1, 65, 65, 64, true, Scale: 0.3f),
+                     new(2, 4, 2, 33, 33, 64, false), new(2, 4, 2, 7, 19, 8, false), new(1, 2, 1, 1, 33, 8, false), new(1, 2, 2, 33, 1, 2, false, Scale: -0.5f),
+                 })
+        {
+            yield return Normal("normal", oracle, random);
+        }
+        foreach (var isCausal in new[] { true, false })
+        {
+            var plain = new AttentionOracle(2, 4, 2, 33, 33, 8, isCausal);
+            long[] Ids(Func<int, int, long> id) => [.. Enumerable.Range(0, 66).Select(i => id(i / 33, i % 33))];
+            var right = Ids((b, j) => j < 33 - 5 * b ? 1 : 0);
+            var left = Ids((b, j) => j >= 3 + 9 * b ? 7 : 0);
+            var documents = Ids((b, j) => (b == 0 ? 1 : -1) * (j / (9 + b)));
+            yield return Normal("right padding", plain with { Mask = right }, random);
+            yield return Normal("left padding", plain with { Mask = left }, random);
+            yield return Normal("a row without keys", plain with { Mask = Ids((b, _) => b) }, random);
+            yield return Normal("documents", plain with { Documents = documents }, random);
+            yield return Normal("documents in turns", plain with { Documents = Ids((_, j) => j % 3) }, random);
+            yield return Normal("padding and documents", plain with { Documents = documents, Mask = left }, random);
+            foreach (var type in new[] { ElementType.BFloat16, ElementType.Float16 })
+                yield return Normal("padding and documents", plain with { Documents = documents, Mask = right }, random, type);
+        }
+        yield return Normal("some keys", new AttentionOracle(2, 4, 2, 7, 19, 8, false, Mask: [.. Enumerable.Range(0, 38).Select(j => (long)(j % 2))]), random);
+        yield return Normal("16 bits", new AttentionOracle(2, 6, 2, 65, 65, 64, true), random, ElementType.BFloat16);
+        yield return Normal("16 bits", new AttentionOracle(2, 6, 2, 65, 65, 64, true), random, ElementType.Float16);
+
+        var outliers = Normal("logits of +-1e4", new AttentionOracle(1, 2, 1, 33, 33, 8, true, Scale: 1), random);
+        for (var i = 0; i < 33; i++)
+        {
+            outliers.Q.Elements[8 * i] = 100;
+            outliers.K.Elements[8 * i] = i % 5 == 0 ? 100 : i % 5 == 1 ? -100 : 0;
+        }
+        yield return outliers;
+        var zeros = Normal("zeros", new AttentionOracle(1, 2, 1, 19, 19, 8, true), random);
+        Array.Clear(zeros.Q.Elements);
+        Array.Clear(zeros.V.Elements);
+        yield return zeros;
+    }
+
+    public static AttentionInputs Normal(string name, AttentionOracle oracle, Random random, ElementType type = ElementType.Float)
+    {
+        HostTensor Rounded(long[] sizes) => new(sizes, Array.ConvertAll(HostTensor.Normal(random, sizes).Elements, x => Bits.Round(x, type)));
+        return new(name, oracle, Rounded(oracle.QuerySizes), Rounded(oracle.KeySizes), Rounded(oracle.KeySizes), type);
+    }
+
+    public static double[] Exact(HostTensor x) => Array.ConvertAll(x.Elements, v => (double)v);
+}
