@@ -26,13 +26,19 @@ internal static class DoctorVerb
         Line("cores", $"{Environment.ProcessorCount}, {GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / (1 << 20):N0} MiB memory");
         Line("ONNX Runtime", OrtEnv.Instance().GetVersionString());
         Line("devices", string.Join(", ", OrtEnv.Instance().GetEpDevices().Select(d => d.EpName)));
+        Line("native operators", NativeOperators.IsBuilt ? $"{NativeOperators.LibraryPath}, {NativeOperators.Schemas().Count} operators"
+            : $"none at {NativeOperators.LibraryPath}: built with SkipNative; run with --operators functions");
         var works = true;
-        foreach (var format in NumberFormat.All)
+        foreach (var operators in Enum.GetValues<OperatorKernels>().Where(o => o == OperatorKernels.Functions || NativeOperators.IsBuilt))
         {
-            var error = Quantization(format);
-            var isFine = error is > 0 and < 0.1;
-            works &= isFine;
-            Line($"{format} products", isFine ? $"work on the CPU, relative error {error:E1} on a random layer" : $"fail: relative error {error:E1}");
+            foreach (var format in NumberFormat.All)
+            {
+                var error = Quantization(format, operators);
+                var isFine = error is > 0 and < 0.1;
+                works &= isFine;
+                var by = operators == OperatorKernels.Native ? "native kernels" : "function bodies";
+                Line($"{format} products", isFine ? $"work on the CPU by {by}, relative error {error:E1} on a random layer" : $"fail by {by}: relative error {error:E1}");
+            }
         }
         return works ? ExitCode.Done : ExitCode.Failed;
     }
@@ -40,7 +46,7 @@ internal static class DoctorVerb
     private static void Line(string what, string found) => Console.WriteLine($"{what,-16} {found}");
 
     /// <summary>The relative error of a rotated product of 64 x 64 matrices in this format, through ONNX Runtime.</summary>
-    private static double Quantization(NumberFormat format)
+    private static double Quantization(NumberFormat format, OperatorKernels operators)
     {
         const int Size = 64;
         var graph = new Graph("check");
@@ -59,7 +65,7 @@ internal static class DoctorVerb
         }
         graph.AddOutput(build.ScaledMatMul(model, codes[0].Codes, codes[0].Scale, codes[1].Codes, codes[1].Scale, transA: false, transB: true, "Y"));
         graph.AddOutput(build.Op("expected", "Gemm", [plain[0], plain[1]], Attribute.Of("transB", 1L)));
-        var results = new OnnxEvaluator().Evaluate(model, inputs);
+        var results = new OnnxEvaluator(operators).Evaluate(model, inputs);
         var (found, expected) = (results[0].ToArray<float>(), results[1].ToArray<float>());
         return Math.Sqrt(found.Zip(expected, (a, b) => Math.Pow(a - b, 2)).Sum() / expected.Sum(e => (double)e * e));
     }

@@ -8,13 +8,11 @@ using TensorElementType = Microsoft.ML.OnnxRuntime.Tensors.TensorElementType;
 namespace Halo.Runner.Sessions;
 
 /// <summary>Runs a model once with ONNX Runtime, without its graph optimisations: what the nodes say is what is computed.</summary>
-/// <remarks>By function bodies, the plain form of our operators. On one thread, because ONNX Runtime's parallel ScatterND loses updates (OrderScatterAdds), and a reference must not.</remarks>
-public sealed class OnnxEvaluator : IGraphEvaluator
+/// <remarks>On one thread, because ONNX Runtime's parallel ScatterND loses updates (OrderScatterAdds), and a reference must not.</remarks>
+/// <param name="operators">Function bodies are the plain form of our operators.</param>
+public sealed class OnnxEvaluator(OperatorKernels operators = OperatorKernels.Functions) : IGraphEvaluator
 {
-    private static readonly SessionSettings Plain = new()
-    {
-        Optimization = GraphOptimizationLevel.ORT_DISABLE_ALL, Threads = 1, Operators = OperatorKernels.Functions,
-    };
+    private readonly SessionSettings _settings = new() { Optimization = GraphOptimizationLevel.ORT_DISABLE_ALL, Threads = 1, Operators = operators };
 
     public IReadOnlyList<Tensor> Evaluate(Model model, IReadOnlyDictionary<string, Tensor> inputs)
     {
@@ -24,7 +22,7 @@ public sealed class OnnxEvaluator : IGraphEvaluator
         {
             var path = Path.Combine(folder, "model.onnx");
             OnnxWriter.Write(model, path);
-            using var options = Plain.ToOptions();
+            using var options = _settings.ToOptions();
             using var session = Open(path, options);
             using var run = new RunOptions();
             var values = inputs.Where(i => session.InputMetadata.ContainsKey(i.Key)).ToDictionary(i => i.Key, i => ToOrtValue(i.Value));

@@ -34,7 +34,8 @@ public sealed record SessionSettings
         {
             GraphOptimizationLevel = Optimization,
             ExecutionMode = ExecutionMode.ORT_SEQUENTIAL,
-            IntraOpNumThreads = Threads,
+            // Not left to ONNX Runtime, which takes one thread where it cannot tell cores apart, as on many virtual machines.
+            IntraOpNumThreads = Threads > 0 ? Threads : Environment.ProcessorCount,
             LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR,
         };
         if (ProfilePrefix is { } prefix)

@@ -152,7 +152,10 @@ public class NativeKernelTests
         graph.AddOutput(y);
         y.Producer!.With(Attribute.Of("blocks", [2L, 1L]));
         using var options = new SessionSettings().ToOptions();
-        var message = Assert.Throws<OnnxRuntimeException>(() => new InferenceSession(OnnxWriter.ToBytes(model), options)).Message;
+        using var session = new InferenceSession(OnnxWriter.ToBytes(model), options);
+        using var input = OrtValue.CreateTensorValueFromMemory(new float[8], [2, 4]);
+        using var run = new RunOptions();
+        var message = Assert.Throws<OnnxRuntimeException>(() => session.Run(run, ["x"], [input], session.OutputNames)).Message;
         Assert.Contains("HadamardTransform: expected blocks that sum to the rotated axis of [2, 4], found 3. Rewrite the graph at this size.", message, StringComparison.Ordinal);
     }
 }

@@ -70,10 +70,7 @@ public class OpCaseTests
     [Fact]
     public void Every_operator_folder_is_complete_and_registered()
     {
-        var folder = new DirectoryInfo(AppContext.BaseDirectory);
-        while (!File.Exists(Path.Combine(folder.FullName, "Halo.sln")))
-            folder = folder.Parent!;
-        var folders = Directory.GetDirectories(Path.Combine(folder.FullName, "customops", "ops"));
+        var folders = Directory.GetDirectories(Path.Combine(RepositoryRoot.Path, "customops", "ops"));
         var words = folders.Select(path => Path.GetFileName(path).Split('_'));
         var names = words.Select(list => string.Concat(list.Select(word => char.ToUpperInvariant(word[0]) + word[1..]))).ToArray();
         foreach (var (path, name) in folders.Zip(names))

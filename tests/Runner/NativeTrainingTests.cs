@@ -20,15 +20,17 @@ public sealed class NativeTrainingTests : IDisposable
 
     public void Dispose() => _run.Dispose();
 
-    public static TheoryData<string, string, string> Rewrites
+    public static TheoryData<string, string, string, double> Rewrites
     {
         get
         {
-            var data = new TheoryData<string, string, string>();
+            var data = new TheoryData<string, string, string, double>();
             foreach (var name in ExportFixture.Names)
             {
-                foreach (var (scheme, format) in new[] { ("halo-0", "fp8"), ("halo-1", "fp6"), ("halo-2", "int8"), ("halo-2", "e5m2") })
-                    data.Add(name, scheme, format == "e5m2" ? "F=e4m3,e4m3;E=e5m2,e4m3;G=e5m2,e4m3" : format);
+                // Without rotations nothing is rounded otherwise. With them a code flips here and there, and in graphs of 72 tokens one weighs much.
+                foreach (var (scheme, format, tolerance) in new[] { ("halo-0", "fp8", 1e-7), ("halo-0", "int8", 1e-7), ("halo-1", "fp6", 2e-4), ("halo-2", "int8", 1e-4) })
+                    data.Add(name, scheme, format, tolerance);
+                data.Add(name, "halo-2", "F=e4m3,e4m3;E=e5m2,e4m3;G=e5m2,e4m3", 1e-4);
             }
             return data;
         }
@@ -36,15 +38,25 @@ public sealed class NativeTrainingTests : IDisposable
 
     [Theory]
     [MemberData(nameof(Rewrites))]
-    public void The_loss_of_a_rewritten_export_is_that_of_its_function_bodies(string name, string scheme, string format)
+    public void The_loss_of_a_rewritten_export_is_that_of_its_function_bodies(string name, string scheme, string format, double tolerance) =>
+        Compare(ExportFixture.File(name, "training.onnx"), ExportFixture.File(name, "model.safetensors"), ExportFixture.File(name, "expected.safetensors"),
+            scheme, format, tolerance);
+
+    [Theory]
+    [InlineData("halo-0", "fp8", 1e-7)]
+    [InlineData("halo-0", "int8", 1e-7)]
+    [InlineData("halo-1", "fp6", 2e-3)] // a flipped code of a weight reaches every token: as far as changing the embedding by 2e-4 moves the loss
+    [InlineData("halo-2", "int8", 2e-3)]
+    public void The_loss_of_the_rewritten_bundled_model_is_that_of_its_function_bodies(string scheme, string format, double tolerance) =>
+        Compare(_run.Graph, LlamaTiny.Folder, Path.Combine(ArchiveFixture.Folder("llama-tiny"), "training-8x256-batch.safetensors"), scheme, format, tolerance);
+
+    private void Compare(string graph, string weights, string batch, string scheme, string format, double tolerance)
     {
-        using var folder = new TemporaryFolder();
-        HaloProcess.Succeed("rewrite", ExportFixture.File(name, "training.onnx"), "-o", folder["rewritten.onnx"], "--scheme", scheme, "--format", format);
-        double Loss(string operators) => double.Parse(HaloProcess.Succeed("step", folder["rewritten.onnx"], "--params",
-            ExportFixture.File(name, "model.safetensors"), "--batch", ExportFixture.File(name, "expected.safetensors"), "-o", folder[$"{operators}.safetensors"],
-            "--operators", operators), CultureInfo.InvariantCulture);
+        HaloProcess.Succeed("rewrite", graph, "-o", _run["rewritten.onnx"], "--scheme", scheme, "--format", format);
+        double Loss(string operators) => double.Parse(HaloProcess.Succeed("step", _run["rewritten.onnx"], "--params", weights, "--batch", batch,
+            "-o", _run["out.safetensors"], "--operators", operators), CultureInfo.InvariantCulture);
         var (native, functions) = (Loss("native"), Loss("functions"));
-        Assert.True(Math.Abs(native / functions - 1) <= 1e-4, $"native {native}, functions {functions}");
+        Assert.True(Math.Abs(native / functions - 1) <= tolerance, $"native {native}, functions {functions}");
     }
 
     [Theory]

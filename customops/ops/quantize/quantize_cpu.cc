@@ -58,9 +58,7 @@ void quantize_cpu(const T* x, uint8_t* codes, float* scale, int64_t count, float
   const float exact = amax / Format::kQMax;
   const float used = exact < std::numeric_limits<float>::min() ? 1.0f : exact;
   *scale = used;
-  executor.parallel_for(count, kGrain, [&](int64_t begin, int64_t end) {
-    encode<Format>(x + begin, codes + begin, end - begin, used);
-  });
+  executor.parallel_for(count, kGrain, [&](int64_t begin, int64_t end) { encode<Format>(x + begin, codes + begin, end - begin, used); });
 }
 
 #define HALO_INSTANTIATE(Format)                                                                           \
