@@ -125,7 +125,10 @@ public sealed class OperatorBenchmark(int threads, int rounds)
         {
             using var session = new GraphSession("operator", OnnxWriter.ToBytes(inputs.Model), new SessionSettings
             {
-                Threads = threads, Operators = kernels, Optimization = GraphOptimizationLevel.ORT_DISABLE_ALL, ProfilePrefix = Path.Combine(folder, "profile"),
+                Threads = threads,
+                Operators = kernels,
+                Optimization = GraphOptimizationLevel.ORT_DISABLE_ALL,
+                ProfilePrefix = Path.Combine(folder, "profile"),
             });
             var random = new Random(1);
             foreach (var (name, metadata) in session.Inputs)

@@ -32,7 +32,8 @@ internal static class BenchVerb
     {
         var graph = new Argument<string?>("TRAINING.onnx")
         {
-            Description = "A float32 training graph; the bundled llama-tiny's if not given.", Arity = ArgumentArity.ZeroOrOne,
+            Description = "A float32 training graph; the bundled llama-tiny's if not given.",
+            Arity = ArgumentArity.ZeroOrOne,
         };
         var threads = new Option<int>("--threads") { Description = "Threads; 0 is one for each core." };
         var rounds = new Option<int>("--rounds") { Description = "Updates timed of each variant.", DefaultValueFactory = _ => 15 };

@@ -127,7 +127,8 @@ public class NativeKernelTests
         Assert.Equal([1, 1, 1, 1], Run());
         model.AddFunction(new Function(function.Domain, function.Name, function.Overload, wrong.Output("Y", wrong.Op("negative", "Neg", [wrong.Input(0)])).Graph)
         {
-            AttributeNames = function.AttributeNames, Opsets = new(StringComparer.Ordinal) { [""] = HaloDomain.MinOpset },
+            AttributeNames = function.AttributeNames,
+            Opsets = new(StringComparer.Ordinal) { [""] = HaloDomain.MinOpset },
         });
         Assert.Equal([1, 1, 1, 1], Run());
 
