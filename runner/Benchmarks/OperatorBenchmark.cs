@@ -8,7 +8,10 @@ using Microsoft.ML.OnnxRuntime;
 namespace Halo.Runner.Benchmarks;
 
 /// <summary>Times each operator of com.halo by its native kernel and by its function body, in a graph of its own.</summary>
-/// <remarks>The sizes are those of llama-tiny's training graph, 8 x 256 tokens. Times are ONNX Runtime's own of each node, so that what feeds an operator does not count.</remarks>
+/// <remarks>
+/// The sizes are those of llama-tiny's training graph, 8 x 256 tokens. Times are ONNX Runtime's own of each node, so that what feeds an operator
+/// does not count.
+/// </remarks>
 public sealed class OperatorBenchmark(int threads, int rounds)
 {
     private const int Tokens = 2048, Hidden = 256, Ffn = 704, Vocabulary = 2048, Batch = 8, Heads = 4, Groups = 2, Sequence = 256, Dim = 64;
@@ -49,8 +52,10 @@ public sealed class OperatorBenchmark(int threads, int rounds)
 
     private static readonly IReadOnlyList<Entry> Entries =
     [
-        new("`HadamardTransform` along axis 1, 256", Tokens * Hidden, x => [x.Build.HadamardTransform(x.Model, x.Floats(Tokens, Hidden), 1, Hadamard.Blocks(Hidden), false, "y")]),
-        new("`HadamardTransform` along axis 1, 704 = 44 x 16", Tokens * Ffn, x => [x.Build.HadamardTransform(x.Model, x.Floats(Tokens, Ffn), 1, Hadamard.Blocks(Ffn), false, "y")]),
+        new("`HadamardTransform` along axis 1, 256", Tokens * Hidden,
+            x => [x.Build.HadamardTransform(x.Model, x.Floats(Tokens, Hidden), 1, Hadamard.Blocks(Hidden), false, "y")]),
+        new("`HadamardTransform` along axis 1, 704 = 44 x 16", Tokens * Ffn,
+            x => [x.Build.HadamardTransform(x.Model, x.Floats(Tokens, Ffn), 1, Hadamard.Blocks(Ffn), false, "y")]),
         new("`HadamardTransform` along axis 0, two blocks of 1024", Tokens * Ffn,
             x => [x.Build.HadamardTransform(x.Model, x.Floats(Tokens, Ffn), 0, Hadamard.Blocks(Tokens, 1024), false, "y")]),
         .. NumberFormat.All.Select(format => new Entry($"`Quantize` {format}", Tokens * Ffn, x =>
@@ -80,7 +85,7 @@ public sealed class OperatorBenchmark(int threads, int rounds)
             return [dGate, dUp];
         }),
         new("`RotaryEmbedding`, 8 x 4 x 256 x 64", Tokens * Hidden,
-            x => [x.Build.RotaryEmbedding(x.Model, x.Floats(Batch, Heads, Sequence, Dim), x.Floats(Sequence, Dim / 2), x.Floats(Sequence, Dim / 2), null, false, "y")]),
+            x => [x.Build.RotaryEmbedding(x.Model, Q(x), x.Floats(Sequence, Dim / 2), x.Floats(Sequence, Dim / 2), null, false, "y")]),
         new("`Attention`, 8 x 4 x 256 x 64, 2 key/value heads", Batch * Heads * Sequence * Sequence, x =>
         {
             var (y, logSumExp) = x.Build.Attention(x.Model, Q(x), KV(x), KV(x), x.Integers(Batch, Sequence), null, true, 0, "y");

@@ -27,7 +27,8 @@ public sealed record StepProfile(IReadOnlyList<(string Operator, double Millisec
             }
             else if (name.EndsWith(KernelSuffix, StringComparison.Ordinal))
             {
-                pending.Add((entry.GetProperty("args").GetProperty("op_name").GetString()!, name[..^KernelSuffix.Length], entry.GetProperty("dur").GetDouble()));
+                var type = entry.GetProperty("args").GetProperty("op_name").GetString()!;
+                pending.Add((type, name[..^KernelSuffix.Length], entry.GetProperty("dur").GetDouble()));
             }
         }
         var counted = Math.Max(1, runs - skippedRuns);

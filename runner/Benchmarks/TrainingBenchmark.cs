@@ -67,7 +67,8 @@ public sealed class TrainingBenchmark(string graphPath, int threads, int rounds)
                         times[i].Add(Stopwatch.GetElapsedTime(start).TotalSeconds);
                 }
             }
-            return [.. runs.Select((run, i) => new VariantTime(run.Variant, times[i].Order().ElementAt(rounds / 2), StepProfile.Read(run.Session.EndProfiling(), WarmUp)))];
+            var profiles = runs.Select(run => StepProfile.Read(run.Session.EndProfiling(), WarmUp)).ToList();
+            return [.. runs.Select((run, i) => new VariantTime(run.Variant, times[i].Order().ElementAt(rounds / 2), profiles[i]))];
         }
         finally
         {

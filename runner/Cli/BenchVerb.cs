@@ -21,7 +21,9 @@ internal static class BenchVerb
     private static readonly IReadOnlyList<Variant> Variants =
     [
         new("none", "none", OperatorKernels.Native),
-        .. from format in new[] { "fp8", "int8", "fp6" } from level in new[] { "halo-0", "halo-1", "halo-2" } select new Variant(format, level, OperatorKernels.Native),
+        .. from format in new[] { "fp8", "int8", "fp6" }
+           from level in new[] { "halo-0", "halo-1", "halo-2" }
+           select new Variant(format, level, OperatorKernels.Native),
         new("fp8", "halo-0", OperatorKernels.Functions),
         new("int8", "halo-2", OperatorKernels.Functions),
     ];
@@ -37,7 +39,10 @@ internal static class BenchVerb
         };
         var threads = new Option<int>("--threads") { Description = "Threads; 0 is one for each core." };
         var rounds = new Option<int>("--rounds") { Description = "Updates timed of each variant.", DefaultValueFactory = _ => 15 };
-        var command = new Command("training", "Whole updates in float32 and in each format and level, beside the rate of bare matrix products.") { graph, threads, rounds };
+        var command = new Command("training", "Whole updates in float32 and in each format and level, beside the rate of bare matrix products.")
+        {
+            graph, threads, rounds,
+        };
         command.SetAction(parsed =>
         {
             if (parsed.GetValue(rounds) < 1)
@@ -75,7 +80,10 @@ internal static class BenchVerb
         var output = new Option<string>("--output", "-o") { Description = "Folder of the study; what it holds already is not done again.", Required = true };
         var jobs = new Option<int>("--jobs") { Description = "Runs at a time.", DefaultValueFactory = _ => 1 };
         var threads = new Option<int>("--threads") { Description = "Threads of a run; 0 is one for each core." };
-        var only = new Option<string>("--only") { Description = "Runs whose name has this in it, such as int8_halo-2 or tiny-outliers.", DefaultValueFactory = _ => "" };
+        var only = new Option<string>("--only")
+        {
+            Description = "Runs whose name has this in it, such as int8_halo-2 or tiny-outliers.", DefaultValueFactory = _ => "",
+        };
         var table = new Option<bool>("--table") { Description = "Print the table of what is there, and run nothing." };
         var command = new Command("fidelity",
             "Fine-tune the bundled model in float32 and in each format and level, 180 updates each, and print the losses beside PyTorch's. Takes hours.")

@@ -37,7 +37,8 @@ internal static class DoctorVerb
                 var isFine = error is > 0 and < 0.1;
                 works &= isFine;
                 var by = operators == OperatorKernels.Native ? "native kernels" : "function bodies";
-                Line($"{format} products", isFine ? $"work on the CPU by {by}, relative error {error:E1} on a random layer" : $"fail by {by}: relative error {error:E1}");
+                Line($"{format} products",
+                    isFine ? $"work on the CPU by {by}, relative error {error:E1} on a random layer" : $"fail by {by}: relative error {error:E1}");
             }
         }
         return works ? ExitCode.Done : ExitCode.Failed;

@@ -125,7 +125,8 @@ public class NativeKernelTests
         Assert.Equal([1, 1, 1, 1], Run()); // the bodies' meaning
         model.RemoveFunction(function);
         Assert.Equal([1, 1, 1, 1], Run());
-        model.AddFunction(new Function(function.Domain, function.Name, function.Overload, wrong.Output("Y", wrong.Op("negative", "Neg", [wrong.Input(0)])).Graph)
+        var negative = wrong.Output("Y", wrong.Op("negative", "Neg", [wrong.Input(0)])).Graph;
+        model.AddFunction(new Function(function.Domain, function.Name, function.Overload, negative)
         {
             AttributeNames = function.AttributeNames,
             Opsets = new(StringComparer.Ordinal) { [""] = HaloDomain.MinOpset },
@@ -157,6 +158,7 @@ public class NativeKernelTests
         using var input = OrtValue.CreateTensorValueFromMemory(new float[8], [2, 4]);
         using var run = new RunOptions();
         var message = Assert.Throws<OnnxRuntimeException>(() => session.Run(run, ["x"], [input], session.OutputNames)).Message;
-        Assert.Contains("HadamardTransform: expected blocks that sum to the rotated axis of [2, 4], found 3. Rewrite the graph at this size.", message, StringComparison.Ordinal);
+        Assert.Contains("HadamardTransform: expected blocks that sum to the rotated axis of [2, 4], found 3. Rewrite the graph at this size.", message,
+            StringComparison.Ordinal);
     }
 }

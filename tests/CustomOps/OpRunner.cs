@@ -13,7 +13,8 @@ public static class OpRunner
     /// <summary>The outputs as float32; shapes that ONNX Runtime computed are compared with what the shape rules said.</summary>
     public static HostTensor[] Run(
         IReadOnlyList<HostTensor> inputs, Func<Model, GraphBuilder, IReadOnlyList<Value>, IReadOnlyList<Value>> build,
-        GraphOptimizationLevel level = GraphOptimizationLevel.ORT_DISABLE_ALL, long opset = HaloDomain.MinOpset, OperatorKernels kernels = OperatorKernels.Functions, int threads = 2)
+        GraphOptimizationLevel level = GraphOptimizationLevel.ORT_DISABLE_ALL, long opset = HaloDomain.MinOpset,
+        OperatorKernels kernels = OperatorKernels.Functions, int threads = 2)
     {
         var model = new Model(new Graph()) { Opsets = { [""] = opset } };
         var values = inputs.Select((x, i) => model.Graph.AddInput(new Value($"x{i}", ElementType.Float, Shape.Of(x.Sizes)))).ToArray();

@@ -47,7 +47,8 @@ public sealed partial class FidelityStudy(string folder, int jobs, int threads)
         });
     }
 
-    private string WeightsOf(string model) => model == "tiny" ? Path.Combine(LlamaTiny.Folder, "model.safetensors") : Path.Combine(folder, model + ".safetensors");
+    private string WeightsOf(string model) =>
+        model == "tiny" ? Path.Combine(LlamaTiny.Folder, "model.safetensors") : Path.Combine(folder, model + ".safetensors");
 
     private FidelityResult Run(FidelityCell cell)
     {
@@ -56,7 +57,8 @@ public sealed partial class FidelityStudy(string folder, int jobs, int threads)
         [
             "train", "--model", Graph, "--weights", WeightsOf(cell.Model), "--tokenizer", LlamaTiny.Folder, "--data", Path.Combine(Data, "train.jsonl"),
             "-o", path, "--scheme", cell.Scheme, "--format", cell.Format, "--epochs", "4", "--batch-size", "32", "--seed", $"{cell.Seed}",
-            "--learning-rate", "1e-3", "--schedule", "linear", "--warmup-steps", "20", "--save-every", "15", "--keep-checkpoints", "1", "--threads", $"{threads}",
+            "--learning-rate", "1e-3", "--schedule", "linear", "--warmup-steps", "20",
+            "--save-every", "15", "--keep-checkpoints", "1", "--threads", $"{threads}",
         ];
         if (!IsComplete())
             Halo(cell, train);
@@ -96,7 +98,8 @@ public sealed partial class FidelityStudy(string folder, int jobs, int threads)
         process.BeginErrorReadLine();
         var output = process.StandardOutput.ReadToEnd();
         process.WaitForExit();
-        return process.ExitCode == 0 ? output : throw new InvalidOperationException($"fidelity: '{cell.Name}': halo {arguments[0]} ended with {process.ExitCode}; see {log}.");
+        return process.ExitCode == 0 ? output
+            : throw new InvalidOperationException($"fidelity: '{cell.Name}': halo {arguments[0]} ended with {process.ExitCode}; see {log}.");
     }
 
     [GeneratedRegex("loss ([0-9.]+)")]

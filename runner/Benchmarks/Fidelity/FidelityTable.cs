@@ -56,7 +56,8 @@ public static class FidelityTable
                     continue;
                 var same = plain.Where(p => row.Any(c => c.Seed == p.Seed)).ToList();
                 var (here, there) = (Mean(row) - Mean(same), row.Average(c => c.PyTorchAfter) - same.Average(c => c.PyTorchAfter));
-                yield return ($"{model}: {format} {scheme} within {Same} of the same seeds' fp32", $"{here:+0.0000;-0.0000} (PyTorch {there:+0.0000;-0.0000})", here <= Same);
+                yield return ($"{model}: {format} {scheme} within {Same} of the same seeds' fp32",
+                    $"{here:+0.0000;-0.0000} (PyTorch {there:+0.0000;-0.0000})", here <= Same);
             }
             foreach (var (format, worse, better, least) in new[] { ("int8", "halo-0", "halo-2", Lost), ("fp6", "halo-0", "halo-1", 0) })
             {
@@ -65,8 +66,8 @@ public static class FidelityTable
                 if (left.Count == 0 || right.Count == 0)
                     continue;
                 var difference = Mean(left) - Mean(right);
-                yield return ($"{model}: {format} {worse} worse than {format} {better}{(least > 0 ? $" by at least {least}" : "")}", $"{difference:+0.0000;-0.0000}",
-                    difference > least);
+                var claim = $"{model}: {format} {worse} worse than {format} {better}{(least > 0 ? $" by at least {least}" : "")}";
+                yield return (claim, $"{difference:+0.0000;-0.0000}", difference > least);
             }
         }
     }
