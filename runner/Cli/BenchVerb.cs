@@ -82,7 +82,8 @@ internal static class BenchVerb
         var threads = new Option<int>("--threads") { Description = "Threads of a run; 0 is one for each core." };
         var only = new Option<string>("--only")
         {
-            Description = "Runs whose name has this in it, such as int8_halo-2 or tiny-outliers.", DefaultValueFactory = _ => "",
+            Description = "Runs whose name has this in it, such as int8_halo-2 or tiny-outliers.",
+            DefaultValueFactory = _ => "",
         };
         var table = new Option<bool>("--table") { Description = "Print the table of what is there, and run nothing." };
         var command = new Command("fidelity",

@@ -22,7 +22,12 @@ public sealed record StepResult(double Loss, double GradientNorm, long CountedTo
 /// </remarks>
 public sealed class TrainingEngine : IDisposable
 {
-    private static readonly SessionSettings Small = new() { Optimization = GraphOptimizationLevel.ORT_DISABLE_ALL };
+    /// <summary>For graphs of ONNX's own operators, written in place: no fusion may move a read behind a write, and no native library is needed.</summary>
+    private static readonly SessionSettings Small = new()
+    {
+        Optimization = GraphOptimizationLevel.ORT_DISABLE_ALL,
+        Operators = OperatorKernels.Functions,
+    };
 
     private readonly GraphSession _training;
     private readonly GraphSession _norm;
