@@ -2,7 +2,8 @@
 
 #include <cmath>
 
-#include "common/rows.h"
+#include "common/conversions.h"
+#include "common/reductions.h"
 #include "common/vector_math.h"
 
 namespace halo {
@@ -24,9 +25,9 @@ int64_t hide(float* scores, int64_t count, const int32_t* codes, int32_t code) {
 
 /// scores (count) = softmax of them; returns the logarithm of the sum of exponentials. A NaN or +Inf among them makes all of the row NaN.
 float softmax_row(float* scores, int64_t count) {
-  const float max = row_max(scores, count);
+  const float max = max_of(count, [scores](int64_t j) { return scores[j]; });
   for (int64_t j = 0; j < count; ++j) scores[j] = fast_exp(scores[j] - max);
-  const float sum = row_sum(scores, count);
+  const auto sum = static_cast<float>(sum_of(count, [scores](int64_t j) { return scores[j]; }));
   const float factor = 1.0f / sum;
   for (int64_t j = 0; j < count; ++j) scores[j] *= factor;
   return max + std::log(sum);

@@ -1,6 +1,7 @@
 #include "ops/attention_grad/attention_grad.h"
 
-#include "common/rows.h"
+#include "common/conversions.h"
+#include "common/reductions.h"
 #include "common/vector_math.h"
 
 namespace halo {
@@ -56,7 +57,9 @@ void attention_grad_cpu(const AttentionGradInputs<T>& in, const AttentionMask& m
       for (int64_t row = begin; row < end; ++row) {
         const int64_t batch = (first + row / rows) / sizes.groups, query = row % sizes.queries, prefix = visibility.prefix(query);
         float *own_p = p + row * keys, *own_ds = ds + row * keys;
-        const float delta = row_dot(dy + row * dim, y + row * dim, dim);
+        const auto* dy_row = dy + row * dim;
+        const T* y_row = y + row * dim;
+        const auto delta = static_cast<float>(sum_of(dim, [dy_row, y_row](int64_t d) { return dy_row[d] * to_float(y_row[d]); }));
         if (visibility.has_codes()) {
           gradient_row(own_p, own_ds, prefix, log_sum_exp[row], delta, visibility.key_codes(batch), visibility.query_code(batch, query));
         } else {
