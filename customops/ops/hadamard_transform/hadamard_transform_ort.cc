@@ -1,4 +1,3 @@
-#include <map>
 #include <numeric>
 
 #include "common/hadamard_matrix.h"
