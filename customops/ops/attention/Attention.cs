@@ -35,8 +35,8 @@ public sealed class Attention : HaloOperator
         var body = new FunctionBody("Q", "K", "V", "mask", "documentIds") { AttributeDefaults = AttentionParts.Defaults };
         var (q, k, v, type) = (body.Input(0), body.Input(1), body.Input(2), node.Inputs[0]!.Type);
         var (mask, documents) = (node.Input(3) is null ? null : body.Input(3), node.Input(4) is null ? null : body.Input(4));
-        var scaled = body.Op("scaled", "Mul", [AttentionParts.ToFloat(body, "q", q, type), AttentionParts.Scale(body, q)]);
-        var keys = AttentionParts.Transposed(body, "k", AttentionParts.ToFloat(body, "k", k, type));
+        var scaled = body.Op("scaled", "Mul", [body.ToFloat("q.float", q, type), AttentionParts.Scale(body, q)]);
+        var keys = AttentionParts.Transposed(body, "k", body.ToFloat("k.float", k, type));
         var product = body.Op("product", "MatMul", [AttentionParts.Grouped(body, "q", scaled, q, k), keys]);
         var scores = AttentionParts.ByHead(body, "scores", product, q, k);
         var last = body.Constant("last", Tensor.Int64s(-1));
@@ -53,8 +53,8 @@ public sealed class Attention : HaloOperator
         var logSum = body.Op("logSum", "Squeeze", [body.Op("logSumKept", "Add", [max, body.Op("log", "Log", [sum])]), last]);
         var divisor = seesAny is null ? sum : body.Op("divisor", "Where", [seesAny, sum, body.Constant("unit", Tensor.Scalar(1f))]);
         var probabilities = AttentionParts.Like(body, "p", body.Op("pByHead", "Div", [exponentials, divisor]), product);
-        var y = AttentionParts.Like(body, "y", body.Op("yGrouped", "MatMul", [probabilities, AttentionParts.ToFloat(body, "v", v, type)]), q);
-        return body.Output("Y", AttentionParts.Rounded(body, "y", y, type)).Output("logSumExp", logSum);
+        var y = AttentionParts.Like(body, "y", body.Op("yGrouped", "MatMul", [probabilities, body.ToFloat("v.float", v, type)]), q);
+        return body.Output("Y", body.FromFloat("y.rounded", y, type)).Output("logSumExp", logSum);
     }
 
     private static Value SeesAny(FunctionBody body, Value visible, Value last) => body.Cast("seesAny",

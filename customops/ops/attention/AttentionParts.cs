@@ -54,12 +54,6 @@ internal static class AttentionParts
 
     public static bool Differ(Dim a, Dim b) => a.Size is { } x && b.Size is { } y && x != y;
 
-    public static Value ToFloat(FunctionBody body, string name, Value x, ElementType type) =>
-        type == ElementType.Float ? x : body.Cast(name + ".float", x, ElementType.Float);
-
-    public static Value Rounded(FunctionBody body, string name, Value x, ElementType type) =>
-        type == ElementType.Float ? x : body.Cast(name + ".rounded", x, type);
-
     /// <summary>The attribute, or D^(-1/2) in place of 0: (1).</summary>
     public static Value Scale(FunctionBody body, Value q)
     {

@@ -45,10 +45,10 @@ public sealed class AttentionGrad : HaloOperator
         var body = new FunctionBody("dY", "Q", "K", "V", "Y", "logSumExp", "mask", "documentIds") { AttributeDefaults = AttentionParts.Defaults };
         var (q, k, v, type) = (body.Input(1), body.Input(2), body.Input(3), node.Inputs[1]!.Type);
         var (mask, documents) = (node.Input(6) is null ? null : body.Input(6), node.Input(7) is null ? null : body.Input(7));
-        var (dy, y) = (AttentionParts.ToFloat(body, "dy", body.Input(0), type), AttentionParts.ToFloat(body, "y", body.Input(4), type));
-        var (keys, values) = (AttentionParts.ToFloat(body, "k", k, type), AttentionParts.ToFloat(body, "v", v, type));
+        var (dy, y) = (body.ToFloat("dy.float", body.Input(0), type), body.ToFloat("y.float", body.Input(4), type));
+        var (keys, values) = (body.ToFloat("k.float", k, type), body.ToFloat("v.float", v, type));
         var scale = AttentionParts.Scale(body, q);
-        var scaled = AttentionParts.Grouped(body, "q", body.Op("scaled", "Mul", [AttentionParts.ToFloat(body, "q", q, type), scale]), q, k);
+        var scaled = AttentionParts.Grouped(body, "q", body.Op("scaled", "Mul", [body.ToFloat("q.float", q, type), scale]), q, k);
         var dyGrouped = AttentionParts.Grouped(body, "dy", dy, q, k);
         var visible = AttentionParts.Visible(body, node.Int("causal", 1) != 0, mask, documents, q);
         var last = body.Constant("last", Tensor.Int64s(-1));
@@ -65,8 +65,8 @@ public sealed class AttentionGrad : HaloOperator
         var dq = AttentionParts.Like(body, "dq", body.Op("dqScaled", "Mul", [body.Op("dsk", "MatMul", [dsGrouped, keys]), scale]), q);
         var dk = body.Op("dk", "MatMul", [AttentionParts.Transposed(body, "ds", dsGrouped), scaled]);
         var dv = body.Op("dv", "MatMul", [AttentionParts.Transposed(body, "p", pGrouped), dyGrouped]);
-        return body.Output("dQ", AttentionParts.Rounded(body, "dq", dq, type)).Output("dK", AttentionParts.Rounded(body, "dk", dk, type))
-            .Output("dV", AttentionParts.Rounded(body, "dv", dv, type));
+        return body.Output("dQ", body.FromFloat("dq.rounded", dq, type)).Output("dK", body.FromFloat("dk.rounded", dk, type))
+            .Output("dV", body.FromFloat("dv.rounded", dv, type));
 
         Value Hide(string name, Value x) =>
             visible is null ? x : body.Op(name + ".visible", "Where", [visible, x, body.Constant(name + ".zero", Tensor.Scalar(0f))]);
