@@ -9,6 +9,7 @@ public static class Pipelines
     public static IReadOnlyList<Type> All { get; } =
     [
         typeof(UpgradeOpset),
+        typeof(BuildGradient),
         typeof(OrderScatterAdds),
         typeof(RemoveDeadCode),
         typeof(FoldSplats),
