@@ -9,6 +9,7 @@ public static class Pipelines
     public static IReadOnlyList<Type> All { get; } =
     [
         typeof(UpgradeOpset),
+        typeof(AttachLoss),
         typeof(BuildGradient),
         typeof(OrderScatterAdds),
         typeof(RemoveDeadCode),
@@ -18,6 +19,7 @@ public static class Pipelines
         typeof(WidenBatch),
         typeof(RotateOperands),
         typeof(QuantizeOperands),
+        typeof(Recompute),
     ];
 
     /// <summary>What every rewrite begins with: large repeated constants go before anything is computed or compared.</summary>
