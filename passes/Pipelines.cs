@@ -12,6 +12,7 @@ public static class Pipelines
         typeof(Repair),
         typeof(NameParameters),
         typeof(SpecializeShapes),
+        typeof(ConvertPrecision),
         typeof(OrderScatterAdds),
         typeof(RemoveDeadCode),
         typeof(FoldSplats),
