@@ -13,6 +13,7 @@ public static class Pipelines
         typeof(NameParameters),
         typeof(SpecializeShapes),
         typeof(ConvertPrecision),
+        typeof(BuildGradient),
         typeof(OrderScatterAdds),
         typeof(RemoveDeadCode),
         typeof(FoldSplats),
