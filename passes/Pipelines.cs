@@ -9,6 +9,11 @@ public static class Pipelines
     public static IReadOnlyList<Type> All { get; } =
     [
         typeof(UpgradeOpset),
+        typeof(Repair),
+        typeof(NameParameters),
+        typeof(SpecializeShapes),
+        typeof(ConvertPrecision),
+        typeof(BuildGradient),
         typeof(OrderScatterAdds),
         typeof(RemoveDeadCode),
         typeof(FoldSplats),
