@@ -60,7 +60,7 @@ internal static class EvalVerb
         var data = new RunData(artifact.Checkpoint, @interface);
         var rows = data.Load(config.Data!);
         using var parameters = new ParameterBuffers(@interface.Parameters);
-        using (var weights = CheckpointReader.Open(weightsPath))
+        using (var weights = weightsPath == artifact.Checkpoint ? artifact.OpenWeights() : CheckpointReader.Open(weightsPath))
             parameters.Load(weightsPath, weights.Tensors);
         var batchSize = config.BatchSize ?? @interface.Rows;
         var copies = (batchSize + @interface.Rows - 1) / @interface.Rows;
