@@ -85,12 +85,12 @@ public sealed class TrainingArtifact
         }
     }
 
-    /// <summary>Rewrites the training graph of <paramref name="config"/> and writes the artifact, whole or not at all.</summary>
+    /// <summary>Reads, makes or builds the training graph of <paramref name="config"/>, rewrites it and writes the artifact, whole or not at all.</summary>
     /// <exception cref="HaloException">Graph, weights or options are not right.</exception>
     public static TrainingArtifact Write(TrainConfig config, string folder)
     {
         var passes = PassesOf(config);
-        var rewritten = GraphRewriter.Rewrite(config.Model, passes);
+        var rewritten = GraphRewriter.Rewrite(TrainingGraphSource.Of(config), passes);
         var model = rewritten.Model;
         var @interface = TrainingInterface.Of(model.Graph, config.Model);
         CheckSizes(config, @interface);
@@ -169,7 +169,7 @@ public sealed class TrainingArtifact
     }
 
     /// <summary>Where config.json and the tokenizer's files lie: the tokenizer's folder, then that of the weights.</summary>
-    private static List<string> Companions(TrainConfig config)
+    public static IReadOnlyList<string> Companions(TrainConfig config)
     {
         string FolderOf(string path) => Directory.Exists(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!;
         var folders = new List<string>();
@@ -179,8 +179,10 @@ public sealed class TrainingArtifact
         return folders;
     }
 
-    private static string WeightsOf(TrainConfig config) =>
-        config.Weights ?? throw new HaloException("prepare", "weights", "a safetensors file or folder", "none", "Give --weights.");
+    /// <summary>The starting weights: those given, or those of a Hugging Face folder that is the model.</summary>
+    /// <exception cref="HaloException">Neither is there.</exception>
+    public static string WeightsOf(TrainConfig config) => config.Weights ?? (Directory.Exists(config.Model) ? config.Model
+        : throw new HaloException("prepare", "weights", "a safetensors file or folder", "none", "Give --weights."));
 
     /// <summary>By file.</summary>
     private static JsonObject Digests(string checkpoint)
