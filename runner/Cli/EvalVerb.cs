@@ -12,7 +12,8 @@ namespace Halo.Runner.Cli;
 /// <summary><c>halo eval</c>: loss and perplexity of a run, an artifact, a graph or a Hugging Face folder on chat data.</summary>
 internal static class EvalVerb
 {
-    private static readonly string[] Used = ["model", "weights", "tokenizer", "data", "micro_batch_size", "sequence_length", "scheme", "format", "pipeline", "batch_size", "threads", "device", "operators"];
+    private static readonly string[] Used = ["model", "weights", "tokenizer", "data", "micro_batch_size", "sequence_length", "scheme", "format", "pipeline",
+        "batch_size", "threads", "device", "operators"];
 
     public static Command Command()
     {
@@ -66,7 +67,8 @@ internal static class EvalVerb
         var copies = (batchSize + @interface.Rows - 1) / @interface.Rows;
         var settings = new SessionSettings { Threads = config.Threads, Operators = config.Operators };
         var session = copies == 1 ? new GraphSession(artifact.EvalModel, settings)
-            : new GraphSession("widened evaluation graph", OnnxWriter.ToBytes(EvaluationGraph.Widened(TrainingGraphSource.Of(config), copies, TrainingArtifact.PassesOf(config))), settings);
+            : new GraphSession("widened evaluation graph",
+                OnnxWriter.ToBytes(EvaluationGraph.Widened(TrainingGraphSource.Of(config), copies, TrainingArtifact.PassesOf(config))), settings);
         using var evaluator = new Evaluator(session, @interface, parameters, copies);
         var (loss, counted) = evaluator.Loss(data.ForEvaluation(rows, batchSize).Epoch());
         Console.WriteLine($"loss {loss:F4} | perplexity {Math.Exp(loss):G5} | {counted} tokens of {rows.Rows.Count} rows");
