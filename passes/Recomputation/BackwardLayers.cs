@@ -6,7 +6,7 @@ namespace Halo.Passes.Recomputation;
 /// <remarks>
 /// The gradient goes from the last layer to the first. A node belongs to the least layer among the activations it reads and the layers of
 /// the gradients it reads; what hangs on none (constants) belongs to no layer. A node that reads one gradient and no activation, such as a view of it
-/// or its product with a weight, goes with those who read it, unless it makes less of more: so it is the gradient at the border that comes into a layer.
+/// or its product with a weight, goes with those who read it, unless it makes less of more: so what comes into a layer is the gradient at its border.
 /// </remarks>
 internal sealed class BackwardLayers
 {
@@ -42,7 +42,7 @@ internal sealed class BackwardLayers
         [.. Nodes(layer).SelectMany(Graph.ReadBy).Where(v => v.Type.IsFloat() && LayerOf(v) is var l && l > layer && l != None).Distinct()];
 
     /// <summary>
-    /// What the layers from <paramref name="first"/> on, and before <paramref name="end"/>, compute for others: outputs, and values that a layer in front reads.
+    /// What the layers from <paramref name="first"/> on, and before <paramref name="end"/>, compute for others: outputs, and what a layer in front reads.
     /// </summary>
     public IReadOnlyList<Value> Finished(int first, int end) =>
     [
