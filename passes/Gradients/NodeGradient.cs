@@ -35,7 +35,7 @@ internal sealed class NodeGradient
 
     public Value In(int input) => Node.Inputs[input]!;
 
-        public bool Needs(int input) => _gradients.Needs(Node.Input(input));
+    public bool Needs(int input) => _gradients.Needs(Node.Input(input));
 
     public bool Needs(Value value) => _gradients.Needs(value);
 

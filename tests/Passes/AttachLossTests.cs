@@ -76,7 +76,8 @@ public class AttachLossTests
 
     private static double Evaluate(Model model, long[] sizes, float[] logits, long[] labels) => Evaluator.Evaluate(model, new Dictionary<string, Tensor>
     {
-        ["x"] = Tensor.Floats(sizes, logits), ["labels"] = Tensor.Of<long>(ElementType.Int64, sizes.AsSpan(0, 2), labels),
+        ["x"] = Tensor.Floats(sizes, logits),
+        ["labels"] = Tensor.Of<long>(ElementType.Int64, sizes.AsSpan(0, 2), labels),
     }).Single().ToArray<float>()[0];
 
     private static Model Parse(string graph) => GraphParser.Parse("ir_version: 10, opset: {\"\": 21}\n" + graph);
