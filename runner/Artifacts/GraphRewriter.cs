@@ -9,7 +9,7 @@ namespace Halo.Runner.Artifacts;
 /// <summary>A rewritten model with what was done to it.</summary>
 /// <param name="Model">With the ledger in its metadata.</param>
 /// <param name="Run">What each pass did.</param>
-/// <param name="InputSha256">Hash of the file that was read.</param>
+/// <param name="InputSha256">Hash of the file that was read: the graph, or the config.json that it was built from.</param>
 public sealed record RewrittenGraph(Model Model, PassRun Run, string InputSha256);
 
 /// <summary>Reads a graph, runs a pipeline over it, and notes both in the ledger.</summary>
@@ -24,10 +24,20 @@ public static class GraphRewriter
     {
         if (Directory.Exists(path))
         {
-            throw new HaloException("model", path, "a training graph (.onnx) or an artifact of halo prepare", "another folder",
-                "Export the model's training graph and name that; Halo does not build graphs from Hugging Face folders yet.");
+            throw new HaloException("model", path, "an ONNX file", HuggingFaceSource.Is(path) ? "a Hugging Face folder" : "another folder",
+                HuggingFaceSource.Is(path) ? "Write its training graph with halo gradient, or prepare an artifact." : "Name a graph.");
         }
-        var model = OnnxReader.Read(path);
+        return Rewrite(OnnxReader.Read(path), Sha256(path), passes, verify, options);
+    }
+
+    /// <param name="model">Is changed.</param>
+    /// <param name="inputSha256">Hash of the file that the model was read from, or follows from.</param>
+    /// <param name="passes">The pipeline.</param>
+    /// <param name="verify">Run the graph before and after every pass and hold each pass to its claim.</param>
+    /// <param name="options">Printing and stopping; evaluator and inputs are filled in here.</param>
+    public static RewrittenGraph Rewrite(
+        Model model, string inputSha256, IReadOnlyList<IGraphPass> passes, bool verify = false, PassOptions? options = null)
+    {
         CustomOps.HaloOperators.Register();
         Analysis.ShapeInference.Run(model.Graph);
         var run = PassManager.Run(model, passes, (options ?? new PassOptions()) with
@@ -35,9 +45,8 @@ public static class GraphRewriter
             Evaluator = new OnnxEvaluator(),
             VerifyInputs = verify ? VerificationInputs.For(model.Graph) : null,
         });
-        var hash = Sha256(path);
-        Ledger.Append(model, run, hash);
-        return new RewrittenGraph(model, run, hash);
+        Ledger.Append(model, run, inputSha256);
+        return new RewrittenGraph(model, run, inputSha256);
     }
 
     /// <summary>Lower-case hexadecimal hash of a file's content.</summary>

@@ -86,17 +86,20 @@ public sealed class TrainingArtifact
     }
 
     /// <summary>Rewrites the training graph of <paramref name="config"/> and writes the artifact, whole or not at all.</summary>
+    /// <param name="config">Model, weights, sizes and rewrite.</param>
+    /// <param name="folder">Where to.</param>
+    /// <param name="say">Takes lines about what is done.</param>
     /// <exception cref="HaloException">Graph, weights or options are not right.</exception>
-    public static TrainingArtifact Write(TrainConfig config, string folder)
+    public static TrainingArtifact Write(TrainConfig config, string folder, Action<string> say)
     {
-        var passes = PassesOf(config);
-        var rewritten = GraphRewriter.Rewrite(config.Model, passes);
+        var rewritten = TrainingGraphSource.Rewrite(config, PassesOf(config));
         var model = rewritten.Model;
         var @interface = TrainingInterface.Of(model.Graph, config.Model);
         CheckSizes(config, @interface);
-        var weights = WeightsOf(config);
+        var weights = TrainingGraphSource.Weights(config);
         var companions = Companions(config);
         DataOf(config, @interface);
+        TrainingGraphSource.Folder(config)?.CheckWeights(weights, say);
         using (var checkpoint = CheckpointReader.Open(weights))
             ParameterBuffers.Check(@interface.Parameters, weights, checkpoint.Tensors);
 
@@ -107,8 +110,9 @@ public sealed class TrainingArtifact
             OnnxWriter.Write(EvaluationGraph.Of(OnnxReader.Read(artifact.TrainingModel)), artifact.EvalModel);
             OnnxWriter.Write(AdamWGraph.Build(@interface.Trained,
                 OptimizerOf(config)), artifact.OptimizerModel);
-            HuggingFaceFolder.Keep(companions, weights, artifact.Checkpoint, "model");
-            var manifest = Describe(config, passes, rewritten, @interface);
+            foreach (var (name, kind) in HuggingFaceFolder.Keep(companions, weights, artifact.Checkpoint, "model").Where(p => p.Value == PlacedAs.Link))
+                say($"{name}: a link to the file of the model, which must not be written into");
+            var manifest = Describe(config, rewritten, @interface);
             manifest["files"] = Hashes(target);
             manifest[WeightsKey] = Digests(artifact.Checkpoint);
             AtomicFile.WriteText(Path.Combine(target, "manifest.json"), manifest.ToJsonString(Json) + "\n");
@@ -157,30 +161,32 @@ public sealed class TrainingArtifact
     }
 
     /// <summary>A training graph has its sizes; a config may repeat them but not ask for others.</summary>
-    private static void CheckSizes(TrainConfig config, TrainingInterface @interface)
+    /// <exception cref="HaloException">It asks for others.</exception>
+    public static void CheckSizes(TrainConfig config, TrainingInterface @interface)
     {
         foreach (var (key, wish, size) in new[] { ("micro_batch_size", config.MicroBatchSize, @interface.Rows),
             ("sequence_length", config.SequenceLength, @interface.Sequence) })
         {
             if (wish is { } other && other != size)
+            {
                 throw new HaloException("prepare", key, $"{size}, the size that {config.Model} was exported with", $"{other}",
                     "Leave it out, or export the graph at that size.");
+            }
         }
     }
 
-    /// <summary>Where config.json and the tokenizer's files lie: the tokenizer's folder, then that of the weights.</summary>
+    /// <summary>Where config.json and the tokenizer's files lie: the tokenizer's folder, then the model's, then that of the weights.</summary>
     private static List<string> Companions(TrainConfig config)
     {
         string FolderOf(string path) => Directory.Exists(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!;
         var folders = new List<string>();
         if (config.Tokenizer is { } tokenizer)
             folders.Add(FolderOf(tokenizer));
-        folders.Add(FolderOf(WeightsOf(config)));
+        if (TrainingGraphSource.Folder(config) is { } model)
+            folders.Add(model.Folder);
+        folders.Add(FolderOf(TrainingGraphSource.Weights(config)));
         return folders;
     }
-
-    private static string WeightsOf(TrainConfig config) =>
-        config.Weights ?? throw new HaloException("prepare", "weights", "a safetensors file or folder", "none", "Give --weights.");
 
     /// <summary>By file.</summary>
     private static JsonObject Digests(string checkpoint)
@@ -189,7 +195,7 @@ public sealed class TrainingArtifact
         return new(reader.Files.Select(f => KeyValuePair.Create(Path.GetFileName(f.Path), (JsonNode?)WeightsDigest.Of(f))));
     }
 
-    private static JsonObject Describe(TrainConfig config, IReadOnlyList<IGraphPass> passes, RewrittenGraph rewritten, TrainingInterface @interface)
+    private static JsonObject Describe(TrainConfig config, RewrittenGraph rewritten, TrainingInterface @interface)
     {
         var manifest = new JsonObject
         {
@@ -199,7 +205,7 @@ public sealed class TrainingArtifact
             ["sequence"] = @interface.Sequence,
             ["scheme"] = config.Scheme,
             ["format"] = config.Format,
-            ["pipeline"] = PipelineParser.ToText(passes),
+            ["pipeline"] = PipelineParser.ToText([.. rewritten.Run.Passes.Select(p => p.Pass)]),
             ["graphSha256"] = rewritten.InputSha256,
             ["parameters"] = new JsonArray([
                 .. @interface.Trained.Select(p => Parameter(p, trained: true)),

@@ -47,12 +47,12 @@ public class BadOptionsTests
     }
 
     [Fact]
-    public void A_folder_where_a_graph_is_due_says_what_to_export()
+    public void A_folder_where_a_graph_is_due_says_what_to_do()
     {
         using var folder = new TemporaryFolder();
         var model = Halo.Models.Bundled.LlamaTiny.Folder;
-        Refused(folder, "does not build graphs from Hugging Face folders yet", "rewrite", model, "-o", folder["out.onnx"]);
-        Refused(folder, "does not build graphs from Hugging Face folders yet", "eval", "--model", model, "--data", TinyRun.Data("valid.jsonl"));
+        Refused(folder, "halo gradient", "rewrite", model, "-o", folder["out.onnx"]);
+        Refused(folder, "a Hugging Face folder with a config.json", "eval", "--model", folder.Path, "--data", TinyRun.Data("valid.jsonl"));
     }
 
     [Fact]
