@@ -110,8 +110,9 @@ public sealed class TrainingArtifact
             OnnxWriter.Write(EvaluationGraph.Of(OnnxReader.Read(artifact.TrainingModel)), artifact.EvalModel);
             OnnxWriter.Write(AdamWGraph.Build(@interface.Trained,
                 OptimizerOf(config)), artifact.OptimizerModel);
-            foreach (var (name, kind) in HuggingFaceFolder.Keep(companions, weights, artifact.Checkpoint, "model").Where(p => p.Value == PlacedAs.Link))
-                say($"{name}: a link to the file of the model, which must not be written into");
+            var kept = HuggingFaceFolder.Keep(companions, weights, artifact.Checkpoint, "model");
+            if (kept.Values.Count(p => p == PlacedAs.Link) is > 0 and var links)
+                say($"{weights}: {links} files of weights are linked, not copied; whoever writes into them changes the artifact, which is then refused");
             var manifest = Describe(config, rewritten, @interface);
             manifest["files"] = Hashes(target);
             manifest[WeightsKey] = Digests(artifact.Checkpoint);

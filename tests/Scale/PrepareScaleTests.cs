@@ -28,40 +28,44 @@ public class PrepareScaleTests
         Prepare(folder, shape); // what is made once a process
         var narrow = Prepare(folder, shape);
         var wide = Prepare(folder, LlamaShape.Llama405B(layers: 2) with { Vocabulary = 768 }); // 13 GB
-        Assert.True(wide - narrow < 1 << 20, $"{wide - narrow:N0} bytes more for wider weights");
+        Assert.True(wide - narrow < 1 << 24, $"{wide - narrow:N0} bytes more for wider weights"); // larger Hadamard matrices
         var artifact = TrainingArtifact.Open(folder["artifact-2"]);
         using var weights = artifact.OpenWeights();
         Assert.Equal(3, weights.Files.Count);
         Assert.True(weights.Tensors.Values.Sum(t => t.SizeBytes) > 12_000_000_000);
     }
 
-    /// <summary>The digest sees a change in the middle of a large tensor, and what lies at the ends of every tensor.</summary>
     [Fact]
-    public void A_digest_tells_trained_weights_from_others()
+    public void A_digest_sees_the_first_and_last_byte_of_every_tensor()
     {
         using var folder = new TemporaryFolder();
         SparseCheckpoint.Write(Narrow with { Layers = 1 }, folder.Path);
-        using var checkpoint = CheckpointReader.Open(folder.Path);
-        var file = checkpoint.Files[0];
-        var digest = WeightsDigest.Of(file);
-        Assert.Equal(digest, WeightsDigest.Of(file));
-        foreach (var tensor in file.Tensors.Values)
+        var path = Assert.Single(Directory.GetFiles(folder.Path, "*.safetensors"));
+        (long First, long Last)[] places;
+        using (var file = SafetensorsFile.Open(path))
+            places = [.. file.Tensors.Values.Select(t => (file.DataStart + t.Offset, file.DataStart + t.Offset + t.SizeBytes - 1))];
+        var digest = Digest();
+        Assert.Equal(digest, Digest());
+        foreach (var at in places.SelectMany(p => new[] { p.First, p.Last }))
         {
-            foreach (var at in new[] { 0, tensor.SizeBytes - 1 })
-            {
-                Flip(at, 1);
-                Assert.NotEqual(digest, WeightsDigest.Of(file));
-                Flip(at, 0);
-            }
-
-            void Flip(long at, byte value)
-            {
-                using var stream = File.OpenWrite(file.Path);
-                stream.Position = file.DataStart + tensor.Offset + at;
-                stream.WriteByte(value);
-            }
+            Write(at, 1);
+            Assert.NotEqual(digest, Digest());
+            Write(at, 0);
         }
-        Assert.Equal(digest, WeightsDigest.Of(file));
+        Assert.Equal(digest, Digest());
+
+        string Digest()
+        {
+            using var file = SafetensorsFile.Open(path);
+            return WeightsDigest.Of(file);
+        }
+
+        void Write(long at, byte value)
+        {
+            using var stream = File.OpenWrite(path);
+            stream.Position = at;
+            stream.WriteByte(value);
+        }
     }
 
     private static long Prepare(TemporaryFolder folder, LlamaShape shape)
