@@ -12,6 +12,7 @@ public static class Pipelines
         typeof(Repair),
         typeof(NameParameters),
         typeof(SpecializeShapes),
+        typeof(AttachLoss),
         typeof(ConvertPrecision),
         typeof(BuildGradient),
         typeof(OrderScatterAdds),
@@ -26,6 +27,9 @@ public static class Pipelines
 
     /// <summary>What every rewrite begins with: large repeated constants go before anything is computed or compared.</summary>
     public const string Cleanup = "upgrade-opset,order-scatter-adds,remove-dead-code,fold-splats,fold-constants,deduplicate";
+
+    /// <summary>Leaves out what is not needed and computes what can be.</summary>
+    private const string Tidy = "remove-dead-code,fold-splats,fold-constants,deduplicate";
 
     /// <summary>The pipeline of a HALO rewrite.</summary>
     /// <param name="scheme">Axes to rotate.</param>
@@ -43,6 +47,16 @@ public static class Pipelines
         passes.Add(new RemoveDeadCode());
         return passes;
     }
+
+    /// <summary>The pipeline that makes a training graph of a forward graph: parameters by name, fixed sizes, a loss, one float type, the gradient.</summary>
+    public static IReadOnlyList<IGraphPass> Gradient(GradientSettings settings) =>
+    [
+        new UpgradeOpset(), new Repair(), new NameParameters(), new SpecializeShapes(settings.Batch, settings.Sequence), new AttachLoss(),
+        new ConvertPrecision(settings.Precision), .. Parse(Tidy), .. Differentiate(settings.Freeze),
+    ];
+
+    /// <summary>The end of <see cref="Gradient"/>, for forward graphs that have parameters, sizes and loss already.</summary>
+    public static IReadOnlyList<IGraphPass> Differentiate(NamePatterns? freeze = null) => [new BuildGradient(freeze), new OrderScatterAdds(), new Repair(), .. Parse(Tidy)];
 
     /// <summary>The passes of a pipeline text.</summary>
     public static IReadOnlyList<IGraphPass> Parse(string text) => PipelineParser.Parse(text);

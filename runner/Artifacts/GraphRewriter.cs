@@ -2,14 +2,13 @@ using System.Security.Cryptography;
 using Halo.Ir;
 using Halo.Passes.Infra;
 using Halo.Runner.Sessions;
-using Halo.Serialization;
 
 namespace Halo.Runner.Artifacts;
 
 /// <summary>A rewritten model with what was done to it.</summary>
 /// <param name="Model">With the ledger in its metadata.</param>
 /// <param name="Run">What each pass did.</param>
-/// <param name="InputSha256">Hash of the file that was read: the graph, or the config.json that it was built from.</param>
+/// <param name="InputSha256">Hash of the file that was read.</param>
 public sealed record RewrittenGraph(Model Model, PassRun Run, string InputSha256);
 
 /// <summary>Reads a graph, runs a pipeline over it, and notes both in the ledger.</summary>
@@ -22,31 +21,24 @@ public static class GraphRewriter
     /// <exception cref="HaloException">The file, or what a pass needs of it, is not right.</exception>
     public static RewrittenGraph Rewrite(string path, IReadOnlyList<IGraphPass> passes, bool verify = false, PassOptions? options = null)
     {
-        if (Directory.Exists(path))
-        {
-            throw new HaloException("model", path, "an ONNX file", HuggingFaceSource.Is(path) ? "a Hugging Face folder" : "another folder",
-                HuggingFaceSource.Is(path) ? "Write its training graph with halo gradient, or prepare an artifact." : "Name a graph.");
-        }
-        return Rewrite(OnnxReader.Read(path), Sha256(path), passes, verify, options);
+        return Rewrite(TrainingGraphSource.AsItIs(path), passes, verify, options);
     }
 
-    /// <param name="model">Is changed.</param>
-    /// <param name="inputSha256">Hash of the file that the model was read from, or follows from.</param>
+    /// <param name="source">The graph; its model is changed.</param>
     /// <param name="passes">The pipeline.</param>
     /// <param name="verify">Run the graph before and after every pass and hold each pass to its claim.</param>
     /// <param name="options">Printing and stopping; evaluator and inputs are filled in here.</param>
-    public static RewrittenGraph Rewrite(
-        Model model, string inputSha256, IReadOnlyList<IGraphPass> passes, bool verify = false, PassOptions? options = null)
+    /// <exception cref="HaloException">What a pass needs of the graph is not right.</exception>
+    public static RewrittenGraph Rewrite(SourceGraph source, IReadOnlyList<IGraphPass> passes, bool verify = false, PassOptions? options = null)
     {
-        CustomOps.HaloOperators.Register();
-        Analysis.ShapeInference.Run(model.Graph);
+        var model = source.Model;
         var run = PassManager.Run(model, passes, (options ?? new PassOptions()) with
         {
             Evaluator = new OnnxEvaluator(),
             VerifyInputs = verify ? VerificationInputs.For(model.Graph) : null,
         });
-        Ledger.Append(model, run, inputSha256);
-        return new RewrittenGraph(model, run, inputSha256);
+        Ledger.Append(model, run, source.InputSha256);
+        return new RewrittenGraph(model, run, source.InputSha256);
     }
 
     /// <summary>Lower-case hexadecimal hash of a file's content.</summary>

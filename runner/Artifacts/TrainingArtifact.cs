@@ -85,18 +85,19 @@ public sealed class TrainingArtifact
         }
     }
 
-    /// <summary>Rewrites the training graph of <paramref name="config"/> and writes the artifact, whole or not at all.</summary>
+    /// <summary>Reads, makes or builds the training graph of <paramref name="config"/>, rewrites it and writes the artifact, whole or not at all.</summary>
     /// <param name="config">Model, weights, sizes and rewrite.</param>
     /// <param name="folder">Where to.</param>
     /// <param name="say">Takes lines about what is done.</param>
     /// <exception cref="HaloException">Graph, weights or options are not right.</exception>
     public static TrainingArtifact Write(TrainConfig config, string folder, Action<string> say)
     {
-        var rewritten = TrainingGraphSource.Rewrite(config, PassesOf(config));
+        var passes = PassesOf(config);
+        var rewritten = GraphRewriter.Rewrite(TrainingGraphSource.Of(config), passes);
         var model = rewritten.Model;
         var @interface = TrainingInterface.Of(model.Graph, config.Model);
         CheckSizes(config, @interface);
-        var weights = TrainingGraphSource.Weights(config);
+        var weights = WeightsOf(config);
         var companions = Companions(config);
         DataOf(config, @interface);
         TrainingGraphSource.Folder(config)?.CheckWeights(weights, say);
@@ -177,7 +178,7 @@ public sealed class TrainingArtifact
     }
 
     /// <summary>Where config.json and the tokenizer's files lie: the tokenizer's folder, then the model's, then that of the weights.</summary>
-    private static List<string> Companions(TrainConfig config)
+    public static IReadOnlyList<string> Companions(TrainConfig config)
     {
         string FolderOf(string path) => Directory.Exists(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!;
         var folders = new List<string>();
@@ -185,9 +186,14 @@ public sealed class TrainingArtifact
             folders.Add(FolderOf(tokenizer));
         if (TrainingGraphSource.Folder(config) is { } model)
             folders.Add(model.Folder);
-        folders.Add(FolderOf(TrainingGraphSource.Weights(config)));
+        folders.Add(FolderOf(WeightsOf(config)));
         return folders;
     }
+
+    /// <summary>The starting weights: those given, or those of a Hugging Face folder that is the model.</summary>
+    /// <exception cref="HaloException">Neither is there.</exception>
+    public static string WeightsOf(TrainConfig config) => config.Weights ?? (Directory.Exists(config.Model) ? config.Model
+        : throw new HaloException("prepare", "weights", "a safetensors file or folder", "none", "Give --weights."));
 
     /// <summary>By file.</summary>
     private static JsonObject Digests(string checkpoint)

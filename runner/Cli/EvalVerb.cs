@@ -14,13 +14,14 @@ internal static class EvalVerb
 {
     private static readonly string[] Used =
     [
-        "model", "weights", "tokenizer", "data", "scheme", "format", "pipeline", "batch_size", "sequence_length", "threads", "device", "operators",
+        "model", "weights", "tokenizer", "data", "scheme", "format", "pipeline", "batch_size", "micro_batch_size", "sequence_length", "threads", "device",
+        "operators",
     ];
 
     public static Command Command()
     {
         var command = new Command("eval",
-            "Loss and perplexity on chat data, by the graph that training would use. --model takes a Hugging Face folder, a run, an artifact or a training graph.");
+            "Loss and perplexity on chat data, by the graph that training would use. --model takes a Hugging Face folder, a graph, a run or an artifact.");
         var options = new ConfigOptions(command, [.. Training.Config.ConfigKey.OfTrainConfig.Select(k => k.Name).Except(Used)]);
         command.SetAction(parsed =>
         {
@@ -28,10 +29,10 @@ internal static class EvalVerb
             var (isRun, isArtifact) = (RunFolder.Is(config.Model), TrainingArtifact.Is(config.Model));
             if (!isRun && !isArtifact)
                 return RunGraph(config);
-            if (config.BatchSize is not null || config.SequenceLength is not null)
+            if ((config.BatchSize ?? config.MicroBatchSize ?? config.SequenceLength) is not null)
             {
-                throw new HaloException("eval", config.BatchSize is null ? "--sequence-length" : "--batch-size", "a Hugging Face folder or training graph as --model",
-                    "a folder whose evaluation graph has its sizes", "Leave it out, or give the model with --weights, --scheme and --format.");
+                throw new HaloException("eval", "--batch-size, --micro-batch-size, --sequence-length", "a graph or a Hugging Face folder as --model",
+                    "a folder whose evaluation graph has its sizes", "Leave it out, or give the model that it was prepared from, with --scheme and --format.");
             }
             var run = isRun ? RunFolder.Open(config.Model) : null;
             var artifact = TrainingArtifact.Open(run is null ? config.Model : ArtifactOf(run));
@@ -46,18 +47,14 @@ internal static class EvalVerb
     /// <summary>A model that was not prepared: its graph is rewritten for this run alone.</summary>
     private static int RunGraph(TrainConfig config)
     {
-        if (TrainingGraphSource.Folder(config) is { } folder)
-        {
-            config = config with { MicroBatchSize = config.BatchSize }; // built at that size; an exported graph is widened to it
-            folder.CheckWeights(TrainingGraphSource.Weights(config), Console.Error.WriteLine);
-        }
+        TrainingGraphSource.Folder(config)?.CheckWeights(TrainingArtifact.WeightsOf(config), Console.Error.WriteLine);
         var passes = TrainingArtifact.PassesOf(config);
-        var model = TrainingGraphSource.Rewrite(config, passes).Model;
+        var model = GraphRewriter.Rewrite(TrainingGraphSource.Of(config), passes).Model;
         var @interface = TrainingInterface.Of(model.Graph, config.Model);
         TrainingArtifact.CheckSizes(config, @interface);
         var copies = Copies(config, @interface);
-        using var checkpoint = CheckpointReader.Open(TrainingGraphSource.Weights(config));
-        var evaluation = copies == 1 ? EvaluationGraph.Of(model) : EvaluationGraph.Widened(config.Model, copies, passes);
+        using var checkpoint = CheckpointReader.Open(TrainingArtifact.WeightsOf(config));
+        var evaluation = copies == 1 ? EvaluationGraph.Of(model) : EvaluationGraph.Widened(TrainingGraphSource.Of(config), copies, passes);
         return Evaluate(config, @interface, TrainingArtifact.DataOf(config, @interface), checkpoint,
             settings => new GraphSession("evaluation graph", OnnxWriter.ToBytes(evaluation), settings));
     }

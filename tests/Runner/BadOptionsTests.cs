@@ -51,8 +51,9 @@ public class BadOptionsTests
     {
         using var folder = new TemporaryFolder();
         var model = Halo.Models.Bundled.LlamaTiny.Folder;
-        Refused(folder, "halo gradient", "rewrite", model, "-o", folder["out.onnx"]);
+        Refused(folder, "expected a graph (.onnx), found a folder", "rewrite", model, "-o", folder["out.onnx"]);
         Refused(folder, "a Hugging Face folder with a config.json", "eval", "--model", folder.Path, "--data", TinyRun.Data("valid.jsonl"));
+        Refused(folder, "a Hugging Face folder with a config.json", "gradient", folder.Path, "-o", folder["out.onnx"]);
     }
 
     [Fact]
