@@ -56,7 +56,8 @@ public static class Pipelines
     ];
 
     /// <summary>The end of <see cref="Gradient"/>, for forward graphs that have parameters, sizes and loss already.</summary>
-    public static IReadOnlyList<IGraphPass> Differentiate(NamePatterns? freeze = null) => [new BuildGradient(freeze), new OrderScatterAdds(), new Repair(), .. Parse(Tidy)];
+    public static IReadOnlyList<IGraphPass> Differentiate(NamePatterns? freeze = null) =>
+        [new BuildGradient(freeze), new OrderScatterAdds(), new Repair(), .. Parse(Tidy)];
 
     /// <summary>The passes of a pipeline text.</summary>
     public static IReadOnlyList<IGraphPass> Parse(string text) => PipelineParser.Parse(text);

@@ -46,7 +46,10 @@ public sealed record SpecializeShapes(long Batch, long Sequence) : IGraphPass
         {
             var shape = input.Shape ?? new Shape([Dim.Unknown, Dim.Unknown]);
             if (shape.Rank != 2)
-                throw new PassException(Name, $"input '{input.Name}'", "two axes, batch and sequence", shape.ToString(), "Export the model with token inputs of two axes.");
+            {
+                throw new PassException(Name, $"input '{input.Name}'", "two axes, batch and sequence", shape.ToString(),
+                    "Export the model with token inputs of two axes.");
+            }
             Bind(input, shape[0], "batch", Batch, sizes);
             Bind(input, shape[1], "sequence", Sequence, sizes);
             fixedInputs += Fix(input, Shape.Of(Batch, Sequence));

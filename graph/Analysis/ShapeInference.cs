@@ -36,7 +36,9 @@ public static class ShapeInference
 
     /// <summary>The elements of a scalar or list of integers that shapes and constants alone decide; null if one of them is not a number.</summary>
     public static long[]? KnownIntegers(Value value) =>
-        new IntegerData().Of(value) is { } known && Array.TrueForAll(known.Elements, e => e.IsKnown) ? Array.ConvertAll(known.Elements, e => e.Size!.Value) : null;
+        new IntegerData().Of(value) is { } known && Array.TrueForAll(known.Elements, e => e.IsKnown)
+            ? Array.ConvertAll(known.Elements, e => e.Size!.Value)
+            : null;
 
     private static void Infer(Node node, IntegerData data, bool keepsDeclared)
     {

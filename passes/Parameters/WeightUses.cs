@@ -51,7 +51,8 @@ internal static class WeightUses
             return rank == 2 && index == 0 && OperandTrace.Root(node.Inputs[1]!) is { IsGraphInput: true, Name: InputIds };
         if (!node.Inputs.Any(v => v is not null && activations.Contains(v)))
             return false;
-        return node.Is("MatMul") || node.Is("Gemm") ? rank == 2 || (rank == 1 && index == 2) : rank == 1 && Combining.Contains(node.OpType) && node.Domain is "" or "ai.onnx";
+        return node.Is("MatMul") || node.Is("Gemm") ? rank == 2 || (rank == 1 && index == 2)
+            : rank == 1 && Combining.Contains(node.OpType) && node.Is(node.OpType);
     }
 
     private static IEnumerable<Use> Readers(Value value) => value.Uses.SelectMany(u => OperandTrace.IsView(u.Node) ? Readers(u.Node.Output) : [u]);

@@ -7,7 +7,8 @@ namespace Halo.Passes.Repairs;
 /// <summary>ScatterElements that adds up 16-bit floats, as the gradient of an embedding does: the sums are taken in float32, and rounded once.</summary>
 internal static class NarrowScatters
 {
-    public static RepairRule Rule { get; } = new("ScatterElements", "ONNX Runtime 1.31 has no reduction of 16-bit floats on the CPU", model => node => Widen(model.Graph, node));
+    public static RepairRule Rule { get; } = new("ScatterElements", "ONNX Runtime 1.31 has no reduction of 16-bit floats on the CPU",
+        model => node => Widen(model.Graph, node));
 
     private static bool Widen(Graph graph, Node node)
     {

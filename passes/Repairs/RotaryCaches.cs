@@ -4,7 +4,9 @@ using Halo.Ir;
 namespace Halo.Passes.Repairs;
 
 /// <summary>RotaryEmbedding without position_ids: cos_cache and sin_cache (1, T, D/2) are expanded to the batch, (B, T, D/2).</summary>
-/// <remarks>Exporters rely on broadcasting, since all rows have the same positions; the operator's definition has the batch there. [ONNX, RotaryEmbedding-23]</remarks>
+/// <remarks>
+/// Exporters rely on broadcasting, since all rows have the same positions; the operator's definition has the batch there. [ONNX, RotaryEmbedding-23]
+/// </remarks>
 internal static class RotaryCaches
 {
     private const int PositionIds = 3;

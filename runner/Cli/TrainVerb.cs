@@ -103,7 +103,10 @@ internal static class TrainVerb
     private static int DryRun(TrainConfig config)
     {
         if (TrainingArtifact.Is(config.Model))
-            throw new HaloException("train", "--dry-run", "a graph or a Hugging Face folder as --model", "an artifact", "Its manifest.json says what it holds.");
+        {
+            throw new HaloException("train", "--dry-run", "a graph or a Hugging Face folder as --model", "an artifact",
+                "Its manifest.json says what it holds.");
+        }
         var rewritten = GraphRewriter.Rewrite(TrainingGraphSource.Of(config), TrainingArtifact.PassesOf(config));
         var @interface = TrainingInterface.Of(rewritten.Model.Graph, config.Model);
         var data = TrainingArtifact.DataOf(config, @interface);

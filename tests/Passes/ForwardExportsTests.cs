@@ -68,8 +68,9 @@ public class ForwardExportsTests(ITestOutputHelper output)
     [Fact]
     public void A_second_run_of_the_pipeline_finds_nothing_to_name_fix_or_convert()
     {
-        var model = ForwardExports.Gradient("llama32-tied", "logits-torchscript-opset17.onnx", new GradientSettings(ForwardExports.Rows, ForwardExports.Tokens));
-        var again = PassManager.Run(model, Pipelines.Gradient(new GradientSettings(ForwardExports.Rows, ForwardExports.Tokens)),
+        var settings = new GradientSettings(ForwardExports.Rows, ForwardExports.Tokens);
+        var model = ForwardExports.Gradient("llama32-tied", "logits-torchscript-opset17.onnx", settings);
+        var again = PassManager.Run(model, Pipelines.Gradient(settings),
             new PassOptions { Evaluator = new OnnxEvaluator(), Checkpoint = ForwardExports.Checkpoint("llama32-tied") });
         Assert.All(again.Passes, p => Assert.True(p.Rewrites == 0, p.Pass.Name));
     }

@@ -53,7 +53,8 @@ public class NameParametersTests
         checkpoint = ForwardExports.Checkpoint("llama2-mha");
         checkpoint.Remove("model.layers.1.mlp.up_proj.weight");
         checkpoint.Remove("model.norm.weight");
-        Refused(Read("logits-torchscript-opset17.onnx"), checkpoint, "2 initializers that equal no tensor (m.model.norm.weight float[64], onnx::MatMul_538 float[64, 172])");
+        Refused(Read("logits-torchscript-opset17.onnx"), checkpoint,
+            "2 initializers that equal no tensor (m.model.norm.weight float[64], onnx::MatMul_538 float[64, 172])");
 
         checkpoint = ForwardExports.Checkpoint("llama2-mha");
         var changed = checkpoint["lm_head.weight"].ToArray<float>();
@@ -82,8 +83,8 @@ public class NameParametersTests
               y: float[2, 4] = MatMul(x, a)  # proj
             }
             """);
-        PassManager.Run(model, [new NameParameters()],
-            new PassOptions { Checkpoint = new Dictionary<string, Tensor> { ["x"] = Tensor.Floats([2, 4], new float[8]), ["w"] = Tensor.Floats([4, 4], new float[16]) } });
+        var checkpoint = new Dictionary<string, Tensor> { ["x"] = Tensor.Floats([2, 4], new float[8]), ["w"] = Tensor.Floats([4, 4], new float[16]) };
+        PassManager.Run(model, [new NameParameters()], new PassOptions { Checkpoint = checkpoint });
         Assert.Contains(model.Graph.Nodes, n => n.Is("Transpose") && n.Inputs[0]!.Name == "w");
     }
 

@@ -22,7 +22,7 @@ public class GradientVerbTests
         Assert.Equal(15, report["linears"]!.AsArray().Count);
         Assert.Contains(report["parameters"]!.AsArray(), p => p!["parameter"]!.GetValue<string>() == "model.layers.0.self_attn.q_proj.weight"
             && p["initializer"]!.GetValue<string>() == "onnx::MatMul_488" && p["transposed"]!.GetValue<bool>());
-        Assert.Equal("build-gradient", report["passes"]!.AsArray().Select(p => p!["pass"]!.GetValue<string>()).First(n => n.StartsWith("build", StringComparison.Ordinal)));
+        Assert.Contains("build-gradient", report["passes"]!.AsArray().Select(p => p!["pass"]!.GetValue<string>()));
         Succeed("step", folder["training.onnx"], "--params", ExportFixture.File(Model, "model.safetensors"),
             "--batch", ExportFixture.File(Model, "expected.safetensors"), "-o", folder["out.safetensors"]);
         using var found = SafetensorsFile.Open(folder["out.safetensors"]);

@@ -24,7 +24,7 @@ public sealed record TrainingInterface(
     {
         if (!graph.TryGetValue(LinearGemms.LossName, out var loss) || !loss.IsGraphOutput)
             throw Wrong("an output 'loss'", $"outputs {Some(graph.Outputs.Select(o => o.Name))}",
-                "A training graph gives the loss; a forward graph needs its loss attached first.");
+                "A training graph gives loss and gradients; make one of a forward graph with halo gradient.");
         var tokens = graph.Inputs.FirstOrDefault(i => i.Name == InputIds);
         foreach (var name in BatchInputs)
         {
@@ -42,7 +42,7 @@ public sealed record TrainingInterface(
             if (input.Type != ElementType.Float || input.Shape is not { IsStatic: true } shape)
             {
                 throw Wrong($"parameter '{input.Name}' as float32 of fixed sizes", $"{input.Type.Name()}{input.Shape}",
-                    input.Type == ElementType.BFloat16 ? "The CPU runs no bfloat16 arithmetic; export the float32 graph."
+                    input.Type == ElementType.BFloat16 ? "The CPU runs no bfloat16 arithmetic; halo gradient --precision fp32 makes the float32 graph of it."
                         : "Export the graph with float32 parameters.");
             }
             var hasGradient = graph.TryGetValue(LinearGemms.GradientPrefix + input.Name, out var gradient) && gradient.IsGraphOutput;
