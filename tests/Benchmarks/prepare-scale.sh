@@ -18,22 +18,22 @@ nodes() { "${halo[@]}" inspect "$1" | sed -n 's/^\([0-9]*\) nodes.*/\1/p'; }
 
 # row NAME SCHEME FORMAT
 row() {
-    local out="$folder/artifact" layers seconds kilobytes
+    local out="$folder/artifact" layers seconds user system kilobytes
     rm -rf "$out"
-    read -r seconds kilobytes < <(
-        /usr/bin/time -f '%e %M' -o "$folder/time.txt" "${halo[@]}" prepare --model "$folder/$1" -o "$out" --scheme "$2" --format "$3" \
+    read -r seconds user system kilobytes < <(
+        /usr/bin/time -f '%e %U %S %M' -o "$folder/time.txt" "${halo[@]}" prepare --model "$folder/$1" -o "$out" --scheme "$2" --format "$3" \
             --micro-batch-size 1 --sequence-length 512 >/dev/null 2>"$folder/log.txt" || { cat "$folder/log.txt" >&2; exit 1; }
         cat "$folder/time.txt")
     layers=$(sed 's/^[^-]*-0*\([0-9]*\).*/\1/' <<<"$1")
     awk -v name="$1" -v layers="$layers" -v how="$2 $3" -v weights="$(stat -c %s "$folder/$1"/*.safetensors | awk "{ n += \$1 } END { print n }")" \
         -v training="$(nodes "$out/training_model.onnx")" -v optimizer="$(nodes "$out/optimizer_model.onnx")" \
-        -v written="$(cat "$out"/*.onnx "$out"/manifest.json | wc -c)" -v s="$seconds" -v kb="$kilobytes" \
-        'BEGIN { printf "| %s | %s | %d | %.1f | %d | %d | %.1f | %.1f | %.0f | %.0f |\n",
-                 name, how, layers, weights / 1e9, training, optimizer, written / 1e6, s, kb / 1024, 1000 * s / layers }'
+        -v written="$(cat "$out"/*.onnx "$out"/manifest.json | wc -c)" -v s="$seconds" -v cpu="$user" -v more="$system" -v kb="$kilobytes" \
+        'BEGIN { printf "| %s | %s | %d | %.1f | %d | %d | %.1f | %.1f | %.1f | %.0f | %.0f |\n",
+                 name, how, layers, weights / 1e9, training, optimizer, written / 1e6, s, cpu + more, kb / 1024, 1000 * (cpu + more) / layers }'
 }
 
-echo "| model | scheme, format | layers | GB of weights | training nodes | optimizer nodes | MB written | seconds | peak MB | ms a layer |"
-echo "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|"
+echo "| model | scheme, format | layers | GB of weights | training nodes | optimizer nodes | MB written | seconds | of processor | peak MB | ms of processor a layer |"
+echo "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
 for model in 8b-008 8b-032 405b-016 405b-063 405b-126; do
     row $model halo-2 int8
 done

@@ -53,7 +53,7 @@ public class BadOptionsTests
         var model = Halo.Models.Bundled.LlamaTiny.Folder;
         Refused(folder, "expected a graph (.onnx), found a folder", "rewrite", model, "-o", folder["out.onnx"]);
         Refused(folder, "a Hugging Face folder with a config.json", "eval", "--model", folder.Path, "--data", TinyRun.Data("valid.jsonl"));
-        Refused(folder, "a Hugging Face folder with a config.json", "gradient", folder.Path, "-o", folder["out.onnx"]);
+        Refused(folder, "a Hugging Face folder with a config.json", "gradient", folder.Path, "-o", folder["out.onnx"], "--batch", "1", "--sequence", "8");
     }
 
     [Fact]

@@ -1,7 +1,10 @@
 using System.Text.Json.Nodes;
+using Halo.Ir;
 using Halo.Models.Bundled;
 using Halo.Models.Weights;
+using Halo.Serialization;
 using Halo.Tests.Models.Llama;
+using Halo.Tests.Numerics;
 using static Halo.Tests.Runner.HaloConsole;
 
 namespace Halo.Tests.Runner;
@@ -55,6 +58,26 @@ public class HuggingFaceSourceTests
         Assert.All(linears, l => Assert.Equal((1, 1, 1), (l!["F"]!.AsArray().Count, l["E"]!.AsArray().Count, l["G"]!.AsArray().Count)));
         Assert.All(linears, l => Assert.Equal("int8,int8", (string)l!["formats"]!["G"]!));
         Refused(folder, "max_position_embeddings", [.. prepare, folder["long"], "--sequence-length", "129"]);
+    }
+
+    /// <summary>--verify runs the graph before and after, and a frozen parameter has no gradient.</summary>
+    [Fact]
+    public void A_training_graph_of_a_folder_is_written_and_gives_PyTorchs_gradients()
+    {
+        using var folder = new TemporaryFolder();
+        TinyChat.Write(folder);
+        string[] gradient = ["gradient", folder["model"], "-o", folder["built.onnx"], "--batch", "3", "--sequence", "24"];
+        Succeed([.. gradient, "--verify", "--freeze", "*embed*"]);
+        var expectedPath = ExportFixture.File(TinyChat.Export, "expected.safetensors");
+        Succeed("step", folder["built.onnx"], "--params", folder["model/model.safetensors"], "--batch", expectedPath, "-o", folder["out.safetensors"]);
+        using var found = SafetensorsFile.Open(folder["out.safetensors"]);
+        using var expected = SafetensorsFile.Open(expectedPath);
+        Assert.False(found.Tensors.ContainsKey("grad.model.embed_tokens.weight"));
+        Assert.Equal(expected.Tensors.Keys.Count(n => n.StartsWith("grad.", StringComparison.Ordinal)), found.Tensors.Count);
+        Assert.All(found.Tensors.Keys, name => Assert.True(RelativeError.Of(found.ReadFloats(name), expected.ReadFloats(name)) <= 1e-5, name));
+        Succeed([.. gradient, "--precision", "bf16"]);
+        Assert.Equal(ElementType.BFloat16, OnnxReader.Read(folder["built.onnx"]).Graph.Outputs[^1].Type);
+        Refused(folder, "--raw", [.. gradient, "--raw"]);
     }
 
     [Fact]
