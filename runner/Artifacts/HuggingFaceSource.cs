@@ -33,12 +33,13 @@ public sealed class HuggingFaceSource
         return new HuggingFaceSource(folder, LlamaConfig.Load(folder));
     }
 
-    /// <summary>The forward graph with its loss, parameters as float32 inputs.</summary>
+    /// <summary>The forward graph with its loss, parameters as inputs.</summary>
     /// <param name="batch">Rows; null takes the default.</param>
     /// <param name="sequence">Tokens of a row; null takes the default.</param>
+    /// <param name="type">Of parameters and activations.</param>
     /// <exception cref="HaloException">Sizes that the model does not take.</exception>
-    public Model Build(int? batch, int? sequence) =>
-        LlamaGraph.Build(Config, batch ?? DefaultBatch, sequence ?? Math.Min(DefaultSequence, Config.MaxPositions));
+    public Model Build(int? batch, int? sequence, ElementType type = ElementType.Float) =>
+        LlamaGraph.Build(Config, batch ?? DefaultBatch, sequence ?? Math.Min(DefaultSequence, Config.MaxPositions), type: type);
 
     /// <summary>Throws unless the weights are the model's; says which tensors are left out.</summary>
     /// <param name="weights">A safetensors file, or a folder of one or several.</param>

@@ -86,8 +86,11 @@ public sealed class TrainingArtifact
     }
 
     /// <summary>Reads, makes or builds the training graph of <paramref name="config"/>, rewrites it and writes the artifact, whole or not at all.</summary>
+    /// <param name="config">Model, weights, sizes and rewrite.</param>
+    /// <param name="folder">Where to.</param>
+    /// <param name="say">Takes lines about what is done.</param>
     /// <exception cref="HaloException">Graph, weights or options are not right.</exception>
-    public static TrainingArtifact Write(TrainConfig config, string folder)
+    public static TrainingArtifact Write(TrainConfig config, string folder, Action<string> say)
     {
         var passes = PassesOf(config);
         var rewritten = GraphRewriter.Rewrite(TrainingGraphSource.Of(config), passes);
@@ -97,6 +100,7 @@ public sealed class TrainingArtifact
         var weights = WeightsOf(config);
         var companions = Companions(config);
         DataOf(config, @interface);
+        TrainingGraphSource.Folder(config)?.CheckWeights(weights, say);
         using (var checkpoint = CheckpointReader.Open(weights))
             ParameterBuffers.Check(@interface.Parameters, weights, checkpoint.Tensors);
 
@@ -107,8 +111,10 @@ public sealed class TrainingArtifact
             OnnxWriter.Write(EvaluationGraph.Of(OnnxReader.Read(artifact.TrainingModel)), artifact.EvalModel);
             OnnxWriter.Write(AdamWGraph.Build(@interface.Trained,
                 OptimizerOf(config)), artifact.OptimizerModel);
-            HuggingFaceFolder.Keep(companions, weights, artifact.Checkpoint, "model");
-            var manifest = Describe(config, passes, rewritten, @interface);
+            var kept = HuggingFaceFolder.Keep(companions, weights, artifact.Checkpoint, "model");
+            if (kept.Values.Count(p => p == PlacedAs.Link) is > 0 and var links)
+                say($"{weights}: {links} files of weights are linked, not copied; whoever writes into them changes the artifact, which is then refused");
+            var manifest = Describe(config, rewritten, @interface);
             manifest["files"] = Hashes(target);
             manifest[WeightsKey] = Digests(artifact.Checkpoint);
             AtomicFile.WriteText(Path.Combine(target, "manifest.json"), manifest.ToJsonString(Json) + "\n");
@@ -157,24 +163,29 @@ public sealed class TrainingArtifact
     }
 
     /// <summary>A training graph has its sizes; a config may repeat them but not ask for others.</summary>
-    private static void CheckSizes(TrainConfig config, TrainingInterface @interface)
+    /// <exception cref="HaloException">It asks for others.</exception>
+    public static void CheckSizes(TrainConfig config, TrainingInterface @interface)
     {
         foreach (var (key, wish, size) in new[] { ("micro_batch_size", config.MicroBatchSize, @interface.Rows),
             ("sequence_length", config.SequenceLength, @interface.Sequence) })
         {
             if (wish is { } other && other != size)
+            {
                 throw new HaloException("prepare", key, $"{size}, the size that {config.Model} was exported with", $"{other}",
                     "Leave it out, or export the graph at that size.");
+            }
         }
     }
 
-    /// <summary>Where config.json and the tokenizer's files lie: the tokenizer's folder, then that of the weights.</summary>
+    /// <summary>Where config.json and the tokenizer's files lie: the tokenizer's folder, then the model's, then that of the weights.</summary>
     public static IReadOnlyList<string> Companions(TrainConfig config)
     {
         string FolderOf(string path) => Directory.Exists(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!;
         var folders = new List<string>();
         if (config.Tokenizer is { } tokenizer)
             folders.Add(FolderOf(tokenizer));
+        if (TrainingGraphSource.Folder(config) is { } model)
+            folders.Add(model.Folder);
         folders.Add(FolderOf(WeightsOf(config)));
         return folders;
     }
@@ -191,7 +202,7 @@ public sealed class TrainingArtifact
         return new(reader.Files.Select(f => KeyValuePair.Create(Path.GetFileName(f.Path), (JsonNode?)WeightsDigest.Of(f))));
     }
 
-    private static JsonObject Describe(TrainConfig config, IReadOnlyList<IGraphPass> passes, RewrittenGraph rewritten, TrainingInterface @interface)
+    private static JsonObject Describe(TrainConfig config, RewrittenGraph rewritten, TrainingInterface @interface)
     {
         var manifest = new JsonObject
         {
@@ -201,7 +212,7 @@ public sealed class TrainingArtifact
             ["sequence"] = @interface.Sequence,
             ["scheme"] = config.Scheme,
             ["format"] = config.Format,
-            ["pipeline"] = PipelineParser.ToText(passes),
+            ["pipeline"] = PipelineParser.ToText([.. rewritten.Run.Passes.Select(p => p.Pass)]),
             ["graphSha256"] = rewritten.InputSha256,
             ["parameters"] = new JsonArray([
                 .. @interface.Trained.Select(p => Parameter(p, trained: true)),

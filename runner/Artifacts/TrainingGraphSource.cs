@@ -27,9 +27,8 @@ public static class TrainingGraphSource
     /// <exception cref="HaloException">There is no graph, or none that can be differentiated.</exception>
     public static SourceGraph Of(TrainConfig config)
     {
-        if (Directory.Exists(config.Model))
+        if (Folder(config) is { } folder)
         {
-            var folder = HuggingFaceSource.Open(config.Model);
             return Built(folder.Build(config.MicroBatchSize, config.SequenceLength), Pipelines.Differentiate(), GraphRewriter.Sha256(folder.ConfigPath));
         }
         var model = Read(config.Model);
@@ -40,6 +39,10 @@ public static class TrainingGraphSource
         return Built(model, Pipelines.Gradient(new GradientSettings(batch, sequence)), GraphRewriter.Sha256(config.Model),
             new PassOptions { Checkpoint = TensorsOf(checkpoint) });
     }
+
+    /// <summary>The config's model as a Hugging Face folder; null where it is a graph.</summary>
+    /// <exception cref="HaloException">Another folder.</exception>
+    public static HuggingFaceSource? Folder(TrainConfig config) => Directory.Exists(config.Model) ? HuggingFaceSource.Open(config.Model) : null;
 
     /// <summary>The graph of a file, whatever it is.</summary>
     public static SourceGraph AsItIs(string path)

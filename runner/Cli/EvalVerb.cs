@@ -9,69 +9,83 @@ using Halo.Serialization;
 
 namespace Halo.Runner.Cli;
 
-/// <summary><c>halo eval</c>: loss and perplexity of a run, an artifact, a graph or a Hugging Face folder on chat data.</summary>
+/// <summary><c>halo eval</c>: loss and perplexity of a model, a run, an artifact or a training graph on chat data.</summary>
 internal static class EvalVerb
 {
-    private static readonly string[] Used = ["model", "weights", "tokenizer", "data", "micro_batch_size", "sequence_length", "scheme", "format", "pipeline",
-        "batch_size", "threads", "device", "operators"];
+    private static readonly string[] Used =
+    [
+        "model", "weights", "tokenizer", "data", "scheme", "format", "pipeline", "batch_size", "micro_batch_size", "sequence_length", "threads", "device",
+        "operators",
+    ];
 
     public static Command Command()
     {
         var command = new Command("eval",
-            "Loss and perplexity on chat data, by the graph that training would use. --model takes a run, an artifact, a graph or a Hugging Face folder.");
+            "Loss and perplexity on chat data, by the graph that training would use. --model takes a Hugging Face folder, a graph, a run or an artifact.");
         var options = new ConfigOptions(command, [.. Training.Config.ConfigKey.OfTrainConfig.Select(k => k.Name).Except(Used)]);
         command.SetAction(parsed =>
         {
             var config = options.Read(parsed, "data");
-            if (config.BatchSize is not null && (RunFolder.Is(config.Model) || TrainingArtifact.Is(config.Model)))
+            var (isRun, isArtifact) = (RunFolder.Is(config.Model), TrainingArtifact.Is(config.Model));
+            if (!isRun && !isArtifact)
+                return RunGraph(config);
+            if ((config.BatchSize ?? config.MicroBatchSize ?? config.SequenceLength) is not null)
             {
-                throw new HaloException("eval", "--batch-size", "a graph or a Hugging Face folder as --model", "a folder whose evaluation graph has its batch",
-                    "Give the model that it was prepared from, with --weights, --scheme and --format.");
+                throw new HaloException("eval", "--batch-size, --micro-batch-size, --sequence-length", "a graph or a Hugging Face folder as --model",
+                    "a folder whose evaluation graph has its sizes", "Leave it out, or give the model that it was prepared from, with --scheme and --format.");
             }
-            if (RunFolder.Is(config.Model))
-            {
-                var run = RunFolder.Open(config.Model);
-                var newest = new Checkpoints(run.Checkpoints, keep: 1).Newest();
-                var model = TrainConfig.Load(run.Config).Model;
-                var artifact = TrainingArtifact.Open(TrainingArtifact.Is(model) ? model : run.Artifact);
-                return Run(artifact,
-                    newest is null ? artifact.Checkpoint : Checkpoints.WeightsOf(new Checkpoints(run.Checkpoints, 1).PathOf(newest.Step)), config);
-            }
-            if (TrainingArtifact.Is(config.Model))
-            {
-                var artifact = TrainingArtifact.Open(config.Model);
-                return Run(artifact, config.Weights ?? artifact.Checkpoint, config);
-            }
-            var temporary = Directory.CreateTempSubdirectory("halo-eval-").FullName;
-            try
-            {
-                return Run(TrainingArtifact.Write(config, Path.Combine(temporary, "artifact")), TrainingArtifact.WeightsOf(config), config);
-            }
-            finally
-            {
-                Directory.Delete(temporary, recursive: true);
-            }
+            var run = isRun ? RunFolder.Open(config.Model) : null;
+            var artifact = TrainingArtifact.Open(run is null ? config.Model : ArtifactOf(run));
+            var weights = run is null ? config.Weights : NewestWeights(run);
+            using var checkpoint = weights is null ? artifact.OpenWeights() : CheckpointReader.Open(weights);
+            var @interface = TrainingInterface.Of(OnnxReader.Read(artifact.TrainingModel).Graph, artifact.TrainingModel);
+            return Evaluate(config, @interface, new RunData(artifact.Checkpoint, @interface), checkpoint, settings => new GraphSession(artifact.EvalModel, settings));
         });
         return command;
     }
 
-    private static int Run(TrainingArtifact artifact, string weightsPath, TrainConfig config)
+    /// <summary>A model that was not prepared: its graph is rewritten for this run alone.</summary>
+    private static int RunGraph(TrainConfig config)
     {
-        var @interface = TrainingInterface.Of(OnnxReader.Read(artifact.TrainingModel).Graph, artifact.TrainingModel);
-        var data = new RunData(artifact.Checkpoint, @interface);
+        TrainingGraphSource.Folder(config)?.CheckWeights(TrainingArtifact.WeightsOf(config), Console.Error.WriteLine);
+        var passes = TrainingArtifact.PassesOf(config);
+        var model = GraphRewriter.Rewrite(TrainingGraphSource.Of(config), passes).Model;
+        var @interface = TrainingInterface.Of(model.Graph, config.Model);
+        TrainingArtifact.CheckSizes(config, @interface);
+        var copies = Copies(config, @interface);
+        using var checkpoint = CheckpointReader.Open(TrainingArtifact.WeightsOf(config));
+        var evaluation = copies == 1 ? EvaluationGraph.Of(model) : EvaluationGraph.Widened(TrainingGraphSource.Of(config), copies, passes);
+        return Evaluate(config, @interface, TrainingArtifact.DataOf(config, @interface), checkpoint,
+            settings => new GraphSession("evaluation graph", OnnxWriter.ToBytes(evaluation), settings));
+    }
+
+    private static int Evaluate(
+        TrainConfig config, TrainingInterface @interface, RunData data, CheckpointReader checkpoint, Func<SessionSettings, GraphSession> open)
+    {
         var rows = data.Load(config.Data!);
         using var parameters = new ParameterBuffers(@interface.Parameters);
-        using (var weights = weightsPath == artifact.Checkpoint ? artifact.OpenWeights() : CheckpointReader.Open(weightsPath))
-            parameters.Load(weightsPath, weights.Tensors);
-        var batchSize = config.BatchSize ?? @interface.Rows;
-        var copies = (batchSize + @interface.Rows - 1) / @interface.Rows;
-        var settings = new SessionSettings { Threads = config.Threads, Operators = config.Operators };
-        var session = copies == 1 ? new GraphSession(artifact.EvalModel, settings)
-            : new GraphSession("widened evaluation graph",
-                OnnxWriter.ToBytes(EvaluationGraph.Widened(TrainingGraphSource.Of(config), copies, TrainingArtifact.PassesOf(config))), settings);
-        using var evaluator = new Evaluator(session, @interface, parameters, copies);
-        var (loss, counted) = evaluator.Loss(data.ForEvaluation(rows, batchSize).Epoch());
+        parameters.Load(checkpoint.Path, checkpoint.Tensors);
+        var session = open(new SessionSettings { Threads = config.Threads, Operators = config.Operators });
+        using var evaluator = new Evaluator(session, @interface, parameters, Copies(config, @interface));
+        var (loss, counted) = evaluator.Loss(data.ForEvaluation(rows, config.BatchSize ?? @interface.Rows).Epoch());
         Console.WriteLine($"loss {loss:F4} | perplexity {Math.Exp(loss):G5} | {counted} tokens of {rows.Rows.Count} rows");
         return ExitCode.Done;
+    }
+
+    /// <summary>Batches of the graph that are run at once.</summary>
+    private static int Copies(TrainConfig config, TrainingInterface @interface) =>
+        ((config.BatchSize ?? @interface.Rows) + @interface.Rows - 1) / @interface.Rows;
+
+    private static string ArtifactOf(RunFolder run)
+    {
+        var model = TrainConfig.Load(run.Config).Model;
+        return TrainingArtifact.Is(model) ? model : run.Artifact;
+    }
+
+    /// <summary>Those of the newest checkpoint; null where there is none and the run has its starting weights.</summary>
+    private static string? NewestWeights(RunFolder run)
+    {
+        var checkpoints = new Checkpoints(run.Checkpoints, keep: 1);
+        return checkpoints.Newest() is { } state ? Checkpoints.WeightsOf(checkpoints.PathOf(state.Step)) : null;
     }
 }

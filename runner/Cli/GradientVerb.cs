@@ -13,7 +13,7 @@ using Halo.Serialization;
 
 namespace Halo.Runner.Cli;
 
-/// <summary><c>halo gradient</c>: a forward graph in, a training graph out.</summary>
+/// <summary><c>halo gradient</c>: a forward graph or a Hugging Face folder in, a training graph out.</summary>
 internal static class GradientVerb
 {
     private const string Parameters = "parameters";
@@ -22,7 +22,10 @@ internal static class GradientVerb
 
     public static Command Command()
     {
-        var input = new Argument<string>("FORWARD.onnx") { Description = "The forward graph: logits, or a loss, from input_ids and attention_mask." };
+        var input = new Argument<string>("FORWARD.onnx|DIR")
+        {
+            Description = "The forward graph: logits, or a loss, from input_ids and attention_mask. Or a Hugging Face folder, whose graph is built.",
+        };
         var output = new Option<string>("--output", "-o") { Description = "The training graph to write.", Required = true };
         var weights = new Option<string?>("--weights")
         {
@@ -70,10 +73,12 @@ internal static class GradientVerb
     private static int Run(
         string input, string output, string? weights, GradientSettings settings, bool verify, string? report, Action<string>? log)
     {
-        var source = TrainingGraphSource.AsItIs(input);
+        var folder = Directory.Exists(input) ? HuggingFaceSource.Open(input) : null;
+        var source = folder is null ? TrainingGraphSource.AsItIs(input) : Built(folder, weights, settings);
         var initializers = source.Model.Graph.Initializers.ToDictionary(v => v.Name, v => v.Initializer!, StringComparer.Ordinal);
         using var checkpoint = weights is null ? null : CheckpointReader.Open(weights);
-        var made = TrainingGraphSource.Built(source.Model, Pipelines.Gradient(settings), source.InputSha256,
+        var passes = folder is null ? Pipelines.Gradient(settings) : Pipelines.Differentiate(settings.Freeze);
+        var made = TrainingGraphSource.Built(source.Model, passes, source.InputSha256,
             new PassOptions { Log = log, Checkpoint = checkpoint is null ? null : TrainingGraphSource.TensorsOf(checkpoint) }, verify);
         var parameters = made.Model.Graph.Inputs.Where(i => i.Type.IsFloat() && initializers.ContainsKey(i.Name)).Select(i => i.Name).ToList();
         if (checkpoint is null && parameters.Count > 0)
@@ -86,6 +91,16 @@ internal static class GradientVerb
             Console.Error.WriteLine($"{pass.Pass.Name}: {pass.Rewrites} rewrites, {pass.Skipped.Count} skipped");
         Console.WriteLine(LinearReport.Line(made.Model.Graph));
         return ExitCode.Done;
+    }
+
+    /// <summary>The forward graph of a folder, which is made of fused operators and has its parameters' names.</summary>
+    private static SourceGraph Built(HuggingFaceSource folder, string? weights, GradientSettings settings)
+    {
+        if (settings.Raw)
+            throw new HaloException("gradient", "--raw", "an exported graph", "a Hugging Face folder", "Leave it out; a graph that is built has no raw form.");
+        folder.CheckWeights(weights ?? folder.Folder, Console.Error.WriteLine);
+        var model = folder.Build(checked((int)settings.Batch), checked((int)settings.Sequence), settings.Precision.Type());
+        return new SourceGraph(model, null, GraphRewriter.Sha256(folder.ConfigPath));
     }
 
     /// <summary>Graph and weights, or neither: the weights wait under another name until the graph is written.</summary>

@@ -17,7 +17,7 @@ internal static class PrepareVerb
         command.SetAction(parsed =>
         {
             var config = options.Read(parsed, "output");
-            var artifact = TrainingArtifact.Write(config, config.Output!);
+            var artifact = TrainingArtifact.Write(config, config.Output!, Console.Error.WriteLine);
             Console.Error.WriteLine(Passes.LinearReport.Line(Serialization.OnnxReader.Read(artifact.TrainingModel).Graph));
             Console.WriteLine(artifact.Folder);
             return ExitCode.Done;

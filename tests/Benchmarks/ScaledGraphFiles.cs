@@ -6,10 +6,12 @@ namespace Halo.Tests.Benchmarks;
 /// <summary>Writes the graphs that <c>rewrite-scale.sh</c> rewrites.</summary>
 public class ScaledGraphFiles
 {
-    [WhenFolderIsGiven]
+    private const string Folder = "HALO_SCALE_GRAPHS";
+
+    [WhenFolderIsGiven(Folder)]
     public void Write()
     {
-        var folder = Environment.GetEnvironmentVariable(WhenFolderIsGivenAttribute.Variable)!;
+        var folder = Environment.GetEnvironmentVariable(Folder)!;
         var export = OnnxReader.Read(ExportFixture.File("llama3-gqa", "training.onnx"));
         foreach (var (name, shape) in new[]
         {
@@ -26,11 +28,13 @@ public class ScaledGraphFiles
 [AttributeUsage(AttributeTargets.Method)]
 internal sealed class WhenFolderIsGivenAttribute : FactAttribute
 {
-    public const string Variable = "HALO_SCALE_GRAPHS";
-
-    public WhenFolderIsGivenAttribute()
+    /// <param name="variable">The environment variable that the script sets.</param>
+    public WhenFolderIsGivenAttribute(string variable)
     {
-        if (string.IsNullOrEmpty(Environment.GetEnvironmentVariable(Variable)))
-            Skip = $"{Variable} names no folder; tests/Benchmarks/rewrite-scale.sh does";
+        Variable = variable;
+        if (string.IsNullOrEmpty(Environment.GetEnvironmentVariable(variable)))
+            Skip = $"{variable} names no folder; a script in tests/Benchmarks does";
     }
+
+    public string Variable { get; }
 }

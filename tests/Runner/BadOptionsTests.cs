@@ -47,12 +47,13 @@ public class BadOptionsTests
     }
 
     [Fact]
-    public void A_folder_where_a_graph_is_due_says_what_to_export()
+    public void A_folder_where_a_graph_is_due_says_what_to_do()
     {
         using var folder = new TemporaryFolder();
         var model = Halo.Models.Bundled.LlamaTiny.Folder;
         Refused(folder, "expected a graph (.onnx), found a folder", "rewrite", model, "-o", folder["out.onnx"]);
-        Refused(folder, "expected a graph (.onnx), found a folder", "gradient", model, "-o", folder["out.onnx"], "--batch", "1", "--sequence", "8");
+        Refused(folder, "a Hugging Face folder with a config.json", "eval", "--model", folder.Path, "--data", TinyRun.Data("valid.jsonl"));
+        Refused(folder, "a Hugging Face folder with a config.json", "gradient", folder.Path, "-o", folder["out.onnx"], "--batch", "1", "--sequence", "8");
     }
 
     [Fact]

@@ -53,7 +53,7 @@ public sealed class Trainer : IDisposable
         (_config, _run) = (config, run);
         _artifact = TrainingArtifact.Is(config.Model) ? TrainingArtifact.OpenFor(config)
             : TrainingArtifact.Is(run.Artifact) ? TrainingArtifact.Open(run.Artifact)
-            : TrainingArtifact.Write(config, run.Artifact);
+            : TrainingArtifact.Write(config, run.Artifact, say);
         var graph = OnnxReader.Read(_artifact.TrainingModel).Graph;
         say(Passes.LinearReport.Line(graph));
         var @interface = TrainingInterface.Of(graph, _artifact.TrainingModel);
