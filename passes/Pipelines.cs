@@ -15,6 +15,7 @@ public static class Pipelines
         typeof(FoldConstants),
         typeof(Deduplicate),
         typeof(WidenBatch),
+        typeof(Canonicalize),
         typeof(RotateOperands),
         typeof(QuantizeOperands),
     ];
