@@ -4,7 +4,7 @@ using Halo.Passes.Infra;
 
 namespace Halo.Passes;
 
-/// <summary>Computes what depends on constants alone, makes initializers of Constant nodes, and drops Identity nodes.</summary>
+/// <summary>Computes what depends on constants and known sizes alone, makes initializers of Constant nodes, and drops Identity nodes.</summary>
 /// <remarks>
 /// The runtime that will run the graph computes the constants, all in one run, so their bits are the same as if it had computed
 /// them in place. A result of one repeated value is written as ConstantOfShape, and such nodes stay: fold-splats is never undone.
@@ -29,7 +29,7 @@ public sealed record FoldConstants(long MaxBytes = 1 << 20) : IGraphPass
         foreach (var graph in Graphs.WithSubgraphs(model.Graph))
             rewrites += ConstantNodes(graph, context) + Identities(graph, context);
         ShapeInference.Run(model.Graph);
-        return new PassResult(rewrites + Compute(model, context));
+        return new PassResult(rewrites + Sizes(model.Graph, context) + Compute(model, context));
     }
 
     private static int ConstantNodes(Graph graph, PassContext context)
@@ -72,6 +72,22 @@ public sealed record FoldConstants(long MaxBytes = 1 << 20) : IGraphPass
             if (to.IsGraphOutput)
                 graph.ReplaceOutput(to, from);
             graph.Remove(node);
+            rewrites++;
+        }
+        return rewrites;
+    }
+
+    /// <summary>Shape and Size of a value whose sizes are all numbers are constants, whatever the value holds.</summary>
+    private static int Sizes(Graph graph, PassContext context)
+    {
+        var rewrites = 0;
+        foreach (var node in graph.Nodes.Where(n => n.Is("Shape") || n.Is("Size")).ToList())
+        {
+            if (node.Inputs[0]!.Shape is not { IsStatic: true } || ShapeInference.KnownIntegers(node.Output) is not { } sizes)
+                continue;
+            context.Step(node, "fold sizes");
+            var tensor = node.Is("Size") ? Tensor.Scalar(sizes[0]) : Tensor.Int64s(sizes);
+            Replacement.OfNode(graph, node, output => graph.AddInitializer(graph.FreeName(output.Name + Replacement.Suffix), tensor));
             rewrites++;
         }
         return rewrites;

@@ -9,6 +9,9 @@ public static class Pipelines
     public static IReadOnlyList<Type> All { get; } =
     [
         typeof(UpgradeOpset),
+        typeof(Repair),
+        typeof(NameParameters),
+        typeof(SpecializeShapes),
         typeof(OrderScatterAdds),
         typeof(RemoveDeadCode),
         typeof(FoldSplats),

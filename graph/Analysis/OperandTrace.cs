@@ -3,7 +3,7 @@ using Halo.Ir;
 namespace Halo.Analysis;
 
 /// <summary>Follows a product's operand back through what leaves its content the same: transposes, reshapes, casts, rotations, codes.</summary>
-internal static class OperandTrace
+public static class OperandTrace
 {
     /// <summary>The domain of the operators that rotate and quantize (customops).</summary>
     internal const string HaloDomain = "com.halo";

@@ -34,6 +34,10 @@ public static class ShapeInference
             Infer(node, data, keepsDeclared: true);
     }
 
+    /// <summary>The elements of a scalar or list of integers that shapes and constants alone decide; null if one of them is not a number.</summary>
+    public static long[]? KnownIntegers(Value value) =>
+        new IntegerData().Of(value) is { } known && Array.TrueForAll(known.Elements, e => e.IsKnown) ? Array.ConvertAll(known.Elements, e => e.Size!.Value) : null;
+
     private static void Infer(Node node, IntegerData data, bool keepsDeclared)
     {
         // In a function body an attribute may stand for the caller's: what follows from it is known at each call only.

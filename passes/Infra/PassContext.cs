@@ -4,13 +4,17 @@ using Halo.Ir;
 namespace Halo.Passes.Infra;
 
 /// <summary>What a pass is given beside the model, and where it says what it did and what it left.</summary>
-public sealed class PassContext(string pass, IGraphEvaluator? evaluator = null, Action<string>? log = null)
+public sealed class PassContext(
+    string pass, IGraphEvaluator? evaluator = null, Action<string>? log = null, IReadOnlyDictionary<string, Tensor>? checkpoint = null)
 {
     private readonly List<SkippedNode> _skipped = [];
     private readonly SortedDictionary<string, JsonArray> _report = new(StringComparer.Ordinal);
 
     /// <summary>Runs graphs, for passes that compute; null where the caller has no runtime.</summary>
     public IGraphEvaluator? Evaluator => evaluator;
+
+    /// <summary>The tensors of the model's checkpoint by name, read when looked at; null where none was given.</summary>
+    public IReadOnlyDictionary<string, Tensor>? Checkpoint => checkpoint;
 
     public IReadOnlyList<SkippedNode> Skipped => _skipped;
 

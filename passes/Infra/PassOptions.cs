@@ -9,6 +9,9 @@ public sealed record PassOptions
     /// <summary>Runs graphs, for passes that compute and for verification.</summary>
     public IGraphEvaluator? Evaluator { get; init; }
 
+    /// <summary>The tensors of the model's checkpoint by name, for passes that find weights in it. Files should be read when a tensor is.</summary>
+    public IReadOnlyDictionary<string, Tensor>? Checkpoint { get; init; }
+
     /// <summary>Takes one line for each step and skip.</summary>
     public Action<string>? Log { get; init; }
 

@@ -6,7 +6,10 @@ using Halo.Text;
 namespace Halo.Tests.Passes;
 
 /// <summary>Every folder Golden/PASS/CASE: the pass turns before.txt into after.txt. HALO_UPDATE_GOLDEN=1 writes after.txt anew.</summary>
-/// <remarks>options.txt, where there is one, holds the options as in pipeline text. A case whose name ends in no_match is left as it is.</remarks>
+/// <remarks>
+/// options.txt, where there is one, holds the options as in pipeline text; checkpoint.txt a graph whose initializers are the model's checkpoint. A case
+/// whose name ends in no_match is left as it is.
+/// </remarks>
 public class GoldenTests
 {
     private static readonly string Root = Path.Combine(AppContext.BaseDirectory, "Golden");
@@ -34,7 +37,13 @@ public class GoldenTests
         var passes = PipelineParser.Parse(pass + (File.Exists(options) ? $"{{{File.ReadAllText(options).Trim()}}}" : ""));
         var model = GraphParser.Parse(File.ReadAllText(Path.Combine(folder, "before.txt")));
         var before = GraphPrinter.Print(model);
-        var run = new PassOptions { Evaluator = new OnnxEvaluator() };
+        var checkpoint = Path.Combine(folder, "checkpoint.txt");
+        var run = new PassOptions
+        {
+            Evaluator = new OnnxEvaluator(),
+            Checkpoint = !File.Exists(checkpoint) ? null
+                : GraphParser.Parse(File.ReadAllText(checkpoint)).Graph.Initializers.ToDictionary(v => v.Name, v => v.Initializer!),
+        };
 
         var rewrites = PassManager.Run(model, passes, run).Passes.Single().Rewrites;
         var after = GraphPrinter.Print(model);

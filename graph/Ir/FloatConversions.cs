@@ -1,9 +1,7 @@
 using System.Numerics;
-using System.Numerics.Tensors;
 using System.Runtime.InteropServices;
-using Halo.Ir;
 
-namespace Halo.Models.Weights;
+namespace Halo.Ir;
 
 /// <summary>Float32 to and from the other floating point types of checkpoints, rounding to nearest even.</summary>
 /// <remarks>
@@ -58,8 +56,8 @@ public static class FloatConversions
         {
             case ElementType.Float: MemoryMarshal.Cast<byte, float>(source).CopyTo(target); break;
             case ElementType.BFloat16: FromBFloat16(MemoryMarshal.Cast<byte, ushort>(source), target); break;
-            case ElementType.Float16: TensorPrimitives.ConvertToSingle(MemoryMarshal.Cast<byte, Half>(source), target); break;
-            case ElementType.Double: TensorPrimitives.ConvertTruncating(MemoryMarshal.Cast<byte, double>(source), target); break;
+            case ElementType.Float16: Convert(MemoryMarshal.Cast<byte, Half>(source), target); break;
+            case ElementType.Double: Convert(MemoryMarshal.Cast<byte, double>(source), target); break;
             default: throw new ArgumentOutOfRangeException(nameof(type), type, "not a floating point type of 16 bits or more");
         }
     }
@@ -71,10 +69,16 @@ public static class FloatConversions
         {
             case ElementType.Float: MemoryMarshal.AsBytes(source).CopyTo(target); break;
             case ElementType.BFloat16: ToBFloat16(source, MemoryMarshal.Cast<byte, ushort>(target)); break;
-            case ElementType.Float16: TensorPrimitives.ConvertToHalf(source, MemoryMarshal.Cast<byte, Half>(target)); break;
-            case ElementType.Double: TensorPrimitives.ConvertTruncating(source, MemoryMarshal.Cast<byte, double>(target)); break;
+            case ElementType.Float16: Convert(source, MemoryMarshal.Cast<byte, Half>(target)); break;
+            case ElementType.Double: Convert(source, MemoryMarshal.Cast<byte, double>(target)); break;
             default: throw new ArgumentOutOfRangeException(nameof(type), type, "not a floating point type of 16 bits or more");
         }
+    }
+
+    private static void Convert<TFrom, TTo>(ReadOnlySpan<TFrom> source, Span<TTo> target) where TFrom : INumberBase<TFrom> where TTo : INumberBase<TTo>
+    {
+        for (var i = 0; i < source.Length; i++)
+            target[i] = TTo.CreateTruncating(source[i]);
     }
 
     private static Vector<uint> Round(Vector<uint> bits)

@@ -1,9 +1,8 @@
 using System.Runtime.InteropServices;
 using CsCheck;
 using Halo.Ir;
-using Halo.Models.Weights;
 
-namespace Halo.Tests.Models;
+namespace Halo.Tests.Ir;
 
 public class FloatConversionsTests
 {

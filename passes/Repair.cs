@@ -1,0 +1,35 @@
+using Halo.Ir;
+using Halo.Passes.Infra;
+using Halo.Passes.Repairs;
+
+namespace Halo.Passes;
+
+/// <summary>Writes differently what ONNX allows and ONNX Runtime refuses.</summary>
+/// <remarks>Each repair is one entry of <see cref="Rules"/>, with the runtime's reason; a repaired node matches no longer.</remarks>
+public sealed record Repair() : IGraphPass
+{
+    /// <summary>All repairs, in the order in which they are tried on each node.</summary>
+    private static readonly IReadOnlyList<RepairRule> Rules = [RotaryCaches.Rule];
+
+    public string Name => "repair";
+
+    public ValueEffect Effect => new ValueEffect.Exact();
+
+    public PassResult Run(Model model, PassContext context)
+    {
+        Analysis.ShapeInference.Run(model.Graph);
+        var rewrites = 0;
+        foreach (var rule in Rules)
+        {
+            var repair = rule.On(model);
+            foreach (var node in model.Graph.Nodes.Where(n => n.Is(rule.OpType)).ToList())
+            {
+                if (!repair(node))
+                    continue;
+                context.Step(node, rule.Reason);
+                rewrites++;
+            }
+        }
+        return new PassResult(rewrites);
+    }
+}
