@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Halo.Ir;
 using Halo.Passes.Infra;
 
@@ -150,12 +149,13 @@ internal sealed class Cone(Model model, IGraphEvaluator? evaluator, string pass)
 
         private static ElementType Wide(ElementType type) => type is ElementType.BFloat16 or ElementType.Float16 ? ElementType.Float : type;
 
-        private static Tensor Widened(Tensor tensor) => tensor.Type switch
+        private static Tensor Widened(Tensor tensor)
         {
-            ElementType.BFloat16 => Tensor.Floats([.. tensor.Sizes],
-                Array.ConvertAll(MemoryMarshal.Cast<byte, ushort>(tensor.ToBytes()).ToArray(), bits => BitConverter.Int32BitsToSingle(bits << 16))),
-            ElementType.Float16 => Tensor.Floats([.. tensor.Sizes], Array.ConvertAll(tensor.ToArray<Half>(), half => (float)half)),
-            _ => tensor,
-        };
+            if (Wide(tensor.Type) == tensor.Type)
+                return tensor;
+            var floats = new float[tensor.ElementCount];
+            FloatConversions.ToFloat(tensor.Type, tensor.ToBytes(), floats);
+            return Tensor.Floats([.. tensor.Sizes], floats);
+        }
     }
 }

@@ -49,7 +49,7 @@ internal static class Peel
             ElementType.Float => MemoryMarshal.Read<float>(bytes),
             ElementType.Double => MemoryMarshal.Read<double>(bytes),
             ElementType.Float16 => (double)MemoryMarshal.Read<Half>(bytes),
-            ElementType.BFloat16 => BitConverter.Int32BitsToSingle(MemoryMarshal.Read<ushort>(bytes) << 16),
+            ElementType.BFloat16 => FloatConversions.FromBFloat16(MemoryMarshal.Read<ushort>(bytes)),
             ElementType.Int64 => MemoryMarshal.Read<long>(bytes),
             ElementType.Int32 => MemoryMarshal.Read<int>(bytes),
             _ => null,

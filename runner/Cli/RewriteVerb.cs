@@ -71,6 +71,8 @@ internal static class RewriteVerb
         {
             var json = LinearReport.Of(rewritten.Model.Graph);
             json["passes"] = JsonNode.Parse(Ledger.Of(rewritten.Model).ToJson())!["rewrites"]!.AsArray()[^1]!["passes"]!.DeepClone();
+            foreach (var (section, records) in rewritten.Run.Passes.SelectMany(p => p.Reported))
+                json[section] = new JsonArray([.. (json[section] as JsonArray ?? []).Concat(records).Select(r => r!.DeepClone())]);
             json["inputSha256"] = rewritten.InputSha256;
             AtomicFile.WriteText(report, json.ToJsonString(Indented) + "\n");
         }

@@ -1,0 +1,135 @@
+using Halo.Analysis;
+using Halo.CustomOps;
+using Halo.Ir;
+using Halo.Passes;
+using Halo.Passes.Infra;
+using Halo.Runner.Sessions;
+using Halo.Serialization;
+using Halo.Tests.Numerics;
+
+namespace Halo.Tests.Passes;
+
+/// <summary>In every export each norm, rotary embedding, attention, SwiGLU and loss is found, and outputs stay what they were.</summary>
+public class CanonicalizeTests
+{
+    private const string Prepare = "upgrade-opset,repair,specialize-shapes{batch=3 sequence=24},remove-dead-code,fold-splats,fold-constants,deduplicate";
+
+    private static readonly OnnxEvaluator Evaluator = new();
+
+    public static TheoryData<string, string> Float32 => Exports("logits-dynamo-opset18", "loss-dynamo-opset18", "logits-torchscript-opset17",
+        "logits-dynamo-sdpa-opset23", "training");
+
+    public static TheoryData<string, string> BFloat16 => Exports("logits-dynamo-bf16-opset18", "training-bf16");
+
+    [Theory]
+    [MemberData(nameof(Float32))]
+    [MemberData(nameof(BFloat16))]
+    public void Every_pattern_of_an_export_is_found(string name, string file)
+    {
+        var (model, run) = Canonical(name, file);
+        var layers = name == "llama3-gqa" ? 3 : 2;
+        Assert.Empty(run.Skipped);
+        Assert.Equal((2 * layers) + 1, Count(model, nameof(RmsNorm)));
+        Assert.Equal(2 * layers, Count(model, nameof(RotaryEmbedding)));
+        Assert.Equal(layers, Count(model, nameof(Attention)));
+        Assert.Equal(layers, Count(model, nameof(SwiGlu)));
+        Assert.Equal(model.Graph.Outputs.Any(o => o.Name == LinearGemms.LossName) ? 1 : 0, Count(model, nameof(CrossEntropy)));
+        Assert.Equal(run.Reported["canonical"].Count, (5 * layers) + 1 + layers + Count(model, nameof(CrossEntropy)));
+        // Nothing is left of what they were made of, nor of masks and repeated keys.
+        Assert.DoesNotContain(model.Graph.Nodes, n => n.OpType is "Softmax" or "Pow" or "Expand" or "Sigmoid" or "Where" or "Cos" or "Mul" or "MatMul");
+        Assert.All(model.Graph.Nodes.Where(n => n.Is(nameof(Attention), HaloDomain.Name)), n =>
+        {
+            Assert.Equal(1, n.Int("causal", 0));
+            Assert.Equal("attention_mask", n.Inputs[3]!.Name);
+            Assert.Equal(name == "llama2-mha" ? 4 : name == "llama32-tied" ? 3 : 2, n.Inputs[1]!.Shape![1].Size);
+        });
+        Assert.All(LinearGemms.In(model.Graph).Layers, l => Assert.Equal([GemmRole.F], l.Gemms.Select(g => g.Role)));
+        Assert.Equal((7 * layers) + 1, LinearGemms.In(model.Graph).Layers.Count);
+    }
+
+    [Theory]
+    [MemberData(nameof(Float32))]
+    public void Outputs_stay_what_they_were(string name, string file)
+    {
+        var plain = Read(name, file);
+        var inputs = Inputs(name, plain);
+        var (model, _) = Canonical(name, file);
+        foreach (var (output, (found, expected)) in model.Graph.Outputs.Zip(Evaluator.Evaluate(model, inputs).Zip(Evaluator.Evaluate(plain, inputs))))
+            Assert.True(RelativeError.Of(found, expected) <= 1e-6, $"{output.Name}: {RelativeError.Of(found, expected):E2}");
+        var (native, functions) = (new OnnxEvaluator(OperatorKernels.Native).Evaluate(model, inputs), Evaluator.Evaluate(model, inputs));
+        Assert.All(native.Zip(functions), p => Assert.True(RelativeError.Of(p.First, p.Second) <= 1e-6));
+    }
+
+    /// <summary>A query in front of a row sees no key: exporters give it equal weights. What sees a key is the same.</summary>
+    [Theory]
+    [InlineData("logits-dynamo-opset18")]
+    [InlineData("logits-torchscript-opset17")]
+    [InlineData("logits-dynamo-sdpa-opset23")]
+    public void Padding_in_front_changes_the_padding_alone(string file)
+    {
+        var plain = Read("llama32-tied", file + ".onnx");
+        var inputs = Inputs("llama32-tied", plain);
+        long[] kept = [.. Enumerable.Range(0, 72).Select(i => i % 24 >= i / 24 * 5 ? 1L : 0L)];
+        inputs["attention_mask"] = Tensor.Of<long>(ElementType.Int64, [3, 24], kept);
+        var (model, _) = Canonical("llama32-tied", file + ".onnx");
+        var expected = Evaluator.Evaluate(plain, inputs)[0].ToArray<float>();
+        var found = Evaluator.Evaluate(model, inputs)[0].ToArray<float>();
+        var width = expected.Length / 72;
+        float[] Attended(float[] all) => [.. all.Where((_, i) => kept[i / width] != 0)];
+        Assert.True(RelativeError.Of(Attended(found), Attended(expected)) <= 1e-6);
+        Assert.All(found, x => Assert.True(float.IsFinite(x)));
+    }
+
+    [Fact]
+    public void A_second_run_rewrites_nothing()
+    {
+        var (model, _) = Canonical("llama32-tied", "logits-torchscript-opset17.onnx");
+        Assert.Equal(0, PassManager.Run(model, [new Canonicalize()], new PassOptions { Evaluator = Evaluator }).Passes.Single().Rewrites);
+    }
+
+    [Fact]
+    public void Without_a_runtime_masks_cannot_be_told()
+    {
+        var model = Read("llama2-mha", "logits-dynamo-opset18.onnx");
+        var e = Assert.Throws<PassException>(() => PassManager.Run(model, [new Canonicalize()], new PassOptions()));
+        Assert.Contains("a runtime that computes what masks and tables hold", e.Message);
+    }
+
+    internal static Dictionary<string, Tensor> Inputs(string name, Model model)
+    {
+        using var weights = Halo.Models.Weights.SafetensorsFile.Open(ExportFixture.File(name, "model.safetensors"));
+        using var expected = Halo.Models.Weights.SafetensorsFile.Open(ExportFixture.File(name, "expected.safetensors"));
+        return weights.Tensors.Values.Concat(expected.Tensors.Values).Where(t => model.Graph.Inputs.Any(i => i.Name == t.Name))
+            .ToDictionary(t => t.Name, t => new Tensor(t.DType, t.Shape, new MemoryBytes(t.Bytes().ToArray())));
+    }
+
+    private static TheoryData<string, string> Exports(params string[] files)
+    {
+        var data = new TheoryData<string, string>();
+        foreach (var file in files)
+        {
+            foreach (var name in ExportFixture.Names.Where(n => n != "llama3-gqa" || file.StartsWith("training", StringComparison.Ordinal)))
+                data.Add(name, file + ".onnx");
+        }
+        return data;
+    }
+
+    private static (Model Model, PassRecord Run) Canonical(string name, string file)
+    {
+        var model = Read(name, file);
+        return (model, PassManager.Run(model, [new Canonicalize()], new PassOptions { Evaluator = Evaluator }).Passes.Single());
+    }
+
+    /// <summary>The forward part at 3 x 24 tokens.</summary>
+    private static Model Read(string name, string file)
+    {
+        HaloOperators.Register();
+        var model = OnnxReader.Read(ExportFixture.File(name, file));
+        foreach (var gradient in model.Graph.Outputs.Where(o => o.Name.StartsWith(LinearGemms.GradientPrefix, StringComparison.Ordinal)).ToList())
+            model.Graph.RemoveOutput(gradient);
+        PassManager.Run(model, Pipelines.Parse(Prepare), new PassOptions { Evaluator = Evaluator });
+        return model;
+    }
+
+    private static int Count(Model model, string opType) => model.Graph.Nodes.Count(n => n.Is(opType, HaloDomain.Name));
+}
