@@ -12,6 +12,8 @@ public static class Pipelines
         typeof(Repair),
         typeof(NameParameters),
         typeof(SpecializeShapes),
+        typeof(ConvertPrecision),
+        typeof(BuildGradient),
         typeof(OrderScatterAdds),
         typeof(RemoveDeadCode),
         typeof(FoldSplats),
