@@ -13,14 +13,15 @@ public static class Pipelines
         typeof(NameParameters),
         typeof(SpecializeShapes),
         typeof(ConvertPrecision),
+        typeof(Canonicalize),
         typeof(BuildGradient),
+        typeof(RederiveGradient),
         typeof(OrderScatterAdds),
         typeof(RemoveDeadCode),
         typeof(FoldSplats),
         typeof(FoldConstants),
         typeof(Deduplicate),
         typeof(WidenBatch),
-        typeof(Canonicalize),
         typeof(RotateOperands),
         typeof(QuantizeOperands),
     ];
@@ -28,15 +29,19 @@ public static class Pipelines
     /// <summary>What every rewrite begins with: large repeated constants go before anything is computed or compared.</summary>
     public const string Cleanup = "upgrade-opset,order-scatter-adds,remove-dead-code,fold-splats,fold-constants,deduplicate";
 
+    /// <summary>Builds the gradient of a joint graph anew; what that leaves to fold or merge is folded and merged.</summary>
+    public const string Rederive = "rederive-gradient,fold-splats,fold-constants,deduplicate,remove-dead-code";
+
     /// <summary>The pipeline of a HALO rewrite.</summary>
     /// <param name="scheme">Axes to rotate.</param>
     /// <param name="format">Formats of operands.</param>
     /// <param name="schemes">Other schemes for some layers.</param>
     /// <param name="formats">Other formats for some layers.</param>
+    /// <param name="rederive">Build the gradient of a joint graph anew before.</param>
     public static IReadOnlyList<IGraphPass> Rewrite(
-        HaloScheme scheme, GemmFormats format, LayerRules<HaloScheme>? schemes = null, LayerRules<GemmFormats>? formats = null)
+        HaloScheme scheme, GemmFormats format, LayerRules<HaloScheme>? schemes = null, LayerRules<GemmFormats>? formats = null, bool rederive = false)
     {
-        var passes = Parse(Cleanup).ToList();
+        var passes = Parse(rederive ? $"{Cleanup},{Rederive}" : Cleanup).ToList();
         if (!scheme.Equals(HaloScheme.None) || schemes is { IsEmpty: false })
             passes.Add(new RotateOperands(scheme, schemes is { IsEmpty: true } ? null : schemes));
         if (format.All.Any() || formats is { IsEmpty: false })

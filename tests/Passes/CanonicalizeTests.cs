@@ -87,6 +87,27 @@ public class CanonicalizeTests
         Assert.Equal(0, PassManager.Run(model, [new Canonicalize()], new PassOptions { Evaluator = Evaluator }).Passes.Single().Rewrites);
     }
 
+    /// <summary>The goldens without a match, and what the report says of each node that looks like one.</summary>
+    [Theory]
+    [InlineData("rms_norm_of_something_else", "along_tokens: the mean is not along the last axis", "inverse_is_an_output: what follows is not",
+        "weight_for_each_token: the factor 't' [4, 8] is no weight", "no_root: what follows is not")]
+    [InlineData("rotary_of_neighbours", "sine_is_an_input: the angles depend on 'sin'", "cosine_does_not_repeat: 'uneven' does not repeat its first half",
+        "neighbours: the two parts are not cut from one value")]
+    [InlineData("softmax_of_something_else", "of_an_input: what reads it is not one product", "distances_added: its mask 'near' adds -1 to scores",
+        "probabilities_are_an_output: what reads it is not one product", "sliding_window: its mask is neither causal nor one of padding")]
+    [InlineData("sigmoid_of_something_else", "of_another_value: the sigmoid is not multiplied", "gated_value_is_an_output: the gated value is not read by one",
+        "up_is_broadcast: gate [2, 4] and up [4] have different shapes")]
+    [InlineData("loss_of_another_kind", "a_sum: it is no mean", "weighted_classes: it is no mean, or has weights", "log_probabilities_are_an_output: what reads it is not")]
+    public void What_looks_like_a_pattern_and_is_none_is_reported_with_the_reason(string golden, params string[] reasons)
+    {
+        var text = File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "Golden", "canonicalize", golden + "_no_match", "before.txt"));
+        var run = PassManager.Run(Halo.Text.GraphParser.Parse(text), [new Canonicalize()], new PassOptions { Evaluator = Evaluator }).Passes.Single();
+        var found = run.Reported["canonical"].Select(r => $"{r!["node"]}: {r["reason"]}").Order(StringComparer.Ordinal).ToList();
+        Assert.All(run.Reported["canonical"], r => Assert.False(r!["found"]!.GetValue<bool>()));
+        Assert.Equal(reasons.Length, found.Count);
+        Assert.All(found.Zip(reasons.Order(StringComparer.Ordinal)), p => Assert.StartsWith(p.Second, p.First, StringComparison.Ordinal));
+    }
+
     [Fact]
     public void Without_a_runtime_masks_cannot_be_told()
     {
