@@ -46,7 +46,7 @@ public sealed record Canonicalize(double Bound = 1e-5) : IGraphPass
         HaloOperators.Register();
         ShapeInference.Run(model.Graph);
         var graph = new CanonicalGraph(model, context, Name);
-        var rewrites = Views.Casts(model.Graph, context);
+        var rewrites = Views.Casts(model.Graph, context) + Views.CastsFirst(model.Graph, context);
         foreach (var pattern in Patterns)
         {
             foreach (var node in model.Graph.Nodes.Where(pattern.IsCandidate).ToList().Where(n => n.Graph is not null))
@@ -57,6 +57,7 @@ public sealed record Canonicalize(double Bound = 1e-5) : IGraphPass
                     rewrites++;
             }
         }
+        rewrites += Views.Casts(model.Graph, context);
         rewrites += LinearProducts.Run(model, context);
         rewrites += Views.Run(model.Graph, context);
         if (rewrites > 0)

@@ -6,7 +6,7 @@ namespace Halo.Passes.Canonical;
 /// <summary>x cos + rotate_half(x) sin for heads x (B, H, T, D), with angles that are known but for the positions; ONNX's RotaryEmbedding.</summary>
 /// <remarks>
 /// rotate_half puts the negated second half in front of the first. The tables are computed, in whatever way the graph makes them, and must repeat
-/// their first half. Where positions are an input, the tables have a row for each of the T positions of a sequence, so that a position from T on
+/// their first half. Of 16-bit heads with float32 tables the result is rounded, as the operands of the product that follows are. Where positions are an input, the tables have a row for each of the T positions of a sequence, so that a position from T on
 /// is an error when the graph runs.
 /// </remarks>
 internal sealed class RotaryEmbeddingPattern() : CanonicalPattern(nameof(RotaryEmbedding))
@@ -28,21 +28,24 @@ internal sealed class RotaryEmbeddingPattern() : CanonicalPattern(nameof(RotaryE
         var (d, half) = (shape.Sizes[3], shape.Sizes[3] / 2);
         if (d % 2 != 0 || !first.Is(i => (i / half * d) + half + (i % half)) || !second.Is(i => (i / half * d) + (i % half)))
             return "the two parts are not the halves of the last axis, the second half in front";
-        var turned = concat.Output;
+        var turned = Peel.PastCast(concat.Output);
         if (Peel.Only(concat.Inputs[0]!, "Concat") is null || Peel.Only(turned, "Mul") is not { } bySine || Peel.Other(bySine, turned) is not { } sin)
             return "the rotated half is not read by one product alone";
         if (Peel.Only(bySine.Output, "Add") is not { } sum || Peel.Other(sum, bySine.Output) is not { Producer: { } byCosine } straight || straight.OnlyUser is null
-            || !byCosine.Is("Mul") || Peel.Other(byCosine, x) is not { } cos)
+            || !byCosine.Is("Mul") || Cosine(byCosine) is not { } cos)
             return "the product with the sine is not added to a product of the same value with the cosine";
         if (!SpansTokens(cos) || !SpansTokens(sin))
             return $"cosine {cos.Shape} and sine {sin.Shape} are not one row for each token of {shape}";
 
         var (source, root) = (Peel.Casts(x), sum);
-        if (source.Type != x.Type && Peel.Only(sum.Output, "Cast") is { } back && back.Output.Type == source.Type)
+        if (source.Type != sum.Output.Type && Peel.Only(sum.Output, "Cast") is { } back && back.Output.Type == source.Type)
             root = back;
-        else
+        else if (x.Type == sum.Output.Type)
             source = x;
         return Put(graph, root, source, cos, sin, halves: false);
+
+        Value? Cosine(Node product) => Peel.Casts(product.Inputs[0]!) == Peel.Casts(x) ? product.Inputs[1]
+            : Peel.Casts(product.Inputs[1]!) == Peel.Casts(x) ? product.Inputs[0] : null;
 
         // As broadcasting aligns it with (B, H, T, D).
         bool SpansTokens(Value table) => table.Shape is { IsStatic: true, Rank: >= 2 and <= 4 } s && s[-1].Size == d && s[-2].Size == shape.Sizes[2]
@@ -72,7 +75,11 @@ internal sealed class RotaryEmbeddingPattern() : CanonicalPattern(nameof(RotaryE
         var (tables, reason) = RotaryTables.Of(graph, Building.GraphBuilder.Before(root), cos, sin, (sizes[0], sizes[2], sizes[3]), halves);
         if (tables is null)
             return reason;
-        graph.Replace(Kind, root, build => build.RotaryEmbedding(graph.Model, x, tables.Cos, tables.Sin, tables.Positions, inverse: false, "rotary"));
+        graph.Replace(Kind, root, build =>
+        {
+            var rotated = build.RotaryEmbedding(graph.Model, x, tables.Cos, tables.Sin, tables.Positions, inverse: false, "rotary");
+            return rotated.Type == root.Output.Type ? rotated : build.Op("cast", "Cast", [rotated], Attribute.Of("to", (long)root.Output.Type));
+        });
         return null;
     }
 }

@@ -26,6 +26,8 @@ internal sealed class ViewPath
         {
             case "Identity" or "Reshape" or "Unsqueeze" or "Squeeze" or "Flatten":
                 break;
+            case "Cast" when input.Type == Start.Type || (input.Type == ElementType.Float && Start.Type is ElementType.Float16 or ElementType.BFloat16):
+                break; // to float32 and back again nothing is lost; the other way round it is
             case "Transpose":
                 _steps.Add(Moved(from.Sizes, to.Sizes, node.Ints("perm") ?? [.. Enumerable.Range(0, from.Rank).Select(i => (long)(from.Rank - 1 - i))]));
                 break;
@@ -60,6 +62,8 @@ internal sealed class ViewPath
     /// <summary>Whether element i of the start is element <paramref name="expected"/>(i) of the source: all of a small tensor, samples of a large one.</summary>
     public bool Is(Func<long, long> expected)
     {
+        if (Source.Type != Start.Type)
+            return false;
         var count = Start.Shape!.ElementCount!.Value;
         var strides = Start.Shape.Sizes.Select((_, axis) => Start.Shape.Sizes.Skip(axis + 1).Aggregate(1L, (a, b) => a * b));
         return count <= 16 * Samples ? Agree(Range(count, 1)) : Agree(Range(count, count / Samples | 1)) && strides.All(stride => Agree(Sweep(stride, count)));

@@ -7,8 +7,45 @@ namespace Halo.Passes.Canonical;
 /// <summary>Drops nodes that only name a tensor differently: casts to the same type, reshapes to the same sizes, reshapes of reshapes, transposes that cancel.</summary>
 internal static class Views
 {
-    public static int Casts(Graph graph, PassContext context) => graph.Nodes.Where(n => n.Is("Cast")).ToList()
-        .Count(cast => cast.Inputs[0]!.Type == cast.Output.Type && Drop(graph, context, cast, cast.Inputs[0]!));
+    /// <summary>Casts to a value's own type, and from 16 bits to float32 and back.</summary>
+    public static int Casts(Graph graph, PassContext context)
+    {
+        var rewrites = 0;
+        foreach (var cast in graph.Nodes.Where(n => n.Is("Cast")).ToList())
+        {
+            var (input, type) = (cast.Inputs[0]!, cast.Output.Type);
+            var source = input.Type == type ? input
+                : input.Type == ElementType.Float && input.Producer is { } wider && wider.Is("Cast") && wider.Inputs[0]!.Type == type && type.IsFloat() ? wider.Inputs[0]!
+                : null;
+            if (source is null || type == ElementType.Double || !Drop(graph, context, cast, source))
+                continue;
+            DeadNodes.Sweep(graph, [input]);
+            rewrites++;
+        }
+        return rewrites;
+    }
+
+    /// <summary>Puts casts to 16 bits in front of the reshape that they alone read, next to what computes the value.</summary>
+    public static int CastsFirst(Graph graph, PassContext context)
+    {
+        var rewrites = 0;
+        var casts = new Stack<Node>(graph.Nodes.Where(n => n.Is("Cast")));
+        while (casts.TryPop(out var cast))
+        {
+            var view = cast.Inputs[0]!.Producer;
+            if (cast.Output.Type is not (ElementType.Float16 or ElementType.BFloat16) || cast.Inputs[0]!.Type != ElementType.Float
+                || view is null || !view.Is("Reshape") || view.Output.OnlyUser != cast)
+                continue;
+            rewrites += Replace(graph, context, cast, build =>
+            {
+                var narrow = build.Op("narrow", "Cast", [view.Inputs[0]], Halo.Ir.Attribute.Of("to", (long)cast.Output.Type));
+                casts.Push(narrow.Producer!);
+                return build.Op("view", "Reshape", [narrow, view.Inputs[1]], [.. view.Attributes.Values]);
+            });
+            DeadNodes.Sweep(graph, [view.Output]);
+        }
+        return rewrites;
+    }
 
     public static int Run(Graph graph, PassContext context)
     {
@@ -58,7 +95,7 @@ internal static class Views
 
     private static int Replace(Graph graph, PassContext context, Node node, Func<GraphBuilder, Value> make)
     {
-        context.Step(node, "join with the one in front");
+        context.Step(node, "join or swap with the one in front");
         var build = GraphBuilder.Before(node);
         Replacement.OfNode(graph, node, _ => make(build));
         return 1;
