@@ -17,8 +17,13 @@ namespace Halo.Passes;
 /// A graph with gradients is left: its backward part reads what the patterns would remove. rederive-gradient does both.
 /// </remarks>
 /// <param name="Bound">The largest relative difference of an output; rounding in float32 stays well below the default.</param>
-public sealed record Canonicalize(double Bound = 1e-5) : IGraphPass
+public sealed record Canonicalize(double Bound = Canonicalize.Float32Bound) : IGraphPass
 {
+    public const double Float32Bound = 1e-5;
+
+    /// <summary>What rounding after each node, and not once, may make of bfloat16, with room.</summary>
+    public const double Float16Bound = 0.05;
+
     private static readonly CanonicalPattern[] Patterns =
     [
         new RmsNormPattern(), new RotaryEmbeddingPattern(), new AttentionPattern(), new SwiGluPattern(), new CrossEntropyPattern(),

@@ -29,7 +29,7 @@ public sealed record ConvertPrecision(FloatPrecision To) : IGraphPass
         {
             if (node.Subgraphs.Any())
                 throw new PassException(Name, node, "", "a graph without control flow", node.OpType, "Export the model without it.");
-            if (!Purity.IsStandard(node))
+            if (!Purity.IsStandard(node) && (To != FloatPrecision.Fp32 || node.Inputs.Concat(node.Outputs).Any(v => v?.Type is ElementType.Float16 or ElementType.BFloat16)))
             {
                 throw new PassException(Name, node, "", "standard operators, whose types follow from their operands", $"{node.Domain}.{node.OpType}",
                     "Run convert-precision before passes that fuse, rotate or quantize.");

@@ -1,4 +1,5 @@
 using Halo.Passes.Infra;
+using Halo.Passes.Precision;
 
 namespace Halo.Passes;
 
@@ -12,6 +13,7 @@ public static class Pipelines
         typeof(Repair),
         typeof(NameParameters),
         typeof(SpecializeShapes),
+        typeof(AttachLoss),
         typeof(ConvertPrecision),
         typeof(Canonicalize),
         typeof(BuildGradient),
@@ -30,7 +32,10 @@ public static class Pipelines
     public const string Cleanup = "upgrade-opset,order-scatter-adds,remove-dead-code,fold-splats,fold-constants,deduplicate";
 
     /// <summary>Builds the gradient of a joint graph anew; what that leaves to fold or merge is folded and merged.</summary>
-    public const string Rederive = "rederive-gradient,fold-splats,fold-constants,deduplicate,remove-dead-code";
+    public const string Rederive = "rederive-gradient,repair," + Tidy;
+
+    /// <summary>Leaves out what is not needed and computes what can be.</summary>
+    private const string Tidy = "remove-dead-code,fold-splats,fold-constants,deduplicate";
 
     /// <summary>The pipeline of a HALO rewrite.</summary>
     /// <param name="scheme">Axes to rotate.</param>
@@ -49,6 +54,21 @@ public static class Pipelines
         passes.Add(new RemoveDeadCode());
         return passes;
     }
+
+    /// <summary>
+    /// The pipeline that makes a training graph of a forward graph: parameters by name, fixed sizes, a loss, one float type, operators of com.halo
+    /// unless raw, the gradient.
+    /// </summary>
+    public static IReadOnlyList<IGraphPass> Gradient(GradientSettings settings) =>
+    [
+        new UpgradeOpset(), new Repair(), new NameParameters(), new SpecializeShapes(settings.Batch, settings.Sequence), new AttachLoss(),
+        new ConvertPrecision(settings.Precision), .. Parse(Tidy),
+        .. settings.Raw ? (IReadOnlyList<IGraphPass>)[] : [new Canonicalize(settings.Precision == FloatPrecision.Fp32 ? Canonicalize.Float32Bound : Canonicalize.Float16Bound)],
+        .. Differentiate(settings.Freeze),
+    ];
+
+    /// <summary>The end of <see cref="Gradient"/>, for forward graphs that have parameters, sizes and loss already.</summary>
+    public static IReadOnlyList<IGraphPass> Differentiate(NamePatterns? freeze = null) => [new BuildGradient(freeze), new OrderScatterAdds(), new Repair(), .. Parse(Tidy)];
 
     /// <summary>The passes of a pipeline text.</summary>
     public static IReadOnlyList<IGraphPass> Parse(string text) => PipelineParser.Parse(text);

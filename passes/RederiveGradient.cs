@@ -12,7 +12,7 @@ namespace Halo.Passes;
 /// names, types and order; a parameter without a gradient stays without. Verification shows whether loss and gradients are the same as before.
 /// </remarks>
 /// <param name="Bound">The largest relative difference of an output; see <see cref="Canonicalize"/>.</param>
-public sealed record RederiveGradient(double Bound = 1e-5) : IGraphPass
+public sealed record RederiveGradient(double Bound = Canonicalize.Float32Bound) : IGraphPass
 {
     public string Name => "rederive-gradient";
 

@@ -9,11 +9,12 @@ namespace Halo.Passes;
 public sealed record Repair() : IGraphPass
 {
     /// <summary>All repairs, in the order in which they are tried on each node.</summary>
-    private static readonly IReadOnlyList<RepairRule> Rules = [RotaryCaches.Rule];
+    private static readonly IReadOnlyList<RepairRule> Rules = [RotaryCaches.Rule, NarrowScatters.Rule];
 
     public string Name => "repair";
 
-    public ValueEffect Effect => new ValueEffect.Exact();
+    /// <summary>Sums that were taken in 16 bits are taken in float32; everything else keeps its bits.</summary>
+    public ValueEffect Effect => new ValueEffect.Reassociating(1e-2);
 
     public PassResult Run(Model model, PassContext context)
     {

@@ -64,6 +64,8 @@ public sealed record WidenBatch(int Copies) : IGraphPass
         {
             foreach (var (copy, n) in copies[output].Skip(1).Select((c, n) => (c, n + 1)))
             {
+                if (graph.TryGetValue($"{output.Name}.{n}", out var taken) && taken != copy)
+                    graph.Rename(taken, graph.FreeName($"{taken.Name}/inner")); // such as the second output of the operator that gives the loss
                 graph.Rename(copy, $"{output.Name}.{n}");
                 graph.AddOutput(copy);
             }

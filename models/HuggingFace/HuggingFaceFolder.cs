@@ -23,25 +23,36 @@ public static class HuggingFaceFolder
     /// Halo's.</exception>
     public static void Write(IReadOnlyList<string> companions, string weights, string target, string kind, Func<SafetensorsTensor, float[]?> values)
     {
-        foreach (var source in companions.Append(weights).Select(Path.GetFullPath))
-        {
-            if (Path.TrimEndingDirectorySeparator(source) == Path.TrimEndingDirectorySeparator(Path.GetFullPath(target)))
-                throw Refusal(target, "a folder other than the source", "the source", "Choose another output.");
-        }
-        CheckCompanions(companions);
+        CheckPlaces(companions, weights, target);
         using var checkpoint = CheckpointReader.Open(weights);
         OwnedFolder.Write(target, kind, folder =>
         {
-            foreach (var name in CompanionFiles)
-            {
-                if (Find(companions, name) is not { } path)
-                    continue;
-                using var file = File.OpenRead(path);
-                AtomicFile.Write(Path.Combine(folder, name), file.CopyTo);
-            }
-            SafetensorsWriter.Write(Path.Combine(folder, "model.safetensors"), [.. checkpoint.Tensors.Values.Select(t => Source(t, values))],
+            WriteCompanions(companions, folder);
+            SafetensorsWriter.Write(Path.Combine(folder, CheckpointReader.SingleName), [.. checkpoint.Tensors.Values.Select(t => Source(t, values))],
                 checkpoint.Metadata);
         });
+    }
+
+    /// <summary>As <see cref="Write"/>, with the weights' files as they are: cloned, linked or copied (<see cref="FilePlacement"/>), shard by shard.</summary>
+    /// <returns>How each file of weights came there, by its name in <paramref name="target"/>.</returns>
+    /// <exception cref="HaloException">The source lacks a file, or the target is not Halo's.</exception>
+    public static IReadOnlyDictionary<string, PlacedAs> Keep(IReadOnlyList<string> companions, string weights, string target, string kind)
+    {
+        CheckPlaces(companions, weights, target);
+        using var checkpoint = CheckpointReader.Open(weights);
+        var placed = new OrderedDictionary<string, PlacedAs>();
+        OwnedFolder.Write(target, kind, folder =>
+        {
+            WriteCompanions(companions, folder);
+            if (checkpoint.IndexPath is { } index)
+                CopyFile(index, Path.Combine(folder, CheckpointReader.IndexName));
+            foreach (var file in checkpoint.Files)
+            {
+                var name = checkpoint.IndexPath is null ? CheckpointReader.SingleName : Path.GetFileName(file.Path);
+                placed.Add(name, FilePlacement.Put(file.Path, Path.Combine(folder, name)));
+            }
+        });
+        return placed;
     }
 
     /// <summary>Throws unless one of the folders has a config.json, without which nobody loads the model.</summary>
@@ -54,6 +65,31 @@ public static class HuggingFaceFolder
 
     /// <summary>The file in the first folder that has it; null where none has.</summary>
     public static string? Find(IReadOnlyList<string> folders, string name) => folders.Select(f => Path.Combine(f, name)).FirstOrDefault(File.Exists);
+
+    private static void CheckPlaces(IReadOnlyList<string> companions, string weights, string target)
+    {
+        foreach (var source in companions.Append(weights).Select(Path.GetFullPath))
+        {
+            if (Path.TrimEndingDirectorySeparator(source) == Path.TrimEndingDirectorySeparator(Path.GetFullPath(target)))
+                throw Refusal(target, "a folder other than the source", "the source", "Choose another output.");
+        }
+        CheckCompanions(companions);
+    }
+
+    private static void WriteCompanions(IReadOnlyList<string> companions, string folder)
+    {
+        foreach (var name in CompanionFiles)
+        {
+            if (Find(companions, name) is { } path)
+                CopyFile(path, Path.Combine(folder, name));
+        }
+    }
+
+    private static void CopyFile(string source, string target)
+    {
+        using var file = File.OpenRead(source);
+        AtomicFile.Write(target, file.CopyTo);
+    }
 
     private static SafetensorsSource Source(SafetensorsTensor tensor, Func<SafetensorsTensor, float[]?> values) =>
         new(tensor.Name, tensor.DType, tensor.Shape, stream =>

@@ -13,6 +13,8 @@ internal static class LlamaConfigParser
     {
         if (json.Text("model_type") is var type && type != "llama") throw json.Defect("model_type", "llama", type ?? "none");
         if (json.Text("hidden_act") is { } act and not "silu") throw json.Defect("hidden_act", "silu", act);
+        if (json.Whole("pretraining_tp") is { } slices and not 1) throw json.Defect("pretraining_tp", "1, products in one piece", $"{slices}");
+        if (json.Number("attention_dropout") is { } dropout and not 0) throw json.Defect("attention_dropout", "0", $"{dropout}");
         if (json.Field("quantization_config") is not null)
             throw json.Defect("quantization_config", "a checkpoint that is not quantized", "quantization_config");
         var hidden = Positive(json, "hidden_size");
@@ -23,6 +25,8 @@ internal static class LlamaConfigParser
         var headDim = Positive(json, "head_dim", hidden / heads);
         if (headDim % 2 != 0) throw json.Defect("head_dim", "an even number, which rotary embedding needs", $"{headDim}");
         var rope = json.Object("rope_parameters") ?? json.Object("rope_scaling");
+        if ((rope?.Number("partial_rotary_factor") ?? json.Number("partial_rotary_factor")) is { } share and not 1)
+            throw json.Defect("partial_rotary_factor", "1, all channels of a head rotated", $"{share}");
         var epsilon = json.Number("rms_norm_eps") ?? 1e-6;
         if (epsilon <= 0) throw json.Defect("rms_norm_eps", "a positive number", $"{epsilon}");
         var theta = rope?.Number("rope_theta") ?? json.Number("rope_theta") ?? 10000;

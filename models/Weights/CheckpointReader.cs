@@ -5,13 +5,21 @@ namespace Halo.Models.Weights;
 /// <summary>The tensors of a checkpoint, whether it is one safetensors file or several shards with an index.</summary>
 public sealed class CheckpointReader : IDisposable
 {
-    private const string SingleName = "model.safetensors", IndexName = "model.safetensors.index.json";
+    /// <summary>What the file of a checkpoint is called, and the index of one in several.</summary>
+    public const string SingleName = "model.safetensors", IndexName = "model.safetensors.index.json";
+
     private readonly List<SafetensorsFile> _files = [];
     private readonly OrderedDictionary<string, SafetensorsTensor> _tensors = [];
 
     private CheckpointReader(string path) => Path = path;
 
     public string Path { get; }
+
+    /// <summary>The safetensors files, one or several shards.</summary>
+    public IReadOnlyList<SafetensorsFile> Files => _files;
+
+    /// <summary>The index of the shards; null for a single file.</summary>
+    public string? IndexPath { get; private set; }
 
     /// <summary>By name: the order of the file, or shard after shard.</summary>
     public IReadOnlyDictionary<string, SafetensorsTensor> Tensors => _tensors;
@@ -65,6 +73,7 @@ public sealed class CheckpointReader : IDisposable
 
     private void OpenShards(string index)
     {
+        IndexPath = index;
         var places = ReadIndex(index);
         foreach (var shard in places.Values.Distinct().Order(StringComparer.Ordinal))
         {

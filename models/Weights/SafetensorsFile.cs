@@ -11,7 +11,6 @@ public sealed unsafe class SafetensorsFile : IDisposable
     private readonly MemoryMappedFile _map;
     private readonly MemoryMappedViewAccessor _view;
     private readonly OrderedDictionary<string, SafetensorsTensor> _tensors = [];
-    private readonly long _dataStart;
     private byte* _start;
 
     private SafetensorsFile(string path)
@@ -25,8 +24,8 @@ public sealed unsafe class SafetensorsFile : IDisposable
         try
         {
             var length = SafetensorsHeader.Length(path, new ReadOnlySpan<byte>(_start, 8), sizeBytes);
-            _dataStart = 8 + length;
-            var (entries, metadata) = SafetensorsHeader.Parse(path, new ReadOnlySpan<byte>(_start + 8, (int)length), sizeBytes - _dataStart);
+            DataStart = 8 + length;
+            var (entries, metadata) = SafetensorsHeader.Parse(path, new ReadOnlySpan<byte>(_start + 8, (int)length), sizeBytes - DataStart);
             Metadata = metadata;
             foreach (var entry in entries) _tensors.Add(entry.Name, new SafetensorsTensor(this, entry));
         }
@@ -38,6 +37,9 @@ public sealed unsafe class SafetensorsFile : IDisposable
     }
 
     public string Path { get; }
+
+    /// <summary>Bytes from the start of the file to the first tensor.</summary>
+    internal long DataStart { get; }
 
     /// <summary>By name, in the order of the header.</summary>
     public IReadOnlyDictionary<string, SafetensorsTensor> Tensors => _tensors;
@@ -71,7 +73,7 @@ public sealed unsafe class SafetensorsFile : IDisposable
     internal ReadOnlySpan<byte> Data(long offset, int length)
     {
         ObjectDisposedException.ThrowIf(_start == null, this);
-        return new ReadOnlySpan<byte>(_start + _dataStart + offset, length);
+        return new ReadOnlySpan<byte>(_start + DataStart + offset, length);
     }
 
     public void Dispose()

@@ -2,7 +2,6 @@ using Halo.Analysis;
 using Halo.Ir;
 using Halo.Passes;
 using Halo.Passes.Infra;
-using Halo.Serialization;
 
 namespace Halo.Runner.Artifacts;
 
@@ -10,14 +9,12 @@ namespace Halo.Runner.Artifacts;
 public static class EvaluationGraph
 {
     /// <summary>The evaluation graph of a training graph, widened to several batches before it is rewritten: their activations share one scale.</summary>
-    /// <param name="path">The training graph as it was exported.</param>
+    /// <param name="source">The training graph before the rewrite; its model is changed.</param>
     /// <param name="copies">Batches at once.</param>
     /// <param name="passes">The rewrite.</param>
-    public static Model Widened(string path, int copies, IReadOnlyList<IGraphPass> passes)
+    public static Model Widened(SourceGraph source, int copies, IReadOnlyList<IGraphPass> passes)
     {
-        CustomOps.HaloOperators.Register();
-        var model = OnnxReader.Read(path);
-        ShapeInference.Run(model.Graph);
+        var model = source.Model;
         Of(model);
         if (model.Graph.TryGetValue(TrainingArtifact.LogitsName, out var logits))
             model.Graph.RemoveOutput(logits); // of many batches they are large, and nobody asked

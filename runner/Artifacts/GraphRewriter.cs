@@ -2,7 +2,6 @@ using System.Security.Cryptography;
 using Halo.Ir;
 using Halo.Passes.Infra;
 using Halo.Runner.Sessions;
-using Halo.Serialization;
 
 namespace Halo.Runner.Artifacts;
 
@@ -22,22 +21,24 @@ public static class GraphRewriter
     /// <exception cref="HaloException">The file, or what a pass needs of it, is not right.</exception>
     public static RewrittenGraph Rewrite(string path, IReadOnlyList<IGraphPass> passes, bool verify = false, PassOptions? options = null)
     {
-        if (Directory.Exists(path))
-        {
-            throw new HaloException("model", path, "a training graph (.onnx) or an artifact of halo prepare", "another folder",
-                "Export the model's training graph and name that; Halo does not build graphs from Hugging Face folders yet.");
-        }
-        var model = OnnxReader.Read(path);
-        CustomOps.HaloOperators.Register();
-        Analysis.ShapeInference.Run(model.Graph);
+        return Rewrite(TrainingGraphSource.AsItIs(path), passes, verify, options);
+    }
+
+    /// <param name="source">The graph; its model is changed.</param>
+    /// <param name="passes">The pipeline.</param>
+    /// <param name="verify">Run the graph before and after every pass and hold each pass to its claim.</param>
+    /// <param name="options">Printing and stopping; evaluator and inputs are filled in here.</param>
+    /// <exception cref="HaloException">What a pass needs of the graph is not right.</exception>
+    public static RewrittenGraph Rewrite(SourceGraph source, IReadOnlyList<IGraphPass> passes, bool verify = false, PassOptions? options = null)
+    {
+        var model = source.Model;
         var run = PassManager.Run(model, passes, (options ?? new PassOptions()) with
         {
             Evaluator = new OnnxEvaluator(),
             VerifyInputs = verify ? VerificationInputs.For(model.Graph) : null,
         });
-        var hash = Sha256(path);
-        Ledger.Append(model, run, hash);
-        return new RewrittenGraph(model, run, hash);
+        Ledger.Append(model, run, source.InputSha256);
+        return new RewrittenGraph(model, run, source.InputSha256);
     }
 
     /// <summary>Lower-case hexadecimal hash of a file's content.</summary>

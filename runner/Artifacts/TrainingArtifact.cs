@@ -4,6 +4,7 @@ using System.Text.Json.Nodes;
 using Halo.Io;
 using Halo.Ir;
 using Halo.Models.HuggingFace;
+using Halo.Models.Weights;
 using Halo.Passes;
 using Halo.Passes.Infra;
 using Halo.Passes.Optimizer;
@@ -27,6 +28,9 @@ public sealed class TrainingArtifact
     /// <summary>Output of the evaluation graph beside the loss: logits of every position, (B T, V) or (B, T, V).</summary>
     public const string LogitsName = "logits";
 
+    /// <summary>The manifest's digests of the files of weights (<see cref="WeightsDigest"/>).</summary>
+    private const string WeightsKey = "weights";
+
     private static readonly JsonSerializerOptions Json = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     private TrainingArtifact(string folder, JsonObject manifest) => (Folder, Manifest) = (folder, manifest);
@@ -42,6 +46,19 @@ public sealed class TrainingArtifact
     public string OptimizerModel => Path.Combine(Folder, "optimizer_model.onnx");
 
     public string Checkpoint => Path.Combine(Folder, "checkpoint");
+
+    /// <summary>The weights that training starts from.</summary>
+    /// <exception cref="HaloException">They are not those of the day the artifact was made: a linked file was written into, or one was damaged.</exception>
+    public CheckpointReader OpenWeights()
+    {
+        var kept = Manifest[WeightsKey]?.ToJsonString();
+        if (kept != Digests(Checkpoint).ToJsonString())
+        {
+            throw new HaloException("artifact", Checkpoint, "the weights that the artifact was prepared with (weights in manifest.json)", "others",
+                "Prepare the artifact again; large weights are linked, not copied, and must not be written into.");
+        }
+        return CheckpointReader.Open(Checkpoint);
+    }
 
     public static bool Is(string path) => Directory.Exists(path) && OwnedFolder.KindOf(path) == Kind;
 
@@ -68,21 +85,20 @@ public sealed class TrainingArtifact
         }
     }
 
-    /// <summary>Rewrites the training graph of <paramref name="config"/> and writes the artifact, whole or not at all.</summary>
+    /// <summary>Reads, makes or builds the training graph of <paramref name="config"/>, rewrites it and writes the artifact, whole or not at all.</summary>
     /// <exception cref="HaloException">Graph, weights or options are not right.</exception>
     public static TrainingArtifact Write(TrainConfig config, string folder)
     {
         var passes = PassesOf(config);
-        var rewritten = GraphRewriter.Rewrite(config.Model, passes);
+        var rewritten = GraphRewriter.Rewrite(TrainingGraphSource.Of(config), passes);
         var model = rewritten.Model;
         var @interface = TrainingInterface.Of(model.Graph, config.Model);
         CheckSizes(config, @interface);
         var weights = WeightsOf(config);
         var companions = Companions(config);
         DataOf(config, @interface);
-        using (var parameters = new ParameterBuffers(@interface.Parameters))
-        using (var checkpoint = Models.Weights.CheckpointReader.Open(weights))
-            parameters.Load(weights, checkpoint.Tensors);
+        using (var checkpoint = CheckpointReader.Open(weights))
+            ParameterBuffers.Check(@interface.Parameters, weights, checkpoint.Tensors);
 
         OwnedFolder.Write(folder, Kind, target =>
         {
@@ -91,9 +107,10 @@ public sealed class TrainingArtifact
             OnnxWriter.Write(EvaluationGraph.Of(OnnxReader.Read(artifact.TrainingModel)), artifact.EvalModel);
             OnnxWriter.Write(AdamWGraph.Build(@interface.Trained,
                 OptimizerOf(config)), artifact.OptimizerModel);
-            HuggingFaceFolder.Write(companions, weights, artifact.Checkpoint, "model", _ => null);
+            HuggingFaceFolder.Keep(companions, weights, artifact.Checkpoint, "model");
             var manifest = Describe(config, passes, rewritten, @interface);
             manifest["files"] = Hashes(target);
+            manifest[WeightsKey] = Digests(artifact.Checkpoint);
             AtomicFile.WriteText(Path.Combine(target, "manifest.json"), manifest.ToJsonString(Json) + "\n");
         });
         return Open(folder);
@@ -152,7 +169,7 @@ public sealed class TrainingArtifact
     }
 
     /// <summary>Where config.json and the tokenizer's files lie: the tokenizer's folder, then that of the weights.</summary>
-    private static List<string> Companions(TrainConfig config)
+    public static IReadOnlyList<string> Companions(TrainConfig config)
     {
         string FolderOf(string path) => Directory.Exists(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!;
         var folders = new List<string>();
@@ -162,8 +179,17 @@ public sealed class TrainingArtifact
         return folders;
     }
 
-    private static string WeightsOf(TrainConfig config) =>
-        config.Weights ?? throw new HaloException("prepare", "weights", "a safetensors file or folder", "none", "Give --weights.");
+    /// <summary>The starting weights: those given, or those of a Hugging Face folder that is the model.</summary>
+    /// <exception cref="HaloException">Neither is there.</exception>
+    public static string WeightsOf(TrainConfig config) => config.Weights ?? (Directory.Exists(config.Model) ? config.Model
+        : throw new HaloException("prepare", "weights", "a safetensors file or folder", "none", "Give --weights."));
+
+    /// <summary>By file.</summary>
+    private static JsonObject Digests(string checkpoint)
+    {
+        using var reader = CheckpointReader.Open(checkpoint);
+        return new(reader.Files.Select(f => KeyValuePair.Create(Path.GetFileName(f.Path), (JsonNode?)WeightsDigest.Of(f))));
+    }
 
     private static JsonObject Describe(TrainConfig config, IReadOnlyList<IGraphPass> passes, RewrittenGraph rewritten, TrainingInterface @interface)
     {
@@ -191,10 +217,12 @@ public sealed class TrainingArtifact
     private static JsonObject Parameter((string Name, Shape Shape) parameter, bool trained) =>
         new() { ["name"] = parameter.Name, ["shape"] = new JsonArray([.. parameter.Shape.Sizes.Select(s => JsonValue.Create(s))]), ["trained"] = trained };
 
+    /// <summary>SHA-256 of every file but the weights, of which a large model has too much to read.</summary>
     private static JsonObject Hashes(string folder)
     {
         var hashes = new JsonObject();
-        foreach (var file in Directory.GetFiles(folder, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal))
+        var files = Directory.GetFiles(folder, "*", SearchOption.AllDirectories).Where(f => !f.EndsWith(".safetensors", StringComparison.Ordinal));
+        foreach (var file in files.Order(StringComparer.Ordinal))
             hashes[Path.GetRelativePath(folder, file).Replace('\\', '/')] = GraphRewriter.Sha256(file);
         return hashes;
     }

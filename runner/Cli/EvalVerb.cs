@@ -9,23 +9,23 @@ using Halo.Serialization;
 
 namespace Halo.Runner.Cli;
 
-/// <summary><c>halo eval</c>: loss and perplexity of a run, an artifact or a training graph on chat data.</summary>
+/// <summary><c>halo eval</c>: loss and perplexity of a run, an artifact, a graph or a Hugging Face folder on chat data.</summary>
 internal static class EvalVerb
 {
-    private static readonly string[] Used = ["model", "weights", "tokenizer", "data", "scheme", "format", "pipeline", "batch_size", "threads", "device", "operators"];
+    private static readonly string[] Used = ["model", "weights", "tokenizer", "data", "micro_batch_size", "sequence_length", "scheme", "format", "pipeline", "batch_size", "threads", "device", "operators"];
 
     public static Command Command()
     {
         var command = new Command("eval",
-            "Loss and perplexity on chat data, by the graph that training would use. --model takes a run, an artifact or a training graph.");
+            "Loss and perplexity on chat data, by the graph that training would use. --model takes a run, an artifact, a graph or a Hugging Face folder.");
         var options = new ConfigOptions(command, [.. Training.Config.ConfigKey.OfTrainConfig.Select(k => k.Name).Except(Used)]);
         command.SetAction(parsed =>
         {
             var config = options.Read(parsed, "data");
-            if (config.BatchSize is not null && Directory.Exists(config.Model))
+            if (config.BatchSize is not null && (RunFolder.Is(config.Model) || TrainingArtifact.Is(config.Model)))
             {
-                throw new HaloException("eval", "--batch-size", "a training graph as --model", "a folder whose evaluation graph has its batch",
-                    "Give the exported training graph with --weights, --scheme and --format.");
+                throw new HaloException("eval", "--batch-size", "a graph or a Hugging Face folder as --model", "a folder whose evaluation graph has its batch",
+                    "Give the model that it was prepared from, with --weights, --scheme and --format.");
             }
             if (RunFolder.Is(config.Model))
             {
@@ -44,7 +44,7 @@ internal static class EvalVerb
             var temporary = Directory.CreateTempSubdirectory("halo-eval-").FullName;
             try
             {
-                return Run(TrainingArtifact.Write(config, Path.Combine(temporary, "artifact")), config.Weights!, config);
+                return Run(TrainingArtifact.Write(config, Path.Combine(temporary, "artifact")), TrainingArtifact.WeightsOf(config), config);
             }
             finally
             {
@@ -60,13 +60,13 @@ internal static class EvalVerb
         var data = new RunData(artifact.Checkpoint, @interface);
         var rows = data.Load(config.Data!);
         using var parameters = new ParameterBuffers(@interface.Parameters);
-        using (var weights = CheckpointReader.Open(weightsPath))
+        using (var weights = weightsPath == artifact.Checkpoint ? artifact.OpenWeights() : CheckpointReader.Open(weightsPath))
             parameters.Load(weightsPath, weights.Tensors);
         var batchSize = config.BatchSize ?? @interface.Rows;
         var copies = (batchSize + @interface.Rows - 1) / @interface.Rows;
         var settings = new SessionSettings { Threads = config.Threads, Operators = config.Operators };
         var session = copies == 1 ? new GraphSession(artifact.EvalModel, settings)
-            : new GraphSession("widened evaluation graph", OnnxWriter.ToBytes(EvaluationGraph.Widened(config.Model, copies, TrainingArtifact.PassesOf(config))), settings);
+            : new GraphSession("widened evaluation graph", OnnxWriter.ToBytes(EvaluationGraph.Widened(TrainingGraphSource.Of(config), copies, TrainingArtifact.PassesOf(config))), settings);
         using var evaluator = new Evaluator(session, @interface, parameters, copies);
         var (loss, counted) = evaluator.Loss(data.ForEvaluation(rows, batchSize).Epoch());
         Console.WriteLine($"loss {loss:F4} | perplexity {Math.Exp(loss):G5} | {counted} tokens of {rows.Rows.Count} rows");

@@ -16,7 +16,7 @@ internal static class PrepareVerb
         var options = new ConfigOptions(command, Unused);
         command.SetAction(parsed =>
         {
-            var config = options.Read(parsed, "weights", "output");
+            var config = options.Read(parsed, "output");
             var artifact = TrainingArtifact.Write(config, config.Output!);
             Console.Error.WriteLine(Passes.LinearReport.Line(Serialization.OnnxReader.Read(artifact.TrainingModel).Graph));
             Console.WriteLine(artifact.Folder);

@@ -38,6 +38,7 @@ internal static class Root
         new("Halo rewrites LLaMA training graphs in ONNX to 8-bit matrix products and fine-tunes them with ONNX Runtime.")
         {
             RewriteVerb.Command(),
+            GradientVerb.Command(),
             StepVerb.Command(),
             TrainVerb.Command(),
             PrepareVerb.Command(),

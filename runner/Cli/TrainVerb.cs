@@ -13,7 +13,7 @@ internal static class TrainVerb
 {
     public static Command Command()
     {
-        var command = new Command("train", "Fine-tune: a training graph (or an artifact), weights and chat data in, a fine-tuned Hugging Face folder out.");
+        var command = new Command("train", "Fine-tune: a Hugging Face folder, or a graph and weights, and chat data in, a fine-tuned Hugging Face folder out.");
         var options = new ConfigOptions(command);
         var resume = new Option<bool>("--resume") { Description = "Go on with the run in --output from its newest checkpoint." };
         var dryRun = new Option<bool>("--dry-run") { Description = "Rewrite the graph and read the data, print what would be done, and write nothing." };
@@ -103,8 +103,8 @@ internal static class TrainVerb
     private static int DryRun(TrainConfig config)
     {
         if (TrainingArtifact.Is(config.Model))
-            throw new HaloException("train", "--dry-run", "a training graph as --model", "an artifact", "Its manifest.json says what it holds.");
-        var rewritten = GraphRewriter.Rewrite(config.Model, TrainingArtifact.PassesOf(config));
+            throw new HaloException("train", "--dry-run", "a graph or a Hugging Face folder as --model", "an artifact", "Its manifest.json says what it holds.");
+        var rewritten = GraphRewriter.Rewrite(TrainingGraphSource.Of(config), TrainingArtifact.PassesOf(config));
         var @interface = TrainingInterface.Of(rewritten.Model.Graph, config.Model);
         var data = TrainingArtifact.DataOf(config, @interface);
         var rows = data.Load(config.Data!);

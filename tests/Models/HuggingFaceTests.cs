@@ -53,6 +53,11 @@ public class HuggingFaceTests
     [InlineData("rope_parameters", """{"rope_type":"yarn","factor":2}""")]
     [InlineData("rope_parameters", """{"rope_type":"linear","factor":0.5}""")]
     [InlineData("rope_parameters", "3")]
+    [InlineData("rope_parameters", """{"rope_type":"dynamic","factor":2}""")]
+    [InlineData("rope_parameters", """{"rope_type":"longrope","factor":2}""")]
+    [InlineData("partial_rotary_factor", "0.5")]
+    [InlineData("pretraining_tp", "2")]
+    [InlineData("attention_dropout", "0.1")]
     [InlineData("quantization_config", "{}")]
     public void What_no_graph_honours_is_an_error(string name, string value) =>
         Assert.Contains(name.Split('_')[0], Assert.Throws<HaloException>(() => Load(json => json[name] = JsonNode.Parse(value))).Message);

@@ -51,8 +51,8 @@ public class BadOptionsTests
     {
         using var folder = new TemporaryFolder();
         var model = Halo.Models.Bundled.LlamaTiny.Folder;
-        Refused(folder, "does not build graphs from Hugging Face folders yet", "rewrite", model, "-o", folder["out.onnx"]);
-        Refused(folder, "does not build graphs from Hugging Face folders yet", "eval", "--model", model, "--data", TinyRun.Data("valid.jsonl"));
+        Refused(folder, "expected a graph (.onnx), found a folder", "rewrite", model, "-o", folder["out.onnx"]);
+        Refused(folder, "expected a graph (.onnx), found a folder", "gradient", model, "-o", folder["out.onnx"], "--batch", "1", "--sequence", "8");
     }
 
     [Fact]

@@ -32,7 +32,17 @@ public sealed class ParameterBuffers : IDisposable
     /// <exception cref="HaloException">A tensor is missing, of a type that is not float32, bfloat16 or float16, or of another shape.</exception>
     public void Load(string path, IReadOnlyDictionary<string, SafetensorsTensor> tensors, string prefix = "")
     {
-        foreach (var (name, shape) in Parameters) // all checked before any is read
+        Check(Parameters, path, tensors, prefix);
+        foreach (var (name, _) in Parameters)
+            tensors[prefix + name].ReadFloats().CopyTo(Span(name));
+    }
+
+    /// <summary>Throws unless each parameter has a tensor that <see cref="Load"/> would take; reads none.</summary>
+    /// <exception cref="HaloException">A tensor is missing, of a type that is not float32, bfloat16 or float16, or of another shape.</exception>
+    public static void Check(
+        IEnumerable<(string Name, Shape Shape)> parameters, string path, IReadOnlyDictionary<string, SafetensorsTensor> tensors, string prefix = "")
+    {
+        foreach (var (name, shape) in parameters)
         {
             if (!tensors.TryGetValue(prefix + name, out var tensor))
                 throw new HaloException("load-parameters", $"{path}: '{prefix + name}'", $"float32{shape}", "no such tensor",
@@ -43,8 +53,6 @@ public sealed class ParameterBuffers : IDisposable
                     $"{tensor.DType.Name()}[{string.Join(", ", tensor.Shape)}]", "Give the checkpoint that the graph was exported from.");
             }
         }
-        foreach (var (name, _) in Parameters)
-            tensors[prefix + name].ReadFloats().CopyTo(Span(name));
     }
 
     /// <summary>The buffers as float32 tensors of a safetensors file.</summary>

@@ -171,7 +171,9 @@ public sealed class Trainer : IDisposable
         var outcome = new TrainingOutcome(Step, _totalSteps, evaluations.FirstOrDefault(r => r.Step == 0)?.Loss,
             evaluations.LastOrDefault(r => r.Step == Step && r.Step > 0)?.Loss);
         RunReport.Write(_run, _config, _artifact, metrics.Rows);
-        if (outcome.IsComplete)
+        if (!outcome.IsComplete)
+            return outcome;
+        using (_artifact.OpenWeights()) // what the graph does not take is copied from there
             HuggingFaceFolder.Write([_artifact.Checkpoint], _artifact.Checkpoint, _run.Model, "model", Trained);
         return outcome;
     }
@@ -194,7 +196,7 @@ public sealed class Trainer : IDisposable
             _checkpoints.Load(_engine, state);
             return state.Step;
         }
-        using var weights = CheckpointReader.Open(_artifact.Checkpoint);
+        using var weights = _artifact.OpenWeights();
         _engine.Parameters.Load(_artifact.Checkpoint, weights.Tensors);
         return 0;
     }

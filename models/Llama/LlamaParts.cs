@@ -1,0 +1,82 @@
+using Halo.Building;
+using Halo.CustomOps;
+using Halo.Ir;
+using Halo.Models.HuggingFace;
+
+namespace Halo.Models.Llama;
+
+/// <summary>A LLaMA's graph while it is built: its inputs, what several blocks read, and the layers that all blocks are made of.</summary>
+/// <remarks>Activations are rows, (B T, C). A node is named as the module of the checkpoint that it computes.</remarks>
+internal sealed class LlamaParts
+{
+    private readonly Dictionary<string, Value> _shapes = [];
+
+    public LlamaParts(LlamaConfig config, int batch, int sequence, bool packed, ElementType type)
+    {
+        (Config, Batch, Sequence) = (config, batch, sequence);
+        Model = new Model(new Graph("llama")) { ProducerName = "halo", Opsets = { [""] = HaloDomain.MinOpset } };
+        foreach (var (name, shape) in LlamaParameters.Of(config))
+            Graph.AddInput(new Value(name, type, shape));
+        (InputIds, Mask, Labels) = (Integers("input_ids"), Integers("attention_mask"), Integers("labels"));
+        (Positions, Documents) = packed ? (Integers("position_ids"), Integers("document_ids")) : (null, null);
+        var (cos, sin) = RotaryTables.Of(config, sequence);
+        (Cos, Sin) = (Graph.AddInitializer("rotary_cos", cos), Graph.AddInitializer("rotary_sin", sin));
+    }
+
+    public LlamaConfig Config { get; }
+
+    public long Batch { get; }
+
+    public long Sequence { get; }
+
+    public long Rows => Batch * Sequence;
+
+    public Model Model { get; }
+
+    /// <summary>(B, T) int64, as <see cref="Mask"/>, <see cref="Labels"/>, <see cref="Positions"/> and <see cref="Documents"/>.</summary>
+    public Value InputIds { get; }
+
+    public Value Mask { get; }
+
+    public Value Labels { get; }
+
+    /// <summary>Null where token t is at position t.</summary>
+    public Value? Positions { get; }
+
+    /// <summary>Null where a row is one document.</summary>
+    public Value? Documents { get; }
+
+    /// <summary>(T, D/2) float32, as <see cref="Sin"/>.</summary>
+    public Value Cos { get; }
+
+    public Value Sin { get; }
+
+    private Graph Graph => Model.Graph;
+
+    /// <summary>New nodes at the end of the graph, their names those of <paramref name="module"/>.</summary>
+    public GraphBuilder At(string module) => GraphBuilder.AtEnd(Graph, module);
+
+    public Value Parameter(string name) => Graph.Values[name];
+
+    /// <summary>Y (R, N) = X (R, K) W^T + bias, the parameters those of <paramref name="module"/>.</summary>
+    public Value Linear(string module, Value x, bool hasBias) => Linear(module, x, $"{module}.weight", hasBias ? $"{module}.bias" : null);
+
+    /// <summary>As above, with a weight (N, K) and perhaps a bias of any name.</summary>
+    public Value Linear(string module, Value x, string weight, string? bias)
+    {
+        Value?[] inputs = bias is null ? [x, Parameter(weight)] : [x, Parameter(weight), Parameter(bias)];
+        return At(module).Op("", "Gemm", inputs, Attribute.Of("transB", 1L));
+    }
+
+    public Value Norm(string module, Value x) =>
+        At(module).RmsNorm(Model, x, Parameter($"{module}.weight"), (float)Config.RmsNormEpsilon, "").Y;
+
+    /// <summary>An initializer for Reshape, one for each list of sizes.</summary>
+    public Value Sizes(params ReadOnlySpan<long> sizes)
+    {
+        var name = $"shape_{string.Join('_', sizes.ToArray())}";
+        return _shapes.TryGetValue(name, out var value) ? value : _shapes[name] = Graph.AddInitializer(name, Tensor.Int64s(sizes));
+    }
+
+    private Value Integers(string name) => Graph.AddInput(new Value(name, ElementType.Int64, Shape.Of(Batch, Sequence)));
+}

@@ -1,0 +1,12 @@
+using Halo.Passes.Precision;
+
+namespace Halo.Passes;
+
+/// <summary>What a training graph shall be like that is made of a forward graph.</summary>
+/// <param name="Batch">Rows of a run.</param>
+/// <param name="Sequence">Tokens of a row.</param>
+/// <param name="Precision">The type of parameters and products.</param>
+/// <param name="Raw">Differentiate the exported operators, without fusing them first.</param>
+/// <param name="Freeze">Parameters without a gradient.</param>
+public sealed record GradientSettings(
+    long Batch, long Sequence, FloatPrecision Precision = FloatPrecision.Fp32, bool Raw = false, NamePatterns? Freeze = null);

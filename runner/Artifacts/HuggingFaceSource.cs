@@ -1,0 +1,52 @@
+using Halo.Ir;
+using Halo.Models.HuggingFace;
+using Halo.Models.Llama;
+using Halo.Models.Weights;
+
+namespace Halo.Runner.Artifacts;
+
+/// <summary>A Hugging Face folder as the model of a run: its graph is built from config.json, its weights and tokenizer are the defaults.</summary>
+public sealed class HuggingFaceSource
+{
+    /// <summary>Rows and tokens of a run of the graph where neither is given; fewer tokens where the model takes fewer.</summary>
+    public const int DefaultBatch = 8, DefaultSequence = 256;
+
+    private HuggingFaceSource(string folder, LlamaConfig config) => (Folder, Config) = (folder, config);
+
+    public string Folder { get; }
+
+    public LlamaConfig Config { get; }
+
+    /// <summary>The file that the graph follows from.</summary>
+    public string ConfigPath => Path.Combine(Folder, "config.json");
+
+    public static bool Is(string path) => File.Exists(Path.Combine(path, "config.json"));
+
+    /// <exception cref="HaloException">No config.json, or one of a model that Halo does not build.</exception>
+    public static HuggingFaceSource Open(string folder)
+    {
+        if (!Is(folder))
+        {
+            throw new HaloException("model", folder, "a Hugging Face folder with a config.json", Directory.Exists(folder) ? "another folder" : "no such folder",
+                "Name a Hugging Face folder, a forward or training graph (.onnx), or an artifact of halo prepare.");
+        }
+        return new HuggingFaceSource(folder, LlamaConfig.Load(folder));
+    }
+
+    /// <summary>The forward graph with its loss, parameters as float32 inputs.</summary>
+    /// <param name="batch">Rows; null takes the default.</param>
+    /// <param name="sequence">Tokens of a row; null takes the default.</param>
+    /// <exception cref="HaloException">Sizes that the model does not take.</exception>
+    public Model Build(int? batch, int? sequence) =>
+        LlamaGraph.Build(Config, batch ?? DefaultBatch, sequence ?? Math.Min(DefaultSequence, Config.MaxPositions));
+
+    /// <summary>Throws unless the weights are the model's; says which tensors are left out.</summary>
+    /// <param name="weights">A safetensors file, or a folder of one or several.</param>
+    /// <param name="say">Takes a line.</param>
+    public void CheckWeights(string weights, Action<string> say)
+    {
+        using var checkpoint = CheckpointReader.Open(weights);
+        if (LlamaCheckpoint.Check(Config, checkpoint) is { Count: > 0 } unneeded)
+            say($"{weights}: {unneeded.Count} tensors that the model does not need: {unneeded[0]}{(unneeded.Count > 1 ? " and so on" : "")}");
+    }
+}

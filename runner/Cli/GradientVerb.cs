@@ -1,0 +1,123 @@
+using System.CommandLine;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Halo.Io;
+using Halo.Ir;
+using Halo.Models.Weights;
+using Halo.Passes;
+using Halo.Passes.Infra;
+using Halo.Passes.Precision;
+using Halo.Runner.Artifacts;
+using Halo.Serialization;
+
+namespace Halo.Runner.Cli;
+
+/// <summary><c>halo gradient</c>: a forward graph in, a training graph out.</summary>
+internal static class GradientVerb
+{
+    private const string Parameters = "parameters";
+
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    public static Command Command()
+    {
+        var input = new Argument<string>("FORWARD.onnx") { Description = "The forward graph: logits, or a loss, from input_ids and attention_mask." };
+        var output = new Option<string>("--output", "-o") { Description = "The training graph to write.", Required = true };
+        var weights = new Option<string?>("--weights")
+        {
+            Description = "Safetensors file or folder that the graph was exported from: gives parameters their names and layout. "
+                + "Without it they keep the graph's, and OUTPUT.safetensors is written.",
+        };
+        var batch = new Option<long>("--batch") { Description = "Rows of a run.", Required = true };
+        var sequence = new Option<long>("--sequence") { Description = "Tokens of a row.", Required = true };
+        var precision = new Option<string>("--precision")
+        {
+            Description = "Type of parameters and products: fp32, bf16 or fp16.",
+            DefaultValueFactory = _ => "fp32",
+        };
+        var raw = new Option<bool>("--raw") { Description = "Differentiate the exported operators without fusing them first." };
+        var freeze = new Option<string?>("--freeze") { Description = "Parameters without a gradient: \"PATTERN | PATTERN\" with * and ?." };
+        var verify = new Option<bool>("--verify") { Description = "Run the graph before and after the passes that differentiate it, and compare." };
+        var report = new Option<string?>("--report") { Description = "JSON file to write: parameters, linear layers, what was skipped and why, the passes." };
+        var verbose = new Option<bool>("--verbose", "-v") { Description = "Print every rewrite and every skip with its reason." };
+        var command = new Command("gradient", "Make a training graph of a forward graph: parameters as inputs, loss and gradients as outputs.")
+            { input, output, weights, batch, sequence, precision, raw, freeze, verify, report, verbose };
+        command.SetAction(parsed =>
+        {
+            var settings = new GradientSettings(parsed.GetValue(batch), parsed.GetValue(sequence),
+                PrecisionOf(parsed.GetValue(precision)!), parsed.GetValue(raw),
+                parsed.GetValue(freeze) is { } text ? NamePatterns.Parse(text, null) : null);
+            if (parsed.GetValue(verify) && settings.Precision == FloatPrecision.Bf16)
+            {
+                throw new HaloException("gradient", "--verify", "fp32 or fp16", "--precision bf16",
+                    "The CPU runs no bfloat16 arithmetic; verify the float32 graph.");
+            }
+            return Run(parsed.GetValue(input)!, parsed.GetValue(output)!, parsed.GetValue(weights), settings, parsed.GetValue(verify),
+                parsed.GetValue(report), parsed.GetValue(verbose) ? Console.Error.WriteLine : null);
+        });
+        return command;
+    }
+
+    private static FloatPrecision PrecisionOf(string text) => text switch
+    {
+        "fp32" => FloatPrecision.Fp32,
+        "bf16" => FloatPrecision.Bf16,
+        "fp16" => FloatPrecision.Fp16,
+        _ => throw new HaloException("gradient", "--precision", "fp32, bf16 or fp16", $"'{text}'", "Name one of them."),
+    };
+
+    private static int Run(
+        string input, string output, string? weights, GradientSettings settings, bool verify, string? report, Action<string>? log)
+    {
+        var source = TrainingGraphSource.AsItIs(input);
+        var initializers = source.Model.Graph.Initializers.ToDictionary(v => v.Name, v => v.Initializer!, StringComparer.Ordinal);
+        using var checkpoint = weights is null ? null : CheckpointReader.Open(weights);
+        var made = TrainingGraphSource.Built(source.Model, Pipelines.Gradient(settings), source.InputSha256,
+            new PassOptions { Log = log, Checkpoint = checkpoint is null ? null : TrainingGraphSource.TensorsOf(checkpoint) }, verify);
+        var parameters = made.Model.Graph.Inputs.Where(i => i.Type.IsFloat() && initializers.ContainsKey(i.Name)).Select(i => i.Name).ToList();
+        if (checkpoint is null && parameters.Count > 0)
+            WriteBoth(made.Model, output, parameters.Select(name => SourceOf(name, initializers[name])));
+        else
+            OnnxWriter.Write(made.Model, output);
+        if (report is not null)
+            AtomicFile.WriteText(report, Report(made).ToJsonString(Indented) + "\n");
+        foreach (var pass in made.Made!.Passes)
+            Console.Error.WriteLine($"{pass.Pass.Name}: {pass.Rewrites} rewrites, {pass.Skipped.Count} skipped");
+        Console.WriteLine(LinearReport.Line(made.Model.Graph));
+        return ExitCode.Done;
+    }
+
+    /// <summary>Graph and weights, or neither: the weights wait under another name until the graph is written.</summary>
+    private static void WriteBoth(Model model, string output, IEnumerable<SafetensorsSource> parameters)
+    {
+        var target = Path.ChangeExtension(Path.GetFullPath(output), ".safetensors");
+        var waiting = Path.Combine(Path.GetDirectoryName(target)!, $".{Path.GetFileName(target)}.partial-{Environment.ProcessId}");
+        try
+        {
+            SafetensorsWriter.Write(waiting, [.. parameters]);
+            OnnxWriter.Write(model, output);
+            File.Move(waiting, target, overwrite: true);
+        }
+        finally
+        {
+            File.Delete(waiting);
+        }
+        Console.Error.WriteLine($"weights, under the graph's own names: {target}");
+    }
+
+    private static SafetensorsSource SourceOf(string name, Tensor tensor) => new(name, tensor.Type, tensor.Sizes, stream => tensor.ReadChunks(bytes =>
+    {
+        stream.Write(bytes);
+        return true;
+    }));
+
+    private static JsonObject Report(SourceGraph made)
+    {
+        var json = LinearReport.Of(made.Model.Graph);
+        json[Parameters] = made.Made!.Passes.Select(p => p.Reported.GetValueOrDefault(Parameters)).FirstOrDefault(p => p is not null)?.DeepClone();
+        json["passes"] = JsonNode.Parse(Ledger.Of(made.Model).ToJson())!["rewrites"]!.AsArray()[^1]!["passes"]!.DeepClone();
+        json["inputSha256"] = made.InputSha256;
+        return json;
+    }
+}

@@ -1,0 +1,89 @@
+using System.Text.Json.Nodes;
+using Halo.Models.Weights;
+using Halo.Tests.Numerics;
+using static Halo.Tests.Runner.HaloConsole;
+
+namespace Halo.Tests.Runner;
+
+/// <summary>Forward graphs on the command line: <c>halo gradient</c>, and the verbs that make a training graph of one themselves.</summary>
+[Collection(nameof(HaloConsole))]
+public class GradientVerbTests
+{
+    private const string Model = "llama2-mha";
+
+    [Fact]
+    public void With_weights_parameters_have_the_checkpoints_names()
+    {
+        using var folder = new TemporaryFolder();
+        Succeed([.. Gradient("logits-torchscript-opset17.onnx", folder["training.onnx"]), "--weights", ExportFixture.Folder(Model), "--verify",
+            "--report", folder["report.json"]]);
+        Assert.Equal(["report.json", "training.onnx"], Directory.GetFiles(folder.Path).Select(f => Path.GetFileName(f)!).Order());
+        var report = JsonNode.Parse(File.ReadAllText(folder["report.json"]))!;
+        Assert.Equal(15, report["linears"]!.AsArray().Count);
+        Assert.Contains(report["parameters"]!.AsArray(), p => p!["parameter"]!.GetValue<string>() == "model.layers.0.self_attn.q_proj.weight"
+            && p["initializer"]!.GetValue<string>() == "onnx::MatMul_488" && p["transposed"]!.GetValue<bool>());
+        Assert.Equal("build-gradient", report["passes"]!.AsArray().Select(p => p!["pass"]!.GetValue<string>()).First(n => n.StartsWith("build", StringComparison.Ordinal)));
+        Succeed("step", folder["training.onnx"], "--params", ExportFixture.File(Model, "model.safetensors"),
+            "--batch", ExportFixture.File(Model, "expected.safetensors"), "-o", folder["out.safetensors"]);
+        using var found = SafetensorsFile.Open(folder["out.safetensors"]);
+        using var expected = SafetensorsFile.Open(ExportFixture.File(Model, "expected.safetensors"));
+        foreach (var name in expected.Tensors.Keys.Where(n => n == "loss" || n.StartsWith("grad.", StringComparison.Ordinal)))
+            Assert.True(RelativeError.Of(found.ReadFloats(name), expected.ReadFloats(name)) <= 1e-5, name);
+    }
+
+    [Fact]
+    public void Without_weights_they_keep_the_graphs_and_are_written()
+    {
+        using var folder = new TemporaryFolder();
+        Succeed([.. Gradient("logits-dynamo-sdpa-opset23.onnx", folder["training.onnx"]), "--freeze", "*embed* | *norm*"]);
+        Assert.Equal(["training.onnx", "training.safetensors"], Directory.GetFiles(folder.Path).Select(f => Path.GetFileName(f)!).Order());
+        Succeed("step", folder["training.onnx"], "--params", folder["training.safetensors"],
+            "--batch", ExportFixture.File(Model, "expected.safetensors"), "-o", folder["out.safetensors"]);
+        using var found = SafetensorsFile.Open(folder["out.safetensors"]);
+        using var expected = SafetensorsFile.Open(ExportFixture.File(Model, "expected.safetensors"));
+        Assert.Equal(expected.ReadFloats("loss")[0], found.ReadFloats("loss")[0], 1e-5);
+        Assert.Equal(16, found.Tensors.Count); // the loss, 14 matrices of the layers, and the head
+    }
+
+    [Fact]
+    public void What_cannot_be_honoured_is_refused_and_leaves_nothing()
+    {
+        using var folder = new TemporaryFolder();
+        string[] gradient = Gradient("logits-dynamo-opset18.onnx", folder["training.onnx"]);
+        Refused(folder, "no initializer equals", [.. gradient, "--weights", ExportFixture.Folder("llama32-tied")]);
+        Refused(folder, "patterns that match parameters, found *.bias", [.. gradient, "--freeze", "*.bias"]);
+        Refused(folder, "expected batch 4, found 3",
+            "gradient", ExportFixture.File(Model, "training-bf16.onnx"), "-o", folder["training.onnx"], "--batch", "4", "--sequence", "24");
+        Refused(folder, "--precision bf16", [.. gradient, "--precision", "bf16", "--verify"]);
+        Refused(folder, "--precision: expected fp32, bf16 or fp16, found 'fp8'", [.. gradient, "--precision", "fp8"]);
+    }
+
+    /// <summary>The exported joint graph, a forward export and the Hugging Face folder train alike.</summary>
+    [Theory]
+    [InlineData("logits-dynamo-opset18.onnx")]
+    [InlineData("model")]
+    public void A_run_takes_any_form_of_the_model(string form)
+    {
+        using var folder = new TemporaryFolder();
+        var joint = TinyChat.Write(folder);
+        string[] sizes = ["--micro-batch-size", "3", "--sequence-length", "24"];
+        string[] made = ["--model", form == "model" ? folder["model"] : ExportFixture.File(Model, form), "--weights", folder["model"], .. sizes];
+        string[] run = ["--data", folder["data.jsonl"], "--learning-rate", "1e-3", "--epochs", "2"];
+        Succeed(["train", .. joint, .. run, "-o", folder["joint"]]);
+        Succeed(["train", .. made, .. run, "-o", folder["made"]]);
+        var (expected, found) = (Losses(folder["joint"]), Losses(folder["made"]));
+        Assert.Equal(6, expected.Count);
+        Assert.All(expected.Zip(found), p => Assert.Equal(p.First, p.Second, 1e-4));
+
+        string[] eval = ["--data", folder["data.jsonl"], "--scheme", "halo-0", "--format", "int8", "--batch-size", "6"];
+        Assert.Equal(Loss(Succeed(["eval", .. joint, .. eval])), Loss(Succeed(["eval", .. made, .. eval])), 2e-2);
+    }
+
+    private static string[] Gradient(string file, string output) =>
+        ["gradient", ExportFixture.File(Model, file), "-o", output, "--batch", "3", "--sequence", "24"];
+
+    private static double Loss(string line) => double.Parse(line.Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture);
+
+    private static List<double> Losses(string run) => [.. File.ReadLines(Path.Combine(run, "metrics.jsonl")).Select(l => JsonNode.Parse(l)!)
+        .Where(r => r["kind"]!.GetValue<string>() == "train").Select(r => r["loss"]!.GetValue<double>())];
+}
