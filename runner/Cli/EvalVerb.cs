@@ -12,7 +12,7 @@ namespace Halo.Runner.Cli;
 /// <summary><c>halo eval</c>: loss and perplexity of a run, an artifact, a graph or a Hugging Face folder on chat data.</summary>
 internal static class EvalVerb
 {
-    private static readonly string[] Used = ["model", "weights", "tokenizer", "data", "micro_batch_size", "sequence_length", "scheme", "format", "pipeline", "batch_size", "threads", "device", "operators"];
+    private static readonly string[] Used = ["model", "weights", "tokenizer", "data", "micro_batch_size", "sequence_length", "scheme", "format", "pipeline", "rederive", "batch_size", "threads", "device", "operators"];
 
     public static Command Command()
     {
