@@ -138,7 +138,7 @@ public sealed class TrainingArtifact
     {
         var prepared = new[]
         {
-            ("scheme", config.Scheme != "none"), ("format", config.Format != "none"), ("pipeline", config.Pipeline is not null), ("quantize", config.Quantize.Count > 0),
+            ("scheme", config.Scheme != "none"), ("format", config.Format != "none"), ("pipeline", config.Pipeline is not null), ("rederive", config.Rederive), ("quantize", config.Quantize.Count > 0),
             ("weights", config.Weights is not null), ("tokenizer", config.Tokenizer is not null),
         };
         foreach (var (key, isGiven) in prepared)
@@ -159,7 +159,7 @@ public sealed class TrainingArtifact
         var (scheme, format) = (HaloScheme.Parse(config.Scheme), GemmFormats.Parse(config.Format));
         return Pipelines.Rewrite(scheme, format,
             new LayerRules<HaloScheme>([.. config.Quantize.Select(r => (r.Match, r.Scheme is { } s ? HaloScheme.Parse(s) : scheme))]),
-            new LayerRules<GemmFormats>([.. config.Quantize.Select(r => (r.Match, r.Format is { } f ? GemmFormats.Parse(f) : format))]));
+            new LayerRules<GemmFormats>([.. config.Quantize.Select(r => (r.Match, r.Format is { } f ? GemmFormats.Parse(f) : format))]), config.Rederive);
     }
 
     /// <summary>A training graph has its sizes; a config may repeat them but not ask for others.</summary>

@@ -11,14 +11,14 @@ using Halo.Serialization;
 namespace Halo.Runner.Benchmarks;
 
 /// <summary>One way to run a training graph.</summary>
-public sealed record Variant(string Format, string Scheme, OperatorKernels Operators)
+/// <param name="Format">Formats of operands, <c>none</c> for float32.</param>
+/// <param name="Scheme">Rotations.</param>
+/// <param name="Operators">What runs the operators of com.halo.</param>
+/// <param name="IsRederived">The gradient is built anew (rederive-gradient); else the graph is as it was exported.</param>
+public sealed record Variant(string Format, string Scheme, OperatorKernels Operators, bool IsRederived = true)
 {
-    public override string ToString() => (Format, Operators) switch
-    {
-        ("none", _) => "fp32",
-        (_, OperatorKernels.Functions) => $"{Format} {Scheme}, function bodies",
-        _ => $"{Format} {Scheme}",
-    };
+    public override string ToString() => (Format == "none" ? "fp32" : $"{Format} {Scheme}") + (IsRederived ? "" : ", as exported")
+        + (Operators == OperatorKernels.Functions ? ", function bodies" : "");
 }
 
 /// <summary>What one variant took.</summary>
@@ -48,7 +48,8 @@ public sealed class TrainingBenchmark(string graphPath, int threads, int rounds)
             var batch = default(MicroBatch);
             foreach (var variant in variants)
             {
-                var rewritten = GraphRewriter.Rewrite(graphPath, Pipelines.Rewrite(HaloScheme.Parse(variant.Scheme), GemmFormats.Parse(variant.Format)));
+                var rewritten = GraphRewriter.Rewrite(graphPath, Pipelines.Rewrite(HaloScheme.Parse(variant.Scheme), GemmFormats.Parse(variant.Format),
+                    rederive: variant.IsRederived));
                 var path = Path.Combine(folder, $"{runs.Count}.onnx");
                 OnnxWriter.Write(rewritten.Model, path);
                 var @interface = TrainingInterface.Of(rewritten.Model.Graph, graphPath);

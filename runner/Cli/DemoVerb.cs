@@ -43,6 +43,7 @@ internal static class DemoVerb
             ["output"] = folder,
             ["scheme"] = scheme,
             ["format"] = format,
+            ["rederive"] = "true",
             ["steps"] = $"{steps}",
             ["learning_rate"] = "1e-3",
             ["warmup_steps"] = $"{Math.Min(10, steps)}",

@@ -14,8 +14,8 @@ internal static class EvalVerb
 {
     private static readonly string[] Used =
     [
-        "model", "weights", "tokenizer", "data", "scheme", "format", "pipeline", "batch_size", "micro_batch_size", "sequence_length", "threads", "device",
-        "operators",
+        "model", "weights", "tokenizer", "data", "scheme", "format", "pipeline", "rederive", "batch_size", "micro_batch_size", "sequence_length", "threads",
+        "device", "operators",
     ];
 
     public static Command Command()

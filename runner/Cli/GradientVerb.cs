@@ -16,8 +16,6 @@ namespace Halo.Runner.Cli;
 /// <summary><c>halo gradient</c>: a forward graph or a Hugging Face folder in, a training graph out.</summary>
 internal static class GradientVerb
 {
-    private const string Parameters = "parameters";
-
     private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     public static Command Command()
@@ -130,7 +128,8 @@ internal static class GradientVerb
     private static JsonObject Report(SourceGraph made)
     {
         var json = LinearReport.Of(made.Model.Graph);
-        json[Parameters] = made.Made!.Passes.Select(p => p.Reported.GetValueOrDefault(Parameters)).FirstOrDefault(p => p is not null)?.DeepClone();
+        foreach (var (section, records) in made.Made!.Passes.SelectMany(p => p.Reported))
+            json[section] = records.DeepClone();
         json["passes"] = JsonNode.Parse(Ledger.Of(made.Model).ToJson())!["rewrites"]!.AsArray()[^1]!["passes"]!.DeepClone();
         json["inputSha256"] = made.InputSha256;
         return json;

@@ -30,6 +30,7 @@ internal static class RewriteVerb
             Description = "Operands: none, fp8, int8, fp6, or left,right by product, \"F=e4m3,e4m3;E=e5m2,e4m3;G=e5m2,e4m3\".",
             DefaultValueFactory = _ => "none",
         };
+        var rederive = new Option<bool>("--rederive") { Description = "Build the gradient of a training graph anew, from fused operators." };
         var pipeline = new Option<string?>("--pipeline")
         {
             Description = "Passes to run instead of those that scheme and format call for: pass{option=value},pass,...",
@@ -44,14 +45,15 @@ internal static class RewriteVerb
         var stopAfter = new Option<string?>("--stop-after") { Description = "The last pass to run." };
         var verbose = new Option<bool>("--verbose", "-v") { Description = "Print every rewrite and every skip with its reason." };
         var command = new Command("rewrite", "Rewrite a graph so that the products of its linear layers run in 8 bits.")
-            { input, output, scheme, format, pipeline, verify, report, printAfter, stopAfter, verbose };
+            { input, output, scheme, format, rederive, pipeline, verify, report, printAfter, stopAfter, verbose };
         command.SetAction(parsed =>
         {
-            if (parsed.GetValue(pipeline) is not null && (parsed.GetResult(scheme) is { Implicit: false } || parsed.GetResult(format) is { Implicit: false }))
-                throw new HaloException("rewrite", "--pipeline", "it alone", "--scheme or --format with it",
-                    "Give scheme and format inside the pipeline text.");
+            if (parsed.GetValue(pipeline) is not null
+                && (parsed.GetValue(rederive) || parsed.GetResult(scheme) is { Implicit: false } || parsed.GetResult(format) is { Implicit: false }))
+                throw new HaloException("rewrite", "--pipeline", "it alone", "--scheme, --format or --rederive with it",
+                    "Give them inside the pipeline text.");
             var passes = parsed.GetValue(pipeline) is { } text ? Pipelines.Parse(text)
-                : Pipelines.Rewrite(HaloScheme.Parse(parsed.GetValue(scheme)!), GemmFormats.Parse(parsed.GetValue(format)!));
+                : Pipelines.Rewrite(HaloScheme.Parse(parsed.GetValue(scheme)!), GemmFormats.Parse(parsed.GetValue(format)!), rederive: parsed.GetValue(rederive));
             return Run(parsed.GetValue(input)!, parsed.GetValue(output)!, passes, parsed.GetValue(verify), parsed.GetValue(report), new PassOptions
             {
                 PrintAfter = parsed.GetValue(printAfter) ?? [],
@@ -71,6 +73,8 @@ internal static class RewriteVerb
         {
             var json = LinearReport.Of(rewritten.Model.Graph);
             json["passes"] = JsonNode.Parse(Ledger.Of(rewritten.Model).ToJson())!["rewrites"]!.AsArray()[^1]!["passes"]!.DeepClone();
+            foreach (var (section, records) in rewritten.Run.Passes.SelectMany(p => p.Reported))
+                json[section] = new JsonArray([.. (json[section] as JsonArray ?? []).Concat(records).Select(r => r!.DeepClone())]);
             json["inputSha256"] = rewritten.InputSha256;
             AtomicFile.WriteText(report, json.ToJsonString(Indented) + "\n");
         }

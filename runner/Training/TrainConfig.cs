@@ -53,6 +53,9 @@ public sealed record TrainConfig
     [Description("Format (none, fp8, int8, fp6) or text per GEMM, such as F=e4m3,e4m3;E=e5m2,e4m3;G=e5m2,e4m3.")]
     public string Format { get; init; } = "none";
 
+    [Description("Build the gradient of an exported training graph anew, from fused operators: the same values, sooner.")]
+    public bool Rederive { get; init; }
+
     [Description("Scheme and format per layer; the first rule that matches wins.")]
     public IReadOnlyList<QuantizeRule> Quantize { get; init; } = [];
 

@@ -1,0 +1,85 @@
+using Halo.CustomOps;
+using Halo.Ir;
+
+namespace Halo.Passes.Canonical;
+
+/// <summary>x cos + rotate_half(x) sin for heads x (B, H, T, D), with angles that are known but for the positions; ONNX's RotaryEmbedding.</summary>
+/// <remarks>
+/// rotate_half puts the negated second half in front of the first. The tables are computed, in whatever way the graph makes them, and must repeat
+/// their first half. Of 16-bit heads with float32 tables the result is rounded, as the operands of the product that follows are. Where positions are an input, the tables have a row for each of the T positions of a sequence, so that a position from T on
+/// is an error when the graph runs.
+/// </remarks>
+internal sealed class RotaryEmbeddingPattern() : CanonicalPattern(nameof(RotaryEmbedding))
+{
+    public override bool IsCandidate(Node node) => node.Is("RotaryEmbedding")
+        || (node.Is("Concat") && node.Inputs.Count == 2 && node.Inputs[0]!.Producer is { } first && first.Is("Neg"));
+
+    public override string? Rewrite(CanonicalGraph graph, Node candidate) => candidate.Is("Concat") ? Decomposed(graph, candidate) : Fused(graph, candidate);
+
+    private string? Decomposed(CanonicalGraph graph, Node concat)
+    {
+        var first = new ViewPath(concat.Inputs[0]!.Producer!.Inputs[0]!);
+        var second = new ViewPath(concat.Inputs[1]!);
+        if (!first.Step() || !second.Step() || first.Source != second.Source)
+            return "the two parts are not cut from one value";
+        var x = first.Source;
+        if (x.Shape is not { Rank: 4, IsStatic: true } shape)
+            return $"what is rotated is not (B, H, T, D) of known sizes but {x.Shape}";
+        var (d, half) = (shape.Sizes[3], shape.Sizes[3] / 2);
+        if (d % 2 != 0 || !first.Is(i => (i / half * d) + half + (i % half)) || !second.Is(i => (i / half * d) + (i % half)))
+            return "the two parts are not the halves of the last axis, the second half in front";
+        var turned = Peel.PastCast(concat.Output);
+        if (Peel.Only(concat.Inputs[0]!, "Concat") is null || Peel.Only(turned, "Mul") is not { } bySine || Peel.Other(bySine, turned) is not { } sin)
+            return "the rotated half is not read by one product alone";
+        if (Peel.Only(bySine.Output, "Add") is not { } sum || Peel.Other(sum, bySine.Output) is not { Producer: { } byCosine } straight || straight.OnlyUser is null
+            || !byCosine.Is("Mul") || Cosine(byCosine) is not { } cos)
+            return "the product with the sine is not added to a product of the same value with the cosine";
+        if (!SpansTokens(cos) || !SpansTokens(sin))
+            return $"cosine {cos.Shape} and sine {sin.Shape} are not one row for each token of {shape}";
+
+        var (source, root) = (Peel.Casts(x), sum);
+        if (source.Type != sum.Output.Type && Peel.Only(sum.Output, "Cast") is { } back && back.Output.Type == source.Type)
+            root = back;
+        else if (x.Type == sum.Output.Type)
+            source = x;
+        return Put(graph, root, source, cos, sin, halves: false);
+
+        Value? Cosine(Node product) => Peel.Casts(product.Inputs[0]!) == Peel.Casts(x) ? product.Inputs[1]
+            : Peel.Casts(product.Inputs[1]!) == Peel.Casts(x) ? product.Inputs[0] : null;
+
+        // As broadcasting aligns it with (B, H, T, D).
+        bool SpansTokens(Value table) => table.Shape is { IsStatic: true, Rank: >= 2 and <= 4 } s && s[-1].Size == d && s[-2].Size == shape.Sizes[2]
+            && (s.Rank < 3 || s[-3].Size == 1);
+    }
+
+    private string? Fused(CanonicalGraph graph, Node node)
+    {
+        var (x, cos, sin) = (node.Inputs[0]!, node.Inputs[1]!, node.Inputs[2]!);
+        if (x.Shape is not { Rank: 4, IsStatic: true })
+            return $"what is rotated is not (B, H, T, D) of known sizes but {x.Shape}";
+        if (node.Int("interleaved", 0) != 0)
+            return "it rotates neighbours, not halves";
+        if (node.Int("rotary_embedding_dim", 0) is not 0 and var dim && dim != x.Shape.Sizes[3])
+            return $"it rotates {dim} of {x.Shape.Sizes[3]} channels";
+        if (node.Input(3) is not { } positions)
+            return Put(graph, node, x, cos, sin, halves: true);
+        if (cos is not { Initializer: not null, IsGraphInput: false, Type: ElementType.Float } || sin is not { Initializer: not null, IsGraphInput: false })
+            return "its tables are not constant";
+        graph.Replace(Kind, node, build => build.RotaryEmbedding(graph.Model, x, cos, sin, positions, inverse: false, "rotary"));
+        return null;
+    }
+
+    private string? Put(CanonicalGraph graph, Node root, Value x, Value cos, Value sin, bool halves)
+    {
+        var sizes = x.Shape!.Sizes;
+        var (tables, reason) = RotaryTables.Of(graph, Building.GraphBuilder.Before(root), cos, sin, (sizes[0], sizes[2], sizes[3]), halves);
+        if (tables is null)
+            return reason;
+        graph.Replace(Kind, root, build =>
+        {
+            var rotated = build.RotaryEmbedding(graph.Model, x, tables.Cos, tables.Sin, tables.Positions, inverse: false, "rotary");
+            return rotated.Type == root.Output.Type ? rotated : build.Op("cast", "Cast", [rotated], Attribute.Of("to", (long)root.Output.Type));
+        });
+        return null;
+    }
+}
