@@ -23,6 +23,7 @@ public static class Pipelines
         typeof(WidenBatch),
         typeof(RotateOperands),
         typeof(QuantizeOperands),
+        typeof(Recompute),
     ];
 
     /// <summary>What every rewrite begins with: large repeated constants go before anything is computed or compared.</summary>

@@ -66,6 +66,7 @@ void fill(OrtCustomOp& op);
 ///   explicit T(const Attributes&);                              reads the attributes, allocates nothing large
 ///   Status infer(Types in, ResultTypes out) const;              types and sizes; also run before compute, with all sizes known
 ///   Status compute(Call&) const;
+///   static constexpr bool kAliasesFirstInput = true;            optional: the first output lies where the first input does, if the runtime can have it so
 template <class T>
 struct Op {
   struct Kernel {
@@ -98,6 +99,14 @@ struct Op {
       made.InferOutputShapeFn = [](const OrtCustomOp*, OrtShapeInferContext* context) {
         return infer_node(T::schema, context, [](const Attributes& attributes, Types in, ResultTypes out) { return T(attributes).infer(in, out); });
       };
+      if constexpr (requires { T::kAliasesFirstInput; }) {
+        made.GetAliasMap = [](int** input, int** output) -> size_t {
+          static int first = 0;
+          *input = *output = &first;
+          return 1;
+        };
+        made.ReleaseAliasMap = [](int*, int*) {};
+      }
       return made;
     }();
     return &op;
@@ -119,7 +128,7 @@ struct Op {
   }
 
   static OrtCustomOpInputOutputCharacteristic presence(const Parameter& parameter) {
-    return parameter.optional ? INPUT_OUTPUT_OPTIONAL : INPUT_OUTPUT_REQUIRED;
+    return parameter.variadic ? INPUT_OUTPUT_VARIADIC : parameter.optional ? INPUT_OUTPUT_OPTIONAL : INPUT_OUTPUT_REQUIRED;
   }
 
   static Status compute(Kernel& kernel, OrtKernelContext* context) {

@@ -44,10 +44,14 @@ std::vector<Parameter> parameters(std::string_view side, std::string_view types)
   std::vector<Parameter> result;
   for (const std::string& text : split(side, ',')) {
     const auto sides = split(text, ':');
-    Parameter parameter{.name = sides.at(0), .type = sides.at(1), .allowed = allowed_types(sides.at(1), types), .optional = false};
+    Parameter parameter{.name = sides.at(0), .type = sides.at(1), .allowed = allowed_types(sides.at(1), types)};
     if (parameter.name.back() == '?') {
       parameter.name.pop_back();
       parameter.optional = true;
+    }
+    if (parameter.name.ends_with("...")) {
+      parameter.name.resize(parameter.name.size() - 3);
+      parameter.variadic = true;
     }
     result.push_back(std::move(parameter));
   }

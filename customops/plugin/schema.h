@@ -9,7 +9,8 @@
 
 namespace halo {
 
-/// `in` and `out` are "X: T, mask?: I"; `types` is "T: float, bfloat16; I: int64". A question mark makes a parameter optional.
+/// `in` and `out` are "X: T, mask?: I"; `types` is "T: float, bfloat16; I: int64". A question mark makes a parameter optional; three dots, which only
+/// the last input may have, let it be several, of which a binding sees the first.
 struct Schema {
   const char* name;
   const char* in;
@@ -22,6 +23,7 @@ struct Parameter {
   std::string type;  // a letter of Schema::types
   std::vector<DType> allowed;
   bool optional = false;
+  bool variadic = false;
 };
 
 /// One side of a schema, read.

@@ -19,12 +19,14 @@ public sealed class LinearGemms
     private readonly Graph _graph;
     private readonly HashSet<Node> _forward;
     private readonly bool _takesParameters;
+    private readonly RepeatedValues _repeated;
     private readonly List<SkippedProduct> _skipped = [];
 
     private LinearGemms(Graph graph)
     {
         _graph = graph;
         _forward = ForwardCone(graph);
+        _repeated = new RepeatedValues(graph);
         _takesParameters = graph.Inputs.Any(i => i.Type.IsFloat());
     }
 
@@ -95,7 +97,7 @@ public sealed class LinearGemms
             return null;
         var hasGradient = _graph.TryGetValue(GradientPrefix + weight.Name, out var gradient) && gradient.IsGraphOutput;
         if (hasGradient)
-            gemms.AddRange(Gradients(weight, gradient!, [.. gemms.Where(g => g.Role == GemmRole.F).Select(g => g.A.Root)]));
+            gemms.AddRange(Gradients(weight, gradient!, [.. gemms.Where(g => g.Role == GemmRole.F).Select(g => _repeated.Of(g.A.Root))]));
         return new LinearLayer(weight, !hasGradient, gemms.Any(g => g.Role == GemmRole.F && IsHead(g)), [.. gemms.OrderBy(g => g.Role)]);
     }
 
@@ -114,8 +116,8 @@ public sealed class LinearGemms
                 continue;
             if (OperandTrace.Operands(node) is { } operands)
             {
-                var isRight = inputs.Contains(operands.B.Root) && operands is { A.IsTransposed: true, B.IsTransposed: false };
-                var isFlipped = inputs.Contains(operands.A.Root) && operands is { A.IsTransposed: true, B.IsTransposed: false };
+                var isRight = inputs.Contains(_repeated.Of(operands.B.Root)) && operands is { A.IsTransposed: true, B.IsTransposed: false };
+                var isFlipped = inputs.Contains(_repeated.Of(operands.A.Root)) && operands is { A.IsTransposed: true, B.IsTransposed: false };
                 if (isRight)
                     found.Add(new LinearGemm(GemmRole.G, node, operands.A, operands.B, at.Sum ?? node.Output, false));
                 else if (isFlipped)
@@ -133,7 +135,7 @@ public sealed class LinearGemms
             {
                 pending.Push((node.Inputs[0]!, node.Output)); // a batched product summed over the batch
             }
-            else if (OperandTrace.IsView(node) || OperandTrace.IsRotation(node))
+            else if (OperandTrace.IsView(node) || OperandTrace.IsRotation(node) || OperandTrace.IsBarrier(node))
             {
                 pending.Push((node.Inputs[0]!, null));
             }

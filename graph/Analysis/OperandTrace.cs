@@ -23,12 +23,15 @@ public static class OperandTrace
     /// <summary>The tensor behind everything that only moves, casts, rotates or encodes its elements.</summary>
     public static Value Root(Value value)
     {
-        while (value.Producer is { } node && (IsView(node) || IsRotation(node) || (IsQuantize(node) && value.ProducerIndex == 0)))
+        while (value.Producer is { } node && (IsView(node) || IsRotation(node) || IsBarrier(node) || (IsQuantize(node) && value.ProducerIndex == 0)))
             value = node.Inputs[0]!;
         return value;
     }
 
     public static bool IsRotation(Node node) => node.Is("HadamardTransform", HaloDomain);
+
+    /// <summary>Gives what it reads, later.</summary>
+    public static bool IsBarrier(Node node) => node.Is("Barrier", HaloDomain);
 
     public static bool IsQuantize(Node node) => node.Is("Quantize", HaloDomain);
 
@@ -41,7 +44,7 @@ public static class OperandTrace
         {
             if (IsMatrixTranspose(node))
                 transposed = !transposed;
-            else if (!node.Is("Identity"))
+            else if (!node.Is("Identity") && !IsBarrier(node))
                 break;
         }
         return new GemmOperand(value, transposed, Root(value), RotatedAxes(value), null);

@@ -66,6 +66,8 @@ public static class ShapeInference
                 rules.Add(("", opType), rule);
         }
         rules.Add(("com.microsoft", "FusedMatMul"), ProductShapes.FusedMatMul);
+        rules.Add(("com.microsoft", "Gelu"), ElementwiseShapes.LikeFirst);
+        rules.Add(("com.microsoft", "QuickGelu"), ElementwiseShapes.LikeFirst);
         return rules;
     }
 }

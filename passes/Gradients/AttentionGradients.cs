@@ -60,7 +60,10 @@ internal static class AttentionGradients
     private static void Check(NodeGradient g)
     {
         if (g.Node.Float("softcap", 0) != 0)
-            throw g.Refused("attention without softcap", $"softcap {g.Node.Float("softcap", 0)}", "Write the attention in its parts: MatMul, Tanh, Softmax, MatMul.");
+        {
+            throw g.Refused("attention without softcap", $"softcap {g.Node.Float("softcap", 0)}",
+                "Write the attention in its parts: MatMul, Tanh, Softmax, MatMul.");
+        }
         if (g.Node.Input(4) is not null || g.Node.Input(5) is not null || g.Node.Input(6) is not null)
             throw g.Refused("attention without a cache", "past keys or values", "Export the model without a cache for training.");
         if (g.DOf(1) is not null || g.DOf(2) is not null || g.DOf(3) is not null)

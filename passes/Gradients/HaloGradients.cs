@@ -45,7 +45,7 @@ internal static class HaloGradients
     {
         if (g.Node.Outputs.Count < 2)
             throw g.Refused("two outputs", "one", "Give the node its second output, which the gradient reads.");
-        return g.DOf(1) is null ? g.Node.Outputs[1]
-            : throw g.Refused("a loss that depends on the first output alone", $"one that depends on '{g.Node.Outputs[1].Name}'", "Use the first output alone.");
+        return g.DOf(1) is null ? g.Node.Outputs[1] : throw g.Refused("a loss that depends on the first output alone",
+            $"one that depends on '{g.Node.Outputs[1].Name}'", "Use the first output alone.");
     }
 }

@@ -52,7 +52,8 @@ internal static class IndexingGradients
         {
             // Batches lie one behind the other, so that all are one axis.
             var starts = g.Ints([.. Enumerable.Range(0, (int)batches).Select(b => b * size)]);
-            rows = g.Op("Add", g.Reshape(rows, batches, batches == 0 ? 0 : rows.Shape!.Sizes.Skip(batch).Aggregate(1L, (x, y) => x * y)), g.Reshape(starts, batches, 1));
+            var each = Product(rows.Shape!.Sizes.Skip(batch));
+            rows = g.Op("Add", g.Reshape(rows, batches, each), g.Reshape(starts, batches, 1));
         }
         return AddRows(g, rows, 1, batches * size, Product(sizes.Skip(batch + indexed.Length)));
     }

@@ -10,7 +10,7 @@ internal static class ReductionGradients
         ["ReduceSum"] = Rule((g, d, y) => d),
         ["ReduceMean"] = Rule((g, d, y) =>
         {
-            var (all, left) = (g.In(0).Shape!.ElementCount!.Value, y.Shape!.ElementCount!.Value);
+            var (all, left) = (g.In(0).Shape!.ElementCount!.Value, g.Y.Shape!.ElementCount!.Value);
             return all == 0 ? d : g.Op("Mul", d, g.Scalar((double)left / all, d));
         }),
         ["ReduceMax"] = Rule(Extremum),
@@ -20,26 +20,26 @@ internal static class ReductionGradients
         ["ReduceL2"] = Rule((g, d, y) =>
         {
             // A norm of 0 has no slope; 0 is a subgradient, as in PyTorch.
-            var isZero = g.Op("Equal", y, g.Scalar(0, y));
-            return g.Op("Mul", g.In(0), g.Op("Where", isZero, g.Scalar(0, d), g.Op("Div", d, y)));
+            var norm = y();
+            return g.Op("Mul", g.In(0), g.Op("Where", g.Op("Equal", norm, g.Scalar(0, norm)), g.Scalar(0, d), g.Op("Div", d, norm)));
         }),
-        ["ReduceLogSum"] = Rule((g, d, y) => g.Op("Mul", d, g.Op("Exp", g.Op("Neg", y)))),
-        ["ReduceLogSumExp"] = Rule((g, d, y) => g.Op("Mul", d, g.Op("Exp", g.Op("Sub", g.In(0), y)))),
+        ["ReduceLogSum"] = Rule((g, d, y) => g.Op("Mul", d, g.Op("Exp", g.Op("Neg", y())))),
+        ["ReduceLogSumExp"] = Rule((g, d, y) => g.Op("Mul", d, g.Op("Exp", g.Op("Sub", g.In(0), y())))),
     };
 
     /// <summary>Elements that are equal share the gradient, as in PyTorch.</summary>
-    private static Value Extremum(NodeGradient g, Value d, Value y)
+    private static Value Extremum(NodeGradient g, Value d, Func<Value> y)
     {
-        var hits = g.Cast(g.Op("Equal", g.In(0), y), d.Type);
+        var hits = g.Cast(g.Op("Equal", g.In(0), y()), d.Type);
         return g.Op("Mul", hits, g.Op("Div", d, g.Sum(hits, Axes(g), keepsDims: true)));
     }
 
     /// <summary>A rule that is given the gradient and the output with the folded axes kept at size 1.</summary>
-    private static GradientRule Rule(Func<NodeGradient, Value, Value, Value> gradient) => g => g.Add(0, () =>
+    private static GradientRule Rule(Func<NodeGradient, Value, Func<Value>, Value> gradient) => g => g.Add(0, () =>
     {
         var folded = Axes(g);
         var kept = g.In(0).Shape!.Sizes.Select((size, axis) => folded.Contains(axis) ? 1 : size).ToArray();
-        return g.Expand(gradient(g, g.Reshape(g.D, kept), g.Reshape(g.Y, kept)), g.In(0).Shape!.Sizes);
+        return g.Expand(gradient(g, g.Reshape(g.D, kept), () => g.Reshape(g.Y, kept)), g.In(0).Shape!.Sizes);
     });
 
     /// <summary>The folded axes; none are all of them, unless the node says otherwise.</summary>
