@@ -39,7 +39,7 @@ public class BadGraphTests
         foreach (var file in new[] { folder["text.onnx"], folder["noise.onnx"], ExportFixture.File(TinyChat.Export, "model.safetensors") })
             Refused(folder, Path.GetFileName(file), "rewrite", file, "-o", folder["out.onnx"]);
         Refused(folder, "no such file", "rewrite", folder["nowhere.onnx"], "-o", folder["out.onnx"]);
-        Refused(folder, "found another folder", "rewrite", folder.Path, "-o", folder["out.onnx"]);
+        Refused(folder, "found a folder", "rewrite", folder.Path, "-o", folder["out.onnx"]);
     }
 
     /// <summary>A byte changed here and there may leave a sound graph; whatever it leaves, halo ends in order.</summary>
@@ -109,18 +109,16 @@ public class BadGraphTests
     }
 
     [Fact]
-    public void A_graph_that_trains_nothing_is_refused()
+    public void A_graph_without_gradients_is_no_step()
     {
         using var folder = new TemporaryFolder();
-        var options = TinyChat.Write(folder);
+        TinyChat.Write(folder);
         var model = OnnxReader.Read(folder["training.onnx"]);
         foreach (var gradient in model.Graph.Outputs.Where(o => o.Name != "loss").ToList())
             model.Graph.RemoveOutput(gradient);
         OnnxWriter.Write(model, folder["training.onnx"]);
         Refused(folder, "grad.<parameter>", "step", folder["training.onnx"], "--params", folder["model/model.safetensors"],
             "--batch", ExportFixture.File(TinyChat.Export, "expected.safetensors"), "-o", folder["out.safetensors"]);
-        Refused(folder, "grad.<parameter>", ["train", .. options, "--data", folder["data.jsonl"], "-o", folder["run"]]);
-        Refused(folder, "grad.<parameter>", ["prepare", .. options, "-o", folder["artifact"]]);
     }
 
     private static Model External()
