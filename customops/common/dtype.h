@@ -10,10 +10,13 @@ namespace halo {
 enum class DType : int {
   kUndefined = 0,
   kFloat = 1,
+  kUInt8 = 2,
   kInt8 = 3,
   kInt32 = 6,
   kInt64 = 7,
+  kBool = 9,
   kFloat16 = 10,
+  kDouble = 11,
   kBFloat16 = 16,
   kFloat8E4M3 = 17,
   kFloat8E5M2 = 19,
@@ -23,14 +26,20 @@ inline const char* name_of(DType type) {
   switch (type) {
     case DType::kFloat:
       return "float";
+    case DType::kUInt8:
+      return "uint8";
     case DType::kInt8:
       return "int8";
     case DType::kInt32:
       return "int32";
     case DType::kInt64:
       return "int64";
+    case DType::kBool:
+      return "bool";
     case DType::kFloat16:
       return "float16";
+    case DType::kDouble:
+      return "double";
     case DType::kBFloat16:
       return "bfloat16";
     case DType::kFloat8E4M3:
@@ -50,6 +59,7 @@ inline int64_t size_of(DType type) {
     case DType::kInt32:
       return 4;
     case DType::kInt64:
+    case DType::kDouble:
       return 8;
     case DType::kFloat16:
     case DType::kBFloat16:
