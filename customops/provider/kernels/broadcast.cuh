@@ -12,10 +12,10 @@ namespace halo::cuda {
 template <int operands>
 struct Layout {
   int rank = 1;
-  int64_t inner = 1;             // elements of the innermost axis
-  bool is_packed = false;        // every pack of the innermost axis can be loaded and stored whole
-  Divider packs_inner;           // packs of the innermost axis
-  Divider sizes[kMaxRank];       // of axis 1 and on
+  int64_t inner = 1;                         // elements of the innermost axis
+  bool is_packed = false;                    // every pack of the innermost axis can be loaded and stored whole
+  Divider packs_inner;                       // packs of the innermost axis
+  Divider sizes[kMaxRank];                   // of axis 1 and on
   int64_t strides[operands][kMaxRank] = {};  // of axis 0 and on
   int64_t size_of_axis[kMaxRank] = {};
 };
@@ -175,9 +175,9 @@ cudaError_t broadcast(F f, const A* a, const Dims& a_dims, const B* b, const Dim
   const int64_t step = kMostPacks / packs_of_slice;
   for (int64_t first = 0; first < layout.size_of_axis[last]; first += step) {
     const int64_t slices = std::min(step, layout.size_of_axis[last] - first), packs = slices * packs_of_slice;
-    HALO_CUDA_RETURN_IF_ERROR(launch(broadcast_kernel<kWidth, F, Y, A, B, C>, grid_for(packs, kThreads), kThreads, 0, stream, f,
-                                     y + first * elements_of_slice, a + first * layout.strides[0][last], b + first * layout.strides[1][last],
-                                     c + first * layout.strides[2][last], layout, packs));
+    HALO_CUDA_RETURN_IF_ERROR(launch(broadcast_kernel<kWidth, F, Y, A, B, C>, grid_for(packs, kThreads), kThreads, 0, stream, f, y + first * elements_of_slice,
+                                     a + first * layout.strides[0][last], b + first * layout.strides[1][last], c + first * layout.strides[2][last], layout,
+                                     packs));
   }
   return cudaSuccess;
 }

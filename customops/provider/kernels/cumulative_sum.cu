@@ -38,8 +38,8 @@ cudaError_t cumulative_sum(DType type, const void* x, void* y, int64_t outer, in
   if (outer * size * inner == 0) return cudaSuccess;
   return dispatch_number(type, [&]<class T>() {
     using V = std::conditional_t<std::is_integral_v<T>, int64_t, Real<T>>;
-    return launch(cumulative_sum_kernel<T, V>, grid_for(outer * inner, kWarp), dim3(kWarp, kPositions), 0, stream, static_cast<const T*>(x),
-                  static_cast<T*>(y), outer * inner, size, inner, exclusive, reverse);
+    return launch(cumulative_sum_kernel<T, V>, grid_for(outer * inner, kWarp), dim3(kWarp, kPositions), 0, stream, static_cast<const T*>(x), static_cast<T*>(y),
+                  outer * inner, size, inner, exclusive, reverse);
   });
 }
 

@@ -3,6 +3,7 @@
 
 #include <cuda_runtime.h>
 
+#include <initializer_list>
 #include <limits>
 #include <type_traits>
 
@@ -23,8 +24,8 @@ cudaError_t launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_by
   return cudaLaunchKernelEx(&config, kernel, static_cast<P>(arguments)...);
 }
 
-#define HALO_CUDA_RETURN_IF_ERROR(expression)                                  \
-  do {                                                                         \
+#define HALO_CUDA_RETURN_IF_ERROR(expression)                                          \
+  do {                                                                                 \
     if (const cudaError_t error_ = (expression); error_ != cudaSuccess) return error_; \
   } while (0)
 

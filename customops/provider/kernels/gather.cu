@@ -19,8 +19,8 @@ __device__ T poison() {
 
 /// A thread moves one element, of up to 16 bytes, of a slice; neighbours move neighbours. Reads and writes each once; bound by memory.
 template <class T, class I>
-__global__ void __launch_bounds__(kThreads) gather_kernel(const T* data, const I* indices, T* y, int64_t count, Divider indices_count, int64_t size,
-                                                          Divider inner) {
+__global__ void __launch_bounds__(kThreads)
+    gather_kernel(const T* data, const I* indices, T* y, int64_t count, Divider indices_count, int64_t size, Divider inner) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (at >= count) return;
   const int64_t row = count < (int64_t{1} << 31) ? inner.quotient(static_cast<uint32_t>(at)) : at / inner.divisor;  // of (outer, indices)

@@ -11,8 +11,8 @@ __device__ inline int64_t thread_number() { return static_cast<int64_t>(blockIdx
 
 /// A thread writes one element of y.
 template <class T>
-__global__ void __launch_bounds__(kThreads) pad_kernel(const T* x, Dims x_dims, PerAxis begins, PadMode mode, const T* value, T* y, Dims y_dims,
-                                                       int64_t count) {
+__global__ void __launch_bounds__(kThreads)
+    pad_kernel(const T* x, Dims x_dims, PerAxis begins, PadMode mode, const T* value, T* y, Dims y_dims, int64_t count) {
   const int64_t at = thread_number();
   if (at >= count) return;
   int64_t rest = at, from = 0, stride = 1;

@@ -173,8 +173,7 @@ cudaError_t reduce_as(const T* x, T* y, const ReducePlan& plan, void* workspace,
   const auto pieces = static_cast<unsigned>(plan.pieces);
   if (plan.is_row) {
     const unsigned threads = plan.piece > 512 ? 256 : (plan.piece > 128 ? 128 : 32);
-    HALO_CUDA_RETURN_IF_ERROR(
-        launch(reduce_rows_kernel<op, T, V>, dim3(static_cast<unsigned>(plan.kept), pieces), threads, 0, stream, x, y, partial, plan));
+    HALO_CUDA_RETURN_IF_ERROR(launch(reduce_rows_kernel<op, T, V>, dim3(static_cast<unsigned>(plan.kept), pieces), threads, 0, stream, x, y, partial, plan));
   } else {
     HALO_CUDA_RETURN_IF_ERROR(
         launch(reduce_columns_kernel<op, T, V>, dim3(grid_for(plan.kept, kWarp), pieces), dim3(kWarp, 8), 0, stream, x, y, partial, plan));

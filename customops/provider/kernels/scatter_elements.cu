@@ -15,8 +15,8 @@ __device__ int64_t place(I index, int64_t size) {
 /// A thread has one update. Where others of its line have the same index, one thread takes them all, in order: the last without a reduction, which
 /// overwrites, else the first.
 template <class T, class I, ScatterReduction reduction>
-__global__ void __launch_bounds__(kThreads) scatter_elements_kernel(const I* indices, Dims dims, const T* updates, T* y, Dims y_dims, int axis, int64_t stride,
-                                                                    int64_t count) {
+__global__ void __launch_bounds__(kThreads)
+    scatter_elements_kernel(const I* indices, Dims dims, const T* updates, T* y, Dims y_dims, int axis, int64_t stride, int64_t count) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (at >= count) return;
   const int64_t length = dims.sizes[axis], size = y_dims.sizes[axis], own = at / stride % length, line = at - own * stride;

@@ -45,8 +45,8 @@ __global__ void __launch_bounds__(kThreads) order_updates_kernel(const int64_t* 
 
 /// A block has the updates of one slice, from the first of them in order on, and some columns. grid: (updates, columns).
 template <class T, ScatterReduction reduction>
-__global__ void __launch_bounds__(kThreads) scatter_slices_kernel(const int64_t* sorted, const int32_t* order, const T* updates, T* y, int64_t count,
-                                                                  int64_t inner) {
+__global__ void __launch_bounds__(kThreads)
+    scatter_slices_kernel(const int64_t* sorted, const int32_t* order, const T* updates, T* y, int64_t count, int64_t inner) {
   const int64_t first = blockIdx.x, key = sorted[first];
   if (key < 0 || (first > 0 && sorted[first - 1] == key)) return;
   int64_t end = first + 1;  // behind the last of this key, found by halving
@@ -75,7 +75,9 @@ __global__ void poison_slices_kernel(const int64_t* sorted, T* y) {
 }  // namespace
 
 int64_t scatter_nd_workspace(const Dims& indices_dims) {
-  return indices_dims.rank == 0 ? 0 : indices_dims.count(0, indices_dims.rank - 1) * (2 * static_cast<int64_t>(sizeof(int64_t)) + static_cast<int64_t>(sizeof(int32_t)));
+  return indices_dims.rank == 0
+             ? 0
+             : indices_dims.count(0, indices_dims.rank - 1) * (2 * static_cast<int64_t>(sizeof(int64_t)) + static_cast<int64_t>(sizeof(int32_t)));
 }
 
 cudaError_t scatter_nd(ScatterReduction reduction, DType type, const void* data, const Dims& data_dims, const Indices& indices, const Dims& indices_dims,

@@ -1,37 +1,9 @@
+#include "provider/kernels/exponentials.cuh"
 #include "provider/kernels/reduce.cuh"
 
 namespace halo::cuda {
 
 namespace {
-
-/// A maximum and the sum of exponentials of what was seen, less it.
-template <class V>
-struct Exponentials {
-  V max, sum;
-};
-
-/// x less a maximum, which is -Inf where nothing was seen. +Inf makes NaN of the sum, as it does elsewhere.
-template <class V>
-__device__ V below(V x, V max) {
-  return max == -std::numeric_limits<V>::infinity() ? V(0) : x - max;
-}
-
-template <class V>
-__device__ Exponentials<V> merged_over_block(Exponentials<V> own, V* scratch) {
-  const V max = over_block(MaxOf(), own.max, -std::numeric_limits<V>::infinity(), scratch);
-  const V sum = over_block(SumOf(), own.sum * exp(below(own.max, max)), V(0), scratch);
-  return {max, sum};
-}
-
-template <class V>
-__device__ void add(Exponentials<V>& own, V x) {
-  if (x > own.max || x != x) {
-    own.sum = own.sum * exp(below(own.max, x)) + V(1);
-    own.max = x;
-  } else {
-    own.sum += exp(below(x, own.max));
-  }
-}
 
 template <bool logarithm, class V>
 __device__ V normalized(V x, Exponentials<V> all, V log_sum) {
@@ -45,7 +17,7 @@ __global__ void __launch_bounds__(1024) softmax_rows_kernel(const T* x, T* y, in
   __shared__ V scratch[kWarp];
   const T* in = x + static_cast<int64_t>(blockIdx.x) * size;
   T* out = y + static_cast<int64_t>(blockIdx.x) * size;
-  Exponentials<V> own{-std::numeric_limits<V>::infinity(), V(0)};
+  Exponentials<V> own;
   for (int64_t i = threadIdx.x; i < size; i += blockDim.x) add(own, static_cast<V>(widened(in[i])));
   const Exponentials<V> all = merged_over_block(own, scratch);
   const V log_sum = log(all.sum);
@@ -59,7 +31,7 @@ __global__ void __launch_bounds__(256) softmax_columns_kernel(const T* x, T* y, 
   const int64_t pair = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (pair >= outer * inner) return;
   const int64_t base = pair / inner * size * inner + pair % inner;
-  Exponentials<V> all{-std::numeric_limits<V>::infinity(), V(0)};
+  Exponentials<V> all;
   for (int64_t i = 0; i < size; ++i) add(all, static_cast<V>(widened(x[base + i * inner])));
   const V log_sum = log(all.sum);
   for (int64_t i = 0; i < size; ++i) {
@@ -86,12 +58,12 @@ __global__ void __launch_bounds__(256) log_sum_exp_kernel(const T* x, T* y, Redu
   using V = Real<T>;
   __shared__ V scratch[kWarp];
   const T* base = x + offset_of(blockIdx.x, plan.kept_rank, plan.kept_sizes, plan.kept_strides);
-  Exponentials<V> own{-std::numeric_limits<V>::infinity(), V(0)};
+  Exponentials<V> own;
   for (int64_t i = threadIdx.x; i < plan.reduced; i += blockDim.x) {
     add(own, static_cast<V>(widened(base[offset_of(static_cast<uint32_t>(i), plan.reduced_rank, plan.reduced_sizes, plan.reduced_strides)])));
   }
   const Exponentials<V> all = merged_over_block(own, scratch);
-  if (threadIdx.x == 0) y[blockIdx.x] = narrowed<T>(isinf(all.max) ? all.max : all.max + log(all.sum));
+  if (threadIdx.x == 0) y[blockIdx.x] = narrowed<T>(logarithm_of(all));
 }
 
 }  // namespace
