@@ -25,17 +25,25 @@ __global__ void __launch_bounds__(units::kThreads) attention_units_kernel(const 
   const int64_t first = static_cast<int64_t>(gridDim.x - 1 - blockIdx.x) * units::kRows, own_row = first + warp_row + group_row;
   const T *k_head = k + key_pair * sizes.keys * sizes.dim, *v_head = v + key_pair * sizes.keys * sizes.dim;
   const Sight sight = sight_of(mask, sizes, batch);
+  const auto load_keys = [&](int64_t at) {
+    units::load_rows<S>(k_head, at, kKeys, sizes.keys, sizes.dim, is_packed, keys);
+    cuda::commit_copies();
+  };
   units::load_rows<S>(q + pair * sizes.queries * sizes.dim, first, units::kRows, sizes.queries, sizes.dim, is_packed, queries);
+  load_keys(0);
   float sums[S::kColumns][4] = {}, max[2] = {-std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()}, total[2] = {};
   const int64_t end = mask.causal && first + units::kRows < sizes.keys ? first + units::kRows : sizes.keys;
   const float factor = scale * units::kLog2E;
   for (int64_t key_at = 0; key_at < end; key_at += kKeys) {
+    // Values come while scores are computed, the next keys while values are added.
+    cuda::wait_for_copies<0>();
     __syncthreads();
-    units::load_rows<S>(k_head, key_at, kKeys, sizes.keys, sizes.dim, is_packed, keys);
     units::load_rows<S>(v_head, key_at, kKeys, sizes.keys, sizes.dim, is_packed, values);
-    __syncthreads();
+    cuda::commit_copies();
     float scores[kTiles][4];
     units::multiply_rows<S, kTiles>(queries, warp_row, keys, scores);
+    __syncthreads();
+    load_keys(key_at + kKeys);  // behind the last: zeros
     const bool sees_all = units::sees_all(sight, first, units::kRows, key_at, kKeys);
     float largest[2] = {max[0], max[1]};
 #pragma unroll
@@ -44,22 +52,22 @@ __global__ void __launch_bounds__(units::kThreads) attention_units_kernel(const 
       for (int i = 0; i < 4; ++i) {
         scores[t][i] *= factor;
         if (!sees_all && !sight.sees(own_row + i / 2 * 8, key_at + t * 8 + place * 2 + i % 2)) scores[t][i] = -std::numeric_limits<float>::infinity();
-        largest[i / 2] = cuda::MaxOf()(largest[i / 2], scores[t][i]);
+        largest[i / 2] = fmaxf(largest[i / 2], scores[t][i]);  // a NaN shows in the sum
       }
     }
     float added[2] = {}, kept[2], offset[2];
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      for (int lanes = 1; lanes < 4; lanes *= 2) largest[r] = cuda::MaxOf()(largest[r], __shfl_xor_sync(cuda::kAllLanes, largest[r], lanes));
+      for (int lanes = 1; lanes < 4; lanes *= 2) largest[r] = fmaxf(largest[r], __shfl_xor_sync(cuda::kAllLanes, largest[r], lanes));
       offset[r] = largest[r] == -std::numeric_limits<float>::infinity() ? 0.0f : largest[r];  // of rows that have seen nothing: 2^-Inf is 0
-      kept[r] = exp2f(max[r] - offset[r]);
+      kept[r] = cuda::exp2_of(max[r] - offset[r]);
       max[r] = largest[r];
     }
 #pragma unroll
     for (int t = 0; t < kTiles; ++t) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        scores[t][i] = exp2f(scores[t][i] - offset[i / 2]);
+        scores[t][i] = cuda::exp2_of(scores[t][i] - offset[i / 2]);
         added[i / 2] += scores[t][i];
       }
     }
@@ -73,6 +81,8 @@ __global__ void __launch_bounds__(units::kThreads) attention_units_kernel(const 
 #pragma unroll
       for (int i = 0; i < 4; ++i) sums[n][i] *= kept[i / 2];
     }
+    cuda::wait_for_copies<1>();
+    __syncthreads();
     units::add_weighted<S, kTiles>(scores, values, sums);
   }
   float factors[2];

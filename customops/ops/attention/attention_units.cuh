@@ -30,21 +30,21 @@ cudaError_t dispatch_dim(int64_t dim, F&& f) {
 
 constexpr int64_t kMostDim = 128;
 
-/// Rows [first, first + count) of x (rows, dim), zeros beyond.
+/// Starts to load rows [first, first + count) of x (rows, dim), zeros beyond; commit_copies() ends a group of them.
 template <class S, class T>
 __device__ void load_rows(const T* x, int64_t first, int count, int64_t rows, int64_t dim, bool is_packed, T* tile) {
-  constexpr int kWidth = 8;
-  for (int i = static_cast<int>(threadIdx.x); i < count * S::kDim / kWidth; i += kThreads) {
-    const int row = i / (S::kDim / kWidth), column = i % (S::kDim / kWidth) * kWidth;
+  constexpr int kWidth = 8, kPacks = S::kDim / kWidth;
+  for (int i = static_cast<int>(threadIdx.x); i < count * kPacks; i += kThreads) {
+    const int row = i / kPacks, column = i % kPacks * kWidth;
     const int64_t left = first + row < rows ? dim - column : 0;
-    cuda::Pack<T, kWidth> pack;
-    if (is_packed && left >= kWidth) {
-      pack = *reinterpret_cast<const cuda::Pack<T, kWidth>*>(x + (first + row) * dim + column);
+    const T* from = x + (first + row) * dim + column;
+    T* to = tile + row * S::kPitch + column;
+    if (is_packed) {
+      cuda::copy_async(to, left >= kWidth ? from : x, left >= kWidth);
     } else {
 #pragma unroll
-      for (int n = 0; n < kWidth; ++n) pack.values[n] = n < left ? x[(first + row) * dim + column + n] : T{0};
+      for (int n = 0; n < kWidth; ++n) to[n] = n < left ? from[n] : T{0};
     }
-    *reinterpret_cast<cuda::Pack<T, kWidth>*>(tile + row * S::kPitch + column) = pack;
   }
 }
 

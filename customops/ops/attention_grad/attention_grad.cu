@@ -120,8 +120,8 @@ template <class S, class T>
 __global__ void __launch_bounds__(units::kThreads)
     attention_key_gradient_units_kernel(Buffers<T> b, AttentionMask mask, AttentionSizes sizes, float scale, bool is_packed) {
   auto* keys = cuda::dynamic_shared<T>();
-  T *values = keys + units::kRows * S::kPitch, *queries = values + units::kRows * S::kPitch, *errors = queries + kStep * S::kPitch;
-  __shared__ float log_sums[kStep], deltas[kStep];
+  T *values = keys + units::kRows * S::kPitch, *stages = values + units::kRows * S::kPitch;
+  __shared__ float log_sums[2][kStep], deltas[2][kStep];
   const int group_row = static_cast<int>(threadIdx.x) % cuda::kWarp / 4, place = static_cast<int>(threadIdx.x) % 4;
   const int warp_row = static_cast<int>(threadIdx.x) / cuda::kWarp * units::kWarpRows;
   const int64_t pair = blockIdx.y, batch = pair / sizes.groups, group = pair % sizes.groups, heads = sizes.heads / sizes.groups;
@@ -131,35 +131,46 @@ __global__ void __launch_bounds__(units::kThreads)
   units::load_rows<S>(b.v + pair * sizes.keys * sizes.dim, first, units::kRows, sizes.keys, sizes.dim, is_packed, values);
   float dk[S::kColumns][4] = {}, dv[S::kColumns][4] = {};
   const float factor = scale * units::kLog2E;
-  for (int64_t n = 0; n < heads; ++n) {
-    const int64_t head = batch * sizes.heads + group * heads + n;
-    for (int64_t query_at = mask.causal ? first : 0; query_at < sizes.queries; query_at += kStep) {
-      __syncthreads();
-      units::load_rows<S>(b.q + head * sizes.queries * sizes.dim, query_at, kStep, sizes.queries, sizes.dim, is_packed, queries);
-      units::load_rows<S>(b.dy + head * sizes.queries * sizes.dim, query_at, kStep, sizes.queries, sizes.dim, is_packed, errors);
+  // Tiles of queries one after the other, over the heads; a tile is loaded while the one before it is worked on.
+  const int64_t start = mask.causal ? first : 0, tiles = sizes.queries > start ? (sizes.queries - start + kStep - 1) / kStep : 0;
+  const auto load = [&](int64_t number, int stage) {
+    if (number < heads * tiles) {
+      const int64_t head = batch * sizes.heads + group * heads + number / tiles, query_at = start + number % tiles * kStep;
+      T* to = stages + stage * 2 * kStep * S::kPitch;
+      units::load_rows<S>(b.q + head * sizes.queries * sizes.dim, query_at, kStep, sizes.queries, sizes.dim, is_packed, to);
+      units::load_rows<S>(b.dy + head * sizes.queries * sizes.dim, query_at, kStep, sizes.queries, sizes.dim, is_packed, to + kStep * S::kPitch);
       if (threadIdx.x < kStep) {
         const int64_t query = query_at + threadIdx.x;
-        log_sums[threadIdx.x] = query < sizes.queries ? b.log_sum_exp[head * sizes.queries + query] * units::kLog2E : 0.0f;
-        deltas[threadIdx.x] = query < sizes.queries ? b.delta[head * sizes.queries + query] : 0.0f;
+        log_sums[stage][threadIdx.x] = query < sizes.queries ? b.log_sum_exp[head * sizes.queries + query] * units::kLog2E : 0.0f;
+        deltas[stage][threadIdx.x] = query < sizes.queries ? b.delta[head * sizes.queries + query] : 0.0f;
       }
-      __syncthreads();
-      float p[kStepTiles][4], ds[kStepTiles][4];
-      units::multiply_rows<S, kStepTiles>(keys, warp_row, queries, p);
-      units::multiply_rows<S, kStepTiles>(values, warp_row, errors, ds);
-      const bool sees_all = units::sees_all(sight, query_at, kStep, first, units::kRows);
-#pragma unroll
-      for (int t = 0; t < kStepTiles; ++t) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          const int column = t * 8 + place * 2 + i % 2;
-          const bool sees = sees_all || sight.sees(query_at + column, own_row + i / 2 * 8);
-          p[t][i] = sees ? exp2f(p[t][i] * factor - log_sums[column]) : 0.0f;
-          ds[t][i] = sees ? p[t][i] * (ds[t][i] - deltas[column]) : 0.0f;
-        }
-      }
-      units::add_weighted<S, kStepTiles>(p, errors, dv);
-      units::add_weighted<S, kStepTiles>(ds, queries, dk);
     }
+    cuda::commit_copies();
+  };
+  load(0, 0);
+  for (int64_t number = 0; number < heads * tiles; ++number) {
+    const int stage = static_cast<int>(number % 2);
+    const T *queries = stages + stage * 2 * kStep * S::kPitch, *errors = queries + kStep * S::kPitch;
+    const int64_t query_at = start + number % tiles * kStep;
+    cuda::wait_for_copies<0>();
+    __syncthreads();
+    load(number + 1, 1 - stage);
+    float p[kStepTiles][4], ds[kStepTiles][4];
+    units::multiply_rows<S, kStepTiles>(keys, warp_row, queries, p);
+    units::multiply_rows<S, kStepTiles>(values, warp_row, errors, ds);
+    const bool sees_all = units::sees_all(sight, query_at, kStep, first, units::kRows);
+#pragma unroll
+    for (int t = 0; t < kStepTiles; ++t) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int column = t * 8 + place * 2 + i % 2;
+        const bool sees = sees_all || sight.sees(query_at + column, own_row + i / 2 * 8);
+        p[t][i] = sees ? cuda::exp2_of(p[t][i] * factor - log_sums[stage][column]) : 0.0f;
+        ds[t][i] = sees ? p[t][i] * (ds[t][i] - deltas[stage][column]) : 0.0f;
+      }
+    }
+    units::add_weighted<S, kStepTiles>(p, errors, dv);
+    units::add_weighted<S, kStepTiles>(ds, queries, dk);
   }
   const float ones[2] = {1.0f, 1.0f}, scales[2] = {scale, scale};
   const int64_t at = pair * sizes.keys * sizes.dim;
@@ -172,7 +183,7 @@ template <class S, class T>
 __global__ void __launch_bounds__(units::kThreads)
     attention_query_gradient_units_kernel(Buffers<T> b, AttentionMask mask, AttentionSizes sizes, float scale, bool is_packed) {
   auto* queries = cuda::dynamic_shared<T>();
-  T *errors = queries + units::kRows * S::kPitch, *keys = errors + units::kRows * S::kPitch, *values = keys + kStep * S::kPitch;
+  T *errors = queries + units::kRows * S::kPitch, *stages = errors + units::kRows * S::kPitch;
   const int group_row = static_cast<int>(threadIdx.x) % cuda::kWarp / 4, place = static_cast<int>(threadIdx.x) % 4;
   const int warp_row = static_cast<int>(threadIdx.x) / cuda::kWarp * units::kWarpRows;
   const int64_t pair = blockIdx.y, batch = pair / sizes.heads, key_pair = batch * sizes.groups + pair % sizes.heads / (sizes.heads / sizes.groups);
@@ -189,11 +200,21 @@ __global__ void __launch_bounds__(units::kThreads)
   }
   const float factor = scale * units::kLog2E;
   const int64_t end = mask.causal && first + units::kRows < sizes.keys ? first + units::kRows : sizes.keys;
+  const auto load = [&](int64_t key_at, int stage) {
+    if (key_at < end) {
+      T* to = stages + stage * 2 * kStep * S::kPitch;
+      units::load_rows<S>(b.k + key_pair * sizes.keys * sizes.dim, key_at, kStep, sizes.keys, sizes.dim, is_packed, to);
+      units::load_rows<S>(b.v + key_pair * sizes.keys * sizes.dim, key_at, kStep, sizes.keys, sizes.dim, is_packed, to + kStep * S::kPitch);
+    }
+    cuda::commit_copies();
+  };
+  load(0, 0);
   for (int64_t key_at = 0; key_at < end; key_at += kStep) {
+    const int stage = static_cast<int>(key_at / kStep % 2);
+    const T *keys = stages + stage * 2 * kStep * S::kPitch, *values = keys + kStep * S::kPitch;
+    cuda::wait_for_copies<0>();
     __syncthreads();
-    units::load_rows<S>(b.k + key_pair * sizes.keys * sizes.dim, key_at, kStep, sizes.keys, sizes.dim, is_packed, keys);
-    units::load_rows<S>(b.v + key_pair * sizes.keys * sizes.dim, key_at, kStep, sizes.keys, sizes.dim, is_packed, values);
-    __syncthreads();
+    load(key_at + kStep, 1 - stage);
     float p[kStepTiles][4], ds[kStepTiles][4];
     units::multiply_rows<S, kStepTiles>(queries, warp_row, keys, p);
     units::multiply_rows<S, kStepTiles>(errors, warp_row, values, ds);
@@ -203,7 +224,7 @@ __global__ void __launch_bounds__(units::kThreads)
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const bool sees = sees_all || sight.sees(own_row + i / 2 * 8, key_at + t * 8 + place * 2 + i % 2);
-        ds[t][i] = sees ? exp2f(p[t][i] * factor - log_sums[i / 2]) * (ds[t][i] - deltas[i / 2]) : 0.0f;
+        ds[t][i] = sees ? cuda::exp2_of(p[t][i] * factor - log_sums[i / 2]) * (ds[t][i] - deltas[i / 2]) : 0.0f;
       }
     }
     units::add_weighted<S, kStepTiles>(ds, keys, dq);
@@ -214,7 +235,7 @@ __global__ void __launch_bounds__(units::kThreads)
 
 template <class S, class T>
 cudaError_t run_units(const Buffers<T>& b, const AttentionMask& mask, const AttentionSizes& sizes, float scale, cudaStream_t stream) {
-  constexpr int kBytes = 2 * (units::kRows + kStep) * S::kPitch * static_cast<int>(sizeof(T));
+  constexpr int kBytes = (2 * units::kRows + 4 * kStep) * S::kPitch * static_cast<int>(sizeof(T));
   const bool is_packed =
       sizes.dim % 8 == 0 && cuda::is_aligned(b.q, 16) && cuda::is_aligned(b.k, 16) && cuda::is_aligned(b.v, 16) && cuda::is_aligned(b.dy, 16);
   if (b.dk != nullptr || b.dv != nullptr) {

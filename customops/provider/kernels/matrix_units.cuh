@@ -46,6 +46,44 @@ __device__ void multiply_add(float (&c)[4], const uint32_t (&a)[4], uint32_t b0,
 #endif
 }
 
+/// 16 bytes from global to shared memory, or zeros, by the time of wait_for_copies(). Both 16-byte aligned.
+__device__ inline void copy_async(void* to, const void* from, bool is_inside) {
+#ifdef HALO_CUDA_EMULATED
+  emulator::copy_16(to, from, is_inside);
+#else
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+               :
+               : "r"(static_cast<uint32_t>(__cvta_generic_to_shared(to))), "l"(from), "r"(is_inside ? 16 : 0)
+               : "memory");
+#endif
+}
+
+/// Ends a group of copies.
+__device__ inline void commit_copies() {
+#ifndef HALO_CUDA_EMULATED
+  asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+
+/// Waits until all of this thread's groups of copies but the last `pending` are there; a barrier makes them known to others.
+template <int pending>
+__device__ void wait_for_copies() {
+#ifndef HALO_CUDA_EMULATED
+  asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory");
+#endif
+}
+
+/// 2^x within 2 units in the last place; results below 2^-126 are 0.
+__device__ inline float exp2_of(float x) {
+#ifdef HALO_CUDA_EMULATED
+  return exp2f(x);
+#else
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+#endif
+}
+
 /// Two numbers in one register, the first in its low half.
 template <class T>
 __device__ uint32_t packed_pair(float low, float high) {

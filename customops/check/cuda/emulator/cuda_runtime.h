@@ -97,6 +97,14 @@ inline void load_matrices(const void* row, bool transposed, uint32_t (&registers
   }
 }
 
+inline void copy_16(void* to, const void* from, bool is_inside) {
+  if (is_inside) {
+    std::memcpy(to, from, 16);
+  } else {
+    std::memset(to, 0, 16);
+  }
+}
+
 /// mma.m16n8k16 with float32 sums.
 template <class T>
 void multiply_add(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
