@@ -10,7 +10,7 @@ namespace halo {
 
 namespace {
 
-constexpr int kMostThreads = 1024;
+constexpr int kMostThreads = 512;
 
 /// Levels of the Walsh-Hadamard transform that a thread does in registers: 16 elements.
 constexpr int kLevels = 4;
@@ -108,13 +108,49 @@ __device__ void for_packs(const Place& place, int elements, int64_t first_vector
   }
 }
 
-/// A block has `width` vectors of K 2^k elements: all levels of S, then A_K by eight rows at a time, then the scale. Signs are bits, or, where they fit,
-/// numbers, with which a row costs one instruction an element.
+/// Rows of A_K mix elements `inner` apart: sums[p][n] = row group * 8 + n at `positions` places of the tile, which share the signs that are read.
+template <int positions, bool are_numbers>
+__device__ void multiply_signs(const float* tile, const void* signs, const int (&first)[positions], int inner, int order, int group,
+                               float (&sums)[positions][kSignRows]) {
+#pragma unroll
+  for (int p = 0; p < positions; ++p) {
+#pragma unroll
+    for (int n = 0; n < kSignRows; ++n) sums[p][n] = 0.0f;
+  }
+#pragma unroll 2
+  for (int j = 0; j < order; ++j) {
+    float values[positions];
+#pragma unroll
+    for (int p = 0; p < positions; ++p) values[p] = tile[padded(first[p] + j * inner)];
+    if constexpr (are_numbers) {
+      const auto* own = static_cast<const cuda::Pack<float, 4>*>(signs) + (group * order + j) * (kSignRows / 4);
+      const cuda::Pack<float, 4> low = own[0], high = own[1];
+#pragma unroll
+      for (int p = 0; p < positions; ++p) {
+#pragma unroll
+        for (int n = 0; n < 4; ++n) {
+          sums[p][n] += values[p] * low.values[n];
+          sums[p][n + 4] += values[p] * high.values[n];
+        }
+      }
+    } else {
+      const uint32_t own = static_cast<const uint8_t*>(signs)[group * order + j];
+#pragma unroll
+      for (int n = 0; n < kSignRows; ++n) {
+        const uint32_t minus = (own << (31 - n)) & 0x80000000u;
+#pragma unroll
+        for (int p = 0; p < positions; ++p) sums[p][n] += std::bit_cast<float>(std::bit_cast<uint32_t>(values[p]) ^ minus);
+      }
+    }
+  }
+}
+
+/// A block has `width` vectors of K 2^k elements: all levels of S, then A_K by eight rows and four places at a time, then the scale. Signs are bits, or, where
+/// they fit, numbers, with which a row costs one instruction an element.
 /// Reads and writes each element once; bound by memory where K is small, by K additions an element where it is not.
 /// grid: (vectors / width, blocks of H of this size).
 template <int width, bool are_numbers, class T>
-__global__ void __launch_bounds__(kMostThreads)
-    hadamard_transform_kernel(const T* x, T* y, Place place, SignRule rule, int log2, cuda::Divider groups_divider, bool inverse, float scale) {
+__global__ void __launch_bounds__(kMostThreads) hadamard_transform_kernel(const T* x, T* y, Place place, SignRule rule, int log2, bool inverse, float scale) {
   auto* tile = cuda::dynamic_shared<float>();
   const int vectors = 1 << place.width_log2, elements = static_cast<int>(place.size.divisor) * vectors, order = rule.size();
   const int unit_log2 = place.along_columns ? place.width_log2 : 0;
@@ -171,36 +207,36 @@ __global__ void __launch_bounds__(kMostThreads)
         });
     return;
   }
-  // Rows of A_K mix elements `inner` apart. A task is eight of them at one place of `inner`.
-  const int inner_log2 = log2 + unit_log2, inner = 1 << inner_log2, outer = place.along_columns ? 1 : vectors;
-  for (int task = static_cast<int>(threadIdx.x); task < outer * groups * inner; task += static_cast<int>(blockDim.x)) {
-    const int at = task & (inner - 1), out = static_cast<int>(groups_divider.quotient(static_cast<uint32_t>(task >> inner_log2)));
-    const int group = (task >> inner_log2) - out * groups, first = out * order * inner + at;
-    float sums[kSignRows] = {};
-#pragma unroll 4
-    for (int j = 0; j < order; ++j) {
-      const float value = tile[padded(first + j * inner)];
-      if constexpr (are_numbers) {
-        const auto* own = reinterpret_cast<const cuda::Pack<float, 4>*>(numbers + (group * order + j) * kSignRows);
-        const cuda::Pack<float, 4> low = own[0], high = own[1];
+  const int inner_log2 = log2 + unit_log2, inner = 1 << inner_log2, places_log2 = inner_log2 + (place.along_columns ? 0 : place.width_log2);
+  // A task is eight rows at `positions` of the 2^places_log2 places, which lie evenly apart.
+  const auto run_tasks = [&]<int positions>() {
+    const int share_log2 = places_log2 - (positions == 4 ? 2 : 0), share = 1 << share_log2;
+    for (int task = static_cast<int>(threadIdx.x); task < groups << share_log2; task += static_cast<int>(blockDim.x)) {
+      const int group = task >> share_log2;
+      int first[positions];
+      float sums[positions][kSignRows];
 #pragma unroll
-        for (int n = 0; n < 4; ++n) {
-          sums[n] += value * low.values[n];
-          sums[n + 4] += value * high.values[n];
+      for (int p = 0; p < positions; ++p) {
+        const int at = (task & (share - 1)) + (p << share_log2);
+        first[p] = (at >> inner_log2) * order * inner + (at & (inner - 1));
+      }
+      multiply_signs<positions, are_numbers>(tile, numbers, first, inner, order, group, sums);
+#pragma unroll
+      for (int n = 0; n < kSignRows; ++n) {
+        const int row = group * kSignRows + n;
+#pragma unroll
+        for (int p = 0; p < positions; ++p) {
+          bool is_inside = false;
+          const int64_t to = row < order ? location(place, first[p] + row * inner, first_vector, &is_inside) : 0;
+          if (is_inside) y[to] = from_float<T>(are_numbers ? sums[p][n] : sums[p][n] * scale);
         }
-      } else {
-        const uint32_t own = bits[group * order + j];
-#pragma unroll
-        for (int n = 0; n < kSignRows; ++n) sums[n] += std::bit_cast<float>(std::bit_cast<uint32_t>(value) ^ ((own << (31 - n)) & 0x80000000u));
       }
     }
-#pragma unroll
-    for (int n = 0; n < kSignRows; ++n) {
-      const int row = group * kSignRows + n;
-      bool is_inside = false;
-      const int64_t to = row < order ? location(place, first + row * inner, first_vector, &is_inside) : 0;
-      if (is_inside) y[to] = from_float<T>(are_numbers ? sums[n] : sums[n] * scale);
-    }
+  };
+  if (places_log2 >= 2) {
+    run_tasks.template operator()<4>();
+  } else {
+    run_tasks.template operator()<1>();
   }
 }
 
@@ -253,8 +289,9 @@ cudaError_t hadamard_transform_cuda(DType type, const void* x, void* y, int64_t 
     place.size = cuda::Divider(size);
     place.width_log2 = std::countr_zero(static_cast<uint64_t>(width));
     place.blocks_step = size * place.step;
-    const cuda::Divider groups(cuda::ceil_div(found.order, kSignRows));
-    const auto threads = static_cast<unsigned>(std::clamp<int64_t>(cuda::ceil_div(size * width, 16 * cuda::kWarp) * cuda::kWarp, 64, kMostThreads));
+    // One group of levels a thread and pass, or one task of A_K.
+    const int64_t each = found.order == 1 ? 16 : 32;
+    const auto threads = static_cast<unsigned>(std::clamp<int64_t>(cuda::ceil_div(size * width, each * cuda::kWarp) * cuda::kWarp, 64, kMostThreads));
     const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(size)));
     HALO_CUDA_RETURN_IF_ERROR(cuda::dispatch_float(type, [&]<class T>() {
       constexpr int kWidth = 16 / static_cast<int>(sizeof(T));
@@ -265,7 +302,7 @@ cudaError_t hadamard_transform_cuda(DType type, const void* x, void* y, int64_t 
                                     : (are_numbers ? hadamard_transform_kernel<1, true, T> : hadamard_transform_kernel<1, false, T>);
       HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
       return cuda::launch(kernel, dim3(cuda::grid_for(place.vectors, width), static_cast<unsigned>(last - first)), threads, static_cast<size_t>(bytes), stream,
-                          from, to, place, hadamard_sign_rule(found.order), found.log2, groups, inverse, scale);
+                          from, to, place, hadamard_sign_rule(found.order), found.log2, inverse, scale);
     }));
     start += size * (last - first);
   }
