@@ -21,9 +21,6 @@ constexpr int64_t kTileElements = 8192;
 /// Rows of A_K that a thread multiplies by at once: the bits of one byte.
 constexpr int kSignRows = 8;
 
-/// What a multiprocessor lends one block at most, on Hopper. Larger GPUs lend no less.
-constexpr int64_t kSharedBytes = 227 * 1024;
-
 /// An element more in each 32: accesses 16 apart fall into different banks.
 __host__ __device__ inline int64_t padded(int64_t i) { return i + (i >> 5); }
 
@@ -255,7 +252,7 @@ int64_t width_for(int64_t size, int64_t order, int64_t vectors, bool along_colum
   const int64_t wanted = along_columns ? std::max<int64_t>(8, kTileElements / size)
                                        : std::clamp<int64_t>(cuda::ceil_div(vectors, blocks), 1, std::max<int64_t>(1, kTileElements / size));
   int64_t width = 1;
-  while (2 * width <= std::min<int64_t>(wanted, 64) && shared_bytes(size, 2 * width, order, false) <= kSharedBytes) width *= 2;
+  while (2 * width <= std::min<int64_t>(wanted, 64) && shared_bytes(size, 2 * width, order, false) <= cuda::most_shared_bytes()) width *= 2;
   return width;
 }
 
@@ -263,7 +260,7 @@ int64_t width_for(int64_t size, int64_t order, int64_t vectors, bool along_colum
 
 bool hadamard_transform_supports_cuda(int64_t size) {
   const HadamardOrder found = hadamard_order(size);
-  return found.order > 0 && shared_bytes(size, 1, found.order, false) <= kSharedBytes;
+  return found.order > 0 && shared_bytes(size, 1, found.order, false) <= cuda::most_shared_bytes();
 }
 
 cudaError_t hadamard_transform_cuda(DType type, const void* x, void* y, int64_t rows, int64_t columns, int axis, const int64_t* blocks, int64_t blocks_count,
@@ -284,7 +281,7 @@ cudaError_t hadamard_transform_cuda(DType type, const void* x, void* y, int64_t 
     if (!hadamard_transform_supports_cuda(size)) return cudaErrorInvalidValue;
     const HadamardOrder found = hadamard_order(size);
     const int64_t width = width_for(size, found.order, place.vectors, along_columns);
-    const bool are_numbers = found.order > 1 && shared_bytes(size, width, found.order, true) <= kSharedBytes;
+    const bool are_numbers = found.order > 1 && shared_bytes(size, width, found.order, true) <= cuda::most_shared_bytes();
     const int64_t bytes = shared_bytes(size, width, found.order, are_numbers);
     place.size = cuda::Divider(size);
     place.width_log2 = std::countr_zero(static_cast<uint64_t>(width));
