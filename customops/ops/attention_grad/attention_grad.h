@@ -8,6 +8,10 @@
 #include "common/visibility.h"
 #include "ops/attention/attention.h"
 
+#ifdef HALO_CUDA
+#include "provider/kernels/tensor.h"
+#endif
+
 namespace halo {
 
 template <class T>
@@ -32,5 +36,20 @@ int64_t attention_grad_work(const AttentionSizes& sizes, int64_t bound = kScoreB
 template <class T>
 void attention_grad_cpu(const AttentionGradInputs<T>& in, const AttentionMask& mask, const AttentionGradOutputs<T>& out, const AttentionSizes& sizes,
                         float scale, float* work, const Products& products, const Executor& executor, int64_t bound = kScoreBound);
+
+#ifdef HALO_CUDA
+struct AttentionGradBuffers {
+  const void *dy, *q, *k, *v, *y;  // as AttentionGradInputs
+  const float* log_sum_exp;
+  void *dq, *dk, *dv;  // each may be null
+};
+
+/// Bytes of workspace for attention_grad_cuda: rowsum(dY Y).
+int64_t attention_grad_workspace_cuda(const AttentionSizes& sizes);
+
+/// As attention_grad_cpu with tiles as attention_cuda; no atomic additions, so that the same inputs give the same bits.
+cudaError_t attention_grad_cuda(DType type, const AttentionGradBuffers& buffers, const AttentionMask& mask, const AttentionSizes& sizes, float scale,
+                                void* workspace, cudaStream_t stream);
+#endif
 
 }  // namespace halo

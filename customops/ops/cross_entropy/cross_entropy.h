@@ -6,6 +6,10 @@
 #include "common/executor.h"
 #include "common/status.h"
 
+#ifdef HALO_CUDA
+#include "provider/kernels/tensor.h"
+#endif
+
 namespace halo {
 
 /// logits: (rows, classes), labels, log_sum_exp: (rows). loss = the mean, over rows whose label is not `ignored`, of log_sum_exp - logit[label],
@@ -18,5 +22,14 @@ Status cross_entropy_cpu(const T* logits, const int64_t* labels, float* loss, fl
 
 /// Refuses a label that is neither `ignored` nor in [0, classes); counts the rows whose label is not `ignored`.
 Status count_labels(const int64_t* labels, int64_t rows, int64_t classes, int64_t ignored, int64_t* counted);
+
+#ifdef HALO_CUDA
+/// Bytes of workspace for cross_entropy_cuda.
+int64_t cross_entropy_workspace_cuda(int64_t rows);
+
+/// As cross_entropy_cpu, except that a label that is neither `ignored` nor a class makes the loss NaN: a kernel cannot refuse. A block has a row.
+cudaError_t cross_entropy_cuda(DType type, const void* logits, const int64_t* labels, float* loss, float* log_sum_exp, int64_t rows, int64_t classes,
+                               int64_t ignored, void* workspace, cudaStream_t stream);
+#endif
 
 }  // namespace halo

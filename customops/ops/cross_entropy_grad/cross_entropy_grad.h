@@ -6,6 +6,10 @@
 #include "common/executor.h"
 #include "common/status.h"
 
+#ifdef HALO_CUDA
+#include "provider/kernels/tensor.h"
+#endif
+
 namespace halo {
 
 /// logits, dLogits: (rows, classes), labels, log_sum_exp: (rows). dLogits = (e^(logit - log_sum_exp) - onehot(label)) * dloss / (counted rows),
@@ -15,5 +19,14 @@ namespace halo {
 template <class T>
 Status cross_entropy_grad_cpu(float dloss, const T* logits, const int64_t* labels, const float* log_sum_exp, T* dlogits, int64_t rows, int64_t classes,
                               int64_t ignored, const Executor& executor);
+
+#ifdef HALO_CUDA
+/// Bytes of workspace for cross_entropy_grad_cuda: the number of rows that count.
+int64_t cross_entropy_grad_workspace_cuda();
+
+/// As cross_entropy_grad_cpu with dloss on the device, except that a row whose label is neither `ignored` nor a class becomes NaN.
+cudaError_t cross_entropy_grad_cuda(DType type, const float* dloss, const void* logits, const int64_t* labels, const float* log_sum_exp, void* dlogits,
+                                    int64_t rows, int64_t classes, int64_t ignored, void* workspace, cudaStream_t stream);
+#endif
 
 }  // namespace halo

@@ -6,6 +6,10 @@
 
 #include "common/executor.h"
 
+#ifdef HALO_CUDA
+#include "provider/kernels/tensor.h"
+#endif
+
 namespace halo {
 
 /// One block of H: n = order 2^log2, and A_order row by row.
@@ -21,5 +25,15 @@ struct HadamardBlock {
 template <class T>
 void hadamard_transform_cpu(const T* x, T* y, int64_t rows, int64_t columns, int axis, const std::vector<HadamardBlock>& blocks, bool inverse,
                             const Executor& executor);
+
+#ifdef HALO_CUDA
+/// Whether hadamard_transform_cuda takes a block of this size: those of hadamard_order whose vector fits in the memory of a multiprocessor.
+bool hadamard_transform_supports_cuda(int64_t size);
+
+/// As hadamard_transform_cpu for blocks of the sizes `blocks` (on the host), which sum to the rotated axis. cudaErrorInvalidValue for a size without a
+/// matrix. The signs are made from their construction in the kernel. Y may be X.
+cudaError_t hadamard_transform_cuda(DType type, const void* x, void* y, int64_t rows, int64_t columns, int axis, const int64_t* blocks, int64_t blocks_count,
+                                    bool inverse, cudaStream_t stream);
+#endif
 
 }  // namespace halo

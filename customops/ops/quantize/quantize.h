@@ -5,6 +5,10 @@
 
 #include "common/executor.h"
 
+#ifdef HALO_CUDA
+#include "provider/kernels/tensor.h"
+#endif
+
 namespace halo {
 
 /// scale = max |x| / qmax, or 1 where that is no normal float32; codes (count) = saturate(round-half-even(x / scale)).
@@ -14,5 +18,14 @@ template <class Format, class T>
 void quantize_cpu(const T* x, uint8_t* codes, float* scale, int64_t count, float* partial, const Executor& executor);
 
 int64_t quantize_partials(int64_t count);
+
+#ifdef HALO_CUDA
+/// Bytes of workspace for quantize_cuda.
+int64_t quantize_workspace_cuda(int64_t count);
+
+/// As quantize_cpu<Format>, the same bits, but that Inf / Inf becomes a NaN of the sign of x, not of the processor's; `format` is Format::kName: e4m3, e5m2,
+/// e3m2 or int8 (cudaErrorInvalidValue otherwise).
+cudaError_t quantize_cuda(const char* format, DType type, const void* x, void* codes, float* scale, int64_t count, void* workspace, cudaStream_t stream);
+#endif
 
 }  // namespace halo

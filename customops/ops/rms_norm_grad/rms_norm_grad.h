@@ -5,6 +5,10 @@
 
 #include "common/executor.h"
 
+#ifdef HALO_CUDA
+#include "provider/kernels/tensor.h"
+#endif
+
 namespace halo {
 
 /// dY, X, dX: (rows, columns), weight, dWeight: (columns), inv_rms: (rows), row-major, dX may be dY or X. With g = dY * weight and n = X * inv_rms:
@@ -17,5 +21,15 @@ void rms_norm_grad_cpu(const T* dy, const T* x, const T* weight, const float* in
                        const Executor& executor);
 
 int64_t rms_norm_grad_partials(int64_t rows, int64_t columns);
+
+#ifdef HALO_CUDA
+/// Bytes of workspace for rms_norm_grad_cuda: float32 sums of dY * n over pieces of rows, whose number hangs on the sizes alone.
+int64_t rms_norm_grad_workspace_cuda(int64_t rows, int64_t columns);
+
+/// As rms_norm_grad_cpu, with sums in float32. dX may be dY or X. cudaErrorInvalidValue where a float32 for each column does not fit in a
+/// multiprocessor's memory: above 58000 columns.
+cudaError_t rms_norm_grad_cuda(DType type, const void* dy, const void* x, const void* weight, const float* inv_rms, void* dx, void* dweight, int64_t rows,
+                               int64_t columns, void* workspace, cudaStream_t stream);
+#endif
 
 }  // namespace halo

@@ -6,6 +6,10 @@
 #include "common/executor.h"
 #include "common/status.h"
 
+#ifdef HALO_CUDA
+#include "provider/kernels/tensor.h"
+#endif
+
 namespace halo {
 
 struct RotarySizes {
@@ -19,5 +23,11 @@ struct RotarySizes {
 template <class T>
 Status rotary_embedding_cpu(const T* x, const float* cos, const float* sin, const int64_t* position_ids, T* y, const RotarySizes& sizes, bool inverse,
                             const Executor& executor);
+
+#ifdef HALO_CUDA
+/// As rotary_embedding_cpu, except that a row whose position is outside [0, P) becomes NaN: a kernel cannot refuse. Without position_ids T <= P.
+cudaError_t rotary_embedding_cuda(DType type, const void* x, const float* cos, const float* sin, const int64_t* position_ids, void* y, const RotarySizes& sizes,
+                                  bool inverse, cudaStream_t stream);
+#endif
 
 }  // namespace halo

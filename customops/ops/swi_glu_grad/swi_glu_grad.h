@@ -5,11 +5,20 @@
 
 #include "common/executor.h"
 
+#ifdef HALO_CUDA
+#include "provider/kernels/tensor.h"
+#endif
+
 namespace halo {
 
 /// With s = 1 / (1 + e^-gate): dGate = dY * up * s * (1 + gate * (1 - s)), dUp = dY * gate * s, in float32. An output may be one of the inputs.
 /// Reads and writes each element once; bound by memory.
 template <class T>
 void swi_glu_grad_cpu(const T* dy, const T* gate, const T* up, T* dgate, T* dup, int64_t count, const Executor& executor);
+
+#ifdef HALO_CUDA
+/// As swi_glu_grad_cpu, with 16-byte accesses.
+cudaError_t swi_glu_grad_cuda(DType type, const void* dy, const void* gate, const void* up, void* dgate, void* dup, int64_t count, cudaStream_t stream);
+#endif
 
 }  // namespace halo
