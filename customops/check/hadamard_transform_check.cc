@@ -97,6 +97,20 @@ HALO_CHECK(rotations_multiply_by_the_dense_matrix) {
   }
 }
 
+HALO_CHECK(sign_rules_give_the_matrices) {
+  for (int64_t order = 1; order <= 1024; ++order) {
+    if (hadamard_order(order).order != order) continue;
+    const auto signs = hadamard_signs(order);
+    const SignRule rule = hadamard_sign_rule(order);
+    expect(rule.size() == order, "size of order " + std::to_string(order));
+    bool same = true;
+    for (int64_t i = 0; i < order; ++i) {
+      for (int64_t j = 0; j < order; ++j) same = same && rule.is_minus(static_cast<int>(i), static_cast<int>(j)) == (signs[static_cast<size_t>(i * order + j)] < 0);
+    }
+    expect(same, "signs of order " + std::to_string(order));
+  }
+}
+
 HALO_CHECK(every_hadamard_matrix_is_orthogonal) {
   for (int64_t n = 1; n <= 1024; ++n) {
     const HadamardOrder found = hadamard_order(n);

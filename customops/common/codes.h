@@ -17,7 +17,7 @@ constexpr float power_of_two(int exponent) { return std::bit_cast<float>(static_
 
 /// The bits of |x| rounded half to even to `mantissa` bits. Where |x| is below 2^least, the step stays that of 2^least.
 template <int mantissa, int least>
-inline float round_magnitude(float magnitude) {
+inline HALO_HD float round_magnitude(float magnitude) {
   constexpr int kDropped = 23 - mantissa;
   const uint32_t bits = std::bit_cast<uint32_t>(magnitude);
   const float normal = std::bit_cast<float>((bits + ((1u << (kDropped - 1)) - 1) + ((bits >> kDropped) & 1)) & ~((1u << kDropped) - 1));
@@ -29,7 +29,7 @@ inline float round_magnitude(float magnitude) {
 
 /// Bits of a minifloat from a magnitude that it can hold: exponent bias and mantissa width are the format's.
 template <int mantissa, int bias>
-inline uint32_t pack(float magnitude) {
+inline HALO_HD uint32_t pack(float magnitude) {
   constexpr int kLeast = 1 - bias;
   const uint32_t normal = (std::bit_cast<uint32_t>(magnitude) >> (23 - mantissa)) - (static_cast<uint32_t>(127 - bias) << mantissa);
   const uint32_t subnormal = static_cast<uint32_t>(static_cast<int32_t>(magnitude * power_of_two(mantissa - kLeast)));
@@ -37,7 +37,7 @@ inline uint32_t pack(float magnitude) {
 }
 
 template <int mantissa, int bias>
-inline float unpack(uint32_t code) {
+inline HALO_HD float unpack(uint32_t code) {
   const uint32_t magnitude = code & 0x7F;
   const float normal = std::bit_cast<float>((magnitude << (23 - mantissa)) + (static_cast<uint32_t>(127 - bias) << 23));
   const float subnormal = static_cast<float>(static_cast<int32_t>(magnitude)) * power_of_two(1 - bias - mantissa);
@@ -46,7 +46,7 @@ inline float unpack(uint32_t code) {
 
 /// A minifloat of 8 bits whose values are those with `mantissa` bits from 2^least on, up to qmax; NaN is 0x7F.
 template <int code_mantissa, int code_bias, int mantissa, int least>
-inline uint8_t encode_minifloat(float x, float qmax) {
+inline HALO_HD uint8_t encode_minifloat(float x, float qmax) {
   const uint32_t bits = std::bit_cast<uint32_t>(x);
   const uint32_t sign = (bits >> 24) & 0x80;
   const float magnitude = std::bit_cast<float>(bits & kMagnitude);
@@ -63,8 +63,8 @@ struct E4M3 {
   static constexpr const char* kName = "e4m3";
   static constexpr DType kType = DType::kFloat8E4M3;
   static constexpr float kQMax = 448.0f;
-  static uint8_t encode(float x) { return detail::encode_minifloat<3, 7, 3, -6>(x, kQMax); }
-  static float decode(uint8_t code) {
+  static HALO_HD uint8_t encode(float x) { return detail::encode_minifloat<3, 7, 3, -6>(x, kQMax); }
+  static HALO_HD float decode(uint8_t code) {
     const float magnitude = detail::unpack<3, 7>(code);
     const float finite = std::bit_cast<float>(std::bit_cast<uint32_t>(magnitude) | (static_cast<uint32_t>(code & 0x80) << 24));
     return (code & 0x7F) == 0x7F ? std::bit_cast<float>(0x7FC00000u) : finite;
@@ -76,8 +76,8 @@ struct E5M2 {
   static constexpr const char* kName = "e5m2";
   static constexpr DType kType = DType::kFloat8E5M2;
   static constexpr float kQMax = 57344.0f;
-  static uint8_t encode(float x) { return detail::encode_minifloat<2, 15, 2, -14>(x, kQMax); }
-  static float decode(uint8_t code) {
+  static HALO_HD uint8_t encode(float x) { return detail::encode_minifloat<2, 15, 2, -14>(x, kQMax); }
+  static HALO_HD float decode(uint8_t code) {
     const uint32_t sign = static_cast<uint32_t>(code & 0x80) << 24;
     const float magnitude = detail::unpack<2, 15>(code);
     const uint32_t special = (code & 0x7F) == 0x7C ? 0x7F800000u : 0x7FC00000u;
@@ -90,8 +90,8 @@ struct E3M2 {
   static constexpr const char* kName = "e3m2";
   static constexpr DType kType = DType::kFloat8E4M3;
   static constexpr float kQMax = 28.0f;
-  static uint8_t encode(float x) { return detail::encode_minifloat<3, 7, 2, -2>(x, kQMax); }
-  static float decode(uint8_t code) { return E4M3::decode(code); }
+  static HALO_HD uint8_t encode(float x) { return detail::encode_minifloat<3, 7, 2, -2>(x, kQMax); }
+  static HALO_HD float decode(uint8_t code) { return E4M3::decode(code); }
 };
 
 /// Symmetric: -128 is never written. A NaN has no code; quantize makes the scale NaN instead.
@@ -99,13 +99,13 @@ struct Int8 {
   static constexpr const char* kName = "int8";
   static constexpr DType kType = DType::kInt8;
   static constexpr float kQMax = 127.0f;
-  static uint8_t encode(float x) {
+  static HALO_HD uint8_t encode(float x) {
     const float low = x > -kQMax ? x : -kQMax;
     const float bounded = low < kQMax ? low : kQMax;
     // Adding 1.5 2^23 leaves the integer, rounded half to even, in the low bits.
     return static_cast<uint8_t>(std::bit_cast<uint32_t>(bounded + 12582912.0f));
   }
-  static float decode(uint8_t code) { return static_cast<float>(static_cast<int8_t>(code)); }
+  static HALO_HD float decode(uint8_t code) { return static_cast<float>(static_cast<int8_t>(code)); }
 };
 
 /// Calls f.operator()<Format>() with the format that reads codes of this tensor type.

@@ -5,6 +5,13 @@
 #include <cstdint>
 #include <ostream>
 
+// Functions that kernels on a GPU call as well.
+#ifdef __CUDACC__
+#define HALO_HD __host__ __device__
+#else
+#define HALO_HD
+#endif
+
 namespace halo {
 
 enum class DType : int {
@@ -77,39 +84,56 @@ struct Float16 {
   uint16_t bits;
 };
 
-inline float to_float(float x) { return x; }
+inline HALO_HD float to_float(float x) { return x; }
 
-inline float to_float(BFloat16 x) { return std::bit_cast<float>(static_cast<uint32_t>(x.bits) << 16); }
+inline HALO_HD float to_float(BFloat16 x) { return std::bit_cast<float>(static_cast<uint32_t>(x.bits) << 16); }
 
 /// Written out in bits, as compilers do not vectorise the processor's own conversion.
-inline float to_float(Float16 x) {
+inline HALO_HD float to_float(Float16 x) {
+#ifdef __CUDA_ARCH__
+  float converted;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(converted) : "h"(x.bits));
+  return converted;
+#else
   const uint32_t code = x.bits & 0x7FFFu;
   const uint32_t bias = code < 0x7C00 ? 112u << 23 : 224u << 23;  // above are Inf and NaN, whose exponent is 255
   const uint32_t normal = (code << 13) + bias;
   const uint32_t subnormal = std::bit_cast<uint32_t>(static_cast<float>(static_cast<int32_t>(code)) * 0x1p-24f);
   return std::bit_cast<float>((code < 0x0400 ? subnormal : normal) | (static_cast<uint32_t>(x.bits & 0x8000u) << 16));
+#endif
 }
 
 template <class T>
-T from_float(float x);
+HALO_HD T from_float(float x);
 
 template <>
-inline float from_float<float>(float x) {
+inline HALO_HD float from_float<float>(float x) {
   return x;
 }
 
 /// Half-even; a NaN stays one, with its sign.
 template <>
-inline BFloat16 from_float<BFloat16>(float x) {
+inline HALO_HD BFloat16 from_float<BFloat16>(float x) {
+#ifdef __CUDA_ARCH__
+  BFloat16 converted;
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(converted.bits) : "f"(x));
+  return converted;
+#else
   const uint32_t bits = std::bit_cast<uint32_t>(x);
   const uint32_t rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
   const bool is_nan = (bits & 0x7FFFFFFF) > 0x7F800000;
   return {static_cast<uint16_t>(is_nan ? (bits >> 16) | 0x40 : rounded)};
+#endif
 }
 
 /// Half-even, to Inf from 65520 on; a NaN stays one, with its sign.
 template <>
-inline Float16 from_float<Float16>(float x) {
+inline HALO_HD Float16 from_float<Float16>(float x) {
+#ifdef __CUDA_ARCH__
+  Float16 converted;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(converted.bits) : "f"(x));
+  return converted;
+#else
   const uint32_t bits = std::bit_cast<uint32_t>(x), magnitude = bits & 0x7FFFFFFF;
   const uint32_t normal = ((magnitude + 0xFFF + ((magnitude >> 13) & 1)) >> 13) - (112u << 10);
   // 1/2 has room for no bit below 2^-24, the step of subnormals: the addition rounds.
@@ -118,6 +142,7 @@ inline Float16 from_float<Float16>(float x) {
   const uint32_t number = magnitude < 0x477FF000 ? finite : 0x7C00u;
   const uint32_t code = magnitude > 0x7F800000 ? 0x7E00u | ((magnitude >> 13) & 0x3FF) : number;
   return {static_cast<uint16_t>(code | ((bits >> 16) & 0x8000))};
+#endif
 }
 
 template <class T>

@@ -124,4 +124,31 @@ std::vector<float> hadamard_signs(int64_t order) {
   return is_paley1(order) ? paley1(order) : paley2(order);
 }
 
+SignRule hadamard_sign_rule(int64_t order) {
+  SignRule rule;
+  const auto set = [&rule](int64_t i, bool is_minus) { rule.bits[i / 32] |= static_cast<uint32_t>(is_minus) << (i % 32); };
+  const auto set_character = [&](int64_t q) {
+    const auto chi = quadratic_character(q);
+    for (int64_t i = 0; i < q; ++i) set(i, chi[static_cast<size_t>(i)] < 0);
+  };
+  rule.is_doubled = order == 40;
+  rule.order = static_cast<int>(rule.is_doubled ? order / 2 : order);
+  if (order == 1) {
+    rule.kind = SignRule::kOne;
+  } else if (williamson_rows().contains(order)) {
+    rule.kind = SignRule::kWilliamson;
+    const auto& rows = williamson_rows().at(order);
+    for (int64_t r = 0; r < 4; ++r) {
+      for (int64_t i = 0; i < order / 4; ++i) set(64 * r + i, rows[static_cast<size_t>(r)][static_cast<size_t>(i)] == '-');
+    }
+  } else if (is_paley1(rule.order)) {
+    rule.kind = SignRule::kPaley1;
+    set_character(rule.order - 1);
+  } else {
+    rule.kind = SignRule::kPaley2;
+    set_character(rule.order / 2 - 1);
+  }
+  return rule;
+}
+
 }  // namespace halo

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "common/hadamard_signs.h"
+
 namespace halo {
 
 struct HadamardOrder {
@@ -15,5 +17,8 @@ HadamardOrder hadamard_order(int64_t n);
 
 /// A_K row by row, +1 or -1; K as hadamard_order gives it. [Paley 1933; Williamson 1944]
 std::vector<float> hadamard_signs(int64_t order);
+
+/// The same matrix as a rule.
+SignRule hadamard_sign_rule(int64_t order);
 
 }  // namespace halo

@@ -1,0 +1,147 @@
+// CUDA kernels on the CPU, for machines without a GPU: blocks one after the other, the threads of a block as coroutines that change places at barriers
+// alone. What it shows: indices (with a sanitizer, every access outside an allocation), missing barriers (threads run in order, or in reverse), arithmetic.
+#pragma once
+
+#include <math.h>
+
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "cuda_runtime_api.h"
+
+#define __host__
+#define __device__
+#define __global__
+#define __forceinline__ inline
+#define __shared__ static
+#define __launch_bounds__(...)
+#define __align__(n) alignas(n)
+#define HALO_CUDA_EMULATED
+
+struct uint2 {
+  uint32_t x, y;
+};
+struct alignas(16) uint4 {
+  uint32_t x, y, z, w;
+};
+struct dim3 {
+  uint32_t x = 1, y = 1, z = 1;
+  dim3(uint32_t x_size = 1, uint32_t y_size = 1, uint32_t z_size = 1) : x(x_size), y(y_size), z(z_size) {}
+};
+inline dim3 threadIdx, blockIdx, blockDim, gridDim;
+inline constexpr int warpSize = 32;
+
+namespace halo::emulator {
+
+struct Group {
+  int live = 0, arrived = 0;
+  int64_t generation = 0;
+};
+
+struct Fiber {
+  void* stack_pointer = nullptr;
+  std::unique_ptr<char[]> stack;
+  dim3 index;
+  int warp = 0, lane = 0;
+  bool done = false;
+};
+
+struct Slot {
+  alignas(16) unsigned char bytes[64];
+};
+
+struct Block {
+  std::vector<Fiber> fibers;
+  std::vector<Group> warps;
+  std::vector<Slot> slots;  // one a thread, for exchanges within warps
+  Group all;
+  Fiber* current = nullptr;
+  void* scheduler = nullptr;
+  std::function<void()> body;
+  int64_t progress = 0;
+};
+
+Block& block();
+/// Threads of the next blocks start in reverse.
+bool& reversed();
+unsigned char* dynamic_shared_memory();
+void set_dynamic_shared_memory(size_t bytes);
+void run_block(dim3 size);
+void wait(Group& group);
+
+inline Fiber& self() { return *block().current; }
+inline Group& own_warp() { return block().warps[static_cast<size_t>(self().warp)]; }
+
+/// What each lane of the warp has; those that do not exist give their last value.
+template <class T>
+void exchange(const T& mine, T* all) {
+  static_assert(sizeof(T) <= sizeof(Slot));
+  Slot* slots = block().slots.data() + self().warp * warpSize;
+  std::memcpy(slots[self().lane].bytes, &mine, sizeof(T));
+  wait(own_warp());
+  for (int lane = 0; lane < warpSize; ++lane) std::memcpy(&all[lane], slots[lane].bytes, sizeof(T));
+  wait(own_warp());
+}
+
+template <class T>
+T from_lane(const T& mine, int lane) {
+  T all[warpSize];
+  exchange(mine, all);
+  return all[lane & (warpSize - 1)];
+}
+
+}  // namespace halo::emulator
+
+inline void __syncthreads() { halo::emulator::wait(halo::emulator::block().all); }
+inline void __syncwarp(uint32_t = ~0u) { halo::emulator::wait(halo::emulator::own_warp()); }
+template <class T>
+T __shfl_xor_sync(uint32_t, T value, int mask) {
+  return halo::emulator::from_lane(value, halo::emulator::self().lane ^ mask);
+}
+template <class T>
+T __shfl_down_sync(uint32_t, T value, int delta) {
+  const int lane = halo::emulator::self().lane;
+  return halo::emulator::from_lane(value, lane + delta < warpSize ? lane + delta : lane);
+}
+template <class T>
+T __shfl_sync(uint32_t, T value, int lane) {
+  return halo::emulator::from_lane(value, lane);
+}
+inline uint32_t __ballot_sync(uint32_t, bool vote) {
+  int votes[warpSize];
+  halo::emulator::exchange<int>(vote, votes);
+  uint32_t result = 0;
+  for (int lane = 0; lane < warpSize; ++lane) result |= static_cast<uint32_t>(votes[lane] != 0) << lane;
+  return result;
+}
+
+struct cudaLaunchConfig_t {
+  dim3 gridDim, blockDim;
+  size_t dynamicSmemBytes = 0;
+  cudaStream_t stream = nullptr;
+  void* attrs = nullptr;
+  unsigned numAttrs = 0;
+};
+
+template <class... P, class... A>
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(P...), A&&... arguments) {
+  if (config->blockDim.x * config->blockDim.y * config->blockDim.z > 1024 || config->gridDim.x == 0 || config->gridDim.y > 65535 ||
+      config->gridDim.y == 0 || config->gridDim.z > 65535 || config->gridDim.z == 0 || config->dynamicSmemBytes > 232448) {
+    return cudaErrorInvalidValue;
+  }
+  halo::emulator::block().body = [&] { kernel(static_cast<P>(arguments)...); };
+  gridDim = config->gridDim;
+  blockDim = config->blockDim;
+  for (uint32_t z = 0; z < gridDim.z; ++z) {
+    for (uint32_t y = 0; y < gridDim.y; ++y) {
+      for (uint32_t x = 0; x < gridDim.x; ++x) {
+        blockIdx = dim3(x, y, z);
+        halo::emulator::set_dynamic_shared_memory(config->dynamicSmemBytes);
+        halo::emulator::run_block(config->blockDim);
+      }
+    }
+  }
+  return cudaSuccess;
+}

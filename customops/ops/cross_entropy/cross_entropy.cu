@@ -1,0 +1,68 @@
+#include "ops/cross_entropy/cross_entropy.h"
+
+#include "provider/kernels/exponentials.cuh"
+#include "provider/kernels/rows.cuh"
+
+namespace halo {
+
+namespace {
+
+constexpr int kMostThreads = 512;
+
+/// A block has a row and reads it once; bound by memory and the exponentials.
+template <class T>
+__global__ void __launch_bounds__(kMostThreads)
+    cross_entropy_kernel(const T* logits, const int64_t* labels, float* log_sum_exp, double* row_losses, int64_t classes, int64_t ignored, bool is_packed) {
+  constexpr int kWidth = cuda::kRowWidth<T>;
+  __shared__ float scratch[cuda::kWarp];
+  const T* x = logits + static_cast<int64_t>(blockIdx.x) * classes;
+  cuda::Exponentials<float> own;
+  cuda::for_packs<T>(classes, is_packed, [&](int64_t at, int count, bool is_whole) {
+    T values[kWidth];
+    float numbers[kWidth];
+    cuda::load_pack<kWidth>(x, at, 1, is_whole, count, values);
+#pragma unroll
+    for (int i = 0; i < kWidth; ++i) numbers[i] = i < count ? to_float(values[i]) : -std::numeric_limits<float>::infinity();
+    cuda::add(own, numbers);
+  });
+  const cuda::Exponentials<float> all = cuda::merged_over_block(own, scratch);
+  if (threadIdx.x != 0) return;
+  // The sum is that of the float32 output, so that the loss is the one that its gradient belongs to.
+  const float sum = cuda::logarithm_of(all);
+  const int64_t label = labels[blockIdx.x];
+  log_sum_exp[blockIdx.x] = sum;
+  const bool is_class = label >= 0 && label < classes;
+  const double loss = is_class ? static_cast<double>(sum) - static_cast<double>(to_float(x[label])) : std::numeric_limits<double>::quiet_NaN();
+  row_losses[blockIdx.x] = label == ignored ? 0.0 : loss;
+}
+
+/// One block adds up all rows.
+__global__ void __launch_bounds__(1024) mean_loss_kernel(const double* row_losses, const int64_t* labels, int64_t rows, int64_t ignored, float* loss) {
+  __shared__ double scratch[cuda::kWarp];
+  double sum = 0, counted = 0;
+  for (int64_t row = threadIdx.x; row < rows; row += blockDim.x) {
+    sum += row_losses[row];
+    counted += labels[row] == ignored ? 0.0 : 1.0;
+  }
+  sum = cuda::over_block(cuda::SumOf(), sum, 0.0, scratch);
+  counted = cuda::over_block(cuda::SumOf(), counted, 0.0, scratch);
+  if (threadIdx.x == 0) *loss = static_cast<float>(sum / counted);
+}
+
+}  // namespace
+
+int64_t cross_entropy_workspace_cuda(int64_t rows) { return rows * static_cast<int64_t>(sizeof(double)); }
+
+cudaError_t cross_entropy_cuda(DType type, const void* logits, const int64_t* labels, float* loss, float* log_sum_exp, int64_t rows, int64_t classes,
+                               int64_t ignored, void* workspace, cudaStream_t stream) {
+  if (rows > INT32_MAX) return cudaErrorInvalidValue;
+  auto* row_losses = static_cast<double*>(workspace);
+  return cuda::dispatch_float(type, [&]<class T>() {
+    HALO_CUDA_RETURN_IF_ERROR(cuda::launch(cross_entropy_kernel<T>, static_cast<unsigned>(rows), cuda::threads_for_row<T>(classes, kMostThreads), 0, stream,
+                                           static_cast<const T*>(logits), labels, log_sum_exp, row_losses, classes, ignored,
+                                           cuda::rows_are_packed<T>(classes, {logits})));
+    return cuda::launch(mean_loss_kernel, 1, 1024, 0, stream, row_losses, labels, rows, ignored, loss);
+  });
+}
+
+}  // namespace halo

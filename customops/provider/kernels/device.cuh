@@ -1,0 +1,203 @@
+// What kernels share: launching, types by number, division by numbers known at launch, sums over warps and blocks.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <initializer_list>
+#include <limits>
+#include <type_traits>
+
+#include "common/dtype.h"
+#include "provider/kernels/tensor.h"
+
+namespace halo::cuda {
+
+/// Starts a kernel; arguments are converted to its parameters. An empty grid starts nothing.
+template <class... P, class... A>
+cudaError_t launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, A&&... arguments) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return cudaSuccess;
+  cudaLaunchConfig_t config = {};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = stream;
+  return cudaLaunchKernelEx(&config, kernel, static_cast<P>(arguments)...);
+}
+
+#define HALO_CUDA_RETURN_IF_ERROR(expression)                                          \
+  do {                                                                                 \
+    if (const cudaError_t error_ = (expression); error_ != cudaSuccess) return error_; \
+  } while (0)
+
+/// The block's memory whose size was given at launch.
+template <class T>
+__device__ T* dynamic_shared() {
+#ifdef HALO_CUDA_EMULATED
+  return reinterpret_cast<T*>(emulator::dynamic_shared_memory());
+#else
+  extern __shared__ __align__(128) unsigned char halo_dynamic_shared[];
+  return reinterpret_cast<T*>(halo_dynamic_shared);
+#endif
+}
+
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+inline unsigned grid_for(int64_t count, int64_t per_block) { return static_cast<unsigned>(ceil_div(count, per_block)); }
+
+inline int multiprocessors() {
+  int device = 0, count = 0;
+  cudaGetDevice(&device);
+  cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device);
+  return count > 0 ? count : 1;
+}
+
+inline bool is_aligned(const void* pointer, int64_t bytes) { return reinterpret_cast<uintptr_t>(pointer) % static_cast<uintptr_t>(bytes) == 0; }
+
+/// N elements that are loaded and stored by one instruction.
+template <class T, int N>
+struct alignas(sizeof(T) * N) Pack {
+  T values[N];
+};
+
+/// n / d for n below 2^31 by a multiplication. [Granlund and Montgomery 1994]
+struct Divider {
+  uint32_t divisor = 1, magic = 1, shift = 0;
+
+  Divider() = default;
+  explicit Divider(int64_t d) : divisor(static_cast<uint32_t>(d)) {
+    while ((uint64_t{1} << shift) < divisor) ++shift;
+    magic = static_cast<uint32_t>(((uint64_t{1} << 32) * ((uint64_t{1} << shift) - divisor)) / divisor + 1);
+  }
+  HALO_HD uint32_t quotient(uint32_t n) const { return (static_cast<uint32_t>((static_cast<uint64_t>(n) * magic) >> 32) + n) >> shift; }
+};
+
+/// Float types are computed in float32, double in itself.
+template <class T>
+using Real = std::conditional_t<std::is_same_v<T, double>, double, float>;
+
+template <class T>
+HALO_HD auto widened(T x) {
+  if constexpr (std::is_same_v<T, BFloat16> || std::is_same_v<T, Float16>) {
+    return to_float(x);
+  } else {
+    return x;
+  }
+}
+
+template <class T, class V>
+HALO_HD T narrowed(V x) {
+  if constexpr (std::is_same_v<T, BFloat16> || std::is_same_v<T, Float16>) {
+    return from_float<T>(static_cast<float>(x));
+  } else {
+    return static_cast<T>(x);
+  }
+}
+
+/// Calls f.operator()<T>() with the float type; cudaErrorInvalidValue for another type.
+template <class F>
+cudaError_t dispatch_float(DType type, F&& f) {
+  switch (type) {
+    case DType::kFloat:
+      return f.template operator()<float>();
+    case DType::kBFloat16:
+      return f.template operator()<BFloat16>();
+    case DType::kFloat16:
+      return f.template operator()<Float16>();
+    default:
+      return cudaErrorInvalidValue;
+  }
+}
+
+/// As dispatch_float, with double.
+template <class F>
+cudaError_t dispatch_real(DType type, F&& f) {
+  return type == DType::kDouble ? f.template operator()<double>() : dispatch_float(type, f);
+}
+
+/// As dispatch_real, with int32 and int64.
+template <class F>
+cudaError_t dispatch_number(DType type, F&& f) {
+  switch (type) {
+    case DType::kInt32:
+      return f.template operator()<int32_t>();
+    case DType::kInt64:
+      return f.template operator()<int64_t>();
+    default:
+      return dispatch_real(type, f);
+  }
+}
+
+/// Calls f.operator()<T>() with an unsigned integer of this size.
+template <class F>
+cudaError_t dispatch_size(int64_t element_size, F&& f) {
+  switch (element_size) {
+    case 1:
+      return f.template operator()<uint8_t>();
+    case 2:
+      return f.template operator()<uint16_t>();
+    case 4:
+      return f.template operator()<uint32_t>();
+    case 8:
+      return f.template operator()<uint64_t>();
+    default:
+      return cudaErrorInvalidValue;
+  }
+}
+
+/// Calls f.operator()<T>() with int32 or int64.
+template <class F>
+cudaError_t dispatch_index(DType type, F&& f) {
+  switch (type) {
+    case DType::kInt32:
+      return f.template operator()<int32_t>();
+    case DType::kInt64:
+      return f.template operator()<int64_t>();
+    default:
+      return cudaErrorInvalidValue;
+  }
+}
+
+inline constexpr unsigned kAllLanes = 0xFFFFFFFFu;
+inline constexpr int kWarp = 32;
+
+struct SumOf {
+  template <class T>
+  __device__ T operator()(T a, T b) const {
+    return a + b;
+  }
+};
+
+/// NaN where either is one.
+struct MaxOf {
+  template <class T>
+  __device__ T operator()(T a, T b) const {
+    return a > b || a != a ? a : b;
+  }
+};
+
+struct MinOf {
+  template <class T>
+  __device__ T operator()(T a, T b) const {
+    return a < b || a != a ? a : b;
+  }
+};
+
+/// All lanes get the combination of all, in the order of a butterfly.
+template <class F, class T>
+__device__ T over_warp(F combine, T value) {
+  for (int mask = kWarp / 2; mask > 0; mask /= 2) value = combine(value, __shfl_xor_sync(kAllLanes, value, mask));
+  return value;
+}
+
+/// All threads get the combination of all. Block sizes are multiples of 32; `empty` leaves others as they are. `scratch` has room for 32 of T.
+template <class F, class T>
+__device__ T over_block(F combine, T value, T empty, T* scratch) {
+  const int thread = static_cast<int>(threadIdx.x + blockDim.x * threadIdx.y), warps = static_cast<int>(blockDim.x * blockDim.y) / kWarp;
+  value = over_warp(combine, value);
+  __syncthreads();
+  if (thread % kWarp == 0) scratch[thread / kWarp] = value;
+  __syncthreads();
+  return over_warp(combine, thread % kWarp < warps ? scratch[thread % kWarp] : empty);
+}
+
+}  // namespace halo::cuda

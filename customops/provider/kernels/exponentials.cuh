@@ -1,0 +1,51 @@
+// Sums of exponentials in one pass: the maximum so far, and the sum of what was seen, less it. [Milakov and Gimelshein 2018]
+#pragma once
+
+#include "provider/kernels/device.cuh"
+
+namespace halo::cuda {
+
+template <class V>
+struct Exponentials {
+  V max = -std::numeric_limits<V>::infinity(), sum = 0;
+};
+
+/// x less a maximum, which is -Inf where nothing was seen. +Inf makes NaN of the sum, as it does elsewhere.
+template <class V>
+__device__ V below(V x, V max) {
+  return max == -std::numeric_limits<V>::infinity() ? V(0) : x - max;
+}
+
+template <int count, class V>
+__device__ void add(Exponentials<V>& own, const V (&x)[count]) {
+  V max = own.max;
+#pragma unroll
+  for (int i = 0; i < count; ++i) max = MaxOf()(max, x[i]);
+  if (max != own.max) {
+    own.sum *= exp(below(own.max, max));
+    own.max = max;
+  }
+#pragma unroll
+  for (int i = 0; i < count; ++i) own.sum += exp(below(x[i], max));
+}
+
+template <class V>
+__device__ void add(Exponentials<V>& own, V x) {
+  const V one[1] = {x};
+  add(own, one);
+}
+
+/// All threads get the whole. `scratch` has room for 32.
+template <class V>
+__device__ Exponentials<V> merged_over_block(Exponentials<V> own, V* scratch) {
+  const V max = over_block(MaxOf(), own.max, -std::numeric_limits<V>::infinity(), scratch);
+  const V sum = over_block(SumOf(), own.sum * exp(below(own.max, max)), V(0), scratch);
+  return {max, sum};
+}
+
+template <class V>
+__device__ V logarithm_of(Exponentials<V> all) {
+  return isinf(all.max) ? all.max : all.max + log(all.sum);
+}
+
+}  // namespace halo::cuda

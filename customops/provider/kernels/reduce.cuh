@@ -1,0 +1,185 @@
+// Reductions along any axes: how the axes are split, and what is combined.
+#pragma once
+
+#include <algorithm>
+
+#include "provider/kernels/device.cuh"
+#include "provider/kernels/reduce.h"
+
+namespace halo::cuda {
+
+/// Axes of x, the innermost first, neighbours of one kind taken together.
+struct ReducePlan {
+  int kept_rank = 0, reduced_rank = 0;
+  Divider kept_sizes[kMaxRank], reduced_sizes[kMaxRank];
+  int64_t kept_strides[kMaxRank] = {}, reduced_strides[kMaxRank] = {};
+  int64_t kept = 1, reduced = 1;  // elements of y; elements of x for each
+
+  /// True where neighbours in memory belong to one element of y.
+  bool is_row = false;
+
+  /// Pieces that the reduced elements are cut into, each `piece` long, so that few outputs keep all multiprocessors busy. Sizes alone decide.
+  int64_t pieces = 1, piece = 0;
+};
+
+inline ReducePlan plan_reduce(const Dims& x, const bool* reduced) {
+  ReducePlan plan;
+  int64_t stride = 1, kept_sizes[kMaxRank], reduced_sizes[kMaxRank];
+  int last = -1;  // 0: kept, 1: reduced
+  for (int axis = x.rank - 1; axis >= 0; --axis) {
+    const int64_t size = x.sizes[axis];
+    const int kind = reduced[axis] ? 1 : 0;
+    (kind ? plan.reduced : plan.kept) *= size;
+    if (size == 1) continue;
+    int& rank = kind ? plan.reduced_rank : plan.kept_rank;
+    auto& sizes = kind ? reduced_sizes : kept_sizes;
+    auto& strides = kind ? plan.reduced_strides : plan.kept_strides;
+    if (last < 0) plan.is_row = kind == 1;
+    if (kind == last) {
+      sizes[rank - 1] *= size;
+    } else {
+      strides[rank] = stride;
+      sizes[rank++] = size;
+    }
+    last = kind;
+    stride *= size;
+  }
+  if (last < 0) plan.is_row = true;
+  for (int i = 0; i < plan.kept_rank; ++i) plan.kept_sizes[i] = Divider(std::max<int64_t>(1, kept_sizes[i]));
+  for (int i = 0; i < plan.reduced_rank; ++i) plan.reduced_sizes[i] = Divider(std::max<int64_t>(1, reduced_sizes[i]));
+  constexpr int64_t kLeastPiece = 1024, kMostPieces = 512, kWantedBlocks = 512;
+  const int64_t blocks = plan.is_row ? plan.kept : ceil_div(plan.kept, kWarp);
+  if (blocks < kWantedBlocks && plan.reduced > 2 * kLeastPiece) {
+    plan.pieces = std::clamp<int64_t>(kWantedBlocks / std::max<int64_t>(1, blocks), 1, std::min(kMostPieces, plan.reduced / kLeastPiece));
+  }
+  plan.piece = ceil_div(plan.reduced, plan.pieces);
+  return plan;
+}
+
+__device__ inline int64_t offset_of(uint32_t index, int rank, const Divider* sizes, const int64_t* strides) {
+  int64_t offset = 0;
+  for (int i = 0; i < rank; ++i) {
+    const uint32_t quotient = i == rank - 1 ? 0 : sizes[i].quotient(index);
+    offset += static_cast<int64_t>(index - quotient * sizes[i].divisor) * strides[i];
+    index = quotient;
+  }
+  return offset;
+}
+
+/// V: what is summed in. `start` of one element, `combine` of two, `finish` of all `count`.
+template <ReduceOp op, class V>
+struct Reduction {
+  static __device__ V empty() {
+    if constexpr (op == ReduceOp::kProd) return V(1);
+    if constexpr (op == ReduceOp::kMax) return std::is_floating_point_v<V> ? -std::numeric_limits<V>::infinity() : std::numeric_limits<V>::lowest();
+    if constexpr (op == ReduceOp::kMin) return std::is_floating_point_v<V> ? std::numeric_limits<V>::infinity() : std::numeric_limits<V>::max();
+    return V(0);
+  }
+  static __device__ V start(V x) {
+    if constexpr (op == ReduceOp::kSumSquare || op == ReduceOp::kL2) return x * x;
+    if constexpr (op == ReduceOp::kL1) return x < 0 ? -x : x;
+    return x;
+  }
+  __device__ V operator()(V a, V b) const {
+    if constexpr (op == ReduceOp::kProd) return a * b;
+    if constexpr (op == ReduceOp::kMax) return MaxOf()(a, b);
+    if constexpr (op == ReduceOp::kMin) return MinOf()(a, b);
+    return a + b;
+  }
+  static __device__ V finish(V x, int64_t count) {
+    if constexpr (op == ReduceOp::kMean) return x / static_cast<V>(count);
+    if constexpr (op == ReduceOp::kL2) return static_cast<V>(sqrt(x));
+    return x;
+  }
+};
+
+/// A block has one element of y and one piece of its elements of x, which lie together: four loads in flight a thread. Reads x once; bound by memory.
+/// grid: (kept, pieces). With `partial`, sums go there by (piece, kept) instead of to y.
+template <ReduceOp op, class T, class V>
+__global__ void __launch_bounds__(256) reduce_rows_kernel(const T* x, T* y, V* partial, ReducePlan plan) {
+  using R = Reduction<op, V>;
+  __shared__ V scratch[kWarp];
+  const int64_t out = blockIdx.x, begin = blockIdx.y * plan.piece, end = begin + plan.piece < plan.reduced ? begin + plan.piece : plan.reduced;
+  const T* base = x + offset_of(static_cast<uint32_t>(out), plan.kept_rank, plan.kept_sizes, plan.kept_strides);
+  const auto at = [&](int64_t i) {
+    return R::start(static_cast<V>(
+        widened(plan.reduced_rank <= 1 ? base[i] : base[offset_of(static_cast<uint32_t>(i), plan.reduced_rank, plan.reduced_sizes, plan.reduced_strides)])));
+  };
+  V sums[4] = {R::empty(), R::empty(), R::empty(), R::empty()};
+  int64_t i = begin + threadIdx.x;
+  for (; i + 3 * blockDim.x < end; i += 4 * blockDim.x) {
+#pragma unroll
+    for (int n = 0; n < 4; ++n) sums[n] = R()(sums[n], at(i + n * blockDim.x));
+  }
+  for (; i < end; i += blockDim.x) sums[0] = R()(sums[0], at(i));
+  const V sum = over_block(R(), R()(R()(sums[0], sums[1]), R()(sums[2], sums[3])), R::empty(), scratch);
+  if (threadIdx.x != 0) return;
+  if (partial != nullptr) {
+    partial[blockIdx.y * plan.kept + out] = sum;
+  } else {
+    y[out] = narrowed<T>(R::finish(sum, plan.reduced));
+  }
+}
+
+/// A block has 32 neighbouring elements of y, each summed by 8 threads over one piece. Reads x once; bound by memory. grid: (kept / 32, pieces).
+template <ReduceOp op, class T, class V>
+__global__ void __launch_bounds__(256) reduce_columns_kernel(const T* x, T* y, V* partial, ReducePlan plan) {
+  using R = Reduction<op, V>;
+  __shared__ V scratch[8][kWarp + 1];
+  const int64_t out = static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x, begin = blockIdx.y * plan.piece;
+  const int64_t end = begin + plan.piece < plan.reduced ? begin + plan.piece : plan.reduced;
+  V sums[4] = {R::empty(), R::empty(), R::empty(), R::empty()};
+  if (out < plan.kept) {
+    const T* base = x + offset_of(static_cast<uint32_t>(out), plan.kept_rank, plan.kept_sizes, plan.kept_strides);
+    const auto at = [&](int64_t i) {
+      return R::start(static_cast<V>(widened(base[offset_of(static_cast<uint32_t>(i), plan.reduced_rank, plan.reduced_sizes, plan.reduced_strides)])));
+    };
+    int64_t i = begin + threadIdx.y;
+    for (; i + 24 < end; i += 32) {
+#pragma unroll
+      for (int n = 0; n < 4; ++n) sums[n] = R()(sums[n], at(i + 8 * n));
+    }
+    for (; i < end; i += 8) sums[0] = R()(sums[0], at(i));
+  }
+  scratch[threadIdx.y][threadIdx.x] = R()(R()(sums[0], sums[1]), R()(sums[2], sums[3]));
+  __syncthreads();
+  if (threadIdx.y != 0 || out >= plan.kept) return;
+  V sum = scratch[0][threadIdx.x];
+  for (int n = 1; n < 8; ++n) sum = R()(sum, scratch[n][threadIdx.x]);
+  if (partial != nullptr) {
+    partial[blockIdx.y * plan.kept + out] = sum;
+  } else {
+    y[out] = narrowed<T>(R::finish(sum, plan.reduced));
+  }
+}
+
+/// The pieces of each element of y, in order. A warp has one element.
+template <ReduceOp op, class T, class V>
+__global__ void __launch_bounds__(256) reduce_pieces_kernel(const V* partial, T* y, int64_t kept, int64_t pieces, int64_t reduced) {
+  using R = Reduction<op, V>;
+  const int64_t out = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) / kWarp;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  if (out >= kept) return;
+  V sum = R::empty();
+  for (int64_t i = lane; i < pieces; i += kWarp) sum = R()(sum, partial[i * kept + out]);
+  sum = over_warp(R(), sum);
+  if (lane == 0) y[out] = narrowed<T>(R::finish(sum, reduced));
+}
+
+template <ReduceOp op, class T, class V>
+cudaError_t reduce_as(const T* x, T* y, const ReducePlan& plan, void* workspace, int64_t workspace_bytes, cudaStream_t stream) {
+  V* partial = plan.pieces > 1 ? static_cast<V*>(workspace) : nullptr;
+  if (plan.pieces > 1 && workspace_bytes < plan.pieces * plan.kept * static_cast<int64_t>(sizeof(V))) return cudaErrorInvalidValue;
+  const auto pieces = static_cast<unsigned>(plan.pieces);
+  if (plan.is_row) {
+    const unsigned threads = plan.piece > 512 ? 256 : (plan.piece > 128 ? 128 : 32);
+    HALO_CUDA_RETURN_IF_ERROR(launch(reduce_rows_kernel<op, T, V>, dim3(static_cast<unsigned>(plan.kept), pieces), threads, 0, stream, x, y, partial, plan));
+  } else {
+    HALO_CUDA_RETURN_IF_ERROR(
+        launch(reduce_columns_kernel<op, T, V>, dim3(grid_for(plan.kept, kWarp), pieces), dim3(kWarp, 8), 0, stream, x, y, partial, plan));
+  }
+  if (plan.pieces == 1) return cudaSuccess;
+  return launch(reduce_pieces_kernel<op, T, V>, grid_for(plan.kept, 8), 256, 0, stream, partial, y, plan.kept, plan.pieces, plan.reduced);
+}
+
+}  // namespace halo::cuda

@@ -1,0 +1,76 @@
+#include "provider/kernels/scatter.cuh"
+
+namespace halo::cuda {
+
+namespace {
+
+constexpr int kThreads = 256;
+
+template <class I>
+__device__ int64_t place(I index, int64_t size) {
+  const auto i = static_cast<int64_t>(index);
+  return i < 0 ? i + size : i;
+}
+
+/// A thread has one update. Where others of its line have the same index, one thread takes them all, in order: the last without a reduction, which
+/// overwrites, else the first.
+template <class T, class I, ScatterReduction reduction>
+__global__ void __launch_bounds__(kThreads)
+    scatter_elements_kernel(const I* indices, Dims dims, const T* updates, T* y, Dims y_dims, int axis, int64_t stride, int64_t count) {
+  const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (at >= count) return;
+  const int64_t length = dims.sizes[axis], size = y_dims.sizes[axis], own = at / stride % length, line = at - own * stride;
+  const int64_t index = place(indices[at], size);
+  if (index < 0 || index >= size) return;
+  const bool overwrites = reduction == ScatterReduction::kNone;
+  for (int64_t i = overwrites ? own + 1 : 0; i < (overwrites ? length : own); ++i) {
+    if (place(indices[line + i * stride], size) == index) return;
+  }
+  int64_t rest = at, to = 0, y_stride = 1;
+  for (int i = dims.rank - 1; i >= 0; --i) {
+    to += (i == axis ? index : rest % dims.sizes[i]) * y_stride;
+    rest /= dims.sizes[i];
+    y_stride *= y_dims.sizes[i];
+  }
+  if constexpr (reduction == ScatterReduction::kNone) {
+    y[to] = updates[at];
+  } else {
+    auto value = widened(y[to]);
+    for (int64_t i = own; i < length; ++i) {
+      if (place(indices[line + i * stride], size) == index) value = Update<reduction>()(value, widened(updates[line + i * stride]));
+    }
+    y[to] = narrowed<T>(value);
+  }
+}
+
+template <class T, class I>
+__global__ void __launch_bounds__(kThreads) poison_elements_kernel(const I* indices, T* y, int64_t size, int64_t count) {
+  const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (at >= count) return;
+  const int64_t index = place(indices[at], size);
+  if (index < 0 || index >= size) poison(y);
+}
+
+}  // namespace
+
+bool scatter_supports(ScatterReduction reduction, DType type) {
+  return dispatch_scatter(reduction, type, []<class T, ScatterReduction r>() { return cudaSuccess; }) == cudaSuccess;
+}
+
+cudaError_t scatter_elements(ScatterReduction reduction, DType type, const void* data, const Dims& data_dims, const Indices& indices, const Dims& indices_dims,
+                             int axis, const void* updates, void* y, cudaStream_t stream) {
+  if (data_dims.rank != indices_dims.rank || axis < 0 || axis >= data_dims.rank) return cudaErrorInvalidValue;
+  const int64_t count = indices_dims.count(), stride = indices_dims.count(axis + 1, indices_dims.rank);
+  return dispatch_scatter(reduction, type, [&]<class T, ScatterReduction r>() {
+    HALO_CUDA_RETURN_IF_ERROR(copy_unless_same(data, y, data_dims.count() * static_cast<int64_t>(sizeof(T)), stream));
+    return dispatch_index(indices.type, [&]<class I>() {
+      const auto* i = static_cast<const I*>(indices.data);
+      auto* out = static_cast<T*>(y);
+      HALO_CUDA_RETURN_IF_ERROR(launch(scatter_elements_kernel<T, I, r>, grid_for(count, kThreads), kThreads, 0, stream, i, indices_dims,
+                                       static_cast<const T*>(updates), out, data_dims, axis, stride, count));
+      return launch(poison_elements_kernel<T, I>, grid_for(count, kThreads), kThreads, 0, stream, i, out, data_dims.sizes[axis], count);
+    });
+  });
+}
+
+}  // namespace halo::cuda

@@ -1,0 +1,109 @@
+#include <algorithm>
+
+#include "provider/kernels/scatter.cuh"
+
+namespace halo::cuda {
+
+namespace {
+
+constexpr int kThreads = 256;
+
+/// keys[i] = the number of the slice of y that tuple i names, -1 where there is none.
+template <class I>
+__global__ void __launch_bounds__(kThreads) name_slices_kernel(const I* indices, Dims named, int64_t* keys, int64_t count) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (i >= count) return;
+  int64_t key = 0;
+  bool is_inside = true;
+  for (int axis = 0; axis < named.rank; ++axis) {
+    auto own = static_cast<int64_t>(indices[i * named.rank + axis]);
+    own += own < 0 ? named.sizes[axis] : 0;
+    is_inside = is_inside && own >= 0 && own < named.sizes[axis];
+    key = key * named.sizes[axis] + own;
+  }
+  keys[i] = is_inside ? key : -1;
+}
+
+/// Sorts by counting: the place of update i is the number of those with a smaller key, or with the same one and an earlier number. A thread has one
+/// update, and a block reads all keys through shared memory.
+__global__ void __launch_bounds__(kThreads) order_updates_kernel(const int64_t* keys, int64_t* sorted, int32_t* order, int64_t count) {
+  __shared__ int64_t tile[kThreads];
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  const int64_t own = i < count ? keys[i] : 0;
+  int64_t rank = 0;
+  for (int64_t first = 0; first < count; first += kThreads) {
+    if (first + threadIdx.x < count) tile[threadIdx.x] = keys[first + threadIdx.x];
+    __syncthreads();
+    const int64_t left = count - first, length = left < kThreads ? left : kThreads;
+    for (int64_t j = 0; j < length; ++j) rank += tile[j] < own || (tile[j] == own && first + j < i) ? 1 : 0;
+    __syncthreads();
+  }
+  if (i >= count) return;
+  sorted[rank] = own;
+  order[rank] = static_cast<int32_t>(i);
+}
+
+/// A block has the updates of one slice, from the first of them in order on, and some columns. grid: (updates, columns).
+template <class T, ScatterReduction reduction>
+__global__ void __launch_bounds__(kThreads)
+    scatter_slices_kernel(const int64_t* sorted, const int32_t* order, const T* updates, T* y, int64_t count, int64_t inner) {
+  const int64_t first = blockIdx.x, key = sorted[first];
+  if (key < 0 || (first > 0 && sorted[first - 1] == key)) return;
+  int64_t end = first + 1;  // behind the last of this key, found by halving
+  for (int64_t high = count; end < high;) {
+    const int64_t middle = (end + high) / 2;
+    (sorted[middle] == key ? end : high) = sorted[middle] == key ? middle + 1 : middle;
+  }
+  for (int64_t column = static_cast<int64_t>(blockIdx.y) * blockDim.x + threadIdx.x; column < inner; column += static_cast<int64_t>(gridDim.y) * blockDim.x) {
+    T* to = y + key * inner + column;
+    if constexpr (reduction == ScatterReduction::kNone) {
+      *to = updates[order[end - 1] * inner + column];
+    } else {
+      auto value = widened(*to);
+#pragma unroll 4
+      for (int64_t i = first; i < end; ++i) value = Update<reduction>()(value, widened(updates[order[i] * inner + column]));
+      *to = narrowed<T>(value);
+    }
+  }
+}
+
+template <class T>
+__global__ void poison_slices_kernel(const int64_t* sorted, T* y) {
+  if (sorted[0] < 0) poison(y);
+}
+
+}  // namespace
+
+int64_t scatter_nd_workspace(const Dims& indices_dims) {
+  return indices_dims.rank == 0
+             ? 0
+             : indices_dims.count(0, indices_dims.rank - 1) * (2 * static_cast<int64_t>(sizeof(int64_t)) + static_cast<int64_t>(sizeof(int32_t)));
+}
+
+cudaError_t scatter_nd(ScatterReduction reduction, DType type, const void* data, const Dims& data_dims, const Indices& indices, const Dims& indices_dims,
+                       const void* updates, void* y, void* workspace, int64_t workspace_bytes, cudaStream_t stream) {
+  if (indices_dims.rank == 0) return cudaErrorInvalidValue;
+  const int64_t named_axes = indices_dims.sizes[indices_dims.rank - 1], count = indices_dims.count(0, indices_dims.rank - 1);
+  if (named_axes < 1 || named_axes > data_dims.rank || count > INT32_MAX || workspace_bytes < scatter_nd_workspace(indices_dims)) return cudaErrorInvalidValue;
+  Dims named{.rank = static_cast<int>(named_axes)};
+  for (int i = 0; i < named.rank; ++i) named.sizes[i] = data_dims.sizes[i];
+  const int64_t inner = data_dims.count(named.rank, data_dims.rank);
+  auto* keys = static_cast<int64_t*>(workspace);
+  int64_t* sorted = keys + count;
+  auto* order = reinterpret_cast<int32_t*>(sorted + count);
+  return dispatch_scatter(reduction, type, [&]<class T, ScatterReduction r>() {
+    HALO_CUDA_RETURN_IF_ERROR(copy_unless_same(data, y, data_dims.count() * static_cast<int64_t>(sizeof(T)), stream));
+    if (count == 0 || inner == 0) return cudaSuccess;
+    HALO_CUDA_RETURN_IF_ERROR(dispatch_index(indices.type, [&]<class I>() {
+      return launch(name_slices_kernel<I>, grid_for(count, kThreads), kThreads, 0, stream, static_cast<const I*>(indices.data), named, keys, count);
+    }));
+    HALO_CUDA_RETURN_IF_ERROR(launch(order_updates_kernel, grid_for(count, kThreads), kThreads, 0, stream, keys, sorted, order, count));
+    const auto threads = static_cast<unsigned>(std::min<int64_t>(kThreads, ceil_div(inner, kWarp) * kWarp));
+    const dim3 grid(static_cast<unsigned>(count), static_cast<unsigned>(std::min<int64_t>(ceil_div(inner, threads), 65535)));
+    auto* out = static_cast<T*>(y);
+    HALO_CUDA_RETURN_IF_ERROR(launch(scatter_slices_kernel<T, r>, grid, threads, 0, stream, sorted, order, static_cast<const T*>(updates), out, count, inner));
+    return launch(poison_slices_kernel<T>, 1, 1, 0, stream, sorted, out);
+  });
+}
+
+}  // namespace halo::cuda

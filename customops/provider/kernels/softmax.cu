@@ -1,0 +1,83 @@
+#include "provider/kernels/exponentials.cuh"
+#include "provider/kernels/reduce.cuh"
+
+namespace halo::cuda {
+
+namespace {
+
+template <bool logarithm, class V>
+__device__ V normalized(V x, Exponentials<V> all, V log_sum) {
+  return logarithm ? x - all.max - log_sum : exp(x - all.max) / all.sum;  // a row of -Inf alone becomes NaN
+}
+
+/// A block has one row: one pass for maximum and sum together, a second one, from cache, that writes.
+template <bool logarithm, class T>
+__global__ void __launch_bounds__(1024) softmax_rows_kernel(const T* x, T* y, int64_t size) {
+  using V = Real<T>;
+  __shared__ V scratch[kWarp];
+  const T* in = x + static_cast<int64_t>(blockIdx.x) * size;
+  T* out = y + static_cast<int64_t>(blockIdx.x) * size;
+  Exponentials<V> own;
+  for (int64_t i = threadIdx.x; i < size; i += blockDim.x) add(own, static_cast<V>(widened(in[i])));
+  const Exponentials<V> all = merged_over_block(own, scratch);
+  const V log_sum = log(all.sum);
+  for (int64_t i = threadIdx.x; i < size; i += blockDim.x) out[i] = narrowed<T>(normalized<logarithm>(static_cast<V>(widened(in[i])), all, log_sum));
+}
+
+/// A thread has one (outer, inner) pair; neighbours read neighbours.
+template <bool logarithm, class T>
+__global__ void __launch_bounds__(256) softmax_columns_kernel(const T* x, T* y, int64_t outer, int64_t size, int64_t inner) {
+  using V = Real<T>;
+  const int64_t pair = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (pair >= outer * inner) return;
+  const int64_t base = pair / inner * size * inner + pair % inner;
+  Exponentials<V> all;
+  for (int64_t i = 0; i < size; ++i) add(all, static_cast<V>(widened(x[base + i * inner])));
+  const V log_sum = log(all.sum);
+  for (int64_t i = 0; i < size; ++i) {
+    y[base + i * inner] = narrowed<T>(normalized<logarithm>(static_cast<V>(widened(x[base + i * inner])), all, log_sum));
+  }
+}
+
+template <bool logarithm>
+cudaError_t softmax_as(DType type, const void* x, void* y, int64_t outer, int64_t size, int64_t inner, cudaStream_t stream) {
+  return dispatch_real(type, [&]<class T>() {
+    const auto* in = static_cast<const T*>(x);
+    auto* out = static_cast<T*>(y);
+    if (inner == 1) {
+      const unsigned threads = size > 4096 ? 1024 : (size > 512 ? 256 : (size > 128 ? 128 : 32));
+      return launch(softmax_rows_kernel<logarithm, T>, static_cast<unsigned>(outer), threads, 0, stream, in, out, size);
+    }
+    return launch(softmax_columns_kernel<logarithm, T>, grid_for(outer * inner, 256), 256, 0, stream, in, out, outer, size, inner);
+  });
+}
+
+/// A block has one element of y.
+template <class T>
+__global__ void __launch_bounds__(256) log_sum_exp_kernel(const T* x, T* y, ReducePlan plan) {
+  using V = Real<T>;
+  __shared__ V scratch[kWarp];
+  const T* base = x + offset_of(blockIdx.x, plan.kept_rank, plan.kept_sizes, plan.kept_strides);
+  Exponentials<V> own;
+  for (int64_t i = threadIdx.x; i < plan.reduced; i += blockDim.x) {
+    add(own, static_cast<V>(widened(base[offset_of(static_cast<uint32_t>(i), plan.reduced_rank, plan.reduced_sizes, plan.reduced_strides)])));
+  }
+  const Exponentials<V> all = merged_over_block(own, scratch);
+  if (threadIdx.x == 0) y[blockIdx.x] = narrowed<T>(logarithm_of(all));
+}
+
+}  // namespace
+
+cudaError_t softmax(bool logarithm, DType type, const void* x, void* y, int64_t outer, int64_t size, int64_t inner, cudaStream_t stream) {
+  if (outer * size * inner == 0) return cudaSuccess;
+  if (outer > INT32_MAX) return cudaErrorInvalidValue;
+  return logarithm ? softmax_as<true>(type, x, y, outer, size, inner, stream) : softmax_as<false>(type, x, y, outer, size, inner, stream);
+}
+
+cudaError_t reduce_log_sum_exp(DType type, const void* x, void* y, const ReducePlan& plan, cudaStream_t stream) {
+  return dispatch_real(type, [&]<class T>() {
+    return launch(log_sum_exp_kernel<T>, static_cast<unsigned>(plan.kept), 256, 0, stream, static_cast<const T*>(x), static_cast<T*>(y), plan);
+  });
+}
+
+}  // namespace halo::cuda
