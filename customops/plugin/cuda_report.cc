@@ -18,7 +18,8 @@ __attribute__((visibility("default"))) const char* HaloCudaReport() {
 #endif
 }
 
-/// What went wrong since the last call: nodes that the provider did not take, memory that was missing. "" if nothing did.
+/// What went wrong since the last call, a line each: "node<TAB>which and why" that the provider did not take, "memory<TAB>wanted<TAB>in use<TAB>free<TAB>total"
+/// in bytes. "" if nothing did.
 __attribute__((visibility("default"))) const char* HaloCudaProblems() {
 #ifdef HALO_CUDA
   static thread_local std::string text;

@@ -1,21 +1,15 @@
 #include "provider/device.h"
 
 #include <cstdlib>
+#include <utility>
 
 #include "provider/errors.h"
 
 namespace halo::cuda {
 
-namespace {
-
-
-std::string mebibytes(int64_t bytes) { return std::to_string((bytes + (1 << 20) - 1) >> 20) + " MiB"; }
-
-}  // namespace
-
 const std::vector<Device*>& Device::all() {
   static const std::vector<Device*> devices = [] {
-    std::vector<Device*> made;
+    std::vector<Device*> made;  // never freed: at exit the driver may be gone before them
     int count = 0;
     if (cudaGetDeviceCount(&count) != cudaSuccess) return made;
     for (int ordinal = 0; ordinal < count; ++ordinal) {
@@ -71,9 +65,10 @@ void* Device::allocate(int64_t bytes, Order order) {
   size_t free_bytes = 0, total_bytes = 0;
   cudaMemGetInfo(&free_bytes, &total_bytes);
   const ArenaStats stats = arena_->stats();
-  shortage_ = "expected " + mebibytes(bytes) + " of GPU memory beside " + mebibytes(stats.in_use) + " in use, found " +
-              mebibytes(static_cast<int64_t>(free_bytes) + stats.mapped - stats.in_use) + " free of " + mebibytes(static_cast<int64_t>(total_bytes)) +
-              " (largest block " + mebibytes(stats.largest) + ")";
+  shortage_ = {.wanted = bytes,
+               .in_use = stats.in_use,
+               .free = static_cast<int64_t>(free_bytes) + stats.mapped - stats.in_use,
+               .total = static_cast<int64_t>(total_bytes)};
   return nullptr;
 }
 
@@ -93,11 +88,7 @@ void Device::shrink() {
   if (wait().ok()) arena_->shrink();
 }
 
-std::string Device::take_shortage() {
-  std::string text;
-  text.swap(shortage_);
-  return text;
-}
+Device::Shortage Device::take_shortage() { return std::exchange(shortage_, Shortage{}); }
 
 Order Device::begin_order() { return order_ = ++last_order_; }
 

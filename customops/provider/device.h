@@ -4,6 +4,7 @@
 #include <cuda_runtime_api.h>
 
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -45,8 +46,13 @@ class Device {
   ArenaStats memory() const { return arena_->stats(); }
   void shrink();
 
-  /// What the last allocation that failed wanted and what there was; "" if none did since the last call.
-  std::string take_shortage();
+  /// The last allocation that failed, in bytes.
+  struct Shortage {
+    int64_t wanted = 0, in_use = 0, free = 0, total = 0;  // free: of the arena and of the device
+  };
+
+  /// Nothing is wanted where no allocation failed since the last call.
+  Shortage take_shortage();
 
   /// Work until end_order() takes its memory in an order of its own, which keeps it until release_order(): that of a captured graph.
   Order begin_order();
@@ -76,7 +82,7 @@ class Device {
   Staging staging_;
   Order order_ = kStreamOrder;
   Order last_order_ = kStreamOrder;
-  std::string shortage_;
+  Shortage shortage_;
 };
 
 }  // namespace halo::cuda

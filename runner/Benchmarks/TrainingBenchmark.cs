@@ -29,7 +29,7 @@ public sealed record VariantTime(Variant Variant, double Seconds, StepProfile Pr
 
 /// <summary>Times whole updates of a training graph, as it is and rewritten, in turns, so that a busy moment of the machine hits all alike.</summary>
 /// <remarks>Weights and tokens are made up: they do not change what is computed, only its result.</remarks>
-public sealed class TrainingBenchmark(string graphPath, int threads, int rounds)
+public sealed class TrainingBenchmark(string graphPath, int threads, int rounds, GraphDevice device = GraphDevice.Cpu)
 {
     private const int WarmUp = 2;
 
@@ -80,10 +80,10 @@ public sealed class TrainingBenchmark(string graphPath, int threads, int rounds)
     private (Variant Variant, GraphSession Session, TrainingEngine Engine) Prepare(
         Variant variant, string path, TrainingInterface @interface, IReadOnlyDictionary<string, Tensor> inputs)
     {
-        var session = new GraphSession(path, new SessionSettings { Threads = threads, Operators = variant.Operators, ProfilePrefix = path });
+        var session = new GraphSession(path, new SessionSettings { Device = device, Threads = threads, Operators = variant.Operators, ProfilePrefix = path });
         var engine = new TrainingEngine(@interface, session, OnnxWriter.ToBytes(AdamWGraph.Build(@interface.Trained, Optimizer)), accumulates: false, threads);
         foreach (var (name, _) in @interface.Parameters)
-            inputs[name].ToArray<float>().CopyTo(engine.Parameters.Span(name));
+            engine.Parameters.Write(name, inputs[name].ToArray<float>());
         return (variant, session, engine);
     }
 

@@ -22,6 +22,7 @@ internal static class EvalVerb
         command.SetAction(parsed =>
         {
             var config = options.Read(parsed, "data");
+            SessionSettings.Require(config.Device);
             if (config.BatchSize is not null && Directory.Exists(config.Model))
             {
                 throw new HaloException("eval", "--batch-size", "a training graph as --model", "a folder whose evaluation graph has its batch",
@@ -59,12 +60,12 @@ internal static class EvalVerb
         var @interface = TrainingInterface.Of(OnnxReader.Read(artifact.TrainingModel).Graph, artifact.TrainingModel);
         var data = new RunData(artifact.Checkpoint, @interface);
         var rows = data.Load(config.Data!);
-        using var parameters = new ParameterBuffers(@interface.Parameters);
+        using var parameters = new ParameterBuffers(@interface.Parameters, device: config.Device);
         using (var weights = CheckpointReader.Open(weightsPath))
             parameters.Load(weightsPath, weights.Tensors);
         var batchSize = config.BatchSize ?? @interface.Rows;
         var copies = (batchSize + @interface.Rows - 1) / @interface.Rows;
-        var settings = new SessionSettings { Threads = config.Threads, Operators = config.Operators };
+        var settings = new SessionSettings { Device = config.Device, Threads = config.Threads, Operators = config.Operators };
         var session = copies == 1 ? new GraphSession(artifact.EvalModel, settings)
             : new GraphSession("widened evaluation graph", OnnxWriter.ToBytes(EvaluationGraph.Widened(config.Model, copies, TrainingArtifact.PassesOf(config))), settings);
         using var evaluator = new Evaluator(session, @interface, parameters, copies);

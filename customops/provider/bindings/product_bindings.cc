@@ -2,28 +2,17 @@
 #include "provider/bindings/axes.h"
 #include "provider/bindings/kernel.h"
 #include "provider/kernels/movement.h"
-#include "provider/products/lt_products.h"
+#include "provider/products/mat_mul.h"
 
 namespace halo::cuda {
 
 namespace {
 
-/// Sizes of op(A) op(B) by numpy's rules for matmul.
-Dims product_dims(const Dims& a, const Dims& b, bool trans_a, bool trans_b) {
-  Dims leading_a = a, leading_b = b, dims;
-  leading_a.rank = std::max(0, a.rank - 2);
-  leading_b.rank = std::max(0, b.rank - 2);
-  if (!broadcast(leading_a, leading_b, &dims).ok()) return dims;  // which the plan refuses
-  if (a.rank > 1) dims.sizes[dims.rank++] = a.sizes[a.rank - (trans_a ? 1 : 2)];
-  if (b.rank > 1) dims.sizes[dims.rank++] = b.sizes[b.rank - (trans_b ? 2 : 1)];
-  return dims;
-}
-
 Status multiply(Launch& launch, bool trans_a, bool trans_b, float alpha) {
   const Tensor a = launch.in(0), b = launch.in(1);
   MatMulPlan plan;
-  HALO_RETURN_IF_ERROR(MatMulPlan::make(a.type, a.dims, b.dims, trans_a, trans_b, alpha, &plan));
-  void* y = launch.out(0, product_dims(a.dims, b.dims, trans_a, trans_b));
+  HALO_RETURN_IF_ERROR(plan_mat_mul(a.type, a.dims, b.dims, trans_a, trans_b, alpha, &plan));
+  void* y = launch.out(0, plan.y_dims);
   HALO_WORKSPACE(work, launch, LtProducts::kWorkspaceBytes);
   return mat_mul(launch.device().products(), plan, a.data, b.data, y, work.data(), work.bytes(), launch.stream());
 }

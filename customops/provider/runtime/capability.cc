@@ -92,7 +92,7 @@ Status claim_nodes(const OrtGraph* graph, OrtEpGraphSupportInfo* info) {
     check(ort->Node_GetDomain(node, &domain));
     check(ort->Node_GetOperatorType(node, &type));
     const std::string why = claim(node, domain, type, info);
-    if (!why.empty()) left += "'" + std::string(name) + "' (" + (*domain == '\0' ? "" : std::string(domain) + ".") + type + "): " + why + "\n";
+    if (!why.empty()) left += "node\t'" + std::string(name) + "' (" + (*domain == '\0' ? "" : std::string(domain) + ".") + type + "): " + why + "\n";
   }
   const std::lock_guard lock(unclaimed_mutex);
   unclaimed = left;

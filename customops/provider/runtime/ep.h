@@ -44,7 +44,7 @@ class Ep final : public OrtEp {
 /// GetCapability: claims each node that a kernel's row supports, and notes the others.
 Status claim_nodes(const OrtGraph* graph, OrtEpGraphSupportInfo* info);
 
-/// The nodes that the last sessions left to others, one a line: "'name' (Type): why". Asking empties the list.
+/// The nodes that the last session left to others, one a line: "node<TAB>'name' (Type): why". Asking empties the list.
 std::string take_unclaimed();
 
 /// Kernels of the table as those of ONNX Runtime.

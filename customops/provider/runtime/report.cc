@@ -45,7 +45,11 @@ std::string report() {
 std::string take_problems() {
   std::string text = take_unclaimed();
   for (Device* device : Device::all()) {
-    if (const std::string shortage = device->take_shortage(); !shortage.empty()) text += "memory: " + shortage + "\n";
+    const Device::Shortage shortage = device->take_shortage();
+    if (shortage.wanted == 0) continue;
+    text += "memory";
+    for (const int64_t bytes : {shortage.wanted, shortage.in_use, shortage.free, shortage.total}) text += "\t" + std::to_string(bytes);
+    text += "\n";
   }
   return text;
 }
