@@ -24,6 +24,9 @@ struct Registration {
   Registration(const char* name, void (*run)());
 };
 
+/// Runs the checks whose names contain `part`, and prints what became of them; 1 if one fails or there is none.
+int run_checks(const char* part);
+
 /// Tasks on several threads, in no particular order.
 class ThreadedExecutor final : public Executor {
  public:

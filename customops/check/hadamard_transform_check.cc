@@ -105,7 +105,8 @@ HALO_CHECK(sign_rules_give_the_matrices) {
     expect(rule.size() == order, "size of order " + std::to_string(order));
     bool same = true;
     for (int64_t i = 0; i < order; ++i) {
-      for (int64_t j = 0; j < order; ++j) same = same && rule.is_minus(static_cast<int>(i), static_cast<int>(j)) == (signs[static_cast<size_t>(i * order + j)] < 0);
+      for (int64_t j = 0; j < order; ++j)
+        same = same && rule.is_minus(static_cast<int>(i), static_cast<int>(j)) == (signs[static_cast<size_t>(i * order + j)] < 0);
     }
     expect(same, "signs of order " + std::to_string(order));
   }

@@ -28,9 +28,8 @@ void attention_cpu(const T* q, const T* k, const T* v, const AttentionMask& mask
                    float* work, const Products& products, const Executor& executor, int64_t bound = kScoreBound);
 
 #ifdef HALO_CUDA
-/// As attention_cpu, with the scores of a tile of queries and keys at a time and a running maximum [Dao 2023]: float32 by plain arithmetic, 16-bit types on
-/// the matrix units, with float32 sums; probabilities are rounded to the type before the product with V. D up to 256. y or log_sum_exp may be null.
-/// A NaN in a hidden value reaches no query. D outside [1, 256]: cudaErrorInvalidValue.
+/// As attention_cpu, with the scores of a tile of queries and keys at a time and a running maximum [Dao 2023], in float32. y or log_sum_exp may be null.
+/// A NaN in a hidden value reaches the queries whose tile has it, or none. cudaErrorInvalidValue where D is above 256.
 cudaError_t attention_cuda(DType type, const void* q, const void* k, const void* v, const AttentionMask& mask, void* y, float* log_sum_exp,
                            const AttentionSizes& sizes, float scale, cudaStream_t stream);
 #endif

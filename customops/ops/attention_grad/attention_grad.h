@@ -44,7 +44,7 @@ struct AttentionGradBuffers {
   void *dq, *dk, *dv;  // each may be null
 };
 
-/// Bytes of workspace for attention_grad_cuda: rowsum(dY Y), and the gradients of keys and values a query head.
+/// Bytes of workspace for attention_grad_cuda: rowsum(dY Y).
 int64_t attention_grad_workspace_cuda(const AttentionSizes& sizes);
 
 /// As attention_grad_cpu with tiles as attention_cuda; no atomic additions, so that the same inputs give the same bits.

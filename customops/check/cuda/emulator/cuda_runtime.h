@@ -127,8 +127,8 @@ struct cudaLaunchConfig_t {
 
 template <class... P, class... A>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(P...), A&&... arguments) {
-  if (config->blockDim.x * config->blockDim.y * config->blockDim.z > 1024 || config->gridDim.x == 0 || config->gridDim.y > 65535 ||
-      config->gridDim.y == 0 || config->gridDim.z > 65535 || config->gridDim.z == 0 || config->dynamicSmemBytes > 232448) {
+  if (config->blockDim.x * config->blockDim.y * config->blockDim.z > 1024 || config->gridDim.x == 0 || config->gridDim.y > 65535 || config->gridDim.y == 0 ||
+      config->gridDim.z > 65535 || config->gridDim.z == 0 || config->dynamicSmemBytes > 232448) {
     return cudaErrorInvalidValue;
   }
   halo::emulator::block().body = [&] { kernel(static_cast<P>(arguments)...); };

@@ -1,0 +1,8 @@
+#include "check/cuda/device.h"
+#include "cuda_runtime.h"
+
+namespace halo::check {
+
+void change_order(bool reversed) { emulator::reversed() = reversed; }
+
+}  // namespace halo::check

@@ -1,0 +1,73 @@
+// Products by plain loops in place of cuBLASLt.
+#include "common/codes.h"
+#include "provider/products/lt_products.h"
+
+namespace halo::cuda {
+
+namespace {
+
+double element(DType type, const void* x, int64_t i) {
+  switch (type) {
+    case DType::kFloat:
+      return static_cast<double>(static_cast<const float*>(x)[i]);
+    case DType::kDouble:
+      return static_cast<const double*>(x)[i];
+    case DType::kBFloat16:
+      return static_cast<double>(to_float(static_cast<const BFloat16*>(x)[i]));
+    case DType::kFloat16:
+      return static_cast<double>(to_float(static_cast<const Float16*>(x)[i]));
+    default:
+      return dispatch_codes(type, [&]<class Format>() { return static_cast<double>(Format::decode(static_cast<const uint8_t*>(x)[i])); });
+  }
+}
+
+void store(DType type, void* y, int64_t i, double value) {
+  switch (type) {
+    case DType::kDouble:
+      static_cast<double*>(y)[i] = value;
+      return;
+    case DType::kInt32:
+      static_cast<int32_t*>(y)[i] = static_cast<int32_t>(value);
+      return;
+    case DType::kBFloat16:
+      static_cast<BFloat16*>(y)[i] = from_float<BFloat16>(static_cast<float>(value));
+      return;
+    case DType::kFloat16:
+      static_cast<Float16*>(y)[i] = from_float<Float16>(static_cast<float>(value));
+      return;
+    default:
+      static_cast<float*>(y)[i] = static_cast<float>(value);
+  }
+}
+
+}  // namespace
+
+struct LtProducts::State {};
+LtProducts::LtProducts() = default;
+LtProducts::~LtProducts() = default;
+Status LtProducts::open() { return {}; }
+std::string LtProducts::path() const { return "plain loops"; }
+std::string LtProducts::version() const { return "0"; }
+
+Status LtProducts::multiply(const Product& p, const void* a, const void* b, void* y, const float* scale_a, const float* scale_b, void*, int64_t, cudaStream_t) {
+  const bool is_coded = p.type_a == DType::kFloat8E4M3 || p.type_a == DType::kFloat8E5M2 || p.type_a == DType::kInt8;
+  HALO_REQUIRE(!is_coded || (!p.trans_a && p.trans_b && p.m % 16 == 0 && p.n % 16 == 0 && p.k % 16 == 0), "sizes that 8-bit units take", p.m, "Pad them.");
+  const double scale = (scale_a != nullptr ? static_cast<double>(*scale_a) : 1.0) * (scale_b != nullptr ? static_cast<double>(*scale_b) : 1.0);
+  for (int64_t batch = 0; batch < p.batch; ++batch) {
+    for (int64_t i = 0; i < p.m; ++i) {
+      for (int64_t j = 0; j < p.n; ++j) {
+        double sum = 0;
+        for (int64_t l = 0; l < p.k; ++l) {
+          sum += element(p.type_a, a, batch * p.stride_a + (p.trans_a ? l * p.m + i : i * p.k + l)) *
+                 element(p.type_b, b, batch * p.stride_b + (p.trans_b ? j * p.k + l : l * p.n + j));
+        }
+        const int64_t at = batch * p.stride_y + i * p.n + j;
+        const double old = p.beta != 0 ? static_cast<double>(p.beta) * element(p.type_y, y, at) : 0.0;
+        store(p.type_y, y, at, static_cast<double>(p.alpha) * sum * scale + old);
+      }
+    }
+  }
+  return {};
+}
+
+}  // namespace halo::cuda

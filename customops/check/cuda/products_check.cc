@@ -1,0 +1,171 @@
+// Products of cuBLASLt, and those of codes, against plain loops.
+#include <algorithm>
+
+#include "check/cuda/device.h"
+#include "common/codes.h"
+#include "ops/scaled_mat_mul/scaled_mat_mul.h"
+#include "provider/products/lt_products.h"
+#include "provider/products/mat_mul.h"
+
+namespace halo::check {
+
+namespace {
+
+cuda::LtProducts& products() {
+  static cuda::LtProducts instance;
+  return instance;
+}
+
+void expect_ok(const Status& status, const std::string& what) { expect(status.ok(), what + ": " + status.message()); }
+
+/// Whether `kernel`, whose status is noted, gives the same bits twice.
+template <class T>
+std::vector<T> run_twice_noted(const std::string& what, int64_t count, const std::function<Status(T*)>& kernel) {
+  return run_twice<T>(what, count, [&](T* y) {
+    expect_ok(kernel(y), what);
+    return cudaSuccess;
+  });
+}
+
+struct Problem {
+  std::vector<int64_t> a, b, y;
+  bool trans_a, trans_b;
+};
+
+/// The same element by plain loops, and the sum of magnitudes, which bounds what rounding does.
+template <class T>
+void check_mat_mul(const Problem& problem) {
+  const cuda::Dims a_dims = dims_of(problem.a), b_dims = dims_of(problem.b), y_dims = dims_of(problem.y);
+  std::vector<T> a, b;
+  for (const float v : normal(a_dims.count(), 81)) a.push_back(typed<T>(static_cast<double>(v)));
+  for (const float v : normal(b_dims.count(), 82)) b.push_back(typed<T>(static_cast<double>(v)));
+  const std::string what = "mat mul " + name_of_type<T>() + " to " + std::to_string(y_dims.count());
+  cuda::MatMulPlan plan;
+  expect_ok(cuda::plan_mat_mul(type_of<T>(), a_dims, b_dims, problem.trans_a, problem.trans_b, 0.5f, &plan), what);
+  expect(plan.y_dims.rank == y_dims.rank && std::equal(y_dims.sizes, y_dims.sizes + y_dims.rank, plan.y_dims.sizes), what + ": sizes of the result");
+  const int a_rank = std::max(2, a_dims.rank), b_rank = std::max(2, b_dims.rank);
+  const int64_t m = a_dims.rank == 1 ? 1 : a_dims.sizes[a_rank - (problem.trans_a ? 1 : 2)],
+                n = b_dims.rank == 1 ? 1 : b_dims.sizes[b_rank - (problem.trans_b ? 2 : 1)];
+  const int64_t k = a_dims.rank == 1 ? a_dims.sizes[0] : a_dims.sizes[a_rank - (problem.trans_a ? 2 : 1)];
+  cuda::Dims a_lead = a_dims, b_lead = b_dims, y_lead = y_dims;
+  a_lead.rank = a_rank - 2;
+  b_lead.rank = b_rank - 2;
+  y_lead.rank = std::max(a_lead.rank, b_lead.rank);
+  std::vector<double> expected, size;
+  for (int64_t batch = 0; batch < y_lead.count(); ++batch) {
+    const int64_t a_at = broadcast_index(batch, a_lead, y_lead) * m * k, b_at = broadcast_index(batch, b_lead, y_lead) * k * n;
+    for (int64_t i = 0; i < m; ++i) {
+      for (int64_t j = 0; j < n; ++j) {
+        double sum = 0, magnitude = 0;
+        for (int64_t l = 0; l < k; ++l) {
+          const double product = real(a[static_cast<size_t>(a_at + (problem.trans_a ? l * m + i : i * k + l))]) *
+                                 real(b[static_cast<size_t>(b_at + (problem.trans_b ? j * k + l : l * n + j))]);
+          sum += product;
+          magnitude += std::fabs(product);
+        }
+        expected.push_back(0.5 * sum);
+        size.push_back(magnitude);
+      }
+    }
+  }
+  const OnDevice<T> a_device(a), b_device(b);
+  const OnDevice<uint8_t> workspace(cuda::LtProducts::kWorkspaceBytes);
+  const auto found = run_twice_noted<T>(what, y_dims.count(), [&](T* y) {
+    return cuda::mat_mul(products(), plan, a_device.data(), b_device.data(), y, workspace.data(), workspace.size(), nullptr);
+  });
+  int reported = 0;
+  for (size_t i = 0; i < found.size() && reported < 3; ++i) {
+    const double unit = std::is_same_v<T, double> ? 0x1p-50 : 0x1p-22;
+    if (std::fabs(real(found[i]) - expected[i]) <= unit * size[i] + within<T>(2)(expected[i])) continue;
+    ++reported;
+    expect(false, what + " element " + std::to_string(i) + ": expected " + std::to_string(expected[i]) + ", found " + std::to_string(real(found[i])));
+  }
+}
+
+template <class T>
+void check_mat_muls() {
+  for (const Problem& problem : {Problem{{72, 64}, {64, 172}, {72, 172}, false, false},
+                                 {{64, 72}, {172, 64}, {72, 172}, true, true},
+                                 {{3, 24, 64}, {64, 64}, {3, 24, 64}, false, false},
+                                 {{3, 4, 24, 16}, {3, 4, 16, 24}, {3, 4, 24, 24}, false, false},
+                                 {{1, 8, 1}, {1, 1, 24}, {1, 8, 24}, false, false},
+                                 {{2, 1, 5, 7}, {3, 7, 9}, {2, 3, 5, 9}, false, false},
+                                 {{2, 3, 5, 7}, {2, 1, 7, 9}, {2, 3, 5, 9}, false, false},
+                                 {{7}, {7, 9}, {9}, false, false},
+                                 {{5, 7}, {7}, {5}, false, false},
+                                 {{4, 5, 7}, {4, 9, 7}, {4, 5, 9}, false, true},
+                                 {{33, 17}, {17, 3}, {33, 3}, false, false},
+                                 {{1, 1}, {1, 1}, {1, 1}, false, false}}) {
+    check_mat_mul<T>(problem);
+  }
+}
+
+/// scaled_mat_mul against the CPU's.
+template <class A, class B>
+void check_scaled(int64_t m, int64_t n, int64_t k, bool trans_a, bool trans_b) {
+  const auto make = [](int64_t count, uint32_t seed, auto format) {
+    std::vector<uint8_t> codes;
+    for (const float v : normal(count, seed)) codes.push_back(decltype(format)::encode(v * decltype(format)::kQMax / 6));
+    return codes;
+  };
+  const auto a = make(m * k, 91, A()), b = make(k * n, 92, B());
+  const float scale_a = 0.37f, scale_b = 0.013f;
+  std::vector<float> y(static_cast<size_t>(m * n)), decoded(static_cast<size_t>(m * k + k * n));
+  scaled_mat_mul_cpu({a.data(), &scale_a, A::kType}, {b.data(), &scale_b, B::kType}, y.data(), trans_a, trans_b, m, n, k, decoded.data(), PlainProducts(),
+                     SerialExecutor());
+  const OnDevice<uint8_t> a_device(a), b_device(b);
+  const OnDevice<float> scale_a_device(std::vector<float>{scale_a}), scale_b_device(std::vector<float>{scale_b});
+  const int64_t bytes = scaled_mat_mul_workspace_cuda(A::kType, B::kType, trans_a, trans_b, m, n, k);
+  const OnDevice<uint8_t> workspace(bytes);
+  const std::string what = std::string("scaled mat mul ") + A::kName + " " + B::kName + " " + std::to_string(m) + " x " + std::to_string(n) + " x " +
+                           std::to_string(k) + (trans_a ? " A^T" : "") + (trans_b ? " B^T" : "");
+  const auto found = run_twice_noted<float>(what, m * n, [&](float* out) {
+    return scaled_mat_mul_cuda(products(), {a_device.data(), scale_a_device.data(), A::kType}, {b_device.data(), scale_b_device.data(), B::kType}, out, trans_a,
+                               trans_b, m, n, k, workspace.data(), bytes, nullptr);
+  });
+  workspace.download(what + " workspace");
+  // Sums of k products of numbers near 1/6 of the largest: float32 adds them with relative errors of their size. Matrix units of Hopper keep fewer
+  // bits of a float8 sum between additions to float32 [DeepSeek-V3, 3.3.2].
+  const double term =
+      static_cast<double>(A::kQMax / 6) * static_cast<double>(B::kQMax / 6) * static_cast<double>(scale_a * scale_b) * std::sqrt(static_cast<double>(k));
+  const bool is_float8 = scaled_mat_mul_path(A::kType, B::kType) == ScaledMatMulPath::kFloat8;
+  expect_all_near<float>(
+      found, reals(y), [term, is_float8](double v) { return 1e-6 * std::fabs(v) + term * (is_float8 ? 1e-3 : 1e-5); }, what);
+}
+
+template <class A, class B>
+void check_scaled_sizes() {
+  for (const bool trans_a : {false, true}) {
+    for (const bool trans_b : {false, true}) {
+      check_scaled<A, B>(72, 64, 64, trans_a, trans_b);
+      check_scaled<A, B>(48, 32, 80, trans_a, trans_b);
+      check_scaled<A, B>(33, 17, 5, trans_a, trans_b);
+      if (!is_reduced()) check_scaled<A, B>(256, 172, 516, trans_a, trans_b);
+    }
+  }
+  check_scaled<A, B>(16, 16, 0, false, true);
+}
+
+}  // namespace
+
+HALO_CHECK(cuda_products_open) {
+  expect_ok(products().open(), "cuBLASLt");
+  std::printf("     cuBLASLt %s from %s\n", products().version().c_str(), products().path().c_str());
+}
+
+HALO_CHECK(cuda_mat_mul_float) { check_mat_muls<float>(); }
+HALO_CHECK(cuda_mat_mul_bfloat16) { check_mat_muls<BFloat16>(); }
+HALO_CHECK(cuda_mat_mul_float16) { check_mat_muls<Float16>(); }
+HALO_CHECK(cuda_mat_mul_double) { check_mat_muls<double>(); }
+
+HALO_CHECK(cuda_scaled_mat_mul_as_the_cpu) {
+  check_scaled_sizes<E4M3, E4M3>();
+  check_scaled_sizes<E4M3, E5M2>();
+  check_scaled_sizes<E5M2, E4M3>();
+  check_scaled_sizes<E5M2, E5M2>();
+  check_scaled_sizes<Int8, Int8>();
+  check_scaled_sizes<E3M2, E3M2>();
+  check_scaled_sizes<Int8, E4M3>();
+}
+
+}  // namespace halo::check

@@ -1,0 +1,155 @@
+#include "ops/attention/attention_tiles.cuh"
+#include "ops/attention_grad/attention_grad.h"
+
+namespace halo {
+
+namespace {
+
+using namespace attention_tiles;
+
+template <class T>
+struct Buffers {
+  const T *dy, *q, *k, *v, *y;
+  const float *log_sum_exp, *delta;
+  T *dq, *dk, *dv;
+};
+
+/// delta (rows) = the sum of dy * y over each row. A warp has one row.
+template <class T>
+__global__ void __launch_bounds__(kThreads) attention_delta_kernel(const T* dy, const T* y, float* delta, int64_t rows, int64_t dim) {
+  const int64_t row = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) / cuda::kWarp;
+  const int lane = static_cast<int>(threadIdx.x) % cuda::kWarp;
+  if (row >= rows) return;
+  float sum = 0;
+  for (int64_t i = lane; i < dim; i += cuda::kWarp) sum += to_float(dy[row * dim + i]) * to_float(y[row * dim + i]);
+  sum = cuda::over_warp(cuda::SumOf(), sum);
+  if (lane == 0) delta[row] = sum;
+}
+
+/// From the tiles of a query tile and a key tile: P = exp(scale q k^T - log_sum_exp) where seen, and P (dy v^T - delta), into shared memory by
+/// (query, key). Their first rows are `query_at` and `key_at`.
+template <class S>
+__device__ void gradient_of_scores(const float* queries, const float* keys, const float* errors, const float* values, const float* log_sums,
+                                   const float* deltas, const Sight& sight, int64_t query_at, int64_t key_at, float scale, float* p, float* ds) {
+  const int x = static_cast<int>(threadIdx.x) % kSide, own_row = static_cast<int>(threadIdx.x) / kSide * S::kEach;
+  float scores[S::kEach][S::kEach], dp[S::kEach][S::kEach];
+  multiply_rows<S>(queries, keys, scores);
+  multiply_rows<S>(errors, values, dp);
+#pragma unroll
+  for (int r = 0; r < S::kEach; ++r) {
+    const int64_t query = query_at + own_row + r;
+    const float log_sum = query < sight.queries ? log_sums[query] : 0.0f, delta = query < sight.queries ? deltas[query] : 0.0f;
+#pragma unroll
+    for (int c = 0; c < S::kEach; ++c) {
+      const int column = x + kSide * c;
+      const float weight = sight.sees(query, key_at + column) ? expf(scores[r][c] * scale - log_sum) : 0.0f;
+      if (p != nullptr) p[(own_row + r) * S::kScorePitch + column] = weight;
+      ds[(own_row + r) * S::kScorePitch + column] = weight == 0.0f ? 0.0f : weight * (dp[r][c] - delta);
+    }
+  }
+}
+
+/// A block has a tile of keys of one key/value head and walks along the queries of all heads that read it, in order, so that nothing is added by
+/// atomics. grid: (key tiles, B G).
+template <class S, class T>
+__global__ void __launch_bounds__(kThreads) attention_key_gradient_kernel(Buffers<T> b, AttentionMask mask, AttentionSizes sizes, float scale) {
+  auto* keys = cuda::dynamic_shared<float>();
+  float *values = keys + S::kRows, *queries = values + S::kRows, *errors = queries + S::kRows, *p = errors + S::kRows, *ds = p + S::kScores;
+  const int64_t pair = blockIdx.y, batch = pair / sizes.groups, group = pair % sizes.groups, heads = sizes.heads / sizes.groups;
+  const int64_t first = static_cast<int64_t>(blockIdx.x) * S::kTile;
+  const Sight sight = sight_of(mask, sizes, batch);
+  load_rows<S>(b.k + pair * sizes.keys * sizes.dim, first, sizes.keys, sizes.dim, keys);
+  load_rows<S>(b.v + pair * sizes.keys * sizes.dim, first, sizes.keys, sizes.dim, values);
+  float dk[S::kEach][S::kOwn] = {}, dv[S::kEach][S::kOwn] = {};
+  for (int64_t n = 0; n < heads; ++n) {
+    const int64_t head = batch * sizes.heads + group * heads + n;
+    for (int64_t query_at = mask.causal ? first : 0; query_at < sizes.queries; query_at += S::kTile) {
+      __syncthreads();
+      load_rows<S>(b.q + head * sizes.queries * sizes.dim, query_at, sizes.queries, sizes.dim, queries);
+      load_rows<S>(b.dy + head * sizes.queries * sizes.dim, query_at, sizes.queries, sizes.dim, errors);
+      __syncthreads();
+      gradient_of_scores<S>(queries, keys, errors, values, b.log_sum_exp + head * sizes.queries, b.delta + head * sizes.queries, sight, query_at, first, scale,
+                            p, ds);
+      __syncthreads();
+      add_weighted<S>(p, 1, S::kScorePitch, errors, dv);
+      add_weighted<S>(ds, 1, S::kScorePitch, queries, dk);
+    }
+  }
+  float ones[S::kEach], scales[S::kEach];
+#pragma unroll
+  for (int r = 0; r < S::kEach; ++r) ones[r] = 1.0f, scales[r] = scale;
+  if (b.dv != nullptr) store_rows<S>(b.dv + pair * sizes.keys * sizes.dim, first, sizes.keys, sizes.dim, dv, ones);
+  if (b.dk != nullptr) store_rows<S>(b.dk + pair * sizes.keys * sizes.dim, first, sizes.keys, sizes.dim, dk, scales);
+}
+
+/// A block has a tile of queries of one head and walks along the keys they may see. grid: (query tiles, B H).
+template <class S, class T>
+__global__ void __launch_bounds__(kThreads) attention_query_gradient_kernel(Buffers<T> b, AttentionMask mask, AttentionSizes sizes, float scale) {
+  auto* queries = cuda::dynamic_shared<float>();
+  float *errors = queries + S::kRows, *keys = errors + S::kRows, *values = keys + S::kRows, *ds = values + S::kRows;
+  const int64_t pair = blockIdx.y, batch = pair / sizes.heads, group = pair % sizes.heads / (sizes.heads / sizes.groups);
+  const int64_t key_pair = batch * sizes.groups + group, first = static_cast<int64_t>(gridDim.x - 1 - blockIdx.x) * S::kTile;
+  const Sight sight = sight_of(mask, sizes, batch);
+  load_rows<S>(b.q + pair * sizes.queries * sizes.dim, first, sizes.queries, sizes.dim, queries);
+  load_rows<S>(b.dy + pair * sizes.queries * sizes.dim, first, sizes.queries, sizes.dim, errors);
+  float dq[S::kEach][S::kOwn] = {}, scales[S::kEach];
+  const int64_t end = mask.causal && first + S::kTile < sizes.keys ? first + S::kTile : sizes.keys;
+  for (int64_t key_at = 0; key_at < end; key_at += S::kTile) {
+    __syncthreads();
+    load_rows<S>(b.k + key_pair * sizes.keys * sizes.dim, key_at, sizes.keys, sizes.dim, keys);
+    load_rows<S>(b.v + key_pair * sizes.keys * sizes.dim, key_at, sizes.keys, sizes.dim, values);
+    __syncthreads();
+    gradient_of_scores<S>(queries, keys, errors, values, b.log_sum_exp + pair * sizes.queries, b.delta + pair * sizes.queries, sight, first, key_at, scale,
+                          nullptr, ds);
+    __syncthreads();
+    add_weighted<S>(ds, S::kScorePitch, 1, keys, dq);
+  }
+#pragma unroll
+  for (int r = 0; r < S::kEach; ++r) scales[r] = scale;
+  store_rows<S>(b.dq + pair * sizes.queries * sizes.dim, first, sizes.queries, sizes.dim, dq, scales);
+}
+
+template <class S, class T>
+cudaError_t run(const Buffers<T>& b, const AttentionMask& mask, const AttentionSizes& sizes, float scale, cudaStream_t stream) {
+  constexpr int kKeyBytes = (4 * S::kRows + 2 * S::kScores) * static_cast<int>(sizeof(float)), kQueryBytes = kKeyBytes - S::kScores * static_cast<int>(sizeof(float));
+  if (b.dk != nullptr || b.dv != nullptr) {
+    HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(attention_key_gradient_kernel<S, T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kKeyBytes));
+    const dim3 grid(cuda::grid_for(sizes.keys, S::kTile), static_cast<unsigned>(sizes.batch * sizes.groups));
+    HALO_CUDA_RETURN_IF_ERROR(cuda::launch(attention_key_gradient_kernel<S, T>, grid, kThreads, kKeyBytes, stream, b, mask, sizes, scale));
+  }
+  if (b.dq == nullptr) return cudaSuccess;
+  HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(attention_query_gradient_kernel<S, T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kQueryBytes));
+  const dim3 grid(cuda::grid_for(sizes.queries, S::kTile), static_cast<unsigned>(sizes.batch * sizes.heads));
+  return cuda::launch(attention_query_gradient_kernel<S, T>, grid, kThreads, kQueryBytes, stream, b, mask, sizes, scale);
+}
+
+}  // namespace
+
+int64_t attention_grad_workspace_cuda(const AttentionSizes& sizes) {
+  return sizes.batch * sizes.heads * sizes.queries * static_cast<int64_t>(sizeof(float));
+}
+
+cudaError_t attention_grad_cuda(DType type, const AttentionGradBuffers& buffers, const AttentionMask& mask, const AttentionSizes& sizes, float scale,
+                                void* workspace, cudaStream_t stream) {
+  const int64_t rows = sizes.batch * sizes.heads * sizes.queries;
+  if (sizes.batch * sizes.heads > 65535) return cudaErrorInvalidValue;
+  return cuda::dispatch_float(type, [&]<class T>() {
+    auto* delta = static_cast<float*>(workspace);
+    const auto *dy = static_cast<const T*>(buffers.dy), *y = static_cast<const T*>(buffers.y);
+    HALO_CUDA_RETURN_IF_ERROR(
+        cuda::launch(attention_delta_kernel<T>, cuda::grid_for(rows, kThreads / cuda::kWarp), kThreads, 0, stream, dy, y, delta, rows, sizes.dim));
+    const Buffers<T> b{dy,
+                       static_cast<const T*>(buffers.q),
+                       static_cast<const T*>(buffers.k),
+                       static_cast<const T*>(buffers.v),
+                       y,
+                       buffers.log_sum_exp,
+                       delta,
+                       static_cast<T*>(buffers.dq),
+                       static_cast<T*>(buffers.dk),
+                       static_cast<T*>(buffers.dv)};
+    return dispatch_dim(sizes.dim, [&]<class S>() { return run<S, T>(b, mask, sizes, scale, stream); });
+  });
+}
+
+}  // namespace halo
