@@ -33,10 +33,10 @@ using Order = uint64_t;
 inline constexpr Order kSettled = 0;
 
 struct ArenaStats {
-  int64_t in_use = 0;     // bytes of blocks in use
-  int64_t peak = 0;       // the most that it was
-  int64_t mapped = 0;     // bytes that are backed
-  int64_t largest = 0;    // the largest free block
+  int64_t in_use = 0;   // bytes of blocks in use
+  int64_t peak = 0;     // the most that it was
+  int64_t mapped = 0;   // bytes that are backed
+  int64_t largest = 0;  // the largest free block
   int64_t allocations = 0;
   int64_t reserved = 0;
 };

@@ -65,7 +65,7 @@ internal static class EvalVerb
             parameters.Load(weightsPath, weights.Tensors);
         var batchSize = config.BatchSize ?? @interface.Rows;
         var copies = (batchSize + @interface.Rows - 1) / @interface.Rows;
-        var settings = new SessionSettings { Device = config.Device, Threads = config.Threads, Operators = config.Operators };
+        var settings = new SessionSettings { Device = config.Device, Replays = true, Threads = config.Threads, Operators = config.Operators };
         var session = copies == 1 ? new GraphSession(artifact.EvalModel, settings)
             : new GraphSession("widened evaluation graph", OnnxWriter.ToBytes(EvaluationGraph.Widened(config.Model, copies, TrainingArtifact.PassesOf(config))), settings);
         using var evaluator = new Evaluator(session, @interface, parameters, copies);

@@ -25,7 +25,7 @@ public sealed class GraphSession : IDisposable
 
     private GraphSession(string name, SessionSettings settings, Func<SessionOptions, InferenceSession> create)
     {
-        (_name, Device) = (name, settings.Device);
+        (_name, Settings) = (name, settings);
         _options = settings.ToOptions();
         try
         {
@@ -44,8 +44,10 @@ public sealed class GraphSession : IDisposable
         _binding = _session.CreateIoBinding();
     }
 
-    /// <summary>Where it runs.</summary>
-    public GraphDevice Device { get; }
+    /// <summary>How it runs.</summary>
+    public SessionSettings Settings { get; }
+
+    public GraphDevice Device => Settings.Device;
 
     /// <summary>Types and sizes of the inputs; -1 where a size is not fixed.</summary>
     public IReadOnlyDictionary<string, NodeMetadata> Inputs => _session.InputMetadata;

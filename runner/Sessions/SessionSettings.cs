@@ -28,6 +28,11 @@ public sealed record SessionSettings
     /// <summary>On the CPU; a GPU runs the nodes as they stand. Extended optimisation fuses operators; it gives the same values every time, though not those of the plain graph to the last bit.</summary>
     public GraphOptimizationLevel Optimization { get; init; } = GraphOptimizationLevel.ORT_ENABLE_EXTENDED;
 
+    /// <summary>
+    /// On a GPU: the first run records what it launches, and later ones replay it at once. Takes memory of its own for as long as the session lives.
+    /// </summary>
+    public bool Replays { get; init; }
+
     /// <summary>Where ONNX Runtime writes the time of every node, as a prefix of the file's path; null: nowhere.</summary>
     public string? ProfilePrefix { get; init; }
 
@@ -62,7 +67,7 @@ public sealed record SessionSettings
             NativeOperators.Register(options.RegisterCustomOpLibrary); // before the provider: a GPU has no schemas of its own
         if (Device == GraphDevice.Cuda)
         {
-            options.AppendExecutionProvider(OrtEnv.Instance(), [Gpu.Device], new Dictionary<string, string>());
+            options.AppendExecutionProvider(OrtEnv.Instance(), [Gpu.Device], new Dictionary<string, string> { ["graph_capture"] = Replays ? "1" : "0" });
             options.AddSessionConfigEntry("session.disable_cpu_ep_fallback", "1");
         }
         return options;

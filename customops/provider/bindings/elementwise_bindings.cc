@@ -14,8 +14,8 @@ KernelEntry unary_row(const char* type) {
   return {.type = type,
           .supports =
               [](const NodeFacts& node) {
-                const bool both_signs = op != UnaryOp::kIsInf || (node.attributes.integer("detect_negative", 1) == 1 &&
-                                                                  node.attributes.integer("detect_positive", 1) == 1);
+                const bool both_signs =
+                    op != UnaryOp::kIsInf || (node.attributes.integer("detect_negative", 1) == 1 && node.attributes.integer("detect_positive", 1) == 1);
                 return both_signs && unary_supports(op, node.type());
               },
           .make = [](const NodeAttributes&) -> Kernel {
@@ -66,16 +66,13 @@ KernelEntry variadic_row(const char* type) {
           }};
 }
 
-Kernel make_mod(const NodeAttributes& attributes) {
-  return attributes.integer("fmod", 0) != 0 ? run_binary<BinaryOp::kFMod> : run_binary<BinaryOp::kMod>;
-}
+Kernel make_mod(const NodeAttributes& attributes) { return attributes.integer("fmod", 0) != 0 ? run_binary<BinaryOp::kFMod> : run_binary<BinaryOp::kMod>; }
 
 Status run_power(Launch& launch) {
   const Tensor base = launch.in(0), exponent = launch.in(1);
   Dims dims;
   HALO_RETURN_IF_ERROR(broadcast(base.dims, exponent.dims, &dims));
-  return HALO_CUDA_STATUS(
-      power(base.type, exponent.type, base.data, base.dims, exponent.data, exponent.dims, launch.out(0, dims), dims, launch.stream()));
+  return HALO_CUDA_STATUS(power(base.type, exponent.type, base.data, base.dims, exponent.data, exponent.dims, launch.out(0, dims), dims, launch.stream()));
 }
 
 Status run_clip(Launch& launch) {
@@ -88,8 +85,8 @@ Status run_where(Launch& launch) {
   Dims dims;
   HALO_RETURN_IF_ERROR(broadcast(a.dims, b.dims, &dims));
   HALO_RETURN_IF_ERROR(broadcast(dims, condition.dims, &dims));
-  return HALO_CUDA_STATUS(where(a.element_size(), condition.as<bool>(), condition.dims, a.data, a.dims, b.data, b.dims, launch.out(0, dims), dims,
-                                launch.stream()));
+  return HALO_CUDA_STATUS(
+      where(a.element_size(), condition.as<bool>(), condition.dims, a.data, a.dims, b.data, b.dims, launch.out(0, dims), dims, launch.stream()));
 }
 
 Kernel make_cast(const NodeAttributes& attributes) {

@@ -42,8 +42,8 @@ Kernel make_gather_nd(const NodeAttributes& attributes) {
     HALO_REQUIRE(dims.rank <= kMaxRank, "at most " << kMaxRank << " axes", dims.rank, "Reshape the tensor.");
     int64_t* next = std::copy_n(indices.dims.sizes, indices.dims.rank - 1, dims.sizes);
     std::copy(x.dims.sizes + batch_axes + named, x.dims.sizes + x.dims.rank, next);
-    return HALO_CUDA_STATUS(gather_nd(x.element_size(), x.data, x.dims, {indices.data, indices.type}, indices.dims, batch_axes, launch.out(0, dims),
-                                      launch.stream()));
+    return HALO_CUDA_STATUS(
+        gather_nd(x.element_size(), x.data, x.dims, {indices.data, indices.type}, indices.dims, batch_axes, launch.out(0, dims), launch.stream()));
   };
 }
 

@@ -57,9 +57,7 @@ struct KernelRows {
 };
 
 /// `one` of float, bfloat16, float16 or double.
-constexpr bool is_float(DType one) {
-  return one == DType::kFloat || one == DType::kBFloat16 || one == DType::kFloat16 || one == DType::kDouble;
-}
+constexpr bool is_float(DType one) { return one == DType::kFloat || one == DType::kBFloat16 || one == DType::kFloat16 || one == DType::kDouble; }
 
 constexpr bool is_index(DType one) { return one == DType::kInt32 || one == DType::kInt64; }
 

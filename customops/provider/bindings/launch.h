@@ -75,6 +75,6 @@ class Launch {
 }  // namespace halo::cuda
 
 // Work memory by name, or a return that says how much was missing.
-#define HALO_WORKSPACE(name, launch, size)                                                                                                       \
-  const ::halo::cuda::Workspace name((launch).device(), size);                                                                                   \
+#define HALO_WORKSPACE(name, launch, size)                     \
+  const ::halo::cuda::Workspace name((launch).device(), size); \
   HALO_REQUIRE(name.is_there(), name.bytes() << " bytes of work memory", "none left on the GPU", "Take a smaller batch or a shorter sequence.")

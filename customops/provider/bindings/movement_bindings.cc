@@ -68,8 +68,8 @@ Kernel make_concat(const NodeAttributes& attributes) {
       sizes.push_back(x.dims.sizes[axis]);
       dims.sizes[axis] += sizes.back();
     }
-    return HALO_CUDA_STATUS(concat(launch.in(0).element_size(), inputs.data(), sizes.data(), static_cast<int64_t>(inputs.size()), axis,
-                                   launch.out(0, dims), dims, launch.stream()));
+    return HALO_CUDA_STATUS(concat(launch.in(0).element_size(), inputs.data(), sizes.data(), static_cast<int64_t>(inputs.size()), axis, launch.out(0, dims),
+                                   dims, launch.stream()));
   };
 }
 
@@ -119,8 +119,7 @@ Kernel make_pad(const NodeAttributes& attributes) {
       begins.values[axis] = pads[i];
       dims.sizes[axis] += pads[i] + pads[i + axes.size()];
     }
-    return HALO_CUDA_STATUS(
-        pad(x.element_size(), mode, x.data, x.dims, begins, launch.in(2).data, launch.out(0, dims), dims, launch.stream()));
+    return HALO_CUDA_STATUS(pad(x.element_size(), mode, x.data, x.dims, begins, launch.in(2).data, launch.out(0, dims), dims, launch.stream()));
   };
 }
 
@@ -130,8 +129,8 @@ Kernel make_trilu(const NodeAttributes& attributes) {
     const Tensor x = launch.in(0), k = launch.in(1);
     const int rank = x.dims.rank;
     HALO_REQUIRE(rank >= 2, "matrices", rank << " axes", "Reshape the tensor.");
-    return HALO_CUDA_STATUS(triangle(x.element_size(), x.data, launch.out(0, x.dims), x.dims.count(0, rank - 2), x.dims.sizes[rank - 2],
-                                     x.dims.sizes[rank - 1], k.is_present() ? k.integers()[0] : 0, is_upper, launch.stream()));
+    return HALO_CUDA_STATUS(triangle(x.element_size(), x.data, launch.out(0, x.dims), x.dims.count(0, rank - 2), x.dims.sizes[rank - 2], x.dims.sizes[rank - 1],
+                                     k.is_present() ? k.integers()[0] : 0, is_upper, launch.stream()));
   };
 }
 
@@ -146,8 +145,8 @@ Kernel make_constant_of_shape(const NodeAttributes& attributes) {
 
 template <class T>
 int64_t steps(const Tensor& start, const Tensor& limit, const Tensor& delta) {
-  return std::max<int64_t>(0, static_cast<int64_t>(std::ceil((static_cast<double>(*limit.as<T>()) - static_cast<double>(*start.as<T>())) /
-                                                             static_cast<double>(*delta.as<T>()))));
+  return std::max<int64_t>(
+      0, static_cast<int64_t>(std::ceil((static_cast<double>(*limit.as<T>()) - static_cast<double>(*start.as<T>())) / static_cast<double>(*delta.as<T>()))));
 }
 
 Status run_range(Launch& launch) {
@@ -190,10 +189,11 @@ const KernelRows rows({
     {.type = "Split", .supports = moves, .make = make_split, .host_inputs = {1}},
     {.type = "Tile", .supports = moves, .make = make_plain<run_tile>, .host_inputs = {1}},
     {.type = "Pad",
-     .supports = [](const NodeFacts& node) {
-       const std::string mode = node.attributes.text("mode");
-       return is_movable(node.type()) && node.in.size() >= 2 && (mode.empty() || mode == "constant" || mode == "edge" || mode == "reflect");
-     },
+     .supports =
+         [](const NodeFacts& node) {
+           const std::string mode = node.attributes.text("mode");
+           return is_movable(node.type()) && node.in.size() >= 2 && (mode.empty() || mode == "constant" || mode == "edge" || mode == "reflect");
+         },
      .make = make_pad,
      .host_inputs = {1, 3}},
     {.type = "Trilu", .supports = moves, .make = make_trilu, .host_inputs = {1}},

@@ -54,9 +54,10 @@ const KernelRows rows({
     {.type = "MatMul", .supports = multiplies, .make = [](const NodeAttributes&) -> Kernel { return run_mat_mul; }},
     {.type = "Gemm", .supports = multiplies, .make = make_gemm},
     {.type = "FusedMatMul",
-     .supports = [](const NodeFacts& node) {
-       return is_float(node.type()) && node.attributes.integer("transBatchA", 0) == 0 && node.attributes.integer("transBatchB", 0) == 0;
-     },
+     .supports =
+         [](const NodeFacts& node) {
+           return is_float(node.type()) && node.attributes.integer("transBatchA", 0) == 0 && node.attributes.integer("transBatchB", 0) == 0;
+         },
      .make = make_fused_mat_mul,
      .domain = "com.microsoft"},
 });

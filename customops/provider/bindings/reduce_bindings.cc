@@ -29,10 +29,7 @@ Kernel make_reduce(const NodeAttributes& attributes) {
 
 template <ReduceOp op>
 KernelEntry reduce_row(const char* type) {
-  return {.type = type,
-          .supports = [](const NodeFacts& node) { return reduce_supports(op, node.type()); },
-          .make = make_reduce<op>,
-          .host_inputs = {1}};
+  return {.type = type, .supports = [](const NodeFacts& node) { return reduce_supports(op, node.type()); }, .make = make_reduce<op>, .host_inputs = {1}};
 }
 
 template <bool logarithm>

@@ -66,8 +66,7 @@ std::string claim(const OrtNode* node, const char* domain, const char* type, Ort
   const KernelEntry* entry = find_kernel(domain, type);
   if (entry == nullptr) return "no kernel";
   const GraphNodeAttributes attributes(node);
-  const NodeFacts facts{attributes, types_of(node, ort->Node_GetNumInputs, ort->Node_GetInputs),
-                        types_of(node, ort->Node_GetNumOutputs, ort->Node_GetOutputs)};
+  const NodeFacts facts{attributes, types_of(node, ort->Node_GetNumInputs, ort->Node_GetInputs), types_of(node, ort->Node_GetNumOutputs, ort->Node_GetOutputs)};
   if (!entry->supports(facts)) return "no kernel for inputs of type " + described(facts) + " and its attributes";
   const OrtKernelDef* definition = nullptr;
   check(ort->GetEpApi()->EpGraphSupportInfo_LookUpKernel(info, node, &definition));

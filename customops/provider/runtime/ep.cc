@@ -32,7 +32,8 @@ bool is_set(const OrtSessionOptions* options, const char* key) {
 
 }  // namespace
 
-Ep::Ep(Device& device, const OrtSessionOptions* options) : OrtEp{}, device_(device), captures_(is_set(options, "ep.halocuda.graph_capture")) {
+Ep::Ep(Device& device, const OrtSessionOptions* options)
+    : OrtEp{}, device_(device), captures_(is_set(options, "ep.halocuda.graph_capture") && !device.is_checked()) {
   ort_version_supported = ORT_API_VERSION;
   GetName = [](const OrtEp*) noexcept { return kProviderName; };
   GetCapability = [](OrtEp*, const OrtGraph* graph, OrtEpGraphSupportInfo* info) noexcept -> OrtStatus* {

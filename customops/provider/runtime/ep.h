@@ -11,7 +11,7 @@ namespace halo::cuda {
 
 class Ep final : public OrtEp {
  public:
-  /// Option ep.halocuda.graph_capture=1 records the work of a run and replays it in later ones.
+  /// Option ep.halocuda.graph_capture=1 records the work of a run and replays it in later ones; not where each node is waited for.
   Ep(Device& device, const OrtSessionOptions* options);
   ~Ep();
   Ep(const Ep&) = delete;

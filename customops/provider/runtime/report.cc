@@ -31,8 +31,8 @@ std::string report() {
   for (Device* device : Device::all()) {
     const cudaDeviceProp& properties = device->properties();
     line("GPU " + std::to_string(device->ordinal()), std::string(properties.name) + ", compute capability " + std::to_string(properties.major) + "." +
-                                                         std::to_string(properties.minor) + ", " + std::to_string(properties.totalGlobalMem >> 20) +
-                                                         " MiB, " + std::to_string(properties.multiProcessorCount) + " multiprocessors");
+                                                         std::to_string(properties.minor) + ", " + std::to_string(properties.totalGlobalMem >> 20) + " MiB, " +
+                                                         std::to_string(properties.multiProcessorCount) + " multiprocessors");
   }
   if (!Device::all().empty()) {
     LtProducts& products = Device::all()[0]->products();

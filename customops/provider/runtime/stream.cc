@@ -1,6 +1,5 @@
 #include "provider/runtime/stream.h"
 
-
 #include <stdexcept>
 
 #include "provider/errors.h"

@@ -46,7 +46,7 @@ public sealed class TrainingEngine : IDisposable
     public TrainingEngine(TrainingInterface @interface, GraphSession training, byte[]? optimizer, bool accumulates, int threads)
     {
         _training = training;
-        var settings = Small with { Threads = threads, Device = training.Device };
+        var settings = Small with { Threads = threads, Device = training.Device, Replays = training.Settings.Replays };
         Parameters = new ParameterBuffers(@interface.Parameters, @interface.ParameterType, training.Device);
         _gradients = new ParameterBuffers(@interface.Trained, @interface.ParameterType, training.Device);
         var updated = optimizer is null ? [] : @interface.Trained;

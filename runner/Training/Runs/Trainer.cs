@@ -73,7 +73,7 @@ public sealed class Trainer : IDisposable
             throw new HaloException("train", $"{_artifact.OptimizerModel}", "the optimizer that beta1, beta2, epsilon, weight_decay and clip_norm call for", "another",
                 "Give the settings that the artifact was prepared with, or prepare it again.");
         }
-        var settings = new SessionSettings { Device = config.Device, Threads = config.Threads, Operators = config.Operators };
+        var settings = new SessionSettings { Device = config.Device, Replays = true, Threads = config.Threads, Operators = config.Operators };
         _engine = new TrainingEngine(@interface, new GraphSession(_artifact.TrainingModel, settings), optimizer,
             batchSize > @interface.Rows, config.Threads);
         _evaluator = new Evaluator(new GraphSession(_artifact.EvalModel, settings), @interface, _engine.Parameters);

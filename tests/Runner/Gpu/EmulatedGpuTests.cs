@@ -49,6 +49,17 @@ public sealed class EmulatedGpuTests : IClassFixture<EmulatedGpu>, IDisposable
     }
 
     [Fact]
+    public void Memory_that_runs_out_is_told_with_what_was_needed()
+    {
+        var (exitCode, error) = _gpu.Start(
+            ["step", .. GpuSteps.Arguments("llama2-mha", "training.onnx"), "-o", _folder["a"], "--device", "cuda"], ("HALO_EMULATED_BYTES", $"{16 << 20}"));
+        Assert.Equal(1, exitCode);
+        Assert.Contains("error: run: 'training.onnx': expected at least ", error, StringComparison.Ordinal);
+        Assert.Contains("found 16 MiB of 16 MiB", error, StringComparison.Ordinal);
+        Assert.False(File.Exists(_folder["a"]));
+    }
+
+    [Fact]
     public void Doctor_reports_the_device_and_the_libraries()
     {
         var output = _gpu.Succeed(["doctor"]);
@@ -83,13 +94,28 @@ public sealed class EmulatedGpu : IDisposable
 
     public string Succeed(IEnumerable<string> arguments) => Run("dotnet", [_folder["halo.dll"], .. arguments]);
 
+    public (int ExitCode, string Error) Start(IEnumerable<string> arguments, params (string Name, string Value)[] environment)
+    {
+        var (exitCode, _, error) = Finish("dotnet", [_folder["halo.dll"], .. arguments], environment);
+        return (exitCode, error);
+    }
+
     private static string Run(string program, IEnumerable<string> arguments)
     {
-        using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+        var (exitCode, output, error) = Finish(program, arguments, []);
+        Assert.True(exitCode == 0, $"{program} {string.Join(' ', arguments)} ended with {exitCode}:\n{output}\n{error}");
+        return output;
+    }
+
+    private static (int ExitCode, string Output, string Error) Finish(string program, IEnumerable<string> arguments, (string Name, string Value)[] environment)
+    {
+        var info = new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
+        foreach (var (name, value) in environment)
+            info.Environment[name] = value;
+        using var process = Process.Start(info)!;
         var error = process.StandardError.ReadToEndAsync();
         var output = process.StandardOutput.ReadToEnd();
         process.WaitForExit();
-        Assert.True(process.ExitCode == 0, $"{program} {string.Join(' ', arguments)} ended with {process.ExitCode}:\n{output}\n{error.Result}");
-        return output;
+        return (process.ExitCode, output, error.Result);
     }
 }

@@ -21,15 +21,13 @@ Status Driver::open(const Driver** driver) {
             return made == MAP_FAILED ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_SUCCESS;
           },
       .mem_free_addresses = [](CUdeviceptr address, size_t bytes) { return munmap(at(address), bytes), CUDA_SUCCESS; },
-      .mem_create = [](CUmemGenericAllocationHandle* handle, size_t bytes, const CUmemAllocationProp*, unsigned long long) {
-        return *handle = bytes, CUDA_SUCCESS;
-      },
+      .mem_create = [](CUmemGenericAllocationHandle* handle, size_t bytes, const CUmemAllocationProp*,
+                       unsigned long long) { return *handle = bytes, CUDA_SUCCESS; },
       .mem_release = [](CUmemGenericAllocationHandle) { return CUDA_SUCCESS; },
       .mem_map = [](CUdeviceptr, size_t, size_t, CUmemGenericAllocationHandle, unsigned long long) { return CUDA_SUCCESS; },
       .mem_unmap = [](CUdeviceptr address, size_t bytes) { return mprotect(at(address), bytes, PROT_NONE), CUDA_SUCCESS; },
-      .mem_access = [](CUdeviceptr address, size_t bytes, const CUmemAccessDesc*, size_t) {
-        return mprotect(at(address), bytes, PROT_READ | PROT_WRITE), CUDA_SUCCESS;
-      },
+      .mem_access = [](CUdeviceptr address, size_t bytes, const CUmemAccessDesc*,
+                       size_t) { return mprotect(at(address), bytes, PROT_READ | PROT_WRITE), CUDA_SUCCESS; },
       .path = "emulated",
   };
   *driver = &emulated;

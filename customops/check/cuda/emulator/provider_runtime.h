@@ -15,13 +15,19 @@ struct cudaDeviceProp {
   int major, minor, multiProcessorCount;
 };
 
+/// Bytes of the device; HALO_EMULATED_BYTES makes it smaller, to see it run out.
+inline size_t emulated_bytes() {
+  const char* text = std::getenv("HALO_EMULATED_BYTES");
+  return text != nullptr ? std::strtoull(text, nullptr, 10) : size_t{1} << 30;
+}
+
 inline cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
 inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
-  *properties = {.name = "emulated on the CPU", .totalGlobalMem = size_t{1} << 30, .major = 9, .minor = 0, .multiProcessorCount = 3};
+  *properties = {.name = "emulated on the CPU", .totalGlobalMem = emulated_bytes(), .major = 9, .minor = 0, .multiProcessorCount = 3};
   return cudaSuccess;
 }
 inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
-inline cudaError_t cudaMemGetInfo(size_t* free, size_t* total) { return *free = *total = size_t{1} << 30, cudaSuccess; }
+inline cudaError_t cudaMemGetInfo(size_t* free, size_t* total) { return *free = *total = emulated_bytes(), cudaSuccess; }
 inline cudaError_t cudaRuntimeGetVersion(int* version) { return *version = 13000, cudaSuccess; }
 inline cudaError_t cudaDriverGetVersion(int* version) { return *version = 13000, cudaSuccess; }
 inline const char* cudaGetErrorName(cudaError_t error) { return error == cudaSuccess ? "cudaSuccess" : "an error"; }
@@ -31,9 +37,7 @@ inline cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { re
 inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) { return cudaEventCreate(event); }
 inline cudaError_t cudaMallocHost(void** memory, size_t bytes) { return *memory = std::malloc(bytes), cudaSuccess; }
 inline cudaError_t cudaFreeHost(void* memory) { return std::free(memory), cudaSuccess; }
-inline cudaError_t cudaMemcpyPeerAsync(void* to, int, const void* from, int, size_t bytes, cudaStream_t) {
-  return std::memcpy(to, from, bytes), cudaSuccess;
-}
+inline cudaError_t cudaMemcpyPeerAsync(void* to, int, const void* from, int, size_t bytes, cudaStream_t) { return std::memcpy(to, from, bytes), cudaSuccess; }
 
 // There is nothing to record.
 inline cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) { return cudaErrorNotSupported; }
