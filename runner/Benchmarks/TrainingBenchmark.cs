@@ -80,7 +80,8 @@ public sealed class TrainingBenchmark(string graphPath, int threads, int rounds,
     private (Variant Variant, GraphSession Session, TrainingEngine Engine) Prepare(
         Variant variant, string path, TrainingInterface @interface, IReadOnlyDictionary<string, Tensor> inputs)
     {
-        var session = new GraphSession(path, new SessionSettings { Device = device, Replays = true, Threads = threads, Operators = variant.Operators, ProfilePrefix = device == GraphDevice.Cpu ? path : null });
+        var settings = new SessionSettings { Device = device, Replays = true, Threads = threads, Operators = variant.Operators };
+        var session = new GraphSession(path, device == GraphDevice.Cpu ? settings with { ProfilePrefix = path } : settings);
         var engine = new TrainingEngine(@interface, session, OnnxWriter.ToBytes(AdamWGraph.Build(@interface.Trained, Optimizer)), accumulates: false, threads);
         foreach (var (name, _) in @interface.Parameters)
             engine.Parameters.Write(name, inputs[name].ToArray<float>());

@@ -123,7 +123,8 @@ internal static class BenchVerb
             var model = OnnxReader.Read(graphPath);
             CustomOps.HaloOperators.Register();
             ShapeInference.Run(model.Graph);
-            PrintTimes($"{Path.GetFileName(graphPath)}, {benchmark.TokensPerStep} tokens an update, on {SessionSettings.NameOf(device)}", benchmark.TokensPerStep, times, threads);
+            var what = $"{Path.GetFileName(graphPath)}, {benchmark.TokensPerStep} tokens an update, on {SessionSettings.NameOf(device)}";
+            PrintTimes(what, benchmark.TokensPerStep, times, threads);
             if (device == GraphDevice.Cpu) // a profile of a GPU has the times at which nodes were handed over
                 PrintShares(times, MatMulRate.Measure(model.Graph, threads));
             return ExitCode.Done;

@@ -49,7 +49,13 @@ internal static class StepVerb
             var settings = new AdamWSettings(beta1, beta2, parsed.GetValue(epsilon), parsed.GetValue(decay), parsed.GetValue(clip));
             return Run(parsed.GetValue(graph)!, parsed.GetValue(parameters)!, parsed.GetValue(batch)!, parsed.GetValue(output)!, parsed.GetValue(steps),
                 parsed.GetValue(lr), settings, parsed.GetValue(save),
-                new SessionSettings { Device = parsed.GetValue(device), Replays = parsed.GetValue(steps) > 1, Threads = parsed.GetValue(threads), Operators = parsed.GetValue(operators) });
+                new SessionSettings
+                {
+                    Device = parsed.GetValue(device),
+                    Replays = parsed.GetValue(steps) > 1,
+                    Threads = parsed.GetValue(threads),
+                    Operators = parsed.GetValue(operators),
+                });
         });
         return command;
     }

@@ -25,7 +25,10 @@ public sealed record SessionSettings
     /// <summary>On the CPU; a GPU has its own kernels.</summary>
     public OperatorKernels Operators { get; init; }
 
-    /// <summary>On the CPU; a GPU runs the nodes as they stand. Extended optimisation fuses operators; it gives the same values every time, though not those of the plain graph to the last bit.</summary>
+    /// <summary>
+    /// On the CPU; a GPU runs the nodes as they stand. Extended optimisation fuses operators; it gives the same values every time, though not those of
+    /// the plain graph to the last bit.
+    /// </summary>
     public GraphOptimizationLevel Optimization { get; init; } = GraphOptimizationLevel.ORT_ENABLE_EXTENDED;
 
     /// <summary>

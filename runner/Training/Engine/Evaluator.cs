@@ -81,7 +81,8 @@ public sealed class Evaluator : IDisposable
             var vocabulary = logits.Length / (_rows * _sequence);
             foreach (var r in open.ToList())
             {
-                var next = System.Numerics.Tensors.TensorPrimitives.IndexOfMax<float>(logits.Slice((r * _sequence + rows[r].Count - 1) * vocabulary, vocabulary));
+                var last = logits.Slice((r * _sequence + rows[r].Count - 1) * vocabulary, vocabulary);
+                var next = System.Numerics.Tensors.TensorPrimitives.IndexOfMax<float>(last);
                 if (stops.Contains(next))
                     open.Remove(r);
                 else

@@ -1,6 +1,7 @@
 // A driver whose device memory is the host's: addresses nobody may touch until they are mapped.
 #include "provider/driver.h"
 
+#include <cuda_runtime_api.h>
 #include <sys/mman.h>
 
 namespace halo::cuda {
@@ -21,9 +22,13 @@ Status Driver::open(const Driver** driver) {
             return made == MAP_FAILED ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_SUCCESS;
           },
       .mem_free_addresses = [](CUdeviceptr address, size_t bytes) { return munmap(at(address), bytes), CUDA_SUCCESS; },
-      .mem_create = [](CUmemGenericAllocationHandle* handle, size_t bytes, const CUmemAllocationProp*,
-                       unsigned long long) { return *handle = bytes, CUDA_SUCCESS; },
-      .mem_release = [](CUmemGenericAllocationHandle) { return CUDA_SUCCESS; },
+      .mem_create =
+          [](CUmemGenericAllocationHandle* handle, size_t bytes, const CUmemAllocationProp*, unsigned long long) {
+            if (emulated_bytes_taken + bytes > emulated_bytes()) return CUDA_ERROR_OUT_OF_MEMORY;
+            emulated_bytes_taken += bytes;
+            return *handle = bytes, CUDA_SUCCESS;
+          },
+      .mem_release = [](CUmemGenericAllocationHandle handle) { return emulated_bytes_taken -= handle, CUDA_SUCCESS; },
       .mem_map = [](CUdeviceptr, size_t, size_t, CUmemGenericAllocationHandle, unsigned long long) { return CUDA_SUCCESS; },
       .mem_unmap = [](CUdeviceptr address, size_t bytes) { return mprotect(at(address), bytes, PROT_NONE), CUDA_SUCCESS; },
       .mem_access = [](CUdeviceptr address, size_t bytes, const CUmemAccessDesc*,

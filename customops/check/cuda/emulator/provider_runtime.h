@@ -21,13 +21,16 @@ inline size_t emulated_bytes() {
   return text != nullptr ? std::strtoull(text, nullptr, 10) : size_t{1} << 30;
 }
 
+/// Bytes of the device that are taken.
+inline size_t emulated_bytes_taken = 0;
+
 inline cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
 inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   *properties = {.name = "emulated on the CPU", .totalGlobalMem = emulated_bytes(), .major = 9, .minor = 0, .multiProcessorCount = 3};
   return cudaSuccess;
 }
 inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
-inline cudaError_t cudaMemGetInfo(size_t* free, size_t* total) { return *free = *total = emulated_bytes(), cudaSuccess; }
+inline cudaError_t cudaMemGetInfo(size_t* free, size_t* total) { return *total = emulated_bytes(), *free = *total - emulated_bytes_taken, cudaSuccess; }
 inline cudaError_t cudaRuntimeGetVersion(int* version) { return *version = 13000, cudaSuccess; }
 inline cudaError_t cudaDriverGetVersion(int* version) { return *version = 13000, cudaSuccess; }
 inline const char* cudaGetErrorName(cudaError_t error) { return error == cudaSuccess ? "cudaSuccess" : "an error"; }
