@@ -60,7 +60,9 @@ template <class T>
 class OnDevice {
  public:
   explicit OnDevice(int64_t count) : count_(count), bytes_(static_cast<size_t>(count) * sizeof(T)) {
-    expect_success(cudaMalloc(&memory_, bytes_ + 2 * kMargin), "memory for " + std::to_string(bytes_) + " bytes");
+    void* memory = nullptr;
+    expect_success(cudaMalloc(&memory, bytes_ + 2 * kMargin), "memory for " + std::to_string(bytes_) + " bytes");
+    memory_ = static_cast<unsigned char*>(memory);
     cudaMemset(memory_, kSentinel, bytes_ + 2 * kMargin);
   }
   explicit OnDevice(const std::vector<T>& values) : OnDevice(static_cast<int64_t>(values.size())) { upload(values); }

@@ -163,7 +163,10 @@ void check_quantize(int64_t count, int kind) {
   expect(found_scale == scale || (std::isnan(found_scale) && std::isnan(scale)),
          what + ": scale " + std::to_string(scale) + ", found " + std::to_string(found_scale));
   int64_t different = 0;
-  for (size_t i = 0; i < codes.size(); ++i) different += codes[i] != found[i] ? 1 : 0;
+  for (size_t i = 0; i < codes.size(); ++i) {
+    if (std::isinf(real(x[i])) && (codes[i] & 0x7F) == 0x7F) codes[i] = std::signbit(real(x[i])) ? 0xFF : 0x7F;  // of Inf / Inf the sign is the processor's
+    different += codes[i] != found[i] ? 1 : 0;
+  }
   if (different > 0) {
     const auto i = static_cast<size_t>(std::mismatch(codes.begin(), codes.end(), found.begin()).first - codes.begin());
     expect(false, what + ": " + std::to_string(different) + " codes differ, the first of " + std::to_string(real(x[i])) + ": expected " +

@@ -124,13 +124,13 @@ void check_scaled(int64_t m, int64_t n, int64_t k, bool trans_a, bool trans_b) {
                                trans_b, m, n, k, workspace.data(), bytes, nullptr);
   });
   workspace.download(what + " workspace");
-  // Sums of k products of numbers near 1/6 of the largest: float32 adds them with relative errors of their size. Matrix units of Hopper keep fewer
-  // bits of a float8 sum between additions to float32 [DeepSeek-V3, 3.3.2].
-  const double term =
-      static_cast<double>(A::kQMax / 6) * static_cast<double>(B::kQMax / 6) * static_cast<double>(scale_a * scale_b) * std::sqrt(static_cast<double>(k));
-  const bool is_float8 = scaled_mat_mul_path(A::kType, B::kType) == ScaledMatMulPath::kFloat8;
+  // float32 adds k products with relative errors of their sum's size. Matrix units of Hopper cut the products of a float8 sum at 13 bits below the largest
+  // of 32 neighbours, which are at most qmax^2. [DeepSeek-V3, 3.3.2]
+  const double largest = static_cast<double>(A::kQMax) * static_cast<double>(B::kQMax) * static_cast<double>(scale_a * scale_b);
+  const double rough = scaled_mat_mul_path(A::kType, B::kType) == ScaledMatMulPath::kFloat8 ? 0x1p-13 * largest * std::ceil(static_cast<double>(k) / 32)
+                                                                                            : 1e-5 / 36 * largest * std::sqrt(static_cast<double>(k));
   expect_all_near<float>(
-      found, reals(y), [term, is_float8](double v) { return 1e-6 * std::fabs(v) + term * (is_float8 ? 1e-3 : 1e-5); }, what);
+      found, reals(y), [rough](double v) { return 1e-6 * std::fabs(v) + rough; }, what);
 }
 
 template <class A, class B>

@@ -30,13 +30,31 @@ cudaError_t dispatch_dim(int64_t dim, F&& f) {
   return f.template operator()<Shape<32, 256>>();
 }
 
-/// Rows [first, first + tile) of x (rows, dim) as float32, zeros beyond.
+/// Rows [first, first + tile) of x (rows, dim) as float32, zeros beyond: all of a thread's loads before its first store.
 template <class S, class T>
 __device__ void load_rows(const T* x, int64_t first, int64_t rows, int64_t dim, float* tile) {
-  for (int i = static_cast<int>(threadIdx.x); i < S::kTile * S::kDim; i += kThreads) {
-    const int row = i / S::kDim, column = i % S::kDim;
-    const bool is_inside = first + row < rows && column < dim;
-    tile[row * S::kPitch + column] = is_inside ? to_float(x[(first + row) * dim + column]) : 0.0f;
+  constexpr int kWidth = 4, kPacks = S::kDim / kWidth, kSteps = S::kTile * kPacks / kThreads;
+  const bool is_packed = (reinterpret_cast<uintptr_t>(x) | static_cast<uintptr_t>(dim * static_cast<int64_t>(sizeof(T)))) % (kWidth * sizeof(T)) == 0;
+  cuda::Pack<T, kWidth> packs[kSteps];
+#pragma unroll
+  for (int n = 0; n < kSteps; ++n) {
+    const int i = static_cast<int>(threadIdx.x) + n * kThreads, row = i / kPacks, column = i % kPacks * kWidth;
+    const int64_t left = first + row < rows ? dim - column : 0;
+    const T* from = x + (first + row) * dim + column;
+    if (is_packed && left >= kWidth) {
+      packs[n] = *reinterpret_cast<const cuda::Pack<T, kWidth>*>(from);
+    } else {
+#pragma unroll
+      for (int e = 0; e < kWidth; ++e) packs[n].values[e] = e < left ? from[e] : from_float<T>(0.0f);
+    }
+  }
+#pragma unroll
+  for (int n = 0; n < kSteps; ++n) {
+    const int i = static_cast<int>(threadIdx.x) + n * kThreads, row = i / kPacks, column = i % kPacks * kWidth;
+    cuda::Pack<float, kWidth> pack;
+#pragma unroll
+    for (int e = 0; e < kWidth; ++e) pack.values[e] = to_float(packs[n].values[e]);
+    *reinterpret_cast<cuda::Pack<float, kWidth>*>(tile + row * S::kPitch + column) = pack;
   }
 }
 

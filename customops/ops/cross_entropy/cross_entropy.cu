@@ -16,6 +16,10 @@ __global__ void __launch_bounds__(kMostThreads)
   constexpr int kWidth = cuda::kRowWidth<T>;
   __shared__ float scratch[cuda::kWarp];
   const T* x = logits + static_cast<int64_t>(blockIdx.x) * classes;
+  // The label's logit is on its way while the row is read.
+  const int64_t label = labels[blockIdx.x];
+  const bool is_class = label >= 0 && label < classes;
+  const float at_label = is_class ? to_float(x[label]) : std::numeric_limits<float>::quiet_NaN();
   cuda::Exponentials<float> own;
   cuda::for_packs<T>(classes, is_packed, [&](int64_t at, int count, bool is_whole) {
     T values[kWidth];
@@ -29,10 +33,8 @@ __global__ void __launch_bounds__(kMostThreads)
   if (threadIdx.x != 0) return;
   // The sum is that of the float32 output, so that the loss is the one that its gradient belongs to.
   const float sum = cuda::logarithm_of(all);
-  const int64_t label = labels[blockIdx.x];
   log_sum_exp[blockIdx.x] = sum;
-  const bool is_class = label >= 0 && label < classes;
-  const double loss = is_class ? static_cast<double>(sum) - static_cast<double>(to_float(x[label])) : std::numeric_limits<double>::quiet_NaN();
+  const double loss = static_cast<double>(sum) - static_cast<double>(at_label);
   row_losses[blockIdx.x] = label == ignored ? 0.0 : loss;
 }
 

@@ -55,20 +55,29 @@ __global__ void __launch_bounds__(kThreads) absolute_max_kernel(const T* x, int6
   if (threadIdx.x == 0) partials[blockIdx.x] = own;
 }
 
-template <class Format>
-__device__ uint8_t encode(float x) {
+__device__ bool is_negative(float x) { return (bits_of(x) & 0x80000000u) != 0; }
+__device__ bool is_negative(BFloat16 x) { return (x.bits & 0x8000u) != 0; }
+__device__ bool is_negative(Float16 x) { return (x.bits & 0x8000u) != 0; }
+
+/// Format::encode of x / scale, with the sign of x where that is a NaN: neither the division nor the conversion of a float16 keeps it.
+template <class Format, class T>
+__device__ uint8_t encode(T x, float scale) {
+  const float quotient = to_float(x) / scale;
 #ifndef HALO_CUDA_EMULATED
   if constexpr (std::is_same_v<Format, E4M3> || std::is_same_v<Format, E5M2>) {
     uint16_t pair;
     if constexpr (std::is_same_v<Format, E4M3>) {
-      asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(0.0f), "f"(x));
+      asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(0.0f), "f"(quotient));
     } else {
-      asm("cvt.rn.satfinite.e5m2x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(0.0f), "f"(x));
+      asm("cvt.rn.satfinite.e5m2x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(0.0f), "f"(quotient));
     }
-    return static_cast<uint8_t>(x != x ? ((bits_of(x) >> 24) & 0x80) | 0x7F : pair);
+    return static_cast<uint8_t>(quotient != quotient ? (is_negative(x) ? 0xFF : 0x7F) : pair);
   }
 #endif
-  return Format::encode(x);
+  if constexpr (!std::is_same_v<Format, Int8>) {
+    if (quotient != quotient) return is_negative(x) ? 0xFF : 0x7F;
+  }
+  return Format::encode(quotient);
 }
 
 /// Every block finds the scale from the partial results, then encodes 16 bytes a thread and step. Reads x once, writes a byte for each; bound by memory.
@@ -95,7 +104,7 @@ __global__ void __launch_bounds__(kThreads)
     uint8_t results[kWidth];
     cuda::load_pack<kWidth>(x, at, 1, is_whole, length, values);
 #pragma unroll
-    for (int i = 0; i < kWidth; ++i) results[i] = i < length ? encode<Format>(to_float(values[i]) / used) : 0;
+    for (int i = 0; i < kWidth; ++i) results[i] = i < length ? encode<Format>(values[i], used) : 0;
     cuda::store_pack<kWidth>(codes + at, is_whole, length, results);
   }
 }

@@ -80,7 +80,9 @@ cudaError_t rms_norm_grad_cuda(DType type, const void* dy, const void* x, const 
                                int64_t columns, void* workspace, cudaStream_t stream) {
   auto* partial = static_cast<float*>(workspace);
   const int64_t piece = cuda::ceil_div(rows, pieces_of(rows)), pieces = piece > 0 ? cuda::ceil_div(rows, piece) : 0;
-  const int64_t shared_bytes = columns * static_cast<int64_t>(sizeof(float));
+  // Whole packs: the compiler reads them whole, also where the last is cut short.
+  constexpr int64_t kWhole = 8;
+  const int64_t shared_bytes = cuda::ceil_div(columns, kWhole) * kWhole * static_cast<int64_t>(sizeof(float));
   return cuda::dispatch_float(type, [&]<class T>() {
     HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(rms_norm_grad_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)));
     HALO_CUDA_RETURN_IF_ERROR(cuda::launch(rms_norm_grad_kernel<T>, static_cast<unsigned>(pieces), cuda::threads_for_row<T>(columns, kMostThreads),

@@ -21,8 +21,8 @@ int64_t aligned(int64_t bytes) { return cuda::ceil_div(bytes, 256) * 256; }
 
 /// Codes (rows, k), or (k, rows) if `transposed`, as (padded rows, padded k) with zeros behind. A block has a tile of 64 x 64 bytes.
 /// Reads and writes each byte once; bound by memory. grid: (k / 64, rows / 64).
-__global__ void __launch_bounds__(kThreads) pack_codes_kernel(const uint8_t* codes, uint8_t* packed, int64_t rows, int64_t k, int64_t padded_rows,
-                                                              int64_t padded_k, bool transposed) {
+__global__ void __launch_bounds__(kThreads)
+    pack_codes_kernel(const uint8_t* codes, uint8_t* packed, int64_t rows, int64_t k, int64_t padded_rows, int64_t padded_k, bool transposed) {
   __shared__ uint8_t tile[kTile][kTile + 4];
   const int64_t k_at = static_cast<int64_t>(blockIdx.x) * kTile, row_at = static_cast<int64_t>(blockIdx.y) * kTile;
   // The axis that lies together in `codes` along the threads.
@@ -49,8 +49,8 @@ cudaError_t pack_codes(const uint8_t* codes, uint8_t* packed, int64_t rows, int6
 
 /// y (m, n) = sums (.., width) * (scaleA * scaleB). A thread has one element.
 template <class T>
-__global__ void __launch_bounds__(kThreads) scale_sums_kernel(const T* sums, const float* scale_a, const float* scale_b, float* y, int64_t count, int64_t n,
-                                                              int64_t width) {
+__global__ void __launch_bounds__(kThreads)
+    scale_sums_kernel(const T* sums, const float* scale_a, const float* scale_b, float* y, int64_t count, int64_t n, int64_t width) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (at >= count) return;
   y[at] = static_cast<float>(sums[at / n * width + at % n]) * (*scale_a * *scale_b);

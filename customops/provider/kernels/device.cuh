@@ -51,6 +51,14 @@ inline int multiprocessors() {
   return count > 0 ? count : 1;
 }
 
+/// Shared memory that one block may have: 227 KiB on Hopper, 99 KiB on GPUs of workstations.
+inline int64_t most_shared_bytes() {
+  int device = 0, bytes = 0;
+  cudaGetDevice(&device);
+  cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  return bytes;
+}
+
 inline bool is_aligned(const void* pointer, int64_t bytes) { return reinterpret_cast<uintptr_t>(pointer) % static_cast<uintptr_t>(bytes) == 0; }
 
 /// N elements that are loaded and stored by one instruction.

@@ -18,6 +18,9 @@ struct ReducePlan {
   /// True where neighbours in memory belong to one element of y.
   bool is_row = false;
 
+  /// Neighbouring outputs of a thread where those of x do not belong to one: 4 where all lie together.
+  int width = 1;
+
   /// Pieces that the reduced elements are cut into, each `piece` long, so that few outputs keep all multiprocessors busy. Sizes alone decide.
   int64_t pieces = 1, piece = 0;
 };
@@ -48,7 +51,8 @@ inline ReducePlan plan_reduce(const Dims& x, const bool* reduced) {
   for (int i = 0; i < plan.kept_rank; ++i) plan.kept_sizes[i] = Divider(std::max<int64_t>(1, kept_sizes[i]));
   for (int i = 0; i < plan.reduced_rank; ++i) plan.reduced_sizes[i] = Divider(std::max<int64_t>(1, reduced_sizes[i]));
   constexpr int64_t kLeastPiece = 1024, kMostPieces = 512, kWantedBlocks = 512;
-  const int64_t blocks = plan.is_row ? plan.kept : ceil_div(plan.kept, kWarp);
+  if (!plan.is_row && plan.kept_rank == 1 && plan.kept_strides[0] == 1 && plan.kept % 4 == 0) plan.width = 4;
+  const int64_t blocks = plan.is_row ? plan.kept : ceil_div(plan.kept, kWarp * plan.width);
   if (blocks < kWantedBlocks && plan.reduced > 2 * kLeastPiece) {
     plan.pieces = std::clamp<int64_t>(kWantedBlocks / std::max<int64_t>(1, blocks), 1, std::min(kMostPieces, plan.reduced / kLeastPiece));
   }
@@ -121,35 +125,52 @@ __global__ void __launch_bounds__(256) reduce_rows_kernel(const T* x, T* y, V* p
   }
 }
 
-/// A block has 32 neighbouring elements of y, each summed by 8 threads over one piece. Reads x once; bound by memory. grid: (kept / 32, pieces).
-template <ReduceOp op, class T, class V>
+/// A block has 32 x `width` neighbouring elements of y, each summed by 8 threads over one piece. Reads x once; bound by memory.
+/// grid: (kept / (32 width), pieces).
+template <ReduceOp op, int width, class T, class V>
 __global__ void __launch_bounds__(256) reduce_columns_kernel(const T* x, T* y, V* partial, ReducePlan plan) {
   using R = Reduction<op, V>;
-  __shared__ V scratch[8][kWarp + 1];
-  const int64_t out = static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x, begin = blockIdx.y * plan.piece;
+  constexpr int kInFlight = 4;
+  __shared__ V scratch[8][kWarp * width + 1];
+  const int64_t out = (static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x) * width, begin = blockIdx.y * plan.piece;
   const int64_t end = begin + plan.piece < plan.reduced ? begin + plan.piece : plan.reduced;
-  V sums[4] = {R::empty(), R::empty(), R::empty(), R::empty()};
+  V sums[width];
+#pragma unroll
+  for (int i = 0; i < width; ++i) sums[i] = R::empty();
   if (out < plan.kept) {
-    const T* base = x + offset_of(static_cast<uint32_t>(out), plan.kept_rank, plan.kept_sizes, plan.kept_strides);
-    const auto at = [&](int64_t i) {
-      return R::start(static_cast<V>(widened(base[offset_of(static_cast<uint32_t>(i), plan.reduced_rank, plan.reduced_sizes, plan.reduced_strides)])));
+    const T* base = x + (width > 1 ? out : offset_of(static_cast<uint32_t>(out), plan.kept_rank, plan.kept_sizes, plan.kept_strides));
+    const auto load = [&](int64_t i) {
+      const int64_t offset = plan.reduced_rank == 1 ? i * plan.reduced_strides[0]
+                                                    : offset_of(static_cast<uint32_t>(i), plan.reduced_rank, plan.reduced_sizes, plan.reduced_strides);
+      return *reinterpret_cast<const Pack<T, width>*>(base + offset);
+    };
+    const auto take = [&](const Pack<T, width>& pack) {
+#pragma unroll
+      for (int n = 0; n < width; ++n) sums[n] = R()(sums[n], R::start(static_cast<V>(widened(pack.values[n]))));
     };
     int64_t i = begin + threadIdx.y;
-    for (; i + 24 < end; i += 32) {
+    for (; i + 8 * (kInFlight - 1) < end; i += 8 * kInFlight) {
+      Pack<T, width> packs[kInFlight];
 #pragma unroll
-      for (int n = 0; n < 4; ++n) sums[n] = R()(sums[n], at(i + 8 * n));
+      for (int n = 0; n < kInFlight; ++n) packs[n] = load(i + 8 * n);
+#pragma unroll
+      for (int n = 0; n < kInFlight; ++n) take(packs[n]);
     }
-    for (; i < end; i += 8) sums[0] = R()(sums[0], at(i));
+    for (; i < end; i += 8) take(load(i));
   }
-  scratch[threadIdx.y][threadIdx.x] = R()(R()(sums[0], sums[1]), R()(sums[2], sums[3]));
+#pragma unroll
+  for (int n = 0; n < width; ++n) scratch[threadIdx.y][threadIdx.x * width + n] = sums[n];
   __syncthreads();
   if (threadIdx.y != 0 || out >= plan.kept) return;
-  V sum = scratch[0][threadIdx.x];
-  for (int n = 1; n < 8; ++n) sum = R()(sum, scratch[n][threadIdx.x]);
-  if (partial != nullptr) {
-    partial[blockIdx.y * plan.kept + out] = sum;
-  } else {
-    y[out] = narrowed<T>(R::finish(sum, plan.reduced));
+#pragma unroll
+  for (int i = 0; i < width; ++i) {
+    V sum = scratch[0][threadIdx.x * width + i];
+    for (int n = 1; n < 8; ++n) sum = R()(sum, scratch[n][threadIdx.x * width + i]);
+    if (partial != nullptr) {
+      partial[blockIdx.y * plan.kept + out + i] = sum;
+    } else {
+      y[out + i] = narrowed<T>(R::finish(sum, plan.reduced));
+    }
   }
 }
 
@@ -175,8 +196,10 @@ cudaError_t reduce_as(const T* x, T* y, const ReducePlan& plan, void* workspace,
     const unsigned threads = plan.piece > 512 ? 256 : (plan.piece > 128 ? 128 : 32);
     HALO_CUDA_RETURN_IF_ERROR(launch(reduce_rows_kernel<op, T, V>, dim3(static_cast<unsigned>(plan.kept), pieces), threads, 0, stream, x, y, partial, plan));
   } else {
-    HALO_CUDA_RETURN_IF_ERROR(
-        launch(reduce_columns_kernel<op, T, V>, dim3(grid_for(plan.kept, kWarp), pieces), dim3(kWarp, 8), 0, stream, x, y, partial, plan));
+    // Unaligned tensors are summed in the same order, one output a thread.
+    const bool is_wide = plan.width == 4 && is_aligned(x, 4 * static_cast<int64_t>(sizeof(T)));
+    const auto kernel = is_wide ? reduce_columns_kernel<op, 4, T, V> : reduce_columns_kernel<op, 1, T, V>;
+    HALO_CUDA_RETURN_IF_ERROR(launch(kernel, dim3(grid_for(plan.kept, kWarp * (is_wide ? 4 : 1)), pieces), dim3(kWarp, 8), 0, stream, x, y, partial, plan));
   }
   if (plan.pieces == 1) return cudaSuccess;
   return launch(reduce_pieces_kernel<op, T, V>, grid_for(plan.kept, 8), 256, 0, stream, partial, y, plan.kept, plan.pieces, plan.reduced);

@@ -54,7 +54,17 @@ __global__ void __launch_bounds__(kThreads) poison_elements_kernel(const I* indi
 }  // namespace
 
 bool scatter_supports(ScatterReduction reduction, DType type) {
-  return dispatch_scatter(reduction, type, []<class T, ScatterReduction r>() { return cudaSuccess; }) == cudaSuccess;
+  switch (type) {
+    case DType::kFloat:
+    case DType::kBFloat16:
+    case DType::kFloat16:
+    case DType::kDouble:
+    case DType::kInt32:
+    case DType::kInt64:
+      return true;
+    default:
+      return type == DType::kBool && reduction == ScatterReduction::kNone;
+  }
 }
 
 cudaError_t scatter_elements(ScatterReduction reduction, DType type, const void* data, const Dims& data_dims, const Indices& indices, const Dims& indices_dims,

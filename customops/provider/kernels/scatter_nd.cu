@@ -24,21 +24,24 @@ __global__ void __launch_bounds__(kThreads) name_slices_kernel(const I* indices,
   keys[i] = is_inside ? key : -1;
 }
 
-/// Sorts by counting: the place of update i is the number of those with a smaller key, or with the same one and an earlier number. A thread has one
-/// update, and a block reads all keys through shared memory.
+/// Sorts by counting: the place of update i is the number of those with a smaller key, or with the same one and an earlier number. A warp has one update,
+/// and a block reads all keys through shared memory.
 __global__ void __launch_bounds__(kThreads) order_updates_kernel(const int64_t* keys, int64_t* sorted, int32_t* order, int64_t count) {
   __shared__ int64_t tile[kThreads];
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  const int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) / kWarp;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int64_t own = i < count ? keys[i] : 0;
-  int64_t rank = 0;
+  int32_t rank = 0;
   for (int64_t first = 0; first < count; first += kThreads) {
     if (first + threadIdx.x < count) tile[threadIdx.x] = keys[first + threadIdx.x];
     __syncthreads();
     const int64_t left = count - first, length = left < kThreads ? left : kThreads;
-    for (int64_t j = 0; j < length; ++j) rank += tile[j] < own || (tile[j] == own && first + j < i) ? 1 : 0;
+#pragma unroll
+    for (int j = lane; j < kThreads; j += kWarp) rank += j < length && (tile[j] < own || (tile[j] == own && first + j < i)) ? 1 : 0;
     __syncthreads();
   }
-  if (i >= count) return;
+  rank = over_warp(SumOf(), rank);
+  if (i >= count || lane != 0) return;
   sorted[rank] = own;
   order[rank] = static_cast<int32_t>(i);
 }
@@ -97,7 +100,7 @@ cudaError_t scatter_nd(ScatterReduction reduction, DType type, const void* data,
     HALO_CUDA_RETURN_IF_ERROR(dispatch_index(indices.type, [&]<class I>() {
       return launch(name_slices_kernel<I>, grid_for(count, kThreads), kThreads, 0, stream, static_cast<const I*>(indices.data), named, keys, count);
     }));
-    HALO_CUDA_RETURN_IF_ERROR(launch(order_updates_kernel, grid_for(count, kThreads), kThreads, 0, stream, keys, sorted, order, count));
+    HALO_CUDA_RETURN_IF_ERROR(launch(order_updates_kernel, grid_for(count, kThreads / kWarp), kThreads, 0, stream, keys, sorted, order, count));
     const auto threads = static_cast<unsigned>(std::min<int64_t>(kThreads, ceil_div(inner, kWarp) * kWarp));
     const dim3 grid(static_cast<unsigned>(count), static_cast<unsigned>(std::min<int64_t>(ceil_div(inner, threads), 65535)));
     auto* out = static_cast<T*>(y);

@@ -1,5 +1,6 @@
 #include "provider/kernels/exponentials.cuh"
 #include "provider/kernels/reduce.cuh"
+#include "provider/kernels/rows.cuh"
 
 namespace halo::cuda {
 
@@ -10,18 +11,34 @@ __device__ V normalized(V x, Exponentials<V> all, V log_sum) {
   return logarithm ? x - all.max - log_sum : exp(x - all.max) / all.sum;  // a row of -Inf alone becomes NaN
 }
 
-/// A block has one row: one pass for maximum and sum together, a second one, from cache, that writes.
+/// A block has one row, 16 bytes a thread and step: one pass for maximum and sum together, a second one, from cache, that writes.
 template <bool logarithm, class T>
-__global__ void __launch_bounds__(1024) softmax_rows_kernel(const T* x, T* y, int64_t size) {
+__global__ void __launch_bounds__(1024) softmax_rows_kernel(const T* x, T* y, int64_t size, bool is_packed) {
   using V = Real<T>;
+  constexpr int kWidth = kRowWidth<T>;
   __shared__ V scratch[kWarp];
   const T* in = x + static_cast<int64_t>(blockIdx.x) * size;
   T* out = y + static_cast<int64_t>(blockIdx.x) * size;
   Exponentials<V> own;
-  for (int64_t i = threadIdx.x; i < size; i += blockDim.x) add(own, static_cast<V>(widened(in[i])));
+  for_packs<T>(size, is_packed, [&](int64_t at, int count, bool is_whole) {
+    T values[kWidth];
+    V numbers[kWidth];
+    load_pack<kWidth>(in, at, 1, is_whole, count, values);
+#pragma unroll
+    for (int i = 0; i < kWidth; ++i) numbers[i] = i < count ? static_cast<V>(widened(values[i])) : -std::numeric_limits<V>::infinity();
+    add(own, numbers);
+  });
   const Exponentials<V> all = merged_over_block(own, scratch);
   const V log_sum = log(all.sum);
-  for (int64_t i = threadIdx.x; i < size; i += blockDim.x) out[i] = narrowed<T>(normalized<logarithm>(static_cast<V>(widened(in[i])), all, log_sum));
+  for_packs<T>(size, is_packed, [&](int64_t at, int count, bool is_whole) {
+    T values[kWidth], results[kWidth];
+    load_pack<kWidth>(in, at, 1, is_whole, count, values);
+#pragma unroll
+    for (int i = 0; i < kWidth; ++i) {
+      if (i < count) results[i] = narrowed<T>(normalized<logarithm>(static_cast<V>(widened(values[i])), all, log_sum));
+    }
+    store_pack<kWidth>(out + at, is_whole, count, results);
+  });
 }
 
 /// A thread has one (outer, inner) pair; neighbours read neighbours.
@@ -45,8 +62,8 @@ cudaError_t softmax_as(DType type, const void* x, void* y, int64_t outer, int64_
     const auto* in = static_cast<const T*>(x);
     auto* out = static_cast<T*>(y);
     if (inner == 1) {
-      const unsigned threads = size > 4096 ? 1024 : (size > 512 ? 256 : (size > 128 ? 128 : 32));
-      return launch(softmax_rows_kernel<logarithm, T>, static_cast<unsigned>(outer), threads, 0, stream, in, out, size);
+      return launch(softmax_rows_kernel<logarithm, T>, static_cast<unsigned>(outer), threads_for_row<T>(size, 1024), 0, stream, in, out, size,
+                    rows_are_packed<T>(size, {x, y}));
     }
     return launch(softmax_columns_kernel<logarithm, T>, grid_for(outer * inner, 256), 256, 0, stream, in, out, outer, size, inner);
   });

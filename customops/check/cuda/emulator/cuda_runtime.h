@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "common/dtype.h"
 #include "cuda_runtime_api.h"
 
 #define __host__
@@ -83,6 +84,42 @@ void exchange(const T& mine, T* all) {
   wait(own_warp());
   for (int lane = 0; lane < warpSize; ++lane) std::memcpy(&all[lane], slots[lane].bytes, sizeof(T));
   wait(own_warp());
+}
+
+/// ldmatrix.x4, by rows of 8 16-bit elements.
+inline void load_matrices(const void* row, bool transposed, uint32_t (&registers)[4]) {
+  const void* rows[warpSize];
+  exchange(row, rows);
+  const int group = self().lane / 4, place = self().lane % 4;
+  for (int i = 0; i < 4; ++i) {
+    const auto at = [&](int r, int c) { return static_cast<uint32_t>(static_cast<const uint16_t*>(rows[8 * i + r])[c]); };
+    registers[i] = transposed ? at(2 * place, group) | at(2 * place + 1, group) << 16 : at(group, 2 * place) | at(group, 2 * place + 1) << 16;
+  }
+}
+
+inline void copy_16(void* to, const void* from, bool is_inside) {
+  if (is_inside) {
+    std::memcpy(to, from, 16);
+  } else {
+    std::memset(to, 0, 16);
+  }
+}
+
+/// mma.m16n8k16 with float32 sums.
+template <class T>
+void multiply_add(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  struct Operands {
+    uint32_t a[4], b[2];
+  } own{{a[0], a[1], a[2], a[3]}, {b0, b1}}, all[warpSize];
+  exchange(own, all);
+  const auto half = [](uint32_t pair, int k) { return to_float(T{static_cast<uint16_t>(pair >> (16 * (k % 2)))}); };
+  for (int i = 0; i < 4; ++i) {
+    const int row = self().lane / 4 + i / 2 * 8, column = self().lane % 4 * 2 + i % 2;
+    for (int k = 0; k < 16; ++k) {
+      const uint32_t left = all[row % 8 * 4 + k % 8 / 2].a[row / 8 + k / 8 * 2], right = all[column * 4 + k % 8 / 2].b[k / 8];
+      c[i] += half(left, k) * half(right, k);
+    }
+  }
 }
 
 template <class T>
