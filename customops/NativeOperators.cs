@@ -31,14 +31,24 @@ public static class NativeOperators
         }
     }
 
+    /// <summary>What the library knows of CUDA, as (what, found); empty where it was built without.</summary>
+    public static IReadOnlyList<(string What, string Found)> CudaReport() =>
+        [.. Lines("HaloCudaReport").Select(line => line.Split('\t', 2)).Select(parts => (parts[0], parts[1]))];
+
+    /// <summary>What went wrong in the provider since the last call: "node", "memory" and what belongs to them.</summary>
+    public static IReadOnlyList<string[]> CudaProblems() => [.. Lines("HaloCudaProblems").Select(line => line.Split('\t'))];
+
     /// <summary>The library's schemas, one line an operator, sorted; the form of <see cref="HaloOperator.Schema"/>.</summary>
-    public static IReadOnlyList<string> Schemas()
+    public static IReadOnlyList<string> Schemas() => Lines("HaloSchemas");
+
+    /// <summary>The text that an entry point without arguments gives.</summary>
+    private static string[] Lines(string entryPoint)
     {
         var library = NativeLibrary.Load(LibraryPath);
         unsafe
         {
-            var schemas = (delegate* unmanaged<nint>)NativeLibrary.GetExport(library, "HaloSchemas");
-            return Marshal.PtrToStringUTF8(schemas())!.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+            var text = (delegate* unmanaged<nint>)NativeLibrary.GetExport(library, entryPoint);
+            return Marshal.PtrToStringUTF8(text())!.Split('\n', StringSplitOptions.RemoveEmptyEntries);
         }
     }
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <ostream>
+#include <span>
 #include <vector>
 
 #include "common/dtype.h"
@@ -64,5 +65,8 @@ struct TensorType {
   Shape shape;
   bool present = true;
 };
+
+using Types = std::span<const TensorType>;
+using ResultTypes = std::span<TensorType>;
 
 }  // namespace halo

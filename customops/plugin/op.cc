@@ -7,56 +7,19 @@ namespace halo {
 namespace {
 
 /// Attributes while shapes are inferred.
-class InferenceAttributes final : public Attributes {
+class InferenceAttributes final : public OpAttributes {
  public:
   explicit InferenceAttributes(const OrtShapeInferContext* context) : context_(context) {}
 
-  int64_t integer(const char* name, int64_t otherwise) const override {
-    int64_t value = otherwise;
-    read(name, ORT_OP_ATTR_INT, &value, sizeof value);
-    return value;
-  }
-
-  float real(const char* name, float otherwise) const override {
-    float value = otherwise;
-    read(name, ORT_OP_ATTR_FLOAT, &value, sizeof value);
-    return value;
-  }
-
-  std::string text(const char* name) const override {
-    std::string value(size_of(name, ORT_OP_ATTR_STRING), '\0');
-    if (!value.empty()) read(name, ORT_OP_ATTR_STRING, value.data(), value.size());
-    return value.c_str();  // the size counts a closing zero in some versions
-  }
-
-  std::vector<int64_t> integers(const char* name) const override {
-    std::vector<int64_t> values(size_of(name, ORT_OP_ATTR_INTS) / sizeof(int64_t));
-    if (!values.empty()) read(name, ORT_OP_ATTR_INTS, values.data(), values.size() * sizeof(int64_t));
-    return values;
-  }
-
- private:
-  const OrtOpAttr* find(const char* name) const {
+ protected:
+  const OrtOpAttr* find(const char* name) const override {
     const OrtOpAttr* attribute = nullptr;
     OrtStatus* status = ort->ShapeInferContext_GetAttribute(context_, name, &attribute);
     if (status != nullptr) ort->ReleaseStatus(status);  // missing
     return attribute;
   }
 
-  size_t size_of(const char* name, OrtOpAttrType type) const {
-    size_t bytes = 0;
-    if (const OrtOpAttr* attribute = find(name)) {
-      OrtStatus* status = ort->ReadOpAttr(attribute, type, nullptr, 0, &bytes);  // fails, and says how much room it wants
-      if (status != nullptr) ort->ReleaseStatus(status);
-    }
-    return bytes;
-  }
-
-  void read(const char* name, OrtOpAttrType type, void* data, size_t bytes) const {
-    size_t needed = 0;
-    if (const OrtOpAttr* attribute = find(name)) check(ort->ReadOpAttr(attribute, type, data, bytes, &needed));
-  }
-
+ private:
   const OrtShapeInferContext* context_;
 };
 
@@ -77,6 +40,22 @@ TensorType type_of(const OrtTensorTypeAndShapeInfo* info) {
   return {.type = static_cast<DType>(type), .shape = Shape(std::move(sizes)), .present = true};
 }
 
+void report(OrtShapeInferContext* context, size_t index, const TensorType& result) {
+  OrtTensorTypeAndShapeInfo* made = nullptr;
+  check(ort->CreateTensorTypeAndShapeInfo(&made));
+  const TypeInfo info(made);
+  check(ort->SetTensorElementType(made, static_cast<ONNXTensorElementDataType>(result.type)));
+  check(ort->SetDimensions(made, result.shape.sizes().data(), result.shape.sizes().size()));
+  check(ort->ShapeInferContext_SetOutputTypeShape(context, index, made));
+}
+
+}  // namespace
+
+std::vector<OpEntry>& registry() {
+  static std::vector<OpEntry> entries;
+  return entries;
+}
+
 Status check_types(const Schema& schema, Types in) {
   const auto wanted = parameters(schema.in, schema.types);
   for (size_t i = 0; i < wanted.size(); ++i) {
@@ -95,20 +74,42 @@ Status check_types(const Schema& schema, Types in) {
   return {};
 }
 
-void report(OrtShapeInferContext* context, size_t index, const TensorType& result) {
-  OrtTensorTypeAndShapeInfo* made = nullptr;
-  check(ort->CreateTensorTypeAndShapeInfo(&made));
-  const TypeInfo info(made);
-  check(ort->SetTensorElementType(made, static_cast<ONNXTensorElementDataType>(result.type)));
-  check(ort->SetDimensions(made, result.shape.sizes().data(), result.shape.sizes().size()));
-  check(ort->ShapeInferContext_SetOutputTypeShape(context, index, made));
+int64_t OpAttributes::integer(const char* name, int64_t otherwise) const {
+  int64_t value = otherwise;
+  read(name, ORT_OP_ATTR_INT, &value, sizeof value);
+  return value;
 }
 
-}  // namespace
+float OpAttributes::real(const char* name, float otherwise) const {
+  float value = otherwise;
+  read(name, ORT_OP_ATTR_FLOAT, &value, sizeof value);
+  return value;
+}
 
-std::vector<OpEntry>& registry() {
-  static std::vector<OpEntry> entries;
-  return entries;
+std::string OpAttributes::text(const char* name) const {
+  std::string value(bytes_of(name, ORT_OP_ATTR_STRING), '\0');
+  if (!value.empty()) read(name, ORT_OP_ATTR_STRING, value.data(), value.size());
+  return value.c_str();  // the size counts a closing zero in some versions
+}
+
+std::vector<int64_t> OpAttributes::integers(const char* name) const {
+  std::vector<int64_t> values(bytes_of(name, ORT_OP_ATTR_INTS) / sizeof(int64_t));
+  if (!values.empty()) read(name, ORT_OP_ATTR_INTS, values.data(), values.size() * sizeof(int64_t));
+  return values;
+}
+
+size_t OpAttributes::bytes_of(const char* name, OrtOpAttrType type) const {
+  size_t bytes = 0;
+  if (const OrtOpAttr* attribute = find(name)) {
+    OrtStatus* status = ort->ReadOpAttr(attribute, type, nullptr, 0, &bytes);  // fails, and says how much room it wants
+    if (status != nullptr) ort->ReleaseStatus(status);
+  }
+  return bytes;
+}
+
+void OpAttributes::read(const char* name, OrtOpAttrType type, void* data, size_t bytes) const {
+  size_t needed = 0;
+  if (const OrtOpAttr* attribute = find(name)) check(ort->ReadOpAttr(attribute, type, data, bytes, &needed));
 }
 
 OrtStatus* infer_node(const Schema& schema, OrtShapeInferContext* context, Status (*infer)(const Attributes&, Types, ResultTypes)) noexcept {

@@ -13,10 +13,11 @@
 #include "plugin/call.h"
 #include "plugin/schema.h"
 
-namespace halo {
+#ifdef HALO_CUDA
+#include "provider/bindings/op_row.h"
+#endif
 
-using Types = std::span<const TensorType>;
-using ResultTypes = std::span<TensorType>;
+namespace halo {
 
 /// What one operator's binding gives; see Op below.
 struct OpEntry {
@@ -45,6 +46,26 @@ OrtStatus* infer_node(const Schema& schema, OrtShapeInferContext* context, Statu
 /// The types of all inputs at run time, checked against the schema; outputs are as many as the schema has.
 Status read_types(const Schema& schema, OrtKernelContext* context, std::vector<TensorType>& in, std::vector<TensorType>& out);
 
+/// An error where an input is missing or of a type that the schema does not have.
+Status check_types(const Schema& schema, Types in);
+
+/// Attributes by their handles, wherever those come from.
+class OpAttributes : public Attributes {
+ public:
+  int64_t integer(const char* name, int64_t otherwise) const override;
+  float real(const char* name, float otherwise) const override;
+  std::string text(const char* name) const override;
+  std::vector<int64_t> integers(const char* name) const override;
+
+ protected:
+  /// Null where it is missing.
+  virtual const OrtOpAttr* find(const char* name) const = 0;
+
+ private:
+  size_t bytes_of(const char* name, OrtOpAttrType type) const;
+  void read(const char* name, OrtOpAttrType type, void* data, size_t bytes) const;
+};
+
 /// Attributes of a kernel that is being made.
 class KernelAttributes final : public Attributes {
  public:
@@ -67,6 +88,7 @@ void fill(OrtCustomOp& op);
 ///   Status infer(Types in, ResultTypes out) const;              types and sizes; also run before compute, with all sizes known
 ///   Status compute(Call&) const;
 ///   static constexpr bool kAliasesFirstInput = true;            optional: the first output lies where the first input does, if the runtime can have it so
+///   Status compute_cuda(cuda::OpLaunch&) const;                 the same on a GPU, where the library has CUDA
 template <class T>
 struct Op {
   struct Kernel {
@@ -142,8 +164,15 @@ struct Op {
 
 }  // namespace halo
 
+#ifdef HALO_CUDA
+#define HALO_REGISTER_CUDA_OP(Type) ::halo::cuda::kernels().push_back(::halo::cuda::op_row<Type>())
+#else
+#define HALO_REGISTER_CUDA_OP(Type) static_cast<void>(0)
+#endif
+
 #define HALO_REGISTER_OP(Type)                                                     \
   static const bool registered_##Type = [] {                                       \
     ::halo::registry().push_back({&Type::schema, ::halo::Op<Type>::definition()}); \
+    HALO_REGISTER_CUDA_OP(Type);                                                   \
     return true;                                                                   \
   }()

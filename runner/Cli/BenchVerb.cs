@@ -41,15 +41,16 @@ internal static class BenchVerb
         };
         var threads = new Option<int>("--threads") { Description = "Threads; 0 is one for each core." };
         var rounds = new Option<int>("--rounds") { Description = "Updates timed of each variant.", DefaultValueFactory = _ => 15 };
-        var command = new Command("training", "Whole updates in float32 and in each format and level, beside the rate of bare matrix products.")
+        var device = new Option<GraphDevice>("--device") { Description = "Where the graphs run: cpu or cuda." };
+        var command = new Command("training", "Whole updates in float32 and in each format and level; on the CPU beside the rate of bare matrix products.")
         {
-            graph, threads, rounds,
+            graph, threads, rounds, device,
         };
         command.SetAction(parsed =>
         {
             if (parsed.GetValue(rounds) < 1)
                 throw new HaloException("bench", "--rounds", "at least 1", $"{parsed.GetValue(rounds)}", "Leave it out for 15.");
-            return Run(parsed.GetValue(graph), parsed.GetValue(threads), parsed.GetValue(rounds));
+            return Run(parsed.GetValue(graph), parsed.GetValue(threads), parsed.GetValue(rounds), parsed.GetValue(device));
         });
         return command;
     }
@@ -109,20 +110,26 @@ internal static class BenchVerb
         return command;
     }
 
-    private static int Run(string? graphPath, int threads, int rounds)
+    private static int Run(string? graphPath, int threads, int rounds, GraphDevice device)
     {
+        SessionSettings.Require(device);
+        var variants = device == GraphDevice.Cpu ? Variants : [.. Variants.Where(v => v.Operators == OperatorKernels.Native)];
         var folder = Directory.CreateTempSubdirectory("halo-bench-").FullName;
         try
         {
             if (graphPath is null)
                 LlamaTiny.ExtractTrainingGraph(graphPath = Path.Combine(folder, "llama-tiny-training.onnx"));
-            var benchmark = new TrainingBenchmark(graphPath, threads, rounds);
-            Console.Error.WriteLine($"{Variants.Count} variants, {rounds} updates each");
-            var times = benchmark.Run(Variants);
+            var benchmark = new TrainingBenchmark(graphPath, threads, rounds, device);
+            Console.Error.WriteLine($"{variants.Count} variants, {rounds} updates each");
+            var times = benchmark.Run(variants);
             var model = OnnxReader.Read(graphPath);
             CustomOps.HaloOperators.Register();
             ShapeInference.Run(model.Graph);
-            Print(Path.GetFileName(graphPath), benchmark.TokensPerStep, times, MatMulRate.Measure(model.Graph, threads), threads);
+            var what = $"{Path.GetFileName(graphPath)}, {benchmark.TokensPerStep} tokens an update, on {SessionSettings.NameOf(device)}";
+            var rate = device == GraphDevice.Cpu ? MatMulRate.Measure(model.Graph, threads) : null;
+            PrintTimes(what, benchmark.TokensPerStep, times, rate, threads);
+            if (rate is not null) // a profile of a GPU has the times at which nodes were handed over
+                PrintShares(times, rate);
             return ExitCode.Done;
         }
         finally
@@ -131,18 +138,20 @@ internal static class BenchVerb
         }
     }
 
-    private static void Print(string graph, int tokens, IReadOnlyList<VariantTime> times, MatMulRate rate, int threads)
+    private static void PrintTimes(string what, int tokens, IReadOnlyList<VariantTime> times, MatMulRate? rate, int threads)
+    {
+        Line(Versions(what, threads));
+        Line("");
+        Line("| | ms an update | tokens/s | times fp32 |" + (rate is null ? "" : " of the MatMul rate |"));
+        Line("|---|---|---|---|" + (rate is null ? "" : "---|"));
+        foreach (var time in times)
+            Line($"| {time.Variant} | {time.Seconds * 1000:F1} | {tokens / time.Seconds:F0} | {time.Seconds / times[0].Seconds:F2} |"
+                + (rate is null ? "" : $" {rate.Seconds / time.Seconds:P0} |"));
+    }
+
+    private static void PrintShares(IReadOnlyList<VariantTime> times, MatMulRate rate)
     {
         var plain = times[0];
-        Line(Versions($"{graph}, {tokens} tokens an update", threads));
-        Line("");
-        Line("| | ms an update | tokens/s | times fp32 | of the MatMul rate |");
-        Line("|---|---|---|---|---|");
-        foreach (var time in times)
-        {
-            Line($"| {time.Variant} | {time.Seconds * 1000:F0} | {tokens / time.Seconds:F0} | {time.Seconds / plain.Seconds:F2} | "
-                + $"{rate.Seconds / time.Seconds:P0} |");
-        }
         Line("");
         Line($"ONNX Runtime's MatMul at the shapes of all linear products: {rate.GigaflopsPerSecond:F0} GFLOP/s, {rate.Seconds * 1000:F0} ms for the "
             + $"{rate.Operations / 1e9:F1} GFLOP of an update. The fp32 update does them at {rate.Operations / plain.Seconds / 1e9:F0} GFLOP/s, "

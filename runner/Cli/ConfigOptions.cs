@@ -33,8 +33,6 @@ internal sealed class ConfigOptions
     public TrainConfig Read(ParseResult parsed, params string[] required)
     {
         var config = TrainConfig.Load(File(parsed), Given(parsed), required);
-        if (config.Device != TrainDevice.Cpu)
-            throw new HaloException("config", "device", "cpu", "cuda", "This version has no GPU provider; leave the option out.");
         return config with
         {
             Model = Full(config.Model)!,

@@ -28,6 +28,7 @@ internal static class DoctorVerb
         Line("devices", string.Join(", ", OrtEnv.Instance().GetEpDevices().Select(d => d.EpName)));
         Line("native operators", NativeOperators.IsBuilt ? $"{NativeOperators.LibraryPath}, {NativeOperators.Schemas().Count} operators"
             : $"none at {NativeOperators.LibraryPath}: built with SkipNative; run with --operators functions");
+        ReportCuda();
         var works = true;
         foreach (var operators in Enum.GetValues<OperatorKernels>().Where(o => o == OperatorKernels.Functions || NativeOperators.IsBuilt))
         {
@@ -42,6 +43,18 @@ internal static class DoctorVerb
             }
         }
         return works ? ExitCode.Done : ExitCode.Failed;
+    }
+
+    /// <summary>What there is of a GPU; none is no failure.</summary>
+    private static void ReportCuda()
+    {
+        if (!NativeOperators.IsBuilt)
+            return;
+        var report = NativeOperators.CudaReport();
+        foreach (var (what, found) in report)
+            Line(what, found);
+        if (report.Count == 0)
+            Line("CUDA", "the native library was built without it: put nvcc (CUDA 12.8 or 13) on PATH and build again, for --device cuda");
     }
 
     private static void Line(string what, string found) => Console.WriteLine($"{what,-16} {found}");

@@ -26,6 +26,7 @@ internal static class EvalVerb
         command.SetAction(parsed =>
         {
             var config = options.Read(parsed, "data");
+            SessionSettings.Require(config.Device);
             var (isRun, isArtifact) = (RunFolder.Is(config.Model), TrainingArtifact.Is(config.Model));
             if (!isRun && !isArtifact)
                 return RunGraph(config);
@@ -63,9 +64,9 @@ internal static class EvalVerb
         TrainConfig config, TrainingInterface @interface, RunData data, CheckpointReader checkpoint, Func<SessionSettings, GraphSession> open)
     {
         var rows = data.Load(config.Data!);
-        using var parameters = new ParameterBuffers(@interface.Parameters);
+        using var parameters = new ParameterBuffers(@interface.Parameters, device: config.Device);
         parameters.Load(checkpoint.Path, checkpoint.Tensors);
-        var session = open(new SessionSettings { Threads = config.Threads, Operators = config.Operators });
+        var session = open(new SessionSettings { Device = config.Device, Replays = true, Threads = config.Threads, Operators = config.Operators });
         using var evaluator = new Evaluator(session, @interface, parameters, Copies(config, @interface));
         var (loss, counted) = evaluator.Loss(data.ForEvaluation(rows, config.BatchSize ?? @interface.Rows).Epoch());
         Console.WriteLine($"loss {loss:F4} | perplexity {Math.Exp(loss):G5} | {counted} tokens of {rows.Rows.Count} rows");

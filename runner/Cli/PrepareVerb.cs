@@ -8,7 +8,7 @@ internal static class PrepareVerb
 {
     private static readonly string[] Unused =
         ["data", "valid", "epochs", "steps", "batch_size", "seed", "learning_rate", "schedule", "warmup_steps", "min_lr_ratio", "decay_fraction", "eval_every",
-            "save_every", "keep_checkpoints", "log_every", "threads"];
+            "save_every", "keep_checkpoints", "log_every", "threads", "device"];
 
     public static Command Command()
     {

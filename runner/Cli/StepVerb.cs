@@ -36,8 +36,9 @@ internal static class StepVerb
         var save = new Option<string?>("--save-params") { Description = "Safetensors to write the updated parameters to." };
         var threads = new Option<int>("--threads") { Description = "Threads; 0 is one for each core." };
         var operators = new Option<OperatorKernels>("--operators") { Description = "What runs the operators of com.halo: native kernels or function bodies." };
+        var device = new Option<GraphDevice>("--device") { Description = "Where the graph runs: cpu or cuda." };
         var command = new Command("step", "Run a training graph on one batch: loss and gradients, or losses over several updates.")
-            { graph, parameters, batch, output, steps, lr, betas, epsilon, decay, clip, save, threads, operators };
+            { graph, parameters, batch, output, steps, lr, betas, epsilon, decay, clip, save, device, threads, operators };
         command.SetAction(parsed =>
         {
             if (parsed.GetValue(steps) is null && parsed.GetValue(save) is not null)
@@ -47,8 +48,14 @@ internal static class StepVerb
             var (beta1, beta2) = Betas(parsed.GetValue(betas)!);
             var settings = new AdamWSettings(beta1, beta2, parsed.GetValue(epsilon), parsed.GetValue(decay), parsed.GetValue(clip));
             return Run(parsed.GetValue(graph)!, parsed.GetValue(parameters)!, parsed.GetValue(batch)!, parsed.GetValue(output)!, parsed.GetValue(steps),
-                parsed.GetValue(lr), settings,
-                parsed.GetValue(save), new SessionSettings { Threads = parsed.GetValue(threads), Operators = parsed.GetValue(operators) });
+                parsed.GetValue(lr), settings, parsed.GetValue(save),
+                new SessionSettings
+                {
+                    Device = parsed.GetValue(device),
+                    Replays = parsed.GetValue(steps) > 1,
+                    Threads = parsed.GetValue(threads),
+                    Operators = parsed.GetValue(operators),
+                });
         });
         return command;
     }
@@ -56,12 +63,18 @@ internal static class StepVerb
     private static int Run(string graphPath, string parametersPath, string batchPath, string outputPath, int? steps, double learningRate,
         AdamWSettings settings, string? savePath, SessionSettings session)
     {
+        SessionSettings.Require(session.Device);
         var model = OnnxReader.Read(graphPath);
-        var @interface = TrainingInterface.Of(model.Graph, graphPath);
+        var @interface = TrainingInterface.Of(model.Graph, graphPath, session.Device);
+        if (steps is not null && @interface.ParameterType != ElementType.Float)
+        {
+            throw new HaloException("step", "--steps", "float32 parameters, which an update keeps its digits in", @interface.ParameterType.Name(),
+                "Leave it out for loss and gradients alone.");
+        }
         using var checkpoint = CheckpointReader.Open(parametersPath);
         var micro = ReadBatch(batchPath, @interface);
         using var engine = new TrainingEngine(@interface, Session(model, graphPath, session),
-            OnnxWriter.ToBytes(AdamWGraph.Build(@interface.Trained, settings)), accumulates: false, session.Threads);
+            steps is null ? null : OnnxWriter.ToBytes(AdamWGraph.Build(@interface.Trained, settings)), accumulates: false, session.Threads);
         engine.Parameters.Load(parametersPath, checkpoint.Tensors);
         if (steps is { } count)
         {

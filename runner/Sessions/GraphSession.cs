@@ -25,11 +25,16 @@ public sealed class GraphSession : IDisposable
 
     private GraphSession(string name, SessionSettings settings, Func<SessionOptions, InferenceSession> create)
     {
-        _name = name;
+        (_name, Settings) = (name, settings);
         _options = settings.ToOptions();
         try
         {
             _session = create(_options);
+        }
+        catch (OnnxRuntimeException e) when (Device == GraphDevice.Cuda && GpuProblems.Take() is { Nodes.Count: > 0 } problems)
+        {
+            throw new HaloException("session", name, "a model whose every node has a kernel on the GPU", problems.NodeText,
+                "Run it with --device cpu, or rewrite those nodes.", e);
         }
         catch (OnnxRuntimeException e)
         {
@@ -39,12 +44,21 @@ public sealed class GraphSession : IDisposable
         _binding = _session.CreateIoBinding();
     }
 
+    /// <summary>How it runs.</summary>
+    public SessionSettings Settings { get; }
+
+    public GraphDevice Device => Settings.Device;
+
     /// <summary>Types and sizes of the inputs; -1 where a size is not fixed.</summary>
     public IReadOnlyDictionary<string, NodeMetadata> Inputs => _session.InputMetadata;
 
     public IReadOnlyDictionary<string, NodeMetadata> Outputs => _session.OutputMetadata;
 
-    /// <summary>A buffer for an input or output of fixed sizes.</summary>
+    /// <summary>A tensor on the session's device for an input or output of fixed sizes.</summary>
+    public DeviceTensor NewTensor(NodeMetadata tensor) =>
+        new(Device, (Ir.ElementType)(int)tensor.ElementDataType, Array.ConvertAll(tensor.Dimensions, d => (long)d));
+
+    /// <summary>A buffer on the host for an input or output of fixed sizes.</summary>
     public static OrtValue Allocate(NodeMetadata tensor) => Allocate(tensor.ElementDataType, Array.ConvertAll(tensor.Dimensions, d => (long)d));
 
     public static OrtValue Allocate(TensorElementType type, ReadOnlySpan<long> sizes) =>
@@ -60,6 +74,10 @@ public sealed class GraphSession : IDisposable
         try
         {
             _session.RunWithBinding(_run, _binding);
+        }
+        catch (OnnxRuntimeException e) when (Device == GraphDevice.Cuda && GpuProblems.Take().Memory is { } shortage)
+        {
+            throw new InvalidOperationException($"run: '{_name}': {shortage.Text(Gpu.HeldBytes, Rows)}", e);
         }
         catch (OnnxRuntimeException e)
         {
@@ -77,6 +95,8 @@ public sealed class GraphSession : IDisposable
         _session.Dispose();
         _options.Dispose();
     }
+
+    private long? Rows => Inputs.Values.FirstOrDefault(i => i.ElementDataType == TensorElementType.Int64 && i.Dimensions.Length == 2)?.Dimensions[0];
 
     private static string FirstLine(Exception e) => e.Message.Split('\n')[0].TrimEnd('.', ' ');
 }

@@ -16,23 +16,46 @@ public enum OperatorKernels
 /// <summary>How ONNX Runtime runs a graph.</summary>
 public sealed record SessionSettings
 {
+    /// <summary>On a GPU every node must have a kernel there: one left over is an error that names it.</summary>
+    public GraphDevice Device { get; init; }
+
     /// <summary>Threads of one operator; 0 is one for each core.</summary>
     public int Threads { get; init; }
 
+    /// <summary>On the CPU; a GPU has its own kernels.</summary>
     public OperatorKernels Operators { get; init; }
 
-    /// <summary>Extended optimisation fuses operators; it gives the same values every time, though not those of the plain graph to the last bit.</summary>
+    /// <summary>
+    /// On the CPU; a GPU runs the nodes as they stand. Extended optimisation fuses operators; it gives the same values every time, though not those of
+    /// the plain graph to the last bit.
+    /// </summary>
     public GraphOptimizationLevel Optimization { get; init; } = GraphOptimizationLevel.ORT_ENABLE_EXTENDED;
+
+    /// <summary>
+    /// On a GPU: the first run records what it launches, and later ones replay it at once. Takes memory of its own for as long as the session lives.
+    /// </summary>
+    public bool Replays { get; init; }
 
     /// <summary>Where ONNX Runtime writes the time of every node, as a prefix of the file's path; null: nowhere.</summary>
     public string? ProfilePrefix { get; init; }
 
-    /// <exception cref="HaloException">The native library is asked for and is not there, or cannot run on this processor.</exception>
+    /// <summary>The device for a reader.</summary>
+    public static string NameOf(GraphDevice device) => device == GraphDevice.Cpu ? "the CPU" : Gpu.Device.HardwareDevice.Metadata.Entries["name"];
+
+    /// <summary>Throws unless graphs can run there.</summary>
+    /// <exception cref="HaloException">There is no such GPU, or no provider for it.</exception>
+    public static void Require(GraphDevice device)
+    {
+        if (device == GraphDevice.Cuda)
+            _ = Gpu.Device;
+    }
+
+    /// <exception cref="HaloException">The native library is asked for and is not there, or cannot run on this processor; there is no such GPU.</exception>
     internal SessionOptions ToOptions()
     {
         var options = new SessionOptions
         {
-            GraphOptimizationLevel = Optimization,
+            GraphOptimizationLevel = Device == GraphDevice.Cuda ? GraphOptimizationLevel.ORT_DISABLE_ALL : Optimization,
             ExecutionMode = ExecutionMode.ORT_SEQUENTIAL,
             // Not left to ONNX Runtime, which takes one thread where it cannot tell cores apart, as on many virtual machines.
             IntraOpNumThreads = Threads > 0 ? Threads : Environment.ProcessorCount,
@@ -43,8 +66,13 @@ public sealed record SessionSettings
             options.ProfileOutputPathPrefix = prefix; // first: it is read when profiling is switched on
             options.EnableProfiling = true;
         }
-        if (Operators == OperatorKernels.Native)
-            NativeOperators.Register(options.RegisterCustomOpLibrary);
+        if (Operators == OperatorKernels.Native || Device == GraphDevice.Cuda)
+            NativeOperators.Register(options.RegisterCustomOpLibrary); // before the provider: a GPU has no schemas of its own
+        if (Device == GraphDevice.Cuda)
+        {
+            options.AppendExecutionProvider(OrtEnv.Instance(), [Gpu.Device], new Dictionary<string, string> { ["graph_capture"] = Replays ? "1" : "0" });
+            options.AddSessionConfigEntry("session.disable_cpu_ep_fallback", "1");
+        }
         return options;
     }
 }

@@ -6,12 +6,6 @@ using Halo.Runner.Training.Schedules;
 
 namespace Halo.Runner.Training;
 
-public enum TrainDevice
-{
-    Cpu,
-    Cuda,
-}
-
 /// <summary>The scheme and format of the linear layers whose weight matches; the first rule that matches wins.</summary>
 public sealed record QuantizeRule
 {
@@ -142,7 +136,7 @@ public sealed record TrainConfig
     public int LogEvery { get; init; } = 1;
 
     [Description("Where the graphs run.")]
-    public TrainDevice Device { get; init; }
+    public GraphDevice Device { get; init; }
 
     [Description("Threads on the CPU; 0: one per core.")]
     [Range(0, int.MaxValue)]

@@ -31,6 +31,15 @@ struct Attention {
     return {};
   }
 
+#ifdef HALO_CUDA
+  Status compute_cuda(cuda::OpLaunch& c) const {
+    const AttentionSizes sizes = attention_sizes(c.in(0).shape, c.in(1).shape);
+    const AttentionMask mask{.mask = c.data<int64_t>(3), .documents = c.data<int64_t>(4), .causal = causal};
+    return HALO_CUDA_STATUS(
+        attention_cuda(c.in(0).type, c.data(0), c.data(1), c.data(2), mask, c.result(0), c.result<float>(1), sizes, attention_scale(scale, sizes), c.stream()));
+  }
+#endif
+
   float scale;
   bool causal;
 };

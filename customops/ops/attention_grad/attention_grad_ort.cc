@@ -35,6 +35,16 @@ struct AttentionGrad {
     return {};
   }
 
+#ifdef HALO_CUDA
+  Status compute_cuda(cuda::OpLaunch& c) const {
+    const AttentionSizes sizes = attention_sizes(c.in(1).shape, c.in(2).shape);
+    const AttentionMask mask{.mask = c.data<int64_t>(6), .documents = c.data<int64_t>(7), .causal = causal};
+    const AttentionGradBuffers buffers{c.data(0), c.data(1), c.data(2), c.data(3), c.data(4), c.data<float>(5), c.result(0), c.result(1), c.result(2)};
+    HALO_WORKSPACE(work, c, attention_grad_workspace_cuda(sizes));
+    return HALO_CUDA_STATUS(attention_grad_cuda(c.in(1).type, buffers, mask, sizes, attention_scale(scale, sizes), work.data(), c.stream()));
+  }
+#endif
+
   float scale;
   bool causal;
 };

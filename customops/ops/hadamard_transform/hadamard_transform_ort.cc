@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <numeric>
 
 #include "common/hadamard_matrix.h"
@@ -32,6 +33,18 @@ struct HadamardTransform {
              [&]<class T>() { hadamard_transform_cpu(c.data<T>(0), c.result<T>(0), c.in(0).shape[0], c.in(0).shape[1], axis, blocks, inverse, c); });
     return {};
   }
+
+#ifdef HALO_CUDA
+  static bool supports_cuda(const Attributes& attributes) {
+    const auto blocks = attributes.integers("blocks");
+    return std::all_of(blocks.begin(), blocks.end(), hadamard_transform_supports_cuda);
+  }
+
+  Status compute_cuda(cuda::OpLaunch& c) const {
+    return HALO_CUDA_STATUS(hadamard_transform_cuda(c.in(0).type, c.data(0), c.result(0), c.in(0).shape[0], c.in(0).shape[1], axis, sizes.data(),
+                                                    static_cast<int64_t>(sizes.size()), inverse, c.stream()));
+  }
+#endif
 
   int axis;
   std::vector<int64_t> sizes;

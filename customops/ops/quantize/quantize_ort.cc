@@ -37,6 +37,14 @@ struct Quantize {
     });
   }
 
+#ifdef HALO_CUDA
+  Status compute_cuda(cuda::OpLaunch& c) const {
+    const int64_t count = c.in(0).shape.count();
+    HALO_WORKSPACE(work, c, quantize_workspace_cuda(count));
+    return HALO_CUDA_STATUS(quantize_cuda(format.c_str(), c.in(0).type, c.data(0), c.result(0), c.result<float>(1), count, work.data(), c.stream()));
+  }
+#endif
+
   std::string format;
 };
 

@@ -25,6 +25,13 @@ struct RmsNorm {
     return {};
   }
 
+#ifdef HALO_CUDA
+  Status compute_cuda(cuda::OpLaunch& c) const {
+    return HALO_CUDA_STATUS(
+        rms_norm_cuda(c.in(0).type, c.data(0), c.data(1), c.result(0), c.result<float>(1), c.out(1).shape.count(), c.in(0).shape[-1], epsilon, c.stream()));
+  }
+#endif
+
   float epsilon;
 };
 

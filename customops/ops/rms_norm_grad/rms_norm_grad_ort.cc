@@ -30,6 +30,15 @@ struct RmsNormGrad {
     });
     return {};
   }
+
+#ifdef HALO_CUDA
+  Status compute_cuda(cuda::OpLaunch& c) const {
+    const int64_t rows = c.in(3).shape.count(), columns = c.in(1).shape[-1];
+    HALO_WORKSPACE(work, c, rms_norm_grad_workspace_cuda(rows, columns));
+    return HALO_CUDA_STATUS(
+        rms_norm_grad_cuda(c.in(0).type, c.data(0), c.data(1), c.data(2), c.data<float>(3), c.result(0), c.result(1), rows, columns, work.data(), c.stream()));
+  }
+#endif
 };
 
 HALO_REGISTER_OP(RmsNormGrad);

@@ -23,6 +23,12 @@ struct SwiGluGrad {
              [&]<class T>() { swi_glu_grad_cpu(c.data<T>(0), c.data<T>(1), c.data<T>(2), c.result<T>(0), c.result<T>(1), c.in(0).shape.count(), c); });
     return {};
   }
+
+#ifdef HALO_CUDA
+  Status compute_cuda(cuda::OpLaunch& c) const {
+    return HALO_CUDA_STATUS(swi_glu_grad_cuda(c.in(0).type, c.data(0), c.data(1), c.data(2), c.result(0), c.result(1), c.in(0).shape.count(), c.stream()));
+  }
+#endif
 };
 
 HALO_REGISTER_OP(SwiGluGrad);

@@ -1,35 +1,33 @@
+using Halo.Ir;
 using Halo.Runner.Data;
 using Halo.Runner.Sessions;
-using Microsoft.ML.OnnxRuntime;
-using TensorElementType = Microsoft.ML.OnnxRuntime.Tensors.TensorElementType;
 
 namespace Halo.Runner.Training.Engine;
 
-/// <summary>The bound buffers of input_ids, attention_mask and labels, (B, T) int64 each.</summary>
-public sealed class BatchBuffers(int rows, int sequence) : IDisposable
+/// <summary>The bound tensors of input_ids, attention_mask and labels, (B, T) int64 each.</summary>
+public sealed class BatchBuffers(int rows, int sequence, GraphDevice device = GraphDevice.Cpu) : IDisposable
 {
-    private readonly OrtValue _ids = GraphSession.Allocate(TensorElementType.Int64, [rows, sequence]);
-    private readonly OrtValue _mask = GraphSession.Allocate(TensorElementType.Int64, [rows, sequence]);
-    private readonly OrtValue _labels = GraphSession.Allocate(TensorElementType.Int64, [rows, sequence]);
+    private readonly DeviceTensor _ids = new(device, ElementType.Int64, [rows, sequence]);
+    private readonly DeviceTensor _mask = new(device, ElementType.Int64, [rows, sequence]);
+    private readonly DeviceTensor _labels = new(device, ElementType.Int64, [rows, sequence]);
 
     /// <summary>Binds those of the three that the graph takes: a graph for generation has no labels.</summary>
     public void BindTo(GraphSession session)
     {
-        foreach (var (name, value) in new[] { (TrainingInterface.InputIds, _ids), (TrainingInterface.AttentionMask, _mask),
+        foreach (var (name, tensor) in new[] { (TrainingInterface.InputIds, _ids), (TrainingInterface.AttentionMask, _mask),
             (TrainingInterface.Labels, _labels) })
         {
             if (session.Inputs.ContainsKey(name))
-                session.BindInput(name, value);
+                session.BindInput(name, tensor.Value);
         }
     }
 
-    /// <summary>Writes a micro-batch from its <paramref name="part"/>-th place on; a widened graph takes several.</summary>
-    public void Fill(MicroBatch batch, int part = 0)
+    /// <summary>Writes micro-batches one behind the other, as many as the tensors have room for: a widened graph takes several.</summary>
+    public void Fill(params IReadOnlyList<MicroBatch> batches)
     {
-        var at = part * batch.InputIds.Length;
-        batch.InputIds.CopyTo(_ids.GetTensorMutableDataAsSpan<long>()[at..]);
-        batch.AttentionMask.CopyTo(_mask.GetTensorMutableDataAsSpan<long>()[at..]);
-        batch.Labels.CopyTo(_labels.GetTensorMutableDataAsSpan<long>()[at..]);
+        _ids.Write<long>(Joined(batches, b => b.InputIds));
+        _mask.Write<long>(Joined(batches, b => b.AttentionMask));
+        _labels.Write<long>(Joined(batches, b => b.Labels));
     }
 
     public void Dispose()
@@ -38,4 +36,7 @@ public sealed class BatchBuffers(int rows, int sequence) : IDisposable
         _mask.Dispose();
         _labels.Dispose();
     }
+
+    private static long[] Joined(IReadOnlyList<MicroBatch> batches, Func<MicroBatch, long[]> part) =>
+        batches.Count == 1 ? part(batches[0]) : [.. batches.SelectMany(part)];
 }

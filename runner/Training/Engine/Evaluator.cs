@@ -2,7 +2,6 @@ using Halo.Analysis;
 using Halo.Runner.Artifacts;
 using Halo.Runner.Data;
 using Halo.Runner.Sessions;
-using Microsoft.ML.OnnxRuntime;
 
 namespace Halo.Runner.Training.Engine;
 
@@ -11,8 +10,8 @@ public sealed class Evaluator : IDisposable
 {
     private readonly GraphSession _session;
     private readonly BatchBuffers _batch;
-    private readonly List<OrtValue> _losses = [];
-    private readonly OrtValue? _logits;
+    private readonly List<DeviceTensor> _losses = [];
+    private readonly DeviceTensor? _logits;
     private readonly int _rows;
     private readonly int _sequence;
 
@@ -23,17 +22,20 @@ public sealed class Evaluator : IDisposable
     public Evaluator(GraphSession session, TrainingInterface @interface, ParameterBuffers parameters, int copies = 1)
     {
         (_session, _rows, _sequence) = (session, @interface.Rows, @interface.Sequence);
-        _batch = new BatchBuffers(copies * _rows, _sequence);
+        _batch = new BatchBuffers(copies * _rows, _sequence, session.Device);
         _batch.BindTo(session);
         foreach (var (name, _) in @interface.Parameters)
             session.BindInput(name, parameters[name]);
         for (var n = 0; n < copies; n++)
         {
-            _losses.Add(GraphSession.Allocate(session.Outputs[LinearGemms.LossName]));
-            session.BindOutput(n == 0 ? LinearGemms.LossName : $"{LinearGemms.LossName}.{n}", _losses[n]);
+            _losses.Add(session.NewTensor(session.Outputs[LinearGemms.LossName]));
+            session.BindOutput(n == 0 ? LinearGemms.LossName : $"{LinearGemms.LossName}.{n}", _losses[n].Value);
         }
         if (copies == 1 && session.Outputs.TryGetValue(TrainingArtifact.LogitsName, out var logits))
-            session.BindOutput(TrainingArtifact.LogitsName, _logits = GraphSession.Allocate(logits));
+        {
+            _logits = session.NewTensor(logits);
+            session.BindOutput(TrainingArtifact.LogitsName, _logits.Value);
+        }
     }
 
     /// <summary>The summed loss of all counted tokens over their number.</summary>
@@ -45,12 +47,11 @@ public sealed class Evaluator : IDisposable
         long counted = 0;
         foreach (var together in batches.SelectMany(b => b.MicroBatches.Where(m => !m.Empty).Chunk(_losses.Count)))
         {
-            for (var n = 0; n < _losses.Count; n++)
-                _batch.Fill(together[n < together.Length ? n : 0], n); // free places repeat the first, whose loss is read once
+            _batch.Fill([.. Enumerable.Range(0, _losses.Count).Select(n => together[n < together.Length ? n : 0])]); // free places repeat the first, unread
             _session.Run();
             for (var n = 0; n < together.Length; n++)
             {
-                sum += (double)_losses[n].GetTensorDataAsSpan<float>()[0] * together[n].CountedTokens;
+                sum += (double)_losses[n].ToArray<float>()[0] * together[n].CountedTokens;
                 counted += together[n].CountedTokens;
             }
         }
@@ -76,11 +77,12 @@ public sealed class Evaluator : IDisposable
             open.RemoveWhere(r => rows[r].Count >= _sequence);
             _batch.Fill(MicroBatch.Of([.. rows.Select(r => new TokenizedRow([.. r], new byte[r.Count]))], _rows, _sequence, padId: 0));
             _session.Run();
-            var logits = _logits.GetTensorDataAsSpan<float>();
+            var logits = _logits.ToArray<float>().AsSpan();
             var vocabulary = logits.Length / (_rows * _sequence);
             foreach (var r in open.ToList())
             {
-                var next = System.Numerics.Tensors.TensorPrimitives.IndexOfMax(logits.Slice((r * _sequence + rows[r].Count - 1) * vocabulary, vocabulary));
+                var last = logits.Slice((r * _sequence + rows[r].Count - 1) * vocabulary, vocabulary);
+                var next = System.Numerics.Tensors.TensorPrimitives.IndexOfMax<float>(last);
                 if (stops.Contains(next))
                     open.Remove(r);
                 else

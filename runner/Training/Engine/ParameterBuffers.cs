@@ -1,32 +1,65 @@
+using System.Numerics.Tensors;
+using System.Runtime.InteropServices;
 using Halo.Ir;
 using Halo.Models.Weights;
 using Halo.Runner.Sessions;
 using Microsoft.ML.OnnxRuntime;
-using TensorElementType = Microsoft.ML.OnnxRuntime.Tensors.TensorElementType;
 
 namespace Halo.Runner.Training.Engine;
 
-/// <summary>One float32 buffer for each parameter (or its gradient, or a moment) that stays where it is for the whole run.</summary>
+/// <summary>One tensor for each parameter (or its gradient, or a moment) that stays where it is for the whole run, on the device of the graphs.</summary>
 public sealed class ParameterBuffers : IDisposable
 {
-    private readonly Dictionary<string, OrtValue> _values = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, DeviceTensor> _values = new(StringComparer.Ordinal);
+    private readonly ElementType _type;
 
     /// <summary>Zeros.</summary>
-    public ParameterBuffers(IEnumerable<(string Name, Shape Shape)> parameters)
+    /// <param name="parameters">Names and shapes.</param>
+    /// <param name="type">float32, or a type of 16 bits, which values are rounded to.</param>
+    /// <param name="device">Where they lie.</param>
+    public ParameterBuffers(IEnumerable<(string Name, Shape Shape)> parameters, ElementType type = ElementType.Float, GraphDevice device = GraphDevice.Cpu)
     {
-        Parameters = [.. parameters];
+        (Parameters, _type) = ([.. parameters], type);
         foreach (var (name, shape) in Parameters)
-        {
-            _values.Add(name, GraphSession.Allocate(TensorElementType.Float, shape.Sizes));
-            _values[name].GetTensorMutableDataAsSpan<float>().Clear();
-        }
+            _values.Add(name, new DeviceTensor(device, type, shape.Sizes));
     }
 
     public IReadOnlyList<(string Name, Shape Shape)> Parameters { get; }
 
-    public OrtValue this[string name] => _values[name];
+    public OrtValue this[string name] => _values[name].Value;
 
-    public Span<float> Span(string name) => _values[name].GetTensorMutableDataAsSpan<float>();
+    /// <summary>The values themselves, where they are float32 on the CPU.</summary>
+    public Span<float> Span(string name) => _values[name].Span<float>();
+
+    /// <summary>The values as float32.</summary>
+    public float[] Read(string name)
+    {
+        if (_type == ElementType.Float)
+            return _values[name].ToArray<float>();
+        var bits = _values[name].ToArray<ushort>();
+        var values = new float[bits.Length];
+        if (_type == ElementType.BFloat16)
+            FloatConversions.FromBFloat16(bits, values);
+        else
+            TensorPrimitives.ConvertToSingle(MemoryMarshal.Cast<ushort, Half>(bits), values);
+        return values;
+    }
+
+    /// <summary>Writes all values, rounded to the buffer's type.</summary>
+    public void Write(string name, ReadOnlySpan<float> values)
+    {
+        if (_type == ElementType.Float)
+        {
+            _values[name].Write(values);
+            return;
+        }
+        var bits = new ushort[values.Length];
+        if (_type == ElementType.BFloat16)
+            FloatConversions.ToBFloat16(values, bits);
+        else
+            TensorPrimitives.ConvertToHalf(values, MemoryMarshal.Cast<ushort, Half>(bits.AsSpan()));
+        _values[name].Write<ushort>(bits);
+    }
 
     /// <summary>Fills every buffer from tensors of the same names behind <paramref name="prefix"/>; what else the file holds is not looked at.</summary>
     /// <exception cref="HaloException">A tensor is missing, of a type that is not float32, bfloat16 or float16, or of another shape.</exception>
@@ -34,7 +67,7 @@ public sealed class ParameterBuffers : IDisposable
     {
         Check(Parameters, path, tensors, prefix);
         foreach (var (name, _) in Parameters)
-            tensors[prefix + name].ReadFloats().CopyTo(Span(name));
+            Write(name, tensors[prefix + name].ReadFloats());
     }
 
     /// <summary>Throws unless each parameter has a tensor that <see cref="Load"/> would take; reads none.</summary>
@@ -58,7 +91,7 @@ public sealed class ParameterBuffers : IDisposable
     /// <summary>The buffers as float32 tensors of a safetensors file.</summary>
     public IEnumerable<SafetensorsSource> Sources(string prefix = "") =>
         Parameters.Select(p => new SafetensorsSource(prefix + p.Name, ElementType.Float, p.Shape.Sizes,
-            stream => stream.Write(System.Runtime.InteropServices.MemoryMarshal.AsBytes(Span(p.Name)))));
+            stream => stream.Write(MemoryMarshal.AsBytes(Read(p.Name).AsSpan()))));
 
     public void Dispose()
     {

@@ -1,10 +1,10 @@
 using Halo.Analysis;
+using Halo.Ir;
 using Halo.Passes.Optimizer;
 using Halo.Runner.Data;
 using Halo.Runner.Sessions;
 using Halo.Serialization;
 using Microsoft.ML.OnnxRuntime;
-using TensorElementType = Microsoft.ML.OnnxRuntime.Tensors.TensorElementType;
 
 namespace Halo.Runner.Training.Engine;
 
@@ -30,38 +30,41 @@ public sealed class TrainingEngine : IDisposable
     };
 
     private readonly GraphSession _training;
-    private readonly GraphSession _norm;
-    private readonly GraphSession _optimizer;
+    private readonly GraphSession? _norm;
+    private readonly GraphSession? _optimizer;
     private readonly GraphSession? _accumulator;
     private readonly ParameterBuffers _gradients;
     private readonly ParameterBuffers? _sums;
     private readonly BatchBuffers _batch;
-    private readonly Dictionary<string, OrtValue> _scalars = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, DeviceTensor> _scalars = new(StringComparer.Ordinal);
 
     /// <param name="interface">The training graph's.</param>
     /// <param name="training">A session of the training graph; the engine owns it from then on.</param>
-    /// <param name="optimizer">The AdamW graph, serialized.</param>
+    /// <param name="optimizer">The AdamW graph, serialized; null where the graph is only run.</param>
     /// <param name="accumulates">Updates may have more than one micro-batch.</param>
     /// <param name="threads">Threads of the small graphs; 0 is one for each core.</param>
-    public TrainingEngine(TrainingInterface @interface, GraphSession training, byte[] optimizer, bool accumulates, int threads)
+    public TrainingEngine(TrainingInterface @interface, GraphSession training, byte[]? optimizer, bool accumulates, int threads)
     {
         _training = training;
-        var settings = Small with { Threads = threads };
-        Parameters = new ParameterBuffers(@interface.Parameters);
-        FirstMoments = new ParameterBuffers(@interface.Trained);
-        SecondMoments = new ParameterBuffers(@interface.Trained);
-        _gradients = new ParameterBuffers(@interface.Trained);
-        _batch = new BatchBuffers(@interface.Rows, @interface.Sequence);
+        var settings = Small with { Threads = threads, Device = training.Device, Replays = training.Settings.Replays };
+        Parameters = new ParameterBuffers(@interface.Parameters, @interface.ParameterType, training.Device);
+        _gradients = new ParameterBuffers(@interface.Trained, @interface.ParameterType, training.Device);
+        var updated = optimizer is null ? [] : @interface.Trained;
+        FirstMoments = new ParameterBuffers(updated, device: training.Device);
+        SecondMoments = new ParameterBuffers(updated, device: training.Device);
+        _batch = new BatchBuffers(@interface.Rows, @interface.Sequence, training.Device);
         _batch.BindTo(training);
         foreach (var (name, _) in @interface.Parameters)
             training.BindInput(name, Parameters[name]);
         foreach (var (name, _) in @interface.Trained)
             training.BindOutput(LinearGemms.GradientPrefix + name, _gradients[name]);
         training.BindOutput(LinearGemms.LossName, Scalar(LinearGemms.LossName));
+        if (optimizer is null)
+            return;
 
         if (accumulates)
         {
-            _sums = new ParameterBuffers(@interface.Trained);
+            _sums = new ParameterBuffers(@interface.Trained, device: training.Device);
             _accumulator = new GraphSession("accumulator", OnnxWriter.ToBytes(GradientGraphs.Accumulate(@interface.Trained)), settings);
             _accumulator.BindInput(GradientGraphs.Keep, Scalar(GradientGraphs.Keep));
             _accumulator.BindInput(GradientGraphs.Weight, Scalar(GradientGraphs.Weight));
@@ -82,14 +85,14 @@ public sealed class TrainingEngine : IDisposable
             if (_optimizer.Inputs.ContainsKey(name))
                 _optimizer.BindInput(name, Scalar(name));
         }
-        _optimizer.BindInput(AdamWGraph.Step, Scalar(AdamWGraph.Step, TensorElementType.Int64));
+        _optimizer.BindInput(AdamWGraph.Step, Scalar(AdamWGraph.Step, ElementType.Int64));
         foreach (var (name, _) in @interface.Trained)
         {
             _norm.BindInput(LinearGemms.GradientPrefix + name, gradients[name]);
             _optimizer.BindInput(LinearGemms.GradientPrefix + name, gradients[name]);
-            BindInPlace(name, Parameters[name]);
-            BindInPlace(AdamWGraph.FirstMoment + name, FirstMoments[name]);
-            BindInPlace(AdamWGraph.SecondMoment + name, SecondMoments[name]);
+            BindInPlace(_optimizer, name, Parameters[name]);
+            BindInPlace(_optimizer, AdamWGraph.FirstMoment + name, FirstMoments[name]);
+            BindInPlace(_optimizer, AdamWGraph.SecondMoment + name, SecondMoments[name]);
         }
     }
 
@@ -117,6 +120,8 @@ public sealed class TrainingEngine : IDisposable
     /// <exception cref="TrainingFailedException">The loss or the gradient is not finite; nothing was updated.</exception>
     public StepResult Step(IReadOnlyList<MicroBatch> batch, long step, double learningRate)
     {
+        if (_norm is null || _optimizer is null)
+            throw new InvalidOperationException("the engine was made without an optimizer");
         var counted = batch.Sum(m => (long)m.CountedTokens);
         double loss = 0;
         var isFirst = true;
@@ -140,7 +145,7 @@ public sealed class TrainingEngine : IDisposable
         if (!double.IsFinite(norm))
             throw NotFinite("gradient norm", norm, step);
         Write(AdamWGraph.LearningRate, learningRate);
-        _scalars[AdamWGraph.Step].GetTensorMutableDataAsSpan<long>()[0] = step;
+        _scalars[AdamWGraph.Step].Write<long>([step]);
         _optimizer.Run();
         return new StepResult(loss, norm, counted, batch.Sum(m => (long)m.Tokens));
     }
@@ -160,20 +165,20 @@ public sealed class TrainingEngine : IDisposable
         $"train: step {step}, rank 0: expected a finite {what}, found {value}. "
             + "Nothing was updated; lower the learning rate, or try a scheme with more rotations.");
 
-    private void BindInPlace(string name, OrtValue value)
+    private static void BindInPlace(GraphSession optimizer, string name, OrtValue value)
     {
-        _optimizer.BindInput(name, value);
-        _optimizer.BindOutput(AdamWGraph.Updated + name, value);
+        optimizer.BindInput(name, value);
+        optimizer.BindOutput(AdamWGraph.Updated + name, value);
     }
 
-    private OrtValue Scalar(string name, TensorElementType type = TensorElementType.Float)
+    private OrtValue Scalar(string name, ElementType type = ElementType.Float)
     {
-        if (!_scalars.TryGetValue(name, out var value))
-            _scalars.Add(name, value = GraphSession.Allocate(type, []));
-        return value;
+        if (!_scalars.TryGetValue(name, out var tensor))
+            _scalars.Add(name, tensor = new DeviceTensor(_training.Device, type, []));
+        return tensor.Value;
     }
 
-    private double Read(string name) => _scalars[name].GetTensorDataAsSpan<float>()[0];
+    private double Read(string name) => _scalars[name].ToArray<float>()[0];
 
-    private void Write(string name, double value) => _scalars[name].GetTensorMutableDataAsSpan<float>()[0] = (float)value;
+    private void Write(string name, double value) => _scalars[name].Write<float>([(float)value]);
 }

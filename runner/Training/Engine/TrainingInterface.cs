@@ -1,5 +1,6 @@
 using Halo.Analysis;
 using Halo.Ir;
+using Halo.Runner.Sessions;
 
 namespace Halo.Runner.Training.Engine;
 
@@ -17,10 +18,16 @@ public sealed record TrainingInterface(
 
     public static readonly IReadOnlyList<string> BatchInputs = [InputIds, AttentionMask, Labels];
 
+    /// <summary>Of every parameter and gradient.</summary>
+    public ElementType ParameterType { get; init; } = ElementType.Float;
+
     public IEnumerable<(string Name, Shape Shape)> Parameters => Trained.Concat(Frozen);
 
+    /// <param name="graph">The training graph.</param>
+    /// <param name="path">What messages call it.</param>
+    /// <param name="device">A GPU takes parameters of 16 bits as well.</param>
     /// <exception cref="HaloException">The graph is no training graph that the runner can drive.</exception>
-    public static TrainingInterface Of(Graph graph, string path)
+    public static TrainingInterface Of(Graph graph, string path, GraphDevice device = GraphDevice.Cpu)
     {
         if (!graph.TryGetValue(LinearGemms.LossName, out var loss) || !loss.IsGraphOutput)
             throw Wrong("an output 'loss'", $"outputs {Some(graph.Outputs.Select(o => o.Name))}",
@@ -37,12 +44,17 @@ public sealed record TrainingInterface(
         }
         var trained = new List<(string, Shape)>();
         var frozen = new List<(string, Shape)>();
-        foreach (var input in graph.Inputs.Where(i => !BatchInputs.Contains(i.Name) && i.Initializer is null))
+        var parameters = graph.Inputs.Where(i => !BatchInputs.Contains(i.Name) && i.Initializer is null).ToList();
+        var type = device == GraphDevice.Cuda && parameters.FirstOrDefault()?.Type is ElementType.BFloat16 or ElementType.Float16 ? parameters[0].Type
+            : ElementType.Float;
+        foreach (var input in parameters)
         {
-            if (input.Type != ElementType.Float || input.Shape is not { IsStatic: true } shape)
+            if (input.Type != type || input.Shape is not { IsStatic: true } shape)
             {
-                throw Wrong($"parameter '{input.Name}' as float32 of fixed sizes", $"{input.Type.Name()}{input.Shape}",
-                    input.Type == ElementType.BFloat16 ? "The CPU runs no bfloat16 arithmetic; halo gradient --precision fp32 makes the float32 graph of it."
+                throw Wrong($"parameter '{input.Name}' as {(type == ElementType.Float ? "float32" : type.Name())} of fixed sizes",
+                    $"{input.Type.Name()}{input.Shape}",
+                    input.Type == ElementType.BFloat16 && device == GraphDevice.Cpu
+                        ? "The CPU runs no bfloat16 arithmetic; halo gradient --precision fp32 makes the float32 graph of it."
                         : "Export the graph with float32 parameters.");
             }
             var hasGradient = graph.TryGetValue(LinearGemms.GradientPrefix + input.Name, out var gradient) && gradient.IsGraphOutput;
@@ -50,7 +62,10 @@ public sealed record TrainingInterface(
         }
         if (trained.Count == 0)
             throw Wrong("an output 'grad.<parameter>' for some parameter", "none", "The graph trains nothing; export it with gradients.");
-        return new TrainingInterface(trained, frozen, (int)tokens!.Shape![0].Size!.Value, (int)tokens.Shape[1].Size!.Value);
+        return new TrainingInterface(trained, frozen, (int)tokens!.Shape![0].Size!.Value, (int)tokens.Shape[1].Size!.Value)
+        {
+            ParameterType = type,
+        };
 
         HaloException Wrong(string expected, string found, string advice) => new("training-graph", path, expected, found, advice);
     }

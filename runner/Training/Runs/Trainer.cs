@@ -48,8 +48,7 @@ public sealed class Trainer : IDisposable
     /// <exception cref="HaloException">Graph, weights, tokenizer, data or checkpoint are not right.</exception>
     public Trainer(TrainConfig config, RunFolder run, Action<string> say)
     {
-        if (config.Device != TrainDevice.Cpu)
-            throw new HaloException("train", "device", "cpu", "cuda", "This version has no GPU provider; correct the config.");
+        SessionSettings.Require(config.Device);
         (_config, _run) = (config, run);
         _artifact = TrainingArtifact.Is(config.Model) ? TrainingArtifact.OpenFor(config)
             : TrainingArtifact.Is(run.Artifact) ? TrainingArtifact.Open(run.Artifact)
@@ -74,7 +73,7 @@ public sealed class Trainer : IDisposable
             throw new HaloException("train", $"{_artifact.OptimizerModel}", "the optimizer that beta1, beta2, epsilon, weight_decay and clip_norm call for", "another",
                 "Give the settings that the artifact was prepared with, or prepare it again.");
         }
-        var settings = new SessionSettings { Threads = config.Threads, Operators = config.Operators };
+        var settings = new SessionSettings { Device = config.Device, Replays = true, Threads = config.Threads, Operators = config.Operators };
         _engine = new TrainingEngine(@interface, new GraphSession(_artifact.TrainingModel, settings), optimizer,
             batchSize > @interface.Rows, config.Threads);
         _evaluator = new Evaluator(new GraphSession(_artifact.EvalModel, settings), @interface, _engine.Parameters);
@@ -182,7 +181,7 @@ public sealed class Trainer : IDisposable
     private float[]? Trained(SafetensorsTensor tensor)
     {
         var name = tensor.Name == "lm_head.weight" && LlamaConfig.Load(_artifact.Checkpoint).TieWordEmbeddings ? "model.embed_tokens.weight" : tensor.Name;
-        return _engine.Parameters.Parameters.Any(p => p.Name == name) ? _engine.Parameters.Span(name).ToArray() : null;
+        return _engine.Parameters.Parameters.Any(p => p.Name == name) ? _engine.Parameters.Read(name) : null;
     }
 
     /// <summary>The newest checkpoint's step, its content loaded; 0 and the starting weights if there is none.</summary>

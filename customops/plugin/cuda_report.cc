@@ -1,0 +1,32 @@
+// What the runner asks of CUDA, also where the library was built without it.
+#include <string>
+
+#ifdef HALO_CUDA
+#include "provider/runtime/report.h"
+#endif
+
+extern "C" {
+
+/// A line each: "what<TAB>found". "" where the library was built without CUDA.
+__attribute__((visibility("default"))) const char* HaloCudaReport() {
+#ifdef HALO_CUDA
+  static thread_local std::string text;
+  text = halo::cuda::report();
+  return text.c_str();
+#else
+  return "";
+#endif
+}
+
+/// What went wrong since the last call, a line each: "node<TAB>which and why" that the provider did not take, "memory<TAB>wanted<TAB>in use<TAB>free<TAB>total"
+/// in bytes. "" if nothing did.
+__attribute__((visibility("default"))) const char* HaloCudaProblems() {
+#ifdef HALO_CUDA
+  static thread_local std::string text;
+  text = halo::cuda::take_problems();
+  return text.c_str();
+#else
+  return "";
+#endif
+}
+}

@@ -1,0 +1,88 @@
+// A GPU: one stream that all sessions work on, one arena, one set of products.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "common/status.h"
+#include "provider/arena.h"
+#include "provider/mapped_memory.h"
+#include "provider/products/lt_products.h"
+#include "provider/staging.h"
+
+namespace halo::cuda {
+
+class Device {
+ public:
+  /// The GPUs of this machine that the kernels are compiled for; none without a driver, and then `reason` says why. Touches no GPU.
+  static const std::vector<Device*>& all();
+  static const std::string& reason();
+
+  /// Makes stream and arena at first use; also makes the device that of the calling thread.
+  Status prepare();
+
+  int ordinal() const { return ordinal_; }
+  const cudaDeviceProp& properties() const { return properties_; }
+  cudaStream_t stream() const { return stream_; }
+  LtProducts& products() { return products_; }
+  Staging& staging() { return staging_; }
+
+  /// Memory for work on the stream; null where there is none, and then take_shortage() tells.
+  void* allocate(int64_t bytes);
+
+  /// Memory that anyone may use, such as a tensor of the caller's.
+  void* allocate_settled(int64_t bytes);
+
+  /// Waits first where work that knows nothing of orders may still use the block.
+  void free(void* block);
+
+  /// Waits for all work; what it has freed is for everyone.
+  Status wait();
+
+  ArenaStats memory() const { return arena_->stats(); }
+  void shrink();
+
+  /// The last allocation that failed, in bytes.
+  struct Shortage {
+    int64_t wanted = 0, in_use = 0, free = 0, total = 0;  // free: of the arena and of the device
+  };
+
+  /// Nothing is wanted where no allocation failed since the last call.
+  Shortage take_shortage();
+
+  /// Work until end_order() takes its memory in an order of its own, which keeps it until release_order(): that of a captured graph.
+  Order begin_order();
+  void end_order() { order_ = kStreamOrder; }
+  bool is_capturing() const { return order_ != kStreamOrder; }
+  void release_order(Order order) { arena_->release(order); }
+
+  /// Waits after each node, so that an error is that node's: HALO_CUDA_SYNC=1.
+  bool is_checked() const { return is_checked_; }
+
+ private:
+  static constexpr Order kStreamOrder = 1;
+
+  Device(int ordinal, const cudaDeviceProp& properties);
+  Status make();
+  void* allocate(int64_t bytes, Order order);
+
+  int ordinal_;
+  cudaDeviceProp properties_;
+  bool is_checked_;
+  std::mutex mutex_;
+  bool is_ready_ = false;
+  cudaStream_t stream_ = nullptr;
+  std::unique_ptr<MappedMemory> memory_;
+  std::unique_ptr<Arena> arena_;
+  LtProducts products_;
+  Staging staging_;
+  Order order_ = kStreamOrder;
+  Order last_order_ = kStreamOrder;
+  Shortage shortage_;
+};
+
+}  // namespace halo::cuda

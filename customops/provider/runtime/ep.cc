@@ -1,0 +1,133 @@
+#include "provider/runtime/ep.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "provider/errors.h"
+#include "provider/runtime/guard.h"
+#include "provider/runtime/stream.h"
+
+namespace halo::cuda {
+
+namespace {
+
+/// The run option by which a caller names the recording, and the name that asks for none.
+constexpr const char* kRecordingOption = "gpu_graph_id";
+constexpr int kPlainRun = -1;
+
+int recording_of(const OrtRunOptions* options) {
+  const char* text = options == nullptr ? nullptr : ort->GetRunConfigEntry(options, kRecordingOption);
+  return text == nullptr ? 0 : std::atoi(text);
+}
+
+bool is_set(const OrtSessionOptions* options, const char* key) {
+  char text[8] = {};
+  size_t size = sizeof text;
+  int has = 0;
+  check(ort->HasSessionConfigEntry(options, key, &has));
+  if (has == 0) return false;
+  check(ort->GetSessionConfigEntry(options, key, text, &size));
+  return std::strcmp(text, "1") == 0;
+}
+
+}  // namespace
+
+Ep::Ep(Device& device, const OrtSessionOptions* options)
+    : OrtEp{}, device_(device), captures_(is_set(options, "ep.halocuda.graph_capture") && !device.is_checked()) {
+  ort_version_supported = ORT_API_VERSION;
+  GetName = [](const OrtEp*) noexcept { return kProviderName; };
+  GetCapability = [](OrtEp*, const OrtGraph* graph, OrtEpGraphSupportInfo* info) noexcept -> OrtStatus* {
+    return provider_guarded([&] { return claim_nodes(graph, info); });
+  };
+  GetKernelRegistry = [](OrtEp* self, const OrtKernelRegistry** registry) noexcept -> OrtStatus* {
+    return provider_guarded([&]() -> Status {
+      if (of(self).registry_ == nullptr) {
+        check(ort->GetEpApi()->CreateKernelRegistry(&of(self).registry_));
+        HALO_RETURN_IF_ERROR(halo::cuda::add_kernels(of(self).device_, of(self).registry_));
+      }
+      *registry = of(self).registry_;
+      return {};
+    });
+  };
+  CreateSyncStreamForDevice = [](OrtEp* self, const OrtMemoryDevice*, OrtSyncStreamImpl** made) noexcept -> OrtStatus* {
+    return provider_guarded([&]() -> Status {
+      *made = new Stream(of(self).device_);
+      return {};
+    });
+  };
+  // All sessions share the stream, but a session's memory pattern is one run's at a time.
+  IsConcurrentRunSupported = [](OrtEp*, bool* is_supported) noexcept -> OrtStatus* {
+    *is_supported = false;
+    return nullptr;
+  };
+  OnRunStart = [](OrtEp* self, const OrtRunOptions* options) noexcept -> OrtStatus* {
+    return provider_guarded([&] { return of(self).start_run(recording_of(options)); });
+  };
+  OnRunEnd = [](OrtEp* self, const OrtRunOptions* options, bool waits) noexcept -> OrtStatus* {
+    return provider_guarded([&] { return of(self).end_run(recording_of(options), waits); });
+  };
+  Sync = [](OrtEp* self) noexcept -> OrtStatus* {
+    return provider_guarded([&] { return of(self).device_.is_capturing() ? Status() : of(self).device_.wait(); });
+  };
+  if (captures_) offer_capture();
+}
+
+Ep::~Ep() {
+  static_cast<void>(device_.wait());  // nothing is left to do where it fails
+  while (!recordings_.empty()) forget(recordings_.begin()->first);
+  if (registry_ != nullptr) ort->GetEpApi()->ReleaseKernelRegistry(registry_);
+}
+
+/// ONNX Runtime makes runs until IsGraphCaptured: here a plain one, then one that is recorded and not carried out, so that the first call of Run does
+/// the work once. Later calls are ReplayGraph alone.
+void Ep::offer_capture() {
+  IsGraphCaptureEnabled = [](const OrtEp*) noexcept { return true; };
+  IsGraphCaptured = [](const OrtEp* self, int id) noexcept {
+    const auto found = of(self).recordings_.find(id);
+    return found != of(self).recordings_.end() && found->second.replayed != nullptr;
+  };
+  ReplayGraph = [](OrtEp* self, int id) noexcept -> OrtStatus* { return provider_guarded([&] { return of(self).replay(id); }); };
+  ReleaseCapturedGraph = [](OrtEp* self, int id) noexcept -> OrtStatus* {
+    of(self).forget(id);
+    return nullptr;
+  };
+  GetGraphCaptureNodeAssignmentPolicy = [](const OrtEp*) noexcept { return OrtGraphCaptureNodeAssignmentPolicy_ALL_NODES_ON_EP; };
+}
+
+Status Ep::start_run(int id) {
+  HALO_RETURN_IF_ERROR(device_.prepare());
+  if (!captures_ || id == kPlainRun || !recordings_[id].is_warm || recordings_[id].replayed != nullptr) return {};
+  HALO_RETURN_IF_ERROR(device_.wait());
+  recordings_[id].order = device_.begin_order();
+  return HALO_CUDA_STATUS(cudaStreamBeginCapture(device_.stream(), cudaStreamCaptureModeThreadLocal));
+}
+
+Status Ep::end_run(int id, bool waits) {
+  if (captures_ && id != kPlainRun) {
+    Recording& recording = recordings_[id];
+    if (device_.is_capturing()) {
+      device_.end_order();
+      HALO_CUDA_RETURN_IF_ERROR(cudaStreamEndCapture(device_.stream(), &recording.graph));
+      return HALO_CUDA_STATUS(cudaGraphInstantiate(&recording.replayed, recording.graph, 0));
+    }
+    recording.is_warm = true;
+  }
+  return waits ? device_.wait() : Status();
+}
+
+Status Ep::replay(int id) {
+  HALO_RETURN_IF_ERROR(device_.prepare());
+  return HALO_CUDA_STATUS(cudaGraphLaunch(recordings_[id].replayed, device_.stream()));
+}
+
+void Ep::forget(int id) {
+  const auto found = recordings_.find(id);
+  if (found == recordings_.end()) return;
+  static_cast<void>(device_.wait());
+  if (found->second.replayed != nullptr) cudaGraphExecDestroy(found->second.replayed);
+  if (found->second.graph != nullptr) cudaGraphDestroy(found->second.graph);
+  device_.release_order(found->second.order);
+  recordings_.erase(found);
+}
+
+}  // namespace halo::cuda

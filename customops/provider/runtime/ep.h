@@ -1,0 +1,53 @@
+// The provider of one session.
+#pragma once
+
+#include <onnxruntime_c_api.h>
+
+#include <map>
+
+#include "provider/device.h"
+
+namespace halo::cuda {
+
+class Ep final : public OrtEp {
+ public:
+  /// Option ep.halocuda.graph_capture=1 records the work of a run and replays it in later ones; not where each node is waited for.
+  Ep(Device& device, const OrtSessionOptions* options);
+  ~Ep();
+  Ep(const Ep&) = delete;
+  Ep& operator=(const Ep&) = delete;
+
+  Device& device() { return device_; }
+
+ private:
+  struct Recording {
+    Order order = kSettled;
+    cudaGraph_t graph = nullptr;
+    cudaGraphExec_t replayed = nullptr;
+    bool is_warm = false;  // one run was made, which has set up libraries and sizes
+  };
+
+  static Ep& of(OrtEp* self) { return *static_cast<Ep*>(self); }
+  static const Ep& of(const OrtEp* self) { return *static_cast<const Ep*>(self); }
+  void offer_capture();
+  Status start_run(int id);
+  Status end_run(int id, bool waits);
+  Status replay(int id);
+  void forget(int id);
+
+  Device& device_;
+  OrtKernelRegistry* registry_ = nullptr;
+  bool captures_ = false;
+  std::map<int, Recording> recordings_;
+};
+
+/// GetCapability: claims each node that a kernel's row supports, and notes the others.
+Status claim_nodes(const OrtGraph* graph, OrtEpGraphSupportInfo* info);
+
+/// The nodes that the last session left to others, one a line: "node<TAB>'name' (Type): why". Asking empties the list.
+std::string take_unclaimed();
+
+/// Kernels of the table as those of ONNX Runtime.
+Status add_kernels(Device& device, OrtKernelRegistry* registry);
+
+}  // namespace halo::cuda

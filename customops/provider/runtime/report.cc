@@ -1,0 +1,57 @@
+#include "provider/runtime/report.h"
+
+#include <cuda_runtime_api.h>
+
+#include "provider/device.h"
+#include "provider/driver.h"
+#include "provider/runtime/ep.h"
+
+namespace halo::cuda {
+
+namespace {
+
+std::string version(int number) { return std::to_string(number / 1000) + "." + std::to_string(number % 1000 / 10); }
+
+}  // namespace
+
+std::string report() {
+  std::string text;
+  const auto line = [&](const std::string& what, const std::string& found) { text += what + "\t" + found + "\n"; };
+  int number = 0;
+  cudaRuntimeGetVersion(&number);
+  line("CUDA runtime", version(number) + ", linked in");
+  const Driver* driver = nullptr;
+  if (const Status status = Driver::open(&driver); status.ok()) {
+    cudaDriverGetVersion(&number);
+    line("NVIDIA driver", "for CUDA " + version(number) + ", " + driver->path);
+  } else {
+    line("NVIDIA driver", status.message());
+  }
+  if (Device::all().empty()) line("GPU", Device::reason().empty() ? "none" : "none: " + Device::reason());
+  for (Device* device : Device::all()) {
+    const cudaDeviceProp& properties = device->properties();
+    line("GPU " + std::to_string(device->ordinal()), std::string(properties.name) + ", compute capability " + std::to_string(properties.major) + "." +
+                                                         std::to_string(properties.minor) + ", " + std::to_string(properties.totalGlobalMem >> 20) + " MiB, " +
+                                                         std::to_string(properties.multiProcessorCount) + " multiprocessors");
+  }
+  if (!Device::all().empty()) {
+    LtProducts& products = Device::all()[0]->products();
+    const Status status = products.open();
+    line("cuBLASLt", status.ok() ? products.version() + ", " + products.path() : status.message());
+  }
+  return text;
+}
+
+std::string take_problems() {
+  std::string text = take_unclaimed();
+  for (Device* device : Device::all()) {
+    const Device::Shortage shortage = device->take_shortage();
+    if (shortage.wanted == 0) continue;
+    text += "memory";
+    for (const int64_t bytes : {shortage.wanted, shortage.in_use, shortage.free, shortage.total}) text += "\t" + std::to_string(bytes);
+    text += "\n";
+  }
+  return text;
+}
+
+}  // namespace halo::cuda

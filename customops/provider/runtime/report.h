@@ -1,0 +1,14 @@
+// What `halo doctor` and error messages say of CUDA.
+#pragma once
+
+#include <string>
+
+namespace halo::cuda {
+
+/// A line each: "what<TAB>found".
+std::string report();
+
+/// What went wrong since the last call, a line each: "memory<TAB>wanted<TAB>in use<TAB>free<TAB>total" in bytes, "node<TAB>what was left to others and why".
+std::string take_problems();
+
+}  // namespace halo::cuda

@@ -1,0 +1,113 @@
+using System.Runtime.InteropServices;
+using Halo.Ir;
+using Microsoft.ML.OnnxRuntime;
+using TensorElementType = Microsoft.ML.OnnxRuntime.Tensors.TensorElementType;
+
+namespace Halo.Runner.Sessions;
+
+/// <summary>A tensor that graphs are bound to and that stays where it is; its content goes in and out by copies. Zeros at first.</summary>
+public sealed class DeviceTensor : IDisposable
+{
+    private readonly GraphDevice _device;
+    private readonly ElementType _type;
+    private readonly long[] _sizes;
+
+    /// <exception cref="HaloException">There is no such device.</exception>
+    /// <exception cref="InvalidOperationException">The device has no memory left.</exception>
+    public DeviceTensor(GraphDevice device, ElementType type, ReadOnlySpan<long> sizes)
+    {
+        (_device, _type, _sizes) = (device, type, sizes.ToArray());
+        Value = Allocate();
+        using var zeros = device == GraphDevice.Cpu ? null : new HostMemory(SizeBytes);
+        if (zeros is null)
+            Value.GetTensorMutableRawData().Clear();
+        else
+            CopyIn(zeros.Address);
+    }
+
+    /// <summary>What sessions bind.</summary>
+    public OrtValue Value { get; }
+
+    public long SizeBytes => _type.SizeBytes(_sizes.Aggregate(1L, (a, b) => a * b));
+
+    /// <summary>The elements themselves, where the device is the CPU.</summary>
+    /// <exception cref="InvalidOperationException">They lie on a GPU.</exception>
+    public Span<T> Span<T>() where T : unmanaged => _device == GraphDevice.Cpu ? Value.GetTensorMutableDataAsSpan<T>()
+        : throw new InvalidOperationException("the tensor lies on a GPU: read or write it whole");
+
+    /// <summary>All elements, as many as the tensor has.</summary>
+    public unsafe void Write<T>(ReadOnlySpan<T> values) where T : unmanaged
+    {
+        ArgumentOutOfRangeException.ThrowIfNotEqual((long)values.Length * sizeof(T), SizeBytes);
+        if (_device == GraphDevice.Cpu)
+        {
+            MemoryMarshal.AsBytes(values).CopyTo(Value.GetTensorMutableRawData());
+            return;
+        }
+        fixed (T* address = values)
+            CopyIn((nint)address);
+    }
+
+    /// <summary>All elements, as many as the tensor has.</summary>
+    public unsafe void Read<T>(Span<T> values) where T : unmanaged
+    {
+        ArgumentOutOfRangeException.ThrowIfNotEqual((long)values.Length * sizeof(T), SizeBytes);
+        if (_device == GraphDevice.Cpu)
+        {
+            Value.GetTensorMutableRawData().CopyTo(MemoryMarshal.AsBytes(values));
+            return;
+        }
+        fixed (T* address = values)
+        {
+            using var host = Wrap((nint)address);
+            Gpu.Copy(Value, host);
+        }
+    }
+
+    public unsafe T[] ToArray<T>() where T : unmanaged
+    {
+        var values = new T[SizeBytes / sizeof(T)];
+        Read<T>(values);
+        return values;
+    }
+
+    public void Dispose()
+    {
+        if (_device == GraphDevice.Cuda)
+            Interlocked.Add(ref Gpu.HeldBytes, -SizeBytes);
+        Value.Dispose();
+    }
+
+    private OrtValue Allocate()
+    {
+        if (_device == GraphDevice.Cpu)
+            return OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, (TensorElementType)(int)_type, _sizes);
+        try
+        {
+            var value = OrtValue.CreateAllocatedTensorValue(Gpu.Allocator, (TensorElementType)(int)_type, _sizes);
+            Interlocked.Add(ref Gpu.HeldBytes, SizeBytes);
+            return value;
+        }
+        catch (OnnxRuntimeException e) when (GpuProblems.Take().Memory is { } shortage)
+        {
+            throw new InvalidOperationException($"device: cuda: {shortage.Text(Gpu.HeldBytes, rows: null)}", e);
+        }
+    }
+
+    private void CopyIn(nint address)
+    {
+        using var host = Wrap(address);
+        Gpu.Copy(host, Value);
+    }
+
+    private OrtValue Wrap(nint address) =>
+        OrtValue.CreateTensorValueWithData(OrtMemoryInfo.DefaultInstance, (TensorElementType)(int)_type, _sizes, address, SizeBytes);
+
+    /// <summary>Zeros on the host.</summary>
+    private sealed unsafe class HostMemory(long bytes) : IDisposable
+    {
+        public nint Address { get; } = (nint)NativeMemory.AllocZeroed((nuint)Math.Max(1, bytes));
+
+        public void Dispose() => NativeMemory.Free((void*)Address);
+    }
+}
