@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Halo.Ir;
 
@@ -42,13 +43,13 @@ internal readonly record struct MatrixHash(ulong First, ulong Second)
         return (sums.AsIs, isMatrix ? sums.Transposed : null);
     }
 
-    private MatrixHash With(ulong element, ulong position)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static ulong Mixed(ulong element, long position)
     {
-        var z = element * 0xD1342543DE82EF95 + (position + 1) * Golden;
+        var z = element * 0xD1342543DE82EF95 + (ulong)(position + 1) * Golden;
         z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
         z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-        z ^= z >> 31;
-        return new MatrixHash(First + z, Second + z * (z | 1));
+        return z ^ (z >> 31);
     }
 
     /// <summary>Both sums, and how far the reading is.</summary>
@@ -62,16 +63,24 @@ internal readonly record struct MatrixHash(ulong First, ulong Second)
 
         public void Add<T>(ReadOnlySpan<T> elements, bool isMatrix) where T : unmanaged, IBinaryInteger<T>
         {
-            var (asIs, transposed, row, column) = (AsIs, Transposed, _row, _column);
+            var (first, second, flippedFirst, flippedSecond) = (AsIs.First, AsIs.Second, Transposed.First, Transposed.Second);
+            var (row, column) = (_row, _column);
             foreach (var element in elements)
             {
-                asIs = asIs.With(ulong.CreateTruncating(element), (ulong)(row * columns + column));
+                var bits = ulong.CreateTruncating(element);
+                var z = Mixed(bits, row * columns + column);
+                first += z;
+                second += z * (z | 1);
                 if (isMatrix)
-                    transposed = transposed.With(ulong.CreateTruncating(element), (ulong)(column * rows + row));
+                {
+                    z = Mixed(bits, column * rows + row);
+                    flippedFirst += z;
+                    flippedSecond += z * (z | 1);
+                }
                 if (++column == columns)
                     (row, column) = (row + 1, 0);
             }
-            (AsIs, Transposed, _row, _column) = (asIs, transposed, row, column);
+            (AsIs, Transposed, _row, _column) = (new MatrixHash(first, second), new MatrixHash(flippedFirst, flippedSecond), row, column);
         }
     }
 }

@@ -23,18 +23,17 @@ public static class VerificationInputs
             throw new HaloException("verify", $"input '{input.Name}'", "fixed sizes", input.Shape?.ToString() ?? "an unknown shape",
                 "Verify a graph of one batch and sequence length.");
         var count = checked((int)shape.ElementCount!.Value);
-        var center = shape.Rank == 1 ? 1.0 : 0.0; // vectors of a LLaMA are norm weights, around one
         switch (input.Type)
         {
             case ElementType.Float:
+                // Vectors of a LLaMA are norm weights, around one.
+                var center = shape.Rank == 1 ? 1.0 : 0.0;
                 return Tensor.Floats(shape.Sizes, Fill(count, () => (float)(center + WeightDeviation * Normal(random))));
-            case ElementType.Float16:
-                return Tensor.Of<Half>(ElementType.Float16, shape.Sizes, Fill(count, () => (Half)(center + WeightDeviation * Normal(random))));
             case ElementType.Int64:
                 var isMask = input.Name.Contains("mask", StringComparison.Ordinal);
                 return Tensor.Of<long>(ElementType.Int64, shape.Sizes, Fill(count, () => isMask ? 1L : random.NextInt64(vocabulary)));
             default:
-                throw new HaloException("verify", $"input '{input.Name}'", "float, float16 or int64", input.Type.Name(), "Verify the float32 graph.");
+                throw new HaloException("verify", $"input '{input.Name}'", "float or int64", input.Type.Name(), "Verify the float32 graph.");
         }
     }
 

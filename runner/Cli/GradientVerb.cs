@@ -49,10 +49,10 @@ internal static class GradientVerb
             var settings = new GradientSettings(parsed.GetValue(batch), parsed.GetValue(sequence),
                 PrecisionOf(parsed.GetValue(precision)!), parsed.GetValue(raw),
                 parsed.GetValue(freeze) is { } text ? NamePatterns.Parse(text, null) : null);
-            if (parsed.GetValue(verify) && settings.Precision == FloatPrecision.Bf16)
+            if (parsed.GetValue(verify) && settings.Precision != FloatPrecision.Fp32)
             {
-                throw new HaloException("gradient", "--verify", "fp32 or fp16", "--precision bf16",
-                    "The CPU runs no bfloat16 arithmetic; verify the float32 graph.");
+                throw new HaloException("gradient", "--verify", "--precision fp32", $"--precision {parsed.GetValue(precision)}",
+                    "The CPU does not run every operator in 16 bits; verify the float32 graph.");
             }
             return Run(parsed.GetValue(input)!, parsed.GetValue(output)!, parsed.GetValue(weights), settings, parsed.GetValue(verify),
                 parsed.GetValue(report), parsed.GetValue(verbose) ? Console.Error.WriteLine : null);
