@@ -37,7 +37,8 @@ internal sealed record AttentionOperand(Value Value, double Factor)
         var (path, factor) = (new ViewPath(operand), 1.0);
         while (true)
         {
-            if (path.Source.Shape is { Rank: 4, IsStatic: true } shape && fits(shape.Sizes) && (best is null || shape.ElementCount <= best.Value.Shape!.ElementCount)
+            if (path.Source.Shape is { Rank: 4, IsStatic: true } shape && fits(shape.Sizes)
+                && (best is null || shape.ElementCount <= best.Value.Shape!.ElementCount)
                 && path.Is(i => expected(i, shape.Sizes[1])))
                 best = new AttentionOperand(path.Source, factor);
             if (path.Step())

@@ -32,7 +32,8 @@ internal sealed class AttentionPattern() : CanonicalPattern(nameof(Attention))
         var (b, h, d) = (q.Value.Shape!.Sizes[0], q.Value.Shape.Sizes[1], q.Value.Shape.Sizes[3]);
         if (AttentionOperand.Keys(product.Inputs[1]!, b, h, s, d) is not { } k)
             return $"its right operand is no view of keys [{b}, G, {s}, {d}], transposed";
-        if (AttentionOperand.Values(weighted.Inputs[1]!, b, h, s) is not { } v || v.Value.Shape!.Sizes[1] != k.Value.Shape!.Sizes[1] || v.Value.Shape.Sizes[3] != d)
+        if (AttentionOperand.Values(weighted.Inputs[1]!, b, h, s) is not { } v
+            || v.Value.Shape!.Sizes[1] != k.Value.Shape!.Sizes[1] || v.Value.Shape.Sizes[3] != d)
             return $"the weights' product is not with a view of values [{b}, {k.Value.Shape!.Sizes[1]}, {s}, {d}]";
         if (v.Factor != 1)
             return "the values are scaled";

@@ -24,7 +24,7 @@ internal sealed class CanonicalGraph(Model model, PassContext context, string pa
     /// <summary>The cosine and sine tables made of two values; the layers of a graph share them.</summary>
     public Dictionary<(Value Cos, Value Sin), RotaryTables> Tables { get; } = [];
 
-    /// <summary>Puts what <paramref name="make"/> makes in the place of the one used output of <paramref name="root"/>, and drops what nobody reads then.</summary>
+    /// <summary>Puts what <paramref name="make"/> makes in the place of <paramref name="root"/>, and drops what nobody reads then.</summary>
     public void Replace(string kind, Node root, Func<GraphBuilder, Value> make)
     {
         context.Step(root, $"make a {kind}");

@@ -21,7 +21,8 @@ internal sealed class CrossEntropyPattern() : CanonicalPattern(nameof(CrossEntro
         }
         if (candidate.Output.Shape is not { Rank: 2 } || candidate.Int("axis", -1) is not (-1 or 1))
             return "it is not along the last axis of (N, V)";
-        return Peel.Only(candidate.Output, "NegativeLogLikelihoodLoss") is { } loss ? Loss(graph, loss, candidate.Inputs[0]!, loss) : Decomposed(graph, candidate);
+        return Peel.Only(candidate.Output, "NegativeLogLikelihoodLoss") is { } loss ? Loss(graph, loss, candidate.Inputs[0]!, loss)
+            : Decomposed(graph, candidate);
     }
 
     private string? Loss(CanonicalGraph graph, Node root, Value logits, Node loss)
@@ -45,7 +46,8 @@ internal sealed class CrossEntropyPattern() : CanonicalPattern(nameof(CrossEntro
         if (Peel.Only(negated.Output, "Where") is not { } counted || Ignored(counted.Inputs[0]!) is not { } rows || rows != labels
             || counted.Inputs[1] != negated.Output || Peel.Scalar(counted.Inputs[2]) != 0)
             return "ignored rows do not become 0";
-        if (Peel.Only(counted.Output, "ReduceSum") is not { } sum || !SumsAll(sum) || Peel.Only(sum.Output, "Div") is not { } mean || mean.Inputs[0] != sum.Output)
+        if (Peel.Only(counted.Output, "ReduceSum") is not { } sum || !SumsAll(sum)
+            || Peel.Only(sum.Output, "Div") is not { } mean || mean.Inputs[0] != sum.Output)
             return "the rows are not summed and divided by a number";
         return Counts(mean.Inputs[1]!) == labels
             ? Put(graph, mean, logSoftmax.Inputs[0]!, labels.Labels, labels.IgnoreIndex)

@@ -10,9 +10,11 @@ namespace Halo.Passes.Canonical;
 /// </remarks>
 internal sealed class RmsNormPattern() : CanonicalPattern(nameof(RmsNorm))
 {
-    public override bool IsCandidate(Node node) => node.Is("RMSNormalization") || IsSimplified(node) || (node.Is("ReduceMean") && Squared(node.Inputs[0]!) is not null);
+    public override bool IsCandidate(Node node) => node.Is("RMSNormalization") || IsSimplified(node)
+        || (node.Is("ReduceMean") && Squared(node.Inputs[0]!) is not null);
 
-    public override string? Rewrite(CanonicalGraph graph, Node candidate) => candidate.Is("ReduceMean") ? Decomposed(graph, candidate) : Fused(graph, candidate);
+    public override string? Rewrite(CanonicalGraph graph, Node candidate) =>
+        candidate.Is("ReduceMean") ? Decomposed(graph, candidate) : Fused(graph, candidate);
 
     private string? Decomposed(CanonicalGraph graph, Node mean)
     {

@@ -6,8 +6,8 @@ namespace Halo.Passes.Canonical;
 /// <summary>x cos + rotate_half(x) sin for heads x (B, H, T, D), with angles that are known but for the positions; ONNX's RotaryEmbedding.</summary>
 /// <remarks>
 /// rotate_half puts the negated second half in front of the first. The tables are computed, in whatever way the graph makes them, and must repeat
-/// their first half. Of 16-bit heads with float32 tables the result is rounded, as the operands of the product that follows are. Where positions are an input, the tables have a row for each of the T positions of a sequence, so that a position from T on
-/// is an error when the graph runs.
+/// their first half. Of 16-bit heads with float32 tables the result is rounded, as the operands of the product that follows are. Where positions
+/// are an input, the tables have a row for each of the T positions of a sequence, so that a position from T on is an error when the graph runs.
 /// </remarks>
 internal sealed class RotaryEmbeddingPattern() : CanonicalPattern(nameof(RotaryEmbedding))
 {
@@ -31,7 +31,8 @@ internal sealed class RotaryEmbeddingPattern() : CanonicalPattern(nameof(RotaryE
         var turned = Peel.PastCast(concat.Output);
         if (Peel.Only(concat.Inputs[0]!, "Concat") is null || Peel.Only(turned, "Mul") is not { } bySine || Peel.Other(bySine, turned) is not { } sin)
             return "the rotated half is not read by one product alone";
-        if (Peel.Only(bySine.Output, "Add") is not { } sum || Peel.Other(sum, bySine.Output) is not { Producer: { } byCosine } straight || straight.OnlyUser is null
+        if (Peel.Only(bySine.Output, "Add") is not { } sum || Peel.Other(sum, bySine.Output) is not { Producer: { } byCosine } straight
+            || straight.OnlyUser is null
             || !byCosine.Is("Mul") || Cosine(byCosine) is not { } cos)
             return "the product with the sine is not added to a product of the same value with the cosine";
         if (!SpansTokens(cos) || !SpansTokens(sin))

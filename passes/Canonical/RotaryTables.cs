@@ -40,7 +40,8 @@ internal sealed record RotaryTables(Value Cos, Value Sin, Value? Positions)
                 return (null, why);
             tables.Add(Tensor.Floats([x.T, x.D / 2], rows));
         }
-        var found = new RotaryTables(build.Constant("cos", tables[0]), build.Constant("sin", tables[1]), positions is null ? null : Spread(build, positions, x));
+        var found = new RotaryTables(build.Constant("cos", tables[0]), build.Constant("sin", tables[1]),
+            positions is null ? null : Spread(build, positions, x));
         graph.Tables.Add((cos, sin), found);
         return (found, "");
     }
@@ -92,7 +93,8 @@ internal sealed record RotaryTables(Value Cos, Value Sin, Value? Positions)
     private static Value Spread(GraphBuilder build, Value positions, (long B, long T, long D) x)
     {
         var rows = positions.Shape!.ElementCount!.Value / x.T;
-        var wide = positions.Type == ElementType.Int64 ? positions : build.Op("positions.wide", "Cast", [positions], Attribute.Of("to", (long)ElementType.Int64));
+        var wide = positions.Type == ElementType.Int64 ? positions
+            : build.Op("positions.wide", "Cast", [positions], Attribute.Of("to", (long)ElementType.Int64));
         var flat = wide.Shape!.Equals(Shape.Of(rows, x.T)) ? wide
             : build.Op("positions", "Reshape", [wide, build.Constant("positions/shape", Tensor.Int64s(rows, x.T))]);
         return rows == x.B ? flat : build.Op("positions.rows", "Expand", [flat, build.Constant("positions/rows", Tensor.Int64s(x.B, x.T))]);

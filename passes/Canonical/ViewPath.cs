@@ -59,7 +59,7 @@ internal sealed class ViewPath
         return true;
     }
 
-    /// <summary>Whether element i of the start is element <paramref name="expected"/>(i) of the source: all of a small tensor, samples of a large one.</summary>
+    /// <summary>Whether element i of the start is element <paramref name="expected"/>(i) of the source; of a large tensor, samples are.</summary>
     public bool Is(Func<long, long> expected)
     {
         if (Source.Type != Start.Type)

@@ -4,7 +4,7 @@ using Halo.Passes.Infra;
 
 namespace Halo.Passes.Canonical;
 
-/// <summary>Drops nodes that only name a tensor differently: casts to the same type, reshapes to the same sizes, reshapes of reshapes, transposes that cancel.</summary>
+/// <summary>Drops nodes that only name a tensor differently: casts to the same type, reshapes in a row, transposes that cancel.</summary>
 internal static class Views
 {
     /// <summary>Casts to a value's own type, and from 16 bits to float32 and back.</summary>
@@ -15,7 +15,8 @@ internal static class Views
         {
             var (input, type) = (cast.Inputs[0]!, cast.Output.Type);
             var source = input.Type == type ? input
-                : input.Type == ElementType.Float && input.Producer is { } wider && wider.Is("Cast") && wider.Inputs[0]!.Type == type && type.IsFloat() ? wider.Inputs[0]!
+                : input.Type == ElementType.Float && input.Producer is { } wider && wider.Is("Cast")
+                    && wider.Inputs[0]!.Type == type && type.IsFloat() ? wider.Inputs[0]!
                 : null;
             if (source is null || type == ElementType.Double || !Drop(graph, context, cast, source))
                 continue;
@@ -52,7 +53,8 @@ internal static class Views
         var rewrites = 0;
         foreach (var node in graph.Nodes.ToList())
         {
-            if (node.Graph is null || node.Inputs.Count == 0 || node.Inputs[0] is not { Shape: { IsStatic: true } from } input || node.Output.Shape is not { IsStatic: true } to)
+            if (node.Graph is null || node.Inputs.Count == 0 || node.Inputs[0] is not { Shape: { IsStatic: true } from } input
+                || node.Output.Shape is not { IsStatic: true } to)
                 continue;
             var read = node.Inputs.OfType<Value>().ToList();
             if (node.Is("Reshape"))
@@ -64,7 +66,8 @@ internal static class Views
                 if (source.Shape!.Equals(to) && Drop(graph, context, node, source))
                     rewrites++;
                 else if (source != input)
-                    rewrites += Replace(graph, context, node, build => build.Op("view", "Reshape", [source, build.Constant("view/shape", Tensor.Int64s(to.Sizes))]));
+                    rewrites += Replace(graph, context, node,
+                        build => build.Op("view", "Reshape", [source, build.Constant("view/shape", Tensor.Int64s(to.Sizes))]));
             }
             else if (node.Is("Transpose"))
             {
@@ -74,7 +77,8 @@ internal static class Views
                     var first = Permutation(inner, from.Rank);
                     long[] both = [.. perm.Select(p => first[p])];
                     if (!IsIdentity(both))
-                        rewrites += Replace(graph, context, node, build => build.Op("turned", "Transpose", [inner.Inputs[0]], Halo.Ir.Attribute.Of("perm", both)));
+                        rewrites += Replace(graph, context, node,
+                            build => build.Op("turned", "Transpose", [inner.Inputs[0]], Halo.Ir.Attribute.Of("perm", both)));
                     else if (Drop(graph, context, node, inner.Inputs[0]!))
                         rewrites++;
                 }

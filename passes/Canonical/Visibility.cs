@@ -124,7 +124,8 @@ internal sealed record Visibility(bool Causal, Value? Padding)
         {
             return $"its mask '{part.Value.Name}' is {tensor.Type.Name()}";
         }
-        var strides = new[] { sizes[1] * sizes[2] * sizes[3], sizes[2] * sizes[3], sizes[3], 1L }.Zip(sizes, (stride, size) => size == 1 ? 0 : stride).ToArray();
+        var strides = new[] { sizes[1] * sizes[2] * sizes[3], sizes[2] * sizes[3], sizes[3], 1L }
+            .Zip(sizes, (stride, size) => size == 1 ? 0 : stride).ToArray();
         for (var i = 0L; i < seen.Length; i++)
         {
             var (b, t, s) = (i / (scores.T * scores.S), i / scores.S % scores.T, i % scores.S);

@@ -40,6 +40,7 @@ internal sealed class ConfigKey
         get
         {
             if (Type.IsEnum) return $"one of {string.Join(", ", Enum.GetNames(Type).Select(NameOf))}";
+            if (Type == typeof(bool)) return "true or false";
             var kind = Type == typeof(int) ? "a whole number" : Type == typeof(double) ? "a number" : "text";
             return Range is null ? kind : $"{kind} {Bounds(Range)}";
         }

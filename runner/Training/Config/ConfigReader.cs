@@ -105,6 +105,7 @@ internal static class ConfigReader
         if (key.Type == typeof(string)) value = text.Length > 0 ? text : null;
         else if (key.Type == typeof(int)) value = int.TryParse(text, NumberStyles.AllowLeadingSign, null, out var i) ? i : null;
         else if (key.Type == typeof(double)) value = double.TryParse(text, NumberStyles.Float, null, out var d) && double.IsFinite(d) ? d : null;
+        else if (key.Type == typeof(bool)) value = text is "true" or "false" ? text == "true" : null;
         else value = Enum.GetValues(key.Type).Cast<object>().FirstOrDefault(e => ConfigKey.NameOf(e.ToString()!) == text);
         return value is not null && key.Allows(value) ? value : throw Bad(given, key, $"'{text}'");
     }

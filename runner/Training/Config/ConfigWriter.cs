@@ -36,6 +36,7 @@ internal static partial class ConfigWriter
             ? s
             : JsonSerializer.Serialize(s, Quoted),
         double d => d.ToString("R").Replace('E', 'e'),
+        bool b => b ? "true" : "false",
         Enum e => ConfigKey.NameOf(e.ToString()),
         _ => value.ToString()!,
     };
