@@ -26,16 +26,16 @@ public sealed class EmulatedGpuTests : IClassFixture<EmulatedGpu>, IDisposable
     }
 
     [Theory]
-    [InlineData("halo-0", "fp8")]
-    [InlineData("halo-2", "int8")]
-    public void Every_node_of_a_rewritten_step_runs_there(string scheme, string format)
+    [InlineData("halo-0", "fp8", 1e-3)] // sums in another order; products are exact
+    [InlineData("halo-2", "int8", 0.1)] // rotations too: a code that rounds the other way is a step of the format
+    public void Every_node_of_a_rewritten_step_runs_there(string scheme, string format, double tolerance)
     {
         const string Name = "llama2-mha";
         HaloProcess.Succeed("rewrite", ExportFixture.File(Name, "training.onnx"), "-o", _folder["r.onnx"], "--scheme", scheme, "--format", format);
         string[] step = ["step", _folder["r.onnx"], .. GpuSteps.Arguments(Name, "training.onnx")[1..]];
         HaloProcess.Succeed([.. step, "-o", _folder["cpu"]]);
         _gpu.Succeed([.. step, "-o", _folder["gpu"], "--device", "cuda"]);
-        GpuSteps.Compare(_folder["gpu"], _folder["cpu"], 1e-3); // sums in another order; products are exact
+        GpuSteps.Compare(_folder["gpu"], _folder["cpu"], tolerance);
     }
 
     [Fact]
@@ -111,6 +111,7 @@ public sealed class EmulatedGpu : IDisposable
     private static (int ExitCode, string Output, string Error) Finish(string program, IEnumerable<string> arguments, (string Name, string Value)[] environment)
     {
         var info = new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
+        info.Environment["HALO_CUDA_SYNC"] = "1"; // there is nothing that could record
         foreach (var (name, value) in environment)
             info.Environment[name] = value;
         using var process = Process.Start(info)!;
