@@ -73,6 +73,10 @@ KernelEntry op_row() {
               return op.compute_cuda(call);
             };
           },
+          .is_view = [] {
+            if constexpr (requires { T::kAliasesFirstInput; }) return T::kAliasesFirstInput;
+            return false;
+          }(),
           .domain = "com.halo"};
 }
 
