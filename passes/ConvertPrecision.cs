@@ -14,7 +14,8 @@ namespace Halo.Passes;
 /// float32, every other float output has the parameters' type. Works on forward and on training graphs, before operators are fused.
 /// </remarks>
 /// <param name="To">The type of the parameters.</param>
-public sealed record ConvertPrecision(FloatPrecision To) : IGraphPass
+/// <param name="KeepParameters">Parameters, which are inputs, and their gradients stay float32; the graph computes with copies of them.</param>
+public sealed record ConvertPrecision(FloatPrecision To, bool KeepParameters = false) : IGraphPass
 {
     /// <summary>What 16 bits keep of a gradient, with room: a relative error of 2e-2 is 34 dB.</summary>
     private const double FloorDb = 25;
@@ -44,9 +45,9 @@ public sealed record ConvertPrecision(FloatPrecision To) : IGraphPass
         ShapeInference.Run(model.Graph);
         var rewrite = new PrecisionRewrite(model.Graph, To.Type(), context);
         rewrite.DropCasts();
-        rewrite.ConvertSources(To == FloatPrecision.Fp32 ? [] : WeightUses.In(model.Graph));
+        rewrite.ConvertSources(To == FloatPrecision.Fp32 ? [] : WeightUses.In(model.Graph), KeepParameters);
         rewrite.ConvertNodes();
-        rewrite.ConvertOutputs();
+        rewrite.ConvertOutputs(KeepParameters);
         rewrite.DropCasts();
         return new PassResult(rewrite.Count);
     }

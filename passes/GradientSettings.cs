@@ -8,5 +8,7 @@ namespace Halo.Passes;
 /// <param name="Precision">The type of parameters and products.</param>
 /// <param name="Raw">Differentiate the exported operators, without fusing them first.</param>
 /// <param name="Freeze">Parameters without a gradient.</param>
+/// <param name="KeepParameters">Parameters and gradients are float32 whatever the precision.</param>
 public sealed record GradientSettings(
-    long Batch, long Sequence, FloatPrecision Precision = FloatPrecision.Fp32, bool Raw = false, NamePatterns? Freeze = null);
+    long Batch, long Sequence, FloatPrecision Precision = FloatPrecision.Fp32, bool Raw = false, NamePatterns? Freeze = null,
+    bool KeepParameters = false);

@@ -63,7 +63,7 @@ public static class Pipelines
     public static IReadOnlyList<IGraphPass> Gradient(GradientSettings settings) =>
     [
         new UpgradeOpset(), new Repair(), new NameParameters(), new SpecializeShapes(settings.Batch, settings.Sequence), new AttachLoss(),
-        new ConvertPrecision(settings.Precision), .. Parse(Tidy),
+        new ConvertPrecision(settings.Precision, settings.KeepParameters), .. Parse(Tidy),
         .. settings.Raw ? (IReadOnlyList<IGraphPass>)[] : [new Canonicalize(settings.Precision == FloatPrecision.Fp32 ? Canonicalize.Float32Bound : Canonicalize.Float16Bound)],
         .. Differentiate(settings.Freeze),
     ];

@@ -22,12 +22,15 @@ public static class LlamaGraph
     /// Adds inputs position_ids (each in [0, T)) and document_ids (tokens see only those of their own), int64 (B, T). The first token of each document
     /// should have label -100: it would be predicted from the last token of the one before.
     /// </param>
-    /// <param name="type">Type of parameters and activations; the loss, the rotary tables and everything inside the fused operators is float32.</param>
+    /// <param name="type">Type of activations; the loss, the rotary tables and everything inside the fused operators is float32.</param>
+    /// <param name="parameterType">Type of parameters; null is that of activations. Another one is cast where the graph reads it.</param>
     /// <exception cref="HaloException">Sizes that the model does not take.</exception>
-    public static Model Build(LlamaConfig config, int batch, int sequence, bool packed = false, ElementType type = ElementType.Float)
+    public static Model Build(LlamaConfig config, int batch, int sequence, bool packed = false, ElementType type = ElementType.Float,
+        ElementType? parameterType = null)
     {
         Check(config, batch, sequence, type);
-        var g = new LlamaParts(config, batch, sequence, packed, type);
+        Check(config, batch, sequence, parameterType ?? type);
+        var g = new LlamaParts(config, batch, sequence, packed, type, parameterType ?? type);
         var ids = g.At("input_ids").Op("rows", "Reshape", [g.InputIds, g.Sizes(g.Rows)]);
         var x = g.At("model.embed_tokens").Op("", "Gather", [g.Parameter(LlamaParameters.Embedding), ids]);
         for (var n = 0; n < config.Layers; n++)

@@ -10,13 +10,15 @@ namespace Halo.Models.Llama;
 internal sealed class LlamaParts
 {
     private readonly Dictionary<string, Value> _shapes = [];
+    private readonly Dictionary<string, Value> _copies = [];
+    private readonly ElementType _type;
 
-    public LlamaParts(LlamaConfig config, int batch, int sequence, bool packed, ElementType type)
+    public LlamaParts(LlamaConfig config, int batch, int sequence, bool packed, ElementType type, ElementType parameterType)
     {
-        (Config, Batch, Sequence) = (config, batch, sequence);
+        (Config, Batch, Sequence, _type) = (config, batch, sequence, type);
         Model = new Model(new Graph("llama")) { ProducerName = "halo", Opsets = { [""] = HaloDomain.MinOpset } };
         foreach (var (name, shape) in LlamaParameters.Of(config))
-            Graph.AddInput(new Value(name, type, shape));
+            Graph.AddInput(new Value(name, parameterType, shape));
         (InputIds, Mask, Labels) = (Integers("input_ids"), Integers("attention_mask"), Integers("labels"));
         (Positions, Documents) = packed ? (Integers("position_ids"), Integers("document_ids")) : (null, null);
         var (cos, sin) = RotaryTables.Of(config, sequence);
@@ -56,7 +58,15 @@ internal sealed class LlamaParts
     /// <summary>New nodes at the end of the graph, their names those of <paramref name="module"/>.</summary>
     public GraphBuilder At(string module) => GraphBuilder.AtEnd(Graph, module);
 
-    public Value Parameter(string name) => Graph.Values[name];
+    /// <summary>The parameter in the type of the activations: itself, or the one copy that all its readers share.</summary>
+    public Value Parameter(string name)
+    {
+        var parameter = Graph.Values[name];
+        if (parameter.Type == _type)
+            return parameter;
+        return _copies.TryGetValue(name, out var copy) ? copy
+            : _copies[name] = At(name).Op(_type.Name(), "Cast", [parameter], Attribute.Of("to", (long)_type));
+    }
 
     /// <summary>Y (R, N) = X (R, K) W^T + bias, the parameters those of <paramref name="module"/>.</summary>
     public Value Linear(string module, Value x, bool hasBias) => Linear(module, x, $"{module}.weight", hasBias ? $"{module}.bias" : null);

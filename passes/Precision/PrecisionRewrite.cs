@@ -30,8 +30,8 @@ internal sealed class PrecisionRewrite(Graph graph, ElementType target, PassCont
         }
     }
 
-    /// <summary>Gives graph inputs, weights, and constants of another 16-bit type the target's type.</summary>
-    public void ConvertSources(IReadOnlyList<Value> weights)
+    /// <summary>Gives graph inputs (or copies of them, if they are to stay float32), weights, and constants of another 16-bit type the target's type.</summary>
+    public void ConvertSources(IReadOnlyList<Value> weights, bool keepsInputs)
     {
         foreach (var value in graph.Initializers.Where(v => weights.Contains(v) || IsOtherNarrow(v.Type)).ToList())
         {
@@ -47,10 +47,24 @@ internal sealed class PrecisionRewrite(Graph graph, ElementType target, PassCont
         }
         foreach (var input in graph.Inputs.Where(v => IsFloat(v) && v.Initializer is null))
         {
-            Count += input.Type == target ? 0 : 1;
-            input.Type = target;
-            _weights.Add(input);
+            var type = keepsInputs ? ElementType.Float : target;
+            Count += input.Type == type ? 0 : 1;
+            input.Type = type;
+            _weights.Add(type == target ? input : Copy(input));
         }
+    }
+
+    /// <summary>The one cast of a float32 input that all its readers share.</summary>
+    private Value Copy(Value input)
+    {
+        if (input.Uses.Select(u => u.Node).FirstOrDefault(n => n.Is("Cast") && n.Output.Type == target) is { } present)
+            return present.Output;
+        var readers = input.Uses.ToList();
+        var copy = As(input, target);
+        foreach (var use in readers)
+            use.Node.ReplaceInput(use.Index, copy);
+        Count++;
+        return copy;
     }
 
     /// <summary>Goes through the nodes in order: operands get the type their operator computes in, results follow.</summary>
@@ -71,12 +85,12 @@ internal sealed class PrecisionRewrite(Graph graph, ElementType target, PassCont
             graph.Remove(constant);
     }
 
-    /// <summary>The loss is float32, other float outputs have the target's type.</summary>
-    public void ConvertOutputs()
+    /// <summary>The loss is float32, and all outputs are where parameters are; else other float outputs have the target's type.</summary>
+    public void ConvertOutputs(bool keepsInputs)
     {
         foreach (var output in graph.Outputs.Where(IsFloat).ToList())
         {
-            var wanted = output.Name == LinearGemms.LossName ? ElementType.Float : target;
+            var wanted = keepsInputs || output.Name == LinearGemms.LossName ? ElementType.Float : target;
             if (output.Type == wanted)
                 continue;
             var build = GraphBuilder.AfterDefinition(graph, output, $"{output.Name}/{wanted.Name()}");

@@ -36,10 +36,11 @@ public sealed class HuggingFaceSource
     /// <summary>The forward graph with its loss, parameters as inputs.</summary>
     /// <param name="batch">Rows; null takes the default.</param>
     /// <param name="sequence">Tokens of a row; null takes the default.</param>
-    /// <param name="type">Of parameters and activations.</param>
+    /// <param name="type">Of activations, and of parameters where nothing else is said.</param>
+    /// <param name="parameterType">Of parameters.</param>
     /// <exception cref="HaloException">Sizes that the model does not take.</exception>
-    public Model Build(int? batch, int? sequence, ElementType type = ElementType.Float) =>
-        LlamaGraph.Build(Config, batch ?? DefaultBatch, sequence ?? Math.Min(DefaultSequence, Config.MaxPositions), type: type);
+    public Model Build(int? batch, int? sequence, ElementType type = ElementType.Float, ElementType? parameterType = null) => LlamaGraph.Build(
+        Config, batch ?? DefaultBatch, sequence ?? Math.Min(DefaultSequence, Config.MaxPositions), type: type, parameterType: parameterType);
 
     /// <summary>Throws unless the weights are the model's; says which tensors are left out.</summary>
     /// <param name="weights">A safetensors file, or a folder of one or several.</param>

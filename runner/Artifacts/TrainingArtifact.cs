@@ -8,6 +8,7 @@ using Halo.Models.Weights;
 using Halo.Passes;
 using Halo.Passes.Infra;
 using Halo.Passes.Optimizer;
+using Halo.Passes.Precision;
 using Halo.Runner.Training;
 using Halo.Runner.Training.Engine;
 using Halo.Runner.Training.Runs;
@@ -138,7 +139,8 @@ public sealed class TrainingArtifact
     {
         var prepared = new[]
         {
-            ("scheme", config.Scheme != "none"), ("format", config.Format != "none"), ("pipeline", config.Pipeline is not null), ("rederive", config.Rederive), ("quantize", config.Quantize.Count > 0),
+            ("scheme", config.Scheme != "none"), ("format", config.Format != "none"), ("pipeline", config.Pipeline is not null), ("rederive", config.Rederive),
+            ("precision", config.Precision != FloatPrecision.Fp32), ("quantize", config.Quantize.Count > 0),
             ("weights", config.Weights is not null), ("tokenizer", config.Tokenizer is not null),
         };
         foreach (var (key, isGiven) in prepared)

@@ -4,6 +4,7 @@ using Halo.Models.HuggingFace;
 using Halo.Models.Weights;
 using Halo.Passes;
 using Halo.Passes.Infra;
+using Halo.Passes.Precision;
 using Halo.Runner.Sessions;
 using Halo.Runner.Training;
 using Halo.Serialization;
@@ -29,14 +30,19 @@ public static class TrainingGraphSource
     {
         if (Folder(config) is { } folder)
         {
-            return Built(folder.Build(config.MicroBatchSize, config.SequenceLength), Pipelines.Differentiate(), GraphRewriter.Sha256(folder.ConfigPath));
+            var forward = folder.Build(config.MicroBatchSize, config.SequenceLength, config.Precision.Type(), ElementType.Float);
+            return Built(forward, Pipelines.Differentiate(), GraphRewriter.Sha256(folder.ConfigPath));
         }
         var model = Read(config.Model);
         if (IsTrainingGraph(model.Graph))
-            return new SourceGraph(model, null, GraphRewriter.Sha256(config.Model));
+        {
+            var hash = GraphRewriter.Sha256(config.Model);
+            return config.Precision == FloatPrecision.Fp32 ? new SourceGraph(model, null, hash)
+                : Built(model, [.. Pipelines.Parse(Pipelines.Cleanup), new ConvertPrecision(config.Precision, KeepParameters: true)], hash);
+        }
         using var checkpoint = CheckpointReader.Open(TrainingArtifact.WeightsOf(config));
         var (batch, sequence) = Sizes(model.Graph, config);
-        return Built(model, Pipelines.Gradient(new GradientSettings(batch, sequence)), GraphRewriter.Sha256(config.Model),
+        return Built(model, Pipelines.Gradient(new GradientSettings(batch, sequence, config.Precision, KeepParameters: true)), GraphRewriter.Sha256(config.Model),
             new PassOptions { Checkpoint = TensorsOf(checkpoint) });
     }
 

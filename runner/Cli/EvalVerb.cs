@@ -14,7 +14,7 @@ internal static class EvalVerb
 {
     private static readonly string[] Used =
     [
-        "model", "weights", "tokenizer", "data", "scheme", "format", "pipeline", "rederive", "batch_size", "micro_batch_size", "sequence_length", "threads",
+        "model", "weights", "tokenizer", "data", "scheme", "format", "pipeline", "rederive", "precision", "batch_size", "micro_batch_size", "sequence_length", "threads",
         "device", "operators",
     ];
 
@@ -26,7 +26,7 @@ internal static class EvalVerb
         command.SetAction(parsed =>
         {
             var config = options.Read(parsed, "data");
-            SessionSettings.Require(config.Device);
+            SessionSettings.Require(config.Device, config.Precision);
             var (isRun, isArtifact) = (RunFolder.Is(config.Model), TrainingArtifact.Is(config.Model));
             if (!isRun && !isArtifact)
                 return RunGraph(config);

@@ -1,4 +1,6 @@
 using Halo.CustomOps;
+using Halo.Ir;
+using Halo.Passes.Precision;
 using Microsoft.ML.OnnxRuntime;
 
 namespace Halo.Runner.Sessions;
@@ -44,10 +46,15 @@ public sealed record SessionSettings
 
     /// <summary>Throws unless graphs can run there.</summary>
     /// <exception cref="HaloException">There is no such GPU, or no provider for it.</exception>
-    public static void Require(GraphDevice device)
+    public static void Require(GraphDevice device, FloatPrecision precision = FloatPrecision.Fp32)
     {
         if (device == GraphDevice.Cuda)
             _ = Gpu.Device;
+        else if (precision != FloatPrecision.Fp32)
+        {
+            throw new HaloException("session", "precision", "fp32 on the CPU, which has no 16-bit arithmetic", precision.Type().Name(),
+                "Leave --precision out, or run on a GPU with --device cuda.");
+        }
     }
 
     /// <exception cref="HaloException">The native library is asked for and is not there, or cannot run on this processor; there is no such GPU.</exception>

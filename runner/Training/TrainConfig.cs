@@ -1,5 +1,6 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
+using Halo.Passes.Precision;
 using Halo.Runner.Sessions;
 using Halo.Runner.Training.Config;
 using Halo.Runner.Training.Schedules;
@@ -49,6 +50,9 @@ public sealed record TrainConfig
 
     [Description("Build the gradient of an exported training graph anew, from fused operators: the same values, sooner.")]
     public bool Rederive { get; init; }
+
+    [Description("Float type that the graph computes in (fp32, bf16, fp16); parameters and gradients stay float32. 16 bits need a GPU.")]
+    public FloatPrecision Precision { get; init; }
 
     [Description("Scheme and format per layer; the first rule that matches wins.")]
     public IReadOnlyList<QuantizeRule> Quantize { get; init; } = [];

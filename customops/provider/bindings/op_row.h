@@ -73,10 +73,11 @@ KernelEntry op_row() {
               return op.compute_cuda(call);
             };
           },
-          .is_view = [] {
-            if constexpr (requires { T::kAliasesFirstInput; }) return T::kAliasesFirstInput;
-            return false;
-          }(),
+          .is_view =
+              [] {
+                if constexpr (requires { T::kAliasesFirstInput; }) return T::kAliasesFirstInput;
+                return false;
+              }(),
           .domain = "com.halo"};
 }
 

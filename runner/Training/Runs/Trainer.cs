@@ -48,7 +48,7 @@ public sealed class Trainer : IDisposable
     /// <exception cref="HaloException">Graph, weights, tokenizer, data or checkpoint are not right.</exception>
     public Trainer(TrainConfig config, RunFolder run, Action<string> say)
     {
-        SessionSettings.Require(config.Device);
+        SessionSettings.Require(config.Device, config.Precision);
         (_config, _run) = (config, run);
         _artifact = TrainingArtifact.Is(config.Model) ? TrainingArtifact.OpenFor(config)
             : TrainingArtifact.Is(run.Artifact) ? TrainingArtifact.Open(run.Artifact)
