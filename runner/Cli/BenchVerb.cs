@@ -4,6 +4,7 @@ using System.Runtime.InteropServices;
 using Halo.Analysis;
 using Halo.Models.Bundled;
 using Halo.Passes.Infra;
+using Halo.Passes.Precision;
 using Halo.Runner.Benchmarks;
 using Halo.Runner.Benchmarks.Fidelity;
 using Halo.Runner.Sessions;
@@ -88,23 +89,28 @@ internal static class BenchVerb
             Description = "Runs whose name has this in it, such as int8_halo-2 or tiny-outliers.",
             DefaultValueFactory = _ => "",
         };
+        var seeds = new Option<int>("--seeds") { Description = "Seeds of every setting; 0: those that PyTorch's table has." };
+        var device = new Option<GraphDevice>("--device") { Description = "Where the graphs run: cpu or cuda." };
+        var precision = new Option<FloatPrecision>("--precision") { Description = "What the graphs compute in: fp32, bf16 or fp16; 16 bits need a GPU." };
         var table = new Option<bool>("--table") { Description = "Print the table of what is there, and run nothing." };
         var command = new Command("fidelity",
             "Fine-tune the bundled model in float32 and in each format and level, 180 updates each, and print the losses beside PyTorch's. Takes hours.")
         {
-            output, jobs, threads, only, table,
+            output, jobs, threads, only, seeds, device, precision, table,
         };
         command.SetAction(parsed =>
         {
             if (parsed.GetValue(jobs) < 1)
                 throw new HaloException("bench", "--jobs", "at least 1", $"{parsed.GetValue(jobs)}", "Leave it out for 1.");
-            var cells = FidelityCell.All.Where(cell => cell.Name.Contains(parsed.GetValue(only)!, StringComparison.Ordinal)).ToList();
+            var all = FidelityCell.WithSeeds(parsed.GetValue(seeds));
+            var cells = all.Where(cell => cell.Name.Contains(parsed.GetValue(only)!, StringComparison.Ordinal)).ToList();
             if (cells.Count == 0)
                 throw new HaloException("bench", "--only", "part of a run's name", $"'{parsed.GetValue(only)}'", $"Names are like {FidelityCell.All[0].Name}.");
-            var study = new FidelityStudy(Path.GetFullPath(parsed.GetValue(output)!), parsed.GetValue(jobs), parsed.GetValue(threads));
+            var study = new FidelityStudy(Path.GetFullPath(parsed.GetValue(output)!), parsed.GetValue(jobs), parsed.GetValue(threads), all,
+                parsed.GetValue(device), parsed.GetValue(precision));
             if (!parsed.GetValue(table))
                 study.Run(cells);
-            Console.Write(FidelityTable.Write(study.Results));
+            Console.Write(FidelityTable.Write(all, study.Results));
             return ExitCode.Done;
         });
         return command;

@@ -8,14 +8,21 @@ namespace Halo.Runner.Benchmarks.Fidelity;
 /// <param name="Scheme">The HALO level.</param>
 /// <param name="Seed">Draws the order of the rows.</param>
 /// <param name="PyTorchBefore">PyTorch's validation loss before training.</param>
-/// <param name="PyTorchAfter">And after it.</param>
-public sealed record FidelityCell(string Model, string Format, string Scheme, int Seed, double PyTorchBefore, double PyTorchAfter)
+/// <param name="PyTorchAfter">And after it; null where PyTorch has no run of the seed.</param>
+public sealed record FidelityCell(string Model, string Format, string Scheme, int Seed, double PyTorchBefore, double? PyTorchAfter)
 {
     /// <summary>A file name; also what tells cells apart.</summary>
     public string Name => $"{Model}_{Format}_{Scheme}_seed{Seed}";
 
     /// <summary>The cells of the published table: those of PyTorch's file that have float32 masters.</summary>
     public static IReadOnlyList<FidelityCell> All { get; } = Read();
+
+    /// <summary>Every row of the table with seeds 0 to <paramref name="seeds"/> - 1, and with those that PyTorch has.</summary>
+    public static IReadOnlyList<FidelityCell> WithSeeds(int seeds) =>
+    [
+        .. All.GroupBy(cell => (cell.Model, cell.Format, cell.Scheme)).SelectMany(row => row.Concat(Enumerable.Range(0, seeds)
+            .Where(seed => row.All(cell => cell.Seed != seed)).Select(seed => row.First() with { Seed = seed, PyTorchAfter = null }))),
+    ];
 
     private static List<FidelityCell> Read()
     {

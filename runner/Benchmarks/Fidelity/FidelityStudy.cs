@@ -4,6 +4,9 @@ using System.Text.Json;
 using System.Text.RegularExpressions;
 using Halo.Io;
 using Halo.Models.Bundled;
+using Halo.Passes.Precision;
+using Halo.Runner.Sessions;
+using Halo.Runner.Training.Config;
 using Halo.Runner.Training.Runs;
 
 namespace Halo.Runner.Benchmarks.Fidelity;
@@ -13,7 +16,14 @@ namespace Halo.Runner.Benchmarks.Fidelity;
 /// 4 epochs in batches of 32, 180 updates; AdamW without decay or clipping, peak rate 1e-3, 20 updates of warm-up times a linear decay; float32
 /// masters. Validation in batches of 50 rows by <c>halo eval</c>. What was finished or begun in the folder is not done again.
 /// </remarks>
-public sealed partial class FidelityStudy(string folder, int jobs, int threads)
+/// <param name="folder">Of the study.</param>
+/// <param name="jobs">Runs at a time.</param>
+/// <param name="threads">Threads of a run.</param>
+/// <param name="cells">All of its runs.</param>
+/// <param name="device">Where the graphs run.</param>
+/// <param name="precision">What they compute in.</param>
+public sealed partial class FidelityStudy(
+    string folder, int jobs, int threads, IReadOnlyList<FidelityCell> cells, GraphDevice device, FloatPrecision precision)
 {
     private const int FirstLosses = 3;
 
@@ -21,29 +31,31 @@ public sealed partial class FidelityStudy(string folder, int jobs, int threads)
 
     private static readonly JsonSerializerOptions Json = new() { WriteIndented = true };
 
+    private string[] Where { get; } = ["--device", ConfigKey.NameOf($"{device}"), "--precision", ConfigKey.NameOf($"{precision}")];
+
     private string Graph => Path.Combine(folder, "training.onnx");
 
     private string ResultOf(FidelityCell cell) => Path.Combine(folder, cell.Name + ".json");
 
     /// <summary>Results so far.</summary>
-    public IReadOnlyDictionary<FidelityCell, FidelityResult> Results => FidelityCell.All.Where(cell => File.Exists(ResultOf(cell)))
+    public IReadOnlyDictionary<FidelityCell, FidelityResult> Results => cells.Where(cell => File.Exists(ResultOf(cell)))
         .ToDictionary(cell => cell, cell => JsonSerializer.Deserialize<FidelityResult>(File.ReadAllText(ResultOf(cell)))!);
 
     /// <summary>Runs what is missing, <c>jobs</c> cells at a time.</summary>
     /// <exception cref="InvalidOperationException">A cell failed; its log lies beside it.</exception>
-    public void Run(IEnumerable<FidelityCell> cells)
+    public void Run(IEnumerable<FidelityCell> wanted)
     {
         Directory.CreateDirectory(folder);
         if (!File.Exists(Graph))
             LlamaTiny.ExtractTrainingGraph(Graph);
         if (!File.Exists(WeightsOf("tiny-outliers")))
             OutlierVariant.Write(WeightsOf("tiny-outliers"));
-        var missing = cells.Where(cell => !File.Exists(ResultOf(cell))).ToList();
+        var missing = wanted.Where(cell => !File.Exists(ResultOf(cell))).ToList();
         Parallel.ForEach(missing, new ParallelOptions { MaxDegreeOfParallelism = jobs }, cell =>
         {
             var result = Run(cell);
             AtomicFile.WriteText(ResultOf(cell), JsonSerializer.Serialize(result, Json) + "\n");
-            Console.Error.WriteLine($"{cell.Name}: {result.Before:F4} -> {result.After:F4} (PyTorch {cell.PyTorchBefore:F4} -> {cell.PyTorchAfter:F4})");
+            Console.Error.WriteLine($"{cell.Name}: {result.Before:F4} -> {result.After:F4} (PyTorch {cell.PyTorchBefore:F4} -> {cell.PyTorchAfter?.ToString("F4", CultureInfo.InvariantCulture) ?? "none"})");
         });
     }
 
@@ -58,7 +70,7 @@ public sealed partial class FidelityStudy(string folder, int jobs, int threads)
             "train", "--model", Graph, "--weights", WeightsOf(cell.Model), "--tokenizer", LlamaTiny.Folder, "--data", Path.Combine(Data, "train.jsonl"),
             "-o", path, "--scheme", cell.Scheme, "--format", cell.Format, "--epochs", "4", "--batch-size", "32", "--seed", $"{cell.Seed}",
             "--learning-rate", "1e-3", "--schedule", "linear", "--warmup-steps", "20",
-            "--save-every", "15", "--keep-checkpoints", "1", "--threads", $"{threads}",
+            "--save-every", "15", "--keep-checkpoints", "1", "--threads", $"{threads}", .. Where,
         ];
         if (!IsComplete())
             Halo(cell, train);
@@ -76,13 +88,13 @@ public sealed partial class FidelityStudy(string folder, int jobs, int threads)
 
     private double Evaluate(FidelityCell cell, string weights)
     {
-        var line = Halo(cell, "eval", "--model", Graph, "--weights", weights, "--tokenizer", LlamaTiny.Folder, "--data", Path.Combine(Data, "valid.jsonl"),
-            "--scheme", cell.Scheme, "--format", cell.Format, "--batch-size", "50", "--threads", $"{threads}");
+        var line = Halo(cell, ["eval", "--model", Graph, "--weights", weights, "--tokenizer", LlamaTiny.Folder, "--data", Path.Combine(Data, "valid.jsonl"),
+            "--scheme", cell.Scheme, "--format", cell.Format, "--batch-size", "50", "--threads", $"{threads}", .. Where]);
         return double.Parse(LossInLine().Match(line).Groups[1].Value, CultureInfo.InvariantCulture);
     }
 
     /// <summary>Runs this executable with other arguments; what it says on stderr goes to the cell's log.</summary>
-    private string Halo(FidelityCell cell, params string[] arguments)
+    private string Halo(FidelityCell cell, string[] arguments)
     {
         var executable = Environment.ProcessPath!;
         var start = new ProcessStartInfo(executable) { RedirectStandardOutput = true, RedirectStandardError = true };
