@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Halo.Models.Weights;
 using Halo.Runner.Artifacts;
+using Halo.Runner.Export;
 using Halo.Runner.Sessions;
 using Halo.Runner.Training;
 using Halo.Runner.Training.Engine;
@@ -37,7 +38,7 @@ internal static class EvalVerb
             }
             var run = isRun ? RunFolder.Open(config.Model) : null;
             var artifact = TrainingArtifact.Open(run is null ? config.Model : ArtifactOf(run));
-            var weights = run is null ? config.Weights : NewestWeights(run);
+            var weights = run is null ? config.Weights : InferenceSource.NewestWeights(run);
             using var checkpoint = weights is null ? artifact.OpenWeights() : CheckpointReader.Open(weights);
             var @interface = TrainingInterface.Of(OnnxReader.Read(artifact.TrainingModel).Graph, artifact.TrainingModel);
             return Evaluate(config, @interface, new RunData(artifact.Checkpoint, @interface), checkpoint, settings => new GraphSession(artifact.EvalModel, settings));
@@ -81,12 +82,5 @@ internal static class EvalVerb
     {
         var model = TrainConfig.Load(run.Config).Model;
         return TrainingArtifact.Is(model) ? model : run.Artifact;
-    }
-
-    /// <summary>Those of the newest checkpoint; null where there is none and the run has its starting weights.</summary>
-    private static string? NewestWeights(RunFolder run)
-    {
-        var checkpoints = new Checkpoints(run.Checkpoints, keep: 1);
-        return checkpoints.Newest() is { } state ? Checkpoints.WeightsOf(checkpoints.PathOf(state.Step)) : null;
     }
 }
