@@ -12,6 +12,7 @@ public static class Pipelines
         typeof(UpgradeOpset),
         typeof(Repair),
         typeof(NameParameters),
+        typeof(HoldParameters),
         typeof(SpecializeShapes),
         typeof(AttachLoss),
         typeof(ConvertPrecision),
