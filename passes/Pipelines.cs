@@ -28,6 +28,10 @@ public static class Pipelines
         typeof(RotateOperands),
         typeof(QuantizeOperands),
         typeof(Recompute),
+        typeof(TakeLogits),
+        typeof(FreeShapes),
+        typeof(CacheAttention),
+        typeof(Standardize),
     ];
 
     /// <summary>What every rewrite begins with: large repeated constants go before anything is computed or compared.</summary>
@@ -72,6 +76,18 @@ public static class Pipelines
     /// <summary>The end of <see cref="Gradient"/>, for forward graphs that have parameters, sizes and loss already.</summary>
     public static IReadOnlyList<IGraphPass> Differentiate(NamePatterns? freeze = null) =>
         [new BuildGradient(freeze), new OrderScatterAdds(), new Repair(), .. Parse(Tidy)];
+
+    /// <summary>
+    /// The pipeline that makes an inference graph of a training graph or a forward graph whose parameters are inputs and whose sizes are fixed: free sizes, a
+    /// cache of keys and values, operators of ONNX Runtime alone. See <see cref="TakeLogits"/> and <see cref="CacheAttention"/> for inputs and outputs.
+    /// </summary>
+    /// <param name="positions">The longest sequence, prompt and answer together.</param>
+    /// <param name="precision">The type of parameters, activations and caches; logits are float32.</param>
+    public static IReadOnlyList<IGraphPass> Inference(int positions, FloatPrecision precision = FloatPrecision.Fp32) =>
+    [
+        new UpgradeOpset(), new Repair(), .. Parse(Tidy), new TakeLogits(), new Canonicalize(), new FreeShapes(), new CacheAttention(positions),
+        new Standardize(), new ConvertPrecision(precision), .. Parse(Tidy),
+    ];
 
     /// <summary>The passes of a pipeline text.</summary>
     public static IReadOnlyList<IGraphPass> Parse(string text) => PipelineParser.Parse(text);

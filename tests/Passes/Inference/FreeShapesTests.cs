@@ -1,0 +1,63 @@
+using Halo.Analysis;
+using Halo.Ir;
+using Halo.Passes;
+using Halo.Passes.Infra;
+using Halo.Passes.Precision;
+using Halo.Runner.Sessions;
+using Halo.Tests.Numerics;
+
+namespace Halo.Tests.Passes.Inference;
+
+/// <summary>A graph whose sizes were freed gives at any size what a graph of that size gives.</summary>
+public class FreeShapesTests
+{
+    private const string Freed = "upgrade-opset,repair,remove-dead-code,fold-splats,fold-constants,deduplicate,take-logits,canonicalize,free-shapes";
+
+    public static TheoryData<string, string> Graphs => Origins.All;
+
+    [Theory]
+    [MemberData(nameof(Graphs))]
+    public void At_other_sizes_it_gives_what_a_graph_of_that_size_gives(string name, string origin)
+    {
+        var free = Origins.Graph(name, origin, 3, 24);
+        PassManager.Run(free, Pipelines.Parse(Freed), Origins.Options(name));
+        foreach (var (batch, sequence) in new[] { (5, 7), (1, 24) })
+        {
+            var other = origin is Origins.Rederived or "training.onnx" ? Origins.Built : origin;
+            var plain = Origins.Graph(name, other, batch, sequence);
+            PassManager.Run(plain, Pipelines.Parse("upgrade-opset,repair,fold-constants,take-logits"), Origins.Options(name));
+            var inputs = Inputs(name, free, batch, sequence);
+            var (found, expected) = (new OnnxEvaluator().Evaluate(free, inputs)[0], new OnnxEvaluator().Evaluate(plain, inputs)[0]);
+            Assert.Equal(expected.Sizes, found.Sizes);
+            Assert.InRange(RelativeError.Of(found, expected), 0, 2e-6);
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Graphs))]
+    public void Inference_alone_gives_every_shape_with_symbols(string name, string origin)
+    {
+        var model = Origins.Graph(name, origin, 3, 24);
+        PassManager.Run(model, Pipelines.Parse(Freed), Origins.Options(name));
+        var shapes = model.Graph.Values.Values.ToDictionary(v => v, v => v.Shape);
+        foreach (var output in model.Graph.Nodes.SelectMany(n => n.Outputs))
+            output.Shape = null;
+        ShapeInference.Run(model.Graph);
+        Assert.All(shapes, s => Assert.Equal(s.Value, s.Key.Shape));
+        Assert.Equal("[batch_size, sequence_length, " + Origins.Config(name).VocabularySize + "]", model.Graph.Outputs.Single().Shape!.ToString());
+        Assert.Equal(0, PassManager.Run(model, [new FreeShapes()], new PassOptions()).Passes.Single().Rewrites);
+    }
+
+    private static Dictionary<string, Tensor> Inputs(string name, Model model, int batch, int sequence)
+    {
+        var random = new Random(7);
+        var vocabulary = Origins.Config(name).VocabularySize;
+        var inputs = Origins.Checkpoint(name).ToDictionary(t => t.Key, t => ConvertedBytes.Convert(t.Value, ElementType.Float));
+        inputs["input_ids"] = Longs(_ => random.Next(vocabulary));
+        inputs["attention_mask"] = Longs(i => i % sequence < sequence - (i / sequence) ? 1 : 0);
+        return inputs.Where(i => model.Graph.Inputs.Any(v => v.Name == i.Key)).ToDictionary();
+
+        Tensor Longs(Func<int, long> element) =>
+            Tensor.Of<long>(ElementType.Int64, [batch, sequence], [.. Enumerable.Range(0, batch * sequence).Select(element)]);
+    }
+}
