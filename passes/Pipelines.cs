@@ -1,5 +1,6 @@
 using Halo.Passes.Infra;
 using Halo.Passes.Precision;
+using Halo.Passes.Weights;
 
 namespace Halo.Passes;
 
@@ -12,10 +13,14 @@ public static class Pipelines
         typeof(UpgradeOpset),
         typeof(Repair),
         typeof(NameParameters),
+        typeof(HoldParameters),
         typeof(SpecializeShapes),
         typeof(AttachLoss),
         typeof(ConvertPrecision),
         typeof(Canonicalize),
+        typeof(FoldNorms),
+        typeof(RotateWeights),
+        typeof(QuantizeWeights),
         typeof(BuildGradient),
         typeof(RederiveGradient),
         typeof(OrderScatterAdds),
@@ -83,10 +88,22 @@ public static class Pipelines
     /// <param name="positions">The longest sequence, prompt and answer together.</param>
     /// <param name="precision">The type of parameters, activations and caches; logits are float32.</param>
     public static IReadOnlyList<IGraphPass> Inference(int positions, FloatPrecision precision = FloatPrecision.Fp32) =>
+        [.. Cached(positions), new Standardize(), new ConvertPrecision(precision), .. Parse(Tidy)];
+
+    /// <summary>As <see cref="Inference"/>, with the weights held in the graph, read from the checkpoint when it is written.</summary>
+    /// <param name="positions">Rows of the rotary tables: the most tokens of a row.</param>
+    /// <param name="precision">Of activations, caches and weights.</param>
+    /// <param name="format">How weights are rounded; null leaves them in <paramref name="precision"/>.</param>
+    /// <param name="rotate">Fold norms and rotations into the weights before.</param>
+    public static IReadOnlyList<IGraphPass> Export(int positions, FloatPrecision precision, WeightFormat? format, bool rotate) =>
     [
-        new UpgradeOpset(), new Repair(), .. Parse(Tidy), new TakeLogits(), new Canonicalize(), new FreeShapes(), new CacheAttention(positions),
-        new Standardize(), new ConvertPrecision(precision), .. Parse(Tidy),
+        .. Cached(positions), new HoldParameters(), .. rotate ? (IReadOnlyList<IGraphPass>)[new FoldNorms(), new RotateWeights()] : [], new Standardize(),
+        new ConvertPrecision(precision), new RemoveDeadCode(), .. format is { } rounded ? (IReadOnlyList<IGraphPass>)[new QuantizeWeights(rounded)] : [],
     ];
+
+    /// <summary>The graph that decodes through a cache, in operators of com.halo.</summary>
+    private static IReadOnlyList<IGraphPass> Cached(int positions) =>
+        [new UpgradeOpset(), new Repair(), .. Parse(Tidy), new TakeLogits(), new Canonicalize(), new FreeShapes(), new CacheAttention(positions)];
 
     /// <summary>The passes of a pipeline text.</summary>
     public static IReadOnlyList<IGraphPass> Parse(string text) => PipelineParser.Parse(text);

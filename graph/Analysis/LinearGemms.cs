@@ -27,7 +27,7 @@ public sealed class LinearGemms
         _graph = graph;
         _forward = ForwardCone(graph);
         _repeated = new RepeatedValues(graph);
-        _takesParameters = graph.Inputs.Any(i => i.Type.IsFloat());
+        _takesParameters = graph.Inputs.Any(i => i.Type.IsFloat() && i.Shape is { Rank: 1 or 2 }); // caches have four axes
     }
 
     /// <summary>The linear layers in the order of their first product, and the products that belong to none.</summary>

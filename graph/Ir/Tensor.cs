@@ -34,6 +34,9 @@ public sealed class Tensor
     /// <summary>The strings of a string tensor; null for every other type.</summary>
     public IReadOnlyList<byte[]>? Strings => (_bytes as StringBytes)?.Strings;
 
+    /// <summary>Where the bytes are, for who can read them in another way than as bytes.</summary>
+    public ITensorBytes Content => _bytes;
+
     /// <summary>True where reading the content reads a file.</summary>
     public bool IsInFile => _bytes is not MemoryBytes and not StringBytes;
 

@@ -43,6 +43,7 @@ internal static class Root
             TrainVerb.Command(),
             PrepareVerb.Command(),
             EvalVerb.Command(),
+            GenerateVerb.Command(),
             InspectVerb.Command(),
             DiffVerb.Command(),
             BenchVerb.Command(),

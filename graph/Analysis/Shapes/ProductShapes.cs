@@ -23,6 +23,15 @@ internal static class ProductShapes
             i.Set(i.Type(0), Product(i, Transposed(i.Shape(0), i.Node.Int("transA", 0)), Transposed(i.Shape(1), i.Node.Int("transB", 0))));
     }
 
+    /// <summary>com.microsoft: (..., K) by N rows of codes, K and N attributes.</summary>
+    public static void MatMulNBits(NodeInference i)
+    {
+        var (k, n) = (i.Node.Int("K", 0), i.Node.Int("N", 0));
+        if (i.Shape(0) is { } a && (a.Rank == 0 || (a[^1].IsKnown && a[^1] != k)))
+            throw i.Error($"rows of K = {k}", $"{a}");
+        i.Set(i.Type(0), i.Shape(0) is { } x ? new Shape([.. x.Take(x.Rank - 1), n]) : null);
+    }
+
     private static Shape? Transposed(Shape? x, long flag) =>
         x is null || flag == 0 || x.Rank < 2 ? x : new Shape([.. x.Take(x.Rank - 2), x[^1], x[^2]]);
 

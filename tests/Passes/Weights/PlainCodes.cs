@@ -1,0 +1,31 @@
+namespace Halo.Tests.Passes.Weights;
+
+/// <summary>The slow counterparts of the coders: one value at a time, in float64, after the definition.</summary>
+internal static class PlainCodes
+{
+    /// <summary>Squared error of the search of BlockCoder: of each span, the scale refitted to its codes; the refit that explains most of the block.</summary>
+    public static double Error4(float[] block)
+    {
+        var (low, high) = (Math.Min(0, block.Min()), Math.Max(0, block.Max()));
+        var zero = Math.Clamp(Math.Round(-15.0 * low / (high - low)), 0, 15);
+        var (most, best) = (-1.0, 0.0);
+        foreach (var span in new[] { 1, 0.93, 0.86, 0.8 })
+        {
+            var steps = block.Select(w => Nearest(w / (span * (high - low) / 15), -zero, 15 - zero)).ToArray();
+            var (dot, norm) = (block.Zip(steps, (w, t) => w * t).Sum(), steps.Sum(t => t * t));
+            if (dot * dot / norm > most)
+                (most, best) = (dot * dot / norm, dot / norm);
+        }
+        return block.Sum(w => Math.Pow(w - best * Nearest(w / best, -zero, 15 - zero), 2));
+    }
+
+    public static double Nearest(double x, double least, double most) => Math.Round(Math.Clamp(x, least, most), MidpointRounding.ToEven);
+
+    /// <summary>The value of an E4M3 code. [OCP 8-bit floating point, 2023]</summary>
+    public static double E4M3(byte code)
+    {
+        var (exponent, fraction) = (code >> 3 & 15, code & 7);
+        var size = (code & 0x7F) == 0x7F ? double.NaN : exponent == 0 ? fraction / 512.0 : Math.ScaleB(1 + fraction / 8.0, exponent - 7);
+        return code >= 128 ? -size : size;
+    }
+}
