@@ -66,6 +66,18 @@ public sealed class EmulatedGpuTests : IClassFixture<EmulatedGpu>, IDisposable
         Assert.Contains("GPU 0            emulated on the CPU, compute capability 9.0, 1024 MiB", output, StringComparison.Ordinal);
         Assert.Contains("cuBLASLt", output, StringComparison.Ordinal);
     }
+
+    [Fact]
+    public void Bench_times_the_kernels_asked_for_beside_the_ceilings()
+    {
+        var output = _gpu.Succeed(["bench", "kernels", "--device", "cuda", "--filter", "transpose bfloat16", "--json", _folder["times.jsonl"]]);
+        Assert.Contains("gpu emulated on the CPU", output, StringComparison.Ordinal);
+        Assert.Contains("| `transpose` | bfloat16 | 64 x 256 |", output, StringComparison.Ordinal);
+        Assert.DoesNotContain("`softmax`", output, StringComparison.Ordinal);
+        var lines = File.ReadAllLines(_folder["times.jsonl"]);
+        Assert.Contains("\"cublaslt\"", lines[0], StringComparison.Ordinal);
+        Assert.Equal(7, lines.Length); // versions, five ceilings, one kernel
+    }
 }
 
 /// <summary>The executable in a folder of its own, with the emulated library, which is built once and kept.</summary>
