@@ -40,7 +40,7 @@ public static class Exporter
             if (parity is null)
                 return;
             var bounds = settings.BoundsOf(weights);
-            AtomicFile.WriteText(Path.Combine(folder, ParityName), parity.ToJson(bounds).ToJsonString(Json) + "\\n");
+            AtomicFile.WriteText(Path.Combine(folder, ParityName), parity.ToJson(bounds).ToJsonString(Json) + "\n");
             if (parity.Broken(bounds) is { Count: > 0 } broken)
             {
                 throw new InvalidOperationException($"export: {settings.Output}: not written, as it differs too much from {source.Path}: {string.Join("; ", broken)}. "
