@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Halo.Io;
 using Halo.Models.GenAi;
 using Halo.Runner.Generation;
 
@@ -29,7 +30,7 @@ public sealed class InferenceFolderTests : IDisposable
     public void A_missing_file_is_named(string name, string message)
     {
         InferenceFixture.Copy(_folder);
-        Halo.Io.OwnedFolder.Mark(_folder.Path, InferenceFolder.Kind);
+        OwnedFolder.Mark(_folder.Path, InferenceFolder.Kind);
         File.Delete(_folder[name]);
         Refused(message);
     }
