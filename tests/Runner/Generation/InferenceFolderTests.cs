@@ -21,6 +21,14 @@ public sealed class InferenceFolderTests : IDisposable
         Assert.False(folder.Graph.UsesHaloOperators);
     }
 
+    [Fact]
+    public void Symbolic_links_are_the_files_that_they_point_to()
+    {
+        foreach (var file in Directory.GetFiles(InferenceFixture.Folder))
+            File.CreateSymbolicLink(_folder[Path.GetFileName(file)], file);
+        Assert.Equal(4, InferenceFolder.Open(_folder.Path).Graph.Layers);
+    }
+
     [Theory]
     [InlineData("model.onnx", "model.onnx: expected a file of the inference folder, found no such file")]
     [InlineData("model.onnx.data", "external data in 'model.onnx.data', found no such file")]
