@@ -9,11 +9,11 @@ namespace Halo.Passes;
 
 /// <summary>Gives a forward graph of free sizes a cache of keys and values: every attention becomes ONNX Runtime's GroupQueryAttention.</summary>
 /// <remarks>
-/// Inputs past_key_values.i.key and .value [batch_size, G, past_sequence_length, D], outputs present.i.key and .value [batch_size, G, total_sequence_length, D],
-/// i counting the attentions in the graph's order; attention_mask becomes [batch_size, total_sequence_length]. GroupQueryAttention rotates queries and keys
-/// itself, by tables of N rows. Rows are padded on the right: row b has seqlens_k[b] = (sum of its mask) - 1 tokens before its last one, its new tokens
-/// stand behind them, and what the padding computes is for nobody. Measured on the CPU kernel of ONNX Runtime 1.31.1: a prompt, one token, and of one row
-/// several tokens behind a past. [ONNX Runtime, docs/ContribOperators.md, com.microsoft.GroupQueryAttention]
+/// Inputs past_key_values.i.key and .value [batch_size, G, past_sequence_length, D], outputs present.i.key and .value [batch_size, G,
+/// total_sequence_length, D], i counting the attentions in the graph's order; attention_mask becomes [batch_size, total_sequence_length].
+/// GroupQueryAttention rotates queries and keys itself, by tables of N rows. Rows are padded on the right: row b has seqlens_k[b] = (sum of its mask) - 1
+/// tokens before its last one, its new token stands behind them, and what the padding computes is for nobody. The CPU kernel of ONNX Runtime
+/// 1.31.1 takes prompts, one token, and of a single row several tokens behind a past. [ONNX Runtime, docs/ContribOperators.md]
 /// Tables are those of <see cref="PassOptions.RotaryTables"/>; the graph's own rows must be among them.
 /// </remarks>
 /// <param name="Positions">N, the longest sequence, prompt and answer together.</param>
@@ -63,7 +63,8 @@ public sealed record CacheAttention(int Positions) : IGraphPass
         var build = GraphBuilder.AfterDefinition(graph, mask, "cache");
         var (cos, sin) = RotaryCache.Of(layers[0].Rotary, Positions, context, Name);
         var type = layers[0].Query.Type;
-        Value[] shared = [LastPositions(build, mask), TotalLength(build, mask), RotaryCache.Add(build, "cos", cos, type), RotaryCache.Add(build, "sin", sin, type)];
+        Value[] shared =
+            [LastPositions(build, mask), TotalLength(build, mask), RotaryCache.Add(build, "cos", cos, type), RotaryCache.Add(build, "sin", sin, type)];
         var sizes = new TokenSizes(graph);
         foreach (var (i, layer) in layers.Index())
         {
@@ -131,8 +132,8 @@ public sealed record CacheAttention(int Positions) : IGraphPass
                 use.Node.ReplaceInput(use.Index, build.Op("by_head", "Transpose", [ByToken()], Ir.Attribute.Of("perm", [0L, 2L, 1L, 3L])));
                 continue;
             }
-            foreach (var reader in use.Node.Output.Uses.ToList())
-                reader.Node.ReplaceInput(reader.Index, reader.Node.Is("Reshape") && reader.Index == 0 && AttentionHeads.CopiesNoAxis(reader.Node) ? result : ByToken());
+            foreach (var (reader, index) in use.Node.Output.Uses.ToList())
+                reader.ReplaceInput(index, reader.Is("Reshape") && index == 0 && AttentionHeads.CopiesNoAxis(reader) ? result : ByToken());
             graph.Remove(use.Node);
         }
     }

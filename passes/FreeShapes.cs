@@ -129,5 +129,6 @@ public sealed record FreeShapes() : IGraphPass
     }
 
     private PassException Refused(Node node) => new(Name, node, "forward", "an operator that does with batch and sequence what a canonical forward graph does",
-        string.Join(", ", node.Inputs.Select(v => v?.ToString() ?? "none")), "Run take-logits and canonicalize first; what is left of labels or masks cannot be freed.");
+        string.Join(", ", node.Inputs.Select(v => v?.ToString() ?? "none")),
+        "Run take-logits and canonicalize first; what is left of labels or masks cannot be freed.");
 }

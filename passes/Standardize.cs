@@ -38,7 +38,10 @@ public sealed record Standardize() : IGraphPass
     public void Ensures(Model model)
     {
         if (model.Graph.Nodes.FirstOrDefault(n => n.Domain == HaloDomain.Name && !n.Is(nameof(HadamardTransform), HaloDomain.Name)) is { } left)
-            throw new PassException(Name, left, "", "no operator of com.halo but HadamardTransform", left.OpType, "This is a defect of the pass; please report it.");
+        {
+            throw new PassException(Name, left, "", "no operator of com.halo but HadamardTransform", left.OpType,
+                "This is a defect of the pass; please report it.");
+        }
     }
 
     private Func<Value, Value> Made(Node node)

@@ -29,8 +29,8 @@ internal static class RotaryCache
             return (cos, sin);
         if (context.RotaryTables is not { } source)
         {
-            throw new PassException(pass, rotary, "forward", $"the model's rotary tables for {positions} positions", $"none beside the {cos.Sizes[0]} rows of the graph",
-                "Give the config.json that the model was made with.");
+            throw new PassException(pass, rotary, "forward", $"the model's rotary tables for {positions} positions",
+                $"none beside the {cos.Sizes[0]} rows of the graph", "Give the config.json that the model was made with.");
         }
         var made = source(positions);
         Check(rotary, "cosines", cos, made.Cos, pass);

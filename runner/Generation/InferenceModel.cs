@@ -1,10 +1,6 @@
 using Halo.Models.Chat;
 using Halo.Models.HuggingFace;
-using Halo.Models.Llama;
 using Halo.Models.Tokenizers;
-using Halo.Passes;
-using Halo.Passes.Infra;
-using Halo.Runner.Artifacts;
 using Halo.Runner.Export;
 using Halo.Runner.Sessions;
 using Halo.Serialization;
@@ -75,13 +71,7 @@ public sealed class InferenceModel : IDisposable
             throw new HaloException("generate", System.IO.Path.Combine(source.Companions, "tokenizer.json"),
                 $"at most {source.Config.VocabularySize} ids, the model's vocabulary", $"{tokenizer.VocabularySize}", "Give the tokenizer that the model was trained with.");
         }
-        var model = source.Forward();
-        PassManager.Run(model, [.. Pipelines.Inference(source.Config.MaxPositions), new HoldParameters()], new PassOptions
-        {
-            Evaluator = new OnnxEvaluator(),
-            Checkpoint = TrainingGraphSource.TensorsOf(source.Weights),
-            RotaryTables = positions => RotaryTables.Of(source.Config, positions),
-        });
+        var model = InferenceProjection.Of(source);
         // Through a file, which is mapped: weights of any size, and no second copy of them in this process.
         var folder = Directory.CreateTempSubdirectory("halo-generate-").FullName;
         try

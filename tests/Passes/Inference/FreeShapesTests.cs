@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using Halo.Analysis;
 using Halo.Ir;
 using Halo.Passes;
@@ -31,6 +32,37 @@ public class FreeShapesTests
             Assert.Equal(expected.Sizes, found.Sizes);
             Assert.InRange(RelativeError.Of(found, expected), 0, 2e-6);
         }
+    }
+
+    /// <summary>llama2-mha has 64 channels, 4 heads and 16 channels a head.</summary>
+    [Theory]
+    [InlineData(4, 16)]
+    [InlineData(4, 4)]
+    [InlineData(1, 64)]
+    [InlineData(16, 4)]
+    [InlineData(2, 2)]
+    public void Sizes_that_coincide_stay_apart(int batch, int sequence)
+    {
+        var free = Origins.Graph("llama2-mha", Origins.Built, batch, sequence);
+        var expected = Origins.Graph("llama2-mha", Origins.Built, 3, 24);
+        PassManager.Run(free, Pipelines.Parse(Freed), Origins.Options("llama2-mha"));
+        PassManager.Run(expected, Pipelines.Parse(Freed), Origins.Options("llama2-mha"));
+        static string Text(Model model) => Regex.Replace(Halo.Text.GraphPrinter.Print(model), "rotary_(cos|sin): .*", "");
+        Assert.Equal(Text(expected), Text(free));
+    }
+
+    [Fact]
+    public void A_size_in_disguise_is_refused()
+    {
+        var model = Halo.Text.GraphParser.Parse("""
+            ir_version: 10, opset: {"": 21}
+            graph g(embed: float[8, 4], positions: float[3, 4], input_ids: int64[2, 3]) -> (y: float[2, 3, 4]) {
+              x: float[2, 3, 4] = Gather(embed, input_ids)
+              y: float[2, 3, 4] = Add(x, positions)  # place
+            }
+            """);
+        var e = Assert.Throws<PassException>(() => PassManager.Run(model, [new FreeShapes()], new PassOptions()));
+        Assert.StartsWith("free-shapes: 'place' (Add, forward): expected an operator that does with batch and sequence what a canonical", e.Message);
     }
 
     [Theory]

@@ -37,7 +37,10 @@ public class InferencePipelineTests
     [Fact]
     public void Half_precision_finds_the_same_next_token()
     {
-        using var decoder = Decoder(Origins.LlamaTiny, Origins.Built, FloatPrecision.Fp16);
+        var model = Made(Origins.LlamaTiny, Origins.Built, FloatPrecision.Fp16);
+        Assert.All(model.Graph.Values.Values.Where(v => v.Type.IsFloat() && v.Name != "logits"), v => Assert.Equal(ElementType.Float16, v.Type));
+        Assert.Equal(ElementType.Float, model.Graph.Outputs[0].Type);
+        using var decoder = new CachedDecoder(model, Origins.Checkpoint(Origins.LlamaTiny));
         foreach (var c in Fixture.Json("generate-cases.json").EnumerateArray())
         {
             decoder.Clear();
@@ -85,6 +88,27 @@ public class InferencePipelineTests
         }
     }
 
+    /// <summary>What ONNX Runtime does not do is an error, not a wrong answer.</summary>
+    [Fact]
+    public void Several_tokens_behind_a_past_of_several_rows()
+    {
+        using var decoder = Decoder("llama2-mha", Origins.Built, FloatPrecision.Fp32);
+        decoder.Run([[1, 2, 3, 4], [5, 6, 7, 8]]);
+        var e = Assert.Throws<Microsoft.ML.OnnxRuntime.OnnxRuntimeException>(() => decoder.Run([[1, 2], [3, 4]]));
+        Assert.Contains("batch_size must be 1", e.Message);
+    }
+
+    [Fact]
+    public void A_graph_that_computes_in_bfloat16_gives_float32()
+    {
+        var model = Halo.Models.Llama.LlamaGraph.Build(Origins.Config("llama32-tied"), 2, 8, type: ElementType.BFloat16, parameterType: ElementType.Float);
+        PassManager.Run(model, Pipelines.Inference(Positions), Origins.Options("llama32-tied"));
+        Assert.DoesNotContain(model.Graph.Values.Values, v => v.Type == ElementType.BFloat16);
+        using var decoder = new CachedDecoder(model, Origins.Checkpoint("llama32-tied"));
+        using var expected = Decoder("llama32-tied", Origins.Built, FloatPrecision.Fp32);
+        Close(expected.Run([[1, 2, 3, 4, 5]])[0], decoder.Run([[1, 2, 3, 4, 5]])[0]);
+    }
+
     [Theory]
     [MemberData(nameof(Graphs))]
     public void Its_form_is_that_of_stock_ONNX_Runtime(string name, string origin)
@@ -102,7 +126,8 @@ public class InferencePipelineTests
         Assert.Equal($"%present.1.key: float[batch_size, {config.KeyValueHeads}, total_sequence_length, {config.HeadDim}]", model.Graph.Outputs[3].ToString());
         var inputs = model.Graph.Inputs.ToDictionary(i => i.Name, i => i.ToString());
         Assert.Equal("%attention_mask: int64[batch_size, total_sequence_length]", inputs["attention_mask"]);
-        Assert.Equal($"%past_key_values.0.value: float[batch_size, {config.KeyValueHeads}, past_sequence_length, {config.HeadDim}]", inputs["past_key_values.0.value"]);
+        Assert.Equal($"%past_key_values.0.value: float[batch_size, {config.KeyValueHeads}, past_sequence_length, {config.HeadDim}]",
+            inputs["past_key_values.0.value"]);
         Assert.DoesNotContain("labels", inputs.Keys);
         foreach (var pass in (IGraphPass[])[new TakeLogits(), new FreeShapes(), new CacheAttention(Positions), new Standardize()])
             Assert.Equal(0, PassManager.Run(model, [pass], Origins.Options(name)).Passes.Single().Rewrites);

@@ -19,12 +19,22 @@ internal static class Origins
 
     private static readonly OnnxEvaluator Evaluator = new();
 
+    /// <summary>The bundled training graph; tensors are read from the file when they are looked at.</summary>
+    private static readonly Lazy<string> BundledGraph = new(() =>
+    {
+        var folder = Directory.CreateTempSubdirectory("halo-llama-tiny-").FullName;
+        AppDomain.CurrentDomain.ProcessExit += (_, _) => Directory.Delete(folder, recursive: true);
+        var path = Path.Combine(folder, "training.onnx");
+        Halo.Models.Bundled.LlamaTiny.ExtractTrainingGraph(path);
+        return path;
+    });
+
     /// <summary>Every model with every origin that it has.</summary>
     public static TheoryData<string, string> All
     {
         get
         {
-            var data = new TheoryData<string, string> { { LlamaTiny, Built } };
+            var data = new TheoryData<string, string> { { LlamaTiny, Built }, { LlamaTiny, "training.onnx" } };
             foreach (var name in new[] { "llama2-mha", "llama32-tied" })
             {
                 foreach (var origin in (string[])[Built, BuiltTraining, Rederived, "training.onnx", .. ForwardExports.Files.Take(4)])
@@ -47,7 +57,7 @@ internal static class Origins
         return reader.Tensors.ToDictionary(t => t.Key, t => Tensor.Of<byte>(t.Value.DType, [.. t.Value.Shape], t.Value.Bytes()));
     }
 
-    /// <summary>A graph of fixed sizes, its parameters inputs; the exported joint graphs have 3 x 24 tokens whatever is asked for.</summary>
+    /// <summary>A graph of fixed sizes, its parameters inputs; the exported joint graphs have 3 x 24 tokens, or 8 x 256, whatever is asked for.</summary>
     public static Model Graph(string name, string origin, int batch, int sequence)
     {
         HaloOperators.Register();
@@ -58,7 +68,7 @@ internal static class Origins
                 PassManager.Run(model, Pipelines.Differentiate(), Options(name));
             return model;
         }
-        var read = OnnxReader.Read(Path.Combine(Folder(name), origin == Rederived ? "training.onnx" : origin));
+        var read = Read(name, origin == Rederived ? "training.onnx" : origin);
         Halo.Analysis.ShapeInference.Run(read.Graph);
         var passes = origin == Rederived ? Pipelines.Parse($"{Pipelines.Cleanup},{Pipelines.Rederive}")
             : origin == "training.onnx" ? []
@@ -66,4 +76,6 @@ internal static class Origins
         PassManager.Run(read, passes, Options(name));
         return read;
     }
+
+    private static Model Read(string name, string file) => OnnxReader.Read(name == LlamaTiny ? BundledGraph.Value : ExportFixture.File(name, file));
 }
