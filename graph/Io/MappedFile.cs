@@ -15,10 +15,13 @@ public sealed class MappedFile
     public MappedFile(string path)
     {
         Path = System.IO.Path.GetFullPath(path);
-        SizeBytes = new FileInfo(Path).Length;
-        if (SizeBytes == 0)
-            throw new HaloException("read", Path, "a file with content", "an empty file", "Export or copy it again.");
         _handle = File.OpenHandle(Path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete);
+        SizeBytes = RandomAccess.GetLength(_handle); // of the open file: that of a path to a symbolic link is the link's
+        if (SizeBytes == 0)
+        {
+            _handle.Dispose();
+            throw new HaloException("read", Path, "a file with content", "an empty file", "Export or copy it again.");
+        }
         _map = MemoryMappedFile.CreateFromFile(_handle, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: false);
     }
 

@@ -16,7 +16,8 @@ public sealed unsafe class SafetensorsFile : IDisposable
     private SafetensorsFile(string path)
     {
         Path = path;
-        var sizeBytes = new FileInfo(path).Length;
+        using var handle = File.OpenHandle(path);
+        var sizeBytes = RandomAccess.GetLength(handle); // of the open file: that of a path to a symbolic link is the link's
         if (sizeBytes < 8) throw SafetensorsHeader.Defect(path, "8 bytes of header length", $"a file of {sizeBytes} bytes");
         _map = MemoryMappedFile.CreateFromFile(path, FileMode.Open, mapName: null, capacity: 0, MemoryMappedFileAccess.Read);
         _view = _map.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read);

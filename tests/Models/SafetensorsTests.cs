@@ -26,6 +26,17 @@ public sealed class SafetensorsTests : IDisposable
         Assert.Equal(File.ReadAllBytes(path), File.ReadAllBytes(_folder["rounded"]));
     }
 
+    /// <summary>The hub's cache is made of such links.</summary>
+    [Fact]
+    public void A_symbolic_link_is_the_file_that_it_points_to()
+    {
+        var path = Path.Combine(LlamaTiny.Folder, "model.safetensors");
+        File.CreateSymbolicLink(_folder["link"], path);
+        using var file = SafetensorsFile.Open(path);
+        using var linked = SafetensorsFile.Open(_folder["link"]);
+        Assert.All(file.Tensors.Keys, name => Assert.True(file.Bytes(name).SequenceEqual(linked.Bytes(name)), name));
+    }
+
     [Fact]
     public void The_reference_batch_reads_as_integers()
     {

@@ -65,8 +65,6 @@ public sealed class DecoderSessionTests
         return new DecoderSession(new GraphSession(Path.Combine(InferenceFixture.Folder, "model.onnx"), settings), 1024, useCache);
     }
 
-    private static IEnumerable<IReadOnlyList<int>> IdsOf(IEnumerable<Completion> completions) => completions.Select(c => c.Ids);
-
     private static List<IReadOnlyList<int>> Ids(DecoderSession session, IReadOnlyList<int[]> prompts, int count) =>
-        [.. IdsOf(new Generator(session, SamplingSettings.Greedy, new HashSet<int>(), count).Generate(prompts))];
+        [.. new Generator(session, SamplingSettings.Greedy, new HashSet<int>(), count).Generate(prompts).Select(c => c.Ids)];
 }

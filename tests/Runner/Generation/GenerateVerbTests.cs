@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Halo.Models.Bundled;
 using Halo.Models.Tokenizers;
 using Halo.Tests.Models;
@@ -34,13 +33,19 @@ public sealed class GenerateVerbTests
     public void A_plain_program_generates_the_same(int n)
     {
         var (_, ids, greedy) = All[n];
-        var info = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
-        foreach (var argument in (string[])[PlainGeneration, InferenceFixture.Folder, $"{greedy.Length}", .. ids.Select(id => $"{id}")])
-            info.ArgumentList.Add(argument);
-        using var process = Process.Start(info)!;
-        var output = process.StandardOutput.ReadToEnd();
-        Assert.True(process.WaitForExit(60_000) && process.ExitCode == 0, process.StandardError.ReadToEnd());
-        Assert.Equal(string.Join(' ', greedy), output.Trim());
+        string[] prompt = [.. ids.Select(id => $"{id}")];
+        Assert.Equal([string.Join(' ', greedy)], OtherProgram.Run(OtherProgram.Plain, [InferenceFixture.Folder, $"{greedy.Length}", .. prompt]));
+    }
+
+    /// <summary>ONNX Runtime GenAI loads the folder, encodes text to the same ids, though without BOS, and writes the same.</summary>
+    [WithGenAi]
+    [MemberData(nameof(Cases))]
+    public void GenAI_generates_the_same(int n)
+    {
+        var (text, ids, greedy) = All[n];
+        string[] prompt = [.. ids.Select(id => $"{id}")];
+        Assert.Equal([string.Join(' ', ids.Skip(1)), string.Join(' ', greedy)],
+            OtherProgram.Run(OtherProgram.GenAi, [InferenceFixture.Folder, $"{greedy.Length}", text, .. prompt]));
     }
 
     [Fact]
@@ -89,6 +94,19 @@ public sealed class GenerateVerbTests
     }
 
     [Fact]
+    public void A_damaged_folder_is_refused_before_anything_runs()
+    {
+        using var folder = new TemporaryFolder();
+        InferenceFixture.Copy(folder);
+        using (var data = File.OpenWrite(folder["model.onnx.data"]))
+            data.SetLength(data.Length / 2);
+        HaloConsole.Refused(folder, "of 'model.onnx.data', found a file of", "generate", folder.Path, "--prompt", "x");
+        File.Delete(folder["tokenizer.json"]);
+        HaloConsole.Refused(folder, "tokenizer.json: expected a file of the inference folder, found no such file", "eval", "--model", folder.Path, "--data",
+            TinyRun.Data("valid.jsonl"));
+    }
+
+    [Fact]
     public void What_is_no_folder_of_a_model_is_refused()
     {
         using var folder = new TemporaryFolder();
@@ -97,9 +115,4 @@ public sealed class GenerateVerbTests
         HaloConsole.Refused(folder, "prompt 1: expected fewer than 1024 tokens", "generate", InferenceFixture.Folder, "--prompt",
             string.Concat(Enumerable.Repeat("x = 1\n", 1000)));
     }
-
-    private static string PlainGeneration =>
-        Path.Combine(RepositoryRoot.Path, "tests", "PlainGeneration", "bin", Configuration, "net10.0", "PlainGeneration.dll");
-
-    private static string Configuration => new DirectoryInfo(AppContext.BaseDirectory).Parent!.Name;
 }

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Halo.Models.Bundled;
 using Halo.Models.Llama;
+using Halo.Models.Tokenizers;
 using Halo.Models.Weights;
 using Halo.Runner.Artifacts;
 using Halo.Runner.Data;
@@ -110,7 +111,7 @@ public sealed class InferenceEvaluationTests : IDisposable
         HaloConsole.Refused(_folder, "found --format", "eval", "--model", LlamaTiny.Folder, "--data", TinyRun.Data("valid.jsonl"), "--format", "fp8", "--exact-match");
     }
 
-    private static Halo.Models.Tokenizers.HfTokenizer Tokenizer { get; } = Halo.Models.Tokenizers.HfTokenizer.Load(LlamaTiny.Folder);
+    private static HfTokenizer Tokenizer { get; } = HfTokenizer.Load(LlamaTiny.Folder);
 
     private static (double Loss, long Counted) TrainedLoss(IReadOnlyList<TokenizedRow> rows)
     {

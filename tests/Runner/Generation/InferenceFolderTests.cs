@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Halo.Io;
 using Halo.Models.GenAi;
 using Halo.Runner.Generation;
 
@@ -20,6 +21,14 @@ public sealed class InferenceFolderTests : IDisposable
         Assert.False(folder.Graph.UsesHaloOperators);
     }
 
+    [Fact]
+    public void Symbolic_links_are_the_files_that_they_point_to()
+    {
+        foreach (var file in Directory.GetFiles(InferenceFixture.Folder))
+            File.CreateSymbolicLink(_folder[Path.GetFileName(file)], file);
+        Assert.Equal(4, InferenceFolder.Open(_folder.Path).Graph.Layers);
+    }
+
     [Theory]
     [InlineData("model.onnx", "model.onnx: expected a file of the inference folder, found no such file")]
     [InlineData("model.onnx.data", "external data in 'model.onnx.data', found no such file")]
@@ -29,7 +38,7 @@ public sealed class InferenceFolderTests : IDisposable
     public void A_missing_file_is_named(string name, string message)
     {
         InferenceFixture.Copy(_folder);
-        Halo.Io.OwnedFolder.Mark(_folder.Path, InferenceFolder.Kind);
+        OwnedFolder.Mark(_folder.Path, InferenceFolder.Kind);
         File.Delete(_folder[name]);
         Refused(message);
     }
