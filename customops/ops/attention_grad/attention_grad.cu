@@ -129,7 +129,7 @@ __global__ void __launch_bounds__(units::kThreads)
   const Sight sight = sight_of(mask, sizes, batch);
   units::load_rows<S>(b.k + pair * sizes.keys * sizes.dim, first, units::kRows, sizes.keys, sizes.dim, is_packed, keys);
   units::load_rows<S>(b.v + pair * sizes.keys * sizes.dim, first, units::kRows, sizes.keys, sizes.dim, is_packed, values);
-  float dk[S::kColumns][4] = {}, dv[S::kColumns][4] = {};
+  float dk[1][S::kColumns][4] = {}, dv[1][S::kColumns][4] = {};
   const float factor = scale * units::kLog2E;
   // Tiles of queries one after the other, over the heads; a tile is loaded while the one before it is worked on.
   const int64_t start = mask.causal ? first : 0, tiles = sizes.queries > start ? (sizes.queries - start + kStep - 1) / kStep : 0;
@@ -155,9 +155,9 @@ __global__ void __launch_bounds__(units::kThreads)
     cuda::wait_for_copies<0>();
     __syncthreads();
     load(number + 1, 1 - stage);
-    float p[kStepTiles][4], ds[kStepTiles][4];
-    units::multiply_rows<S, kStepTiles>(keys, warp_row, queries, p);
-    units::multiply_rows<S, kStepTiles>(values, warp_row, errors, ds);
+    float p[1][kStepTiles][4], ds[1][kStepTiles][4];
+    units::multiply_rows<S>(keys, warp_row, queries, p);
+    units::multiply_rows<S>(values, warp_row, errors, ds);
     const bool sees_all = units::sees_all(sight, query_at, kStep, first, units::kRows);
 #pragma unroll
     for (int t = 0; t < kStepTiles; ++t) {
@@ -165,17 +165,17 @@ __global__ void __launch_bounds__(units::kThreads)
       for (int i = 0; i < 4; ++i) {
         const int column = t * 8 + place * 2 + i % 2;
         const bool sees = sees_all || sight.sees(query_at + column, own_row + i / 2 * 8);
-        p[t][i] = sees ? cuda::exp2_of(p[t][i] * factor - log_sums[stage][column]) : 0.0f;
-        ds[t][i] = sees ? p[t][i] * (ds[t][i] - deltas[stage][column]) : 0.0f;
+        p[0][t][i] = sees ? cuda::exp2_of(p[0][t][i] * factor - log_sums[stage][column]) : 0.0f;
+        ds[0][t][i] = sees ? p[0][t][i] * (ds[0][t][i] - deltas[stage][column]) : 0.0f;
       }
     }
-    units::add_weighted<S, kStepTiles>(p, errors, dv);
-    units::add_weighted<S, kStepTiles>(ds, queries, dk);
+    units::add_weighted<S>(p, errors, dv);
+    units::add_weighted<S>(ds, queries, dk);
   }
   const float ones[2] = {1.0f, 1.0f}, scales[2] = {scale, scale};
   const int64_t at = pair * sizes.keys * sizes.dim;
-  if (b.dv != nullptr) units::store_rows<S>(b.dv + at, first + warp_row, sizes.keys, sizes.dim, dv, ones);
-  if (b.dk != nullptr) units::store_rows<S>(b.dk + at, first + warp_row, sizes.keys, sizes.dim, dk, scales);
+  if (b.dv != nullptr) units::store_rows<S>(b.dv + at, first + warp_row, sizes.keys, sizes.dim, dv[0], ones);
+  if (b.dk != nullptr) units::store_rows<S>(b.dk + at, first + warp_row, sizes.keys, sizes.dim, dk[0], scales);
 }
 
 /// As attention_query_gradient_kernel on the matrix units: a warp has 16 queries.
@@ -191,7 +191,7 @@ __global__ void __launch_bounds__(units::kThreads)
   const Sight sight = sight_of(mask, sizes, batch);
   units::load_rows<S>(b.q + pair * sizes.queries * sizes.dim, first, units::kRows, sizes.queries, sizes.dim, is_packed, queries);
   units::load_rows<S>(b.dy + pair * sizes.queries * sizes.dim, first, units::kRows, sizes.queries, sizes.dim, is_packed, errors);
-  float log_sums[2], deltas[2], dq[S::kColumns][4] = {};
+  float log_sums[2], deltas[2], dq[1][S::kColumns][4] = {};
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
     const int64_t row = own_row + r * 8;
@@ -215,22 +215,22 @@ __global__ void __launch_bounds__(units::kThreads)
     cuda::wait_for_copies<0>();
     __syncthreads();
     load(key_at + kStep, 1 - stage);
-    float p[kStepTiles][4], ds[kStepTiles][4];
-    units::multiply_rows<S, kStepTiles>(queries, warp_row, keys, p);
-    units::multiply_rows<S, kStepTiles>(errors, warp_row, values, ds);
+    float p[1][kStepTiles][4], ds[1][kStepTiles][4];
+    units::multiply_rows<S>(queries, warp_row, keys, p);
+    units::multiply_rows<S>(errors, warp_row, values, ds);
     const bool sees_all = units::sees_all(sight, first, units::kRows, key_at, kStep);
 #pragma unroll
     for (int t = 0; t < kStepTiles; ++t) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const bool sees = sees_all || sight.sees(own_row + i / 2 * 8, key_at + t * 8 + place * 2 + i % 2);
-        ds[t][i] = sees ? cuda::exp2_of(p[t][i] * factor - log_sums[i / 2]) * (ds[t][i] - deltas[i / 2]) : 0.0f;
+        ds[0][t][i] = sees ? cuda::exp2_of(p[0][t][i] * factor - log_sums[i / 2]) * (ds[0][t][i] - deltas[i / 2]) : 0.0f;
       }
     }
-    units::add_weighted<S, kStepTiles>(ds, keys, dq);
+    units::add_weighted<S>(ds, keys, dq);
   }
   const float scales[2] = {scale, scale};
-  units::store_rows<S>(b.dq + pair * sizes.queries * sizes.dim, first + warp_row, sizes.queries, sizes.dim, dq, scales);
+  units::store_rows<S>(b.dq + pair * sizes.queries * sizes.dim, first + warp_row, sizes.queries, sizes.dim, dq[0], scales);
 }
 
 template <class S, class T>

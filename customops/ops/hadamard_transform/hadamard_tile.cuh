@@ -94,7 +94,7 @@ __device__ uint32_t signed_ones(uint32_t bits) {
 /// read, are operands as they are; a float32 is the sum of three bfloat16, which have its 24 bits. Sums are float32. An infinity becomes NaN in float32.
 /// A warp reads all of its columns before it writes the first; no other warp has them. Barriers are the caller's.
 template <int steps, class T>
-__device__ void multiply_columns(float* tile, const Signs& signs, const Columns& columns) {
+__device__ __forceinline__ void multiply_columns(float* tile, const Signs& signs, const Columns& columns) {
   using Part = std::conditional_t<std::is_same_v<T, float>, BFloat16, T>;
   constexpr int kParts = std::is_same_v<T, float> ? 3 : 1;
   const int lane = static_cast<int>(threadIdx.x) % cuda::kWarp, group = lane / 4, place = lane % 4;

@@ -51,22 +51,30 @@ __device__ inline int64_t location(const Place& place, int i, int64_t first_vect
 /// Packs of neighbours that a thread loads before it stores the first.
 constexpr int kInFlight = 4;
 
-/// Calls f(tile index, place in the matrix, whether inside) for this thread's packs of `width` elements, kInFlight at a time: `load` of all, then `use` of all.
-template <int width, class Load, class Use>
-__device__ void for_packs(const Place& place, int elements, int64_t first_vector, Load&& load, Use&& use) {
-  const int packs = elements / width, threads = static_cast<int>(blockDim.x);
-  for (int first = static_cast<int>(threadIdx.x); first < packs; first += kInFlight * threads) {
+/// Brings this block's elements into the tile, zeros for vectors that are not there.
+template <int width, class T>
+__device__ void load_tile(const T* x, const Place& place, int elements, int64_t first_vector, float* tile) {
+  const int stride = static_cast<int>(blockDim.x) * width;
+  for (int first = static_cast<int>(threadIdx.x) * width; first < elements; first += kInFlight * stride) {
+    cuda::Pack<T, width> packs[kInFlight];
 #pragma unroll
     for (int n = 0; n < kInFlight; ++n) {
-      const int i = (first + n * threads) * width;
+      const int i = first + n * stride;
       bool is_inside = false;
       const int64_t at = i < elements ? location(place, i, first_vector, &is_inside) : 0;
-      load(n, i, at, is_inside);
+      if (is_inside) {
+        packs[n] = *reinterpret_cast<const cuda::Pack<T, width>*>(x + at);
+      } else {
+#pragma unroll
+        for (int e = 0; e < width; ++e) packs[n].values[e] = from_float<T>(0.0f);
+      }
     }
 #pragma unroll
     for (int n = 0; n < kInFlight; ++n) {
-      const int i = (first + n * threads) * width;
-      if (i < elements) use(n, i);
+      const int i = first + n * stride;
+      if (i >= elements) continue;
+#pragma unroll
+      for (int e = 0; e < width; ++e) tile[padded(i) + e] = to_float(packs[n].values[e]);  // a pack lies within 32 elements
     }
   }
 }
@@ -103,21 +111,7 @@ __global__ void __launch_bounds__(kMostThreads, kLeastBlocks<steps, T>)
   }
   for (int64_t first_vector = static_cast<int64_t>(blockIdx.x) * vectors; first_vector < place.vectors;
        first_vector += static_cast<int64_t>(gridDim.x) * vectors) {
-    cuda::Pack<T, width> packs[kInFlight];
-    for_packs<width>(
-        place, elements, first_vector,
-        [&](int n, int, int64_t at, bool is_inside) {
-          if (is_inside) {
-            packs[n] = *reinterpret_cast<const cuda::Pack<T, width>*>(x + at);
-          } else {
-#pragma unroll
-            for (int e = 0; e < width; ++e) packs[n].values[e] = from_float<T>(0.0f);
-          }
-        },
-        [&](int n, int i) {
-#pragma unroll
-          for (int e = 0; e < width; ++e) tile[padded(i) + e] = to_float(packs[n].values[e]);  // a pack lies within 32 elements
-        });
+    load_tile<width>(x, place, elements, first_vector, tile);
     __syncthreads();
     if constexpr (steps > 0) {
       multiply_columns<steps, T>(tile, signs, columns);
@@ -139,22 +133,21 @@ __global__ void __launch_bounds__(kMostThreads, kLeastBlocks<steps, T>)
         if (is_inside) y[to] = from_float<T>(sum * scale);
       }
     } else {
-      int64_t places[kInFlight];
-      for_packs<width>(
-          place, elements, first_vector, [&](int n, int, int64_t at, bool is_inside) { places[n] = is_inside ? at : -1; },
-          [&](int n, int i) {
-            if (places[n] < 0) return;
-            float values[width];
+      for (int i = static_cast<int>(threadIdx.x) * width; i < elements; i += static_cast<int>(blockDim.x) * width) {
+        bool is_inside = false;
+        const int64_t to = location(place, i, first_vector, &is_inside);
+        if (!is_inside) continue;
+        float values[width];
 #pragma unroll
-            for (int e = 0; e < width; ++e) values[e] = tile[padded(i) + e];
-            if constexpr (kPackLevels > 0) {
-              if (has_pack_levels) butterflies<kPackLevels>(values);
-            }
-            cuda::Pack<T, width> pack;
+        for (int e = 0; e < width; ++e) values[e] = tile[padded(i) + e];
+        if constexpr (kPackLevels > 0) {
+          if (has_pack_levels) butterflies<kPackLevels>(values);
+        }
+        cuda::Pack<T, width> pack;
 #pragma unroll
-            for (int e = 0; e < width; ++e) pack.values[e] = from_float<T>(values[e] * scale);
-            *reinterpret_cast<cuda::Pack<T, width>*>(y + places[n]) = pack;
-          });
+        for (int e = 0; e < width; ++e) pack.values[e] = from_float<T>(values[e] * scale);
+        *reinterpret_cast<cuda::Pack<T, width>*>(y + to) = pack;
+      }
     }
     __syncthreads();
   }
