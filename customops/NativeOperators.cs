@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using System.Text;
 
 namespace Halo.CustomOps;
 
@@ -37,6 +38,35 @@ public static class NativeOperators
 
     /// <summary>What went wrong in the provider since the last call: "node", "memory" and what belongs to them.</summary>
     public static IReadOnlyList<string[]> CudaProblems() => [.. Lines("HaloCudaProblems").Select(line => line.Split('\t'))];
+
+    /// <summary>Times the CUDA kernels, a line of JSON each: versions, then ceilings, then kernels; <c>provider/benchmarks/benchmarks.h</c> has the keys.</summary>
+    /// <param name="part">Of the names of those to time; empty for all.</param>
+    /// <param name="line">Is given each line when it is there. What it throws ends the process.</param>
+    /// <exception cref="InvalidOperationException">There is no GPU, a library is missing, or a kernel failed.</exception>
+    public static void BenchKernels(string part, Action<string> line)
+    {
+        var library = NativeLibrary.Load(LibraryPath);
+        var context = GCHandle.Alloc(line);
+        try
+        {
+            unsafe
+            {
+                var run = (delegate* unmanaged<byte*, delegate* unmanaged<nint, nint, void>, nint, nint>)NativeLibrary.GetExport(library, "HaloBenchKernels");
+                fixed (byte* text = Encoding.UTF8.GetBytes(part + '\0'))
+                {
+                    if (Marshal.PtrToStringUTF8(run(text, &PassLine, GCHandle.ToIntPtr(context))) is { Length: > 0 } problem)
+                        throw new InvalidOperationException($"bench: kernels: {problem}");
+                }
+            }
+        }
+        finally
+        {
+            context.Free();
+        }
+    }
+
+    [UnmanagedCallersOnly]
+    private static void PassLine(nint context, nint line) => ((Action<string>)GCHandle.FromIntPtr(context).Target!)(Marshal.PtrToStringUTF8(line)!);
 
     /// <summary>The library's schemas, one line an operator, sorted; the form of <see cref="HaloOperator.Schema"/>.</summary>
     public static IReadOnlyList<string> Schemas() => Lines("HaloSchemas");

@@ -1,6 +1,7 @@
 using Halo.Analysis;
 using Halo.Building;
 using Halo.Ir;
+using Halo.Passes.Inference;
 using Halo.Passes.Infra;
 
 namespace Halo.Passes;
@@ -15,8 +16,6 @@ namespace Halo.Passes;
 public sealed record AttachLoss() : IGraphPass
 {
     private const string LabelsName = "labels";
-
-    private const string LogitsName = "logits";
 
     private const long IgnoreIndex = -100;
 
@@ -34,7 +33,7 @@ public sealed record AttachLoss() : IGraphPass
             Rename(graph, present);
             return new PassResult(renamed + Drop(graph, o => o != present && !o.Name.StartsWith(LinearGemms.GradientPrefix, StringComparison.Ordinal)));
         }
-        var logits = FindLogits(graph);
+        var logits = Logits.OutputOf(graph, Name);
         var loss = Loss(graph, logits);
         Drop(graph, _ => true);
         Rename(graph, loss);
@@ -56,16 +55,6 @@ public sealed record AttachLoss() : IGraphPass
             return named;
         return scalars.Count <= 1 ? scalars.FirstOrDefault() : throw new PassException(Name, $"graph '{graph.Name}'",
             $"a scalar output '{LinearGemms.LossName}', or only one scalar", string.Join(", ", scalars), "Give the loss that name.");
-    }
-
-    private Value FindLogits(Graph graph)
-    {
-        var outputs = graph.Outputs.Where(o => o.Type.IsFloat() && o.Shape is { Rank: 3 }).ToList();
-        var named = outputs.Where(o => o.Name == LogitsName).ToList();
-        var found = named.Count > 0 ? named : outputs;
-        return found.Count == 1 ? found[0] : throw new PassException(Name, $"graph '{graph.Name}'",
-            $"a float output '{LogitsName}' of shape (B, T, V), or only one output like that",
-            graph.Outputs.Count == 0 ? "no output" : string.Join(", ", graph.Outputs), "Export a causal language model, or give its output that name.");
     }
 
     private Value Loss(Graph graph, Value logits)

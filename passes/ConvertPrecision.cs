@@ -10,8 +10,9 @@ namespace Halo.Passes;
 /// <remarks>
 /// To fp32, every 16-bit float becomes float32 and casts between floats vanish. To bf16 or fp16, parameters and products become 16 bits, while norm
 /// statistics, softmax, losses, sums and what does not depend on a parameter (masks, the cosines and sines of rotary embeddings) are computed
-/// in float32, with casts where the two meet (<see cref="OperatorPrecisions"/>). Islands of float32 that an exporter made stay. The loss is
-/// float32, every other float output has the parameters' type. Works on forward and on training graphs, before operators are fused.
+/// in float32, with casts where the two meet (<see cref="OperatorPrecisions"/>). Islands of float32 that an exporter made stay. Loss and logits
+/// are float32, every other float output has the parameters' type. Works on forward and on training graphs before operators are fused, and on inference
+/// graphs, whose cache has the parameters' type.
 /// </remarks>
 /// <param name="To">The type of the parameters.</param>
 /// <param name="KeepParameters">Parameters, which are inputs, and their gradients stay float32; the graph computes with copies of them.</param>
@@ -32,7 +33,7 @@ public sealed record ConvertPrecision(FloatPrecision To, bool KeepParameters = f
                 throw new PassException(Name, node, "", "a graph without control flow", node.OpType, "Export the model without it.");
             var isTouched = To != FloatPrecision.Fp32
                 || node.Inputs.Concat(node.Outputs).Any(v => v?.Type is ElementType.Float16 or ElementType.BFloat16);
-            if (!Purity.IsStandard(node) && isTouched)
+            if (!Purity.IsStandard(node) && !OperatorPrecisions.IsListedContribution(node) && isTouched)
             {
                 throw new PassException(Name, node, "", "standard operators, whose types follow from their operands", $"{node.Domain}.{node.OpType}",
                     "Run convert-precision before passes that fuse, rotate or quantize.");

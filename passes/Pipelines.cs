@@ -1,5 +1,6 @@
 using Halo.Passes.Infra;
 using Halo.Passes.Precision;
+using Halo.Passes.Weights;
 
 namespace Halo.Passes;
 
@@ -31,6 +32,10 @@ public static class Pipelines
         typeof(RotateOperands),
         typeof(QuantizeOperands),
         typeof(Recompute),
+        typeof(TakeLogits),
+        typeof(FreeShapes),
+        typeof(CacheAttention),
+        typeof(Standardize),
     ];
 
     /// <summary>What every rewrite begins with: large repeated constants go before anything is computed or compared.</summary>
@@ -75,6 +80,30 @@ public static class Pipelines
     /// <summary>The end of <see cref="Gradient"/>, for forward graphs that have parameters, sizes and loss already.</summary>
     public static IReadOnlyList<IGraphPass> Differentiate(NamePatterns? freeze = null) =>
         [new BuildGradient(freeze), new OrderScatterAdds(), new Repair(), .. Parse(Tidy)];
+
+    /// <summary>
+    /// The pipeline that makes an inference graph of a training graph or a forward graph whose parameters are inputs and whose sizes are fixed: free sizes, a
+    /// cache of keys and values, operators of ONNX Runtime alone. See <see cref="TakeLogits"/> and <see cref="CacheAttention"/> for inputs and outputs.
+    /// </summary>
+    /// <param name="positions">The longest sequence, prompt and answer together.</param>
+    /// <param name="precision">The type of parameters, activations and caches; logits are float32.</param>
+    public static IReadOnlyList<IGraphPass> Inference(int positions, FloatPrecision precision = FloatPrecision.Fp32) =>
+        [.. Cached(positions), new Standardize(), new ConvertPrecision(precision), .. Parse(Tidy)];
+
+    /// <summary>As <see cref="Inference"/>, with the weights held in the graph, read from the checkpoint when it is written.</summary>
+    /// <param name="positions">Rows of the rotary tables: the most tokens of a row.</param>
+    /// <param name="precision">Of activations, caches and weights.</param>
+    /// <param name="format">How weights are rounded; null leaves them in <paramref name="precision"/>.</param>
+    /// <param name="rotate">Fold norms and rotations into the weights before.</param>
+    public static IReadOnlyList<IGraphPass> Export(int positions, FloatPrecision precision, WeightFormat? format, bool rotate) =>
+    [
+        .. Cached(positions), new HoldParameters(), .. rotate ? (IReadOnlyList<IGraphPass>)[new FoldNorms(), new RotateWeights()] : [], new Standardize(),
+        new ConvertPrecision(precision), new RemoveDeadCode(), .. format is { } rounded ? (IReadOnlyList<IGraphPass>)[new QuantizeWeights(rounded)] : [],
+    ];
+
+    /// <summary>The graph that decodes through a cache, in operators of com.halo.</summary>
+    private static IReadOnlyList<IGraphPass> Cached(int positions) =>
+        [new UpgradeOpset(), new Repair(), .. Parse(Tidy), new TakeLogits(), new Canonicalize(), new FreeShapes(), new CacheAttention(positions)];
 
     /// <summary>The passes of a pipeline text.</summary>
     public static IReadOnlyList<IGraphPass> Parse(string text) => PipelineParser.Parse(text);

@@ -1,9 +1,11 @@
 #include "check/check.h"
 
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <mutex>
 
 namespace halo::check {
 
@@ -12,6 +14,7 @@ namespace {
 struct Entry {
   const char* name;
   void (*run)();
+  Memory memory;
 };
 
 std::vector<Entry>& entries() {
@@ -19,19 +22,29 @@ std::vector<Entry>& entries() {
   return list;
 }
 
-int failures = 0, printed = 0;
-
 /// Messages of one check that are worth reading.
 constexpr int kPrinted = 20;
 
+/// Of the check that runs on this thread.
+thread_local int failures = 0;
+thread_local std::string messages;
+
+std::vector<Entry> selected(const Selection& selection) {
+  std::vector<Entry> chosen;
+  for (const Entry& entry : entries()) {
+    bool is_wanted = selection.parts.empty();
+    for (const std::string& part : selection.parts) is_wanted = is_wanted || std::strstr(entry.name, part.c_str()) != nullptr;
+    if (is_wanted && (!selection.shared_memory_alone || entry.memory == Memory::kShared)) chosen.push_back(entry);
+  }
+  return chosen;
+}
+
 }  // namespace
 
-Registration::Registration(const char* name, void (*run)()) { entries().push_back({name, run}); }
+Registration::Registration(const char* name, void (*run)(), Memory memory) { entries().push_back({name, run, memory}); }
 
 void expect(bool holds, const std::string& what) {
-  if (holds) return;
-  ++failures;
-  if (++printed <= kPrinted) std::printf("  %s\n", what.c_str());
+  if (!holds && ++failures <= kPrinted) messages += "  " + what + "\n";
 }
 
 void expect_near(double found, double expected, double tolerance, const std::string& what) {
@@ -74,18 +87,32 @@ std::vector<float> normal(int64_t count, uint32_t seed) {
   return values;
 }
 
-int run_checks(const char* part) {
+void list_checks(const Selection& selection) {
+  for (const Entry& entry : selected(selection)) std::puts(entry.name);
+}
+
+int run_checks(const Selection& selection, int jobs) {
+  const std::vector<Entry> chosen = selected(selection);
+  std::atomic<size_t> next = 0;
+  std::mutex printing;
   int passed = 0, failed = 0;
-  for (const auto& entry : entries()) {
-    if (std::strstr(entry.name, part) == nullptr) continue;
-    const int before = failures;
-    printed = 0;
-    entry.run();
-    const bool is_fine = failures == before;
-    std::printf("%s %s\n", is_fine ? "ok  " : "FAIL", entry.name);
-    std::fflush(stdout);
-    ++(is_fine ? passed : failed);
-  }
+  const auto work = [&] {
+    for (size_t i = next++; i < chosen.size(); i = next++) {
+      failures = 0;
+      messages.clear();
+      const auto start = std::chrono::steady_clock::now();
+      chosen[i].run();
+      const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+      const std::lock_guard lock(printing);
+      std::printf("%s%s %s %.1f s\n", messages.c_str(), failures == 0 ? "ok  " : "FAIL", chosen[i].name, seconds.count());
+      std::fflush(stdout);
+      ++(failures == 0 ? passed : failed);
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int i = 1; i < jobs; ++i) threads.emplace_back(work);
+  work();
+  for (std::thread& thread : threads) thread.join();
   std::printf("%d passed, %d failed\n", passed, failed);
   return failed > 0 || passed == 0 ? 1 : 0;
 }

@@ -20,12 +20,24 @@ void expect(bool holds, const std::string& what);
 /// |found - expected| <= tolerance, or both NaN, or both the same infinity.
 void expect_near(double found, double expected, double tolerance, const std::string& what);
 
+/// Whether kernels of a check exchange data through shared memory: what compute-sanitizer's racecheck looks at.
+enum class Memory { kOwn, kShared };
+
 struct Registration {
-  Registration(const char* name, void (*run)());
+  Registration(const char* name, void (*run)(), Memory memory = Memory::kOwn);
 };
 
-/// Runs the checks whose names contain `part`, and prints what became of them; 1 if one fails or there is none.
-int run_checks(const char* part);
+/// Which checks run: those whose names contain one of `parts`, all where there is none.
+struct Selection {
+  std::vector<std::string> parts;
+  bool shared_memory_alone = false;
+};
+
+/// The names, a line each.
+void list_checks(const Selection& selection);
+
+/// Runs checks, `jobs` at a time, and prints what became of each; 1 if one fails or there is none.
+int run_checks(const Selection& selection, int jobs);
 
 /// Tasks on several threads, in no particular order.
 class ThreadedExecutor final : public Executor {
@@ -98,7 +110,8 @@ class Guarded {
 
 }  // namespace halo::check
 
-#define HALO_CHECK(name)                                                     \
-  static void name();                                                        \
-  static const ::halo::check::Registration registration_##name(#name, name); \
+/// HALO_CHECK(name), or HALO_CHECK(name, Memory::kShared).
+#define HALO_CHECK(name, ...)                                                                           \
+  static void name();                                                                                   \
+  static const ::halo::check::Registration registration_##name(#name, name __VA_OPT__(, ) __VA_ARGS__); \
   static void name()

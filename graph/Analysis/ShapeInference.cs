@@ -66,6 +66,7 @@ public static class ShapeInference
                 rules.Add(("", opType), rule);
         }
         rules.Add(("com.microsoft", "FusedMatMul"), ProductShapes.FusedMatMul);
+        rules.Add(("com.microsoft", "GroupQueryAttention"), AttentionShapes.GroupQueryAttention);
         rules.Add(("com.microsoft", "MatMulNBits"), ProductShapes.MatMulNBits);
         rules.Add(("com.microsoft", "Gelu"), ElementwiseShapes.LikeFirst);
         rules.Add(("com.microsoft", "QuickGelu"), ElementwiseShapes.LikeFirst);

@@ -76,7 +76,8 @@ public static class HuggingFaceFolder
         CheckCompanions(companions);
     }
 
-    internal static void WriteCompanions(IReadOnlyList<string> companions, string folder)
+    /// <summary>Copies config and tokenizer files, each from the first folder that has it.</summary>
+    public static void WriteCompanions(IReadOnlyList<string> companions, string folder)
     {
         foreach (var name in CompanionFiles)
         {

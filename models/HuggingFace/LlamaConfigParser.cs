@@ -1,4 +1,3 @@
-using System.Text.Json;
 using Halo.Ir;
 using Halo.Models.Json;
 
@@ -49,7 +48,7 @@ internal static class LlamaConfigParser
             AttentionBias = json.Flag("attention_bias") ?? false,
             MlpBias = json.Flag("mlp_bias") ?? false,
             BosTokenId = json.Whole("bos_token_id"),
-            EosTokenIds = EosIds(json),
+            EosTokenIds = json.Wholes("eos_token_id"),
             PadTokenId = json.Whole("pad_token_id"),
         };
         CheckIds(json, config);
@@ -77,13 +76,6 @@ internal static class LlamaConfigParser
         "float16" => ElementType.Float16,
         var other => throw json.Defect("dtype", "float32, bfloat16 or float16", other),
     };
-
-    private static IReadOnlyList<int> EosIds(JsonFields json)
-    {
-        if (json.Field("eos_token_id") is not { ValueKind: JsonValueKind.Array } list) return json.Whole("eos_token_id") is { } id ? [id] : [];
-        return [.. list.EnumerateArray().Select(
-            e => e.ValueKind == JsonValueKind.Number && e.TryGetInt32(out var n) ? n : throw json.Defect("eos_token_id", "whole numbers", e.GetRawText()))];
-    }
 
     private static void CheckIds(JsonFields json, LlamaConfig config)
     {

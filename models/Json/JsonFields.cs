@@ -65,6 +65,10 @@ internal sealed class JsonFields : IDisposable
     internal int WholeOf(string name, JsonElement value) => value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out var number) && number >= 0 ? number
         : throw Defect(name, "a whole number from 0", value.GetRawText());
 
+    /// <summary>A list of whole numbers from 0, or one of them; empty where there is none.</summary>
+    internal IReadOnlyList<int> Wholes(string name) => Field(name) is not { } value ? []
+        : value.ValueKind == JsonValueKind.Array ? [.. value.EnumerateArray().Select(e => WholeOf(name, e))] : [WholeOf(name, value)];
+
     internal double? Number(string name) => Field(name) is not { } value ? null
         : value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out var number) && double.IsFinite(number) ? number
         : throw Defect(name, "a number", value.GetRawText());

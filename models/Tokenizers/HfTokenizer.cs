@@ -84,12 +84,15 @@ public sealed class HfTokenizer
         return tokens;
     }
 
+    /// <summary>The bytes that an id stands for, which may be a part of a character; none where it has no token.</summary>
+    public ReadOnlySpan<byte> BytesOf(int id) => (uint)id < (uint)_bytes.Length ? _bytes[id] : [];
+
     /// <summary>The text of ids; bytes that are no UTF-8 become U+FFFD, and ids without a token nothing, as in Hugging Face's library.</summary>
     public string Decode(ReadOnlySpan<int> ids, bool skipSpecialTokens)
     {
         var bytes = new List<byte>();
         foreach (var id in ids)
-            if (!(skipSpecialTokens && _special.Contains(id)) && (uint)id < (uint)_bytes.Length && _bytes[id] is { } token) bytes.AddRange(token);
+            if (!(skipSpecialTokens && _special.Contains(id))) bytes.AddRange(BytesOf(id));
         return Encoding.UTF8.GetString([.. bytes]);
     }
 

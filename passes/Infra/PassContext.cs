@@ -5,7 +5,8 @@ namespace Halo.Passes.Infra;
 
 /// <summary>What a pass is given beside the model, and where it says what it did and what it left.</summary>
 public sealed class PassContext(
-    string pass, IGraphEvaluator? evaluator = null, Action<string>? log = null, IReadOnlyDictionary<string, Tensor>? checkpoint = null)
+    string pass, IGraphEvaluator? evaluator = null, Action<string>? log = null, IReadOnlyDictionary<string, Tensor>? checkpoint = null,
+    Func<int, (Tensor Cos, Tensor Sin)>? rotaryTables = null)
 {
     private readonly List<SkippedNode> _skipped = [];
     private readonly SortedDictionary<string, JsonArray> _report = new(StringComparer.Ordinal);
@@ -15,6 +16,9 @@ public sealed class PassContext(
 
     /// <summary>The tensors of the model's checkpoint by name, read when looked at; null where none was given.</summary>
     public IReadOnlyDictionary<string, Tensor>? Checkpoint => checkpoint;
+
+    /// <summary>The model's rotary tables (positions, D/2) float32 for any number of positions; null where none were given.</summary>
+    public Func<int, (Tensor Cos, Tensor Sin)>? RotaryTables => rotaryTables;
 
     public IReadOnlyList<SkippedNode> Skipped => _skipped;
 

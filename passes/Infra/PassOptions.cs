@@ -12,6 +12,9 @@ public sealed record PassOptions
     /// <summary>The tensors of the model's checkpoint by name, for passes that find weights in it. Files should be read when a tensor is.</summary>
     public IReadOnlyDictionary<string, Tensor>? Checkpoint { get; init; }
 
+    /// <summary>The model's rotary tables (positions, D/2) float32 for any number of positions, for passes that make a graph longer.</summary>
+    public Func<int, (Tensor Cos, Tensor Sin)>? RotaryTables { get; init; }
+
     /// <summary>Takes one line for each step and skip.</summary>
     public Action<string>? Log { get; init; }
 

@@ -24,6 +24,7 @@ internal static class OperatorPrecisions
     private static readonly HashSet<string> Narrow = new(StringComparer.Ordinal)
     {
         "MatMul", "Gemm", "Einsum", "Attention", "RotaryEmbedding", "RMSNormalization", "LayerNormalization",
+        "SimplifiedLayerNormalization", "GroupQueryAttention",
     };
 
     private static readonly HashSet<string> Wide = new(StringComparer.Ordinal)
@@ -33,6 +34,9 @@ internal static class OperatorPrecisions
     };
 
     private static readonly HashSet<string> Boundary = new(StringComparer.Ordinal) { "Cast", "CastLike", "Shape", "Size", "Constant", "ConstantOfShape" };
+
+    /// <summary>Operators of other domains that are listed here all the same: they take 16 bits and need no function.</summary>
+    public static bool IsListedContribution(Node node) => node.Is("GroupQueryAttention", "com.microsoft");
 
     public static OperatorPrecision Of(Node node) => Narrow.Contains(node.OpType) ? OperatorPrecision.Narrow
         : Wide.Contains(node.OpType) ? OperatorPrecision.Wide

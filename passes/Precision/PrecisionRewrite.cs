@@ -85,12 +85,12 @@ internal sealed class PrecisionRewrite(Graph graph, ElementType target, PassCont
             graph.Remove(constant);
     }
 
-    /// <summary>The loss is float32, and all outputs are where parameters are; else other float outputs have the target's type.</summary>
+    /// <summary>Loss and logits are float32, and all outputs are where parameters are; else other float outputs have the target's type.</summary>
     public void ConvertOutputs(bool keepsInputs)
     {
         foreach (var output in graph.Outputs.Where(IsFloat).ToList())
         {
-            var wanted = keepsInputs || output.Name == LinearGemms.LossName ? ElementType.Float : target;
+            var wanted = keepsInputs || output.Name is LinearGemms.LossName or Inference.Logits.Name ? ElementType.Float : target;
             if (output.Type == wanted)
                 continue;
             var build = GraphBuilder.AfterDefinition(graph, output, $"{output.Name}/{wanted.Name()}");
@@ -128,7 +128,7 @@ internal sealed class PrecisionRewrite(Graph graph, ElementType target, PassCont
         if (_converted.TryGetValue((value, type), out var known))
             return known;
         var name = $"{value.Name}/{type.Name()}";
-        return _converted[(value, type)] = Constant(value) is { } tensor && tensor.ElementCount == 1
+        return _converted[(value, type)] = Constant(value) is { } tensor && (tensor.ElementCount == 1 || value.Initializer is not null)
             ? graph.AddInitializer(graph.FreeName(name), ConvertedBytes.Convert(tensor, type))
             : GraphBuilder.AfterDefinition(graph, value, name).Op("", "Cast", [value], Attribute.Of("to", (long)type));
     }

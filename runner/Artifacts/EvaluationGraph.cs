@@ -1,6 +1,7 @@
 using Halo.Analysis;
 using Halo.Ir;
 using Halo.Passes;
+using Halo.Passes.Inference;
 using Halo.Passes.Infra;
 
 namespace Halo.Runner.Artifacts;
@@ -35,16 +36,13 @@ public static class EvaluationGraph
     /// <returns>The same model.</returns>
     public static Model Of(Model model)
     {
-        CustomOps.HaloOperators.Register();
-        var head = LinearGemms.In(model.Graph).Layers.Where(l => l.IsHead).SelectMany(l => l.Of(GemmRole.F)).FirstOrDefault();
+        var head = Logits.ProductOf(model.Graph);
         foreach (var output in model.Graph.Outputs.Where(o => o.Name != LinearGemms.LossName).ToList())
             model.Graph.RemoveOutput(output);
         if (head is not null)
         {
-            if (model.Graph.TryGetValue(TrainingArtifact.LogitsName, out var taken) && taken != head.Output)
-                model.Graph.Rename(taken, model.Graph.FreeName(TrainingArtifact.LogitsName + "/inner"));
-            model.Graph.Rename(head.Output, TrainingArtifact.LogitsName);
-            model.Graph.AddOutput(head.Output);
+            Logits.Rename(model.Graph, head);
+            model.Graph.AddOutput(head);
         }
         PassManager.Run(model, [new RemoveDeadCode()], new PassOptions());
         return model;

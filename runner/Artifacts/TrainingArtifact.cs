@@ -18,7 +18,8 @@ namespace Halo.Runner.Artifacts;
 
 /// <summary>A folder with everything a run needs: the graphs, the starting weights, the tokenizer, and what was done to the graphs.</summary>
 /// <remarks>
-/// training_model.onnx, eval_model.onnx (loss and logits), optimizer_model.onnx: the names of ONNX Runtime's training artifacts.
+/// training_model.onnx, eval_model.onnx (loss and logits), optimizer_model.onnx: the names of ONNX Runtime's training artifacts. forward_model.onnx: the
+/// graph that was trained before it was rewritten, for export.
 /// checkpoint/: a Hugging Face folder in the checkpoint's own type. manifest.json: interface, options, hashes, ledger. The same input and
 /// options give the same bytes.
 /// </remarks>
@@ -43,6 +44,9 @@ public sealed class TrainingArtifact
     public string TrainingModel => Path.Combine(Folder, "training_model.onnx");
 
     public string EvalModel => Path.Combine(Folder, "eval_model.onnx");
+
+    /// <summary>The forward graph as it was before the rewrite, in float32: what is exported and generates (<see cref="ForwardGraph"/>).</summary>
+    public string ForwardModel => Path.Combine(Folder, "forward_model.onnx");
 
     public string OptimizerModel => Path.Combine(Folder, "optimizer_model.onnx");
 
@@ -72,7 +76,7 @@ public sealed class TrainingArtifact
         try
         {
             var artifact = new TrainingArtifact(Path.GetFullPath(folder), JsonNode.Parse(File.ReadAllText(manifest))!.AsObject());
-            foreach (var file in new[] { artifact.TrainingModel, artifact.EvalModel, artifact.OptimizerModel,
+            foreach (var file in new[] { artifact.TrainingModel, artifact.EvalModel, artifact.OptimizerModel, artifact.ForwardModel,
                 Path.Combine(artifact.Checkpoint, "config.json") })
             {
                 if (!File.Exists(file))
@@ -110,6 +114,7 @@ public sealed class TrainingArtifact
             var artifact = new TrainingArtifact(target, []);
             OnnxWriter.Write(model, artifact.TrainingModel);
             OnnxWriter.Write(EvaluationGraph.Of(OnnxReader.Read(artifact.TrainingModel)), artifact.EvalModel);
+            OnnxWriter.Write(ForwardGraph.Of(config).Model, artifact.ForwardModel);
             OnnxWriter.Write(AdamWGraph.Build(@interface.Trained,
                 OptimizerOf(config)), artifact.OptimizerModel);
             var kept = HuggingFaceFolder.Keep(companions, weights, artifact.Checkpoint, "model");

@@ -24,7 +24,7 @@ public sealed record MatMulRate(double Operations, double Seconds)
         foreach (var shape in shapes)
         {
             operations += shape.Count() * 2.0 * shape.Key.M * shape.Key.N * shape.Key.K;
-            seconds += shape.Count() * Median(shape.Key, threads);
+            seconds += shape.Count() * SecondsOf(shape.Key.M, shape.Key.N, shape.Key.K, threads);
         }
         return new MatMulRate(operations, seconds);
     }
@@ -36,12 +36,13 @@ public sealed record MatMulRate(double Operations, double Seconds)
         return (Size(a, gemm.AxisOfA(GemmAxis.M)!.Value), Size(b, gemm.AxisOfB(GemmAxis.N)!.Value), Size(a, gemm.AxisOfA(GemmAxis.K)!.Value));
     }
 
-    private static double Median((long M, long N, long K) shape, int threads)
+    /// <summary>The median time of a bare float32 MatMul of (M, K) and (K, N).</summary>
+    internal static double SecondsOf(long m, long n, long k, int threads)
     {
         var graph = new Graph("product");
         var model = new Model(graph) { Opsets = { [""] = CustomOps.HaloDomain.MinOpset } };
-        var a = graph.AddInput(new Value("A", ElementType.Float, Shape.Of(shape.M, shape.K)));
-        var b = graph.AddInput(new Value("B", ElementType.Float, Shape.Of(shape.K, shape.N)));
+        var a = graph.AddInput(new Value("A", ElementType.Float, Shape.Of(m, k)));
+        var b = graph.AddInput(new Value("B", ElementType.Float, Shape.Of(k, n)));
         graph.AddOutput(GraphBuilder.AtEnd(graph).Op("Y", "MatMul", [a, b]));
         using var session = new GraphSession("product", OnnxWriter.ToBytes(model), new SessionSettings { Threads = threads });
         var random = new Random(1);

@@ -16,11 +16,23 @@ public sealed class OperatorBenchmark(int threads, int rounds)
 {
     private const int Tokens = 2048, Hidden = 256, Ffn = 704, Vocabulary = 2048, Batch = 8, Heads = 4, Groups = 2, Sequence = 256, Dim = 64;
     private const int WarmUp = 3;
+    private const string QuantizeName = "Quantize", HeadsShape = "8 x 4 x 256 x 64";
 
-    /// <param name="Name">As in the table.</param>
-    /// <param name="Elements">Of the largest input or output, for a time an element.</param>
+    /// <summary>Of a product of queries and keys, half a square of scores: a query sees no later key.</summary>
+    private const double ScoreOperations = 2.0 * Batch * Heads * Sequence * Sequence * Dim / 2;
+
+    /// <param name="Kernel">As in the table.</param>
+    /// <param name="Type">Of its elements, or the format of its codes.</param>
+    /// <param name="Shape">Of its largest operand.</param>
+    /// <param name="Work">Bytes that it reads and writes, once each; of products their operations.</param>
     /// <param name="Build">Makes the node over the inputs it adds.</param>
-    private sealed record Entry(string Name, long Elements, Func<Inputs, IReadOnlyList<Value>> Build);
+    private sealed record Entry(string Kernel, string Type, string Shape, Work Work, Func<Inputs, IReadOnlyList<Value>> Build);
+
+    private readonly record struct Work(double Bytes = 0, double Operations = 0)
+    {
+        /// <summary>Float32 tensors of so many elements.</summary>
+        public static Work Tensors(int count, long elements) => new(Bytes: 4.0 * count * elements);
+    }
 
     /// <summary>What an entry builds with.</summary>
     private sealed class Inputs
@@ -52,57 +64,59 @@ public sealed class OperatorBenchmark(int threads, int rounds)
 
     private static readonly IReadOnlyList<Entry> Entries =
     [
-        new("`HadamardTransform` along axis 1, 256", Tokens * Hidden,
+        new("HadamardTransform axis 1, 256", "float", "2048 x 256", Work.Tensors(2, Tokens * Hidden),
             x => [x.Build.HadamardTransform(x.Model, x.Floats(Tokens, Hidden), 1, Hadamard.Blocks(Hidden), false, "y")]),
-        new("`HadamardTransform` along axis 1, 704 = 44 x 16", Tokens * Ffn,
+        new("HadamardTransform axis 1, 704", "float", "2048 x 704", Work.Tensors(2, Tokens * Ffn),
             x => [x.Build.HadamardTransform(x.Model, x.Floats(Tokens, Ffn), 1, Hadamard.Blocks(Ffn), false, "y")]),
-        new("`HadamardTransform` along axis 0, two blocks of 1024", Tokens * Ffn,
+        new("HadamardTransform axis 0, 1024 twice", "float", "2048 x 704", Work.Tensors(2, Tokens * Ffn),
             x => [x.Build.HadamardTransform(x.Model, x.Floats(Tokens, Ffn), 0, Hadamard.Blocks(Tokens, 1024), false, "y")]),
-        .. NumberFormat.All.Select(format => new Entry($"`Quantize` {format}", Tokens * Ffn, x =>
+        .. NumberFormat.All.Select(format => new Entry(QuantizeName, $"{format}", "2048 x 704", new Work(Bytes: 9.0 * Tokens * Ffn), x =>
         {
             var (codes, scale) = x.Build.Quantize(x.Model, x.Floats(Tokens, Ffn), format, "q");
             return [scale, x.Build.Op("codes", "Cast", [codes], Attribute.Of("to", (long)ElementType.Float))];
         })),
-        .. new[] { NumberFormat.E4M3, NumberFormat.Int8 }.Select(format => new Entry($"`ScaledMatMul` {format}, 2048 x 704 x 256", Tokens * Ffn, x =>
+        .. new[] { NumberFormat.E4M3, NumberFormat.Int8 }.Select(format => new Entry("ScaledMatMul A B^T", $"{format}", "2048 x 704 x 256",
+            new Work(Operations: 2.0 * Tokens * Ffn * Hidden), x =>
         {
             var ((a, scaleA), (b, scaleB)) = (x.Codes(format, Tokens, Hidden), x.Codes(format, Ffn, Hidden));
             return [x.Build.ScaledMatMul(x.Model, a, scaleA, b, scaleB, false, true, "y")];
         })),
-        new("`RmsNorm`, 2048 x 256", Tokens * Hidden, x =>
+        new("RmsNorm", "float", "2048 x 256", Work.Tensors(2, Tokens * Hidden), x =>
         {
             var (y, invRms) = x.Build.RmsNorm(x.Model, x.Floats(Tokens, Hidden), x.Floats(Hidden), 1e-5f, "y");
             return [y, invRms];
         }),
-        new("`RmsNormGrad`, 2048 x 256", Tokens * Hidden, x =>
+        new("RmsNormGrad", "float", "2048 x 256", Work.Tensors(3, Tokens * Hidden), x =>
         {
             var (dx, dWeight) = x.Build.RmsNormGrad(x.Model, x.Floats(Tokens, Hidden), x.Floats(Tokens, Hidden), x.Floats(Hidden), x.Floats(Tokens), "y");
             return [dx, dWeight];
         }),
-        new("`SwiGlu`, 2048 x 704", Tokens * Ffn, x => [x.Build.SwiGlu(x.Model, x.Floats(Tokens, Ffn), x.Floats(Tokens, Ffn), "y")]),
-        new("`SwiGluGrad`, 2048 x 704", Tokens * Ffn, x =>
+        new("SwiGlu", "float", "2048 x 704", Work.Tensors(3, Tokens * Ffn),
+            x => [x.Build.SwiGlu(x.Model, x.Floats(Tokens, Ffn), x.Floats(Tokens, Ffn), "y")]),
+        new("SwiGluGrad", "float", "2048 x 704", Work.Tensors(5, Tokens * Ffn), x =>
         {
             var (dGate, dUp) = x.Build.SwiGluGrad(x.Model, x.Floats(Tokens, Ffn), x.Floats(Tokens, Ffn), x.Floats(Tokens, Ffn), "y");
             return [dGate, dUp];
         }),
-        new("`RotaryEmbedding`, 8 x 4 x 256 x 64", Tokens * Hidden,
+        new("RotaryEmbedding", "float", HeadsShape, Work.Tensors(2, Tokens * Hidden),
             x => [x.Build.RotaryEmbedding(x.Model, Q(x), x.Floats(Sequence, Dim / 2), x.Floats(Sequence, Dim / 2), null, false, "y")]),
-        new("`Attention`, 8 x 4 x 256 x 64, 2 key/value heads", Batch * Heads * Sequence * Sequence, x =>
+        new("Attention", "float", HeadsShape + ", 2 groups", new Work(Operations: 2 * ScoreOperations), x =>
         {
             var (y, logSumExp) = x.Build.Attention(x.Model, Q(x), KV(x), KV(x), x.Integers(Batch, Sequence), null, true, 0, "y");
             return [y, logSumExp];
         }),
-        new("`AttentionGrad`, the same", Batch * Heads * Sequence * Sequence, x =>
+        new("AttentionGrad", "float", HeadsShape + ", 2 groups", new Work(Operations: 5 * ScoreOperations), x =>
         {
             var (dy, q, k, v, y) = (Q(x), Q(x), KV(x), KV(x), Q(x));
             var gradients = x.Build.AttentionGrad(x.Model, dy, q, k, v, y, x.Floats(Batch, Heads, Sequence), x.Integers(Batch, Sequence), null, true, 0, "g");
             return [gradients.Q, gradients.K, gradients.V];
         }),
-        new("`CrossEntropy`, 2048 x 2048", Tokens * Vocabulary, x =>
+        new("CrossEntropy", "float", "2048 x 2048", Work.Tensors(1, Tokens * Vocabulary), x =>
         {
             var (loss, logSumExp) = x.Build.CrossEntropy(x.Model, x.Floats(Tokens, Vocabulary), x.Integers(Tokens), "y");
             return [loss, logSumExp];
         }),
-        new("`CrossEntropyGrad`, 2048 x 2048", Tokens * Vocabulary,
+        new("CrossEntropyGrad", "float", "2048 x 2048", Work.Tensors(2, Tokens * Vocabulary),
             x => [x.Build.CrossEntropyGrad(x.Model, x.Floats(), x.Floats(Tokens, Vocabulary), x.Integers(Tokens), x.Floats(Tokens), "y")]),
     ];
 
@@ -110,13 +124,19 @@ public sealed class OperatorBenchmark(int threads, int rounds)
 
     private static Value KV(Inputs x) => x.Floats(Batch, Groups, Sequence, Dim);
 
-    /// <summary>Milliseconds of each operator: native kernel, function body, and nanoseconds an element of the kernel.</summary>
-    public IEnumerable<(string Name, double Native, double Body, double NanosecondsAnElement)> Run()
+    /// <summary>Each operator by its native kernel and by its function body.</summary>
+    /// <param name="part">Of "kernel type" of those to time.</param>
+    /// <param name="copyRate">Bytes a second of a copy, read and written.</param>
+    /// <param name="productRate">Operations a second of a bare product.</param>
+    public IEnumerable<KernelTime> Run(string part, double copyRate, double productRate)
     {
-        foreach (var entry in Entries)
+        foreach (var entry in Entries.Where(e => $"{e.Kernel} {e.Type}".Contains(part, StringComparison.Ordinal)))
         {
             var (native, body) = (Time(entry, OperatorKernels.Native), Time(entry, OperatorKernels.Functions));
-            yield return (entry.Name, native, body, native * 1e6 / entry.Elements);
+            var rate = (entry.Work.Bytes + entry.Work.Operations) / native * 1e3;
+            var time = new KernelTime(entry.Kernel, entry.Type, entry.Shape, native, BodyMilliseconds: body);
+            yield return entry.Work.Bytes > 0 ? time with { GigabytesPerSecond = rate / 1e9, OfCopy = rate / copyRate }
+                : time with { TeraflopsPerSecond = rate / 1e12, OfProducts = rate / productRate };
         }
     }
 
@@ -155,7 +175,7 @@ public sealed class OperatorBenchmark(int threads, int rounds)
             for (var round = 0; round < WarmUp + rounds; round++)
                 session.Run();
             // The cast behind Quantize takes codes over the border to C#, and constants feed ScaledMatMul: neither is the operator's.
-            var isQuantize = entry.Name.StartsWith("`Quantize", StringComparison.Ordinal);
+            var isQuantize = entry.Kernel == QuantizeName;
             return StepProfile.Read(session.EndProfiling(), WarmUp).Milliseconds
                 .Where(t => t.Operator != "Constant" && !(isQuantize && t.Operator == "Cast")).Sum(t => t.Milliseconds);
         }

@@ -31,7 +31,7 @@ internal static class BenchVerb
         new("int8", "halo-2", OperatorKernels.Functions),
     ];
 
-    public static Command Command() => new("bench", "Measure speed and fidelity on this machine.") { Training(), Operators(), Fidelity() };
+    public static Command Command() => new("bench", "Measure speed and fidelity on this machine.") { Training(), BenchKernelsVerb.Command(), Fidelity() };
 
     private static Command Training()
     {
@@ -52,26 +52,6 @@ internal static class BenchVerb
             if (parsed.GetValue(rounds) < 1)
                 throw new HaloException("bench", "--rounds", "at least 1", $"{parsed.GetValue(rounds)}", "Leave it out for 15.");
             return Run(parsed.GetValue(graph), parsed.GetValue(threads), parsed.GetValue(rounds), parsed.GetValue(device));
-        });
-        return command;
-    }
-
-    private static Command Operators()
-    {
-        var threads = new Option<int>("--threads") { Description = "Threads; 0 is one for each core." };
-        var rounds = new Option<int>("--rounds") { Description = "Runs timed of each operator.", DefaultValueFactory = _ => 30 };
-        var command = new Command("operators", "Each operator of com.halo by its native kernel and by its function body, in float32.") { threads, rounds };
-        command.SetAction(parsed =>
-        {
-            if (parsed.GetValue(rounds) < 1)
-                throw new HaloException("bench", "--rounds", "at least 1", $"{parsed.GetValue(rounds)}", "Leave it out for 30.");
-            Line(Versions($"means of {parsed.GetValue(rounds)} runs", parsed.GetValue(threads)));
-            Line("");
-            Line("| operator | kernel, ms | ns an element | function body, ms | body / kernel |");
-            Line("|---|---|---|---|---|");
-            foreach (var (name, native, body, nanoseconds) in new OperatorBenchmark(parsed.GetValue(threads), parsed.GetValue(rounds)).Run())
-                Line($"| {name} | {native:F2} | {nanoseconds:F2} | {body:F2} | {body / native:F1} |");
-            return ExitCode.Done;
         });
         return command;
     }

@@ -43,6 +43,8 @@ internal static class Root
             TrainVerb.Command(),
             PrepareVerb.Command(),
             EvalVerb.Command(),
+            ExportVerb.Command(),
+            GenerateVerb.Command(),
             InspectVerb.Command(),
             DiffVerb.Command(),
             BenchVerb.Command(),

@@ -26,6 +26,9 @@ internal struct SplitMix64
         return draw % bound;
     }
 
+    /// <summary>Uniform in [0, 1): the upper 53 bits of a draw over 2^53.</summary>
+    public double NextDouble() => (Next() >> 11) * (1.0 / (1L << 53));
+
     /// <summary>The numbers 0..count-1 in an order drawn by Fisher and Yates: from the last place down, each swapped with one at or before it.</summary>
     public int[] Permutation(int count)
     {

@@ -69,6 +69,17 @@ public sealed class GraphSession : IDisposable
     /// <summary>Binding an output to the buffer of an input updates it in place; the graph must read the input before it writes the output.</summary>
     public void BindOutput(string name, OrtValue value) => _binding.BindOutput(name, value);
 
+    /// <summary>Lets each run make these outputs anew, in sizes that it finds: on the host, or where the session runs. No other output stays bound.</summary>
+    public void BindNewOutputs(IEnumerable<(string Name, bool OnHost)> outputs)
+    {
+        _binding.ClearBoundOutputs();
+        foreach (var (name, onHost) in outputs)
+            _binding.BindOutputToDevice(name, onHost || Device == GraphDevice.Cpu ? OrtMemoryInfo.DefaultInstance : Gpu.Device.GetMemoryInfo(OrtDeviceMemoryType.DEFAULT));
+    }
+
+    /// <summary>What the last run gave, in the order in which outputs were bound.</summary>
+    public IDisposableReadOnlyCollection<OrtValue> TakeOutputs() => _binding.GetOutputValues();
+
     public void Run()
     {
         try

@@ -83,8 +83,8 @@ void check_all() {
 
 }  // namespace
 
-HALO_CHECK(cuda_attention_float_as_the_cpu) { check_all<float>(); }
-HALO_CHECK(cuda_attention_bfloat16_as_the_cpu) { check_all<BFloat16>(); }
-HALO_CHECK(cuda_attention_float16_as_the_cpu) { check_all<Float16>(); }
+HALO_CHECK(cuda_attention_float_as_the_cpu, Memory::kShared) { check_all<float>(); }
+HALO_CHECK(cuda_attention_bfloat16_as_the_cpu, Memory::kShared) { check_all<BFloat16>(); }
+HALO_CHECK(cuda_attention_float16_as_the_cpu, Memory::kShared) { check_all<Float16>(); }
 
 }  // namespace halo::check

@@ -20,6 +20,9 @@ bool is_reduced();
 /// In the emulator, whether the threads of the next kernels run in reverse. A GPU has no order to change.
 void change_order(bool reversed);
 
+/// Checks that may run at a time: one a core; the emulator has one block, and so one.
+int most_jobs();
+
 /// Notes a CUDA error.
 inline void expect_success(cudaError_t error, const std::string& what) { expect(error == cudaSuccess, what + ": " + cudaGetErrorString(error)); }
 

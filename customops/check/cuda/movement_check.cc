@@ -268,7 +268,7 @@ void for_sizes(F&& f) {
 
 }  // namespace
 
-HALO_CHECK(cuda_transposes) {
+HALO_CHECK(cuda_transposes, Memory::kShared) {
   for_sizes([]<class T>() { check_transpose<T>(); });
 }
 HALO_CHECK(cuda_slices_joins_and_repeats) {

@@ -206,19 +206,19 @@ void for_floats(F&& f) {
 
 }  // namespace
 
-HALO_CHECK(cuda_rms_norm_as_the_cpu) {
+HALO_CHECK(cuda_rms_norm_as_the_cpu, Memory::kShared) {
   for_floats([]<class T>() {
     for (const int64_t columns : {1, 7, 64, 96, 256, 1000, 4096}) check_rms_norm<T>(5, columns);
     check_rms_norm<T>(700, 64);
     check_rms_norm<T>(3, 12288);
-    if (!is_reduced()) check_rms_norm<T>(2048, 4096);
+    if (!is_reduced()) check_rms_norm<T>(600, 4096);  // more rows than pieces
   });
 }
 
 HALO_CHECK(cuda_swi_glu_as_the_cpu) {
   for_floats([]<class T>() {
     for (const int64_t count : {1, 13, 4096}) check_swi_glu<T>(count);
-    if (!is_reduced()) check_swi_glu<T>(2048 * 704 + 3);
+    if (!is_reduced()) check_swi_glu<T>(300003);
   });
 }
 
@@ -232,16 +232,16 @@ HALO_CHECK(cuda_rotary_embedding_as_the_cpu) {
   });
 }
 
-HALO_CHECK(cuda_cross_entropy_as_the_cpu) {
+HALO_CHECK(cuda_cross_entropy_as_the_cpu, Memory::kShared) {
   for_floats([]<class T>() {
     check_cross_entropy<T>(5, 2);
     check_cross_entropy<T>(72, 256);
     check_cross_entropy<T>(9, 1003);
-    if (!is_reduced()) check_cross_entropy<T>(512, 32000);
+    if (!is_reduced()) check_cross_entropy<T>(64, 32000);
   });
 }
 
-HALO_CHECK(cuda_quantize_gives_the_codes_of_the_cpu) {
+HALO_CHECK(cuda_quantize_gives_the_codes_of_the_cpu, Memory::kShared) {
   for_floats([]<class T>() {
     for (int kind = 0; kind < 6; ++kind) {
       for (const int64_t count : {1, 13, 5000, 70001}) {
@@ -256,7 +256,7 @@ HALO_CHECK(cuda_quantize_gives_the_codes_of_the_cpu) {
   if (!is_reduced()) check_quantize<E4M3, BFloat16>(20000000, 0);
 }
 
-HALO_CHECK(cuda_hadamard_transform_as_the_cpu) {
+HALO_CHECK(cuda_hadamard_transform_as_the_cpu, Memory::kShared) {
   for_floats([]<class T>() {
     std::vector<std::vector<int64_t>> problems = {{1}, {2}, {4}, {8}, {32}, {64}, {12}, {40}, {52}, {96}, {172}, {448}, {704}, {64, 16, 4}, {64, 64}, {76}};
     if (!is_reduced()) {

@@ -158,7 +158,7 @@ HALO_CHECK(cuda_mat_mul_bfloat16) { check_mat_muls<BFloat16>(); }
 HALO_CHECK(cuda_mat_mul_float16) { check_mat_muls<Float16>(); }
 HALO_CHECK(cuda_mat_mul_double) { check_mat_muls<double>(); }
 
-HALO_CHECK(cuda_scaled_mat_mul_as_the_cpu) {
+HALO_CHECK(cuda_scaled_mat_mul_as_the_cpu, Memory::kShared) {
   check_scaled_sizes<E4M3, E4M3>();
   check_scaled_sizes<E4M3, E5M2>();
   check_scaled_sizes<E5M2, E4M3>();

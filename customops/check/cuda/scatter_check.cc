@@ -156,7 +156,7 @@ void check_losses(cuda::LossReduction reduction, bool weighted, bool has_ignored
 
 }  // namespace
 
-HALO_CHECK(cuda_scatters) {
+HALO_CHECK(cuda_scatters, Memory::kShared) {
   check_all<float>();
   check_all<BFloat16>();
   check_all<Float16>();
@@ -184,7 +184,7 @@ HALO_CHECK(cuda_scatter_notes_indices_out_of_range) {
       elements, expected, [](double) { return 0.0; }, "scatter elements out of range");
 }
 
-HALO_CHECK(cuda_label_losses_are_the_formula) {
+HALO_CHECK(cuda_label_losses_are_the_formula, Memory::kShared) {
   for (const auto reduction : {cuda::LossReduction::kNone, cuda::LossReduction::kSum, cuda::LossReduction::kMean}) {
     for (const bool weighted : {false, true}) {
       check_losses<float>(reduction, weighted, true);

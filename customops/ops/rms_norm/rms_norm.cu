@@ -42,7 +42,7 @@ __global__ void __launch_bounds__(kMostThreads)
   }
   const float mean = cuda::over_block(cuda::SumOf(), squares, 0.0f, scratch) / static_cast<float>(columns);
   const float scale = 1.0f / sqrtf(mean + epsilon);
-  if (threadIdx.x == 0) inv_rms[blockIdx.x] = scale;
+  if (threadIdx.x == 0 && inv_rms != nullptr) inv_rms[blockIdx.x] = scale;
   const auto store = [&](const T(&values)[kWidth], int64_t at, int own, bool is_whole) {
     T weights[kWidth], results[kWidth];
     cuda::load_pack<kWidth>(weight, at, 1, is_whole, own, weights);

@@ -14,6 +14,9 @@ bool unary_supports(UnaryOp op, DType type);
 /// y (count) = op(x); y may be x where the types are of one size. cudaErrorInvalidValue unless unary_supports.
 cudaError_t unary(UnaryOp op, DType type, const void* x, void* y, int64_t count, cudaStream_t stream);
 
+/// y (count) = x / (1 + e^(-alpha x)); y may be x. Float types and double.
+cudaError_t swish(DType type, const void* x, float alpha, void* y, int64_t count, cudaStream_t stream);
+
 /// y (count) = min(max(x, low), high); low and high are scalars on the device, or null. Float types, int32 and int64. A NaN stays one.
 cudaError_t clip(DType type, const void* x, const void* low, const void* high, void* y, int64_t count, cudaStream_t stream);
 

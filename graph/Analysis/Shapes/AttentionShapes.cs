@@ -32,6 +32,24 @@ internal static class AttentionShapes
         i.Set(3, i.Type(0), new Shape([q[0], heads, length, total]));
     }
 
+    /// <summary>com.microsoft: query and key are (batch, length, heads * size), the past (batch, key heads, past length, size).</summary>
+    /// <remarks>
+    /// Without keys the query holds all three, packed. How long the past is with what was added depends on a number that is computed, so that the
+    /// length of the present is not known.
+    /// </remarks>
+    public static void GroupQueryAttention(NodeInference i)
+    {
+        var (heads, keyHeads) = (Heads(i, "num_heads"), Heads(i, "kv_num_heads"));
+        var isPacked = i.Node.Input(1) is null;
+        var size = i.Shape(3) is { Rank: 4 } past ? past[3]
+            : i.Shape(0) is not { Rank: 3 } q ? Dim.Unknown
+            : DimArithmetic.Quotient([q[2]], [isPacked ? DimArithmetic.Add(heads, DimArithmetic.Multiply(2, keyHeads)) : heads]);
+        i.Set(0, i.Type(0), i.Shape(0) is { } query ? new Shape([query[0], query[1], DimArithmetic.Multiply(heads, size)]) : null);
+        var present = new Shape([i.Shape(0)?[0] ?? Dim.Unknown, keyHeads, Dim.Unknown, size]);
+        i.Set(1, i.Type(3) == ElementType.Undefined ? i.Type(0) : i.Type(3), present);
+        i.Set(2, i.Type(3) == ElementType.Undefined ? i.Type(0) : i.Type(3), present);
+    }
+
     private static Dim Heads(NodeInference i, string attribute) =>
-        i.Node.Attributes.TryGetValue(attribute, out var heads) ? heads.Int : throw i.Error($"{attribute} for operands of rank 3", "none");
+        i.Node.Attributes.TryGetValue(attribute, out var heads) ? heads.Int : throw i.Error($"{attribute} for operands that hold all heads in a row", "none");
 }

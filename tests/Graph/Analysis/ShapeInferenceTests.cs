@@ -50,6 +50,8 @@ public class ShapeInferenceTests
     [InlineData("MatMulInteger(a, b)", "a: uint8[2, 3], b: int8[3, 4]", "int32[2, 4]")]
     [InlineData("Gemm<transA = 1, transB = 1>(a, b)", "a: float[3, 2], b: float[4, 3]", "float[2, 4]")]
     [InlineData("com.microsoft.FusedMatMul<transB = 1>(a, b)", "a: float[B, 2, 3], b: float[B, 4, 3]", "float[B, 2, 4]")]
+    [InlineData("com.microsoft.GroupQueryAttention<num_heads = 4, kv_num_heads = 2>(a, b, b)", "a: float[B, T, 32], b: float[B, T, 16]", "float[B, T, 32]")]
+    [InlineData("com.microsoft.GroupQueryAttention<num_heads = 4, kv_num_heads = 2>(a)", "a: float16[B, T, 64]", "float16[B, T, 32]")]
     [InlineData("com.microsoft.MatMulNBits<K = 3, N = 7>(a, b)", "a: float[B, 2, 3], b: uint8[7, 1, 16]", "float[B, 2, 7]")]
     [InlineData("Einsum<equation = \"bij,bjk->bik\">(a, b)", "a: float[B, 2, 3], b: float[B, 3, 4]", "float[B, 2, 4]")]
     // movement

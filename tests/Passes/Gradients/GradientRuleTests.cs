@@ -21,7 +21,7 @@ public class GradientRuleTests
 
     private static readonly OnnxEvaluator Evaluator = new();
 
-    private static readonly Dictionary<string, GradientCase> AllCases =
+    internal static readonly Dictionary<string, GradientCase> AllCases =
         new[] { ElementwiseCases.All, ReductionCases.All, ProductCases.All, MovingCases.All, IndexingCases.All, BlockCases.All }
             .SelectMany(c => c).ToDictionary(c => c.ToString());
 
@@ -56,7 +56,7 @@ public class GradientRuleTests
     }
 
     /// <summary>The operator, and a loss that is a random combination of the elements of its outputs, summed in float64.</summary>
-    private static (Model Model, IReadOnlyList<double[]> Point) Forward(GradientCase test, Random random)
+    internal static (Model Model, IReadOnlyList<double[]> Point) Forward(GradientCase test, Random random)
     {
         HaloOperators.Register();
         var model = new Model(new Graph("case")) { Opsets = { [""] = test.Opset, ["com.microsoft"] = 1 } };
@@ -87,13 +87,13 @@ public class GradientRuleTests
         return (model, point);
     }
 
-    private static Dictionary<string, Tensor> Inputs(IReadOnlyList<Value> parameters, IReadOnlyList<double[]> point) =>
+    internal static Dictionary<string, Tensor> Inputs(IReadOnlyList<Value> parameters, IReadOnlyList<double[]> point) =>
         parameters.Zip(point).ToDictionary(p => p.First.Name, p => Of(p.First.Type, p.First.Shape!.Sizes, p.Second));
 
     private static Tensor Of(ElementType type, long[] sizes, double[] elements) => type == ElementType.Double ? Tensor.Of(type, sizes, elements)
         : Tensor.Of(type, sizes, Array.ConvertAll(elements, e => (float)e));
 
-    private static double[] Doubles(Tensor tensor) => tensor.Type == ElementType.Double ? tensor.ToArray<double>()
+    internal static double[] Doubles(Tensor tensor) => tensor.Type == ElementType.Double ? tensor.ToArray<double>()
         : Array.ConvertAll(tensor.ToArray<float>(), v => (double)v);
 
     private static double Next(Random random, (double Low, double High)? range, ElementType type)

@@ -32,6 +32,21 @@ public sealed class GpuStepTests : IDisposable
     }
 
     [WithGpu]
+    [InlineData("llama2-mha")]
+    [InlineData("llama32-tied")]
+    public void Raw_gradients_of_opset_23_run_too(string name)
+    {
+        string[] gradient = GpuSteps.RawGradient(name, "logits-dynamo-sdpa-opset23.onnx");
+        HaloProcess.Succeed([.. gradient, "-o", _folder["raw.onnx"]]);
+        HaloProcess.Succeed([.. gradient, "-o", _folder["raw16.onnx"], "--precision", "bf16"]);
+        foreach (var (graph, tolerance) in new[] { ("raw.onnx", 1e-4), ("raw16.onnx", 2e-2) })
+        {
+            HaloProcess.Succeed(["step", _folder[graph], .. GpuSteps.Arguments(name, "training.onnx")[1..], "-o", _folder["a"], "--device", "cuda"]);
+            GpuSteps.Compare(_folder["a"], ExportFixture.File(name, "expected.safetensors"), tolerance);
+        }
+    }
+
+    [WithGpu]
     [MemberData(nameof(Exports))]
     public void Updates_follow_those_of_the_CPU(string name)
     {
@@ -53,6 +68,9 @@ internal static class GpuSteps
     [
         ExportFixture.File(name, graph), "--params", ExportFixture.File(name, "model.safetensors"), "--batch", ExportFixture.File(name, "expected.safetensors"),
     ];
+
+    public static string[] RawGradient(string name, string file) =>
+        ["gradient", ExportFixture.File(name, file), "--weights", ExportFixture.Folder(name), "--raw", "--batch", "3", "--sequence", "24"];
 
     /// <summary>Every tensor that both files have.</summary>
     public static void Compare(string found, string expected, double tolerance)

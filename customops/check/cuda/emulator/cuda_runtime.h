@@ -19,7 +19,6 @@
 #define __shared__ static
 #define __launch_bounds__(...)
 #define __align__(n) alignas(n)
-#define HALO_CUDA_EMULATED
 
 struct uint2 {
   uint32_t x, y;

@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#define HALO_CUDA_EMULATED
+
 enum cudaError { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2, cudaErrorNotSupported = 801 };
 using cudaError_t = cudaError;
 typedef struct CUstream_st* cudaStream_t;

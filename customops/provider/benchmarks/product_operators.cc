@@ -1,0 +1,66 @@
+// The operators of com.halo that the matrix units bound.
+#include "ops/attention/attention.h"
+#include "ops/attention_grad/attention_grad.h"
+#include "ops/scaled_mat_mul/scaled_mat_mul.h"
+#include "provider/benchmarks/bench.h"
+
+namespace halo::cuda::bench {
+
+template <class T>
+void time_attention(Bench& bench) {
+  constexpr DType kType = dtype_of<T>();
+  const AttentionSizes sizes{kBatch, kHeads, kGroups, kTokens, kTokens, kDim};
+  const int64_t keys = kBatch * kGroups * kTokens * kDim;
+  Array<T> q(kCount), k(keys), v(keys), dy(kCount);
+  const Array<T> y(kCount), dq(kCount), dk(keys), dv(keys);
+  for (Array<T>* tensor : {&q, &k, &v, &dy}) fill_normal(*tensor);
+  const Array<float> sums(kBatch * kHeads * kTokens);
+  const Array<uint8_t> workspace(attention_grad_workspace_cuda(sizes));
+  const std::string type = name_of(kType), shape = shape_of({kBatch, kHeads, kTokens, kDim}) + ", " + std::to_string(kGroups) + " groups";
+  const float scale = 0.088f;
+  const AttentionMask causal{.mask = nullptr, .documents = nullptr, .causal = true};
+  const double ceiling = std::is_same_v<T, float> ? bench.ceilings.single : bench.ceilings.bfloat16;
+  // One product of queries and keys: half a square of scores, since a query sees no later key. Two of them forward, five backward.
+  const double product = 2.0 * static_cast<double>(kBatch * kHeads * kTokens) * static_cast<double>(kTokens * kDim) / 2;
+  const auto forward = [&] { return attention_cuda(kType, q.data(), k.data(), v.data(), causal, y.data(), sums.data(), sizes, scale, nullptr); };
+  if (forward() != cudaSuccess) return;  // the gradient wants its results; the timed call reports
+  bench.time("attention", type, shape, {.operations = 2 * product, .ceiling = ceiling}, forward);
+  const AttentionGradBuffers buffers{dy.data(), q.data(), k.data(), v.data(), y.data(), sums.data(), dq.data(), dk.data(), dv.data()};
+  bench.time("attention_grad", type, shape, {.operations = 5 * product, .ceiling = ceiling},
+             [&] { return attention_grad_cuda(kType, buffers, causal, sizes, scale, workspace.data(), nullptr); });
+}
+
+template void time_attention<BFloat16>(Bench&);
+template void time_attention<float>(Bench&);
+
+/// The three products of a linear layer at each size: F = X W^T, E = dY W, G = dY^T X.
+void time_scaled_products(Bench& bench) {
+  struct Size {
+    int64_t m, n, k;
+  };
+#ifdef HALO_CUDA_EMULATED
+  const std::vector<Size> all = {{64, 32, 48}};
+#else
+  const std::vector<Size> all = {{8192, 4096, 4096}, {8192, 14336, 4096}, {8192, 4096, 14336}, {2048, 704, 256}};
+#endif
+  for (const Size& s : all) {
+    Array<uint8_t> a(s.m * s.k), b(s.k * s.n);
+    const Array<float> y(s.m * s.n), scale(std::vector<float>{1.0f});
+    const double operations = 2.0 * static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k);
+    for (const bool is_int8 : {false, true}) {
+      const DType type = is_int8 ? DType::kInt8 : DType::kFloat8E4M3;
+      for (Array<uint8_t>* codes : {&a, &b}) is_int8 ? fill_codes<Int8>(*codes) : fill_codes<E4M3>(*codes);
+      for (const auto& [trans_a, trans_b] : {std::pair{false, true}, {false, false}, {true, false}}) {
+        const int64_t bytes = scaled_mat_mul_workspace_cuda(type, type, trans_a, trans_b, s.m, s.n, s.k);
+        const Array<uint8_t> workspace(bytes);
+        bench.time(std::string("scaled_mat_mul") + (trans_a ? " A^T" : " A") + (trans_b ? " B^T" : " B"), is_int8 ? "int8" : "e4m3", shape_of({s.m, s.n, s.k}),
+                   {.operations = operations, .ceiling = is_int8 ? bench.ceilings.int8 : bench.ceilings.float8}, [&, ta = trans_a, tb = trans_b] {
+                     return bench.noted(scaled_mat_mul_cuda(bench.products(), {a.data(), scale.data(), type}, {b.data(), scale.data(), type}, y.data(), ta, tb,
+                                                            s.m, s.n, s.k, workspace.data(), bytes, nullptr));
+                   });
+      }
+    }
+  }
+}
+
+}  // namespace halo::cuda::bench

@@ -1,0 +1,50 @@
+// RMSNormalization, ONNX Runtime's SimplifiedLayerNormalization, Swish, com.microsoft.QuickGelu.
+#include "ops/rms_norm/rms_norm.h"
+#include "provider/bindings/axes.h"
+#include "provider/bindings/kernel.h"
+#include "provider/kernels/elementwise.h"
+
+namespace halo::cuda {
+
+namespace {
+
+/// Y = X / rms(X) * scale over the axes from `axis` on, and where asked for 1 / rms(X) of each row, as SimplifiedLayerNormalization has it.
+Kernel make_rms_norm(const NodeAttributes& attributes) {
+  return [given = attributes.integer("axis", -1), epsilon = attributes.real("epsilon", 1e-5f)](Launch& launch) -> Status {
+    const Tensor x = launch.in(0), scale = launch.in(1);
+    const int axis = axis_of(given, x.dims.rank);
+    const int64_t rows = x.dims.count(0, axis), columns = x.dims.count(axis, x.dims.rank);
+    HALO_REQUIRE(scale.count() == columns, "a scale of " << columns << " elements, those of the axes from " << axis << " on", scale.count(),
+                 "Expand it to these axes.");
+    Dims statistics = x.dims;
+    std::fill(statistics.sizes + axis, statistics.sizes + statistics.rank, 1);
+    return HALO_CUDA_STATUS(
+        rms_norm_cuda(x.type, x.data, scale.data, launch.out(0, x.dims), launch.out<float>(1, statistics), rows, columns, epsilon, launch.stream()));
+  };
+}
+
+bool normalizes(const NodeFacts& node) {
+  const bool is_16_or_32 = is_float(node.type()) && node.type() != DType::kDouble;
+  return is_16_or_32 && node.in.size() == 2 && node.in[1] == node.type() && node.out[0] == node.type() && node.attributes.integer("stash_type", 1) == 1;
+}
+
+template <bool is_quick_gelu>
+Kernel make_swish(const NodeAttributes& attributes) {
+  return [alpha = attributes.real("alpha", is_quick_gelu ? 1.702f : 1.0f)](Launch& launch) {
+    const Tensor x = launch.in(0);
+    return HALO_CUDA_STATUS(swish(x.type, x.data, alpha, launch.out(0, x.dims), x.count(), launch.stream()));
+  };
+}
+
+bool is_float_node(const NodeFacts& node) { return is_float(node.type()); }
+
+const KernelRows rows({
+    {.type = "RMSNormalization", .supports = normalizes, .make = make_rms_norm},
+    {.type = "SimplifiedLayerNormalization", .supports = normalizes, .make = make_rms_norm},
+    {.type = "Swish", .supports = is_float_node, .make = make_swish<false>, .in_place = {0}},
+    {.type = "QuickGelu", .supports = is_float_node, .make = make_swish<true>, .in_place = {0}, .domain = "com.microsoft"},
+});
+
+}  // namespace
+
+}  // namespace halo::cuda

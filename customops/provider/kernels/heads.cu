@@ -1,0 +1,64 @@
+#include "provider/kernels/heads.h"
+
+#include "provider/kernels/device.cuh"
+
+namespace halo::cuda {
+
+namespace {
+
+constexpr int kThreads = 256;
+
+/// A thread has a pair of channels that turn, or a channel that does not. Reads and writes each element once; bound by memory.
+template <class T>
+__global__ void __launch_bounds__(kThreads) place_heads_kernel(const T* x, HeadStrides from, T* y, HeadStrides to, HeadSizes sizes, Rotation rotation,
+                                                               const int64_t* places, int64_t most_places, int64_t count) {
+  const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (at >= count) return;
+  const int64_t half = rotation.turned / 2, units = sizes.dim - half;
+  const int64_t unit = at % units, row = at / units;
+  const int64_t token = row % sizes.tokens, head = row / sizes.tokens % sizes.heads, batch = row / sizes.tokens / sizes.heads;
+  const int64_t place = places == nullptr ? token : places[batch * sizes.tokens + token];
+  if (place < 0 || place >= most_places) return;
+  const T* in = x + batch * from.batch + head * from.head + token * from.token;
+  T* out = y + batch * to.batch + head * to.head + place * to.token;
+  if (unit >= half) {
+    out[unit + half] = in[unit + half];
+    return;
+  }
+  const int64_t position = rotation.positions == nullptr ? batch * rotation.batch_rows + token : rotation.positions[batch * sizes.tokens + token];
+  const bool is_inside = position >= 0 && position < rotation.rows;
+  const T* cos = static_cast<const T*>(rotation.cos);
+  const T* sin = static_cast<const T*>(rotation.sin);
+  const float c = is_inside ? to_float(cos[position * half + unit]) : std::numeric_limits<float>::quiet_NaN();
+  const float s = is_inside ? to_float(sin[position * half + unit]) : c;
+  const int64_t first = rotation.is_interleaved ? 2 * unit : unit, second = rotation.is_interleaved ? first + 1 : unit + half;
+  const float a = to_float(in[first]), b = to_float(in[second]);
+  out[first] = from_float<T>(a * c - b * s);
+  out[second] = from_float<T>(b * c + a * s);
+}
+
+__global__ void __launch_bounds__(kThreads) cache_places_kernel(const int32_t* seqlens_k, int64_t tokens, bool is_prompt, int64_t* places, int64_t count) {
+  const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (at >= count) return;
+  const int64_t token = at % tokens;
+  places[at] = is_prompt ? token : static_cast<int64_t>(seqlens_k[at / tokens]) + 1 - tokens + token;
+}
+
+}  // namespace
+
+cudaError_t place_heads(DType type, const void* x, const HeadStrides& x_strides, void* y, const HeadStrides& y_strides, const HeadSizes& sizes,
+                        const Rotation& rotation, const int64_t* places, int64_t most_places, cudaStream_t stream) {
+  if (rotation.turned % 2 != 0 || rotation.turned > sizes.dim || (rotation.turned > 0 && rotation.cos == nullptr)) return cudaErrorInvalidValue;
+  const int64_t count = sizes.batch * sizes.heads * sizes.tokens * (sizes.dim - rotation.turned / 2);
+  return dispatch_float(type, [&]<class T>() {
+    return launch(place_heads_kernel<T>, grid_for(count, kThreads), kThreads, 0, stream, static_cast<const T*>(x), x_strides, static_cast<T*>(y), y_strides,
+                  sizes, rotation, places, most_places, count);
+  });
+}
+
+cudaError_t cache_places(const int32_t* seqlens_k, int64_t batch, int64_t tokens, bool is_prompt, int64_t* places, cudaStream_t stream) {
+  const int64_t count = batch * tokens;
+  return launch(cache_places_kernel, grid_for(count, kThreads), kThreads, 0, stream, seqlens_k, tokens, is_prompt, places, count);
+}
+
+}  // namespace halo::cuda

@@ -1,0 +1,40 @@
+// Rows of attention heads brought into another order, turned by rotary angles on the way. [Su et al. 2021, 3.4.2]
+#pragma once
+
+#include "provider/kernels/tensor.h"
+
+namespace halo::cuda {
+
+/// Where the row of channels of each (batch row, head, token) lies, in elements.
+struct HeadStrides {
+  int64_t batch, head, token;
+};
+
+/// (B, H, T, D) with `tokens` rows a head, of which each tensor may use a part.
+inline HeadStrides by_head(int64_t heads, int64_t tokens, int64_t dim) { return {.batch = heads * tokens * dim, .head = tokens * dim, .token = dim}; }
+
+/// (B, T, W), the heads side by side in rows of W elements.
+inline HeadStrides by_token(int64_t tokens, int64_t width, int64_t dim) { return {.batch = tokens * width, .head = dim, .token = width}; }
+
+struct HeadSizes {
+  int64_t batch, heads, tokens, dim;  // B, H, T, D
+};
+
+struct Rotation {
+  const void *cos = nullptr, *sin = nullptr;  // rows of turned/2, of the type of x; null: nothing turns
+  int64_t turned = 0;                         // channels that turn, the first ones: even, at most D
+  int64_t rows = 0;                           // of the tables
+  int64_t batch_rows = 0;                     // without positions token t of batch row b uses row b batch_rows + t
+  const int64_t* positions = nullptr;         // (B, T), the row of each token; outside [0, rows) the turned channels become NaN
+  bool is_interleaved = false;                // pairs are neighbours, else halves of the turned channels
+};
+
+/// y = the rows of x, which y may not overlap. `places` (B, T): the token of y that each token becomes, and is left out where that is outside
+/// [0, most_places); null: the same.
+cudaError_t place_heads(DType type, const void* x, const HeadStrides& x_strides, void* y, const HeadStrides& y_strides, const HeadSizes& sizes,
+                        const Rotation& rotation, const int64_t* places, int64_t most_places, cudaStream_t stream);
+
+/// places (B, T) = seqlens_k[b] + 1 - T + t, the tokens that a cache of seqlens_k[b] + 1 tokens ends with; `is_prompt`: t.
+cudaError_t cache_places(const int32_t* seqlens_k, int64_t batch, int64_t tokens, bool is_prompt, int64_t* places, cudaStream_t stream);
+
+}  // namespace halo::cuda

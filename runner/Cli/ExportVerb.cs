@@ -1,0 +1,71 @@
+using System.CommandLine;
+using System.Globalization;
+using Halo.Runner.Export;
+
+namespace Halo.Runner.Cli;
+
+/// <summary><c>halo export</c>: a trained model in, a folder that serves it out.</summary>
+internal static class ExportVerb
+{
+    public static Command Command()
+    {
+        var source = new Argument<string>("RUN|ARTIFACT|DIR") { Description = "A run (its newest checkpoint), an artifact of halo prepare, or a Hugging Face folder." };
+        var output = new Option<string>("--output", "-o") { Description = "The folder to write. One that Halo wrote is replaced.", Required = true };
+        var to = new Option<string>("--to")
+        {
+            Description = "onnx: model.onnx with a key/value cache, in the form ONNX Runtime GenAI loads. hf: a Hugging Face folder.",
+            DefaultValueFactory = _ => "onnx",
+            HelpName = "onnx|hf",
+        };
+        var weights = new Option<string?>("--weights")
+        {
+            Description = "fp32 (the default), fp16 (activations and cache too), fp8 (E4M3, a scale per row), int8 or int4 (blocks of 32). "
+                + "For hf: fp32 or fp16; the default is the type of the checkpoint that was trained.",
+            HelpName = "fp32|fp16|fp8|int8|int4",
+        };
+        var rotate = new Option<bool>("--rotate") { Description = "Fold Hadamard rotations into the weights before they are rounded (QuaRot): the function is the same, int4 is better." };
+        var data = new Option<string?>("--data") { Description = "Chat rows (JSONL) to compare over; by default the validation file of a run, else rows that the model writes." };
+        var prompts = new Option<int>("--prompts") { Description = "Rows that are compared through the cache as well.", DefaultValueFactory = _ => 8 };
+        var agreement = new Option<double?>("--min-agreement") { Description = "Share of tokens, 0 to 1, for which export and original must find the same most likely one; the default depends on --weights." };
+        var divergence = new Option<double?>("--max-kl") { Description = "Largest mean KL divergence from the original's distribution, nats; the default depends on --weights." };
+        var threads = new Option<int>("--threads") { Description = "Threads of the comparison; 0 is one for each core." };
+        var command = new Command("export",
+            "Write a model as an ONNX folder that ONNX Runtime serves, or as a Hugging Face folder, with parity.json: how far it is from the graph that was trained. "
+            + "Exit code 1 and no folder if it is too far.")
+            { source, output, to, weights, rotate, data, prompts, agreement, divergence, threads };
+        command.SetAction(parsed =>
+        {
+            var settings = new ExportSettings(parsed.GetValue(source)!, Path.GetFullPath(parsed.GetValue(output)!))
+            {
+                To = Named<ExportTarget>("--to", parsed.GetValue(to)!),
+                Weights = parsed.GetValue(weights) is { } text ? Named<WeightType>("--weights", text) : null,
+                Rotate = parsed.GetValue(rotate),
+                Data = parsed.GetValue(data),
+                Prompts = parsed.GetValue(prompts),
+                MinAgreement = parsed.GetValue(agreement),
+                MaxDivergence = parsed.GetValue(divergence),
+                Threads = parsed.GetValue(threads),
+            };
+            var parity = Exporter.Write(settings, Console.Error.WriteLine);
+            Console.Error.WriteLine(parity is null ? "not compared (--prompts 0 and no --data)" : Line(parity));
+            Console.WriteLine(settings.Output);
+            return ExitCode.Done;
+        });
+        return command;
+    }
+
+    private static string Line(Parity parity)
+    {
+        var shown = parity.Validation ?? parity.Exported;
+        var loss = parity.ForwardLoss is { } forward ? $", loss {forward:F4} -> {parity.Validation!.Loss:F4}" : "";
+        return string.Create(CultureInfo.InvariantCulture,
+            $"{shown.Positions} tokens: same most likely token {shown.Agreement:P2}, KL {shown.Divergence:G3} nats, logits within {shown.Largest:G3}{loss}");
+    }
+
+    private static T Named<T>(string option, string text) where T : struct, Enum
+    {
+        var names = Enum.GetNames<T>().Select(n => n.ToLowerInvariant()).ToList();
+        return names.IndexOf(text) is >= 0 and var at ? Enum.GetValues<T>()[at]
+            : throw new HaloException("export", option, string.Join(", ", names), $"'{text}'", "Name one of them.");
+    }
+}

@@ -1,0 +1,48 @@
+using Halo.Models.Chat;
+using Halo.Models.HuggingFace;
+using Halo.Models.Tokenizers;
+using Halo.Runner.Data;
+using Halo.Runner.Generation;
+
+namespace Halo.Runner.Export;
+
+/// <summary>The rows over which an export is compared.</summary>
+/// <param name="What">What the prompts are, for a reader.</param>
+/// <param name="Prompts">A few rows, which go through the cache as well.</param>
+/// <param name="Valid">All rows of the validation file; null where there is none.</param>
+public sealed record ComparedRows(string What, IReadOnlyList<TokenizedRow> Prompts, IReadOnlyList<TokenizedRow>? Valid)
+{
+    private const int WrittenTokens = 64;
+    private const ulong Seed = 2501;
+
+    /// <summary>Rows of chat data, cut at the graph's length.</summary>
+    /// <param name="path">JSONL.</param>
+    /// <param name="tokenizerFolder">Of the model.</param>
+    /// <param name="sequence">T.</param>
+    /// <param name="prompts">How many of them go through the cache.</param>
+    /// <exception cref="HaloException">A defect of the file, or a tokenizer without a chat template.</exception>
+    public static ComparedRows OfData(string path, string tokenizerFolder, int sequence, int prompts)
+    {
+        var data = ChatDataset.Load(path, new ChatTokenizer(HfTokenizer.Load(tokenizerFolder)).Encode, sequence);
+        return new ComparedRows($"the first {Math.Min(prompts, data.Rows.Count)} rows of {Path.GetFileName(path)}", [.. data.Rows.Take(prompts)], data.Rows);
+    }
+
+    /// <summary>Rows that the model writes itself, drawn at temperature 1 from its BOS token, where there is no data.</summary>
+    /// <param name="decoder">Who writes.</param>
+    /// <param name="config">Of the model.</param>
+    /// <param name="sequence">T of the graph that it is compared with.</param>
+    /// <param name="prompts">How many rows.</param>
+    /// <exception cref="HaloException">The model has no BOS token.</exception>
+    public static ComparedRows Written(IDecoder decoder, LlamaConfig config, int sequence, int prompts)
+    {
+        var bos = config.BosTokenId ?? throw new HaloException("export", "bos_token_id of config.json", "a token that begins a text", "none",
+            "Give chat rows to compare over with --data.");
+        var length = Math.Min(WrittenTokens, sequence - 1);
+        var texts = new Generator(decoder, new SamplingSettings { Temperature = 1, Seed = Seed }, new HashSet<int>(), length)
+            .Generate([.. Enumerable.Repeat((int[])[bos], prompts)]);
+        return new ComparedRows($"{prompts} rows of {length + 1} tokens that the model wrote (temperature 1, seed {Seed})",
+            [.. texts.Select(t => Row([bos, .. t.Ids]))], Valid: null);
+    }
+
+    private static TokenizedRow Row(int[] ids) => new(ids, [.. ids.Select(_ => (byte)1)]);
+}

@@ -1,0 +1,99 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using Halo.Io;
+using Halo.Models.GenAi;
+using Halo.Models.HuggingFace;
+using Halo.Models.Tokenizers;
+using Halo.Runner.Generation;
+using Halo.Runner.Sessions;
+using Halo.Serialization;
+
+namespace Halo.Runner.Export;
+
+/// <summary>Writes a model as a folder that is served, and holds what it wrote against the graph it was made of.</summary>
+public static class Exporter
+{
+    public const string ParityName = "parity.json";
+
+    private static readonly JsonSerializerOptions Json = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    /// <summary>The folder, whole or not at all: one whose comparison is out of bounds is not left behind.</summary>
+    /// <param name="settings">What is asked for.</param>
+    /// <param name="say">Takes lines about what is done.</param>
+    /// <returns>What the comparison found; null where none was asked for.</returns>
+    /// <exception cref="HaloException">Source, output or data are not right.</exception>
+    /// <exception cref="InvalidOperationException">The comparison is out of bounds.</exception>
+    public static Parity? Write(ExportSettings settings, Action<string> say)
+    {
+        using var source = InferenceSource.Open(settings.Source);
+        CheckPlace(settings, source);
+        var weights = settings.Weights ?? WeightType.Fp32;
+        Parity? parity = null;
+        OwnedFolder.Write(settings.Output, settings.To == ExportTarget.Hf ? "model" : InferenceFolder.Kind, folder =>
+        {
+            if (settings.To == ExportTarget.Hf)
+                throw new NotSupportedException();
+            else
+                WriteInferenceFolder(source, weights, settings.Rotate, folder);
+            say($"compare with {source.Path}");
+            parity = Compare(settings, weights, source, folder);
+            if (parity is null)
+                return;
+            var bounds = settings.BoundsOf(weights);
+            AtomicFile.WriteText(Path.Combine(folder, ParityName), parity.ToJson(bounds).ToJsonString(Json) + "\n");
+            if (parity.Broken(bounds) is { Count: > 0 } broken)
+            {
+                throw new InvalidOperationException($"export: {settings.Output}: not written, as it differs too much from {source.Path}: {string.Join("; ", broken)}. "
+                    + "Choose weights of more bits or --rotate, or allow more with --min-agreement and --max-kl.");
+            }
+        });
+        return parity;
+    }
+
+    private static void WriteInferenceFolder(InferenceSource source, WeightType weights, bool rotate, string folder)
+    {
+        var model = InferenceProjection.Of(source, weights, rotate);
+        OnnxWriter.Write(model, Path.Combine(folder, InferenceFolder.ModelName), externalData: true);
+        HuggingFaceFolder.WriteCompanions([source.Companions], folder);
+        var tokenizer = HfTokenizer.Load(source.Companions);
+        GenAiConfig.Of(source.Config, [.. StopTokens.Of(source.Companions, source.Config, tokenizer)], source.Config.MaxPositions, tokenizer.PadId).Write(folder);
+    }
+
+    private static Parity? Compare(ExportSettings settings, WeightType weights, InferenceSource source, string folder)
+    {
+        var session = new SessionSettings { Threads = settings.Threads };
+        var data = settings.Data ?? source.Valid;
+        if (settings.Prompts == 0 && data is null)
+            return null;
+        using var forward = new ForwardLogits(source, session);
+        if (settings.To == ExportTarget.Hf)
+        {
+            using var written = InferenceSource.Open(folder);
+            using var reopened = new ForwardLogits(written, session);
+            using var writer = new DecoderSession(new GraphSession("inference graph", OnnxWriter.ToBytes(InferenceProjection.Of(written)), session), source.Config.MaxPositions);
+            var texts = Rows(writer);
+            return Parity.Of(weights, (texts.What, texts.Prompts), texts.Valid, forward, reopened, cached: null);
+        }
+        using var decoder = new DecoderSession(new GraphSession(InferenceFolder.Open(folder).ModelPath, session), source.Config.MaxPositions);
+        var rows = Rows(decoder);
+        return Parity.Of(weights, (rows.What, rows.Prompts), rows.Valid, forward, new DecoderLogits(decoder, cached: false), new DecoderLogits(decoder, cached: true));
+
+        ComparedRows Rows(IDecoder from) => data is null ? ComparedRows.Written(from, source.Config, forward.Sequence, settings.Prompts)
+            : ComparedRows.OfData(data, source.Companions, forward.Sequence, settings.Prompts);
+    }
+
+    /// <summary>Throws for what would be found only after much work.</summary>
+    private static void CheckPlace(ExportSettings settings, InferenceSource source)
+    {
+        if (Path.TrimEndingDirectorySeparator(Path.GetFullPath(settings.Output)) == Path.TrimEndingDirectorySeparator(source.Path))
+            throw new HaloException("export", settings.Output, "a folder other than the source", "the source", "Choose another output.");
+        OwnedFolder.CheckReplaceable(settings.Output);
+        if (settings.Prompts < 0)
+            throw new HaloException("export", "--prompts", "0 or more rows", $"{settings.Prompts}", "Give another number.");
+        if (settings.To == ExportTarget.Hf && (settings.Rotate || settings.Weights is not (null or WeightType.Fp32 or WeightType.Fp16)))
+        {
+            throw new HaloException("export", settings.Rotate ? "--rotate" : "--weights", "fp32 or fp16 weights as they are for a Hugging Face folder",
+                settings.Rotate ? "rotated ones" : settings.Weights.ToString()!.ToLowerInvariant(), "Leave it out, or export with --to onnx.");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+using Halo.Analysis;
+using Halo.Ir;
+using Halo.Passes;
+using Halo.Passes.Infra;
+using Halo.Runner.Artifacts;
+using Halo.Runner.Data;
+using Halo.Runner.Sessions;
+using Halo.Runner.Training.Engine;
+using Halo.Serialization;
+
+namespace Halo.Runner.Export;
+
+/// <summary>The forward graph itself at its (B, T): what an export is held against.</summary>
+public sealed class ForwardLogits : ILogits, IDisposable
+{
+    private readonly GraphSession _session;
+    private readonly ParameterBuffers _parameters;
+    private readonly BatchBuffers _batch;
+    private readonly DeviceTensor _logits;
+    private readonly int _rows;
+
+    /// <exception cref="HaloException">The graph has no head that is found, or weights do not fit it.</exception>
+    public ForwardLogits(InferenceSource source, SessionSettings settings)
+    {
+        var model = source.Forward();
+        EvaluationGraph.Of(model);
+        if (!model.Graph.TryGetValue(TrainingArtifact.LogitsName, out var logits) || !logits.IsGraphOutput)
+        {
+            throw new HaloException("export", source.Path, "a graph whose head is found (the linear layer before the loss)", "none",
+                "halo inspect lists the linear layers of the graph.");
+        }
+        if (model.Graph.TryGetValue(LinearGemms.LossName, out var loss) && loss.IsGraphOutput)
+            model.Graph.RemoveOutput(loss);
+        PassManager.Run(model, [new RemoveDeadCode()], new PassOptions());
+        var tokens = model.Graph.Inputs.First(i => i.Name == TrainingInterface.InputIds).Shape!;
+        (_rows, Sequence) = ((int)tokens[0].Size!.Value, (int)tokens[1].Size!.Value);
+        var parameters = model.Graph.Inputs.Where(i => i.Type.IsFloat()).Select(i => (i.Name, i.Shape!)).ToList();
+        _parameters = new ParameterBuffers(parameters, device: settings.Device);
+        _parameters.Load(source.Weights.Path, source.Weights.Tensors);
+        _session = new GraphSession("forward graph", OnnxWriter.ToBytes(model), settings);
+        _batch = new BatchBuffers(_rows, Sequence, settings.Device);
+        _batch.BindTo(_session);
+        foreach (var (name, _) in parameters)
+            _session.BindInput(name, _parameters[name]);
+        _logits = _session.NewTensor(_session.Outputs[TrainingArtifact.LogitsName]);
+        _session.BindOutput(TrainingArtifact.LogitsName, _logits.Value);
+        Vocabulary = _session.Outputs[TrainingArtifact.LogitsName].Dimensions[^1];
+    }
+
+    public int Vocabulary { get; }
+
+    /// <summary>T, the most tokens of a row.</summary>
+    public int Sequence { get; }
+
+    public IEnumerable<float[]> Of(IReadOnlyList<int[]> rows)
+    {
+        foreach (var together in rows.Chunk(_rows))
+        {
+            _batch.Fill(MicroBatch.Of([.. together.Select(r => new TokenizedRow(r, new byte[r.Length]))], _rows, Sequence, padId: 0));
+            _session.Run();
+            var logits = _logits.ToArray<float>();
+            for (var r = 0; r < together.Length; r++)
+                yield return logits.AsSpan(r * Sequence * Vocabulary, together[r].Length * Vocabulary).ToArray();
+        }
+    }
+
+    public void Dispose()
+    {
+        _session.Dispose();
+        _parameters.Dispose();
+        _batch.Dispose();
+        _logits.Dispose();
+    }
+}

@@ -1,0 +1,48 @@
+using Halo.Ir;
+using Halo.Models.Llama;
+using Halo.Passes;
+using Halo.Passes.Infra;
+using Halo.Passes.Precision;
+using Halo.Passes.Weights;
+using Halo.Runner.Artifacts;
+using Halo.Runner.Sessions;
+
+namespace Halo.Runner.Export;
+
+/// <summary>The inference graph of a model: the forward graph that was trained, projected by passes.</summary>
+public static class InferenceProjection
+{
+    /// <summary>Weights are read when the model is written or loaded, so <paramref name="source"/> must stay open until then.</summary>
+    /// <param name="source">What to project.</param>
+    /// <param name="weights">How weights are stored.</param>
+    /// <param name="rotate">Fold rotations into the weights before they are rounded (QuaRot).</param>
+    /// <param name="log">Takes a line for each rewrite.</param>
+    /// <exception cref="HaloException">The graph has something that no inference graph is made of.</exception>
+    public static Model Of(InferenceSource source, WeightType weights = WeightType.Fp32, bool rotate = false, Action<string>? log = null)
+    {
+        var model = source.Forward();
+        var options = new PassOptions
+        {
+            Evaluator = new OnnxEvaluator(),
+            Checkpoint = TrainingGraphSource.TensorsOf(source.Weights),
+            RotaryTables = positions => RotaryTables.Of(source.Config, positions),
+            Log = log,
+        };
+        var run = PassManager.Run(model, Pipelines.Export(source.Config.MaxPositions, Precision(weights), Format(weights), rotate), options);
+        Ledger.Append(model, run, WeightsSha256(source));
+        return model;
+    }
+
+    private static FloatPrecision Precision(WeightType weights) => weights == WeightType.Fp16 ? FloatPrecision.Fp16 : FloatPrecision.Fp32;
+
+    private static WeightFormat? Format(WeightType weights) => weights switch
+    {
+        WeightType.Int4 => WeightFormat.Int4,
+        WeightType.Int8 => WeightFormat.Int8,
+        WeightType.Fp8 => WeightFormat.Fp8,
+        _ => null,
+    };
+
+    /// <summary>What the graph follows from: the config of a folder.</summary>
+    private static string WeightsSha256(InferenceSource source) => GraphRewriter.Sha256(Path.Combine(source.Companions, "config.json"));
+}

@@ -1,0 +1,85 @@
+using Halo.Ir;
+using Halo.Models.HuggingFace;
+using Halo.Models.Weights;
+using Halo.Runner.Artifacts;
+using Halo.Runner.Training;
+using Halo.Runner.Training.Runs;
+using Halo.Serialization;
+
+namespace Halo.Runner.Export;
+
+/// <summary>A model that can be exported or can generate: its forward graph, weights, config and tokenizer.</summary>
+/// <remarks>
+/// A run gives the weights of its newest checkpoint (float32 masters), an artifact those it starts from, a Hugging Face folder its own. The graph is the
+/// one that was trained, as it was before the rewrite; a Hugging Face folder's is built.
+/// </remarks>
+public sealed class InferenceSource : IDisposable
+{
+    private readonly Func<Model> _forward;
+
+    private InferenceSource(string path, string companions, CheckpointReader weights, Func<Model> forward)
+    {
+        (Path, Companions, Weights, _forward) = (path, companions, weights, forward);
+        Config = LlamaConfig.Load(companions);
+    }
+
+    /// <summary>What was named.</summary>
+    public string Path { get; }
+
+    /// <summary>The folder of config.json and the tokenizer's files.</summary>
+    public string Companions { get; }
+
+    public LlamaConfig Config { get; }
+
+    public CheckpointReader Weights { get; }
+
+    /// <summary>The validation file of a run; null for others, or where it had none.</summary>
+    public string? Valid { get; private init; }
+
+    /// <summary>A run, an artifact or a Hugging Face folder.</summary>
+    /// <exception cref="HaloException">None of them, or a damaged one.</exception>
+    public static InferenceSource Open(string path)
+    {
+        path = System.IO.Path.GetFullPath(path);
+        if (RunFolder.Is(path))
+        {
+            var run = RunFolder.Open(path);
+            var config = TrainConfig.Load(run.Config);
+            var trained = TrainingArtifact.Open(TrainingArtifact.Is(config.Model) ? config.Model : run.Artifact);
+            return OfArtifact(path, trained, NewestWeights(run) is { } weights ? CheckpointReader.Open(weights) : trained.OpenWeights(), config.Valid);
+        }
+        if (TrainingArtifact.Is(path))
+        {
+            var artifact = TrainingArtifact.Open(path);
+            return OfArtifact(path, artifact, artifact.OpenWeights(), valid: null);
+        }
+        if (!HuggingFaceSource.Is(path))
+        {
+            throw new HaloException("model", path, "a run, an artifact, or a Hugging Face folder with a config.json",
+                Directory.Exists(path) ? "another folder" : File.Exists(path) ? "a file" : "no such folder",
+                "Name the output of halo train or halo prepare, or a model's folder.");
+        }
+        var folder = HuggingFaceSource.Open(path);
+        folder.CheckWeights(path, _ => { });
+        return new InferenceSource(path, path, CheckpointReader.Open(path), () => folder.Build(batch: null, sequence: null));
+    }
+
+    /// <summary>The weights of a run's newest checkpoint; null where there is none and the run has its starting weights.</summary>
+    public static string? NewestWeights(RunFolder run)
+    {
+        var checkpoints = new Checkpoints(run.Checkpoints, keep: 1);
+        return checkpoints.Newest() is { } state ? Checkpoints.WeightsOf(checkpoints.PathOf(state.Step)) : null;
+    }
+
+    /// <summary>A fresh copy of the forward graph: float32, parameters as inputs, outputs loss and logits, static (B, T).</summary>
+    public Model Forward()
+    {
+        CustomOps.HaloOperators.Register();
+        return _forward();
+    }
+
+    public void Dispose() => Weights.Dispose();
+
+    private static InferenceSource OfArtifact(string path, TrainingArtifact artifact, CheckpointReader weights, string? valid) =>
+        new(path, artifact.Checkpoint, weights, () => OnnxReader.Read(artifact.ForwardModel)) { Valid = valid };
+}

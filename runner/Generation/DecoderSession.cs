@@ -1,0 +1,76 @@
+using Halo.Runner.Sessions;
+using Microsoft.ML.OnnxRuntime;
+
+namespace Halo.Runner.Generation;
+
+/// <summary>An inference graph in a session of ONNX Runtime.</summary>
+/// <remarks>
+/// The graph's interface is <see cref="InferenceInterface"/>. Rows are padded on the right: a row's tokens, cached ones included, are the first that its mask
+/// shows, so that each is at the position it would have alone. Caches are handed from run to run as they are; their content is never copied here.
+/// </remarks>
+public sealed class DecoderSession : IDecoder
+{
+    private readonly GraphSession _session;
+
+    /// <param name="session">Of the graph; owned from then on.</param>
+    /// <param name="maxPositions">Tokens of a row that the graph takes.</param>
+    /// <param name="useCache">False runs all of a row again for each token: slow, and plainly right.</param>
+    public DecoderSession(GraphSession session, int maxPositions, bool useCache = true)
+    {
+        (_session, MaxPositions, UsesCache) = (session, maxPositions, useCache);
+        VocabularySize = session.Outputs[InferenceInterface.Logits].Dimensions[^1];
+        Layers = session.Inputs.Keys.Count(name => InferenceInterface.LayerOf(name) is not null) / 2;
+    }
+
+    public int MaxPositions { get; }
+
+    public bool UsesCache { get; }
+
+    public int VocabularySize { get; }
+
+    public int Layers { get; }
+
+    IDecoding IDecoder.Begin(IReadOnlyList<int[]> prompts) => Begin(prompts);
+
+    /// <summary>Reads prompts, each of 1 to <see cref="MaxPositions"/> ids; logits are those of all their tokens.</summary>
+    public Decoding Begin(IReadOnlyList<int[]> prompts)
+    {
+        var decoding = new Decoding(this, prompts);
+        decoding.ReadAll();
+        return decoding;
+    }
+
+    public void Dispose() => _session.Dispose();
+
+    /// <summary>Runs the graph on new tokens behind cached ones.</summary>
+    /// <param name="ids">(B, S).</param>
+    /// <param name="mask">(B, P + S) of 0 and 1.</param>
+    /// <param name="rows">B.</param>
+    /// <param name="past">Keys and values of each layer in turn; none before the first run.</param>
+    /// <param name="keep">Whether to hand the caches back.</param>
+    /// <returns>Logits (B, S, V), then keys and values of each layer.</returns>
+    internal IReadOnlyList<OrtValue> Run(long[] ids, long[] mask, int rows, IReadOnlyList<OrtValue> past, bool keep)
+    {
+        using var idValue = OrtValue.CreateTensorValueFromMemory(ids, [rows, ids.Length / rows]);
+        using var maskValue = OrtValue.CreateTensorValueFromMemory(mask, [rows, mask.Length / rows]);
+        _session.BindInput(InferenceInterface.InputIds, idValue);
+        _session.BindInput(InferenceInterface.AttentionMask, maskValue);
+        var empty = past.Count > 0 ? [] : InferenceInterface.PastNames(Layers).Select(name => Empty(_session.Inputs[name], rows)).ToList();
+        try
+        {
+            foreach (var (name, value) in InferenceInterface.PastNames(Layers).Zip(past.Count > 0 ? past : empty))
+                _session.BindInput(name, value);
+            _session.BindNewOutputs([(InferenceInterface.Logits, true), .. keep ? InferenceInterface.PresentNames(Layers).Select(name => (name, false)) : []]);
+            _session.Run();
+            return _session.TakeOutputs();
+        }
+        finally
+        {
+            empty.ForEach(value => value.Dispose());
+        }
+    }
+
+    /// <summary>A cache of no tokens, (B, H, 0, D).</summary>
+    private static OrtValue Empty(NodeMetadata cache, int rows) =>
+        GraphSession.Allocate(cache.ElementDataType, [rows, cache.Dimensions[1], 0, cache.Dimensions[3]]);
+}

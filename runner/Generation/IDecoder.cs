@@ -1,0 +1,21 @@
+namespace Halo.Runner.Generation;
+
+/// <summary>A language model that continues rows of tokens.</summary>
+public interface IDecoder : IDisposable
+{
+    /// <summary>Tokens that a row may have.</summary>
+    int MaxPositions { get; }
+
+    /// <summary>Reads prompts, each of 1 to <see cref="MaxPositions"/> ids; lengths may differ.</summary>
+    IDecoding Begin(IReadOnlyList<int[]> prompts);
+}
+
+/// <summary>Rows of tokens that a model has read.</summary>
+public interface IDecoding : IDisposable
+{
+    /// <summary>Logits of the token that follows a row, (V); valid until the next <see cref="Append"/>.</summary>
+    ReadOnlySpan<float> Next(int row);
+
+    /// <summary>Reads one more token for each row; a row that is over has none (null), and its logits mean nothing from then on.</summary>
+    void Append(IReadOnlyList<int?> tokens);
+}

@@ -1,0 +1,94 @@
+using Halo.Models.Chat;
+using Halo.Models.HuggingFace;
+using Halo.Models.Tokenizers;
+using Halo.Runner.Export;
+using Halo.Runner.Sessions;
+using Halo.Serialization;
+
+namespace Halo.Runner.Generation;
+
+/// <summary>A model that generates: an inference graph in a session, and what turns text into its tokens and back.</summary>
+public sealed class InferenceModel : IDisposable
+{
+    private readonly Lazy<ChatTokenizer> _chat;
+
+    private InferenceModel(string path, DecoderSession decoder, LlamaConfig config, HfTokenizer tokenizer, IReadOnlySet<int> stopIds)
+    {
+        (Path, Decoder, Config, Tokenizer, StopIds) = (path, decoder, config, tokenizer, stopIds);
+        _chat = new Lazy<ChatTokenizer>(() => new ChatTokenizer(tokenizer));
+    }
+
+    /// <summary>The folder it comes from.</summary>
+    public string Path { get; }
+
+    public DecoderSession Decoder { get; }
+
+    public LlamaConfig Config { get; }
+
+    public HfTokenizer Tokenizer { get; }
+
+    /// <summary>Ids that end a completion.</summary>
+    public IReadOnlySet<int> StopIds { get; }
+
+    /// <exception cref="HaloException">The tokenizer has no chat template.</exception>
+    public ChatTokenizer Chat => _chat.Value;
+
+    /// <summary>Opens an inference folder as it is; of a Hugging Face folder, a run or an artifact, the inference graph in float32 is made for this session.</summary>
+    /// <param name="path">The folder.</param>
+    /// <param name="settings">Where and how it runs; what runs operators of com.halo is chosen here.</param>
+    /// <param name="useCache">False runs whole rows for each token.</param>
+    /// <exception cref="HaloException">None of these folders, or a damaged one.</exception>
+    public static InferenceModel Open(string path, SessionSettings settings, bool useCache = true)
+    {
+        SessionSettings.Require(settings.Device);
+        if (!InferenceFolder.Is(path))
+            return OfSource(path, settings, useCache);
+        var folder = InferenceFolder.Open(path);
+        var session = new GraphSession(folder.ModelPath, WithKernels(settings, folder.Graph));
+        return new InferenceModel(folder.Path, new DecoderSession(session, folder.MaxPositions, useCache), folder.Config, folder.Tokenizer,
+            StopTokens.Of(folder.Path, folder.Config, folder.Tokenizer));
+    }
+
+    /// <summary>The ids of raw text behind the BOS token, if there is one.</summary>
+    public int[] Encode(string text)
+    {
+        var bos = Tokenizer.BosId ?? Config.BosTokenId;
+        var ids = Tokenizer.Encode(text, addSpecialTokens: false);
+        return bos is { } id ? [id, .. ids] : ids;
+    }
+
+    /// <summary>The text of a completion.</summary>
+    public string Decode(Completion completion) => Tokenizer.Decode([.. completion.Ids], skipSpecialTokens: true);
+
+    public void Dispose() => Decoder.Dispose();
+
+    private static InferenceModel OfSource(string path, SessionSettings settings, bool useCache)
+    {
+        using var source = InferenceSource.Open(path);
+        var tokenizer = HfTokenizer.Load(source.Companions);
+        if (tokenizer.VocabularySize > source.Config.VocabularySize)
+        {
+            throw new HaloException("generate", System.IO.Path.Combine(source.Companions, "tokenizer.json"),
+                $"at most {source.Config.VocabularySize} ids, the model's vocabulary", $"{tokenizer.VocabularySize}", "Give the tokenizer that the model was trained with.");
+        }
+        var model = InferenceProjection.Of(source);
+        // Through a file, which is mapped: weights of any size, and no second copy of them in this process.
+        var folder = Directory.CreateTempSubdirectory("halo-generate-").FullName;
+        try
+        {
+            var file = System.IO.Path.Combine(folder, InferenceFolder.ModelName);
+            OnnxWriter.Write(model, file);
+            var session = new GraphSession(file, WithKernels(settings, InferenceGraph.Of(model, path)));
+            return new InferenceModel(source.Path, new DecoderSession(session, source.Config.MaxPositions, useCache), source.Config, tokenizer,
+                StopTokens.Of(source.Companions, source.Config, tokenizer));
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true); // what is mapped stays until the session ends
+        }
+    }
+
+    /// <summary>The native library is for operators that ONNX Runtime does not have; without any, nothing but ONNX Runtime is needed.</summary>
+    private static SessionSettings WithKernels(SessionSettings settings, InferenceGraph graph) =>
+        settings with { Operators = graph.UsesHaloOperators ? OperatorKernels.Native : OperatorKernels.Functions };
+}

@@ -1,0 +1,105 @@
+using System.Diagnostics;
+using Halo.Models.Bundled;
+using Halo.Models.Tokenizers;
+using Halo.Tests.Models;
+
+namespace Halo.Tests.Runner.Generation;
+
+[Collection(nameof(HaloConsole))]
+public sealed class GenerateVerbTests
+{
+    private static readonly HfTokenizer Tokenizer = HfTokenizer.Load(LlamaTiny.Folder);
+
+    private static readonly List<(string Prompt, int[] Ids, int[] Greedy)> All =
+    [
+        .. Fixture.Json("generate-cases.json").EnumerateArray().Select(c => (c.GetProperty("prompt").GetString()!, Fixture.Ints(c.GetProperty("prompt_ids")),
+            Fixture.Ints(c.GetProperty("greedy_ids")))),
+    ];
+
+    public static TheoryData<int> Cases => [.. Enumerable.Range(0, All.Count)];
+
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public void The_completion_is_that_of_Transformers(int n)
+    {
+        var (prompt, ids, greedy) = All[n];
+        Assert.Equal(ids, (int[])[0, .. Tokenizer.Encode(prompt, addSpecialTokens: false)]);
+        var output = HaloConsole.Succeed("generate", InferenceFixture.Folder, "--prompt", prompt, "--max-tokens", $"{greedy.Length}");
+        Assert.Equal(Tokenizer.Decode(greedy, skipSpecialTokens: true) + Environment.NewLine, output);
+    }
+
+    /// <summary>A program that knows ONNX Runtime alone writes the same ids.</summary>
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public void A_plain_program_generates_the_same(int n)
+    {
+        var (_, ids, greedy) = All[n];
+        var info = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
+        foreach (var argument in (string[])[PlainGeneration, InferenceFixture.Folder, $"{greedy.Length}", .. ids.Select(id => $"{id}")])
+            info.ArgumentList.Add(argument);
+        using var process = Process.Start(info)!;
+        var output = process.StandardOutput.ReadToEnd();
+        Assert.True(process.WaitForExit(60_000) && process.ExitCode == 0, process.StandardError.ReadToEnd());
+        Assert.Equal(string.Join(' ', greedy), output.Trim());
+    }
+
+    [Fact]
+    public void Several_prompts_stand_under_a_line_each()
+    {
+        var (first, second) = (All[0], All[1]);
+        var output = HaloConsole.Succeed("generate", InferenceFixture.Folder, "--prompt", first.Prompt, "--prompt", second.Prompt, "--max-tokens", "32");
+        Assert.Equal($"""
+            --- 1: "def main("
+            {Tokenizer.Decode(first.Greedy, skipSpecialTokens: true)}
+            --- 2: "import numpy as np\n"
+            {Tokenizer.Decode(second.Greedy, skipSpecialTokens: true)}
+
+            """, output);
+    }
+
+    [Fact]
+    public void The_cache_changes_nothing()
+    {
+        string[] arguments = ["generate", InferenceFixture.Folder, "--prompt", "class ", "--temperature", "0.8", "--top-k", "40", "--top-p", "0.9", "--seed", "3", "--max-tokens", "24"];
+        var cached = HaloConsole.Succeed(arguments);
+        Assert.Equal(cached, HaloConsole.Succeed([.. arguments, "--no-cache"]));
+        Assert.Equal(cached, HaloConsole.Succeed(arguments));
+        arguments[^3] = "4";
+        Assert.NotEqual(cached, HaloConsole.Succeed(arguments));
+    }
+
+    [Fact]
+    public void A_chat_prompt_is_rendered_by_the_template()
+    {
+        var rendered = "<|start_header_id|>user<|end_header_id|>\n\nWhy?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n";
+        Assert.Equal(HaloConsole.Succeed("generate", InferenceFixture.Folder, "--prompt", rendered, "--max-tokens", "8"),
+            HaloConsole.Succeed("generate", InferenceFixture.Folder, "--prompt", "Why?", "--chat", "--max-tokens", "8"));
+    }
+
+    [Theory]
+    [InlineData("--greedy: expected no option that draws tokens beside it", "--greedy", "--seed", "1")]
+    [InlineData("the temperature: expected a number above 0, found 0", "--temperature", "0")]
+    [InlineData("top-p: expected a probability above 0 and up to 1, found 2", "--top-p", "2")]
+    [InlineData("top-k: expected at least 1 token, found 0", "--top-k", "0")]
+    [InlineData("--max-tokens: expected at least 1, found 0", "--max-tokens", "0")]
+    public void Options_that_cannot_be_honoured_are_refused(string message, params string[] options)
+    {
+        using var folder = new TemporaryFolder();
+        HaloConsole.Refused(folder, message, ["generate", InferenceFixture.Folder, "--prompt", "x", .. options]);
+    }
+
+    [Fact]
+    public void What_is_no_folder_of_a_model_is_refused()
+    {
+        using var folder = new TemporaryFolder();
+        HaloConsole.Refused(folder, "another folder", "generate", folder.Path, "--prompt", "x");
+        HaloConsole.Refused(folder, "--prompt", "generate", InferenceFixture.Folder);
+        HaloConsole.Refused(folder, "prompt 1: expected fewer than 1024 tokens", "generate", InferenceFixture.Folder, "--prompt",
+            string.Concat(Enumerable.Repeat("x = 1\n", 1000)));
+    }
+
+    private static string PlainGeneration =>
+        Path.Combine(RepositoryRoot.Path, "tests", "PlainGeneration", "bin", Configuration, "net10.0", "PlainGeneration.dll");
+
+    private static string Configuration => new DirectoryInfo(AppContext.BaseDirectory).Parent!.Name;
+}

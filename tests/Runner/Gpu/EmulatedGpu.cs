@@ -1,0 +1,125 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using Halo.Ir;
+using Halo.Runner.Sessions;
+using Halo.Serialization;
+using Microsoft.ML.OnnxRuntime;
+
+namespace Halo.Tests.Runner.Gpu;
+
+/// <summary>The tests that share the emulated library, one after the other: its GPU is one.</summary>
+[CollectionDefinition(nameof(EmulatedGpu))]
+public sealed class EmulatedGpuCollection : ICollectionFixture<EmulatedGpu>;
+
+/// <summary>
+/// The library with the provider on a GPU that the CPU emulates, which is built once and kept: under the executable in a folder of its own, and in sessions
+/// of this process.
+/// </summary>
+public sealed class EmulatedGpu : IDisposable
+{
+    private const string Provider = "HaloCuda";
+
+    private static OrtEpDevice? registered; // for the life of the process, as ONNX Runtime's environment is
+
+    private readonly TemporaryFolder _folder = new();
+    private readonly string _library;
+
+    public EmulatedGpu()
+    {
+        var source = Path.Combine(RepositoryRoot.Path, "customops");
+        var build = Path.Combine(source, "obj", "native-emulated");
+        _library = Path.Combine(build, "emulated", "libhalo.so");
+        var headers = File.ReadLines(Path.Combine(source, "obj", "native", "CMakeCache.txt"))
+            .First(line => line.StartsWith("HALO_ORT_INCLUDE", StringComparison.Ordinal));
+        Run("cmake", ["-S", source, "-B", build, "-DHALO_CUDA=OFF", $"-DHALO_ORT_INCLUDE={headers[(headers.IndexOf('=', StringComparison.Ordinal) + 1)..]}"]);
+        Run("cmake", ["--build", build, "--target", "halo_emulated", "--parallel", $"{Environment.ProcessorCount}"]);
+        foreach (var entry in new DirectoryInfo(AppContext.BaseDirectory).GetFileSystemInfos().Where(e => e.Name != "libhalo.so"))
+        {
+            if (entry is FileInfo file && file.Name.StartsWith("halo.", StringComparison.Ordinal))
+                file.CopyTo(_folder[entry.Name]); // .NET looks for the others beside the real file
+            else
+                File.CreateSymbolicLink(_folder[entry.Name], entry.FullName);
+        }
+        File.CreateSymbolicLink(_folder["libhalo.so"], _library);
+    }
+
+    public void Dispose() => _folder.Dispose();
+
+    /// <summary>The executable, which is to end with 0.</summary>
+    public string Succeed(IEnumerable<string> arguments) => Run("dotnet", [_folder["halo.dll"], .. arguments]);
+
+    public (int ExitCode, string Error) Start(IEnumerable<string> arguments, params (string Name, string Value)[] environment)
+    {
+        var (exitCode, _, error) = Finish("dotnet", [_folder["halo.dll"], .. arguments], environment);
+        return (exitCode, error);
+    }
+
+    /// <summary>What a session of the model leaves to other providers: "'node' (Operator): why"; none where it runs there as it is.</summary>
+    public IReadOnlyList<string> LeftOver(Model model)
+    {
+        try
+        {
+            using var session = Open(model);
+            return [];
+        }
+        catch (OnnxRuntimeException e)
+        {
+            var problems = Marshal.GetDelegateForFunctionPointer<Problems>(NativeLibrary.GetExport(NativeLibrary.Load(_library), "HaloCudaProblems"));
+            var lines = Marshal.PtrToStringUTF8(problems())!.Split('\n').Select(l => l.Split('\t', 2)).Where(l => l[0] == "node").ToList();
+            return lines.Count > 0 ? [.. lines.Select(l => l[1])] : [e.Message];
+        }
+    }
+
+    /// <summary>The outputs, all nodes run there.</summary>
+    public IReadOnlyList<Tensor> Evaluate(Model model, IReadOnlyDictionary<string, Tensor> inputs)
+    {
+        Assert.Empty(LeftOver(model));
+        using var session = Open(model);
+        using var run = new RunOptions();
+        var values = inputs.Where(i => session.InputMetadata.ContainsKey(i.Key)).ToDictionary(i => i.Key, i => OnnxEvaluator.ToOrtValue(i.Value));
+        using var outputs = session.Run(run, values, [.. model.Graph.Outputs.Select(o => o.Name)]);
+        foreach (var value in values.Values)
+            value.Dispose();
+        return [.. outputs.Select(OnnxEvaluator.FromOrtValue)];
+    }
+
+    private InferenceSession Open(Model model)
+    {
+        if (registered is null)
+        {
+            OrtEnv.Instance().RegisterExecutionProviderLibrary(Provider + "Emulated", _library);
+            registered = OrtEnv.Instance().GetEpDevices().Single(d => d.EpName == Provider);
+        }
+        using var options = new SessionOptions
+        {
+            GraphOptimizationLevel = GraphOptimizationLevel.ORT_DISABLE_ALL,
+            LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL,
+        };
+        options.RegisterCustomOpLibrary(_library);
+        options.AppendExecutionProvider(OrtEnv.Instance(), [registered], new Dictionary<string, string>());
+        options.AddSessionConfigEntry("session.disable_cpu_ep_fallback", "1");
+        return new InferenceSession(OnnxWriter.ToBytes(model), options);
+    }
+
+    private static string Run(string program, IEnumerable<string> arguments)
+    {
+        var (exitCode, output, error) = Finish(program, arguments, []);
+        Assert.True(exitCode == 0, $"{program} {string.Join(' ', arguments)} ended with {exitCode}:\n{output}\n{error}");
+        return output;
+    }
+
+    private static (int ExitCode, string Output, string Error) Finish(string program, IEnumerable<string> arguments, (string Name, string Value)[] environment)
+    {
+        var info = new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
+        info.Environment["HALO_CUDA_SYNC"] = "1"; // there is nothing that could record
+        foreach (var (name, value) in environment)
+            info.Environment[name] = value;
+        using var process = Process.Start(info)!;
+        var error = process.StandardError.ReadToEndAsync();
+        var output = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        return (process.ExitCode, output, error.Result);
+    }
+
+    private delegate nint Problems();
+}
