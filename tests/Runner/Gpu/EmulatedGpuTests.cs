@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text.RegularExpressions;
 using Halo.Ir;
+using Halo.Models.Bundled;
 using Halo.Models.Weights;
 
 namespace Halo.Tests.Runner.Gpu;
@@ -69,6 +70,13 @@ public sealed class EmulatedGpuTests : IDisposable
         _gpu.Succeed([.. step, "-o", _folder["gpu"], "--save-params", _folder["gpu-after"], "--device", "cuda"]);
         GpuSteps.Compare(_folder["gpu"], _folder["cpu"], 1e-6);
         GpuSteps.Compare(_folder["gpu-after"], _folder["cpu-after"], 1e-5);
+    }
+
+    [Fact]
+    public void Answers_are_those_of_the_CPU()
+    {
+        string[] generate = ["generate", LlamaTiny.Folder, "--prompt", "SELECT name FROM", "--prompt", "How many", "--greedy", "--max-tokens", "6"];
+        Assert.Equal(HaloProcess.Succeed(generate), _gpu.Succeed([.. generate, "--device", "cuda"]));
     }
 
     /// <summary>The message names a bound: with the pieces of 2 MiB that memory of this size is made of, half of it fits for sure.</summary>
