@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures how fast and in how much memory weights of a large LLaMA are held, turned, quantized and written; prints the table of README.md beside this file.
+# Measures how fast and in how much memory weights of a large LLaMA are held, turned, quantized and written; prints a table.
 #   tests/Benchmarks/export-scale.sh [FOLDER]     checkpoints and outputs stay in FOLDER; without one they are deleted at the end
 # Weights are zeros, which the file system holds as holes; what is done to a value does not depend on it.
 set -euo pipefail
