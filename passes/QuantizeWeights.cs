@@ -8,9 +8,11 @@ namespace Halo.Passes;
 
 /// <summary>Holds the weights of linear layers in 4, 8 or 16 bits, for operators of stock ONNX Runtime that compute with float activations.</summary>
 /// <remarks>
-/// int4 and int8: MatMulNBits, codes in blocks along K (<see cref="BlockCoder"/>); the head has 8 bits in both. fp8: codes (N, K) with a scale for each of N rows, read by
+/// int4 and int8: MatMulNBits, codes in blocks along K (<see cref="BlockCoder"/>); the head has 8 bits in both. fp8: codes (N, K) with a scale for each of N
+/// rows, read by
 /// DequantizeLinear. fp16: rounded, read by Cast. The embedding is float16 with a Cast behind its Gather; a tied head gets codes of its own.
-/// MatMulNBits multiplies 4 bits by float activations, and 8 bits by activations that it rounds to 8 bits, block by block: its CPU kernel (1.31.1) has no other for 8 bits
+/// MatMulNBits multiplies 4 bits by float activations, and 8 bits by activations that it rounds to 8 bits, block by block: its CPU kernel (1.31.1) has no
+/// other for 8 bits
 /// but one that decodes the whole weight in every call, 500 ms and not 0.5 for 4096 x 4096. <paramref name="Activations"/> asks for one of the two everywhere.
 /// ONNX Runtime decodes FP8 in every call, 50 ms for 4096 x 4096, unless a session's config entry session.disable_quant_qdq is 1: then once, into float32.
 /// Codes are computed while the graph is written, once. A last block that K does not fill is padded by zeros.
@@ -98,12 +100,14 @@ public sealed record QuantizeWeights(WeightFormat Format, int Block = 32, Activa
         return true;
     }
 
-    private long LevelOf(int bits) => (Activations ?? (bits == 8 ? ActivationFormat.Int8 : ActivationFormat.Float)) == ActivationFormat.Int8 ? Int8Level : Float32Level;
+    private long LevelOf(int bits) =>
+        (Activations ?? (bits == 8 ? ActivationFormat.Int8 : ActivationFormat.Float)) == ActivationFormat.Int8 ? Int8Level : Float32Level;
 
     private Value Half(GraphBuilder build, Node node, Value weight)
     {
         var half = weight.Uses.Select(u => u.Node).FirstOrDefault(n => n.Is("Cast") && n.Inputs[0] == weight);
-        return half?.Output ?? build.Op("weight", "Cast", [Named(node.Graph!, weight, "fp16", CastBytes.Cast(Name, weight.Name, weight.Initializer!, ElementType.Float16))],
+        return half?.Output ?? build.Op("weight", "Cast",
+            [Named(node.Graph!, weight, "fp16", CastBytes.Cast(Name, weight.Name, weight.Initializer!, ElementType.Float16))],
             Ir.Attribute.Of("to", (long)node.Inputs[0]!.Type));
     }
 

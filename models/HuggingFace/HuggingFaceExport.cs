@@ -82,7 +82,8 @@ public static class HuggingFaceExport
 
     private static void WriteIndex(string path, IReadOnlyDictionary<string, Tensor> tensors, List<List<string>> shards, ElementType? type)
     {
-        var places = new JsonObject(shards.Index().SelectMany(s => s.Item.Select(name => KeyValuePair.Create(name, (JsonNode?)FileName(s.Index, shards.Count)))));
+        var places = new JsonObject(
+            shards.Index().SelectMany(s => s.Item.Select(name => KeyValuePair.Create(name, (JsonNode?)FileName(s.Index, shards.Count)))));
         var index = new JsonObject { ["metadata"] = new JsonObject { ["total_size"] = tensors.Values.Sum(t => SizeBytes(t, type)) }, ["weight_map"] = places };
         AtomicFile.WriteText(path, index.ToJsonString(Indented) + "\n");
     }

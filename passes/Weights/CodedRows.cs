@@ -50,7 +50,8 @@ internal sealed class CodedRows(string pass, string name, Tensor source, RowSize
             {
                 var row = piece.Span.Slice(i * columns, columns);
                 var at = first + i;
-                coder(row, codes.AsSpan(i * sizes.Codes, sizes.Codes), scales.AsSpan(at * sizes.Scales, sizes.Scales), zeros.AsSpan(at * sizes.Zeros, sizes.Zeros));
+                coder(row, codes.AsSpan(i * sizes.Codes, sizes.Codes), scales.AsSpan(at * sizes.Scales, sizes.Scales),
+                    zeros.AsSpan(at * sizes.Zeros, sizes.Zeros));
             });
             CheckFinite(piece.Span);
             first += rows;

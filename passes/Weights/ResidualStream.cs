@@ -25,7 +25,8 @@ internal sealed record ResidualStream(
         while (pending.TryPop(out var value))
         {
             if (value.IsGraphOutput)
-                throw new PassException(pass, $"'{value.Name}'", "a stream that only norms and sums read", "a graph output", "Export the model without hidden states.");
+                throw new PassException(pass, $"'{value.Name}'", "a stream that only norms and sums read", "a graph output",
+                    "Export the model without hidden states.");
             Write(value);
             foreach (var use in value.Uses)
                 Read(value, use);

@@ -9,6 +9,8 @@ internal static class WeightReader
     /// <summary>Values of a piece of whole rows, unless one unit has more: 4 MiB.</summary>
     public const int PieceElements = 1 << 20;
 
+    private static WeakReference<float[]>? _large;
+
     /// <summary>Pieces as they come from the source. What is computed in float32 is not rounded in between.</summary>
     public static void Floats(Tensor source, FloatReader reader)
     {
@@ -51,16 +53,24 @@ internal static class WeightReader
     {
         var size = checked((int)unit);
         var length = (int)Math.Min(source.ElementCount, Math.Max(size, PieceElements / size * (long)size));
-        var rented = ArrayPool<float>.Shared.Rent(length); // the next weight uses the same memory: fresh pages cost more than what is computed in them
+        var buffer = length > PieceElements ? TakeLarge(length) : ArrayPool<float>.Shared.Rent(length);
         try
         {
-            Units(source, rented.AsMemory(0, length), reader);
+            Units(source, buffer.AsMemory(0, length), reader);
         }
         finally
         {
-            ArrayPool<float>.Shared.Return(rented);
+            if (length > PieceElements)
+                _large = new WeakReference<float[]>(buffer);
+            else
+                ArrayPool<float>.Shared.Return(buffer);
         }
     }
+
+    /// <summary>The memory of the last large weight, which saves fresh pages, if it is still there and large enough.</summary>
+    private static float[] TakeLarge(int length) =>
+        Interlocked.Exchange(ref _large, null) is { } last && last.TryGetTarget(out var buffer) && buffer.Length >= length
+            ? buffer : GC.AllocateUninitializedArray<float>(length);
 
     private static void Units(Tensor source, Memory<float> buffer, Func<Memory<float>, bool> reader)
     {

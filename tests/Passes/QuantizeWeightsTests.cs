@@ -158,7 +158,8 @@ public class QuantizeWeightsTests
         graph.Append(new Node("Gemm", inputs, [y], name: "inner").With(Halo.Ir.Attribute.Of("transB", 1L)));
         graph.AddOutput(y);
         var head = new Value("head", ElementType.Float, Shape.Of(rows, 1));
-        graph.Append(new Node("Gemm", [y, graph.AddInitializer("head.weight", Tensor.Floats([1, n], new float[n]))], [head], name: "head").With(Halo.Ir.Attribute.Of("transB", 1L)));
+        graph.Append(new Node("Gemm",
+            [y, graph.AddInitializer("head.weight", Tensor.Floats([1, n], new float[n]))], [head], name: "head").With(Halo.Ir.Attribute.Of("transB", 1L)));
         graph.AddOutput(head);
         return model;
     }

@@ -36,7 +36,8 @@ public class RotateWeightsTests
             var error = RelativeError.Of(HeldModels.Logits(model), expected);
             Assert.True(error is > 0 and < 1e-4, $"{options}: {error:E2}");
             var layers = model.Graph.Nodes.Count(AttentionPair.IsAttention);
-            Assert.Equal(options.Contains("online", StringComparison.Ordinal) ? layers : 0, model.Graph.Nodes.Count(n => n.Is(nameof(HadamardTransform), HaloDomain.Name)));
+            Assert.Equal(options.Contains("online", StringComparison.Ordinal) ? layers : 0,
+                model.Graph.Nodes.Count(n => n.Is(nameof(HadamardTransform), HaloDomain.Name)));
         }
     }
 

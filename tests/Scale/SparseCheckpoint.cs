@@ -38,6 +38,8 @@ public static class SparseCheckpoint
         ["num_key_value_heads"] = shape.KvHeads,
         ["vocab_size"] = shape.Vocabulary,
         ["max_position_embeddings"] = 131072,
+        ["bos_token_id"] = 0,
+        ["eos_token_id"] = 1,
         ["rms_norm_eps"] = 1e-5,
         ["rope_theta"] = 500000,
         ["torch_dtype"] = "bfloat16",

@@ -87,5 +87,6 @@ public class CoderTests
     }
 
     private static float[] Values(Random random, int count, double scale, double shift) =>
-        [.. Enumerable.Range(0, count).Select(_ => (float)(scale * (shift + Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble()))))];
+        [.. Enumerable.Range(0, count).Select(_ => (float)(scale
+            * (shift + Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble()))))];
 }

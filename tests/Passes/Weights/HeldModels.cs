@@ -32,7 +32,8 @@ internal static class HeldModels
         return model;
     }
 
-    public static void Run(Model model, string pipeline) => PassManager.Run(model, Pipelines.Parse(pipeline), new PassOptions { Evaluator = new OnnxEvaluator() });
+    public static void Run(Model model, string pipeline) =>
+        PassManager.Run(model, Pipelines.Parse(pipeline), new PassOptions { Evaluator = new OnnxEvaluator() });
 
     public static float[] Logits(Model model)
     {
