@@ -75,6 +75,21 @@ public static class FloatConversions
         }
     }
 
+    /// <summary>The first finite value that rounds to infinity in a type; null if there is none.</summary>
+    public static float? FirstBeyond(ElementType type, ReadOnlySpan<float> values)
+    {
+        // Halfway from the largest number to the power of two behind it; from there on, ties to even included, values round up.
+        var beyond = type switch { ElementType.Float16 => 65520f, ElementType.BFloat16 => 3.3961776e38f, _ => float.PositiveInfinity };
+        if (beyond == float.PositiveInfinity || !values.ContainsAnyExceptInRange(MathF.BitIncrement(-beyond), MathF.BitDecrement(beyond)))
+            return null;
+        foreach (var value in values)
+        {
+            if (float.IsFinite(value) && Math.Abs(value) >= beyond)
+                return value;
+        }
+        return null;
+    }
+
     private static void Convert<TFrom, TTo>(ReadOnlySpan<TFrom> source, Span<TTo> target) where TFrom : INumberBase<TFrom> where TTo : INumberBase<TTo>
     {
         for (var i = 0; i < source.Length; i++)

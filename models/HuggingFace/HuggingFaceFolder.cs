@@ -66,7 +66,7 @@ public static class HuggingFaceFolder
     /// <summary>The file in the first folder that has it; null where none has.</summary>
     public static string? Find(IReadOnlyList<string> folders, string name) => folders.Select(f => Path.Combine(f, name)).FirstOrDefault(File.Exists);
 
-    private static void CheckPlaces(IReadOnlyList<string> companions, string weights, string target)
+    internal static void CheckPlaces(IReadOnlyList<string> companions, string weights, string target)
     {
         foreach (var source in companions.Append(weights).Select(Path.GetFullPath))
         {

@@ -34,12 +34,14 @@ internal static class BlockCoder
         var scale = range < LeastScale * LargestCode ? 1 : BestScale(block, range / LargestCode, zero);
         scale = toScale(scale) is > 0 and var held ? held : 1; // what a small type rounds to zero are zeros
         var (least, most) = (new Vector<float>(-zero), new Vector<float>(LargestCode - zero));
-        Span<float> steps = stackalloc float[Vector<float>.Count];
-        for (var i = 0; i < block.Length; i += steps.Length)
+        Span<ulong> pairs = stackalloc ulong[Vector<ulong>.Count];
+        for (var i = 0; i < block.Length; i += Vector<float>.Count)
         {
-            (Nearest(new Vector<float>(block[i..]) / scale, least, most) + new Vector<float>(zero)).CopyTo(steps);
-            for (var j = 0; j < steps.Length; j += 2)
-                codes[(i + j) / 2] = (byte)((int)steps[j] | (int)steps[j + 1] << 4);
+            var steps = Nearest(new Vector<float>(block[i..]) / scale, least, most) + new Vector<float>(zero);
+            var two = Vector.AsVectorUInt64(Vector.ConvertToInt32(steps)); // the second code stands 32 bits above the first
+            (two | Vector.ShiftRightLogical(two, 28)).CopyTo(pairs);
+            for (var j = 0; j < pairs.Length; j++)
+                codes[i / 2 + j] = (byte)pairs[j];
         }
         return (scale, (byte)zero);
     }
@@ -52,12 +54,12 @@ internal static class BlockCoder
         var (low, high) = Range(block);
         var scale = toScale(Math.Max(high, -low) / 127) is >= LeastScale and var held ? held : 1;
         var most = new Vector<float>(127);
-        Span<float> steps = stackalloc float[Vector<float>.Count];
+        Span<int> steps = stackalloc int[Vector<int>.Count];
         for (var i = 0; i < block.Length; i += steps.Length)
         {
-            Nearest(new Vector<float>(block[i..]) / scale, -most, most).CopyTo(steps);
+            Vector.ConvertToInt32(Nearest(new Vector<float>(block[i..]) / scale, -most, most) + new Vector<float>(EightBitZero)).CopyTo(steps);
             for (var j = 0; j < steps.Length; j++)
-                codes[i + j] = (byte)((int)steps[j] + EightBitZero);
+                codes[i + j] = (byte)steps[j];
         }
         return scale;
     }
@@ -103,9 +105,12 @@ internal static class BlockCoder
             var w = new Vector<float>(block[i..]);
             (low, high) = (Vector.Min(low, w), Vector.Max(high, w));
         }
+        Span<float> lanes = stackalloc float[2 * Vector<float>.Count];
+        low.CopyTo(lanes);
+        high.CopyTo(lanes[Vector<float>.Count..]);
         var (least, most) = (0f, 0f);
         for (var i = 0; i < Vector<float>.Count; i++)
-            (least, most) = (Math.Min(least, low[i]), Math.Max(most, high[i]));
+            (least, most) = (Math.Min(least, lanes[i]), Math.Max(most, lanes[i + Vector<float>.Count]));
         return (least, most);
     }
 }

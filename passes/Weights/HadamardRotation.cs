@@ -10,9 +10,6 @@ namespace Halo.Passes.Weights;
 /// </remarks>
 internal sealed class HadamardRotation
 {
-    /// <summary>Columns that are turned together: with 4096 rows a megabyte, which a core's cache holds.</summary>
-    private const int TileColumns = 64;
-
     private readonly float[]? _signs;
     private readonly (int Block, int Order, float Scale)[] _blocks;
 
@@ -44,7 +41,16 @@ internal sealed class HadamardRotation
     {
         if (_signs is not null)
             Multiply(row, _signs);
-        Blocks(row, 1);
+        foreach (var (block, order, scale) in _blocks)
+        {
+            var part = row[..block];
+            row = row[block..];
+            for (var at = 0; at < block; at += block / order)
+                Sylvester(part.Slice(at, block / order));
+            if (order > 1)
+                Outer(part, order);
+            Multiply(part, scale);
+        }
     }
 
     /// <summary>Turns the columns of a matrix: W becomes Q^T W, which writes what is turned.</summary>
@@ -52,47 +58,21 @@ internal sealed class HadamardRotation
     /// <param name="columns">Its columns.</param>
     public void Columns(Memory<float> matrix, int columns)
     {
-        var rows = matrix.Length / columns;
-        Parallel.For(0, (columns + TileColumns - 1) / TileColumns, tile =>
-        {
-            var all = matrix.Span;
-            var start = tile * TileColumns;
-            var width = Math.Min(TileColumns, columns - start);
-            var values = new float[rows * width];
-            for (var i = 0; i < rows; i++)
-            {
-                var row = values.AsSpan(i * width, width);
-                all.Slice(i * columns + start, width).CopyTo(row);
-                if (_signs is not null && _signs[i] < 0)
-                    Multiply(row, -1);
-            }
-            Blocks(values, width);
-            for (var i = 0; i < rows; i++)
-                values.AsSpan(i * width, width).CopyTo(all.Slice(i * columns + start, width));
-        });
-    }
-
-    /// <summary>Each element of the vector is <paramref name="width"/> neighbours, which are turned alike.</summary>
-    private void Blocks(Span<float> values, int width)
-    {
+        var start = 0;
         foreach (var (block, order, scale) in _blocks)
         {
-            var part = values[..(block * width)];
-            values = values[part.Length..];
-            var inner = part.Length / order;
-            for (var at = 0; at < part.Length; at += inner)
-                Sylvester(part.Slice(at, inner), width);
-            if (order > 1)
-                Outer(part, order, inner);
-            Multiply(part, scale);
+            var first = start;
+            Parallel.For(first, first + block, i => Multiply(matrix.Span.Slice(i * columns, columns), scale * (_signs?[i] ?? 1)));
+            HadamardColumns.Turn(matrix.Slice(first * columns, block * columns), columns, order);
+            start += block;
         }
     }
 
-    /// <summary>Butterflies (a, b) -> (a + b, a - b) at distances width, 2 width, 4 width ...</summary>
-    private static void Sylvester(Span<float> values, int width)
+    /// <summary>Butterflies (a, b) -> (a + b, a - b) at distances 1, 2, 4 ...</summary>
+    private static void Sylvester(Span<float> values)
     {
-        var distance = width;
-        if (width == 1 && values.Length >= 8)
+        var distance = 1;
+        if (values.Length >= 8)
         {
             for (var at = 0; at < values.Length; at += 8)
                 Eight(values.Slice(at, 8));
@@ -116,7 +96,8 @@ internal sealed class HadamardRotation
         (v[4], v[5], v[6], v[7]) = (a - e, b - f, c - g, d - h);
     }
 
-    private static void Butterfly(Span<float> a, Span<float> b)
+    /// <summary>(a, b) becomes (a + b, a - b).</summary>
+    internal static void Butterfly(Span<float> a, Span<float> b)
     {
         var i = 0;
         for (; i <= a.Length - Vector<float>.Count; i += Vector<float>.Count)
@@ -129,9 +110,10 @@ internal sealed class HadamardRotation
             (a[i], b[i]) = (a[i] + b[i], a[i] - b[i]);
     }
 
-    /// <summary>Y = A_K^T X, X (K, inner).</summary>
-    private static void Outer(Span<float> values, int order, int inner)
+    /// <summary>Y = A_K^T X, X (K, 2^k).</summary>
+    private static void Outer(Span<float> values, int order)
     {
+        var inner = values.Length / order;
         var signs = HadamardConstructions.Signs(order);
         var source = values.ToArray();
         values.Clear();
@@ -143,7 +125,8 @@ internal sealed class HadamardRotation
         }
     }
 
-    private static void AddSigned(Span<float> y, ReadOnlySpan<float> x, int sign)
+    /// <summary>y becomes y + sign x.</summary>
+    internal static void AddSigned(Span<float> y, ReadOnlySpan<float> x, int sign)
     {
         var (i, factor) = (0, new Vector<float>(sign));
         for (; i <= y.Length - Vector<float>.Count; i += Vector<float>.Count)

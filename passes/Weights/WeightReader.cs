@@ -1,3 +1,4 @@
+using System.Buffers;
 using Halo.Ir;
 
 namespace Halo.Passes.Weights;
@@ -49,7 +50,20 @@ internal static class WeightReader
     public static void Units(Tensor source, long unit, Func<Memory<float>, bool> reader)
     {
         var size = checked((int)unit);
-        var buffer = GC.AllocateUninitializedArray<float>((int)Math.Min(source.ElementCount, Math.Max(size, PieceElements / size * (long)size)));
+        var length = (int)Math.Min(source.ElementCount, Math.Max(size, PieceElements / size * (long)size));
+        var rented = ArrayPool<float>.Shared.Rent(length); // the next weight uses the same memory: fresh pages cost more than what is computed in them
+        try
+        {
+            Units(source, rented.AsMemory(0, length), reader);
+        }
+        finally
+        {
+            ArrayPool<float>.Shared.Return(rented);
+        }
+    }
+
+    private static void Units(Tensor source, Memory<float> buffer, Func<Memory<float>, bool> reader)
+    {
         var filled = 0;
         var isOpen = true;
         Floats(source, values =>
@@ -57,7 +71,7 @@ internal static class WeightReader
             while (isOpen && values.Length > 0)
             {
                 var part = values[..Math.Min(values.Length, buffer.Length - filled)];
-                part.CopyTo(buffer.AsSpan(filled));
+                part.CopyTo(buffer.Span[filled..]);
                 values = values[part.Length..];
                 filled += part.Length;
                 if (filled < buffer.Length)
@@ -68,6 +82,6 @@ internal static class WeightReader
             return isOpen;
         });
         if (isOpen && filled > 0)
-            reader(buffer.AsMemory(0, filled));
+            reader(buffer[..filled]);
     }
 }

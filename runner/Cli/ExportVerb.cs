@@ -20,8 +20,8 @@ internal static class ExportVerb
         var weights = new Option<string?>("--weights")
         {
             Description = "fp32 (the default), fp16 (activations and cache too), fp8 (E4M3, a scale per row), int8 or int4 (blocks of 32). "
-                + "For hf: fp32 or fp16; the default is the type of the checkpoint that was trained.",
-            HelpName = "fp32|fp16|fp8|int8|int4",
+                + "For hf: fp32, bf16 or fp16; the default is the type in config.json.",
+            HelpName = "fp32|fp16|bf16|fp8|int8|int4",
         };
         var rotate = new Option<bool>("--rotate") { Description = "Fold Hadamard rotations into the weights before they are rounded (QuaRot): the function is the same, int4 is better." };
         var data = new Option<string?>("--data") { Description = "Chat rows (JSONL) to compare over; by default the validation file of a run, else rows that the model writes." };

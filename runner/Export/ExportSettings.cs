@@ -17,7 +17,7 @@ public sealed record ExportSettings(string Source, string Output)
 {
     public ExportTarget To { get; init; }
 
-    /// <summary>How weights are stored. For a Hugging Face folder float32, float16, or null for the type of the checkpoint that was trained.</summary>
+    /// <summary>How weights are stored. For a Hugging Face folder float32, bfloat16, float16, or null for the type of its config.json.</summary>
     public WeightType? Weights { get; init; }
 
     /// <summary>Fold rotations into the weights before they are rounded.</summary>

@@ -1,9 +1,11 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using Halo.Io;
+using Halo.Ir;
 using Halo.Models.GenAi;
 using Halo.Models.HuggingFace;
 using Halo.Models.Tokenizers;
+using Halo.Runner.Artifacts;
 using Halo.Runner.Generation;
 using Halo.Runner.Sessions;
 using Halo.Serialization;
@@ -14,6 +16,8 @@ namespace Halo.Runner.Export;
 public static class Exporter
 {
     public const string ParityName = "parity.json";
+
+    private const string ModelKind = "model";
 
     private static readonly JsonSerializerOptions Json = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
@@ -27,12 +31,12 @@ public static class Exporter
     {
         using var source = InferenceSource.Open(settings.Source);
         CheckPlace(settings, source);
-        var weights = settings.Weights ?? WeightType.Fp32;
+        var weights = settings.Weights ?? (settings.To == ExportTarget.Onnx ? WeightType.Fp32 : NameOf(source.Config.DType));
         Parity? parity = null;
-        OwnedFolder.Write(settings.Output, settings.To == ExportTarget.Hf ? "model" : InferenceFolder.Kind, folder =>
+        OwnedFolder.Write(settings.Output, settings.To == ExportTarget.Hf ? ModelKind : InferenceFolder.Kind, folder =>
         {
             if (settings.To == ExportTarget.Hf)
-                throw new NotSupportedException();
+                HuggingFaceExport.Write([source.Companions], TrainingGraphSource.TensorsOf(source.Weights), folder, ModelKind, TypeOf(weights));
             else
                 WriteInferenceFolder(source, weights, settings.Rotate, folder);
             say($"compare with {source.Path}");
@@ -70,8 +74,8 @@ public static class Exporter
         {
             using var written = InferenceSource.Open(folder);
             using var reopened = new ForwardLogits(written, session);
-            using var writer = new DecoderSession(new GraphSession("inference graph", OnnxWriter.ToBytes(InferenceProjection.Of(written)), session), source.Config.MaxPositions);
-            var texts = Rows(writer);
+            using var writer = InferenceModel.Open(folder, session);
+            var texts = Rows(writer.Decoder);
             return Parity.Of(weights, (texts.What, texts.Prompts), texts.Valid, forward, reopened, cached: null);
         }
         using var decoder = new DecoderSession(new GraphSession(InferenceFolder.Open(folder).ModelPath, session), source.Config.MaxPositions);
@@ -90,10 +94,29 @@ public static class Exporter
         OwnedFolder.CheckReplaceable(settings.Output);
         if (settings.Prompts < 0)
             throw new HaloException("export", "--prompts", "0 or more rows", $"{settings.Prompts}", "Give another number.");
-        if (settings.To == ExportTarget.Hf && (settings.Rotate || settings.Weights is not (null or WeightType.Fp32 or WeightType.Fp16)))
+        if (settings.To == ExportTarget.Hf && settings.Rotate)
+            throw new HaloException("export", "--rotate", "weights as they are for a Hugging Face folder", "rotated ones", "Leave it out, or export with --to onnx.");
+        var isOfTarget = settings.To == ExportTarget.Hf ? settings.Weights is null or WeightType.Fp32 or WeightType.Bf16 or WeightType.Fp16
+            : settings.Weights is not WeightType.Bf16;
+        if (!isOfTarget)
         {
-            throw new HaloException("export", settings.Rotate ? "--rotate" : "--weights", "fp32 or fp16 weights as they are for a Hugging Face folder",
-                settings.Rotate ? "rotated ones" : settings.Weights.ToString()!.ToLowerInvariant(), "Leave it out, or export with --to onnx.");
+            throw new HaloException("export", "--weights",
+                settings.To == ExportTarget.Hf ? "fp32, bf16 or fp16 for a Hugging Face folder" : "fp32, fp16, fp8, int8 or int4: ONNX Runtime's CPU has no bfloat16 arithmetic",
+                settings.Weights.ToString()!.ToLowerInvariant(), $"Name one of them, or export with --to {(settings.To == ExportTarget.Hf ? "onnx" : "hf")}.");
         }
     }
+
+    private static ElementType TypeOf(WeightType weights) => weights switch
+    {
+        WeightType.Bf16 => ElementType.BFloat16,
+        WeightType.Fp16 => ElementType.Float16,
+        _ => ElementType.Float,
+    };
+
+    private static WeightType NameOf(ElementType type) => type switch
+    {
+        ElementType.BFloat16 => WeightType.Bf16,
+        ElementType.Float16 => WeightType.Fp16,
+        _ => WeightType.Fp32,
+    };
 }

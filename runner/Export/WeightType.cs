@@ -9,6 +9,9 @@ public enum WeightType
     /// <summary>Weights, activations and cache in float16; logits in float32.</summary>
     Fp16,
 
+    /// <summary>For Hugging Face folders alone.</summary>
+    Bf16,
+
     /// <summary>E4M3 with a scale per row, dequantized by DequantizeLinear.</summary>
     Fp8,
 

@@ -29,18 +29,26 @@ internal sealed record GpuProblems(IReadOnlyList<string> Nodes, GpuShortage? Mem
 /// <param name="Total">What the GPU has.</param>
 internal sealed record GpuShortage(long Wanted, long InUse, long Free, long Total)
 {
-    /// <summary>What was needed at least, what there is, and the rows that can fit.</summary>
+    /// <summary>Work memory of products, LtProducts::kWorkspaceBytes, whatever the rows.</summary>
+    private const long ProductWork = 32 << 20;
+
+    /// <summary>What is needed, what there is, and the rows that can fit.</summary>
     /// <param name="held">Bytes of parameters, gradients and moments, which do not depend on the rows.</param>
     /// <param name="rows">B of the graph; null where it has none.</param>
-    public string Text(long held, long? rows)
+    /// <param name="activations">Bytes of the graph's values at once, where its sizes are known: what failed may be far from the most.</param>
+    public string Text(long held, long? rows, long activations = 0)
     {
-        var needed = InUse + Wanted;
-        var text = $"expected at least {Mebibytes(needed)} of GPU memory, {Mebibytes(held)} of it for parameters, gradients and moments; "
-            + $"found {Mebibytes(InUse + Free)} of {Mebibytes(Total)} ({Mebibytes(Wanted)} were asked for, {Mebibytes(Free)} were free)";
-        return text + ". " + (rows is not > 1 || needed <= held ? "Take a smaller batch or a shorter sequence."
-            : (long)(rows.Value * (double)Math.Max(0, InUse + Free - held) / (needed - held)) is > 0 and var fitting && fitting < rows
-                ? $"A batch of {fitting} rows of the graph's {rows} is the most that can fit."
-                : "Take a graph of fewer rows or a shorter sequence.");
+        var have = InUse + Free;
+        var needed = Math.Max(InUse + Wanted, activations == 0 ? 0 : held + activations + ProductWork);
+        var text = $"expected about {Mebibytes(needed)} of GPU memory, {Mebibytes(held)} of it for parameters, gradients and moments; "
+            + $"found {Mebibytes(have)} of {Mebibytes(Total)} ({Mebibytes(Wanted)} were asked for, {Mebibytes(Free)} were free)";
+        if (rows is not > 1 || needed <= held)
+            return $"{text}. Take a smaller batch or a shorter sequence.";
+        var (room, perRow) = activations == 0 ? (have - held, (double)(needed - held) / rows.Value)
+            : (have - held - ProductWork, (double)(needed - held - ProductWork) / rows.Value);
+        var fitting = Math.Min(rows.Value - 1, (long)(Math.Max(0, room) / perRow));
+        return fitting > 0 ? $"{text}. A batch of {fitting} rows of the graph's {rows} is the most that can fit."
+            : $"{text}. Take a graph of fewer rows or a shorter sequence.";
     }
 
     private static string Mebibytes(long bytes) => $"{(bytes + (1 << 20) - 1) >> 20:N0} MiB";

@@ -1,3 +1,5 @@
+using Halo.Analysis;
+using Halo.Serialization;
 using Microsoft.ML.OnnxRuntime;
 using TensorElementType = Microsoft.ML.OnnxRuntime.Tensors.TensorElementType;
 
@@ -12,20 +14,25 @@ public sealed class GraphSession : IDisposable
     private readonly OrtIoBinding _binding;
     private readonly RunOptions _run = new();
     private readonly string _name;
+    private readonly Func<long>? _activationBytes; // for a message: the graph is read again then
 
     /// <param name="path">The model; external data beside it is mapped, not read.</param>
     /// <param name="settings">How to run it.</param>
     /// <exception cref="HaloException">ONNX Runtime refuses the model.</exception>
-    public GraphSession(string path, SessionSettings settings) : this(Path.GetFileName(path), settings, options => new InferenceSession(path, options)) { }
+    public GraphSession(string path, SessionSettings settings)
+        : this(Path.GetFileName(path), settings, options => new InferenceSession(path, options), () => ActivationBytes(path)) { }
 
     /// <param name="name">What messages call the model.</param>
     /// <param name="bytes">The serialized model.</param>
     /// <param name="settings">How to run it.</param>
-    public GraphSession(string name, byte[] bytes, SessionSettings settings) : this(name, settings, options => new InferenceSession(bytes, options)) { }
+    public GraphSession(string name, byte[] bytes, SessionSettings settings)
+        : this(name, settings, options => new InferenceSession(bytes, options), () => ActivationBytes(bytes)) { }
 
-    private GraphSession(string name, SessionSettings settings, Func<SessionOptions, InferenceSession> create)
+    private GraphSession(string name, SessionSettings settings, Func<SessionOptions, InferenceSession> create, Func<long> activationBytes)
     {
         (_name, Settings) = (name, settings);
+        if (settings.Device == GraphDevice.Cuda)
+            _activationBytes = activationBytes;
         _options = settings.ToOptions();
         try
         {
@@ -88,7 +95,7 @@ public sealed class GraphSession : IDisposable
         }
         catch (OnnxRuntimeException e) when (Device == GraphDevice.Cuda && GpuProblems.Take().Memory is { } shortage)
         {
-            throw new InvalidOperationException($"run: '{_name}': {shortage.Text(Gpu.HeldBytes, Rows)}", e);
+            throw new InvalidOperationException($"run: '{_name}': {shortage.Text(Gpu.HeldBytes, Rows, _activationBytes!())}", e);
         }
         catch (OnnxRuntimeException e)
         {
@@ -108,6 +115,29 @@ public sealed class GraphSession : IDisposable
     }
 
     private long? Rows => Inputs.Values.FirstOrDefault(i => i.ElementDataType == TensorElementType.Int64 && i.Dimensions.Length == 2)?.Dimensions[0];
+
+    private static long ActivationBytes(string path)
+    {
+        CustomOps.HaloOperators.Register();
+        var model = OnnxReader.Read(path);
+        ShapeInference.Run(model.Graph);
+        return PeakMemory.Of(model.Graph);
+    }
+
+    private static long ActivationBytes(byte[] bytes)
+    {
+        var folder = Directory.CreateTempSubdirectory("halo-graph-").FullName;
+        try
+        {
+            var path = Path.Combine(folder, "model.onnx");
+            File.WriteAllBytes(path, bytes);
+            return ActivationBytes(path);
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
 
     private static string FirstLine(Exception e) => e.Message.Split('\n')[0].TrimEnd('.', ' ');
 }

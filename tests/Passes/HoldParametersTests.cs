@@ -41,7 +41,7 @@ public class HoldParametersTests
         var held = Held(Tensor.Floats([3], [1, value, 2]), FloatPrecision.Fp16);
         var error = Assert.Throws<HaloException>(() => held.ToBytes());
         Assert.Contains("tensor 'w'", error.Message, StringComparison.Ordinal);
-        Assert.Contains($"{value:g7}", error.Message, StringComparison.Ordinal);
+        Assert.Contains($"found {value:g7}", error.Message, StringComparison.Ordinal);
     }
 
     /// <summary>Bytes that fail when they are read: the pass must not.</summary>

@@ -72,11 +72,14 @@ void check_all() {
   std::vector<Problem> problems = {{{1, 2, 2, 24, 24, 16}, true, false, false},  {{2, 4, 2, 70, 70, 32}, true, true, false},
                                    {{1, 4, 1, 33, 33, 64}, true, true, true},    {{2, 2, 1, 9, 65, 20}, false, true, false},
                                    {{1, 1, 1, 65, 65, 128}, false, false, true}, {{1, 2, 2, 40, 40, 256}, true, false, true},
-                                   {{1, 1, 1, 1, 1, 1}, true, false, false},     {{1, 2, 1, 66, 66, 96}, true, true, false}};
+                                   {{1, 1, 1, 1, 1, 1}, true, false, false},     {{1, 2, 1, 66, 66, 96}, true, true, false},
+                                   {{4, 64, 8, 40, 40, 16}, true, false, false}};  // enough for two rows of 16 a warp
   if (!is_reduced()) {
     problems.push_back({{2, 8, 2, 300, 300, 64}, true, true, true});
     problems.push_back({{1, 4, 4, 257, 257, 128}, true, false, false});
     problems.push_back({{1, 2, 2, 130, 130, 80}, false, true, true});
+    problems.push_back({{2, 64, 8, 200, 200, 128}, true, true, false});
+    problems.push_back({{2, 128, 32, 33, 65, 64}, false, false, false});
   }
   for (const Problem& problem : problems) check_attention<T>(problem);
 }

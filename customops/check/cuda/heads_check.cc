@@ -168,7 +168,7 @@ HALO_CHECK(cuda_places_end_each_row_of_a_cache) {
   expect(run(true) == std::vector<int64_t>{0, 1, 0, 1, 0, 1}, "places of a prompt");
 }
 
-HALO_CHECK(cuda_masked_attention_as_plain_loops) {
+HALO_CHECK(cuda_masked_attention_as_plain_loops, Memory::kShared) {
   for_floats([]<class T>() {
     check_masking<T>({{2, 4, 2, 24, 24, 16}, 16, true, 0, false});
     check_masking<T>({{2, 4, 2, 24, 24, 16}, 16, true, 1, false});

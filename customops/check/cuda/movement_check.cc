@@ -46,7 +46,7 @@ void expect_moved(const std::string& what, const std::vector<T>& expected, const
 
 template <class T>
 void check_transpose() {
-  const std::vector<std::vector<int64_t>> shapes = {{3, 24, 4, 16}, {2, 5, 3, 7}, {72, 64}, {33, 65}, {1, 9}, {8, 4, 24, 16}};
+  const std::vector<std::vector<int64_t>> shapes = {{3, 24, 4, 16}, {2, 5, 3, 7}, {72, 64}, {33, 65}, {1, 9}, {8, 4, 24, 16}, {144, 80}, {2, 32, 3, 96}};
   for (const auto& sizes : shapes) {
     const Dims dims = dims_of(sizes);
     const auto x = positions<T>(dims.count());

@@ -211,6 +211,7 @@ HALO_CHECK(cuda_rms_norm_as_the_cpu, Memory::kShared) {
     for (const int64_t columns : {1, 7, 64, 96, 256, 1000, 4096}) check_rms_norm<T>(5, columns);
     check_rms_norm<T>(700, 64);
     check_rms_norm<T>(3, 12288);
+    check_rms_norm<T>(3, 20480);                      // more than registers hold in any type
     if (!is_reduced()) check_rms_norm<T>(600, 4096);  // more rows than pieces
   });
 }
@@ -237,6 +238,7 @@ HALO_CHECK(cuda_cross_entropy_as_the_cpu, Memory::kShared) {
     check_cross_entropy<T>(5, 2);
     check_cross_entropy<T>(72, 256);
     check_cross_entropy<T>(9, 1003);
+    check_cross_entropy<T>(3, 20000);  // several steps of a block
     if (!is_reduced()) check_cross_entropy<T>(64, 32000);
   });
 }
@@ -258,7 +260,8 @@ HALO_CHECK(cuda_quantize_gives_the_codes_of_the_cpu, Memory::kShared) {
 
 HALO_CHECK(cuda_hadamard_transform_as_the_cpu, Memory::kShared) {
   for_floats([]<class T>() {
-    std::vector<std::vector<int64_t>> problems = {{1}, {2}, {4}, {8}, {32}, {64}, {12}, {40}, {52}, {96}, {172}, {448}, {704}, {64, 16, 4}, {64, 64}, {76}};
+    std::vector<std::vector<int64_t>> problems = {{1},  {2},   {4},   {8},   {32},        {64},     {12}, {40}, {52},
+                                                  {96}, {172}, {448}, {704}, {64, 16, 4}, {64, 64}, {76}, {284}};
     if (!is_reduced()) {
       for (const int64_t size : {1024, 4096, 11008, 14336, 13824, 2040, 8192, 100, 140, 16384, 28672}) problems.push_back({size});
     }

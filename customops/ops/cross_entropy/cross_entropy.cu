@@ -13,7 +13,6 @@ constexpr int kMostThreads = 512;
 template <class T>
 __global__ void __launch_bounds__(kMostThreads)
     cross_entropy_kernel(const T* logits, const int64_t* labels, float* log_sum_exp, double* row_losses, int64_t classes, int64_t ignored, bool is_packed) {
-  constexpr int kWidth = cuda::kRowWidth<T>;
   __shared__ float scratch[cuda::kWarp];
   const T* x = logits + static_cast<int64_t>(blockIdx.x) * classes;
   // The label's logit is on its way while the row is read.
@@ -21,12 +20,9 @@ __global__ void __launch_bounds__(kMostThreads)
   const bool is_class = label >= 0 && label < classes;
   const float at_label = is_class ? to_float(x[label]) : std::numeric_limits<float>::quiet_NaN();
   cuda::Exponentials<float> own;
-  cuda::for_packs<T>(classes, is_packed, [&](int64_t at, int count, bool is_whole) {
-    T values[kWidth];
-    float numbers[kWidth];
-    cuda::load_pack<kWidth>(x, at, 1, is_whole, count, values);
-#pragma unroll
-    for (int i = 0; i < kWidth; ++i) numbers[i] = i < count ? to_float(values[i]) : -std::numeric_limits<float>::infinity();
+  cuda::for_row_packs<T>(x, classes, is_packed, [&](const cuda::RowPacks<T>& packs, int64_t first) {
+    float numbers[cuda::RowPacks<T>::kCount];
+    packs.numbers(first, classes, -std::numeric_limits<float>::infinity(), numbers);
     cuda::add(own, numbers);
   });
   const cuda::Exponentials<float> all = cuda::merged_over_block(own, scratch);
@@ -42,6 +38,7 @@ __global__ void __launch_bounds__(kMostThreads)
 __global__ void __launch_bounds__(1024) mean_loss_kernel(const double* row_losses, const int64_t* labels, int64_t rows, int64_t ignored, float* loss) {
   __shared__ double scratch[cuda::kWarp];
   double sum = 0, counted = 0;
+#pragma unroll 8
   for (int64_t row = threadIdx.x; row < rows; row += blockDim.x) {
     sum += row_losses[row];
     counted += labels[row] == ignored ? 0.0 : 1.0;
@@ -60,7 +57,7 @@ cudaError_t cross_entropy_cuda(DType type, const void* logits, const int64_t* la
   if (rows > INT32_MAX) return cudaErrorInvalidValue;
   auto* row_losses = static_cast<double*>(workspace);
   return cuda::dispatch_float(type, [&]<class T>() {
-    HALO_CUDA_RETURN_IF_ERROR(cuda::launch(cross_entropy_kernel<T>, static_cast<unsigned>(rows), cuda::threads_for_row<T>(classes, kMostThreads), 0, stream,
+    HALO_CUDA_RETURN_IF_ERROR(cuda::launch(cross_entropy_kernel<T>, static_cast<unsigned>(rows), cuda::threads_for_packs<T>(classes, kMostThreads), 0, stream,
                                            static_cast<const T*>(logits), labels, log_sum_exp, row_losses, classes, ignored,
                                            cuda::rows_are_packed<T>(classes, {logits})));
     return cuda::launch(mean_loss_kernel, 1, 1024, 0, stream, row_losses, labels, rows, ignored, loss);

@@ -38,7 +38,8 @@ template <class T>
 class Array {
  public:
   explicit Array(int64_t count) : count_(count) {
-    if (cudaMalloc(&data_, static_cast<size_t>(count) * sizeof(T)) != cudaSuccess) data_ = nullptr;
+    void* memory = nullptr;
+    if (cudaMalloc(&memory, static_cast<size_t>(count) * sizeof(T)) == cudaSuccess) data_ = static_cast<T*>(memory);
   }
   explicit Array(const std::vector<T>& values) : Array(static_cast<int64_t>(values.size())) { fill(values); }
   Array(const Array&) = delete;

@@ -23,6 +23,9 @@ struct ReducePlan {
 
   /// Pieces that the reduced elements are cut into, each `piece` long, so that few outputs keep all multiprocessors busy. Sizes alone decide.
   int64_t pieces = 1, piece = 0;
+
+  /// Threads of a row: a warp where there are rows for all multiprocessors.
+  int row_threads = kWarp;
 };
 
 inline ReducePlan plan_reduce(const Dims& x, const bool* reduced) {
@@ -56,7 +59,10 @@ inline ReducePlan plan_reduce(const Dims& x, const bool* reduced) {
   if (blocks < kWantedBlocks && plan.reduced > 2 * kLeastPiece) {
     plan.pieces = std::clamp<int64_t>(kWantedBlocks / std::max<int64_t>(1, blocks), 1, std::min(kMostPieces, plan.reduced / kLeastPiece));
   }
-  plan.piece = ceil_div(plan.reduced, plan.pieces);
+  constexpr int64_t kWholePacks = 16;  // the most elements that are loaded at once
+  plan.piece = ceil_div(ceil_div(plan.reduced, plan.pieces), kWholePacks) * kWholePacks;
+  constexpr int64_t kManyRows = 2048, kShortRow = 1024;
+  plan.row_threads = plan.kept * plan.pieces >= kManyRows || plan.piece <= kShortRow ? kWarp : 256;
   return plan;
 }
 
@@ -97,26 +103,51 @@ struct Reduction {
   }
 };
 
-/// A block has one element of y and one piece of its elements of x, which lie together: four loads in flight a thread. Reads x once; bound by memory.
-/// grid: (kept, pieces). With `partial`, sums go there by (piece, kept) instead of to y.
+/// blockDim.x threads have one element of y and one piece of its elements of x, which lie together: 16 bytes a thread and step, four steps in flight. Elements
+/// that cannot be loaded whole are added in the same order. Reads x once; bound by memory.
+/// grid: (kept / blockDim.y, pieces). With `partial`, sums go there by (piece, kept) instead of to y.
 template <ReduceOp op, class T, class V>
-__global__ void __launch_bounds__(256) reduce_rows_kernel(const T* x, T* y, V* partial, ReducePlan plan) {
+__global__ void __launch_bounds__(256) reduce_rows_kernel(const T* x, T* y, V* partial, ReducePlan plan, bool is_packed) {
   using R = Reduction<op, V>;
+  constexpr int kWidth = 16 / static_cast<int>(sizeof(T)), kInFlight = 4;
   __shared__ V scratch[kWarp];
-  const int64_t out = blockIdx.x, begin = blockIdx.y * plan.piece, end = begin + plan.piece < plan.reduced ? begin + plan.piece : plan.reduced;
+  const int64_t out = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y, begin = blockIdx.y * plan.piece;
+  const int64_t end = begin + plan.piece < plan.reduced ? begin + plan.piece : plan.reduced, step = static_cast<int64_t>(blockDim.x) * kWidth;
+  if (out >= plan.kept) return;  // a whole warp: blocks of larger rows have one
   const T* base = x + offset_of(static_cast<uint32_t>(out), plan.kept_rank, plan.kept_sizes, plan.kept_strides);
-  const auto at = [&](int64_t i) {
-    return R::start(static_cast<V>(
-        widened(plan.reduced_rank <= 1 ? base[i] : base[offset_of(static_cast<uint32_t>(i), plan.reduced_rank, plan.reduced_sizes, plan.reduced_strides)])));
-  };
-  V sums[4] = {R::empty(), R::empty(), R::empty(), R::empty()};
-  int64_t i = begin + threadIdx.x;
-  for (; i + 3 * blockDim.x < end; i += 4 * blockDim.x) {
+  V sums[kWidth];
 #pragma unroll
-    for (int n = 0; n < 4; ++n) sums[n] = R()(sums[n], at(i + n * blockDim.x));
+  for (int e = 0; e < kWidth; ++e) sums[e] = R::empty();
+  for (int64_t first = begin + threadIdx.x * kWidth; first < end; first += kInFlight * step) {
+    Pack<T, kWidth> packs[kInFlight];
+#pragma unroll
+    for (int n = 0; n < kInFlight; ++n) {
+      const int64_t i = first + n * step;
+      if (is_packed && i + kWidth <= end) {
+        packs[n] = *reinterpret_cast<const Pack<T, kWidth>*>(base + i);
+      } else {
+#pragma unroll
+        for (int e = 0; e < kWidth; ++e) {
+          if (i + e >= end) continue;
+          packs[n].values[e] =
+              base[plan.reduced_rank <= 1 ? i + e : offset_of(static_cast<uint32_t>(i + e), plan.reduced_rank, plan.reduced_sizes, plan.reduced_strides)];
+        }
+      }
+    }
+#pragma unroll
+    for (int n = 0; n < kInFlight; ++n) {
+#pragma unroll
+      for (int e = 0; e < kWidth; ++e) {
+        if (first + n * step + e < end) sums[e] = R()(sums[e], R::start(static_cast<V>(widened(packs[n].values[e]))));
+      }
+    }
   }
-  for (; i < end; i += blockDim.x) sums[0] = R()(sums[0], at(i));
-  const V sum = over_block(R(), R()(R()(sums[0], sums[1]), R()(sums[2], sums[3])), R::empty(), scratch);
+#pragma unroll
+  for (int half = kWidth / 2; half > 0; half /= 2) {
+#pragma unroll
+    for (int e = 0; e < half; ++e) sums[e] = R()(sums[e], sums[e + half]);
+  }
+  const V sum = blockDim.x == kWarp ? over_warp(R(), sums[0]) : over_block(R(), sums[0], R::empty(), scratch);
   if (threadIdx.x != 0) return;
   if (partial != nullptr) {
     partial[blockIdx.y * plan.kept + out] = sum;
@@ -193,8 +224,11 @@ cudaError_t reduce_as(const T* x, T* y, const ReducePlan& plan, void* workspace,
   if (plan.pieces > 1 && workspace_bytes < plan.pieces * plan.kept * static_cast<int64_t>(sizeof(V))) return cudaErrorInvalidValue;
   const auto pieces = static_cast<unsigned>(plan.pieces);
   if (plan.is_row) {
-    const unsigned threads = plan.piece > 512 ? 256 : (plan.piece > 128 ? 128 : 32);
-    HALO_CUDA_RETURN_IF_ERROR(launch(reduce_rows_kernel<op, T, V>, dim3(static_cast<unsigned>(plan.kept), pieces), threads, 0, stream, x, y, partial, plan));
+    const int64_t width = 16 / static_cast<int64_t>(sizeof(T)), rows = 256 / plan.row_threads;
+    bool is_packed = plan.reduced_rank <= 1 && is_aligned(x, 16);
+    for (int i = 0; i < plan.kept_rank; ++i) is_packed = is_packed && plan.kept_strides[i] % width == 0;
+    HALO_CUDA_RETURN_IF_ERROR(launch(reduce_rows_kernel<op, T, V>, dim3(grid_for(plan.kept, rows), pieces),
+                                     dim3(static_cast<unsigned>(plan.row_threads), static_cast<unsigned>(rows)), 0, stream, x, y, partial, plan, is_packed));
   } else {
     // Unaligned tensors are summed in the same order, one output a thread.
     const bool is_wide = plan.width == 4 && is_aligned(x, 4 * static_cast<int64_t>(sizeof(T)));

@@ -34,4 +34,74 @@ __device__ void for_packs(int64_t columns, bool is_packed, F&& f) {
   }
 }
 
+/// Packs that a thread has in flight.
+inline constexpr int kRowPacks = 4;
+
+/// Threads for a row whose packs are loaded kRowPacks at a time: as few as have all of them at once, so that sums over a block are few, too.
+template <class T>
+unsigned threads_for_packs(int64_t columns, int64_t most) {
+  return threads_for_row<T>(ceil_div(columns, kRowPacks), most);
+}
+
+/// Up to kRowPacks packs of a row from column `first` on, a block apart: what this thread has of one step.
+template <class T>
+struct RowPacks {
+  static constexpr int kWidth = kRowWidth<T>, kCount = kRowPacks * kWidth;
+  T values[kRowPacks][kWidth];
+
+  static __device__ int64_t column(int64_t first, int pack) { return first + static_cast<int64_t>(pack) * blockDim.x * kWidth; }
+  static __device__ int own(int64_t first, int pack, int64_t columns) {
+    const int64_t left = columns - column(first, pack);
+    return left < kWidth ? static_cast<int>(left) : kWidth;
+  }
+
+  __device__ void load(const T* row, int64_t first, int64_t columns, bool is_packed) {
+#pragma unroll
+    for (int p = 0; p < kRowPacks; ++p) {
+      const int count = own(first, p, columns);
+      load_pack<kWidth>(row, column(first, p), 1, is_packed && count == kWidth, count, values[p]);
+    }
+  }
+
+  /// Element e of pack p as a number, `empty` behind the row's end.
+  template <class V>
+  __device__ V number(int64_t first, int64_t columns, int p, int e, V empty) const {
+    return e < own(first, p, columns) ? static_cast<V>(widened(values[p][e])) : empty;
+  }
+
+  template <class V>
+  __device__ void numbers(int64_t first, int64_t columns, V empty, V (&result)[kCount]) const {
+#pragma unroll
+    for (int p = 0; p < kRowPacks; ++p) {
+#pragma unroll
+      for (int e = 0; e < kWidth; ++e) result[p * kWidth + e] = number(first, columns, p, e, empty);
+    }
+  }
+
+  /// Stores f(pack, element) where the row has elements.
+  template <class F>
+  static __device__ void store(T* row, int64_t first, int64_t columns, bool is_packed, F&& f) {
+#pragma unroll
+    for (int p = 0; p < kRowPacks; ++p) {
+      const int count = own(first, p, columns);
+      if (count <= 0) continue;
+      T results[kWidth];
+#pragma unroll
+      for (int e = 0; e < kWidth; ++e) results[e] = f(p, e);
+      store_pack<kWidth>(row + column(first, p), is_packed && count == kWidth, count, results);
+    }
+  }
+};
+
+/// Calls f(packs, first column) for this thread's steps along a row.
+template <class T, class F>
+__device__ void for_row_packs(const T* row, int64_t columns, bool is_packed, F&& f) {
+  for (int64_t first = static_cast<int64_t>(threadIdx.x) * kRowWidth<T>; first < columns;
+       first += static_cast<int64_t>(blockDim.x) * kRowWidth<T> * kRowPacks) {
+    RowPacks<T> packs;
+    packs.load(row, first, columns, is_packed);
+    f(packs, first);
+  }
+}
+
 }  // namespace halo::cuda

@@ -11,7 +11,40 @@ __device__ V normalized(V x, Exponentials<V> all, V log_sum) {
   return logarithm ? x - all.max - log_sum : exp(x - all.max) / all.sum;  // a row of -Inf alone becomes NaN
 }
 
-/// A block has one row, 16 bytes a thread and step: one pass for maximum and sum together, a second one, from cache, that writes.
+/// A block has one row, of which each thread keeps its numbers: the maximum, then exponentials, their sum, and what is stored. Reads and writes each element
+/// once; bound by memory.
+template <bool logarithm, class T>
+__global__ void __launch_bounds__(512) softmax_kept_kernel(const T* x, T* y, int64_t size, bool is_packed) {
+  using V = Real<T>;
+  constexpr int kCount = RowPacks<T>::kCount;
+  constexpr V kNothing = -std::numeric_limits<V>::infinity();
+  __shared__ V scratch[kWarp];
+  const T* in = x + static_cast<int64_t>(blockIdx.x) * size;
+  const int64_t first = static_cast<int64_t>(threadIdx.x) * kRowWidth<T>;
+  RowPacks<T> packs;
+  packs.load(in, first, size, is_packed);
+  V numbers[kCount], max = kNothing, sum = 0;
+  packs.numbers(first, size, kNothing, numbers);
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) max = MaxOf()(max, numbers[i]);
+  max = over_block(MaxOf(), max, kNothing, scratch);
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    const V less = numbers[i] - max, power = exp(less);
+    // What is behind the end of the row counts nothing, also where the row has nothing but -Inf, and so NaN.
+    if (i % kRowWidth<T> < RowPacks<T>::own(first, i / kRowWidth<T>, size)) sum += power;
+    numbers[i] = logarithm ? less : power;
+  }
+  sum = over_block(SumOf(), sum, V(0), scratch);
+  const V log_sum = logarithm ? log(sum) : V(0), factor = V(1) / sum;
+  RowPacks<T>::store(y + static_cast<int64_t>(blockIdx.x) * size, first, size, is_packed, [&](int p, int e) {
+    const V number = numbers[p * kRowWidth<T> + e];
+    return narrowed<T>(logarithm ? number - log_sum : number * factor);
+  });
+}
+
+/// A block has one row that does not fit in registers, 16 bytes a thread and step: one pass for maximum and sum together, a second one, from cache, that
+/// writes.
 template <bool logarithm, class T>
 __global__ void __launch_bounds__(1024) softmax_rows_kernel(const T* x, T* y, int64_t size, bool is_packed) {
   using V = Real<T>;
@@ -62,6 +95,11 @@ cudaError_t softmax_as(DType type, const void* x, void* y, int64_t outer, int64_
     const auto* in = static_cast<const T*>(x);
     auto* out = static_cast<T*>(y);
     if (inner == 1) {
+      constexpr int64_t kKept = 512 * kRowWidth<T> * kRowPacks;
+      if (size <= kKept) {
+        return launch(softmax_kept_kernel<logarithm, T>, static_cast<unsigned>(outer), threads_for_packs<T>(size, 512), 0, stream, in, out, size,
+                      rows_are_packed<T>(size, {x, y}));
+      }
       return launch(softmax_rows_kernel<logarithm, T>, static_cast<unsigned>(outer), threads_for_row<T>(size, 1024), 0, stream, in, out, size,
                     rows_are_packed<T>(size, {x, y}));
     }

@@ -24,6 +24,17 @@ __global__ void __launch_bounds__(kThreads) strided_copy_kernel(const T* x, T* y
 
 constexpr int kTile = 32, kRows = 8;
 
+/// Where the tiles of the `other`-th combination of the remaining axes begin.
+__device__ inline void bases_of(const CopyPlan& plan, int across, uint32_t other, int64_t* x_base, int64_t* y_base) {
+  for (int i = 1; i < plan.rank; ++i) {
+    if (i == across) continue;
+    const uint32_t quotient = plan.sizes[i].quotient(other), own = other - quotient * plan.sizes[i].divisor;
+    *x_base += own * plan.x_strides[i];
+    *y_base += own * plan.y_strides[i];
+    other = quotient;
+  }
+}
+
 /// x's neighbours lie along axis `across` of the plan, y's along axis 0: a block turns a tile of 32 x 32 in shared memory, so that both sides move
 /// neighbours. Reads and writes each element once; bound by memory. grid: (tiles of axis 0 x tiles of `across`, other axes).
 template <class T>
@@ -31,15 +42,8 @@ __global__ void __launch_bounds__(kTile* kRows) transpose_kernel(const T* x, T* 
   __shared__ T tile[kTile][kTile + 1];
   const int64_t inner_at = static_cast<int64_t>(blockIdx.x % tiles_inner) * kTile, across_at = static_cast<int64_t>(blockIdx.x / tiles_inner) * kTile;
   for (uint32_t other = blockIdx.y; other < others; other += gridDim.y) {
-    uint32_t index = other;
     int64_t x_base = 0, y_base = 0;
-    for (int i = 1; i < plan.rank; ++i) {
-      if (i == across) continue;
-      const uint32_t quotient = plan.sizes[i].quotient(index), own = index - quotient * plan.sizes[i].divisor;
-      x_base += own * plan.x_strides[i];
-      y_base += own * plan.y_strides[i];
-      index = quotient;
-    }
+    bases_of(plan, across, other, &x_base, &y_base);
     for (int i = static_cast<int>(threadIdx.y); i < kTile; i += kRows) {
       const int64_t a = across_at + threadIdx.x, b = inner_at + i;
       if (a < plan.counts[across] && b < plan.counts[0]) tile[i][threadIdx.x] = x[x_base + a * plan.x_strides[across] + b * plan.x_strides[0]];
@@ -51,6 +55,63 @@ __global__ void __launch_bounds__(kTile* kRows) transpose_kernel(const T* x, T* 
     }
     __syncthreads();
   }
+}
+
+/// Elements along each side of a tile that is moved 16 bytes a thread and step.
+constexpr int kWideTile = 64;
+
+/// As transpose_kernel for elements of at most 4 bytes where both sides are whole packs of 16 bytes. Rows of the tile begin in different banks: a warp's words
+/// of a pack fall into all of them, its elements of a column twice into each.
+template <class T>
+__global__ void __launch_bounds__(kThreads) transpose_packs_kernel(const T* x, T* y, CopyPlan plan, int across, uint32_t tiles_inner, uint32_t others) {
+  constexpr int kWidth = 16 / static_cast<int>(sizeof(T)), kWord = 4 / static_cast<int>(sizeof(T)), kPacks = kWideTile / kWidth;
+  constexpr int kSteps = kWideTile * kPacks / kThreads;
+  alignas(4) __shared__ T tile[kWideTile][kWideTile + kWord];
+  const int64_t inner_at = static_cast<int64_t>(blockIdx.x % tiles_inner) * kWideTile, across_at = static_cast<int64_t>(blockIdx.x / tiles_inner) * kWideTile;
+  for (uint32_t other = blockIdx.y; other < others; other += gridDim.y) {
+    int64_t x_base = 0, y_base = 0;
+    bases_of(plan, across, other, &x_base, &y_base);
+    Pack<T, kWidth> packs[kSteps];
+#pragma unroll
+    for (int n = 0; n < kSteps; ++n) {
+      const int i = static_cast<int>(threadIdx.x) + n * kThreads;
+      const int64_t a = across_at + i % kPacks * kWidth, b = inner_at + i / kPacks;
+      if (a < plan.counts[across] && b < plan.counts[0]) packs[n] = *reinterpret_cast<const Pack<T, kWidth>*>(x + x_base + a + b * plan.x_strides[0]);
+    }
+#pragma unroll
+    for (int n = 0; n < kSteps; ++n) {
+      const int i = static_cast<int>(threadIdx.x) + n * kThreads;
+#pragma unroll
+      for (int e = 0; e < kWidth; e += kWord) {
+        Pack<T, kWord> word;
+#pragma unroll
+        for (int w = 0; w < kWord; ++w) word.values[w] = packs[n].values[e + w];
+        *reinterpret_cast<Pack<T, kWord>*>(&tile[i / kPacks][i % kPacks * kWidth + e]) = word;
+      }
+    }
+    __syncthreads();
+#pragma unroll
+    for (int n = 0; n < kSteps; ++n) {
+      const int i = static_cast<int>(threadIdx.x) + n * kThreads, from = i % kPacks * kWidth;
+      const int64_t a = across_at + i / kPacks, b = inner_at + from;
+      Pack<T, kWidth> pack;
+#pragma unroll
+      for (int e = 0; e < kWidth; ++e) pack.values[e] = tile[from + e][i / kPacks];
+      if (a < plan.counts[across] && b < plan.counts[0]) *reinterpret_cast<Pack<T, kWidth>*>(y + y_base + a * plan.y_strides[across] + b) = pack;
+    }
+    __syncthreads();
+  }
+}
+
+/// Whether both sides of a tile are packs of 16 bytes: neighbours as many as whole packs, and everything else whole packs apart.
+template <class T>
+bool has_packs(const T* x, const T* y, const CopyPlan& plan, int across) {
+  constexpr int64_t kWidth = 16 / static_cast<int64_t>(sizeof(T));
+  bool whole = is_aligned(x, 16) && is_aligned(y, 16) && plan.counts[0] % kWidth == 0 && plan.counts[across] % kWidth == 0;
+  for (int i = 0; i < plan.rank; ++i) {
+    whole = whole && (i == across || plan.x_strides[i] % kWidth == 0) && (i == 0 || plan.y_strides[i] % kWidth == 0);
+  }
+  return whole;
 }
 
 /// The axis along which x has its neighbours, where that is not the innermost; 0 where a tile would gain nothing.
@@ -66,11 +127,17 @@ template <class T>
 cudaError_t run(const T* x, T* y, const CopyPlan& plan, cudaStream_t stream) {
   constexpr int64_t kMost = int64_t{1} << 30;
   if (const int across = axis_across(plan); across > 0) {
-    const int64_t tiles_inner = ceil_div(plan.counts[0], kTile), tiles = tiles_inner * ceil_div(plan.counts[across], kTile);
-    const int64_t others = plan.count / (plan.counts[0] * plan.counts[across]);
-    if (tiles > kMost || others > kMost) return cudaErrorInvalidValue;
-    return launch(transpose_kernel<T>, dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(std::min<int64_t>(others, 65535))), dim3(kTile, kRows), 0,
-                  stream, x, y, plan, across, static_cast<uint32_t>(tiles_inner), static_cast<uint32_t>(others));
+    const auto run_tiles = [&](auto kernel, int64_t side, dim3 threads) {
+      const int64_t tiles_inner = ceil_div(plan.counts[0], side), tiles = tiles_inner * ceil_div(plan.counts[across], side);
+      const int64_t others = plan.count / (plan.counts[0] * plan.counts[across]);
+      if (tiles > kMost || others > kMost) return cudaErrorInvalidValue;
+      return launch(kernel, dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(std::min<int64_t>(others, 65535))), threads, 0, stream, x, y, plan, across,
+                    static_cast<uint32_t>(tiles_inner), static_cast<uint32_t>(others));
+    };
+    if constexpr (sizeof(T) <= 4) {
+      if (has_packs(x, y, plan, across)) return run_tiles(transpose_packs_kernel<T>, kWideTile, dim3(kThreads));
+    }
+    return run_tiles(transpose_kernel<T>, kTile, dim3(kTile, kRows));
   }
   if (plan.count <= kMost) {
     return launch(strided_copy_kernel<T>, grid_for(plan.count, kThreads), kThreads, 0, stream, x, y, plan, static_cast<uint32_t>(plan.count));

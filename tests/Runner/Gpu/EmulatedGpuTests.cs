@@ -1,3 +1,10 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Text.RegularExpressions;
+using Halo.Ir;
+using Halo.Models.Bundled;
+using Halo.Models.Weights;
+
 namespace Halo.Tests.Runner.Gpu;
 
 /// <summary>The provider and its kernels on a GPU that the CPU emulates: what runs, where and in which order, though not how fast.</summary>
@@ -66,15 +73,41 @@ public sealed class EmulatedGpuTests : IDisposable
     }
 
     [Fact]
-    public void Memory_that_runs_out_is_told_with_what_was_needed()
+    public void Answers_are_those_of_the_CPU()
     {
-        var (exitCode, error) = _gpu.Start(
-            ["step", .. GpuSteps.Arguments("llama2-mha", "training.onnx"), "-o", _folder["a"], "--device", "cuda"], ("HALO_EMULATED_BYTES", $"{16 << 20}"));
+        string[] generate = ["generate", LlamaTiny.Folder, "--prompt", "SELECT name FROM", "--prompt", "How many", "--greedy", "--max-tokens", "6"];
+        Assert.Equal(HaloProcess.Succeed(generate), _gpu.Succeed([.. generate, "--device", "cuda"]));
+    }
+
+    /// <summary>The message names a bound: with the pieces of 2 MiB that memory of this size is made of, half of it fits for sure.</summary>
+    [Fact]
+    public void Memory_that_runs_out_is_told_with_the_batch_that_fits()
+    {
+        const int Rows = 32, Tokens = 48;
+        (string Name, string Value) memory = ("HALO_EMULATED_BYTES", $"{48 << 20}");
+        var (exitCode, error) = _gpu.Start(Step(Rows), memory);
         Assert.Equal(1, exitCode);
-        Assert.Contains("error: run: 'training.onnx': expected at least ", error, StringComparison.Ordinal);
-        Assert.Contains("found 16 MiB of 16 MiB", error, StringComparison.Ordinal);
-        Assert.Matches("(A batch of [12] rows of the graph's 3 is the most that can fit|Take a graph of fewer rows or a shorter sequence)\\.", error);
+        Assert.Contains("error: run: 'graph.onnx': expected about ", error, StringComparison.Ordinal);
+        Assert.Contains("found 48 MiB of 48 MiB", error, StringComparison.Ordinal);
         Assert.False(File.Exists(_folder["a"]));
+        var fitting = Regex.Match(error, "A batch of ([0-9]+) rows of the graph's 32 is the most that can fit");
+        Assert.True(fitting.Success, error);
+        var most = int.Parse(fitting.Groups[1].Value, CultureInfo.InvariantCulture);
+        Assert.InRange(most, 16, 30);
+        (exitCode, error) = _gpu.Start(Step(most / 2), memory);
+        Assert.True(exitCode == 0, error);
+
+        IEnumerable<string> Step(int rows)
+        {
+            const string Name = "llama2-mha";
+            HaloProcess.Succeed("gradient", ExportFixture.Folder(Name), "-o", _folder["graph.onnx"], "--batch", $"{rows}", "--sequence", $"{Tokens}");
+            SafetensorsSource Input(string name, Func<int, long> at) => new(name, ElementType.Int64, [rows, Tokens],
+                stream => stream.Write(MemoryMarshal.AsBytes<long>(Enumerable.Range(0, rows * Tokens).Select(at).ToArray())));
+            SafetensorsWriter.Write(_folder["batch"],
+                [Input("input_ids", i => i * 37 % 256), Input("attention_mask", _ => 1), Input("labels", i => i * 37 % 256)]);
+            return ["step", _folder["graph.onnx"], "--params", ExportFixture.File(Name, "model.safetensors"), "--batch", _folder["batch"], "-o", _folder["a"],
+                "--device", "cuda"];
+        }
     }
 
     [Fact]

@@ -11,8 +11,19 @@ public class GpuShortageTests
     {
         // 1000 are held; 8 rows want at least 3000 more where 1500 are left.
         var text = new GpuShortage(Wanted: 2000 * Mebi, InUse: 2000 * Mebi, Free: 500 * Mebi, Total: 2600 * Mebi).Text(held: 1000 * Mebi, rows: 8);
-        Assert.Equal("expected at least 4,000 MiB of GPU memory, 1,000 MiB of it for parameters, gradients and moments; found 2,500 MiB of 2,600 MiB "
+        Assert.Equal("expected about 4,000 MiB of GPU memory, 1,000 MiB of it for parameters, gradients and moments; found 2,500 MiB of 2,600 MiB "
             + "(2,000 MiB were asked for, 500 MiB were free). A batch of 4 rows of the graph's 8 is the most that can fit.", text);
+    }
+
+    [Fact]
+    public void Goes_by_the_graph_where_the_first_allocation_that_failed_says_little()
+    {
+        // 1000 are held; the graph wants 4000 at once, 500 a row, and 32 of work; 1500 are left, less the work.
+        var shortage = new GpuShortage(Wanted: 100 * Mebi, InUse: 2450 * Mebi, Free: 50 * Mebi, Total: 2600 * Mebi);
+        var text = shortage.Text(held: 1000 * Mebi, rows: 8, activations: 4000 * Mebi);
+        Assert.StartsWith("expected about 5,032 MiB of GPU memory", text, StringComparison.Ordinal);
+        Assert.EndsWith("A batch of 2 rows of the graph's 8 is the most that can fit.", text, StringComparison.Ordinal);
+        Assert.Contains("A batch of 7 rows", shortage.Text(held: 1000 * Mebi, rows: 8), StringComparison.Ordinal);
     }
 
     [Fact]

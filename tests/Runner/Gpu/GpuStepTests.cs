@@ -1,9 +1,10 @@
+using Halo.Models.Bundled;
 using Halo.Models.Weights;
 using Halo.Tests.Numerics;
 
 namespace Halo.Tests.Runner.Gpu;
 
-/// <summary>Steps of the exported graphs on a GPU.</summary>
+/// <summary>Steps of the exported graphs on a GPU, and answers.</summary>
 [Trait("Category", "Gpu")]
 public sealed class GpuStepTests : IDisposable
 {
@@ -44,6 +45,14 @@ public sealed class GpuStepTests : IDisposable
             HaloProcess.Succeed(["step", _folder[graph], .. GpuSteps.Arguments(name, "training.onnx")[1..], "-o", _folder["a"], "--device", "cuda"]);
             GpuSteps.Compare(_folder["a"], ExportFixture.File(name, "expected.safetensors"), tolerance);
         }
+    }
+
+    [WithGpu]
+    [InlineData("SELECT name FROM")]
+    public void Answers_are_those_of_the_CPU(string prompt)
+    {
+        string[] generate = ["generate", LlamaTiny.Folder, "--prompt", prompt, "--greedy", "--max-tokens", "20"];
+        Assert.Equal(HaloProcess.Succeed(generate), HaloProcess.Succeed([.. generate, "--device", "cuda"]));
     }
 
     [WithGpu]

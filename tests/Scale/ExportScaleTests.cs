@@ -1,0 +1,87 @@
+using Halo.Ir;
+using Halo.Models.HuggingFace;
+using Halo.Models.Llama;
+using Halo.Passes;
+using Halo.Passes.Infra;
+using Halo.Runner.Artifacts;
+using Halo.Serialization;
+
+namespace Halo.Tests.Scale;
+
+/// <summary>What keeps the export of large models small; seconds are measured by <c>tests/Benchmarks/export-scale.sh</c>.</summary>
+public class ExportScaleTests
+{
+    private static readonly LlamaConfig Config = new()
+    {
+        HiddenSize = 1024,
+        IntermediateSize = 4096,
+        Layers = 4,
+        Heads = 8,
+        KeyValueHeads = 8,
+        HeadDim = 128,
+        VocabularySize = 768,
+        MaxPositions = 64,
+        RopeTheta = 10000,
+        RmsNormEpsilon = 1e-5,
+        DType = ElementType.BFloat16,
+    };
+
+    /// <summary>Bytes alive while weights are read: one weight in float32 (16 MiB), pieces, and the scales of one weight; the model has 270 MB of float32.</summary>
+    [Theory]
+    [InlineData("")]
+    [InlineData("fold-norms,rotate-weights,quantize-weights{format=int4}")]
+    [InlineData("fold-norms,rotate-weights{online=true},quantize-weights{format=fp8}")]
+    public void No_more_than_one_weight_is_held(string pipeline)
+    {
+        using var folder = new TemporaryFolder();
+        var model = EvaluationGraph.Of(LlamaGraph.Build(Config, 1, 16));
+        var live = new LiveBytes();
+        var checkpoint = LlamaParameters.Of(Config).ToDictionary(p => p.Name, p => new Tensor(ElementType.BFloat16, p.Shape.Sizes,
+            new ProbedBytes(2 * p.Shape.ElementCount!.Value, live)));
+        PassManager.Run(model, [new HoldParameters(), .. pipeline.Length == 0 ? [] : Pipelines.Parse(pipeline)], new PassOptions { Checkpoint = checkpoint });
+        live.Start();
+        OnnxWriter.Write(model, folder["model.onnx"], externalData: true);
+        Assert.True(live.Growth < 48 << 20, $"{live.Growth:N0} bytes");
+        Assert.True(new FileInfo(folder["model.onnx.data"]).Length > 30_000_000);
+    }
+
+    private sealed class LiveBytes
+    {
+        private long _start, _pieces;
+
+        public long Growth { get; private set; }
+
+        public void Start() => _start = GC.GetTotalMemory(forceFullCollection: true);
+
+        public void Look()
+        {
+            if (_pieces++ % 16 == 0)
+                Growth = Math.Max(Growth, GC.GetTotalMemory(forceFullCollection: true) - _start);
+        }
+    }
+
+    /// <summary>Values from -1 to 1, a mebibyte of which is held.</summary>
+    private sealed class ProbedBytes(long size, LiveBytes live) : ITensorBytes
+    {
+        private static readonly byte[] Values = Make();
+
+        public long SizeBytes => size;
+
+        public void ReadChunks(ChunkReader chunk)
+        {
+            for (var at = 0L; at < size; at += Values.Length)
+            {
+                live.Look();
+                if (!chunk(Values.AsSpan(0, (int)Math.Min(Values.Length, size - at))))
+                    return;
+            }
+        }
+
+        private static byte[] Make()
+        {
+            var bytes = new byte[1 << 20];
+            FloatConversions.FromFloat(ElementType.BFloat16, [.. Enumerable.Range(0, bytes.Length / 2).Select(i => MathF.Sin(i * 0.7f))], bytes);
+            return bytes;
+        }
+    }
+}
