@@ -6,7 +6,7 @@ using Halo.Models.Json;
 
 namespace Halo.Models.GenAi;
 
-/// <summary>A <c>genai_config.json</c>: what ONNX Runtime GenAI must know of a decoder to run it. [ONNX Runtime GenAI 0.18, docs/genai/reference/config.md]</summary>
+/// <summary>A <c>genai_config.json</c>: what ONNX Runtime GenAI must know of a decoder to run it. [ONNX Runtime GenAI 0.18, config reference]</summary>
 /// <param name="Model">Sizes, ids and names.</param>
 /// <param name="Search">What generates where the caller says nothing.</param>
 public sealed record GenAiConfig(GenAiModel Model, GenAiSearch Search)
@@ -24,7 +24,10 @@ public sealed record GenAiConfig(GenAiModel Model, GenAiSearch Search)
     public static GenAiConfig Of(LlamaConfig config, IReadOnlyList<int> eosIds, int positions, int? padId = null)
     {
         if (eosIds.Count == 0)
-            throw new HaloException("write-genai-config", "eos_token_id", "an id that ends a completion", "none", "Add it to config.json or generation_config.json.");
+        {
+            throw new HaloException("write-genai-config", "eos_token_id", "an id that ends a completion", "none",
+                "Add it to config.json or generation_config.json.");
+        }
         var decoder = new GenAiDecoder("model.onnx", config.HeadDim, config.HiddenSize, config.Heads, config.Layers, config.KeyValueHeads)
         {
             SessionOptions = new GenAiSessionOptions(),
@@ -52,9 +55,11 @@ public sealed record GenAiConfig(GenAiModel Model, GenAiSearch Search)
         var (inputs, outputs, search) = (decoder.Object("inputs"), decoder.Object("outputs"), json.Object("search"));
         var (names, results) = (new GenAiInputs(), new GenAiOutputs());
         return new GenAiConfig(
-            new GenAiModel(model.Text("type") ?? throw model.Defect("type", "a kind of model", "none"), Size(model, "vocab_size"), Size(model, "context_length"),
+            new GenAiModel(model.Text("type") ?? throw model.Defect("type", "a kind of model", "none"), Size(model, "vocab_size"),
+                Size(model, "context_length"),
                 new GenAiDecoder(decoder.Text("filename") ?? throw decoder.Defect("filename", "the graph's file", "none"), Size(decoder, "head_size"),
-                    Size(decoder, "hidden_size"), Size(decoder, "num_attention_heads"), Size(decoder, "num_hidden_layers"), Size(decoder, "num_key_value_heads"))
+                    Size(decoder, "hidden_size"), Size(decoder, "num_attention_heads"), Size(decoder, "num_hidden_layers"),
+                    Size(decoder, "num_key_value_heads"))
                 {
                     Inputs = new GenAiInputs
                     {

@@ -17,7 +17,11 @@ internal static class GenerateVerb
     public static Command Command()
     {
         var folder = new Argument<string>("DIR") { Description = "An inference folder of halo export, a Hugging Face folder, a run or an artifact." };
-        var prompts = new Option<string[]>("--prompt") { Description = "Text to continue, behind the BOS token; again for more prompts, which are run together.", Required = true };
+        var prompts = new Option<string[]>("--prompt")
+        {
+            Description = "Text to continue, behind the BOS token; again for more prompts, which are run together.",
+            Required = true,
+        };
         var chat = new Option<bool>("--chat") { Description = "Take each prompt as a user's message and write the assistant's answer, by the chat template." };
         var maxTokens = new Option<int>("--max-tokens") { Description = "Longest completion.", DefaultValueFactory = _ => DefaultMaxTokens };
         var greedy = new Option<bool>("--greedy") { Description = "Take the most likely token each time; so it is where nothing below is given." };
@@ -28,7 +32,8 @@ internal static class GenerateVerb
         var noCache = new Option<bool>("--no-cache") { Description = "Run all tokens again for each new one: slow, and the same tokens." };
         var threads = new Option<int>("--threads") { Description = "Threads; 0 is one for each core." };
         var device = new Option<GraphDevice>("--device") { Description = "Where the graph runs: cpu or cuda." };
-        var command = new Command("generate", "Continue prompts with a model: greedy, or drawn at a temperature. A completion ends at a stop token of the model.")
+        var command = new Command("generate",
+            "Continue prompts with a model: greedy, or drawn at a temperature. A completion ends at a stop token of the model.")
             { folder, prompts, chat, maxTokens, greedy, temperature, topP, topK, seed, noCache, threads, device };
         command.SetAction(parsed =>
         {
@@ -43,8 +48,8 @@ internal static class GenerateVerb
             sampling.Check();
             if (parsed.GetValue(maxTokens) < 1)
                 throw new HaloException("generate", "--max-tokens", "at least 1", $"{parsed.GetValue(maxTokens)}", "Give a larger number, or leave it out.");
-            return Run(parsed.GetValue(folder)!, parsed.GetValue(prompts)!, parsed.GetValue(chat), parsed.GetValue(maxTokens), sampling, !parsed.GetValue(noCache),
-                new SessionSettings { Threads = parsed.GetValue(threads), Device = parsed.GetValue(device) });
+            return Run(parsed.GetValue(folder)!, parsed.GetValue(prompts)!, parsed.GetValue(chat), parsed.GetValue(maxTokens), sampling,
+                !parsed.GetValue(noCache), new SessionSettings { Threads = parsed.GetValue(threads), Device = parsed.GetValue(device) });
         });
         return command;
     }
@@ -72,7 +77,8 @@ internal static class GenerateVerb
             Console.Out.WriteLine(model.Decode(completions[row]));
         }
         var tokens = completions.Sum(c => c.Ids.Count);
-        Console.Error.WriteLine($"{tokens} tokens in {seconds:F2} s ({tokens / seconds:F0} tok/s); ended by {string.Join(", ", completions.Select(c => Reason(c.EndedBy)))}");
+        Console.Error.WriteLine($"{tokens} tokens in {seconds:F2} s ({tokens / seconds:F0} tok/s); "
+            + $"ended by {string.Join(", ", completions.Select(c => Reason(c.EndedBy)))}");
         return ExitCode.Done;
     }
 

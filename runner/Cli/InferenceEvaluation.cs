@@ -65,13 +65,15 @@ internal static class InferenceEvaluation
     /// <summary>Throws where an option is given that would not be honoured.</summary>
     private static void Refuse(ConfigOptions options, ParseResult parsed, string where, IReadOnlyList<string> honoured)
     {
-        var others = options.Given(parsed).Keys.Except(honoured).Select(key => $"--{key.Replace('_', '-')}").ToList();
+        var others = options.Given(parsed).Keys.Except(honoured).Select(Named).ToList();
         if (options.File(parsed) is not null)
             others.Add("--config");
         if (others.Count > 0)
         {
-            throw new HaloException("eval", where, $"no options but {string.Join(", ", honoured.Select(key => $"--{key.Replace('_', '-')}"))}", string.Join(", ", others),
+            throw new HaloException("eval", where, $"no options but {string.Join(", ", honoured.Select(Named))}", string.Join(", ", others),
                 "Leave them out: the model is taken as its folder has it.");
         }
+
+        static string Named(string key) => $"--{key.Replace('_', '-')}";
     }
 }

@@ -4,7 +4,7 @@ using Halo.Runner.Data;
 
 namespace Halo.Runner.Generation;
 
-/// <summary>How many of a file's conversations end as the model ends them: its greedy answer is the last assistant message, white space at both ends aside.</summary>
+/// <summary>How many conversations of a file end as the model ends them: its greedy answer is the last assistant message, space at both ends aside.</summary>
 /// <param name="Matched">Answers that are the expected text.</param>
 /// <param name="Rows">Conversations.</param>
 public sealed record ExactMatch(int Matched, int Rows)

@@ -33,7 +33,7 @@ public sealed class InferenceModel : IDisposable
     /// <exception cref="HaloException">The tokenizer has no chat template.</exception>
     public ChatTokenizer Chat => _chat.Value;
 
-    /// <summary>Opens an inference folder as it is; of a Hugging Face folder, a run or an artifact, the inference graph in float32 is made for this session.</summary>
+    /// <summary>Opens an inference folder as it is; the inference graph of a Hugging Face folder, run or artifact is made for this session, in float32.</summary>
     /// <param name="path">The folder.</param>
     /// <param name="settings">Where and how it runs; what runs operators of com.halo is chosen here.</param>
     /// <param name="useCache">False runs whole rows for each token.</param>
@@ -69,7 +69,8 @@ public sealed class InferenceModel : IDisposable
         if (tokenizer.VocabularySize > source.Config.VocabularySize)
         {
             throw new HaloException("generate", System.IO.Path.Combine(source.Companions, "tokenizer.json"),
-                $"at most {source.Config.VocabularySize} ids, the model's vocabulary", $"{tokenizer.VocabularySize}", "Give the tokenizer that the model was trained with.");
+                $"at most {source.Config.VocabularySize} ids, the model's vocabulary", $"{tokenizer.VocabularySize}",
+                "Give the tokenizer that the model was trained with.");
         }
         var model = InferenceProjection.Of(source);
         // Through a file, which is mapped: weights of any size, and no second copy of them in this process.

@@ -4,12 +4,13 @@ using Halo.Tests.Models;
 
 namespace Halo.Tests.Runner.Generation;
 
-/// <summary>What Transformers wrote behind the prompts of <c>generate-cases.json</c>, by ONNX Runtime: alone and together, with the cache and without.</summary>
+/// <summary>What Transformers wrote behind the prompts of <c>generate-cases.json</c>: alone and together, with the cache and without.</summary>
 public sealed class DecoderSessionTests
 {
     private static readonly List<(int[] Prompt, int[] Greedy, (int Id, double Logit)[] Best)> Cases =
     [
-        .. Fixture.Json("generate-cases.json").EnumerateArray().Select(c => (Fixture.Ints(c.GetProperty("prompt_ids")), Fixture.Ints(c.GetProperty("greedy_ids")),
+        .. Fixture.Json("generate-cases.json").EnumerateArray().Select(c => (
+            Fixture.Ints(c.GetProperty("prompt_ids")), Fixture.Ints(c.GetProperty("greedy_ids")),
             c.GetProperty("next_top5").EnumerateArray().Select(t => (t[0].GetInt32(), t[1].GetDouble())).ToArray())),
     ];
 

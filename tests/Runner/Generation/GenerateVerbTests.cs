@@ -65,7 +65,11 @@ public sealed class GenerateVerbTests
     [Fact]
     public void The_cache_changes_nothing()
     {
-        string[] arguments = ["generate", InferenceFixture.Folder, "--prompt", "class ", "--temperature", "0.8", "--top-k", "40", "--top-p", "0.9", "--seed", "3", "--max-tokens", "24"];
+        string[] arguments =
+        [
+            "generate", InferenceFixture.Folder, "--prompt", "class ", "--temperature", "0.8", "--top-k", "40", "--top-p", "0.9", "--seed", "3",
+            "--max-tokens", "24",
+        ];
         var cached = HaloConsole.Succeed(arguments);
         Assert.Equal(cached, HaloConsole.Succeed([.. arguments, "--no-cache"]));
         Assert.Equal(cached, HaloConsole.Succeed(arguments));

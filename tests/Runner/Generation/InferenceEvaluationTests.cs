@@ -49,7 +49,8 @@ public sealed class InferenceEvaluationTests : IDisposable
         string[] questions = ["def f(x):", "import os", "What?"];
         var answers = questions.Select(q => HaloConsole.Succeed("generate", _folder.Path, "--chat", "--prompt", q).TrimEnd('\n')).ToList();
         Assert.All(answers, a => Assert.True(a.Trim().Length > 1, $"the test wants an answer, not '{a}'"));
-        WriteRows((questions[0], $"  {answers[0]} "), (questions[1], answers[1][..^1]), (questions[2], answers[2] + "x"), (questions[1], answers[1]), (questions[0], "no"));
+        WriteRows((questions[0], $"  {answers[0]} "), (questions[1], answers[1][..^1]), (questions[2], answers[2] + "x"), (questions[1], answers[1]),
+            (questions[0], "no"));
         foreach (var batch in (string[])["1", "32"])
         {
             var output = HaloConsole.Succeed("eval", "--model", _folder.Path, "--data", _folder["rows.jsonl"], "--exact-match", "--batch-size", batch);
@@ -85,13 +86,14 @@ public sealed class InferenceEvaluationTests : IDisposable
     public void A_run_generates_and_is_held_to_expected_answers()
     {
         var options = TinyChat.Write(_folder);
-        HaloConsole.Succeed(["train", .. options, "--data", _folder["data.jsonl"], "-o", _folder["run"], "--steps", "2", "--learning-rate", "1e-2", "--scheme", "halo-0",
-            "--format", "int8"]);
+        HaloConsole.Succeed(["train", .. options, "--data", _folder["data.jsonl"], "-o", _folder["run"], "--steps", "2", "--learning-rate", "1e-2",
+            "--scheme", "halo-0", "--format", "int8"]);
         string[] arguments = ["--prompt", "1?", "--chat", "--max-tokens", "8"];
         var trained = HaloConsole.Succeed(["generate", _folder["run"], .. arguments]);
         Assert.Equal(trained, HaloConsole.Succeed(["generate", _folder["run/model"], .. arguments]));
         Assert.NotEqual(trained, HaloConsole.Succeed(["generate", _folder["model"], .. arguments]));
-        Assert.Matches(@"^loss .*\nexact match \d of 9 \| .*\n$", HaloConsole.Succeed("eval", "--model", _folder["run"], "--data", _folder["data.jsonl"], "--exact-match"));
+        Assert.Matches(@"^loss .*\nexact match \d of 9 \| .*\n$",
+            HaloConsole.Succeed("eval", "--model", _folder["run"], "--data", _folder["data.jsonl"], "--exact-match"));
     }
 
     [Theory]
@@ -106,9 +108,9 @@ public sealed class InferenceEvaluationTests : IDisposable
     [Fact]
     public void Exact_match_wants_a_folder_and_no_rewrite()
     {
-        HaloConsole.Refused(_folder, "--exact-match: expected a folder as --model, found a graph", "eval", "--model", TinyChat.Graph, "--data", TinyRun.Data("valid.jsonl"),
-            "--exact-match");
-        HaloConsole.Refused(_folder, "found --format", "eval", "--model", LlamaTiny.Folder, "--data", TinyRun.Data("valid.jsonl"), "--format", "fp8", "--exact-match");
+        string[] Eval(string model) => ["eval", "--model", model, "--data", TinyRun.Data("valid.jsonl"), "--exact-match"];
+        HaloConsole.Refused(_folder, "--exact-match: expected a folder as --model, found a graph", Eval(TinyChat.Graph));
+        HaloConsole.Refused(_folder, "found --format", [.. Eval(LlamaTiny.Folder), "--format", "fp8"]);
     }
 
     private static HfTokenizer Tokenizer { get; } = HfTokenizer.Load(LlamaTiny.Folder);
@@ -120,13 +122,14 @@ public sealed class InferenceEvaluationTests : IDisposable
         using var checkpoint = CheckpointReader.Open(LlamaTiny.Folder);
         using var parameters = new ParameterBuffers(@interface.Parameters);
         parameters.Load(checkpoint.Path, checkpoint.Tensors);
-        using var evaluator = new Evaluator(
-            new GraphSession("forward graph", OnnxWriter.ToBytes(source.Build(8, 256)), new SessionSettings { Operators = OperatorKernels.Functions }), @interface, parameters);
+        var settings = new SessionSettings { Operators = OperatorKernels.Functions };
+        using var evaluator = new Evaluator(new GraphSession("forward graph", OnnxWriter.ToBytes(source.Build(8, 256)), settings), @interface, parameters);
         return evaluator.Loss(Batcher.ForEvaluation(rows, 8, 256, padId: 5, batchSize: null).Epoch());
     }
 
-    private void WriteRows(params (string Question, string Answer)[] rows) => File.WriteAllLines(_folder["rows.jsonl"], rows.Select(r => JsonSerializer.Serialize(new
-    {
-        messages = new[] { new { role = "user", content = r.Question }, new { role = "assistant", content = r.Answer } },
-    })));
+    private void WriteRows(params (string Question, string Answer)[] rows) =>
+        File.WriteAllLines(_folder["rows.jsonl"], rows.Select(r => JsonSerializer.Serialize(new
+        {
+            messages = new[] { new { role = "user", content = r.Question }, new { role = "assistant", content = r.Answer } },
+        })));
 }

@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Halo.Io;
+using Halo.Ir;
 using Halo.Models.GenAi;
 using Halo.Runner.Generation;
 
@@ -15,10 +16,8 @@ public sealed class InferenceFolderTests : IDisposable
     {
         InferenceFixture.Copy(_folder);
         var folder = InferenceFolder.Open(_folder.Path);
-        Assert.Equal((2048, 4, 4, 2, 64, 1024), (folder.Graph.Vocabulary, folder.Graph.Layers, folder.Graph.Heads, folder.Graph.KeyValueHeads, folder.Graph.HeadSize,
-            folder.Graph.Positions));
+        Assert.Equal(new InferenceGraph(2048, 4, 4, 2, 64, 1024, ElementType.Float, UsesHaloOperators: false), folder.Graph);
         Assert.Equal(1024, folder.MaxPositions);
-        Assert.False(folder.Graph.UsesHaloOperators);
     }
 
     [Fact]

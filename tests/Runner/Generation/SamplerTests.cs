@@ -61,14 +61,16 @@ public sealed class SamplerTests
     [Fact]
     public void Settings_out_of_range_are_errors()
     {
-        foreach (var settings in (SamplingSettings[])[new() { Temperature = 0 }, new() { Temperature = double.NaN }, new() { TopK = 0 }, new() { TopP = 0 }, new() { TopP = 1.1 }])
+        SamplingSettings[] wrong = [new() { Temperature = 0 }, new() { Temperature = double.NaN }, new() { TopK = 0 }, new() { TopP = 0 }, new() { TopP = 1.1 }];
+        foreach (var settings in wrong)
             Assert.Throws<HaloException>(settings.Check);
     }
 
     /// <summary>The definition: the highest K, softmax over them at the temperature, the fewest of those that hold P, each over what they hold.</summary>
     private static double[] Plain(double temperature, int? topK, double topP)
     {
-        var kept = Logits.Select((logit, id) => (Logit: (double)logit, Id: id)).OrderByDescending(x => x.Logit).ThenBy(x => x.Id).Take(topK ?? Logits.Length).ToList();
+        var ordered = Logits.Select((logit, id) => (Logit: (double)logit, Id: id)).OrderByDescending(x => x.Logit).ThenBy(x => x.Id);
+        var kept = ordered.Take(topK ?? Logits.Length).ToList();
         var sum = kept.Sum(x => Math.Exp(x.Logit / temperature));
         var probabilities = kept.ConvertAll(x => (x.Id, Probability: Math.Exp(x.Logit / temperature) / sum));
         var count = 1;
