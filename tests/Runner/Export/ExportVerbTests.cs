@@ -1,0 +1,135 @@
+using System.Text.Json;
+using Halo.Models.Bundled;
+using Halo.Runner.Generation;
+
+namespace Halo.Tests.Runner.Export;
+
+/// <summary><c>halo export</c> of the bundled model: what it writes, what it measures, and what it refuses.</summary>
+[Collection(nameof(HaloConsole))]
+public sealed class ExportVerbTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public static TheoryData<string, double> Agreements => new() { { "fp32", 1 }, { "fp16", 0.995 }, { "int8", 0.97 }, { "fp8", 0.85 }, { "int4", 0.6 } };
+
+    public void Dispose() => _folder.Dispose();
+
+    [Theory]
+    [MemberData(nameof(Agreements))]
+    public void A_folder_is_whole_and_says_how_far_it_is_from_the_model(string weights, double agreement)
+    {
+        var output = HaloConsole.Succeed("export", LlamaTiny.Folder, "-o", _folder["out"], "--weights", weights, "--data", Valid(24), "--prompts", "3");
+        Assert.Equal(_folder["out"], output.Trim());
+
+        var folder = InferenceFolder.Open(_folder["out"]);
+        Assert.Equal((2048, 4, 1024), (folder.Graph.Vocabulary, folder.Graph.Layers, folder.MaxPositions));
+        Assert.False(folder.Graph.UsesHaloOperators);
+        Assert.Equal([1, 4], folder.GenAi.Model.EosTokenId.Order());
+        var parity = Parity();
+        Assert.InRange(parity.GetProperty("validation").GetProperty("top1_agreement").GetDouble(), agreement, 1);
+        Assert.Equal(24, File.ReadAllLines(Valid(24)).Length);
+        Assert.InRange(parity.GetProperty("validation").GetProperty("kl").GetDouble(), weights == "fp32" ? 0 : 1e-8, 0.5);
+        Assert.Empty(parity.GetProperty("out_of_bounds").EnumerateArray());
+        Assert.True(parity.GetProperty("cached").GetProperty("positions").GetInt64() > 100);
+    }
+
+    [Fact]
+    public void Rotations_in_the_weights_leave_the_function_as_it_is()
+    {
+        // fp32 has the bounds of sums in another order: what a wrong rotation does is far beyond them.
+        HaloConsole.Succeed("export", LlamaTiny.Folder, "-o", _folder["out"], "--rotate", "--data", Valid(8), "--prompts", "2");
+        Assert.InRange(Parity().GetProperty("validation").GetProperty("max_difference").GetDouble(), 1e-7, 1e-2);
+    }
+
+    [Fact]
+    public void Int4_of_a_model_with_outliers_is_better_with_rotations()
+    {
+        Directory.CreateDirectory(_folder["outliers"]);
+        foreach (var name in (string[])["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"])
+            File.Copy(Path.Combine(LlamaTiny.Folder, name), Path.Combine(_folder["outliers"], name));
+        OutlierVariant.Write(Path.Combine(_folder["outliers"], "model.safetensors"));
+        Assert.True(Divergence("--rotate") < 0.9 * Divergence());
+
+        double Divergence(params string[] more)
+        {
+            HaloConsole.Succeed(["export", _folder["outliers"], "-o", _folder["out"], "--weights", "int4", "--data", Valid(24), "--min-agreement", "0", "--max-kl", "9", .. more]);
+            return Parity().GetProperty("validation").GetProperty("kl").GetDouble();
+        }
+    }
+
+    [Fact]
+    public void Without_data_the_model_writes_the_rows_that_are_compared()
+    {
+        HaloConsole.Succeed("export", LlamaTiny.Folder, "-o", _folder["out"], "--prompts", "2");
+        Assert.Contains("2 rows of 65 tokens that the model wrote", Parity().GetProperty("prompts").GetString(), StringComparison.Ordinal);
+        Assert.Equal(130, Parity().GetProperty("exported").GetProperty("positions").GetInt64());
+        Assert.False(Parity().TryGetProperty("validation", out _));
+    }
+
+    [Fact]
+    public void A_Hugging_Face_folder_comes_back_as_the_same_model()
+    {
+        HaloConsole.Succeed("export", LlamaTiny.Folder, "-o", _folder["out"], "--to", "hf", "--data", Valid(8));
+        Assert.Equal(0, Parity().GetProperty("exported").GetProperty("max_difference").GetDouble());
+        Assert.Equal("bf16", Parity().GetProperty("weights").GetString());
+        Assert.True(File.ReadAllBytes(Path.Combine(LlamaTiny.Folder, "tokenizer.json")).AsSpan().SequenceEqual(File.ReadAllBytes(Path.Combine(_folder["out"], "tokenizer.json"))));
+
+        HaloConsole.Succeed("export", LlamaTiny.Folder, "-o", _folder["half"], "--to", "hf", "--weights", "fp16", "--data", Valid(8));
+        Assert.Equal("float16", JsonDocument.Parse(File.ReadAllText(Path.Combine(_folder["half"], "config.json"))).RootElement.GetProperty("dtype").GetString());
+    }
+
+    [Fact]
+    public void A_bound_that_is_broken_is_exit_code_1_and_leaves_nothing()
+    {
+        var (exitCode, _, error) = HaloConsole.Run("export", LlamaTiny.Folder, "-o", _folder["out"], "--weights", "int4", "--data", Valid(8), "--min-agreement", "0.99");
+        Assert.Equal(1, exitCode);
+        Assert.Contains("top-1 agreement of at least 99", error, StringComparison.Ordinal);
+        Assert.Contains("not written", error, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(_folder["out"]));
+    }
+
+    [Theory]
+    [InlineData("'bf3'", "--weights", "bf3")]
+    [InlineData("bf16", "--weights", "bf16")]
+    [InlineData("int8", "--weights", "int8", "--to", "hf")]
+    [InlineData("rotated", "--rotate", "--to", "hf")]
+    [InlineData("'gguf'", "--to", "gguf")]
+    [InlineData("-1", "--prompts", "-1")]
+    public void Wrong_options_are_refused_with_what_was_found(string found, params string[] options)
+    {
+        var (exitCode, output, error) = HaloConsole.Run(["export", LlamaTiny.Folder, "-o", _folder["out"], .. options]);
+        Assert.Equal(2, exitCode);
+        Assert.Empty(output);
+        Assert.Contains($"found {found}", error, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(_folder["out"]));
+    }
+
+    [Fact]
+    public void Somebody_elses_folder_is_not_written_over()
+    {
+        Directory.CreateDirectory(_folder["out"]);
+        File.WriteAllText(Path.Combine(_folder["out"], "thesis.txt"), "x");
+        var (exitCode, _, error) = HaloConsole.Run("export", LlamaTiny.Folder, "-o", _folder["out"]);
+        Assert.Equal(2, exitCode);
+        Assert.Contains("a new or empty folder, or one that Halo wrote", error, StringComparison.Ordinal);
+        Assert.Equal(["thesis.txt"], Directory.GetFiles(_folder["out"]).Select(Path.GetFileName));
+    }
+
+    [Fact]
+    public void What_is_no_model_is_refused()
+    {
+        var (exitCode, _, error) = HaloConsole.Run("export", _folder["nothing"], "-o", _folder["out"]);
+        Assert.Equal(2, exitCode);
+        Assert.Contains("a run, an artifact, or a Hugging Face folder", error, StringComparison.Ordinal);
+    }
+
+    private JsonElement Parity() => JsonDocument.Parse(File.ReadAllText(Path.Combine(_folder["out"], "parity.json"))).RootElement;
+
+    /// <summary>The first rows of the bundled validation file.</summary>
+    private string Valid(int rows)
+    {
+        var path = _folder[$"valid-{rows}.jsonl"];
+        File.WriteAllLines(path, File.ReadLines(TinyRun.Data("valid.jsonl")).Take(rows));
+        return path;
+    }
+}
