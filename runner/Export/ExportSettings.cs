@@ -23,6 +23,12 @@ public sealed record ExportSettings(string Source, string Output)
     /// <summary>Fold rotations into the weights before they are rounded.</summary>
     public bool Rotate { get; init; }
 
+    /// <summary>Round weights so that the outputs of each layer stay near over calibration rows (GPTQ).</summary>
+    public bool Calibrate { get; init; }
+
+    /// <summary>Chat rows to calibrate over; null lets the model write rows itself.</summary>
+    public string? CalibrationData { get; init; }
+
     /// <summary>Chat rows to compare over; null takes the validation file of a run.</summary>
     public string? Data { get; init; }
 
