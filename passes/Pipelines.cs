@@ -95,10 +95,11 @@ public static class Pipelines
     /// <param name="precision">Of activations, caches and weights.</param>
     /// <param name="format">How weights are rounded; null leaves them in <paramref name="precision"/>.</param>
     /// <param name="rotate">Fold norms and rotations into the weights before.</param>
-    public static IReadOnlyList<IGraphPass> Export(int positions, FloatPrecision precision, WeightFormat? format, bool rotate) =>
+    /// <param name="activations">What int4 and int8 weights are multiplied by; null is the pass's own choice.</param>
+    public static IReadOnlyList<IGraphPass> Export(int positions, FloatPrecision precision, WeightFormat? format, bool rotate, ActivationFormat? activations = null) =>
     [
         .. Cached(positions), new HoldParameters(), .. rotate ? (IReadOnlyList<IGraphPass>)[new FoldNorms(), new RotateWeights()] : [], new Standardize(),
-        new ConvertPrecision(precision), new RemoveDeadCode(), .. format is { } rounded ? (IReadOnlyList<IGraphPass>)[new QuantizeWeights(rounded)] : [],
+        new ConvertPrecision(precision), new RemoveDeadCode(), .. format is { } rounded ? (IReadOnlyList<IGraphPass>)[new QuantizeWeights(rounded, Activations: activations)] : [],
     ];
 
     /// <summary>The graph that decodes through a cache, in operators of com.halo.</summary>

@@ -50,10 +50,11 @@ public sealed record QuantizeWeights(WeightFormat Format, int Block = 32, Activa
     {
         var graph = model.Graph;
         var rewrites = 0;
+        var feedback = context.InputMoments is { } moments ? new ErrorFeedback(Name, moments) : null;
         foreach (var layer in LinearGemms.In(graph).Layers)
         {
             foreach (var node in layer.Gemms.Select(g => g.Node))
-                rewrites += Hold(model, node, layer, context) ? 1 : 0;
+                rewrites += Hold(model, node, layer, feedback, context) ? 1 : 0;
         }
         foreach (var gather in graph.Nodes.Where(IsEmbedding).ToList())
         {
@@ -63,7 +64,7 @@ public sealed record QuantizeWeights(WeightFormat Format, int Block = 32, Activa
         return new PassResult(rewrites);
     }
 
-    private bool Hold(Model model, Node node, LinearLayer layer, PassContext context)
+    private bool Hold(Model model, Node node, LinearLayer layer, ErrorFeedback? feedback, PassContext context)
     {
         if (!node.Is("Gemm") || node.Int("transA", 0) != 0 || node.Int("transB", 0) != 1)
             throw new PassException(Name, node, "linear layer", "a Gemm of rows, transB = 1", node.OpType, "Run canonicalize first.");
@@ -89,10 +90,10 @@ public sealed record QuantizeWeights(WeightFormat Format, int Block = 32, Activa
                 node.ReplaceInput(1, Half(build, node, held));
                 break;
             case WeightFormat.Fp8:
-                node.ReplaceInput(1, Fp8(build, held, node.Inputs[0]!.Type));
+                node.ReplaceInput(1, Fp8(build, held, node.Inputs[0]!.Type, feedback));
                 break;
             default:
-                Replacement.OfNode(node.Graph!, node, _ => Blocks(build, node, held, bits));
+                Replacement.OfNode(node.Graph!, node, _ => Blocks(build, node, held, bits, feedback));
                 model.Opsets[Domain] = 1;
                 break;
         }
@@ -111,25 +112,26 @@ public sealed record QuantizeWeights(WeightFormat Format, int Block = 32, Activa
             Ir.Attribute.Of("to", (long)node.Inputs[0]!.Type));
     }
 
-    private Value Fp8(GraphBuilder build, Value weight, ElementType type)
+    private Value Fp8(GraphBuilder build, Value weight, ElementType type, ErrorFeedback? feedback)
     {
         var (n, k) = (weight.Initializer!.Sizes[0], weight.Initializer.Sizes[1]);
         var round = Rounding(type);
         var coded = new CodedRows(Name, weight.Name, weight.Initializer, new RowSizes((int)k, 1, 0), type,
-            (row, codes, scales, _) => scales[0] = Fp8Coder.Row(row, codes, round));
+            feedback?.Of(weight, new Fp8Grid((int)k, round)) ?? (() => new RowCoding(1, (row, codes, scales, _) => scales[0] = Fp8Coder.Row(row, codes, round))));
         var graph = weight.Uses[0].Node.Graph!;
         return build.Op("weight", "DequantizeLinear",
             [Named(graph, weight, "codes", coded.Codes(ElementType.Float8E4M3FN, n, k)), Named(graph, weight, "scales", coded.Scales(n))],
             Ir.Attribute.Of("axis", 0L));
     }
 
-    private Value Blocks(GraphBuilder build, Node node, Value weight, int bits)
+    private Value Blocks(GraphBuilder build, Node node, Value weight, int bits, ErrorFeedback? feedback)
     {
         var (graph, type) = (node.Graph!, node.Inputs[0]!.Type);
         var (n, k) = (weight.Initializer!.Sizes[0], weight.Initializer.Sizes[1]);
         var blocks = (k + Block - 1) / Block;
         var coder = new BlockRows(Block, bits, Rounding(type));
-        var coded = new CodedRows(Name, weight.Name, weight.Initializer, coder.Sizes((int)blocks), type, coder.Code);
+        var coded = new CodedRows(Name, weight.Name, weight.Initializer, coder.Sizes((int)blocks), type,
+            feedback?.Of(weight, new BlockGrid(Block, bits, Rounding(type))) ?? (() => new RowCoding(1, coder.Code)));
         var codes = Named(graph, weight, "codes", coded.Codes(ElementType.UInt8, n, blocks, Block * bits / 8));
         var scales = Named(graph, weight, "scales", coded.Scales(n, blocks));
         var zeros = bits == 4 ? Named(graph, weight, "zero_points", coded.Zeros(n, (blocks + 1) / 2)) : null;

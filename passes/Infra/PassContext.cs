@@ -6,7 +6,7 @@ namespace Halo.Passes.Infra;
 /// <summary>What a pass is given beside the model, and where it says what it did and what it left.</summary>
 public sealed class PassContext(
     string pass, IGraphEvaluator? evaluator = null, Action<string>? log = null, IReadOnlyDictionary<string, Tensor>? checkpoint = null,
-    Func<int, (Tensor Cos, Tensor Sin)>? rotaryTables = null)
+    Func<int, (Tensor Cos, Tensor Sin)>? rotaryTables = null, IReadOnlyDictionary<string, Tensor>? inputMoments = null)
 {
     private readonly List<SkippedNode> _skipped = [];
     private readonly SortedDictionary<string, JsonArray> _report = new(StringComparer.Ordinal);
@@ -19,6 +19,9 @@ public sealed class PassContext(
 
     /// <summary>The model's rotary tables (positions, D/2) float32 for any number of positions; null where none were given.</summary>
     public Func<int, (Tensor Cos, Tensor Sin)>? RotaryTables => rotaryTables;
+
+    /// <summary>The second moment of the inputs of each linear layer by the name of its weight; null where none were given.</summary>
+    public IReadOnlyDictionary<string, Tensor>? InputMoments => inputMoments;
 
     public IReadOnlyList<SkippedNode> Skipped => _skipped;
 

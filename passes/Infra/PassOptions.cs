@@ -15,6 +15,12 @@ public sealed record PassOptions
     /// <summary>The model's rotary tables (positions, D/2) float32 for any number of positions, for passes that make a graph longer.</summary>
     public Func<int, (Tensor Cos, Tensor Sin)>? RotaryTables { get; init; }
 
+    /// <summary>
+    /// The second moment X^T X (K, K) float32 of the inputs X (rows, K) of each linear layer by the name of its weight, for passes that round weights. Layers
+    /// that read the same inputs have the same tensor; one may be computed when it is read.
+    /// </summary>
+    public IReadOnlyDictionary<string, Tensor>? InputMoments { get; init; }
+
     /// <summary>Takes one line for each step and skip.</summary>
     public Action<string>? Log { get; init; }
 

@@ -3,8 +3,13 @@ using Halo.Ir;
 
 namespace Halo.Passes.Weights;
 
-/// <summary>Writes the codes of one row, and its scales and zero points.</summary>
-internal delegate void RowCoder(ReadOnlySpan<float> row, Span<byte> codes, Span<float> scales, Span<byte> zeros);
+/// <summary>Writes the codes of rows, and their scales and zero points.</summary>
+internal delegate void RowCoder(ReadOnlySpan<float> rows, Span<byte> codes, Span<float> scales, Span<byte> zeros);
+
+/// <summary>How rows are coded.</summary>
+/// <param name="Together">Rows that are given at once, fewer at an end.</param>
+/// <param name="Code">Codes them.</param>
+internal readonly record struct RowCoding(int Together, RowCoder Code);
 
 /// <summary>Bytes of one row of each part.</summary>
 internal readonly record struct RowSizes(int Codes, int Scales, int Zeros);
@@ -19,8 +24,8 @@ internal readonly record struct RowSizes(int Codes, int Scales, int Zeros);
 /// <param name="source">(N, K).</param>
 /// <param name="sizes">Of a row: bytes of codes, scales, bytes of zero points.</param>
 /// <param name="scaleType">Float32 or float16.</param>
-/// <param name="coder">Codes one row.</param>
-internal sealed class CodedRows(string pass, string name, Tensor source, RowSizes sizes, ElementType scaleType, RowCoder coder)
+/// <param name="begin">Called for each reading, for how rows are coded.</param>
+internal sealed class CodedRows(string pass, string name, Tensor source, RowSizes sizes, ElementType scaleType, Func<RowCoding> begin)
 {
     private readonly long _rows = source.Sizes[0];
     private float[]? _scales;
@@ -39,6 +44,7 @@ internal sealed class CodedRows(string pass, string name, Tensor source, RowSize
         var columns = (int)source.Sizes[1];
         var (scales, zeros) = (new float[_rows * sizes.Scales], new byte[_rows * sizes.Zeros]);
         var codes = Array.Empty<byte>();
+        var (together, coder) = begin();
         var first = 0;
         var isRead = true;
         WeightReader.Units(source, columns, piece =>
@@ -46,14 +52,14 @@ internal sealed class CodedRows(string pass, string name, Tensor source, RowSize
             var rows = piece.Length / columns;
             if (codes.Length < rows * sizes.Codes)
                 codes = new byte[rows * sizes.Codes];
-            Parallel.For(0, rows, i =>
-            {
-                var row = piece.Span.Slice(i * columns, columns);
-                var at = first + i;
-                coder(row, codes.AsSpan(i * sizes.Codes, sizes.Codes), scales.AsSpan(at * sizes.Scales, sizes.Scales),
-                    zeros.AsSpan(at * sizes.Zeros, sizes.Zeros));
-            });
             CheckFinite(piece.Span);
+            Parallel.For(0, (rows + together - 1) / together, slice =>
+            {
+                var i = slice * together;
+                var (at, count) = (first + i, Math.Min(together, rows - i));
+                coder(piece.Span.Slice(i * columns, count * columns), codes.AsSpan(i * sizes.Codes, count * sizes.Codes),
+                    scales.AsSpan(at * sizes.Scales, count * sizes.Scales), zeros.AsSpan(at * sizes.Zeros, count * sizes.Zeros));
+            });
             first += rows;
             return isRead = chunk(codes.AsSpan(0, rows * sizes.Codes));
         });

@@ -14,13 +14,28 @@ internal static class Fp8Coder
     /// <returns>The scale, 1 for a row of zeros.</returns>
     public static float Row(ReadOnlySpan<float> row, Span<byte> codes, Func<float, float> toScale)
     {
-        var amax = 0f;
-        foreach (var w in row)
-            amax = Math.Max(amax, Math.Abs(w));
-        var scale = toScale(amax / Largest) is >= LeastScale and var held ? held : 1;
+        var scale = Scale(row, toScale);
         for (var i = 0; i < row.Length; i++)
             codes[i] = Code(row[i] / scale);
         return scale;
+    }
+
+    /// <returns>The scale, 1 for a row of zeros.</returns>
+    public static float Scale(ReadOnlySpan<float> row, Func<float, float> toScale)
+    {
+        var amax = 0f;
+        foreach (var w in row)
+            amax = Math.Max(amax, Math.Abs(w));
+        return toScale(amax / Largest) is >= LeastScale and var held ? held : 1;
+    }
+
+    /// <summary>What a finite code stands for.</summary>
+    public static float Value(byte code)
+    {
+        var (sign, exponent, fraction) = (code >> 7, code >> 3 & 15, code & 7);
+        // An exponent's bias 7 becomes 127; without exponent, codes are multiples of 2^-9.
+        var size = exponent == 0 ? fraction / 512f : BitConverter.Int32BitsToSingle((exponent + 120 << 23) | (fraction << 20));
+        return sign == 0 ? size : -size;
     }
 
     /// <summary>The nearest code, ties to even. Values beyond the largest become the largest.</summary>

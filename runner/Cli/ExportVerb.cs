@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using Halo.Passes.Weights;
 using Halo.Runner.Export;
 
 namespace Halo.Runner.Cli;
@@ -24,6 +25,14 @@ internal static class ExportVerb
             HelpName = "fp32|fp16|bf16|fp8|int8|int4",
         };
         var rotate = new Option<bool>("--rotate") { Description = "Fold Hadamard rotations into the weights before they are rounded (QuaRot): the function is the same, int4 is better." };
+        var calibrate = new Option<bool>("--calibrate") { Description = "For fp8, int8 and int4: round weights so that each layer's outputs stay near over calibration rows (GPTQ)." };
+        var calibrationData = new Option<string?>("--calibration-data") { Description = "Chat rows (JSONL) to calibrate over; by default rows that the model writes." };
+        var activations = new Option<string?>("--activations")
+        {
+            Description = "What int8 and int4 weights are multiplied by: float, or int8, which is less exact and on CPUs a hundred times as fast for int8 weights. "
+                + "The default is float, and int8 for the head of int4.",
+            HelpName = "float|int8",
+        };
         var data = new Option<string?>("--data") { Description = "Chat rows (JSONL) to compare over; by default the validation file of a run, else rows that the model writes." };
         var prompts = new Option<int>("--prompts") { Description = "Rows that are compared through the cache as well.", DefaultValueFactory = _ => 8 };
         var agreement = new Option<double?>("--min-agreement") { Description = "Share of tokens, 0 to 1, for which export and original must find the same most likely one; the default depends on --weights." };
@@ -32,7 +41,7 @@ internal static class ExportVerb
         var command = new Command("export",
             "Write a model as an ONNX folder that ONNX Runtime serves, or as a Hugging Face folder, with parity.json: how far it is from the graph that was trained. "
             + "Exit code 1 and no folder if it is too far.")
-            { source, output, to, weights, rotate, data, prompts, agreement, divergence, threads };
+            { source, output, to, weights, rotate, calibrate, calibrationData, activations, data, prompts, agreement, divergence, threads };
         command.SetAction(parsed =>
         {
             var settings = new ExportSettings(parsed.GetValue(source)!, Path.GetFullPath(parsed.GetValue(output)!))
@@ -40,6 +49,9 @@ internal static class ExportVerb
                 To = Named<ExportTarget>("--to", parsed.GetValue(to)!),
                 Weights = parsed.GetValue(weights) is { } text ? Named<WeightType>("--weights", text) : null,
                 Rotate = parsed.GetValue(rotate),
+                Calibrate = parsed.GetValue(calibrate),
+                Activations = parsed.GetValue(activations) is { } by ? Named<ActivationFormat>("--activations", by) : null,
+                CalibrationData = parsed.GetValue(calibrationData),
                 Data = parsed.GetValue(data),
                 Prompts = parsed.GetValue(prompts),
                 MinAgreement = parsed.GetValue(agreement),

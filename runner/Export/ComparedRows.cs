@@ -32,15 +32,17 @@ public sealed record ComparedRows(string What, IReadOnlyList<TokenizedRow> Promp
     /// <param name="config">Of the model.</param>
     /// <param name="sequence">T of the graph that it is compared with.</param>
     /// <param name="prompts">How many rows.</param>
+    /// <param name="tokens">The longest row, without BOS.</param>
+    /// <param name="seed">Of the draws; row n of one seed is not that of another.</param>
     /// <exception cref="HaloException">The model has no BOS token.</exception>
-    public static ComparedRows Written(IDecoder decoder, LlamaConfig config, int sequence, int prompts)
+    public static ComparedRows Written(IDecoder decoder, LlamaConfig config, int sequence, int prompts, int tokens = WrittenTokens, ulong seed = Seed)
     {
         var bos = config.BosTokenId ?? throw new HaloException("export", "bos_token_id of config.json", "a token that begins a text", "none",
             "Give chat rows to compare over with --data.");
-        var length = Math.Min(WrittenTokens, sequence - 1);
-        var texts = new Generator(decoder, new SamplingSettings { Temperature = 1, Seed = Seed }, new HashSet<int>(), length)
+        var length = Math.Min(tokens, sequence - 1);
+        var texts = new Generator(decoder, new SamplingSettings { Temperature = 1, Seed = seed }, new HashSet<int>(), length)
             .Generate([.. Enumerable.Repeat((int[])[bos], prompts)]);
-        return new ComparedRows($"{prompts} rows of {length + 1} tokens that the model wrote (temperature 1, seed {Seed})",
+        return new ComparedRows($"{prompts} rows of {length + 1} tokens that the model wrote (temperature 1, seed {seed})",
             [.. texts.Select(t => Row([bos, .. t.Ids]))], Valid: null);
     }
 

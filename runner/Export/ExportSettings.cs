@@ -1,3 +1,5 @@
+using Halo.Passes.Weights;
+
 namespace Halo.Runner.Export;
 
 /// <summary>What form a model leaves in.</summary>
@@ -22,6 +24,15 @@ public sealed record ExportSettings(string Source, string Output)
 
     /// <summary>Fold rotations into the weights before they are rounded.</summary>
     public bool Rotate { get; init; }
+
+    /// <summary>Round weights so that the outputs of each layer stay near over calibration rows (GPTQ).</summary>
+    public bool Calibrate { get; init; }
+
+    /// <summary>What int8 and int4 weights are multiplied by; null is float32 but for the head of int4.</summary>
+    public ActivationFormat? Activations { get; init; }
+
+    /// <summary>Chat rows to calibrate over; null lets the model write rows itself.</summary>
+    public string? CalibrationData { get; init; }
 
     /// <summary>Chat rows to compare over; null takes the validation file of a run.</summary>
     public string? Data { get; init; }

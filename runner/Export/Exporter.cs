@@ -38,7 +38,7 @@ public static class Exporter
             if (settings.To == ExportTarget.Hf)
                 HuggingFaceExport.Write([source.Companions], TrainingGraphSource.TensorsOf(source.Weights), folder, ModelKind, TypeOf(weights));
             else
-                WriteInferenceFolder(source, weights, settings.Rotate, folder);
+                WriteInferenceFolder(settings, source, weights, folder, say);
             say($"compare with {source.Path}");
             parity = Compare(settings, weights, source, folder);
             if (parity is null)
@@ -48,15 +48,16 @@ public static class Exporter
             if (parity.Broken(bounds) is { Count: > 0 } broken)
             {
                 throw new InvalidOperationException($"export: {settings.Output}: not written, as it differs too much from {source.Path}: {string.Join("; ", broken)}. "
-                    + "Choose weights of more bits or --rotate, or allow more with --min-agreement and --max-kl.");
+                    + "Choose weights of more bits, --calibrate or --rotate, or allow more with --min-agreement and --max-kl.");
             }
         });
         return parity;
     }
 
-    private static void WriteInferenceFolder(InferenceSource source, WeightType weights, bool rotate, string folder)
+    private static void WriteInferenceFolder(ExportSettings settings, InferenceSource source, WeightType weights, string folder, Action<string> say)
     {
-        var model = InferenceProjection.Of(source, weights, rotate);
+        var moments = settings.Calibrate ? Calibration.Of(settings, source, say) : null;
+        var model = InferenceProjection.Of(source, weights, settings.Rotate, moments, settings.Activations);
         OnnxWriter.Write(model, Path.Combine(folder, InferenceFolder.ModelName), externalData: true);
         HuggingFaceFolder.WriteCompanions([source.Companions], folder);
         var tokenizer = HfTokenizer.Load(source.Companions);
@@ -96,6 +97,18 @@ public static class Exporter
             throw new HaloException("export", "--prompts", "0 or more rows", $"{settings.Prompts}", "Give another number.");
         if (settings.To == ExportTarget.Hf && settings.Rotate)
             throw new HaloException("export", "--rotate", "weights as they are for a Hugging Face folder", "rotated ones", "Leave it out, or export with --to onnx.");
+        if (settings.CalibrationData is not null && !settings.Calibrate)
+            throw new HaloException("export", "--calibration-data", "--calibrate beside it", "none", "Add --calibrate, or leave the data out.");
+        if (settings.Calibrate && settings.Weights is not (WeightType.Fp8 or WeightType.Int8 or WeightType.Int4))
+        {
+            throw new HaloException("export", "--calibrate", "weights that are rounded to codes: fp8, int8 or int4",
+                $"{settings.Weights?.ToString().ToLowerInvariant() ?? "none named"}", "Name one with --weights, or leave --calibrate out.");
+        }
+        if (settings.Activations is not null && settings.Weights is not (WeightType.Int8 or WeightType.Int4))
+        {
+            throw new HaloException("export", "--activations", "int8 or int4 as --weights beside it", $"{settings.Weights?.ToString().ToLowerInvariant() ?? "none named"}",
+                "Leave it out.");
+        }
         var isOfTarget = settings.To == ExportTarget.Hf ? settings.Weights is null or WeightType.Fp32 or WeightType.Bf16 or WeightType.Fp16
             : settings.Weights is not WeightType.Bf16;
         if (!isOfTarget)

@@ -16,9 +16,11 @@ public static class InferenceProjection
     /// <param name="source">What to project.</param>
     /// <param name="weights">How weights are stored.</param>
     /// <param name="rotate">Fold rotations into the weights before they are rounded (QuaRot).</param>
-    /// <param name="log">Takes a line for each rewrite.</param>
+    /// <param name="moments">Second moments of the inputs of linear layers, with which rounding makes up for its errors; null rounds each weight alone.</param>
+    /// <param name="activations">What int4 and int8 weights are multiplied by; null is float32 in int8, and in int4 but for the head.</param>
     /// <exception cref="HaloException">The graph has something that no inference graph is made of.</exception>
-    public static Model Of(InferenceSource source, WeightType weights = WeightType.Fp32, bool rotate = false, Action<string>? log = null)
+    public static Model Of(InferenceSource source, WeightType weights = WeightType.Fp32, bool rotate = false, IReadOnlyDictionary<string, Tensor>? moments = null,
+        ActivationFormat? activations = null)
     {
         var model = source.Forward();
         var options = new PassOptions
@@ -26,9 +28,9 @@ public static class InferenceProjection
             Evaluator = new OnnxEvaluator(),
             Checkpoint = TrainingGraphSource.TensorsOf(source.Weights),
             RotaryTables = positions => RotaryTables.Of(source.Config, positions),
-            Log = log,
+            InputMoments = moments,
         };
-        var run = PassManager.Run(model, Pipelines.Export(source.Config.MaxPositions, Precision(weights), Format(weights), rotate), options);
+        var run = PassManager.Run(model, Pipelines.Export(source.Config.MaxPositions, Precision(weights), Format(weights), rotate, activations ?? (weights == WeightType.Int8 ? ActivationFormat.Float : null)), options);
         Ledger.Append(model, run, WeightsSha256(source));
         return model;
     }

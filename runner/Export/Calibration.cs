@@ -1,0 +1,47 @@
+using Halo.Ir;
+using Halo.Runner.Generation;
+using Halo.Runner.Sessions;
+using Halo.Serialization;
+
+namespace Halo.Runner.Export;
+
+/// <summary>The rows over which the inputs of linear layers are measured before weights are rounded.</summary>
+public static class Calibration
+{
+    /// <summary>Rows that a model writes, and the tokens of each.</summary>
+    private const int Rows = 128, Tokens = 128;
+
+    /// <summary>Other rows than those that exports are compared over.</summary>
+    private const ulong Seed = 7177;
+
+    /// <summary>Longest row of a file.</summary>
+    private const int LongestRow = 1024;
+
+    /// <summary>The second moments of inputs by the name of the weight, computed when they are read.</summary>
+    /// <exception cref="HaloException">A defect of the file, or a model without BOS token.</exception>
+    public static IReadOnlyDictionary<string, Tensor> Of(ExportSettings settings, InferenceSource source, Action<string> say)
+    {
+        var session = new SessionSettings { Threads = settings.Threads };
+        var rows = settings.CalibrationData is { } path
+            ? ComparedRows.OfData(path, source.Companions, Math.Min(LongestRow, source.Config.MaxPositions), int.MaxValue)
+            : Written(source, session);
+        say($"calibrate over {rows.What}");
+        return new InputMoments(() => InferenceProjection.Of(source, rotate: settings.Rotate), [.. rows.Prompts.Select(r => r.Ids)], session).ByWeight;
+    }
+
+    private static ComparedRows Written(InferenceSource source, SessionSettings session)
+    {
+        var folder = Directory.CreateTempSubdirectory("halo-calibrate-").FullName;
+        try
+        {
+            var path = Path.Combine(folder, InferenceFolder.ModelName);
+            OnnxWriter.Write(InferenceProjection.Of(source), path, externalData: true);
+            using var decoder = new DecoderSession(new GraphSession(path, session), source.Config.MaxPositions);
+            return ComparedRows.Written(decoder, source.Config, source.Config.MaxPositions, Rows, Tokens, Seed);
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+}
