@@ -11,11 +11,11 @@ mkdir -p "$out"
 [ -d "$out/run" ] || "$halo" train --model "$root/models/llama-tiny" --data "$sql/train.jsonl" -o "$out/run" --scheme halo-0 --format fp8 \
   --epochs 4 --batch-size 32 --learning-rate 1e-3 --warmup-steps 20 --schedule linear
 row() { printf '| %s | %s | %s |\n' "$1" "$("$halo" eval --model "$2" --data "$sql/valid.jsonl" --exact-match 2>/dev/null | tr '\n' ' ')" "$3"; }
-agreement() { grep -A12 '"validation"' "$1/parity.json" | grep -E 'top1|"kl"' | tr -d ' \n"'; }
+agreement() { sed -n '/"validation"/,/}/p' "$1/parity.json" | grep -E 'top1|"kl"' | tr -d ' \n"'; }
 row untrained "$root/models/llama-tiny" ""
 row trained "$out/run" ""
-for weights in fp32 fp16 int8 fp8 int4 "int4 --rotate"; do
-  folder="$out/${weights// --/-}"
+for weights in fp32 fp16 int8 "int8 --activations int8" fp8 "fp8 --calibrate" int4 "int4 --rotate" "int4 --calibrate" "int4 --rotate --calibrate"; do
+  folder="$out/${weights// /}"
   # shellcheck disable=SC2086 # an option of its own
   "$halo" export "$out/run" -o "$folder" --weights $weights --data "$sql/valid.jsonl" > /dev/null 2> "$folder.log" || { printf '| %s | %s | |\n' "$weights" "$(tail -1 "$folder.log")"; continue; }
   row "$weights" "$folder" "$(agreement "$folder"), $(du -sk "$folder" | cut -f1) KiB"

@@ -11,31 +11,28 @@ using namespace attention_tiles;
 
 namespace units = attention_units;
 
-/// As attention_kernel on the matrix units: a warp has 16 `repeats` queries, whose scores and weighted values stay in registers; with two, keys and values are
-/// loaded half as often. Scores are in base 2. Bound by the matrix units, shared memory and the exponentials. grid: (query tiles, B H).
-template <int repeats, class S, class T>
+/// As attention_kernel on the matrix units: a warp has 16 queries, whose scores and weighted values stay in registers. Scores are in base 2.
+/// Bound by the matrix units and the exponentials. grid: (query tiles, B H).
+template <class S, class T>
 __global__ void __launch_bounds__(units::kThreads) attention_units_kernel(const T* q, const T* k, const T* v, AttentionMask mask, T* y, float* log_sum_exp,
                                                                           AttentionSizes sizes, float scale, bool is_packed) {
-  constexpr int kKeys = units::keys_of(repeats), kTiles = kKeys / 8, kRows = units::kRows * repeats, kOwnRows = units::kWarpRows * repeats;
-  constexpr float kNothing = -std::numeric_limits<float>::infinity();
+  constexpr int kKeys = 64, kTiles = kKeys / 8;
   auto* queries = cuda::dynamic_shared<T>();
-  T *keys = queries + kRows * S::kPitch, *values = keys + kKeys * S::kPitch;
+  T *keys = queries + units::kRows * S::kPitch, *values = keys + kKeys * S::kPitch;
   const int group_row = static_cast<int>(threadIdx.x) % cuda::kWarp / 4, place = static_cast<int>(threadIdx.x) % 4;
-  const int warp_row = static_cast<int>(threadIdx.x) / cuda::kWarp * kOwnRows;
+  const int warp_row = static_cast<int>(threadIdx.x) / cuda::kWarp * units::kWarpRows;
   const int64_t pair = blockIdx.y, batch = pair / sizes.heads, key_pair = batch * sizes.groups + pair % sizes.heads / (sizes.heads / sizes.groups);
-  const int64_t first = static_cast<int64_t>(gridDim.x - 1 - blockIdx.x) * kRows, own_row = first + warp_row + group_row;
+  const int64_t first = static_cast<int64_t>(gridDim.x - 1 - blockIdx.x) * units::kRows, own_row = first + warp_row + group_row;
   const T *k_head = k + key_pair * sizes.keys * sizes.dim, *v_head = v + key_pair * sizes.keys * sizes.dim;
   const Sight sight = sight_of(mask, sizes, batch);
   const auto load_keys = [&](int64_t at) {
     units::load_rows<S>(k_head, at, kKeys, sizes.keys, sizes.dim, is_packed, keys);
     cuda::commit_copies();
   };
-  units::load_rows<S>(q + pair * sizes.queries * sizes.dim, first, kRows, sizes.queries, sizes.dim, is_packed, queries);
+  units::load_rows<S>(q + pair * sizes.queries * sizes.dim, first, units::kRows, sizes.queries, sizes.dim, is_packed, queries);
   load_keys(0);
-  float sums[repeats][S::kColumns][4] = {}, max[repeats][2], total[repeats][2] = {};
-#pragma unroll
-  for (int r = 0; r < repeats; ++r) max[r][0] = max[r][1] = kNothing;
-  const int64_t end = mask.causal && first + kRows < sizes.keys ? first + kRows : sizes.keys;
+  float sums[S::kColumns][4] = {}, max[2] = {-std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()}, total[2] = {};
+  const int64_t end = mask.causal && first + units::kRows < sizes.keys ? first + units::kRows : sizes.keys;
   const float factor = scale * units::kLog2E;
   for (int64_t key_at = 0; key_at < end; key_at += kKeys) {
     // Values come while scores are computed, the next keys while values are added.
@@ -43,87 +40,59 @@ __global__ void __launch_bounds__(units::kThreads) attention_units_kernel(const 
     __syncthreads();
     units::load_rows<S>(v_head, key_at, kKeys, sizes.keys, sizes.dim, is_packed, values);
     cuda::commit_copies();
-    // Keys behind all queries of this warp are another's.
-    const bool is_behind = mask.causal && key_at >= first + warp_row + kOwnRows;
-    float scores[repeats][kTiles][4];
-    if (!is_behind) units::multiply_rows<S>(queries, warp_row, keys, scores);
+    float scores[kTiles][4];
+    units::multiply_rows<S, kTiles>(queries, warp_row, keys, scores);
     __syncthreads();
     load_keys(key_at + kKeys);  // behind the last: zeros
-    if (!is_behind) {
-      const bool sees_all = units::sees_all(sight, first + warp_row, kOwnRows, key_at, kKeys);
-      float kept[repeats][2];
-      bool is_changed = false;
+    const bool sees_all = units::sees_all(sight, first, units::kRows, key_at, kKeys);
+    float largest[2] = {max[0], max[1]};
 #pragma unroll
-      for (int r = 0; r < repeats; ++r) {
-        float largest[2] = {max[r][0], max[r][1]}, added[2] = {}, offset[2];
+    for (int t = 0; t < kTiles; ++t) {
 #pragma unroll
-        for (int t = 0; t < kTiles; ++t) {
-#pragma unroll
-          for (int i = 0; i < 4; ++i) {
-            float& score = scores[r][t][i];
-            score *= factor;
-            if (!sees_all && !sight.sees(own_row + r * 16 + i / 2 * 8, key_at + t * 8 + place * 2 + i % 2)) score = kNothing;
-            largest[i / 2] = fmaxf(largest[i / 2], score);  // a NaN shows in the sum
-          }
-        }
-#pragma unroll
-        for (int h = 0; h < 2; ++h) {
-          for (int lanes = 1; lanes < 4; lanes *= 2) largest[h] = fmaxf(largest[h], __shfl_xor_sync(cuda::kAllLanes, largest[h], lanes));
-          offset[h] = largest[h] == kNothing ? 0.0f : largest[h];  // of rows that have seen nothing: 2^-Inf is 0
-          kept[r][h] = cuda::exp2_of(max[r][h] - offset[h]);
-          is_changed = is_changed || kept[r][h] != 1.0f;
-          max[r][h] = largest[h];
-        }
-#pragma unroll
-        for (int t = 0; t < kTiles; ++t) {
-#pragma unroll
-          for (int i = 0; i < 4; ++i) {
-            scores[r][t][i] = cuda::exp2_of(scores[r][t][i] - offset[i / 2]);
-            added[i / 2] += scores[r][t][i];
-          }
-        }
-#pragma unroll
-        for (int h = 0; h < 2; ++h) {
-          for (int lanes = 1; lanes < 4; lanes *= 2) added[h] += __shfl_xor_sync(cuda::kAllLanes, added[h], lanes);
-          total[r][h] = total[r][h] * kept[r][h] + added[h];
-        }
+      for (int i = 0; i < 4; ++i) {
+        scores[t][i] *= factor;
+        if (!sees_all && !sight.sees(own_row + i / 2 * 8, key_at + t * 8 + place * 2 + i % 2)) scores[t][i] = -std::numeric_limits<float>::infinity();
+        largest[i / 2] = fmaxf(largest[i / 2], scores[t][i]);  // a NaN shows in the sum
       }
-      // Seldom behind the first keys: most rows have met a score near their largest.
-      if (__ballot_sync(cuda::kAllLanes, is_changed) != 0) {
+    }
+    float added[2] = {}, kept[2], offset[2];
 #pragma unroll
-        for (int r = 0; r < repeats; ++r) {
+    for (int r = 0; r < 2; ++r) {
+      for (int lanes = 1; lanes < 4; lanes *= 2) largest[r] = fmaxf(largest[r], __shfl_xor_sync(cuda::kAllLanes, largest[r], lanes));
+      offset[r] = largest[r] == -std::numeric_limits<float>::infinity() ? 0.0f : largest[r];  // of rows that have seen nothing: 2^-Inf is 0
+      kept[r] = cuda::exp2_of(max[r] - offset[r]);
+      max[r] = largest[r];
+    }
 #pragma unroll
-          for (int n = 0; n < S::kColumns; ++n) {
+    for (int t = 0; t < kTiles; ++t) {
 #pragma unroll
-            for (int i = 0; i < 4; ++i) sums[r][n][i] *= kept[r][i / 2];
-          }
-        }
+      for (int i = 0; i < 4; ++i) {
+        scores[t][i] = cuda::exp2_of(scores[t][i] - offset[i / 2]);
+        added[i / 2] += scores[t][i];
       }
+    }
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      for (int lanes = 1; lanes < 4; lanes *= 2) added[r] += __shfl_xor_sync(cuda::kAllLanes, added[r], lanes);
+      total[r] = total[r] * kept[r] + added[r];
+    }
+#pragma unroll
+    for (int n = 0; n < S::kColumns; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) sums[n][i] *= kept[i / 2];
     }
     cuda::wait_for_copies<1>();
     __syncthreads();
-    if (!is_behind) units::add_weighted<S>(scores, values, sums);
+    units::add_weighted<S, kTiles>(scores, values, sums);
   }
+  float factors[2];
 #pragma unroll
-  for (int r = 0; r < repeats; ++r) {
-    float factors[2];
-#pragma unroll
-    for (int h = 0; h < 2; ++h) {
-      const int64_t row = own_row + r * 16 + h * 8;
-      factors[h] = total[r][h] == 0.0f ? 0.0f : 1.0f / total[r][h];
-      if (log_sum_exp != nullptr && place == 0 && row < sizes.queries) log_sum_exp[pair * sizes.queries + row] = max[r][h] * units::kLn2 + logf(total[r][h]);
-    }
-    if (y != nullptr) units::store_rows<S>(y + pair * sizes.queries * sizes.dim, first + warp_row + r * 16, sizes.queries, sizes.dim, sums[r], factors);
+  for (int r = 0; r < 2; ++r) {
+    const int64_t row = own_row + r * 8;
+    factors[r] = total[r] == 0.0f ? 0.0f : 1.0f / total[r];
+    if (log_sum_exp != nullptr && place == 0 && row < sizes.queries) log_sum_exp[pair * sizes.queries + row] = max[r] * units::kLn2 + logf(total[r]);
   }
-}
-
-template <int repeats, class S, class T>
-cudaError_t run_units(const T* q, const T* k, const T* v, const AttentionMask& mask, T* y, float* log_sum_exp, const AttentionSizes& sizes, float scale,
-                      bool is_packed, cudaStream_t stream) {
-  constexpr int kRows = units::kRows * repeats, kBytes = (kRows + 2 * units::keys_of(repeats)) * S::kPitch * static_cast<int>(sizeof(T));
-  HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(attention_units_kernel<repeats, S, T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
-  const dim3 grid(cuda::grid_for(sizes.queries, kRows), static_cast<unsigned>(sizes.batch * sizes.heads));
-  return cuda::launch(attention_units_kernel<repeats, S, T>, grid, units::kThreads, kBytes, stream, q, k, v, mask, y, log_sum_exp, sizes, scale, is_packed);
+  if (y != nullptr) units::store_rows<S>(y + pair * sizes.queries * sizes.dim, first + warp_row, sizes.queries, sizes.dim, sums, factors);
 }
 
 /// A block has a tile of queries of one head and walks along the keys they may see: scores, running maximum and sum, weighted values, all float32.
@@ -202,10 +171,12 @@ cudaError_t attention_cuda(DType type, const void* q, const void* k, const void*
     if constexpr (!std::is_same_v<T, float>) {
       if (sizes.dim >= 1 && sizes.dim <= units::kMostDim) {
         const bool is_packed = sizes.dim % 8 == 0 && cuda::is_aligned(q, 16) && cuda::is_aligned(k, 16) && cuda::is_aligned(v, 16);
-        const bool are_many = pairs * cuda::ceil_div(sizes.queries, 2 * units::kRows) >= units::kManyTiles;
         return units::dispatch_dim(sizes.dim, [&]<class S>() {
-          return are_many ? run_units<2, S>(queries, keys, values, mask, static_cast<T*>(y), log_sum_exp, sizes, scale, is_packed, stream)
-                          : run_units<1, S>(queries, keys, values, mask, static_cast<T*>(y), log_sum_exp, sizes, scale, is_packed, stream);
+          constexpr int kBytes = 3 * units::kRows * S::kPitch * static_cast<int>(sizeof(T));
+          HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(attention_units_kernel<S, T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
+          const dim3 grid(cuda::grid_for(sizes.queries, units::kRows), static_cast<unsigned>(pairs));
+          return cuda::launch(attention_units_kernel<S, T>, grid, units::kThreads, kBytes, stream, queries, keys, values, mask, static_cast<T*>(y), log_sum_exp,
+                              sizes, scale, is_packed);
         });
       }
     }

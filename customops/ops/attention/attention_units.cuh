@@ -12,13 +12,6 @@ using attention_tiles::sight_of;
 constexpr int kThreads = 128;
 constexpr int kRows = 64;
 constexpr int kWarpRows = 16;
-
-/// Tiles of two rows of 16 a warp that keep a large GPU busy: with fewer, a warp has one.
-constexpr int64_t kManyTiles = 256;
-
-/// Keys at a time: with two rows of 16 a warp, registers have room for fewer scores.
-constexpr int keys_of(int repeats) { return repeats == 1 ? 64 : 32; }
-
 constexpr float kLog2E = 1.4426950408889634f, kLn2 = 0.6931471805599453f;
 
 /// Heads of up to kDim channels. Rows lie 16 bytes further apart than they are long: eight of them begin in different banks.
@@ -55,62 +48,48 @@ __device__ void load_rows(const T* x, int64_t first, int count, int64_t rows, in
   }
 }
 
-/// c (16 repeats, 8 tiles) = rows row.. of a times rows n.. of b, over all channels. What is loaded of b serves all repeats.
-template <class S, int repeats, int tiles, class T>
-__device__ __forceinline__ void multiply_rows(const T* a, int row, const T* b, float (&c)[repeats][tiles][4]) {
+/// c (16, 8 tiles) = rows row.. of a times rows n.. of b, over all channels.
+template <class S, int tiles, class T>
+__device__ void multiply_rows(const T* a, int row, const T* b, float (&c)[tiles][4]) {
 #pragma unroll
-  for (int r = 0; r < repeats; ++r) {
+  for (int t = 0; t < tiles; ++t) {
 #pragma unroll
-    for (int t = 0; t < tiles; ++t) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) c[r][t][i] = 0.0f;
-    }
+    for (int i = 0; i < 4; ++i) c[t][i] = 0.0f;
   }
 #pragma unroll
   for (int step = 0; step < S::kSteps; ++step) {
-    uint32_t own[repeats][4];
-#pragma unroll
-    for (int r = 0; r < repeats; ++r) cuda::load_a(a, S::kPitch, row + 16 * r, step * 16, own[r]);
+    uint32_t own[4];
+    cuda::load_a(a, S::kPitch, row, step * 16, own);
 #pragma unroll
     for (int t = 0; t < tiles; t += 2) {
       uint32_t pair[4];
       cuda::load_b_by_columns(b, S::kPitch, t * 8, step * 16, pair);
-#pragma unroll
-      for (int r = 0; r < repeats; ++r) {
-        cuda::multiply_add<T>(c[r][t], own[r], pair[0], pair[1]);
-        cuda::multiply_add<T>(c[r][t + 1], own[r], pair[2], pair[3]);
-      }
+      cuda::multiply_add<T>(c[t], own, pair[0], pair[1]);
+      cuda::multiply_add<T>(c[t + 1], own, pair[2], pair[3]);
     }
   }
 }
 
-/// sums (16 repeats, D) += weights (16 repeats, 8 tiles), as they are in registers, times the rows of values.
-template <class S, int repeats, int tiles, class T>
-__device__ __forceinline__ void add_weighted(const float (&weights)[repeats][tiles][4], const T* values, float (&sums)[repeats][S::kColumns][4]) {
+/// sums (16, D) += weights (16, 8 tiles), as they are in registers, times the rows of values.
+template <class S, int tiles, class T>
+__device__ void add_weighted(const float (&weights)[tiles][4], const T* values, float (&sums)[S::kColumns][4]) {
 #pragma unroll
   for (int t = 0; t < tiles; t += 2) {
-    uint32_t own[repeats][4];
-#pragma unroll
-    for (int r = 0; r < repeats; ++r) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) own[r][i] = cuda::packed_pair<T>(weights[r][t + i / 2][i % 2 * 2], weights[r][t + i / 2][i % 2 * 2 + 1]);
-    }
+    const uint32_t own[4] = {cuda::packed_pair<T>(weights[t][0], weights[t][1]), cuda::packed_pair<T>(weights[t][2], weights[t][3]),
+                             cuda::packed_pair<T>(weights[t + 1][0], weights[t + 1][1]), cuda::packed_pair<T>(weights[t + 1][2], weights[t + 1][3])};
 #pragma unroll
     for (int n = 0; n < S::kColumns; n += 2) {
       uint32_t pair[4];
       cuda::load_b_by_rows(values, S::kPitch, t * 8, n * 8, pair);
-#pragma unroll
-      for (int r = 0; r < repeats; ++r) {
-        cuda::multiply_add<T>(sums[r][n], own[r], pair[0], pair[1]);
-        cuda::multiply_add<T>(sums[r][n + 1], own[r], pair[2], pair[3]);
-      }
+      cuda::multiply_add<T>(sums[n], own, pair[0], pair[1]);
+      cuda::multiply_add<T>(sums[n + 1], own, pair[2], pair[3]);
     }
   }
 }
 
 /// Writes sums * factor[of the row, 0 for group, 1 for group + 8] to rows row.. of out (rows, dim).
 template <class S, class T>
-__device__ __forceinline__ void store_rows(T* out, int64_t row, int64_t rows, int64_t dim, const float (&sums)[S::kColumns][4], const float (&factors)[2]) {
+__device__ void store_rows(T* out, int64_t row, int64_t rows, int64_t dim, const float (&sums)[S::kColumns][4], const float (&factors)[2]) {
   const int group = static_cast<int>(threadIdx.x) % cuda::kWarp / 4, place = static_cast<int>(threadIdx.x) % 4;
 #pragma unroll
   for (int n = 0; n < S::kColumns; ++n) {

@@ -129,7 +129,7 @@ __global__ void __launch_bounds__(units::kThreads)
   const Sight sight = sight_of(mask, sizes, batch);
   units::load_rows<S>(b.k + pair * sizes.keys * sizes.dim, first, units::kRows, sizes.keys, sizes.dim, is_packed, keys);
   units::load_rows<S>(b.v + pair * sizes.keys * sizes.dim, first, units::kRows, sizes.keys, sizes.dim, is_packed, values);
-  float dk[1][S::kColumns][4] = {}, dv[1][S::kColumns][4] = {};
+  float dk[S::kColumns][4] = {}, dv[S::kColumns][4] = {};
   const float factor = scale * units::kLog2E;
   // Tiles of queries one after the other, over the heads; a tile is loaded while the one before it is worked on.
   const int64_t start = mask.causal ? first : 0, tiles = sizes.queries > start ? (sizes.queries - start + kStep - 1) / kStep : 0;
@@ -155,9 +155,9 @@ __global__ void __launch_bounds__(units::kThreads)
     cuda::wait_for_copies<0>();
     __syncthreads();
     load(number + 1, 1 - stage);
-    float p[1][kStepTiles][4], ds[1][kStepTiles][4];
-    units::multiply_rows<S>(keys, warp_row, queries, p);
-    units::multiply_rows<S>(values, warp_row, errors, ds);
+    float p[kStepTiles][4], ds[kStepTiles][4];
+    units::multiply_rows<S, kStepTiles>(keys, warp_row, queries, p);
+    units::multiply_rows<S, kStepTiles>(values, warp_row, errors, ds);
     const bool sees_all = units::sees_all(sight, query_at, kStep, first, units::kRows);
 #pragma unroll
     for (int t = 0; t < kStepTiles; ++t) {
@@ -165,42 +165,41 @@ __global__ void __launch_bounds__(units::kThreads)
       for (int i = 0; i < 4; ++i) {
         const int column = t * 8 + place * 2 + i % 2;
         const bool sees = sees_all || sight.sees(query_at + column, own_row + i / 2 * 8);
-        p[0][t][i] = sees ? cuda::exp2_of(p[0][t][i] * factor - log_sums[stage][column]) : 0.0f;
-        ds[0][t][i] = sees ? p[0][t][i] * (ds[0][t][i] - deltas[stage][column]) : 0.0f;
+        p[t][i] = sees ? cuda::exp2_of(p[t][i] * factor - log_sums[stage][column]) : 0.0f;
+        ds[t][i] = sees ? p[t][i] * (ds[t][i] - deltas[stage][column]) : 0.0f;
       }
     }
-    units::add_weighted<S>(p, errors, dv);
-    units::add_weighted<S>(ds, queries, dk);
+    units::add_weighted<S, kStepTiles>(p, errors, dv);
+    units::add_weighted<S, kStepTiles>(ds, queries, dk);
   }
   const float ones[2] = {1.0f, 1.0f}, scales[2] = {scale, scale};
   const int64_t at = pair * sizes.keys * sizes.dim;
-  if (b.dv != nullptr) units::store_rows<S>(b.dv + at, first + warp_row, sizes.keys, sizes.dim, dv[0], ones);
-  if (b.dk != nullptr) units::store_rows<S>(b.dk + at, first + warp_row, sizes.keys, sizes.dim, dk[0], scales);
+  if (b.dv != nullptr) units::store_rows<S>(b.dv + at, first + warp_row, sizes.keys, sizes.dim, dv, ones);
+  if (b.dk != nullptr) units::store_rows<S>(b.dk + at, first + warp_row, sizes.keys, sizes.dim, dk, scales);
 }
 
-/// As attention_query_gradient_kernel on the matrix units: a warp has 16 `repeats` queries; with two, keys and values are loaded half as often.
-template <int repeats, class S, class T>
+/// As attention_query_gradient_kernel on the matrix units: a warp has 16 queries.
+template <class S, class T>
 __global__ void __launch_bounds__(units::kThreads)
     attention_query_gradient_units_kernel(Buffers<T> b, AttentionMask mask, AttentionSizes sizes, float scale, bool is_packed) {
-  constexpr int kRows = units::kRows * repeats, kOwnRows = units::kWarpRows * repeats;
   auto* queries = cuda::dynamic_shared<T>();
-  T *errors = queries + kRows * S::kPitch, *stages = errors + kRows * S::kPitch;
+  T *errors = queries + units::kRows * S::kPitch, *stages = errors + units::kRows * S::kPitch;
   const int group_row = static_cast<int>(threadIdx.x) % cuda::kWarp / 4, place = static_cast<int>(threadIdx.x) % 4;
-  const int warp_row = static_cast<int>(threadIdx.x) / cuda::kWarp * kOwnRows;
+  const int warp_row = static_cast<int>(threadIdx.x) / cuda::kWarp * units::kWarpRows;
   const int64_t pair = blockIdx.y, batch = pair / sizes.heads, key_pair = batch * sizes.groups + pair % sizes.heads / (sizes.heads / sizes.groups);
-  const int64_t first = static_cast<int64_t>(gridDim.x - 1 - blockIdx.x) * kRows, own_row = first + warp_row + group_row;
+  const int64_t first = static_cast<int64_t>(gridDim.x - 1 - blockIdx.x) * units::kRows, own_row = first + warp_row + group_row;
   const Sight sight = sight_of(mask, sizes, batch);
-  units::load_rows<S>(b.q + pair * sizes.queries * sizes.dim, first, kRows, sizes.queries, sizes.dim, is_packed, queries);
-  units::load_rows<S>(b.dy + pair * sizes.queries * sizes.dim, first, kRows, sizes.queries, sizes.dim, is_packed, errors);
-  float log_sums[repeats][2], deltas[repeats][2], dq[repeats][S::kColumns][4] = {};
+  units::load_rows<S>(b.q + pair * sizes.queries * sizes.dim, first, units::kRows, sizes.queries, sizes.dim, is_packed, queries);
+  units::load_rows<S>(b.dy + pair * sizes.queries * sizes.dim, first, units::kRows, sizes.queries, sizes.dim, is_packed, errors);
+  float log_sums[2], deltas[2], dq[S::kColumns][4] = {};
 #pragma unroll
-  for (int r = 0; r < 2 * repeats; ++r) {
+  for (int r = 0; r < 2; ++r) {
     const int64_t row = own_row + r * 8;
-    log_sums[r / 2][r % 2] = row < sizes.queries ? b.log_sum_exp[pair * sizes.queries + row] * units::kLog2E : 0.0f;
-    deltas[r / 2][r % 2] = row < sizes.queries ? b.delta[pair * sizes.queries + row] : 0.0f;
+    log_sums[r] = row < sizes.queries ? b.log_sum_exp[pair * sizes.queries + row] * units::kLog2E : 0.0f;
+    deltas[r] = row < sizes.queries ? b.delta[pair * sizes.queries + row] : 0.0f;
   }
   const float factor = scale * units::kLog2E;
-  const int64_t end = mask.causal && first + kRows < sizes.keys ? first + kRows : sizes.keys;
+  const int64_t end = mask.causal && first + units::kRows < sizes.keys ? first + units::kRows : sizes.keys;
   const auto load = [&](int64_t key_at, int stage) {
     if (key_at < end) {
       T* to = stages + stage * 2 * kStep * S::kPitch;
@@ -216,49 +215,38 @@ __global__ void __launch_bounds__(units::kThreads)
     cuda::wait_for_copies<0>();
     __syncthreads();
     load(key_at + kStep, 1 - stage);
-    if (mask.causal && key_at >= first + warp_row + kOwnRows) continue;  // keys behind all queries of this warp are another's
-    float p[repeats][kStepTiles][4], ds[repeats][kStepTiles][4];
-    units::multiply_rows<S>(queries, warp_row, keys, p);
-    units::multiply_rows<S>(errors, warp_row, values, ds);
-    const bool sees_all = units::sees_all(sight, first + warp_row, kOwnRows, key_at, kStep);
+    float p[kStepTiles][4], ds[kStepTiles][4];
+    units::multiply_rows<S, kStepTiles>(queries, warp_row, keys, p);
+    units::multiply_rows<S, kStepTiles>(errors, warp_row, values, ds);
+    const bool sees_all = units::sees_all(sight, first, units::kRows, key_at, kStep);
 #pragma unroll
-    for (int r = 0; r < repeats; ++r) {
+    for (int t = 0; t < kStepTiles; ++t) {
 #pragma unroll
-      for (int t = 0; t < kStepTiles; ++t) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          const bool sees = sees_all || sight.sees(own_row + r * 16 + i / 2 * 8, key_at + t * 8 + place * 2 + i % 2);
-          ds[r][t][i] = sees ? cuda::exp2_of(p[r][t][i] * factor - log_sums[r][i / 2]) * (ds[r][t][i] - deltas[r][i / 2]) : 0.0f;
-        }
+      for (int i = 0; i < 4; ++i) {
+        const bool sees = sees_all || sight.sees(own_row + i / 2 * 8, key_at + t * 8 + place * 2 + i % 2);
+        ds[t][i] = sees ? cuda::exp2_of(p[t][i] * factor - log_sums[i / 2]) * (ds[t][i] - deltas[i / 2]) : 0.0f;
       }
     }
-    units::add_weighted<S>(ds, keys, dq);
+    units::add_weighted<S, kStepTiles>(ds, keys, dq);
   }
   const float scales[2] = {scale, scale};
-#pragma unroll
-  for (int r = 0; r < repeats; ++r) {
-    units::store_rows<S>(b.dq + pair * sizes.queries * sizes.dim, first + warp_row + r * 16, sizes.queries, sizes.dim, dq[r], scales);
-  }
+  units::store_rows<S>(b.dq + pair * sizes.queries * sizes.dim, first + warp_row, sizes.queries, sizes.dim, dq, scales);
 }
 
 template <class S, class T>
 cudaError_t run_units(const Buffers<T>& b, const AttentionMask& mask, const AttentionSizes& sizes, float scale, cudaStream_t stream) {
-  const int64_t pairs = sizes.batch * sizes.heads;
+  constexpr int kBytes = (2 * units::kRows + 4 * kStep) * S::kPitch * static_cast<int>(sizeof(T));
   const bool is_packed =
       sizes.dim % 8 == 0 && cuda::is_aligned(b.q, 16) && cuda::is_aligned(b.k, 16) && cuda::is_aligned(b.v, 16) && cuda::is_aligned(b.dy, 16);
-  const auto run = [&](auto kernel, int64_t rows, int64_t count, int64_t heads) {
-    const int64_t bytes = (2 * rows + 4 * kStep) * S::kPitch * static_cast<int64_t>(sizeof(T));
-    HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
-    return cuda::launch(kernel, dim3(cuda::grid_for(count, rows), static_cast<unsigned>(heads)), units::kThreads, static_cast<size_t>(bytes), stream, b, mask,
-                        sizes, scale, is_packed);
-  };
   if (b.dk != nullptr || b.dv != nullptr) {
-    HALO_CUDA_RETURN_IF_ERROR(run(attention_key_gradient_units_kernel<S, T>, units::kRows, sizes.keys, sizes.batch * sizes.groups));
+    HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(attention_key_gradient_units_kernel<S, T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
+    const dim3 grid(cuda::grid_for(sizes.keys, units::kRows), static_cast<unsigned>(sizes.batch * sizes.groups));
+    HALO_CUDA_RETURN_IF_ERROR(cuda::launch(attention_key_gradient_units_kernel<S, T>, grid, units::kThreads, kBytes, stream, b, mask, sizes, scale, is_packed));
   }
   if (b.dq == nullptr) return cudaSuccess;
-  return pairs * cuda::ceil_div(sizes.queries, 2 * units::kRows) >= units::kManyTiles
-             ? run(attention_query_gradient_units_kernel<2, S, T>, 2 * units::kRows, sizes.queries, pairs)
-             : run(attention_query_gradient_units_kernel<1, S, T>, units::kRows, sizes.queries, pairs);
+  HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(attention_query_gradient_units_kernel<S, T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
+  const dim3 grid(cuda::grid_for(sizes.queries, units::kRows), static_cast<unsigned>(sizes.batch * sizes.heads));
+  return cuda::launch(attention_query_gradient_units_kernel<S, T>, grid, units::kThreads, kBytes, stream, b, mask, sizes, scale, is_packed);
 }
 
 template <class S, class T>

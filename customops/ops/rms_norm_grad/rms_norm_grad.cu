@@ -13,50 +13,7 @@ constexpr int64_t kMostPieces = 512;
 
 int64_t pieces_of(int64_t rows) { return std::clamp<int64_t>(rows, 1, kMostPieces); }
 
-constexpr int kMostKeptThreads = 512;
-
-/// A block has a piece of the rows; a thread keeps what it has of a row, of the weight, and of the sums. Reads and writes each element once; bound by memory.
-template <class T>
-__global__ void __launch_bounds__(kMostKeptThreads) rms_norm_grad_kept_kernel(const T* dy, const T* x, const T* weight, const float* inv_rms, T* dx,
-                                                                              float* partial, int64_t rows, int64_t columns, int64_t piece, bool is_packed) {
-  using Packs = cuda::RowPacks<T>;
-  __shared__ float scratch[cuda::kWarp];
-  const int64_t first = static_cast<int64_t>(threadIdx.x) * Packs::kWidth;
-  Packs weights;
-  weights.load(weight, first, columns, is_packed);
-  float sums[Packs::kCount] = {};
-  const int64_t begin = blockIdx.x * piece, end = begin + piece < rows ? begin + piece : rows;
-  for (int64_t row = begin; row < end; ++row) {
-    Packs errors, in;
-    errors.load(dy + row * columns, first, columns, is_packed);
-    in.load(x + row * columns, first, columns, is_packed);
-    const float scale = inv_rms[row];
-    float dot = 0;
-#pragma unroll
-    for (int p = 0; p < cuda::kRowPacks; ++p) {
-#pragma unroll
-      for (int e = 0; e < Packs::kWidth; ++e) {
-        dot += errors.number(first, columns, p, e, 0.0f) * weights.number(first, columns, p, e, 0.0f) * (in.number(first, columns, p, e, 0.0f) * scale);
-      }
-    }
-    const float mean = cuda::over_block(cuda::SumOf(), dot, 0.0f, scratch) / static_cast<float>(columns);
-    Packs::store(dx + row * columns, first, columns, is_packed, [&](int p, int e) {
-      const float error = errors.number(first, columns, p, e, 0.0f), n = in.number(first, columns, p, e, 0.0f) * scale;
-      sums[p * Packs::kWidth + e] += error * n;
-      return from_float<T>(scale * (error * weights.number(first, columns, p, e, 0.0f) - n * mean));
-    });
-  }
-#pragma unroll
-  for (int p = 0; p < cuda::kRowPacks; ++p) {
-#pragma unroll
-    for (int e = 0; e < Packs::kWidth; ++e) {
-      if (e < Packs::own(first, p, columns)) partial[blockIdx.x * columns + Packs::column(first, p) + e] = sums[p * Packs::kWidth + e];
-    }
-  }
-}
-
-/// As rms_norm_grad_kept_kernel for rows that registers do not hold: a sum for each column in shared memory that one thread owns, and a row that is read twice,
-/// the second time from cache.
+/// A block has a piece of the rows, and a sum for each column in shared memory that one thread owns. A row is read twice, the second time from cache.
 template <class T>
 __global__ void __launch_bounds__(kMostThreads) rms_norm_grad_kernel(const T* dy, const T* x, const T* weight, const float* inv_rms, T* dx, float* partial,
                                                                      int64_t rows, int64_t columns, int64_t piece, bool is_packed) {
@@ -127,15 +84,11 @@ cudaError_t rms_norm_grad_cuda(DType type, const void* dy, const void* x, const 
   constexpr int64_t kWhole = 8;
   const int64_t shared_bytes = cuda::ceil_div(columns, kWhole) * kWhole * static_cast<int64_t>(sizeof(float));
   return cuda::dispatch_float(type, [&]<class T>() {
-    const auto run = [&](auto kernel, unsigned threads, int64_t bytes) {
-      HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
-      return cuda::launch(kernel, static_cast<unsigned>(pieces), threads, static_cast<size_t>(bytes), stream, static_cast<const T*>(dy),
-                          static_cast<const T*>(x), static_cast<const T*>(weight), inv_rms, static_cast<T*>(dx), partial, rows, columns, piece,
-                          cuda::rows_are_packed<T>(columns, {dy, x, weight, dx}));
-    };
-    const bool is_kept = columns <= kMostKeptThreads * cuda::kRowWidth<T> * cuda::kRowPacks;
-    HALO_CUDA_RETURN_IF_ERROR(is_kept ? run(rms_norm_grad_kept_kernel<T>, cuda::threads_for_packs<T>(columns, kMostKeptThreads), 0)
-                                      : run(rms_norm_grad_kernel<T>, cuda::threads_for_row<T>(columns, kMostThreads), shared_bytes));
+    HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(rms_norm_grad_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)));
+    HALO_CUDA_RETURN_IF_ERROR(cuda::launch(rms_norm_grad_kernel<T>, static_cast<unsigned>(pieces), cuda::threads_for_row<T>(columns, kMostThreads),
+                                           static_cast<size_t>(shared_bytes), stream, static_cast<const T*>(dy), static_cast<const T*>(x),
+                                           static_cast<const T*>(weight), inv_rms, static_cast<T*>(dx), partial, rows, columns, piece,
+                                           cuda::rows_are_packed<T>(columns, {dy, x, weight, dx})));
     return cuda::launch(sum_pieces_kernel<T>, cuda::grid_for(columns, cuda::kWarp), dim3(cuda::kWarp, 8), 0, stream, partial, static_cast<T*>(dweight), pieces,
                         columns);
   });
