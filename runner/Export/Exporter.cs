@@ -100,7 +100,10 @@ public static class Exporter
         if (settings.CalibrationData is not null && !settings.Calibrate)
             throw new HaloException("export", "--calibration-data", "--calibrate beside it", "none", "Add --calibrate, or leave the data out.");
         if (settings.Calibrate && settings.Weights is not (WeightType.Fp8 or WeightType.Int8 or WeightType.Int4))
-            throw new HaloException("export", "--calibrate", "weights that are rounded to codes: fp8, int8 or int4", $"{settings.Weights?.ToString().ToLowerInvariant() ?? "none named"}", "Name one with --weights, or leave --calibrate out.");
+        {
+            throw new HaloException("export", "--calibrate", "weights that are rounded to codes: fp8, int8 or int4",
+                settings.Weights?.ToString().ToLowerInvariant() ?? "none named", "Name one with --weights, or leave --calibrate out.");
+        }
         var isOfTarget = settings.To == ExportTarget.Hf ? settings.Weights is null or WeightType.Fp32 or WeightType.Bf16 or WeightType.Fp16
             : settings.Weights is not WeightType.Bf16;
         if (!isOfTarget)
