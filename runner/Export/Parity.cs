@@ -58,7 +58,7 @@ public sealed record Parity(
     public IReadOnlyList<string> Broken(ParityBounds bounds) =>
     [
         .. bounds.Broken(Validation ?? Exported).Select(line => $"exported graph: {line}"),
-        .. Cache is null ? [] : ParityBounds.OfCache(Weights).Broken(Cache).Select(line => $"cached decoding against the exported graph: {line}"),
+        .. Cache is not { Positions: > 0 } ? [] : ParityBounds.OfCache(Weights).Broken(Cache).Select(line => $"cached decoding against the exported graph: {line}"),
     ];
 
     public JsonObject ToJson(ParityBounds bounds)
