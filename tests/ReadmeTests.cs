@@ -1,8 +1,9 @@
+using System.Text.RegularExpressions;
 using Halo.Runner.Cli;
 
 namespace Halo.Tests;
 
-public class ReadmeTests
+public partial class ReadmeTests
 {
     /// <summary>Every command line of the README is one that halo understands.</summary>
     [Fact]
@@ -13,8 +14,12 @@ public class ReadmeTests
         Assert.True(lines.Count >= 6);
         foreach (var line in lines)
         {
-            var arguments = line.Split('#')[0].Split('>')[0].Split(' ', StringSplitOptions.RemoveEmptyEntries).Skip(1).Select(a => a.Trim('"')).ToArray();
+            var arguments = Words().Matches(line.Split('#')[0].Split('>')[0]).Skip(1).Select(word => word.Value.Trim('"')).ToArray();
             Assert.True(Root.Command().Parse(arguments).Errors.Count == 0, line);
         }
     }
+
+    /// <summary>As a shell splits them: at spaces that stand in no quotes.</summary>
+    [GeneratedRegex("\"[^\"]*\"|\\S+")]
+    private static partial Regex Words();
 }
