@@ -31,7 +31,7 @@ public static class InferenceProjection
             InputMoments = moments,
         };
         var run = PassManager.Run(model, Pipelines.Export(source.Config.MaxPositions, Precision(weights), Format(weights), rotate, activations ?? (weights == WeightType.Int8 ? ActivationFormat.Float : null)), options);
-        Ledger.Append(model, run, WeightsSha256(source));
+        Ledger.Append(model, run, ConfigSha256(source));
         return model;
     }
 
@@ -45,6 +45,6 @@ public static class InferenceProjection
         _ => null,
     };
 
-    /// <summary>What the graph follows from: the config of a folder.</summary>
-    private static string WeightsSha256(InferenceSource source) => GraphRewriter.Sha256(Path.Combine(source.Companions, "config.json"));
+    /// <summary>Of the config.json that the model goes by.</summary>
+    private static string ConfigSha256(InferenceSource source) => GraphRewriter.Sha256(Path.Combine(source.Companions, "config.json"));
 }
