@@ -50,11 +50,11 @@ public sealed class LogitsDifference
             for (var v = 0; v < vocabulary; v++)
             {
                 var difference = Math.Abs((double)expected[v] - found[v]);
-                _largest = difference <= _largest ? _largest : difference; // so that a NaN stays
+                _largest = Math.Max(_largest, difference); // a NaN stays
                 _sum += difference;
             }
             _elements += vocabulary;
-            _agreeing += TensorPrimitives.IndexOfMax(expected) == TensorPrimitives.IndexOfMax(found) ? 1 : 0;
+            _agreeing += Agree(expected, found) ? 1 : 0;
             LogSoftmax(expected, p);
             LogSoftmax(found, q);
             for (var v = 0; v < vocabulary; v++)
@@ -88,6 +88,13 @@ public sealed class LogitsDifference
     internal static JsonValue Rounded(double value) => double.IsFinite(value)
         ? JsonValue.Create(double.Parse(value.ToString("G6", System.Globalization.CultureInfo.InvariantCulture), System.Globalization.CultureInfo.InvariantCulture))
         : JsonValue.Create(value.ToString(System.Globalization.CultureInfo.InvariantCulture));
+
+    /// <summary>A logit that is no number has no place in an order, so a position with one agrees with none.</summary>
+    private static bool Agree(ReadOnlySpan<float> expected, ReadOnlySpan<float> found)
+    {
+        var index = TensorPrimitives.IndexOfMax(expected); // that of the first NaN where there is one
+        return index == TensorPrimitives.IndexOfMax(found) && !float.IsNaN(expected[index]) && !float.IsNaN(found[index]);
+    }
 
     private static void LogSoftmax(ReadOnlySpan<float> logits, Span<double> result)
     {

@@ -37,9 +37,11 @@ public sealed class LogitsDifferenceTests
     public void A_logit_that_is_no_number_breaks_every_bound()
     {
         var difference = new LogitsDifference();
-        difference.Add([3, -1, 2], [3, float.NaN, 2], Vocabulary, [0], [1]);
+        difference.Add([3, -1, 2], [float.NaN, -1, 2], Vocabulary, [0], [1]); // where the reference's largest is
         difference.Add([3, -1, 2], [3, -1, 2], Vocabulary, [0], [1]);
-        Assert.Equal(3, ParityBounds.Of(WeightType.Fp32).Broken(difference).Count()); // NaN is the largest to IndexOfMax, and is in KL and difference
+        Assert.Equal(0.5, difference.Agreement);
+        Assert.Equal((double.NaN, double.NaN), (difference.Largest, difference.Divergence));
+        Assert.Equal(3, ParityBounds.Of(WeightType.Fp32).Broken(difference).Count());
         Assert.Contains("NaN", difference.ToJson().ToJsonString(), StringComparison.Ordinal);
     }
 
