@@ -8,17 +8,17 @@ namespace Halo.Passes;
 
 /// <summary>Holds the weights of linear layers in 4, 8 or 16 bits, for operators of stock ONNX Runtime that compute with float activations.</summary>
 /// <remarks>
-/// int4 and int8: MatMulNBits, codes in blocks along K (<see cref="BlockCoder"/>); the head has 8 bits in both. fp8: codes (N, K) with a scale for each of N
-/// rows, read by
-/// DequantizeLinear. fp16: rounded, read by Cast. The embedding is float16 with a Cast behind its Gather; a tied head gets codes of its own.
+/// int4 and int8: MatMulNBits, codes in blocks along K (<see cref="BlockCoder"/>); the head has 8 bits in both. fp8: codes (N, K) with a scale for each block
+/// along K (<see cref="Fp8Coder"/>), read by DequantizeLinear. fp16: rounded, read by Cast. The embedding is float16 with a Cast behind its Gather; a tied head
+/// gets codes of its own.
 /// MatMulNBits multiplies 4 bits by float activations, and 8 bits by activations that it rounds to 8 bits, block by block: its CPU kernel (1.31.1) has no
-/// other for 8 bits
-/// but one that decodes the whole weight in every call, 500 ms and not 0.5 for 4096 x 4096. <paramref name="Activations"/> asks for one of the two everywhere.
+/// other for 8 bits but one that decodes the whole weight in every call, 500 ms and not 0.5 for 4096 x 4096. <paramref name="Activations"/> asks for one of
+/// the two everywhere.
 /// ONNX Runtime decodes FP8 in every call, 50 ms for 4096 x 4096, unless a session's config entry session.disable_quant_qdq is 1: then once, into float32.
 /// Codes are computed while the graph is written, once. A last block that K does not fill is padded by zeros.
 /// </remarks>
 /// <param name="Format">How weights are held.</param>
-/// <param name="Block">Values that share a scale, in int4 and int8: a power of two from 16.</param>
+/// <param name="Block">Values that share a scale, in int4, int8 and fp8: a power of two from 16.</param>
 /// <param name="Activations">What int4 and int8 are multiplied by; by default Float for 4 bits and Int8 for 8 bits.</param>
 public sealed record QuantizeWeights(WeightFormat Format, int Block = 32, ActivationFormat? Activations = null) : IGraphPass
 {
@@ -27,9 +27,12 @@ public sealed record QuantizeWeights(WeightFormat Format, int Block = 32, Activa
     /// <summary>MatMulNBits' accuracy_level: the narrowest type that activations may be rounded to. [ONNX Runtime, docs/ContribOperators.md]</summary>
     private const long Float32Level = 1, Int8Level = 4;
 
+    /// <summary>The first with DequantizeLinear's block_size. [ONNX, docs/Changelog.md]</summary>
+    private const long BlockedOpset = 21;
+
     public string Name => "quantize-weights";
 
-    /// <summary>Floors of logits: below what weights keep (22 dB in 4 bits, 31 in FP8, 44 in 8, 74 in 16), as a small model's logits lose more.</summary>
+    /// <summary>Floors of logits: below what weights keep (22 dB in 4 bits, 32 in FP8, 44 in 8, 74 in 16), as a small model's logits lose more.</summary>
     public ValueEffect Effect => new ValueEffect.Quantizing(Format switch
     {
         WeightFormat.Int4 => 8,
@@ -42,6 +45,11 @@ public sealed record QuantizeWeights(WeightFormat Format, int Block = 32, Activa
     {
         if (Activations is not null && Format is not (WeightFormat.Int4 or WeightFormat.Int8))
             throw new PassException(Name, "activations", "int4 or int8 weights, whose operator can round them", $"{Format}", "Leave the option out.");
+        if (Format == WeightFormat.Fp8 && model.Opset < BlockedOpset)
+        {
+            throw new PassException(Name, "the opset", $"{BlockedOpset} or later, as DequantizeLinear has blocks from then on", $"{model.Opset}",
+                "Run upgrade-opset first.");
+        }
         if (Block < 16 || !System.Numerics.BitOperations.IsPow2(Block))
             throw new PassException(Name, "the block", "a power of two from 16", $"{Block}", "Take 32, or 128 for smaller files.");
     }
@@ -115,13 +123,14 @@ public sealed record QuantizeWeights(WeightFormat Format, int Block = 32, Activa
     private Value Fp8(GraphBuilder build, Value weight, ElementType type, ErrorFeedback? feedback)
     {
         var (n, k) = (weight.Initializer!.Sizes[0], weight.Initializer.Sizes[1]);
-        var round = Rounding(type);
-        var coded = new CodedRows(Name, weight.Name, weight.Initializer, new RowSizes((int)k, 1, 0), type,
-            feedback?.Of(weight, new Fp8Grid((int)k, round)) ?? (() => new RowCoding(1, (row, codes, scales, _) => scales[0] = Fp8Coder.Row(row, codes, round))));
+        var blocks = (k + Block - 1) / Block;
+        var coder = new Fp8Rows(Block, Rounding(type));
+        var coded = new CodedRows(Name, weight.Name, weight.Initializer, new RowSizes((int)k, (int)blocks, 0), type,
+            feedback?.Of(weight, new Fp8Grid(Block, Rounding(type))) ?? (() => new RowCoding(1, coder.Code)));
         var graph = weight.Uses[0].Node.Graph!;
         return build.Op("weight", "DequantizeLinear",
-            [Named(graph, weight, "codes", coded.Codes(ElementType.Float8E4M3FN, n, k)), Named(graph, weight, "scales", coded.Scales(n))],
-            Ir.Attribute.Of("axis", 0L));
+            [Named(graph, weight, "codes", coded.Codes(ElementType.Float8E4M3FN, n, k)), Named(graph, weight, "scales", coded.Scales(n, blocks))],
+            Ir.Attribute.Of("axis", 1L), Ir.Attribute.Of("block_size", (long)Block));
     }
 
     private Value Blocks(GraphBuilder build, Node node, Value weight, int bits, ErrorFeedback? feedback)

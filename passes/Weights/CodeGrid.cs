@@ -8,20 +8,23 @@ internal abstract record CodeGrid(int Group)
     public abstract int Bits { get; }
 
     /// <summary>Scale and zero point for the values of a group, as many as the group has.</summary>
-    public abstract (float Scale, byte Zero) Fit(ReadOnlySpan<float> group);
+    /// <param name="group">The values.</param>
+    /// <param name="importance">What the square of each value's error counts.</param>
+    public abstract (float Scale, byte Zero) Fit(ReadOnlySpan<float> group, ReadOnlySpan<float> importance);
 
     /// <summary>The nearest code, and what it stands for.</summary>
     public abstract (byte Code, float Value) Nearest(float value, float scale, byte zero);
 }
 
-/// <summary>FP8 E4M3 with one scale for a row.</summary>
-/// <param name="Columns">K.</param>
+/// <summary>FP8 E4M3 in blocks, as <see cref="Fp8Coder"/> has them.</summary>
+/// <param name="Block">Columns of a block.</param>
 /// <param name="ToScale">Rounds a scale into the type that holds it.</param>
-internal sealed record Fp8Grid(int Columns, Func<float, float> ToScale) : CodeGrid(Columns)
+internal sealed record Fp8Grid(int Block, Func<float, float> ToScale) : CodeGrid(Block)
 {
     public override int Bits => 8;
 
-    public override (float Scale, byte Zero) Fit(ReadOnlySpan<float> group) => (Fp8Coder.Scale(group, ToScale), 0);
+    public override (float Scale, byte Zero) Fit(ReadOnlySpan<float> group, ReadOnlySpan<float> importance) =>
+        (Fp8Coder.Scale(group, importance, ToScale), 0);
 
     public override (byte Code, float Value) Nearest(float value, float scale, byte zero)
     {
@@ -38,7 +41,7 @@ internal sealed record BlockGrid(int Block, int CodeBits, Func<float, float> ToS
 {
     public override int Bits => CodeBits;
 
-    public override (float Scale, byte Zero) Fit(ReadOnlySpan<float> group)
+    public override (float Scale, byte Zero) Fit(ReadOnlySpan<float> group, ReadOnlySpan<float> importance)
     {
         Span<byte> codes = stackalloc byte[Block];
         Span<float> whole = stackalloc float[Block];

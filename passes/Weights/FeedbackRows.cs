@@ -6,7 +6,7 @@ namespace Halo.Passes.Weights;
 /// <remarks>
 /// Column j of a row w is rounded to q, and the columns behind it get w -= (w_j - q) / U_jj * U_j. That is done at once within a panel of columns; what a panel
 /// does to the columns behind it is one product. Rows are independent: a slice of them shares each reading of U. K^2 / 2 multiplications for a row.
-/// Scales are those of the weight as it was.
+/// Scales are those of the weight as it was, fitted with each column's error counting 1 / U_jj^2: what it costs once the columns behind have made up for it.
 /// </remarks>
 /// <param name="Grid">Codes and scales.</param>
 /// <param name="Factor">U, and the order of columns.</param>
@@ -25,17 +25,23 @@ internal sealed record FeedbackRows(CodeGrid Grid, FeedbackFactor Factor)
         var size = Factor.Size;
         var count = rows.Length / size;
         var groups = scales.Length / count;
-        var work = ArrayPool<float>.Shared.Rent(count * (size + Panel));
+        var work = ArrayPool<float>.Shared.Rent(count * (size + Panel) + size);
         var found = ArrayPool<byte>.Shared.Rent(count * (size + groups));
         var values = work.AsSpan(0, count * size);
         var errors = work.AsSpan(count * size, count * Panel);
+        var importance = work.AsSpan(count * (size + Panel), size);
         var plain = found.AsSpan(0, count * size);
         var points = found.AsSpan(count * size, count * groups);
+        for (var j = 0; j < size; j++)
+            importance[Factor.Order[j]] = 1 / (Factor.Rows[(j * size) + j] * Factor.Rows[(j * size) + j]);
         for (var r = 0; r < count; r++)
         {
             var row = rows.Slice(r * size, size);
             for (var g = 0; g < groups; g++)
-                (scales[(r * groups) + g], points[(r * groups) + g]) = Grid.Fit(row[(g * Grid.Group)..Math.Min(size, (g + 1) * Grid.Group)]);
+            {
+                var group = (g * Grid.Group)..Math.Min(size, (g + 1) * Grid.Group);
+                (scales[(r * groups) + g], points[(r * groups) + g]) = Grid.Fit(row[group], importance[group]);
+            }
             for (var j = 0; j < size; j++)
                 values[(r * size) + j] = row[Factor.Order[j]];
         }

@@ -6,7 +6,7 @@ public enum WeightFormat
     /// <summary>Float16, cast where it is read.</summary>
     Fp16,
 
-    /// <summary>FP8 E4M3 with a scale for each output.</summary>
+    /// <summary>FP8 E4M3 with a scale for each block of inputs.</summary>
     Fp8,
 
     /// <summary>8 bits with a scale for each block of inputs.</summary>

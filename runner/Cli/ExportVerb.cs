@@ -20,13 +20,13 @@ internal static class ExportVerb
         };
         var weights = new Option<string?>("--weights")
         {
-            Description = "fp32 (the default), fp16 (activations and cache too), fp8 (E4M3, a scale per row), int8 or int4 (blocks of 32). "
+            Description = "fp32 (the default), fp16 (activations and cache too), fp8 (E4M3), int8 or int4 (each in blocks of 32). "
                 + "For hf: fp32, bf16 or fp16; the default is the type in config.json.",
             HelpName = "fp32|fp16|bf16|fp8|int8|int4",
         };
         var rotate = new Option<bool>("--rotate") { Description = "Fold Hadamard rotations into the weights before they are rounded (QuaRot): the function is the same, int4 is better." };
         var calibrate = new Option<bool>("--calibrate") { Description = "For fp8, int8 and int4: round weights so that each layer's outputs stay near over calibration rows (GPTQ)." };
-        var calibrationData = new Option<string?>("--calibration-data") { Description = "Chat rows (JSONL) to calibrate over; by default rows that the model writes." };
+        var calibrationData = new Option<string?>("--calibration-data") { Description = "Chat rows (JSONL) to calibrate over; by default the first 512 of a run's training file, else rows that the model writes." };
         var activations = new Option<string?>("--activations")
         {
             Description = "What int8 and int4 weights are multiplied by: float, or int8, which is less exact and on CPUs a hundred times as fast for int8 weights. "

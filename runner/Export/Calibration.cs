@@ -17,13 +17,16 @@ public static class Calibration
     /// <summary>Longest row of a file.</summary>
     private const int LongestRow = 1024;
 
+    /// <summary>Rows that are taken of a run's training file.</summary>
+    private const int TrainingRows = 512;
+
     /// <summary>The second moments of inputs by the name of the weight, computed when they are read.</summary>
     /// <exception cref="HaloException">A defect of the file, or a model without BOS token.</exception>
     public static IReadOnlyDictionary<string, Tensor> Of(ExportSettings settings, InferenceSource source, Action<string> say)
     {
         var session = new SessionSettings { Threads = settings.Threads };
-        var rows = settings.CalibrationData is { } path
-            ? ComparedRows.OfData(path, source.Companions, Math.Min(LongestRow, source.Config.MaxPositions), int.MaxValue)
+        var rows = (settings.CalibrationData ?? source.Train) is { } path
+            ? ComparedRows.OfData(path, source.Companions, Math.Min(LongestRow, source.Config.MaxPositions), settings.CalibrationData is null ? TrainingRows : int.MaxValue)
             : Written(source, session);
         say($"calibrate over {rows.What}");
         return new InputMoments(() => InferenceProjection.Of(source, rotate: settings.Rotate), [.. rows.Prompts.Select(r => r.Ids)], session).ByWeight;

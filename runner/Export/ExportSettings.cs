@@ -31,7 +31,7 @@ public sealed record ExportSettings(string Source, string Output)
     /// <summary>What int8 and int4 weights are multiplied by; null is float32 but for the head of int4.</summary>
     public ActivationFormat? Activations { get; init; }
 
-    /// <summary>Chat rows to calibrate over; null lets the model write rows itself.</summary>
+    /// <summary>Chat rows to calibrate over; null takes the first of a run's training file, or rows that the model writes itself where there is none.</summary>
     public string? CalibrationData { get; init; }
 
     /// <summary>Chat rows to compare over; null takes the validation file of a run.</summary>

@@ -36,6 +36,9 @@ public sealed class InferenceSource : IDisposable
     /// <summary>The validation file of a run; null for others, or where it had none.</summary>
     public string? Valid { get; private init; }
 
+    /// <summary>The training file of a run; null for others.</summary>
+    public string? Train { get; private init; }
+
     /// <summary>A run, an artifact or a Hugging Face folder.</summary>
     /// <exception cref="HaloException">None of them, or a damaged one.</exception>
     public static InferenceSource Open(string path)
@@ -46,12 +49,12 @@ public sealed class InferenceSource : IDisposable
             var run = RunFolder.Open(path);
             var config = TrainConfig.Load(run.Config);
             var trained = TrainingArtifact.Open(TrainingArtifact.Is(config.Model) ? config.Model : run.Artifact);
-            return OfArtifact(path, trained, NewestWeights(run) is { } weights ? CheckpointReader.Open(weights) : trained.OpenWeights(), config.Valid);
+            return OfArtifact(path, trained, NewestWeights(run) is { } weights ? CheckpointReader.Open(weights) : trained.OpenWeights(), config);
         }
         if (TrainingArtifact.Is(path))
         {
             var artifact = TrainingArtifact.Open(path);
-            return OfArtifact(path, artifact, artifact.OpenWeights(), valid: null);
+            return OfArtifact(path, artifact, artifact.OpenWeights(), config: null);
         }
         if (!HuggingFaceSource.Is(path))
         {
@@ -80,6 +83,6 @@ public sealed class InferenceSource : IDisposable
 
     public void Dispose() => Weights.Dispose();
 
-    private static InferenceSource OfArtifact(string path, TrainingArtifact artifact, CheckpointReader weights, string? valid) =>
-        new(path, artifact.Checkpoint, weights, () => OnnxReader.Read(artifact.ForwardModel)) { Valid = valid };
+    private static InferenceSource OfArtifact(string path, TrainingArtifact artifact, CheckpointReader weights, TrainConfig? config) =>
+        new(path, artifact.Checkpoint, weights, () => OnnxReader.Read(artifact.ForwardModel)) { Valid = config?.Valid, Train = config?.Data };
 }

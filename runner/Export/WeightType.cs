@@ -12,7 +12,7 @@ public enum WeightType
     /// <summary>For Hugging Face folders alone.</summary>
     Bf16,
 
-    /// <summary>E4M3 with a scale per row, dequantized by DequantizeLinear.</summary>
+    /// <summary>Blocks of E4M3, dequantized by DequantizeLinear.</summary>
     Fp8,
 
     /// <summary>Blocks of 8-bit integers (MatMulNBits).</summary>

@@ -52,7 +52,7 @@ public class CoderTests
         Assert.All(codes, c => Assert.Equal(0x88, c));
         Assert.Equal(1f, BlockCoder.Code8(new float[16], codes, x => x));
         Assert.All(codes, c => Assert.Equal(128, c));
-        Assert.Equal(1f, Fp8Coder.Row(new float[16], codes, x => x));
+        Assert.Equal(1f, Fp8Coder.Block(new float[16], codes, x => x));
         Assert.All(codes, c => Assert.Equal(0, c));
     }
 
@@ -65,6 +65,33 @@ public class CoderTests
         var (scale, zero) = BlockCoder.Code4(tiny, codes, x => (float)(Half)x);
         Assert.Equal(1, scale);
         Assert.All(Enumerable.Range(0, 32), i => Assert.Equal(zero, codes[i / 2] >> i % 2 * 4 & 15));
+    }
+
+    public static TheoryData<int, double> Fp8Blocks => new() { { 1, 1 }, { 15, 1 }, { 16, 1e-20 }, { 32, 1 }, { 32, 1e-33 }, { 32, 1e30 }, { 44, 1 }, { 300, 3 } };
+
+    /// <summary>Against all scales in float64, with and without importance; errors are counted in amax / 448, of which float32 resolves 3e-5.</summary>
+    [Theory]
+    [MemberData(nameof(Fp8Blocks))]
+    public void FP8_has_the_scale_of_the_plain_search(int size, double scale)
+    {
+        var random = new Random(size);
+        for (var n = 0; n < 30; n++)
+        {
+            var block = Values(random, size, scale, shift: 0);
+            block[random.Next(size)] *= n % 3 == 0 ? 1e5f : 1; // so that others are less than the least normal code
+            float[] importance = [.. block.Select(_ => (float)random.NextDouble())];
+            foreach (var counts in new[] { [], importance })
+            {
+                var held = Fp8Coder.Scale(block, counts, x => x);
+                var (found, least) = (PlainCodes.ErrorFp8(block, counts, held), PlainCodes.LeastErrorFp8(block, counts));
+                Assert.True(found <= (least * (1 + 1e-3)) + 1e-8, $"{found} against {least}");
+                Assert.InRange(held / (block.Max(Math.Abs) / 448), 1 - 1e-6, 2);
+            }
+            var codes = new byte[size];
+            var plain = Fp8Coder.Block(block, codes, x => x);
+            for (var i = 0; i < size; i++)
+                Assert.Equal(Fp8Coder.Code(block[i] / plain), codes[i]);
+        }
     }
 
     /// <summary>Every code's value gives the code back, and everything else the nearer neighbour, the even one halfway.</summary>

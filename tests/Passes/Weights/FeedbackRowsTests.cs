@@ -97,14 +97,14 @@ public class FeedbackRowsTests
         }
     }
 
-    private static CodeGrid Grid(string name, int size) => name == "fp8" ? new Fp8Grid(size, Exact) : new BlockGrid(32, name == "int4" ? 4 : 8, Exact);
+    private static CodeGrid Grid(string name, int size) => name == "fp8" ? new Fp8Grid(32, Exact) : new BlockGrid(32, name == "int4" ? 4 : 8, Exact);
 
     /// <summary>Codes one to a byte, with scales and zero points of each group.</summary>
     private static (byte[] Codes, float[] Scales, byte[] Zeros) Coded(CodeGrid grid, FeedbackFactor factor, float[] w, int rows, int size)
     {
         var groups = (size + grid.Group - 1) / grid.Group;
         var padded = grid is Fp8Grid ? size : groups * grid.Group;
-        var sizes = grid is BlockGrid block ? new BlockRows(block.Block, block.Bits, Exact).Sizes(groups) : new RowSizes(size, 1, 0);
+        var sizes = grid is BlockGrid block ? new BlockRows(block.Block, block.Bits, Exact).Sizes(groups) : new RowSizes(size, groups, 0);
         var (packed, scales, points) = (new byte[rows * sizes.Codes], new float[rows * groups], new byte[rows * sizes.Zeros]);
         packed.AsSpan().Fill(0xFF); // as a buffer that is used again
         new FeedbackRows(grid, factor).Code(w, packed, scales, points);
@@ -135,6 +135,14 @@ public class FeedbackRowsTests
     {
         var codes = new byte[rows * size];
         var first = Inverse(Dampened(moment, size), size);
+        var pivots = new float[size];
+        var taken = (double[])first.Clone();
+        foreach (var j in order)
+        {
+            pivots[j] = (float)taken[(j * size) + j];
+            TakeOut(taken, j, size);
+        }
+        var importance = Array.ConvertAll(pivots, p => 1 / p);
         for (var r = 0; r < rows; r++)
         {
             var original = w.AsSpan(r * size, size);
@@ -143,22 +151,28 @@ public class FeedbackRowsTests
             foreach (var j in order)
             {
                 var start = j / grid.Group * grid.Group;
-                var (scale, zero) = grid.Fit(original[start..Math.Min(size, start + grid.Group)]);
+                var group = start..Math.Min(size, start + grid.Group);
+                var (scale, zero) = grid.Fit(original[group], importance.AsSpan()[group]);
                 (codes[(r * size) + j], var value) = grid.Nearest((float)row[j], scale, zero);
-                var (error, pivot) = (row[j] - value, inverse[(j * size) + j]);
-                var of = inverse.AsSpan(j * size, size).ToArray();
+                var factor = (row[j] - value) / inverse[(j * size) + j];
                 for (var k = 0; k < size; k++)
-                    row[k] -= error / pivot * of[k];
-                for (var k = 0; k < size; k++)
-                {
-                    for (var l = 0; of[k] != 0 && l < size; l++)
-                        inverse[(k * size) + l] -= of[k] * of[l] / pivot;
-                }
-                for (var k = 0; k < size; k++)
-                    inverse[(k * size) + j] = inverse[(j * size) + k] = 0;
+                    row[k] -= factor * inverse[(j * size) + k];
+                TakeOut(inverse, j, size);
             }
         }
         return codes;
+    }
+
+    private static void TakeOut(double[] inverse, int j, int size)
+    {
+        var of = inverse.AsSpan(j * size, size).ToArray();
+        for (var k = 0; k < size; k++)
+        {
+            for (var l = 0; of[k] != 0 && l < size; l++)
+                inverse[(k * size) + l] -= of[k] * of[l] / of[j];
+        }
+        for (var k = 0; k < size; k++)
+            inverse[(k * size) + j] = inverse[(j * size) + k] = 0;
     }
 
     private static double Error(float[] w, double[] q, float[] moment, int rows, int size)

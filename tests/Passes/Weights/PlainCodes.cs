@@ -28,4 +28,22 @@ internal static class PlainCodes
         var size = (code & 0x7F) == 0x7F ? double.NaN : exponent == 0 ? fraction / 512.0 : Math.ScaleB(1 + fraction / 8.0, exponent - 7);
         return code >= 128 ? -size : size;
     }
+
+    /// <summary>Squared error of a block in E4M3 with this scale, each value to the nearest of all codes.</summary>
+    public static double ErrorFp8(float[] block, float[] importance, double scale)
+    {
+        var unit = block.Max(w => Math.Abs((double)w)) / 448;
+        var values = Enumerable.Range(0, 127).Select(code => E4M3((byte)code) * scale / unit).ToArray();
+        var error = 0.0;
+        for (var i = 0; i < block.Length; i++)
+        {
+            var least = values.Min(v => Math.Abs(Math.Abs(block[i] / unit) - v));
+            error += (importance.Length == 0 ? 1 : importance[i]) * least * least;
+        }
+        return error;
+    }
+
+    /// <summary>The least of 16 scales from amax / 448 to twice that.</summary>
+    public static double LeastErrorFp8(float[] block, float[] importance) =>
+        Enumerable.Range(0, 16).Min(i => ErrorFp8(block, importance, block.Max(w => Math.Abs((double)w)) / 448 * Math.Pow(2, i / 16.0)));
 }
