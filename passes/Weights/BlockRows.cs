@@ -28,7 +28,7 @@ internal sealed record BlockRows(int Block, int Bits, Func<float, float> ToScale
                 scales[i] = BlockCoder.Code8(block, target, ToScale);
                 continue;
             }
-            (scales[i], var zero) = BlockCoder.Code4(block, target, ToScale);
+            (scales[i], var zero) = BlockCoder.Code4(block, [], target, ToScale);
             zeros[i / 2] |= (byte)(zero << (i % 2 * 4));
         }
     }

@@ -44,10 +44,12 @@ internal sealed record BlockGrid(int Block, int CodeBits, Func<float, float> ToS
     public override (float Scale, byte Zero) Fit(ReadOnlySpan<float> group, ReadOnlySpan<float> importance)
     {
         Span<byte> codes = stackalloc byte[Block];
-        Span<float> whole = stackalloc float[Block];
+        Span<float> whole = stackalloc float[Block], counts = stackalloc float[Block];
         whole.Clear();
         group.CopyTo(whole);
-        return Bits == 8 ? (BlockCoder.Code8(whole, codes, ToScale), BlockCoder.EightBitZero) : BlockCoder.Code4(whole, codes, ToScale);
+        counts.Clear();
+        importance.CopyTo(counts);
+        return Bits == 8 ? (BlockCoder.Code8(whole, codes, ToScale), BlockCoder.EightBitZero) : BlockCoder.Code4(whole, counts, codes, ToScale);
     }
 
     public override (byte Code, float Value) Nearest(float value, float scale, byte zero)

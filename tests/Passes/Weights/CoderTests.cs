@@ -14,17 +14,21 @@ public class CoderTests
         for (var n = 0; n < 200; n++)
         {
             var block = Values(random, size, scale, shift: n % 4 == 0 ? 2 : 0);
-            var codes = new byte[size / 2];
-            var (held, zero) = BlockCoder.Code4(block, codes, x => x);
-            var error = 0.0;
-            for (var i = 0; i < size; i++)
+            float[] importance = [.. block.Select(_ => (float)(0.1 + random.NextDouble()))];
+            foreach (var counts in new[] { [], importance })
             {
-                var code = codes[i / 2] >> i % 2 * 4 & 15;
-                var nearest = PlainCodes.Nearest(block[i] / (double)held, -zero, 15 - zero) + zero;
-                Assert.True(Math.Abs(code - nearest) <= 1); // one more only at a tie that float32 rounds the other way
-                error += Math.Pow(block[i] - (double)held * (code - zero), 2);
+                var codes = new byte[size / 2];
+                var (held, zero) = BlockCoder.Code4(block, counts, codes, x => x);
+                var error = 0.0;
+                for (var i = 0; i < size; i++)
+                {
+                    var code = codes[i / 2] >> i % 2 * 4 & 15;
+                    var nearest = PlainCodes.Nearest(block[i] / (double)held, -zero, 15 - zero) + zero;
+                    Assert.True(Math.Abs(code - nearest) <= 1); // one more only at a tie that float32 rounds the other way
+                    error += (counts.Length == 0 ? 1 : counts[i]) * Math.Pow(block[i] - (double)held * (code - zero), 2);
+                }
+                Assert.True(Math.Abs(error / PlainCodes.Error4(block, counts) - 1) < 1e-3, $"{error} against {PlainCodes.Error4(block, counts)}");
             }
-            Assert.True(Math.Abs(error / PlainCodes.Error4(block) - 1) < 1e-3, $"{error} against {PlainCodes.Error4(block)}");
         }
     }
 
@@ -48,7 +52,7 @@ public class CoderTests
     public void Blocks_of_zeros_have_scale_one_and_are_zeros()
     {
         var codes = new byte[16];
-        Assert.Equal((1f, 8), BlockCoder.Code4(new float[32], codes, x => x));
+        Assert.Equal((1f, 8), BlockCoder.Code4(new float[32], [], codes, x => x));
         Assert.All(codes, c => Assert.Equal(0x88, c));
         Assert.Equal(1f, BlockCoder.Code8(new float[16], codes, x => x));
         Assert.All(codes, c => Assert.Equal(128, c));
@@ -62,7 +66,7 @@ public class CoderTests
         var tiny = new float[32];
         tiny[3] = 1e-9f;
         var codes = new byte[16];
-        var (scale, zero) = BlockCoder.Code4(tiny, codes, x => (float)(Half)x);
+        var (scale, zero) = BlockCoder.Code4(tiny, [], codes, x => (float)(Half)x);
         Assert.Equal(1, scale);
         Assert.All(Enumerable.Range(0, 32), i => Assert.Equal(zero, codes[i / 2] >> i % 2 * 4 & 15));
     }

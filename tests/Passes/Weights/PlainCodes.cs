@@ -4,19 +4,20 @@ namespace Halo.Tests.Passes.Weights;
 internal static class PlainCodes
 {
     /// <summary>Squared error of the search of BlockCoder: of each span, the scale refitted to its codes; the refit that explains most of the block.</summary>
-    public static double Error4(float[] block)
+    public static double Error4(float[] block, float[] importance)
     {
+        double Counts(int i) => importance.Length == 0 ? 1 : importance[i];
         var (low, high) = (Math.Min(0, block.Min()), Math.Max(0, block.Max()));
         var zero = Math.Clamp(Math.Round(-15.0 * low / (high - low)), 0, 15);
         var (most, best) = (-1.0, 0.0);
         foreach (var span in new[] { 1, 0.93, 0.86, 0.8 })
         {
             var steps = block.Select(w => Nearest(w / (span * (high - low) / 15), -zero, 15 - zero)).ToArray();
-            var (dot, norm) = (block.Zip(steps, (w, t) => w * t).Sum(), steps.Sum(t => t * t));
+            var (dot, norm) = (block.Zip(steps, (w, t) => w * t).Select((p, i) => p * Counts(i)).Sum(), steps.Select((t, i) => t * t * Counts(i)).Sum());
             if (dot * dot / norm > most)
                 (most, best) = (dot * dot / norm, dot / norm);
         }
-        return block.Sum(w => Math.Pow(w - best * Nearest(w / best, -zero, 15 - zero), 2));
+        return block.Select((w, i) => Counts(i) * Math.Pow(w - best * Nearest(w / best, -zero, 15 - zero), 2)).Sum();
     }
 
     public static double Nearest(double x, double least, double most) => Math.Round(Math.Clamp(x, least, most), MidpointRounding.ToEven);
