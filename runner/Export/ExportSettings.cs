@@ -46,7 +46,7 @@ public sealed record ExportSettings(string Source, string Output)
     /// <summary>Nats; instead of the bound that the type of weights has.</summary>
     public double? MaxDivergence { get; init; }
 
-    /// <summary>Threads of the comparison; 0 is one for each core.</summary>
+    /// <summary>Threads of calibration and comparison; 0 is one for each core.</summary>
     public int Threads { get; init; }
 
     /// <summary>The bounds of the comparison.</summary>

@@ -47,7 +47,8 @@ public static class Exporter
             AtomicFile.WriteText(Path.Combine(folder, ParityName), parity.ToJson(bounds).ToJsonString(Json) + "\n");
             if (parity.Broken(bounds) is { Count: > 0 } broken)
             {
-                throw new InvalidOperationException($"export: {settings.Output}: not written, as it differs too much from {source.Path}: {string.Join("; ", broken)}. "
+                throw new InvalidOperationException(
+                    $"export: {settings.Output}: not written, as it differs too much from {source.Path}: {string.Join("; ", broken)}. "
                     + "Choose weights of more bits, --calibrate or --rotate, or allow more with --min-agreement and --max-kl.");
             }
         });
@@ -61,7 +62,8 @@ public static class Exporter
         OnnxWriter.Write(model, Path.Combine(folder, InferenceFolder.ModelName), externalData: true);
         HuggingFaceFolder.WriteCompanions([source.Companions], folder);
         var tokenizer = HfTokenizer.Load(source.Companions);
-        GenAiConfig.Of(source.Config, [.. StopTokens.Of(source.Companions, source.Config, tokenizer)], source.Config.MaxPositions, tokenizer.PadId).Write(folder);
+        var stops = StopTokens.Of(source.Companions, source.Config, tokenizer);
+        GenAiConfig.Of(source.Config, [.. stops], source.Config.MaxPositions, tokenizer.PadId).Write(folder);
     }
 
     private static Parity? Compare(ExportSettings settings, WeightType weights, InferenceSource source, string folder)
@@ -76,12 +78,11 @@ public static class Exporter
             using var written = InferenceSource.Open(folder);
             using var reopened = new ForwardLogits(written, session);
             using var writer = InferenceModel.Open(folder, session);
-            var texts = Rows(writer.Decoder);
-            return Parity.Of(weights, (texts.What, texts.Prompts), texts.Valid, forward, reopened, cached: null);
+            return Parity.Of(weights, Rows(writer.Decoder), forward, reopened, cached: null);
         }
         using var decoder = new DecoderSession(new GraphSession(InferenceFolder.Open(folder).ModelPath, session), source.Config.MaxPositions);
         var rows = Rows(decoder);
-        return Parity.Of(weights, (rows.What, rows.Prompts), rows.Valid, forward, new DecoderLogits(decoder, cached: false), new DecoderLogits(decoder, cached: true));
+        return Parity.Of(weights, rows, forward, new DecoderLogits(decoder, cached: false), new DecoderLogits(decoder, cached: true));
 
         ComparedRows Rows(IDecoder from) => data is null ? ComparedRows.Written(from, source.Config, forward.Sequence, settings.Prompts)
             : ComparedRows.OfData(data, source.Companions, forward.Sequence, settings.Prompts);
@@ -96,26 +97,29 @@ public static class Exporter
         if (settings.Prompts < 0)
             throw new HaloException("export", "--prompts", "0 or more rows", $"{settings.Prompts}", "Give another number.");
         if (settings.To == ExportTarget.Hf && settings.Rotate)
-            throw new HaloException("export", "--rotate", "weights as they are for a Hugging Face folder", "rotated ones", "Leave it out, or export with --to onnx.");
+        {
+            throw new HaloException("export", "--rotate", "weights as they are for a Hugging Face folder", "rotated ones",
+                "Leave it out, or export with --to onnx.");
+        }
         if (settings.CalibrationData is not null && !settings.Calibrate)
             throw new HaloException("export", "--calibration-data", "--calibrate beside it", "none", "Add --calibrate, or leave the data out.");
+        var named = settings.Weights?.ToString().ToLowerInvariant() ?? "none named";
         if (settings.Calibrate && settings.Weights is not (WeightType.Fp8 or WeightType.Int8 or WeightType.Int4))
         {
-            throw new HaloException("export", "--calibrate", "weights that are rounded to codes: fp8, int8 or int4",
-                $"{settings.Weights?.ToString().ToLowerInvariant() ?? "none named"}", "Name one with --weights, or leave --calibrate out.");
+            throw new HaloException("export", "--calibrate", "weights that are rounded to codes: fp8, int8 or int4", named,
+                "Name one with --weights, or leave --calibrate out.");
         }
         if (settings.Activations is not null && settings.Weights is not (WeightType.Int8 or WeightType.Int4))
+            throw new HaloException("export", "--activations", "int8 or int4 as --weights beside it", named, "Leave it out.");
+        if (settings.To == ExportTarget.Hf && settings.Weights is not (null or WeightType.Fp32 or WeightType.Bf16 or WeightType.Fp16))
         {
-            throw new HaloException("export", "--activations", "int8 or int4 as --weights beside it", $"{settings.Weights?.ToString().ToLowerInvariant() ?? "none named"}",
-                "Leave it out.");
+            throw new HaloException("export", "--weights", "fp32, bf16 or fp16 for a Hugging Face folder", named,
+                "Name one of them, or export with --to onnx.");
         }
-        var isOfTarget = settings.To == ExportTarget.Hf ? settings.Weights is null or WeightType.Fp32 or WeightType.Bf16 or WeightType.Fp16
-            : settings.Weights is not WeightType.Bf16;
-        if (!isOfTarget)
+        if (settings.To == ExportTarget.Onnx && settings.Weights is WeightType.Bf16)
         {
-            throw new HaloException("export", "--weights",
-                settings.To == ExportTarget.Hf ? "fp32, bf16 or fp16 for a Hugging Face folder" : "fp32, fp16, fp8, int8 or int4: ONNX Runtime's CPU has no bfloat16 arithmetic",
-                settings.Weights.ToString()!.ToLowerInvariant(), $"Name one of them, or export with --to {(settings.To == ExportTarget.Hf ? "onnx" : "hf")}.");
+            throw new HaloException("export", "--weights", "fp32, fp16, fp8, int8 or int4: ONNX Runtime's CPU has no bfloat16 arithmetic", named,
+                "Name one of them, or export with --to hf.");
         }
     }
 
