@@ -33,7 +33,9 @@ public sealed class InferenceModel : IDisposable
     /// <exception cref="HaloException">The tokenizer has no chat template.</exception>
     public ChatTokenizer Chat => _chat.Value;
 
-    /// <summary>Opens an inference folder as it is; the inference graph of a Hugging Face folder, run or artifact is made for this session, in float32.</summary>
+    /// <summary>
+    /// Opens an inference folder as it is; the inference graph of a Hugging Face folder, run or artifact is made for this session, in float32.
+    /// </summary>
     /// <param name="path">The folder.</param>
     /// <param name="settings">Where and how it runs; what runs operators of com.halo is chosen here.</param>
     /// <param name="useCache">False runs whole rows for each token.</param>

@@ -81,7 +81,10 @@ public sealed class GraphSession : IDisposable
     {
         _binding.ClearBoundOutputs();
         foreach (var (name, onHost) in outputs)
-            _binding.BindOutputToDevice(name, onHost || Device == GraphDevice.Cpu ? OrtMemoryInfo.DefaultInstance : Gpu.Device.GetMemoryInfo(OrtDeviceMemoryType.DEFAULT));
+        {
+            _binding.BindOutputToDevice(name,
+                onHost || Device == GraphDevice.Cpu ? OrtMemoryInfo.DefaultInstance : Gpu.Device.GetMemoryInfo(OrtDeviceMemoryType.DEFAULT));
+        }
     }
 
     /// <summary>What the last run gave, in the order in which outputs were bound.</summary>
