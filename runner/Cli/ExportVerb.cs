@@ -14,7 +14,12 @@ internal static class ExportVerb
         {
             Description = "A run (its newest checkpoint), an artifact of halo prepare, or a Hugging Face folder.",
         };
-        var output = new Option<string>("--output", "-o") { Description = "The folder to write. One that Halo wrote is replaced.", Required = true };
+        var output = new Option<string>("--output", "-o")
+        {
+            Description = "The folder to write. One that Halo wrote is replaced.",
+            Required = true,
+            HelpName = "DIR",
+        };
         var to = new Option<string>("--to")
         {
             Description = "onnx: model.onnx with a key/value cache, in the form ONNX Runtime GenAI loads. hf: a Hugging Face folder.",
@@ -38,6 +43,7 @@ internal static class ExportVerb
         var calibrationData = new Option<string?>("--calibration-data")
         {
             Description = "With --calibrate: chat rows (JSONL) to calibrate over; by default rows that the model writes.",
+            HelpName = "FILE",
         };
         var activations = new Option<string?>("--activations")
         {
@@ -48,21 +54,25 @@ internal static class ExportVerb
         var data = new Option<string?>("--data")
         {
             Description = "Chat rows (JSONL) to compare over; by default the validation file of a run, else rows that the model writes.",
+            HelpName = "FILE",
         };
         var prompts = new Option<int>("--prompts")
         {
             Description = "Rows that are compared through the cache too, half of each token by token; 0 leaves this out.",
             DefaultValueFactory = _ => 8,
+            HelpName = "N",
         };
         var agreement = new Option<double?>("--min-agreement")
         {
             Description = "Least share of tokens, 0 to 1, at which export and original have the same most likely next one; the default depends on --weights.",
+            HelpName = "SHARE",
         };
         var divergence = new Option<double?>("--max-kl")
         {
-            Description = "Largest mean KL divergence from the original's distribution, nats; the default depends on --weights.",
+            Description = "Largest mean KL divergence from the original's distribution; the default depends on --weights.",
+            HelpName = "NATS",
         };
-        var threads = new Option<int>("--threads") { Description = "Threads of calibration and comparison; 0 is one for each core." };
+        var threads = new Option<int>("--threads") { Description = "Threads of calibration and comparison; 0 is one for each core.", HelpName = "N" };
         var command = new Command("export",
             "Write a model as an ONNX folder that ONNX Runtime serves, or as a Hugging Face folder, with parity.json: how far it is from the graph that "
             + "was trained. Exit code 1 and no folder if it is too far.")
@@ -84,7 +94,7 @@ internal static class ExportVerb
                 Threads = parsed.GetValue(threads),
             };
             var parity = Exporter.Write(settings, Console.Error.WriteLine);
-            Console.Error.WriteLine(parity is null ? "not compared (--prompts 0 and no --data)" : Line(parity));
+            Console.Error.WriteLine(parity is null ? "not compared (--prompts 0, and no validation data)" : Line(parity));
             Console.WriteLine(settings.Output);
             return ExitCode.Done;
         });

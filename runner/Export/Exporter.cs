@@ -25,10 +25,11 @@ public static class Exporter
     /// <param name="settings">What is asked for.</param>
     /// <param name="say">Takes lines about what is done.</param>
     /// <returns>What the comparison found; null where none was asked for.</returns>
-    /// <exception cref="HaloException">Source, output or data are not right.</exception>
+    /// <exception cref="HaloException">Settings, source, output or data are not right.</exception>
     /// <exception cref="InvalidOperationException">The comparison is out of bounds.</exception>
     public static Parity? Write(ExportSettings settings, Action<string> say)
     {
+        settings.Check();
         using var source = InferenceSource.Open(settings.Source);
         CheckPlace(settings, source);
         var weights = settings.Weights ?? (settings.To == ExportTarget.Onnx ? WeightType.Fp32 : NameOf(source.Config.DType));
@@ -88,39 +89,12 @@ public static class Exporter
             : ComparedRows.OfData(data, source.Companions, forward.Sequence, settings.Prompts);
     }
 
-    /// <summary>Throws for what would be found only after much work.</summary>
+    /// <summary>Throws where nothing could be written, which would be found only after much work.</summary>
     private static void CheckPlace(ExportSettings settings, InferenceSource source)
     {
         if (Path.TrimEndingDirectorySeparator(Path.GetFullPath(settings.Output)) == Path.TrimEndingDirectorySeparator(source.Path))
             throw new HaloException("export", settings.Output, "a folder other than the source", "the source", "Choose another output.");
         OwnedFolder.CheckReplaceable(settings.Output);
-        if (settings.Prompts < 0)
-            throw new HaloException("export", "--prompts", "0 or more rows", $"{settings.Prompts}", "Give another number.");
-        if (settings.To == ExportTarget.Hf && settings.Rotate)
-        {
-            throw new HaloException("export", "--rotate", "weights as they are for a Hugging Face folder", "rotated ones",
-                "Leave it out, or export with --to onnx.");
-        }
-        if (settings.CalibrationData is not null && !settings.Calibrate)
-            throw new HaloException("export", "--calibration-data", "--calibrate beside it", "none", "Add --calibrate, or leave the data out.");
-        var named = settings.Weights?.ToString().ToLowerInvariant() ?? "none named";
-        if (settings.Calibrate && settings.Weights is not (WeightType.Fp8 or WeightType.Int8 or WeightType.Int4))
-        {
-            throw new HaloException("export", "--calibrate", "weights that are rounded to codes: fp8, int8 or int4", named,
-                "Name one with --weights, or leave --calibrate out.");
-        }
-        if (settings.Activations is not null && settings.Weights is not (WeightType.Int8 or WeightType.Int4))
-            throw new HaloException("export", "--activations", "int8 or int4 as --weights beside it", named, "Leave it out.");
-        if (settings.To == ExportTarget.Hf && settings.Weights is not (null or WeightType.Fp32 or WeightType.Bf16 or WeightType.Fp16))
-        {
-            throw new HaloException("export", "--weights", "fp32, bf16 or fp16 for a Hugging Face folder", named,
-                "Name one of them, or export with --to onnx.");
-        }
-        if (settings.To == ExportTarget.Onnx && settings.Weights is WeightType.Bf16)
-        {
-            throw new HaloException("export", "--weights", "fp32, fp16, fp8, int8 or int4: ONNX Runtime's CPU has no bfloat16 arithmetic", named,
-                "Name one of them, or export with --to hf.");
-        }
     }
 
     private static ElementType TypeOf(WeightType weights) => weights switch
