@@ -76,7 +76,7 @@ internal static class GenerateVerb
         using var model = InferenceModel.Open(folder, settings, useCache);
         var ids = prompts.Select(p => isChat ? model.Chat.EncodePrompt([new ChatMessage("user", p)]) : model.Encode(p)).ToList();
         Console.Error.WriteLine($"{model.Path}: {model.Decoder.Layers} layers, rows of up to {model.Decoder.MaxPositions} tokens; "
-            + $"prompt of {string.Join(", ", ids.Select(i => i.Length))} tokens");
+            + $"tokens of {(ids.Count == 1 ? "the prompt" : "the prompts")}: {string.Join(", ", ids.Select(i => i.Length))}");
         var streams = prompts.Select(_ => new TokenStream(model.Tokenizer, skipSpecialTokens: true)).ToList();
         var clock = Stopwatch.StartNew();
         var completions = new Generator(model.Decoder, sampling, model.StopIds, maxTokens).Generate(ids, (row, id) =>

@@ -65,7 +65,7 @@ public sealed class InferenceModel : IDisposable
 
     private static InferenceModel OfSource(string path, SessionSettings settings, bool useCache)
     {
-        using var source = InferenceSource.Open(path);
+        using var source = InferenceSource.Open(path, "an inference folder, a run, an artifact, or a Hugging Face folder with a config.json");
         var tokenizer = HfTokenizer.Load(source.Companions);
         if (tokenizer.VocabularySize > source.Config.VocabularySize)
         {

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Halo.Io;
 using Halo.Models.Bundled;
 using Halo.Runner.Generation;
 using Halo.Serialization;
@@ -57,7 +58,7 @@ public sealed class ExportVerbTests : IDisposable
     {
         var (alone, _) = Int4(LlamaTiny.Folder);
         var (calibrated, said) = Int4(LlamaTiny.Folder, "--calibrate", "--calibration-data", Rows("train", 16));
-        Assert.InRange(calibrated, 0, 0.9 * alone);
+        Assert.InRange(calibrated, 0, 0.5 * alone); // 0.042 of 0.189 nats
         Assert.Contains("calibrate over the first 16 rows of train-16.jsonl", said, StringComparison.Ordinal);
     }
 
@@ -163,9 +164,11 @@ public sealed class ExportVerbTests : IDisposable
     [Fact]
     public void What_is_no_model_is_refused()
     {
-        var (exitCode, _, error) = HaloConsole.Run("export", _folder["nothing"], "-o", _folder["out"]);
-        Assert.Equal(2, exitCode);
-        Assert.Contains("a run, an artifact, or a Hugging Face folder", error, StringComparison.Ordinal);
+        const string Expected = "expected a run, an artifact, or a Hugging Face folder with a config.json, found ";
+        HaloConsole.Refused(_folder, Expected + "no such folder", "export", _folder["nothing"], "-o", _folder["out"]);
+        Directory.CreateDirectory(_folder["served"]);
+        OwnedFolder.Mark(_folder["served"], InferenceFolder.Kind);
+        HaloConsole.Refused(_folder, Expected + "an inference folder of halo export", "export", _folder["served"], "-o", _folder["out"]);
     }
 
     private JsonElement Parity() => JsonDocument.Parse(File.ReadAllText(Path.Combine(_folder["out"], "parity.json"))).RootElement;

@@ -115,7 +115,8 @@ public sealed class GenerateVerbTests
     public void What_is_no_folder_of_a_model_is_refused()
     {
         using var folder = new TemporaryFolder();
-        HaloConsole.Refused(folder, "another folder", "generate", folder.Path, "--prompt", "x");
+        HaloConsole.Refused(folder, "expected an inference folder, a run, an artifact, or a Hugging Face folder with a config.json, found another folder",
+            "generate", folder.Path, "--prompt", "x");
         HaloConsole.Refused(folder, "--prompt", "generate", InferenceFixture.Folder);
         HaloConsole.Refused(folder, "prompt 1: expected fewer than 1024 tokens", "generate", InferenceFixture.Folder, "--prompt",
             string.Concat(Enumerable.Repeat("x = 1\n", 1000)));
