@@ -39,7 +39,7 @@ public static class NativeOperators
     /// <summary>What went wrong in the provider since the last call: "node", "memory" and what belongs to them.</summary>
     public static IReadOnlyList<string[]> CudaProblems() => [.. Lines("HaloCudaProblems").Select(line => line.Split('\t'))];
 
-    /// <summary>Times the CUDA kernels, a line of JSON each: versions, then ceilings, then kernels; <c>provider/benchmarks/benchmarks.h</c> has the keys.</summary>
+    /// <summary>Times the CUDA kernels, a line of JSON each: versions, ceilings, kernels; <c>provider/benchmarks/benchmarks.h</c> has the keys.</summary>
     /// <param name="part">Of the names of those to time; empty for all.</param>
     /// <param name="line">Is given each line when it is there. What it throws ends the process.</param>
     /// <exception cref="InvalidOperationException">There is no GPU, a library is missing, or a kernel failed.</exception>

@@ -27,7 +27,8 @@ public sealed record OrderScatterAdds() : IGraphPass
             var (data, indices, updates) = (node.Inputs[0]!, node.Inputs[1]!, node.Inputs[2]!);
             if (data.Shape is not { Rank: 2 } rows || rows[1].Size is not { } columns || indices.Shape is not { Rank: > 0 } shape || shape[-1].Size != 1)
             {
-                throw new PassException(Name, node, "reduction", "whole rows of a matrix added by one index each", $"data {data.Shape}, indices {indices.Shape}",
+                throw new PassException(Name, node, "reduction", "whole rows of a matrix added by one index each",
+                    $"data {data.Shape}, indices {indices.Shape}",
                     "ONNX Runtime loses updates of this node where indices repeat; export the gradient without it.");
             }
             if (model.Opset < MinOpset)

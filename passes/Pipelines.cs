@@ -73,7 +73,8 @@ public static class Pipelines
     [
         new UpgradeOpset(), new Repair(), new NameParameters(), new SpecializeShapes(settings.Batch, settings.Sequence), new AttachLoss(),
         new ConvertPrecision(settings.Precision, settings.KeepParameters), .. Parse(Tidy),
-        .. settings.Raw ? (IReadOnlyList<IGraphPass>)[] : [new Canonicalize(settings.Precision == FloatPrecision.Fp32 ? Canonicalize.Float32Bound : Canonicalize.Float16Bound)],
+        .. settings.Raw ? (IReadOnlyList<IGraphPass>)[]
+            : [new Canonicalize(settings.Precision == FloatPrecision.Fp32 ? Canonicalize.Float32Bound : Canonicalize.Float16Bound)],
         .. Differentiate(settings.Freeze),
     ];
 
@@ -96,10 +97,12 @@ public static class Pipelines
     /// <param name="format">How weights are rounded; null leaves them in <paramref name="precision"/>.</param>
     /// <param name="rotate">Fold norms and rotations into the weights before.</param>
     /// <param name="activations">What int4 and int8 weights are multiplied by; null is the pass's own choice.</param>
-    public static IReadOnlyList<IGraphPass> Export(int positions, FloatPrecision precision, WeightFormat? format, bool rotate, ActivationFormat? activations = null) =>
+    public static IReadOnlyList<IGraphPass> Export(
+        int positions, FloatPrecision precision, WeightFormat? format, bool rotate, ActivationFormat? activations = null) =>
     [
         .. Cached(positions), new HoldParameters(), .. rotate ? (IReadOnlyList<IGraphPass>)[new FoldNorms(), new RotateWeights()] : [], new Standardize(),
-        new ConvertPrecision(precision), new RemoveDeadCode(), .. format is { } rounded ? (IReadOnlyList<IGraphPass>)[new QuantizeWeights(rounded, Activations: activations)] : [],
+        new ConvertPrecision(precision), new RemoveDeadCode(),
+        .. format is { } rounded ? (IReadOnlyList<IGraphPass>)[new QuantizeWeights(rounded, Activations: activations)] : [],
     ];
 
     /// <summary>The graph that decodes through a cache, in operators of com.halo.</summary>

@@ -44,7 +44,8 @@ public sealed record RederiveGradient(double Bound = Canonicalize.Float32Bound) 
         graph.SortTopologically();
         if (graph.Nodes.All(n => n.Domain != HaloDomain.Name))
         {
-            throw new PassException(Name, "the forward part", "a norm, a rotary embedding, an attention, a SwiGLU or a cross-entropy that canonicalize knows", "none",
+            throw new PassException(Name, "the forward part",
+                "a norm, a rotary embedding, an attention, a SwiGLU or a cross-entropy that canonicalize knows", "none",
                 "Leave this pass out; section 'canonical' of the report says what was looked at.");
         }
         var build = new BuildGradient();

@@ -6,17 +6,12 @@ using Halo.Passes.Weights;
 
 namespace Halo.Passes;
 
-/// <summary>
-/// Turns the residual stream and the heads' values by Hadamard matrices folded into the weights, to spread outliers before they are
-/// quantized.
-/// </summary>
+/// <summary>Turns the residual stream and the heads' values by Hadamard matrices folded into the weights, to spread outliers before rounding.</summary>
 /// <remarks>
 /// R1: the stream x (R, C) becomes x Q, Q = diag(signs) H. A norm without gain commutes with Q, so what writes x is turned and what reads it turns back:
 /// embedding E Q; q, k, v, gate, up and head W Q; o and down Q^T W, biases b Q. R2: values become v H_D head by head, H_D undone in the columns of o. Logits
-/// stay
-/// what they were up to rounding, and so does what is cached but for R2. With <paramref name="Online"/> the input of each down turns by a HadamardTransform
-/// node,
-/// undone in its columns. Q^T W needs all of W: the largest of these is held in float32 while it is written. [QuaRot, section 4]
+/// stay what they were up to rounding, and so does what is cached but for R2. With <paramref name="Online"/> the input of each down turns by a
+/// HadamardTransform node, undone in its columns. Q^T W needs all of W: the largest of these is held in float32 while it is written. [QuaRot, section 4]
 /// Where a size has no Hadamard matrix, H is block-diagonal (Hadamard.Blocks).
 /// </remarks>
 /// <param name="Seed">Of the signs.</param>

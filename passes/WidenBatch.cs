@@ -76,8 +76,9 @@ public sealed record WidenBatch(int Copies) : IGraphPass
     /// <summary>The input takes N B rows and is split into N inputs of the old shape.</summary>
     private Func<Value, Value[]> Widen(Graph graph) => input =>
     {
-        var shape = input.Shape ?? throw new PassException(Name, $"input '{input.Name}'", "a fixed batch", "an unknown shape", "Export the graph at one batch.");
-        var rows = shape[0].Size ?? throw new PassException(Name, $"input '{input.Name}'", "a fixed batch", shape.ToString(), "A graph of free batch needs no widening.");
+        PassException Refused(string found, string advice) => new(Name, $"input '{input.Name}'", "a fixed batch", found, advice);
+        var shape = input.Shape ?? throw Refused("an unknown shape", "Export the graph at one batch.");
+        var rows = shape[0].Size ?? throw Refused(shape.ToString(), "A graph of free batch needs no widening.");
         input.Shape = new Shape([rows * Copies, .. shape.Skip(1)]);
         var build = GraphBuilder.AfterDefinition(graph, input, $"{input.Name}/widen");
         return [.. build.Node("split", "Split", [input], Copies, "", Attribute.Of("axis", 0L), Attribute.Of("num_outputs", (long)Copies)).Outputs];

@@ -19,7 +19,10 @@ internal sealed class ErrorFeedback(string pass, IReadOnlyDictionary<string, Ten
         if (!moments.TryGetValue(name, out var moment))
             throw new PassException(pass, $"'{name}'", "the second moment of the layer's inputs", "none", "Calibrate the graph right before this pass.");
         if (moment.Type != ElementType.Float || !moment.Sizes.SequenceEqual([k, k]))
-            throw new PassException(pass, $"'{name}'", $"a second moment of {ElementType.Float.Name()}[{k}, {k}]", $"{moment}", "Calibrate the graph right before this pass.");
+        {
+            throw new PassException(pass, $"'{name}'", $"a second moment of {ElementType.Float.Name()}[{k}, {k}]", $"{moment}",
+                "Calibrate the graph right before this pass.");
+        }
         return () => new RowCoding(FeedbackRows.Slice, new FeedbackRows(grid, FactorOf(name, moment)).Code);
     }
 

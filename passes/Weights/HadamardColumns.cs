@@ -5,8 +5,8 @@ namespace Halo.Passes.Weights;
 
 /// <summary>Turns the columns of a large matrix in place, unscaled: W becomes (A_K (x) S)^T W.</summary>
 /// <remarks>
-/// Six butterflies a pass: 64 rows at one distance, a strip of columns at a time, 32 KiB, which a core's cache holds. 4096 rows are read and written twice, not
-/// twelve times.
+/// Six butterflies a pass: 64 rows at one distance, a strip of columns at a time, 32 KiB, which a core's cache holds. 4096 rows are read and written
+/// twice, not twelve times.
 /// </remarks>
 internal static class HadamardColumns
 {

@@ -6,8 +6,7 @@ namespace Halo.Passes.Weights;
 /// <summary>Turns vectors by Q = diag(signs) H: v becomes v Q. H is block-diagonal and orthonormal (<see cref="Hadamard"/>).</summary>
 /// <remarks>
 /// Signs stand before H, so that they decide how what is large in one channel is spread [QuaRot, section 4]. H_n = n^(-1/2) A_K (x) S, n = K 2^k:
-/// butterflies along the
-/// last axis of v as (K, 2^k), then A_K^T along the first, in float32: k + K additions for each value.
+/// butterflies along the last axis of v as (K, 2^k), then A_K^T along the first, in float32: k + K additions for each value.
 /// </remarks>
 internal sealed class HadamardRotation
 {

@@ -23,7 +23,9 @@ public static class EvaluationGraph
         return model;
     }
 
-    /// <summary>The rewrite of a forward graph: where a training graph's gradient is built anew, its forward part is canonical, before there are several copies.</summary>
+    /// <summary>
+    /// The rewrite of a forward graph: where a training graph's gradient is built anew, its forward part is canonical, before there are several copies.
+    /// </summary>
     private static IReadOnlyList<IGraphPass> Widening(int copies, IReadOnlyList<IGraphPass> passes)
     {
         var at = passes.ToList().FindIndex(pass => pass is RederiveGradient);

@@ -151,7 +151,10 @@ public sealed class TrainingArtifact
         foreach (var (key, isGiven) in prepared)
         {
             if (isGiven)
-                throw new HaloException("train", key, $"it left out, for {config.Model} holds its own", "a value", "Leave it out, or prepare another artifact.");
+            {
+                throw new HaloException("train", key, $"it left out, for {config.Model} holds its own", "a value",
+                    "Leave it out, or prepare another artifact.");
+            }
         }
         return Open(config.Model);
     }

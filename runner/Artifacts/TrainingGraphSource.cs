@@ -42,8 +42,8 @@ public static class TrainingGraphSource
         }
         using var checkpoint = CheckpointReader.Open(TrainingArtifact.WeightsOf(config));
         var (batch, sequence) = Sizes(model.Graph, config);
-        return Built(model, Pipelines.Gradient(new GradientSettings(batch, sequence, config.Precision, KeepParameters: true)), GraphRewriter.Sha256(config.Model),
-            new PassOptions { Checkpoint = TensorsOf(checkpoint) });
+        var passes = Pipelines.Gradient(new GradientSettings(batch, sequence, config.Precision, KeepParameters: true));
+        return Built(model, passes, GraphRewriter.Sha256(config.Model), new PassOptions { Checkpoint = TensorsOf(checkpoint) });
     }
 
     /// <summary>The config's model as a Hugging Face folder; null where it is a graph.</summary>

@@ -14,7 +14,8 @@ public sealed record KernelReport(IReadOnlyDictionary<string, string> Versions, 
 
     public IEnumerable<KernelTime> Kernels => Times.Where(t => !t.IsCeiling);
 
-    public string ToJsonLines() => string.Concat([JsonSerializer.Serialize(Versions, Json) + "\n", .. Times.Select(t => JsonSerializer.Serialize(t, Json) + "\n")]);
+    public string ToJsonLines() =>
+        string.Concat([JsonSerializer.Serialize(Versions, Json) + "\n", .. Times.Select(t => JsonSerializer.Serialize(t, Json) + "\n")]);
 
     public string ToMarkdown()
     {

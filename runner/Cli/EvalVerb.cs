@@ -12,13 +12,15 @@ using Halo.Serialization;
 
 namespace Halo.Runner.Cli;
 
-/// <summary><c>halo eval</c>: loss and perplexity of a model, a run, an artifact, a training graph or an inference folder on chat data, and exact match.</summary>
+/// <summary>
+/// <c>halo eval</c>: loss and perplexity of a model, a run, an artifact, a training graph or an inference folder on chat data, and exact match.
+/// </summary>
 internal static class EvalVerb
 {
     private static readonly string[] Used =
     [
-        "model", "weights", "tokenizer", "data", "scheme", "format", "pipeline", "rederive", "precision", "batch_size", "micro_batch_size", "sequence_length", "threads",
-        "device", "operators",
+        "model", "weights", "tokenizer", "data", "scheme", "format", "pipeline", "rederive", "precision", "batch_size", "micro_batch_size", "sequence_length",
+        "threads", "device", "operators",
     ];
 
     public static Command Command()
@@ -66,7 +68,8 @@ internal static class EvalVerb
         var weights = run is null ? config.Weights : InferenceSource.NewestWeights(run);
         using var checkpoint = weights is null ? artifact.OpenWeights() : CheckpointReader.Open(weights);
         var @interface = TrainingInterface.Of(OnnxReader.Read(artifact.TrainingModel).Graph, artifact.TrainingModel);
-        return Evaluate(config, @interface, new RunData(artifact.Checkpoint, @interface), checkpoint, settings => new GraphSession(artifact.EvalModel, settings));
+        return Evaluate(config, @interface, new RunData(artifact.Checkpoint, @interface), checkpoint,
+            settings => new GraphSession(artifact.EvalModel, settings));
     }
 
     /// <summary>A model that was not prepared: its graph is rewritten for this run alone.</summary>

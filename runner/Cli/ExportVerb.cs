@@ -10,8 +10,16 @@ internal static class ExportVerb
 {
     public static Command Command()
     {
-        var source = new Argument<string>("RUN|ARTIFACT|DIR") { Description = "A run (its newest checkpoint), an artifact of halo prepare, or a Hugging Face folder." };
-        var output = new Option<string>("--output", "-o") { Description = "The folder to write. One that Halo wrote is replaced.", Required = true };
+        var source = new Argument<string>("RUN|ARTIFACT|DIR")
+        {
+            Description = "A run (its newest checkpoint), an artifact of halo prepare, or a Hugging Face folder.",
+        };
+        var output = new Option<string>("--output", "-o")
+        {
+            Description = "The folder to write. One that Halo wrote is replaced.",
+            Required = true,
+            HelpName = "DIR",
+        };
         var to = new Option<string>("--to")
         {
             Description = "onnx: model.onnx with a key/value cache, in the form ONNX Runtime GenAI loads. hf: a Hugging Face folder.",
@@ -24,23 +32,51 @@ internal static class ExportVerb
                 + "For hf: fp32, bf16 or fp16; the default is the type in config.json.",
             HelpName = "fp32|fp16|bf16|fp8|int8|int4",
         };
-        var rotate = new Option<bool>("--rotate") { Description = "Fold Hadamard rotations into the weights before they are rounded (QuaRot): the function is the same, int4 is better." };
-        var calibrate = new Option<bool>("--calibrate") { Description = "For fp8, int8 and int4: round weights so that each layer's outputs stay near over calibration rows (GPTQ)." };
-        var calibrationData = new Option<string?>("--calibration-data") { Description = "Chat rows (JSONL) to calibrate over; by default the first 512 of a run's training file, else rows that the model writes." };
+        var rotate = new Option<bool>("--rotate")
+        {
+            Description = "Fold Hadamard rotations into the weights before they are rounded (QuaRot): the function is the same, int4 is better.",
+        };
+        var calibrate = new Option<bool>("--calibrate")
+        {
+            Description = "For fp8, int8 and int4: round weights so that each layer's outputs over calibration rows stay near (GPTQ).",
+        };
+        var calibrationData = new Option<string?>("--calibration-data")
+        {
+            Description = "With --calibrate: chat rows (JSONL) to calibrate over; by default the first 512 of a run's training file, else rows that the "
+                    + "model writes.",
+            HelpName = "FILE",
+        };
         var activations = new Option<string?>("--activations")
         {
-            Description = "What int8 and int4 weights are multiplied by: float, or int8, which is less exact and on CPUs a hundred times as fast for int8 weights. "
-                + "The default is float, and int8 for the head of int4.",
+            Description = "For int8 and int4: multiply weights by activations as they are (float) or rounded to 8 bits (int8), which is less exact and, for "
+                + "int8 weights on a CPU, a hundred times as fast. The default is float, but int8 for the head of int4.",
             HelpName = "float|int8",
         };
-        var data = new Option<string?>("--data") { Description = "Chat rows (JSONL) to compare over; by default the validation file of a run, else rows that the model writes." };
-        var prompts = new Option<int>("--prompts") { Description = "Rows that are compared through the cache as well.", DefaultValueFactory = _ => 8 };
-        var agreement = new Option<double?>("--min-agreement") { Description = "Share of tokens, 0 to 1, for which export and original must find the same most likely one; the default depends on --weights." };
-        var divergence = new Option<double?>("--max-kl") { Description = "Largest mean KL divergence from the original's distribution, nats; the default depends on --weights." };
-        var threads = new Option<int>("--threads") { Description = "Threads of the comparison; 0 is one for each core." };
+        var data = new Option<string?>("--data")
+        {
+            Description = "Chat rows (JSONL) to compare over; by default the validation file of a run, else rows that the model writes.",
+            HelpName = "FILE",
+        };
+        var prompts = new Option<int>("--prompts")
+        {
+            Description = "Rows that are compared through the cache too, half of each token by token; 0 leaves this out.",
+            DefaultValueFactory = _ => 8,
+            HelpName = "N",
+        };
+        var agreement = new Option<double?>("--min-agreement")
+        {
+            Description = "Least share of tokens, 0 to 1, at which export and original have the same most likely next one; the default depends on --weights.",
+            HelpName = "SHARE",
+        };
+        var divergence = new Option<double?>("--max-kl")
+        {
+            Description = "Largest mean KL divergence from the original's distribution; the default depends on --weights.",
+            HelpName = "NATS",
+        };
+        var threads = new Option<int>("--threads") { Description = "Threads of calibration and comparison; 0 is one for each core.", HelpName = "N" };
         var command = new Command("export",
-            "Write a model as an ONNX folder that ONNX Runtime serves, or as a Hugging Face folder, with parity.json: how far it is from the graph that was trained. "
-            + "Exit code 1 and no folder if it is too far.")
+            "Write a model as an ONNX folder that ONNX Runtime serves, or as a Hugging Face folder, with parity.json: how far it is from the graph that "
+            + "was trained. Exit code 1 and no folder if it is too far.")
             { source, output, to, weights, rotate, calibrate, calibrationData, activations, data, prompts, agreement, divergence, threads };
         command.SetAction(parsed =>
         {
@@ -59,7 +95,7 @@ internal static class ExportVerb
                 Threads = parsed.GetValue(threads),
             };
             var parity = Exporter.Write(settings, Console.Error.WriteLine);
-            Console.Error.WriteLine(parity is null ? "not compared (--prompts 0 and no --data)" : Line(parity));
+            Console.Error.WriteLine(parity is null ? "not compared (--prompts 0, and no validation data)" : Line(parity));
             Console.WriteLine(settings.Output);
             return ExitCode.Done;
         });

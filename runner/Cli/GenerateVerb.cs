@@ -8,7 +8,7 @@ using Halo.Runner.Sessions;
 
 namespace Halo.Runner.Cli;
 
-/// <summary><c>halo generate</c>: continues prompts. stdout has the completions and nothing else.</summary>
+/// <summary><c>halo generate</c>: continues prompts. stdout has the completions, of several each under a line that names its prompt.</summary>
 internal static class GenerateVerb
 {
     private const int DefaultMaxTokens = 256;
@@ -21,17 +21,34 @@ internal static class GenerateVerb
         {
             Description = "Text to continue, behind the BOS token; again for more prompts, which are run together.",
             Required = true,
+            HelpName = "TEXT",
         };
         var chat = new Option<bool>("--chat") { Description = "Take each prompt as a user's message and write the assistant's answer, by the chat template." };
-        var maxTokens = new Option<int>("--max-tokens") { Description = "Longest completion.", DefaultValueFactory = _ => DefaultMaxTokens };
-        var greedy = new Option<bool>("--greedy") { Description = "Take the most likely token each time; so it is where nothing below is given." };
-        var temperature = new Option<double?>("--temperature") { Description = "Draw tokens, their logits divided by this." };
-        var topP = new Option<double?>("--top-p") { Description = "Draw from the fewest tokens that hold this probability, in (0, 1]." };
-        var topK = new Option<int?>("--top-k") { Description = "Draw from this many of the most likely tokens." };
-        var seed = new Option<ulong?>("--seed") { Description = "Of the draws: the same seed gives the same tokens; 0 if not given." };
+        var maxTokens = new Option<int>("--max-tokens")
+        {
+            Description = "Longest completion, in tokens.",
+            DefaultValueFactory = _ => DefaultMaxTokens,
+            HelpName = "N",
+        };
+        var greedy = new Option<bool>("--greedy")
+        {
+            Description = "Take the most likely token each time: the default unless --temperature, --top-p, --top-k or --seed is given.",
+        };
+        var temperature = new Option<double?>("--temperature")
+        {
+            Description = "Draw tokens, their logits divided by this; 1 where another of these options is given.",
+            HelpName = "T",
+        };
+        var topP = new Option<double?>("--top-p") { Description = "Draw from the fewest tokens that hold this probability, in (0, 1].", HelpName = "P" };
+        var topK = new Option<int?>("--top-k") { Description = "Draw from this many of the most likely tokens.", HelpName = "K" };
+        var seed = new Option<ulong?>("--seed")
+        {
+            Description = "Draw by this seed, 0 if not given: the same one gives the same tokens.",
+            HelpName = "N",
+        };
         var noCache = new Option<bool>("--no-cache") { Description = "Run all tokens again for each new one: slow, and the same tokens." };
-        var threads = new Option<int>("--threads") { Description = "Threads; 0 is one for each core." };
-        var device = new Option<GraphDevice>("--device") { Description = "Where the graph runs: cpu or cuda." };
+        var threads = new Option<int>("--threads") { Description = "Threads on the CPU; 0 is one for each core.", HelpName = "N" };
+        var device = new Option<GraphDevice>("--device") { Description = "Where the graph runs; the default is cpu.", HelpName = "cpu|cuda" };
         var command = new Command("generate",
             "Continue prompts with a model: greedy, or drawn at a temperature. A completion ends at a stop token of the model.")
             { folder, prompts, chat, maxTokens, greedy, temperature, topP, topK, seed, noCache, threads, device };
@@ -59,7 +76,7 @@ internal static class GenerateVerb
         using var model = InferenceModel.Open(folder, settings, useCache);
         var ids = prompts.Select(p => isChat ? model.Chat.EncodePrompt([new ChatMessage("user", p)]) : model.Encode(p)).ToList();
         Console.Error.WriteLine($"{model.Path}: {model.Decoder.Layers} layers, rows of up to {model.Decoder.MaxPositions} tokens; "
-            + $"prompt of {string.Join(", ", ids.Select(i => i.Length))} tokens");
+            + $"tokens of {(ids.Count == 1 ? "the prompt" : "the prompts")}: {string.Join(", ", ids.Select(i => i.Length))}");
         var streams = prompts.Select(_ => new TokenStream(model.Tokenizer, skipSpecialTokens: true)).ToList();
         var clock = Stopwatch.StartNew();
         var completions = new Generator(model.Decoder, sampling, model.StopIds, maxTokens).Generate(ids, (row, id) =>

@@ -53,7 +53,8 @@ internal static class RewriteVerb
                 throw new HaloException("rewrite", "--pipeline", "it alone", "--scheme, --format or --rederive with it",
                     "Give them inside the pipeline text.");
             var passes = parsed.GetValue(pipeline) is { } text ? Pipelines.Parse(text)
-                : Pipelines.Rewrite(HaloScheme.Parse(parsed.GetValue(scheme)!), GemmFormats.Parse(parsed.GetValue(format)!), rederive: parsed.GetValue(rederive));
+                : Pipelines.Rewrite(HaloScheme.Parse(parsed.GetValue(scheme)!), GemmFormats.Parse(parsed.GetValue(format)!),
+                    rederive: parsed.GetValue(rederive));
             return Run(parsed.GetValue(input)!, parsed.GetValue(output)!, passes, parsed.GetValue(verify), parsed.GetValue(report), new PassOptions
             {
                 PrintAfter = parsed.GetValue(printAfter) ?? [],

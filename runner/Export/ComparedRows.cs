@@ -38,7 +38,7 @@ public sealed record ComparedRows(string What, IReadOnlyList<TokenizedRow> Promp
     public static ComparedRows Written(IDecoder decoder, LlamaConfig config, int sequence, int prompts, int tokens = WrittenTokens, ulong seed = Seed)
     {
         var bos = config.BosTokenId ?? throw new HaloException("export", "bos_token_id of config.json", "a token that begins a text", "none",
-            "Give chat rows to compare over with --data.");
+            "Give chat rows with --data, and with --calibration-data where --calibrate is given.");
         var length = Math.Min(tokens, sequence - 1);
         var texts = new Generator(decoder, new SamplingSettings { Temperature = 1, Seed = seed }, new HashSet<int>(), length)
             .Generate([.. Enumerable.Repeat((int[])[bos], prompts)]);

@@ -46,8 +46,47 @@ public sealed record ExportSettings(string Source, string Output)
     /// <summary>Nats; instead of the bound that the type of weights has.</summary>
     public double? MaxDivergence { get; init; }
 
-    /// <summary>Threads of the comparison; 0 is one for each core.</summary>
+    /// <summary>Threads of calibration and comparison; 0 is one for each core.</summary>
     public int Threads { get; init; }
+
+    /// <summary>Throws where the settings contradict each other, or one is out of its range.</summary>
+    /// <exception cref="HaloException">They do.</exception>
+    public void Check()
+    {
+        if (Prompts < 0)
+            throw Refused("--prompts", "0 or more rows", $"{Prompts}", "Give another number.");
+        if (Threads < 0)
+            throw Refused("--threads", "0 or more threads", $"{Threads}", "Leave it out for one for each core.");
+        if (MinAgreement is { } agreement && !(agreement >= 0 && agreement <= 1))
+            throw Refused("--min-agreement", "a share from 0 to 1", $"{agreement}", "Give another number, or leave it out.");
+        if (MaxDivergence is { } divergence && !(divergence >= 0))
+            throw Refused("--max-kl", "0 or more nats", $"{divergence}", "Give another number, or leave it out.");
+        if (To == ExportTarget.Hf && Rotate)
+        {
+            throw Refused("--rotate", "weights as they are for a Hugging Face folder", "rotated ones",
+                "Leave it out, or export with --to onnx.");
+        }
+        if (CalibrationData is not null && !Calibrate)
+            throw Refused("--calibration-data", "--calibrate beside it", "none", "Add --calibrate, or leave the data out.");
+        var named = Weights?.ToString().ToLowerInvariant() ?? "none named";
+        if (Calibrate && Weights is not (WeightType.Fp8 or WeightType.Int8 or WeightType.Int4))
+        {
+            throw Refused("--calibrate", "weights that are rounded to codes: fp8, int8 or int4", named,
+                "Name one with --weights, or leave --calibrate out.");
+        }
+        if (Activations is not null && Weights is not (WeightType.Int8 or WeightType.Int4))
+            throw Refused("--activations", "int8 or int4 as --weights beside it", named, "Name one of them, or leave it out.");
+        if (To == ExportTarget.Hf && Weights is not (null or WeightType.Fp32 or WeightType.Bf16 or WeightType.Fp16))
+        {
+            throw Refused("--weights", "fp32, bf16 or fp16 for a Hugging Face folder", named,
+                "Name one of them, or export with --to onnx.");
+        }
+        if (To == ExportTarget.Onnx && Weights is WeightType.Bf16)
+        {
+            throw Refused("--weights", "fp32, fp16, fp8, int8 or int4: ONNX Runtime's CPU has no bfloat16 arithmetic", named,
+                "Name one of them, or export with --to hf.");
+        }
+    }
 
     /// <summary>The bounds of the comparison.</summary>
     public ParityBounds BoundsOf(WeightType weights)
@@ -55,4 +94,6 @@ public sealed record ExportSettings(string Source, string Output)
         var bounds = ParityBounds.Of(weights);
         return bounds with { Agreement = MinAgreement ?? bounds.Agreement, Divergence = MaxDivergence ?? bounds.Divergence };
     }
+
+    private static HaloException Refused(string option, string expected, string found, string advice) => new("export", option, expected, found, advice);
 }

@@ -25,10 +25,11 @@ public static class Exporter
     /// <param name="settings">What is asked for.</param>
     /// <param name="say">Takes lines about what is done.</param>
     /// <returns>What the comparison found; null where none was asked for.</returns>
-    /// <exception cref="HaloException">Source, output or data are not right.</exception>
+    /// <exception cref="HaloException">Settings, source, output or data are not right.</exception>
     /// <exception cref="InvalidOperationException">The comparison is out of bounds.</exception>
     public static Parity? Write(ExportSettings settings, Action<string> say)
     {
+        settings.Check();
         using var source = InferenceSource.Open(settings.Source);
         CheckPlace(settings, source);
         var weights = settings.Weights ?? (settings.To == ExportTarget.Onnx ? WeightType.Fp32 : NameOf(source.Config.DType));
@@ -47,7 +48,8 @@ public static class Exporter
             AtomicFile.WriteText(Path.Combine(folder, ParityName), parity.ToJson(bounds).ToJsonString(Json) + "\n");
             if (parity.Broken(bounds) is { Count: > 0 } broken)
             {
-                throw new InvalidOperationException($"export: {settings.Output}: not written, as it differs too much from {source.Path}: {string.Join("; ", broken)}. "
+                throw new InvalidOperationException(
+                    $"export: {settings.Output}: not written, as it differs too much from {source.Path}: {string.Join("; ", broken)}. "
                     + "Choose weights of more bits, --calibrate or --rotate, or allow more with --min-agreement and --max-kl.");
             }
         });
@@ -61,7 +63,8 @@ public static class Exporter
         OnnxWriter.Write(model, Path.Combine(folder, InferenceFolder.ModelName), externalData: true);
         HuggingFaceFolder.WriteCompanions([source.Companions], folder);
         var tokenizer = HfTokenizer.Load(source.Companions);
-        GenAiConfig.Of(source.Config, [.. StopTokens.Of(source.Companions, source.Config, tokenizer)], source.Config.MaxPositions, tokenizer.PadId).Write(folder);
+        var stops = StopTokens.Of(source.Companions, source.Config, tokenizer);
+        GenAiConfig.Of(source.Config, [.. stops], source.Config.MaxPositions, tokenizer.PadId).Write(folder);
     }
 
     private static Parity? Compare(ExportSettings settings, WeightType weights, InferenceSource source, string folder)
@@ -76,47 +79,22 @@ public static class Exporter
             using var written = InferenceSource.Open(folder);
             using var reopened = new ForwardLogits(written, session);
             using var writer = InferenceModel.Open(folder, session);
-            var texts = Rows(writer.Decoder);
-            return Parity.Of(weights, (texts.What, texts.Prompts), texts.Valid, forward, reopened, cached: null);
+            return Parity.Of(weights, Rows(writer.Decoder), forward, reopened, cached: null);
         }
         using var decoder = new DecoderSession(new GraphSession(InferenceFolder.Open(folder).ModelPath, session), source.Config.MaxPositions);
         var rows = Rows(decoder);
-        return Parity.Of(weights, (rows.What, rows.Prompts), rows.Valid, forward, new DecoderLogits(decoder, cached: false), new DecoderLogits(decoder, cached: true));
+        return Parity.Of(weights, rows, forward, new DecoderLogits(decoder, cached: false), new DecoderLogits(decoder, cached: true));
 
         ComparedRows Rows(IDecoder from) => data is null ? ComparedRows.Written(from, source.Config, forward.Sequence, settings.Prompts)
             : ComparedRows.OfData(data, source.Companions, forward.Sequence, settings.Prompts);
     }
 
-    /// <summary>Throws for what would be found only after much work.</summary>
+    /// <summary>Throws where nothing could be written, which would be found only after much work.</summary>
     private static void CheckPlace(ExportSettings settings, InferenceSource source)
     {
         if (Path.TrimEndingDirectorySeparator(Path.GetFullPath(settings.Output)) == Path.TrimEndingDirectorySeparator(source.Path))
             throw new HaloException("export", settings.Output, "a folder other than the source", "the source", "Choose another output.");
         OwnedFolder.CheckReplaceable(settings.Output);
-        if (settings.Prompts < 0)
-            throw new HaloException("export", "--prompts", "0 or more rows", $"{settings.Prompts}", "Give another number.");
-        if (settings.To == ExportTarget.Hf && settings.Rotate)
-            throw new HaloException("export", "--rotate", "weights as they are for a Hugging Face folder", "rotated ones", "Leave it out, or export with --to onnx.");
-        if (settings.CalibrationData is not null && !settings.Calibrate)
-            throw new HaloException("export", "--calibration-data", "--calibrate beside it", "none", "Add --calibrate, or leave the data out.");
-        if (settings.Calibrate && settings.Weights is not (WeightType.Fp8 or WeightType.Int8 or WeightType.Int4))
-        {
-            throw new HaloException("export", "--calibrate", "weights that are rounded to codes: fp8, int8 or int4",
-                $"{settings.Weights?.ToString().ToLowerInvariant() ?? "none named"}", "Name one with --weights, or leave --calibrate out.");
-        }
-        if (settings.Activations is not null && settings.Weights is not (WeightType.Int8 or WeightType.Int4))
-        {
-            throw new HaloException("export", "--activations", "int8 or int4 as --weights beside it", $"{settings.Weights?.ToString().ToLowerInvariant() ?? "none named"}",
-                "Leave it out.");
-        }
-        var isOfTarget = settings.To == ExportTarget.Hf ? settings.Weights is null or WeightType.Fp32 or WeightType.Bf16 or WeightType.Fp16
-            : settings.Weights is not WeightType.Bf16;
-        if (!isOfTarget)
-        {
-            throw new HaloException("export", "--weights",
-                settings.To == ExportTarget.Hf ? "fp32, bf16 or fp16 for a Hugging Face folder" : "fp32, fp16, fp8, int8 or int4: ONNX Runtime's CPU has no bfloat16 arithmetic",
-                settings.Weights.ToString()!.ToLowerInvariant(), $"Name one of them, or export with --to {(settings.To == ExportTarget.Hf ? "onnx" : "hf")}.");
-        }
     }
 
     private static ElementType TypeOf(WeightType weights) => weights switch

@@ -19,7 +19,8 @@ public static class InferenceProjection
     /// <param name="moments">Second moments of the inputs of linear layers, with which rounding makes up for its errors; null rounds each weight alone.</param>
     /// <param name="activations">What int4 and int8 weights are multiplied by; null is float32 in int8, and in int4 but for the head.</param>
     /// <exception cref="HaloException">The graph has something that no inference graph is made of.</exception>
-    public static Model Of(InferenceSource source, WeightType weights = WeightType.Fp32, bool rotate = false, IReadOnlyDictionary<string, Tensor>? moments = null,
+    public static Model Of(
+        InferenceSource source, WeightType weights = WeightType.Fp32, bool rotate = false, IReadOnlyDictionary<string, Tensor>? moments = null,
         ActivationFormat? activations = null)
     {
         var model = source.Forward();
@@ -30,8 +31,9 @@ public static class InferenceProjection
             RotaryTables = positions => RotaryTables.Of(source.Config, positions),
             InputMoments = moments,
         };
-        var run = PassManager.Run(model, Pipelines.Export(source.Config.MaxPositions, Precision(weights), Format(weights), rotate, activations ?? (weights == WeightType.Int8 ? ActivationFormat.Float : null)), options);
-        Ledger.Append(model, run, ConfigSha256(source));
+        activations ??= weights == WeightType.Int8 ? ActivationFormat.Float : null;
+        var passes = Pipelines.Export(source.Config.MaxPositions, Precision(weights), Format(weights), rotate, activations);
+        Ledger.Append(model, PassManager.Run(model, passes, options), ConfigSha256(source));
         return model;
     }
 

@@ -1,7 +1,9 @@
+using Halo.Io;
 using Halo.Ir;
 using Halo.Models.HuggingFace;
 using Halo.Models.Weights;
 using Halo.Runner.Artifacts;
+using Halo.Runner.Generation;
 using Halo.Runner.Training;
 using Halo.Runner.Training.Runs;
 using Halo.Serialization;
@@ -15,6 +17,8 @@ namespace Halo.Runner.Export;
 /// </remarks>
 public sealed class InferenceSource : IDisposable
 {
+    private const string Sources = "a run, an artifact, or a Hugging Face folder with a config.json";
+
     private readonly Func<Model> _forward;
 
     private InferenceSource(string path, string companions, CheckpointReader weights, Func<Model> forward)
@@ -40,8 +44,10 @@ public sealed class InferenceSource : IDisposable
     public string? Train { get; private init; }
 
     /// <summary>A run, an artifact or a Hugging Face folder.</summary>
+    /// <param name="path">Which of them.</param>
+    /// <param name="expected">What a message says that the path should be.</param>
     /// <exception cref="HaloException">None of them, or a damaged one.</exception>
-    public static InferenceSource Open(string path)
+    public static InferenceSource Open(string path, string expected = Sources)
     {
         path = System.IO.Path.GetFullPath(path);
         if (RunFolder.Is(path))
@@ -56,9 +62,11 @@ public sealed class InferenceSource : IDisposable
             var artifact = TrainingArtifact.Open(path);
             return OfArtifact(path, artifact, artifact.OpenWeights(), config: null);
         }
+        if (OwnedFolder.KindOf(path) == InferenceFolder.Kind)
+            throw new HaloException("model", path, expected, "an inference folder of halo export", "Name the model that it was made of.");
         if (!HuggingFaceSource.Is(path))
         {
-            throw new HaloException("model", path, "a run, an artifact, or a Hugging Face folder with a config.json",
+            throw new HaloException("model", path, expected,
                 Directory.Exists(path) ? "another folder" : File.Exists(path) ? "a file" : "no such folder",
                 "Name the output of halo train or halo prepare, or a model's folder.");
         }

@@ -6,7 +6,6 @@ using Halo.Passes;
 using Halo.Passes.Infra;
 using Halo.Runner.Generation;
 using Halo.Runner.Sessions;
-using Halo.Serialization;
 using Microsoft.ML.OnnxRuntime;
 using Tensor = Halo.Ir.Tensor;
 using TensorPrimitives = System.Numerics.Tensors.TensorPrimitives;
@@ -101,19 +100,9 @@ public sealed class InputMoments
         var names = model.Graph.Outputs.Select(o => o.Name).ToList();
         PassManager.Run(model, [new RemoveDeadCode()], new PassOptions());
         var sums = inputs.Select(i => new float[i.Size * i.Size]).ToArray();
-        var folder = Directory.CreateTempSubdirectory("halo-calibrate-").FullName;
-        try
-        {
-            var path = Path.Combine(folder, InferenceFolder.ModelName);
-            OnnxWriter.Write(model, path, externalData: true);
-            using var session = new GraphSession(path, _settings);
-            foreach (var row in _rows)
-                Add(session, names, row, sums);
-        }
-        finally
-        {
-            Directory.Delete(folder, recursive: true);
-        }
+        using var session = GraphSession.Of("inference graph", model, _settings);
+        foreach (var row in _rows)
+            Add(session, names, row, sums);
         return sums;
     }
 

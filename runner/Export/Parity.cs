@@ -1,6 +1,5 @@
 using System.Text.Json.Nodes;
 using Halo.Passes.Infra;
-using Halo.Runner.Data;
 
 namespace Halo.Runner.Export;
 
@@ -13,18 +12,17 @@ namespace Halo.Runner.Export;
 /// <param name="Validation">The export over the validation file; null where none was given.</param>
 /// <param name="ForwardLoss">The graph's own loss over the validation file.</param>
 public sealed record Parity(
-    WeightType Weights, string Prompts, LogitsDifference Exported, LogitsDifference? Cached, LogitsDifference? Cache, LogitsDifference? Validation, double? ForwardLoss)
+    WeightType Weights, string Prompts, LogitsDifference Exported, LogitsDifference? Cached, LogitsDifference? Cache, LogitsDifference? Validation,
+    double? ForwardLoss)
 {
     /// <summary>Runs all of it.</summary>
     /// <param name="weights">How the export stores its weights.</param>
-    /// <param name="prompts">Rows to compare, and what they are.</param>
-    /// <param name="valid">Rows of the validation file.</param>
+    /// <param name="rows">Prompts to compare, and what they are; rows of the validation file.</param>
     /// <param name="forward">The graph that the export was made of.</param>
     /// <param name="exported">The export over whole rows.</param>
     /// <param name="cached">The export through its cache.</param>
     /// <exception cref="HaloException">The models have other vocabularies.</exception>
-    public static Parity Of(
-        WeightType weights, (string What, IReadOnlyList<TokenizedRow> Rows) prompts, IReadOnlyList<TokenizedRow>? valid, ILogits forward, ILogits exported, ILogits? cached)
+    public static Parity Of(WeightType weights, ComparedRows rows, ILogits forward, ILogits exported, ILogits? cached)
     {
         if (forward.Vocabulary != exported.Vocabulary)
         {
@@ -32,9 +30,9 @@ public sealed record Parity(
                 "The folder belongs to another model.");
         }
         var (whole, continued, cache) = (new LogitsDifference(), new LogitsDifference(), new LogitsDifference());
-        var ids = prompts.Rows.Select(r => r.Ids).ToList();
+        var ids = rows.Prompts.Select(r => r.Ids).ToList();
         var (a, b, c) = (forward.Of(ids), exported.Of(ids), cached?.Of(ids) ?? ids.Select(_ => Array.Empty<float>()));
-        foreach (var (row, (expected, found, through)) in prompts.Rows.Zip(a.Zip(b, c)))
+        foreach (var (row, (expected, found, through)) in rows.Prompts.Zip(a.Zip(b, c)))
         {
             whole.Add(expected, found, forward.Vocabulary, row.Ids, row.LossMask);
             if (cached is null)
@@ -42,8 +40,8 @@ public sealed record Parity(
             continued.Add(expected, through, forward.Vocabulary, row.Ids, row.LossMask);
             cache.Add(found, through, forward.Vocabulary, row.Ids, row.LossMask);
         }
-        if (valid is null)
-            return new Parity(weights, prompts.What, whole, cached is null ? null : continued, cached is null ? null : cache, null, null);
+        if (rows.Valid is not { } valid)
+            return new Parity(weights, rows.What, whole, cached is null ? null : continued, cached is null ? null : cache, null, null);
         var (validation, own) = (new LogitsDifference(), new LogitsDifference());
         var all = valid.Select(r => r.Ids).ToList();
         foreach (var (row, (expected, found)) in valid.Zip(forward.Of(all).Zip(exported.Of(all))))
@@ -51,19 +49,26 @@ public sealed record Parity(
             validation.Add(expected, found, forward.Vocabulary, row.Ids, row.LossMask);
             own.Add(expected, expected, forward.Vocabulary, row.Ids, row.LossMask);
         }
-        return new Parity(weights, prompts.What, whole, cached is null ? null : continued, cached is null ? null : cache, validation, own.Loss);
+        return new Parity(weights, rows.What, whole, cached is null ? null : continued, cached is null ? null : cache, validation, own.Loss);
     }
 
     /// <summary>What is out of bounds, a line each; the validation file decides where there is one, the prompts else.</summary>
     public IReadOnlyList<string> Broken(ParityBounds bounds) =>
     [
         .. bounds.Broken(Validation ?? Exported).Select(line => $"exported graph: {line}"),
-        .. Cache is not { Positions: > 0 } ? [] : ParityBounds.OfCache(Weights).Broken(Cache).Select(line => $"cached decoding against the exported graph: {line}"),
+        .. Cache is not { Positions: > 0 } ? []
+            : ParityBounds.OfCache(Weights).Broken(Cache).Select(line => $"cached decoding against the exported graph: {line}"),
     ];
 
     public JsonObject ToJson(ParityBounds bounds)
     {
-        var json = new JsonObject { ["tool"] = Ledger.ToolVersion, ["weights"] = Weights.ToString().ToLowerInvariant(), ["prompts"] = Prompts, ["exported"] = Exported.ToJson() };
+        var json = new JsonObject
+        {
+            ["tool"] = Ledger.ToolVersion,
+            ["weights"] = Weights.ToString().ToLowerInvariant(),
+            ["prompts"] = Prompts,
+            ["exported"] = Exported.ToJson(),
+        };
         if (Cached is not null)
             (json["cached"], json["cached_against_exported"]) = (Cached.ToJson(), Cache!.ToJson());
         if (Validation is not null)

@@ -26,15 +26,17 @@ public sealed class Decoding : IDecoding
 
     /// <summary>Logits behind a token of the last run, (V): of a prompt all tokens, from 0; behind <see cref="Append"/> with a cache the last one, 0.</summary>
     public ReadOnlySpan<float> Logits(int row, int token) =>
-        _outputs[0].GetTensorDataAsSpan<float>().Slice(checked((((row * _width) + token) * _session.VocabularySize)), _session.VocabularySize);
+        _outputs[0].GetTensorDataAsSpan<float>().Slice(((row * _width) + token) * _session.VocabularySize, _session.VocabularySize);
 
     /// <inheritdoc/>
     public void Append(IReadOnlyList<int?> tokens)
     {
         for (var row = 0; row < _rows.Length; row++)
         {
-            if (tokens[row] is { } id)
-                _rows[row].Add(id);
+            if (tokens[row] is not { } id)
+                continue;
+            ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(_rows[row].Count, _session.MaxPositions);
+            _rows[row].Add(id);
         }
         if (_session.UsesCache)
             ReadLast();

@@ -17,5 +17,7 @@ public interface IDecoding : IDisposable
     ReadOnlySpan<float> Next(int row);
 
     /// <summary>Reads one more token for each row; a row that is over has none (null), and its logits mean nothing from then on.</summary>
+    /// <param name="tokens">One for each row, as many as there are prompts.</param>
+    /// <exception cref="ArgumentOutOfRangeException">A row has <see cref="IDecoder.MaxPositions"/> tokens already.</exception>
     void Append(IReadOnlyList<int?> tokens);
 }

@@ -3,7 +3,6 @@ using Halo.Models.HuggingFace;
 using Halo.Models.Tokenizers;
 using Halo.Runner.Export;
 using Halo.Runner.Sessions;
-using Halo.Serialization;
 
 namespace Halo.Runner.Generation;
 
@@ -33,7 +32,9 @@ public sealed class InferenceModel : IDisposable
     /// <exception cref="HaloException">The tokenizer has no chat template.</exception>
     public ChatTokenizer Chat => _chat.Value;
 
-    /// <summary>Opens an inference folder as it is; the inference graph of a Hugging Face folder, run or artifact is made for this session, in float32.</summary>
+    /// <summary>
+    /// Opens an inference folder as it is; the inference graph of a Hugging Face folder, run or artifact is made for this session, in float32.
+    /// </summary>
     /// <param name="path">The folder.</param>
     /// <param name="settings">Where and how it runs; what runs operators of com.halo is chosen here.</param>
     /// <param name="useCache">False runs whole rows for each token.</param>
@@ -64,29 +65,18 @@ public sealed class InferenceModel : IDisposable
 
     private static InferenceModel OfSource(string path, SessionSettings settings, bool useCache)
     {
-        using var source = InferenceSource.Open(path);
+        using var source = InferenceSource.Open(path, "an inference folder, a run, an artifact, or a Hugging Face folder with a config.json");
         var tokenizer = HfTokenizer.Load(source.Companions);
         if (tokenizer.VocabularySize > source.Config.VocabularySize)
         {
-            throw new HaloException("generate", System.IO.Path.Combine(source.Companions, "tokenizer.json"),
+            throw new HaloException("model", System.IO.Path.Combine(source.Companions, "tokenizer.json"),
                 $"at most {source.Config.VocabularySize} ids, the model's vocabulary", $"{tokenizer.VocabularySize}",
                 "Give the tokenizer that the model was trained with.");
         }
         var model = InferenceProjection.Of(source);
-        // Through a file, which is mapped: weights of any size, and no second copy of them in this process.
-        var folder = Directory.CreateTempSubdirectory("halo-generate-").FullName;
-        try
-        {
-            var file = System.IO.Path.Combine(folder, InferenceFolder.ModelName);
-            OnnxWriter.Write(model, file);
-            var session = new GraphSession(file, WithKernels(settings, InferenceGraph.Of(model, path)));
-            return new InferenceModel(source.Path, new DecoderSession(session, source.Config.MaxPositions, useCache), source.Config, tokenizer,
-                StopTokens.Of(source.Companions, source.Config, tokenizer));
-        }
-        finally
-        {
-            Directory.Delete(folder, recursive: true); // what is mapped stays until the session ends
-        }
+        var session = GraphSession.Of("inference graph", model, WithKernels(settings, InferenceGraph.Of(model, path)));
+        return new InferenceModel(source.Path, new DecoderSession(session, source.Config.MaxPositions, useCache), source.Config, tokenizer,
+            StopTokens.Of(source.Companions, source.Config, tokenizer));
     }
 
     /// <summary>The native library is for operators that ONNX Runtime does not have; without any, nothing but ONNX Runtime is needed.</summary>

@@ -1,4 +1,5 @@
 using Halo.Analysis;
+using Halo.Ir;
 using Halo.Serialization;
 using Microsoft.ML.OnnxRuntime;
 using TensorElementType = Microsoft.ML.OnnxRuntime.Tensors.TensorElementType;
@@ -27,6 +28,26 @@ public sealed class GraphSession : IDisposable
     /// <param name="settings">How to run it.</param>
     public GraphSession(string name, byte[] bytes, SessionSettings settings)
         : this(name, settings, options => new InferenceSession(bytes, options), () => ActivationBytes(bytes)) { }
+
+    /// <summary>A session of a model in memory, by way of a file that is mapped: weights of any size, and no second copy of them in this process.</summary>
+    /// <param name="name">What messages call the model.</param>
+    /// <param name="model">The model; tensors whose bytes are read elsewhere are read once.</param>
+    /// <param name="settings">How to run it.</param>
+    /// <exception cref="HaloException">ONNX Runtime refuses the model.</exception>
+    public static GraphSession Of(string name, Model model, SessionSettings settings)
+    {
+        var folder = Directory.CreateTempSubdirectory("halo-session-").FullName;
+        try
+        {
+            var path = Path.Combine(folder, "model.onnx");
+            OnnxWriter.Write(model, path, externalData: true);
+            return new GraphSession(name, settings, options => new InferenceSession(path, options), () => ActivationBytes(model));
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true); // what is mapped stays until the session ends
+        }
+    }
 
     private GraphSession(string name, SessionSettings settings, Func<SessionOptions, InferenceSession> create, Func<long> activationBytes)
     {
@@ -81,7 +102,10 @@ public sealed class GraphSession : IDisposable
     {
         _binding.ClearBoundOutputs();
         foreach (var (name, onHost) in outputs)
-            _binding.BindOutputToDevice(name, onHost || Device == GraphDevice.Cpu ? OrtMemoryInfo.DefaultInstance : Gpu.Device.GetMemoryInfo(OrtDeviceMemoryType.DEFAULT));
+        {
+            _binding.BindOutputToDevice(name,
+                onHost || Device == GraphDevice.Cpu ? OrtMemoryInfo.DefaultInstance : Gpu.Device.GetMemoryInfo(OrtDeviceMemoryType.DEFAULT));
+        }
     }
 
     /// <summary>What the last run gave, in the order in which outputs were bound.</summary>
@@ -119,7 +143,11 @@ public sealed class GraphSession : IDisposable
     private static long ActivationBytes(string path)
     {
         CustomOps.HaloOperators.Register();
-        var model = OnnxReader.Read(path);
+        return ActivationBytes(OnnxReader.Read(path));
+    }
+
+    private static long ActivationBytes(Model model)
+    {
         ShapeInference.Run(model.Graph);
         return PeakMemory.Of(model.Graph);
     }

@@ -33,7 +33,7 @@ public sealed record TrainConfig
     [Description("Folder of tokenizer.json; null: the model's folder.")]
     public string? Tokenizer { get; init; }
 
-    [Description("JSONL conversations to train on.")]
+    [Description("JSONL conversations to train on, or to evaluate where nothing is trained.")]
     public string? Data { get; init; }
 
     [Description("JSONL conversations to evaluate on; null: no evaluation.")]
@@ -68,7 +68,7 @@ public sealed record TrainConfig
     [Range(1, int.MaxValue)]
     public int? Steps { get; init; }
 
-    [Description("Rows per update; null: one micro-batch.")]
+    [Description("Rows per update, or at a time where nothing is trained; null: one micro-batch.")]
     [Range(1, int.MaxValue)]
     public int? BatchSize { get; init; }
 

@@ -22,7 +22,8 @@ public static class BiasedExport
             {
                 var build = GraphBuilder.Before(gemm.Node, $"{layer.Name}/{gemm.Role}/exported");
                 Value?[] inputs = gemm.Role == GemmRole.F ? [gemm.A.Matrix, gemm.B.Matrix, bias] : [gemm.A.Matrix, gemm.B.Matrix];
-                var product = build.Op("gemm", "Gemm", inputs, Attribute.Of("transA", gemm.A.IsTransposed ? 1L : 0L), Attribute.Of("transB", gemm.B.IsTransposed ? 1L : 0L));
+                var product = build.Op("gemm", "Gemm", inputs, Attribute.Of("transA", gemm.A.IsTransposed ? 1L : 0L),
+                    Attribute.Of("transB", gemm.B.IsTransposed ? 1L : 0L));
                 gemm.Output.ReplaceUsesWith(product);
                 if (gemm.Output.IsGraphOutput)
                     graph.ReplaceOutput(gemm.Output, product);

@@ -117,7 +117,8 @@ public class CanonicalizeTests
         "probabilities_are_an_output: what reads it is not one product", "sliding_window: its mask is neither causal nor one of padding")]
     [InlineData("sigmoid_of_something_else", "of_another_value: the sigmoid is not multiplied", "gated_value_is_an_output: the gated value is not read by one",
         "up_is_broadcast: gate [2, 4] and up [4] have different shapes")]
-    [InlineData("loss_of_another_kind", "a_sum: it is no mean", "weighted_classes: it is no mean, or has weights", "log_probabilities_are_an_output: what reads it is not")]
+    [InlineData("loss_of_another_kind", "a_sum: it is no mean", "weighted_classes: it is no mean, or has weights",
+        "log_probabilities_are_an_output: what reads it is not")]
     public void What_looks_like_a_pattern_and_is_none_is_reported_with_the_reason(string golden, params string[] reasons)
     {
         var text = File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "Golden", "canonicalize", golden + "_no_match", "before.txt"));

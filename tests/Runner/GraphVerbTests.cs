@@ -18,7 +18,8 @@ public sealed class GraphVerbTests : IDisposable
         string[] Arguments(string name) =>
             ["rewrite", _training, "-o", _folder[$"{name}.onnx"], "--scheme", "halo-2", "--format", "fp8", "--verify", "--report", _folder[$"{name}.json"]];
         var line = HaloProcess.Succeed(Arguments("a"));
-        Assert.Equal("14 linear layers with 42 products, 42 of them in 8 bits; 78 rotations, 50 quantizations; 1 head and 12 other products in full precision\n", line);
+        Assert.Equal("14 linear layers with 42 products, 42 of them in 8 bits; 78 rotations, 50 quantizations; "
+            + "1 head and 12 other products in full precision\n", line);
         HaloProcess.Succeed(Arguments("b"));
         Assert.Equal(File.ReadAllBytes(_folder["a.onnx"]), File.ReadAllBytes(_folder["b.onnx"]));
         Assert.Equal(File.ReadAllBytes(_folder["a.json"]), File.ReadAllBytes(_folder["b.json"]));

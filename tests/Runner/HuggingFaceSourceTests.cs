@@ -19,7 +19,10 @@ public class HuggingFaceSourceTests
     {
         using var run = new TinyRun();
         string[] Train(string output, string model, params string[] more) =>
-            ["train", "--model", model, "--data", TinyRun.Data("train.jsonl"), "-o", run[output], "--steps", "20", "--learning-rate", "1e-3", "--warmup-steps", "20", .. more];
+        [
+            "train", "--model", model, "--data", TinyRun.Data("train.jsonl"), "-o", run[output], "--steps", "20", "--learning-rate", "1e-3",
+            "--warmup-steps", "20", .. more,
+        ];
         Succeed(Train("exported", run.Graph, "--weights", LlamaTiny.Folder));
         Succeed(Train("built", LlamaTiny.Folder));
         Succeed(Train("rederived", run.Graph, "--weights", LlamaTiny.Folder, "--rederive", "true"));

@@ -41,7 +41,8 @@ public sealed class MissingLibraryTests : IDisposable
 
     private static (int ExitCode, string Error) Run(string executable, string[] arguments)
     {
-        using var process = Process.Start(new ProcessStartInfo("dotnet", [executable, .. arguments]) { RedirectStandardError = true, RedirectStandardOutput = true })!;
+        var start = new ProcessStartInfo("dotnet", [executable, .. arguments]) { RedirectStandardError = true, RedirectStandardOutput = true };
+        using var process = Process.Start(start)!;
         var output = process.StandardOutput.ReadToEndAsync();
         var error = process.StandardError.ReadToEnd();
         process.WaitForExit();

@@ -25,7 +25,8 @@ public sealed class TinyRun : IDisposable
 
     /// <summary>Loss and gradient norm of each update as text: equal text is equal bits.</summary>
     public IReadOnlyList<string> Updates(string output) =>
-        [.. File.ReadLines(Path.Combine(this[output], "metrics.jsonl")).Select(l => JsonDocument.Parse(l).RootElement).Where(r => r.GetProperty("kind").GetString() == "train")
+        [.. File.ReadLines(Path.Combine(this[output], "metrics.jsonl")).Select(l => JsonDocument.Parse(l).RootElement)
+            .Where(r => r.GetProperty("kind").GetString() == "train")
             .Select(r => $"{r.GetProperty("step")}: {r.GetProperty("loss").GetRawText()} {r.GetProperty("gradient_norm").GetRawText()}")];
 
     public void Dispose() => _folder.Dispose();

@@ -22,7 +22,8 @@ public sealed class TrainVerbTests : IDisposable
 
         // Killed while it prepares, between checkpoints, and wherever the third delay ends.
         var random = new Random(7);
-        Kill(_run.Train("killed", Steps, "--save-every", "2"), () => Directory.Exists(_run["killed"]) && Directory.GetFileSystemEntries(_run["killed"]).Length > 1);
+        Kill(_run.Train("killed", Steps, "--save-every", "2"),
+            () => Directory.Exists(_run["killed"]) && Directory.GetFileSystemEntries(_run["killed"]).Length > 1);
         Kill(["train", "--resume", "-o", _run["killed"]], () => Rows("killed") >= 3);
         Kill(["train", "--resume", "-o", _run["killed"]], () => Rows("killed") >= 5, random.Next(0, 700));
         HaloProcess.Succeed("train", "--resume", "-o", _run["killed"]);
@@ -30,7 +31,8 @@ public sealed class TrainVerbTests : IDisposable
         foreach (var file in new[] { "model/model.safetensors", $"checkpoints/step-{Steps:D8}/optimizer.safetensors", "artifact/manifest.json" })
             Assert.Equal(File.ReadAllBytes(Path.Combine(_run["whole"], file)), File.ReadAllBytes(Path.Combine(_run["killed"], file)));
         Assert.Empty(Directory.GetFileSystemEntries(_run["killed"], "*.partial*", SearchOption.AllDirectories));
-        Assert.Equal(["step-00000006", "step-00000007"], Directory.GetDirectories(Path.Combine(_run["killed"], "checkpoints")).Select(Path.GetFileName).Order());
+        Assert.Equal(["step-00000006", "step-00000007"],
+            Directory.GetDirectories(Path.Combine(_run["killed"], "checkpoints")).Select(Path.GetFileName).Order());
     }
 
     [Theory]
@@ -57,12 +59,14 @@ public sealed class TrainVerbTests : IDisposable
     public void A_finished_run_leaves_a_model_in_the_checkpoints_type_a_report_and_the_best_checkpoint()
     {
         File.WriteAllLines(_run["valid.jsonl"], File.ReadLines(TinyRun.Data("valid.jsonl")).Take(16));
-        var output = HaloProcess.Succeed(_run.Train("run", 6, "--valid", _run["valid.jsonl"], "--batch-size", "12", "--save-every", "1", "--eval-every", "2", "--keep-checkpoints", "1"));
+        var output = HaloProcess.Succeed(_run.Train("run", 6,
+            "--valid", _run["valid.jsonl"], "--batch-size", "12", "--save-every", "1", "--eval-every", "2", "--keep-checkpoints", "1"));
         Assert.Contains("validation loss 4.", output, StringComparison.Ordinal);
         using (var source = SafetensorsFile.Open(Path.Combine(LlamaTiny.Folder, "model.safetensors")))
         using (var model = SafetensorsFile.Open(Path.Combine(_run["run"], "model", "model.safetensors")))
         {
-            Assert.Equal(source.Tensors.Values.Select(t => (t.Name, t.DType, string.Join(',', t.Shape))), model.Tensors.Values.Select(t => (t.Name, t.DType, string.Join(',', t.Shape))));
+            Assert.Equal(source.Tensors.Values.Select(t => (t.Name, t.DType, string.Join(',', t.Shape))),
+                model.Tensors.Values.Select(t => (t.Name, t.DType, string.Join(',', t.Shape))));
             Assert.All(source.Tensors.Keys, name => Assert.False(source.Bytes(name).SequenceEqual(model.Bytes(name)), name));
         }
         foreach (var file in new[] { "model/config.json", "model/tokenizer.json", "events.out.tfevents.halo", "report.html", "config.yaml" })
@@ -78,21 +82,30 @@ public sealed class TrainVerbTests : IDisposable
             ["prepare", "--model", _run.Graph, "--weights", LlamaTiny.Folder, "--scheme", "halo-2", "--format", "int8", "-o", _run[output]];
         HaloProcess.Succeed(Arguments("a"));
         HaloProcess.Succeed(Arguments("b"));
-        var files = Directory.GetFiles(_run["a"], "*", SearchOption.AllDirectories).Select(f => Path.GetRelativePath(_run["a"], f)).Order(StringComparer.Ordinal).ToList();
+        var files = FilesOf("a");
         Assert.Contains("training_model.onnx", files);
         Assert.Contains("eval_model.onnx", files);
         Assert.Contains("optimizer_model.onnx", files);
-        Assert.Equal(files, Directory.GetFiles(_run["b"], "*", SearchOption.AllDirectories).Select(f => Path.GetRelativePath(_run["b"], f)).Order(StringComparer.Ordinal));
+        Assert.Equal(files, FilesOf("b"));
         Assert.All(files, f => Assert.Equal(File.ReadAllBytes(Path.Combine(_run["a"], f)), File.ReadAllBytes(Path.Combine(_run["b"], f))));
         HaloProcess.Succeed("train", "--model", _run["a"], "--data", TinyRun.Data("train.jsonl"), "-o", _run["from-artifact"], "--steps", "1");
         Assert.Single(_run.Updates("from-artifact"));
-        foreach (var (option, value, message) in new[] { ("--scheme", "halo-1", "scheme: expected it left out"), ("--weight-decay", "0.1", "prepare it again") })
+        (string Option, string Value, string Message)[] refused =
+            [("--scheme", "halo-1", "scheme: expected it left out"), ("--weight-decay", "0.1", "prepare it again")];
+        foreach (var (option, value, message) in refused)
         {
-            var (exitCode, _, error) = HaloProcess.Run("train", "--model", _run["a"], "--data", TinyRun.Data("train.jsonl"), "-o", _run["other"], option, value);
+            var (exitCode, _, error) = HaloProcess.Run(
+                "train", "--model", _run["a"], "--data", TinyRun.Data("train.jsonl"), "-o", _run["other"], option, value);
             Assert.Equal(2, exitCode);
             Assert.Contains(message, error, StringComparison.Ordinal);
             Assert.False(Directory.Exists(_run["other"]));
         }
+
+        List<string> FilesOf(string output) =>
+        [
+            .. Directory.GetFiles(_run[output], "*", SearchOption.AllDirectories)
+                .Select(f => Path.GetRelativePath(_run[output], f)).Order(StringComparer.Ordinal),
+        ];
     }
 
     [Fact]

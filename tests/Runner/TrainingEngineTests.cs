@@ -86,7 +86,8 @@ public class TrainingEngineTests
     {
         var path = ExportFixture.File("llama2-mha", "training.onnx");
         var @interface = TrainingInterface.Of(OnnxReader.Read(path).Graph, path);
-        var engine = new TrainingEngine(@interface, new GraphSession(path, new SessionSettings()), OnnxWriter.ToBytes(AdamWGraph.Build(@interface.Trained, settings)), accumulates, threads: 0);
+        var optimizer = OnnxWriter.ToBytes(AdamWGraph.Build(@interface.Trained, settings));
+        var engine = new TrainingEngine(@interface, new GraphSession(path, new SessionSettings()), optimizer, accumulates, threads: 0);
         using var weights = SafetensorsFile.Open(ExportFixture.File("llama2-mha", "model.safetensors"));
         engine.Parameters.Load(weights.Path, weights.Tensors);
         return engine;

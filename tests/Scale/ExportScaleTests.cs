@@ -28,10 +28,7 @@ public class ExportScaleTests
         DType = ElementType.BFloat16,
     };
 
-    /// <summary>
-    /// Bytes alive while weights are read: one weight in float32 (16 MiB), pieces of each transformation, buffers kept for the next; the model has
-    /// 270 MB.
-    /// </summary>
+    /// <summary>Bytes alive while weights of 270 MB are read: one in float32 (16 MiB), pieces of each transformation, buffers kept for the next.</summary>
     [Theory]
     [InlineData("")]
     [InlineData("fold-norms,rotate-weights,quantize-weights{format=int4}")]

@@ -95,13 +95,6 @@ void check_swish(float alpha) {
       [](double v) { return within<T>(128)(v) + 1e-34; }, what);  // the exponent's rounding grows with it
 }
 
-template <class F>
-void for_floats(F&& f) {
-  f.template operator()<float>();
-  f.template operator()<BFloat16>();
-  f.template operator()<Float16>();
-}
-
 }  // namespace
 
 HALO_CHECK(cuda_dequantize_as_plain_loops) {

@@ -39,6 +39,14 @@ constexpr DType type_of() {
   return DType::kBool;
 }
 
+/// Calls f.operator()<T>() with each float type of up to 32 bits.
+template <class F>
+void for_floats(F&& f) {
+  f.template operator()<float>();
+  f.template operator()<BFloat16>();
+  f.template operator()<Float16>();
+}
+
 /// A number of any type as float64.
 template <class T>
 double real(T x) {

@@ -12,13 +12,6 @@ using cuda::HeadSizes;
 using cuda::HeadStrides;
 using cuda::Rotation;
 
-template <class F>
-void for_floats(F&& f) {
-  f.template operator()<float>();
-  f.template operator()<BFloat16>();
-  f.template operator()<Float16>();
-}
-
 /// Normal numbers.
 template <class T>
 std::vector<T> rounded_to(int64_t count, uint32_t seed) {

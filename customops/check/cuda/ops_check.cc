@@ -197,13 +197,6 @@ void check_hadamard(const std::vector<int64_t>& sizes, int64_t others, int axis,
   expect_all_near<T>(found, reals(y), beside<T>(16, 300), what);
 }
 
-template <class F>
-void for_floats(F&& f) {
-  f.template operator()<float>();
-  f.template operator()<BFloat16>();
-  f.template operator()<Float16>();
-}
-
 }  // namespace
 
 HALO_CHECK(cuda_rms_norm_as_the_cpu, Memory::kShared) {

@@ -70,34 +70,40 @@ struct Cast {
   }
 };
 
-/// Calls f.operator()<T>() with any type that is cast.
+/// Calls f.operator()<T>() with a type of quantized codes; cudaErrorInvalidValue for another type.
 template <class F>
-cudaError_t dispatch_cast(DType type, F&& f) {
+cudaError_t dispatch_code(DType type, F&& f) {
   switch (type) {
-    case DType::kFloat:
-      return f.template operator()<float>();
-    case DType::kBFloat16:
-      return f.template operator()<BFloat16>();
-    case DType::kFloat16:
-      return f.template operator()<Float16>();
-    case DType::kDouble:
-      return f.template operator()<double>();
     case DType::kInt8:
       return f.template operator()<int8_t>();
     case DType::kUInt8:
       return f.template operator()<uint8_t>();
     case DType::kInt32:
       return f.template operator()<int32_t>();
-    case DType::kInt64:
-      return f.template operator()<int64_t>();
-    case DType::kBool:
-      return f.template operator()<bool>();
     case DType::kFloat8E4M3:
       return f.template operator()<Code<E4M3>>();
     case DType::kFloat8E5M2:
       return f.template operator()<Code<E5M2>>();
     default:
       return cudaErrorInvalidValue;
+  }
+}
+
+/// As dispatch_code, with any type that is cast.
+template <class F>
+cudaError_t dispatch_cast(DType type, F&& f) {
+  switch (type) {
+    case DType::kFloat:
+    case DType::kBFloat16:
+    case DType::kFloat16:
+    case DType::kDouble:
+      return dispatch_real(type, f);
+    case DType::kInt64:
+      return f.template operator()<int64_t>();
+    case DType::kBool:
+      return f.template operator()<bool>();
+    default:
+      return dispatch_code(type, f);
   }
 }
 

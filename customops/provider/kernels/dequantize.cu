@@ -40,24 +40,6 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-template <class F>
-cudaError_t dispatch_code(DType type, F&& f) {
-  switch (type) {
-    case DType::kInt8:
-      return f.template operator()<int8_t>();
-    case DType::kUInt8:
-      return f.template operator()<uint8_t>();
-    case DType::kInt32:
-      return f.template operator()<int32_t>();
-    case DType::kFloat8E4M3:
-      return f.template operator()<Code<E4M3>>();
-    case DType::kFloat8E5M2:
-      return f.template operator()<Code<E5M2>>();
-    default:
-      return cudaErrorInvalidValue;
-  }
-}
-
 }  // namespace
 
 bool dequantize_supports(DType code, DType type) {

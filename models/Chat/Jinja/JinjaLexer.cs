@@ -10,8 +10,8 @@ internal readonly record struct JinjaToken(JinjaTokenKind Kind, string Text, int
 /// <summary>Cuts a template into text and tokens, with <c>trim_blocks</c> and <c>lstrip_blocks</c> as Transformers sets them.</summary>
 /// <remarks>
 /// trim_blocks: the newline right after a statement or comment is dropped. lstrip_blocks: blanks from the line's start to a statement or comment are dropped.
-/// A minus at either end of a tag drops all white space on that side, a plus keeps it. One newline at the template's end is dropped. [Jinja, Whitespace
-/// Control]
+/// A minus at either end of a tag drops all white space on that side, a plus keeps it. One newline at the template's end is dropped.
+/// [Jinja, Whitespace Control]
 /// </remarks>
 internal sealed class JinjaLexer
 {

@@ -55,7 +55,8 @@ public sealed partial class FidelityStudy(
         {
             var result = Run(cell);
             AtomicFile.WriteText(ResultOf(cell), JsonSerializer.Serialize(result, Json) + "\n");
-            Console.Error.WriteLine($"{cell.Name}: {result.Before:F4} -> {result.After:F4} (PyTorch {cell.PyTorchBefore:F4} -> {cell.PyTorchAfter?.ToString("F4", CultureInfo.InvariantCulture) ?? "none"})");
+            var after = cell.PyTorchAfter?.ToString("F4", CultureInfo.InvariantCulture) ?? "none";
+            Console.Error.WriteLine($"{cell.Name}: {result.Before:F4} -> {result.After:F4} (PyTorch {cell.PyTorchBefore:F4} -> {after})");
         });
     }
 

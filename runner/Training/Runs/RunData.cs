@@ -53,5 +53,6 @@ public sealed class RunData
     public Batcher ForTraining(ChatDataset rows, int batchSize, int seed) =>
         Batcher.ForTraining(rows.Rows, batchSize, _interface.Rows, _interface.Sequence, PadId, (ulong)seed);
 
-    public Batcher ForEvaluation(ChatDataset rows, int? batchSize = null) => Batcher.ForEvaluation(rows.Rows, _interface.Rows, _interface.Sequence, PadId, batchSize);
+    public Batcher ForEvaluation(ChatDataset rows, int? batchSize = null) =>
+        Batcher.ForEvaluation(rows.Rows, _interface.Rows, _interface.Sequence, PadId, batchSize);
 }

@@ -70,7 +70,8 @@ public sealed class Trainer : IDisposable
         var optimizer = OnnxWriter.ToBytes(AdamWGraph.Build(@interface.Trained, TrainingArtifact.OptimizerOf(config)));
         if (!optimizer.AsSpan().SequenceEqual(File.ReadAllBytes(_artifact.OptimizerModel)))
         {
-            throw new HaloException("train", $"{_artifact.OptimizerModel}", "the optimizer that beta1, beta2, epsilon, weight_decay and clip_norm call for", "another",
+            throw new HaloException("train", $"{_artifact.OptimizerModel}",
+                "the optimizer that beta1, beta2, epsilon, weight_decay and clip_norm call for", "another",
                 "Give the settings that the artifact was prepared with, or prepare it again.");
         }
         var settings = new SessionSettings { Device = config.Device, Replays = true, Threads = config.Threads, Operators = config.Operators };

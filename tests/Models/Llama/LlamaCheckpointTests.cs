@@ -67,7 +67,8 @@ public class LlamaCheckpointTests
         TemporaryFolder folder, string name, Func<SafetensorsSource, SafetensorsSource?> edit, params SafetensorsSource[] more)
     {
         using var source = CheckpointReader.Open(ExportFixture.Folder(name));
-        SafetensorsWriter.Write(folder["model.safetensors"], [.. source.Tensors.Values.Select(t => edit(SafetensorsSource.From(t))).OfType<SafetensorsSource>(), .. more]);
+        SafetensorsWriter.Write(folder["model.safetensors"],
+            [.. source.Tensors.Values.Select(t => edit(SafetensorsSource.From(t))).OfType<SafetensorsSource>(), .. more]);
         using var checkpoint = CheckpointReader.Open(folder.Path);
         return LlamaCheckpoint.Check(Config(name), checkpoint);
     }

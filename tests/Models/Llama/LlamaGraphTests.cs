@@ -74,7 +74,8 @@ public class LlamaGraphTests
         var weights = LlamaParameters.Of(Odd).ToDictionary(p => p.Name, p => Array.ConvertAll(inputs[p.Name].ToArray<float>(), x => (double)x));
         var columns = Array.ConvertAll(["input_ids", "attention_mask", "labels", "position_ids", "document_ids"],
             name => inputs.TryGetValue(name, out var tensor) ? tensor.ToInt64s() : null);
-        var rows = Enumerable.Range(0, 22).Select(i => (columns[0]![i], columns[1]![i], columns[2]![i], columns[3]?[i] ?? i % 11, columns[4]?[i] ?? 0)).Chunk(11);
+        var rows = Enumerable.Range(0, 22).Select(i => (columns[0]![i], columns[1]![i], columns[2]![i], columns[3]?[i] ?? i % 11, columns[4]?[i] ?? 0))
+            .Chunk(11);
         var expected = new PlainLlama(Odd, weights).Loss(rows);
         var found = new OnnxEvaluator().Evaluate(model, inputs)[0].ToArray<float>()[0];
         Assert.Equal(expected, found, 1e-5 * expected);

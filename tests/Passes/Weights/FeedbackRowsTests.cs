@@ -53,8 +53,9 @@ public class FeedbackRowsTests
         var (found, scales, zeros) = Coded(grid, factor, w, Rows, size);
         var expected = Plain(grid, factor.Order, moment, w, Rows, size);
         Assert.InRange(found.Zip(expected, (a, b) => a == b).Count(same => same), 0.97 * found.Length, found.Length);
-        var (a, b) = (Error(w, Decoded(grid, found, scales, zeros, Rows, size), moment, Rows, size), Error(w, Decoded(grid, expected, scales, zeros, Rows, size), moment, Rows, size));
-        Assert.InRange(a / b, 0.97, 1.03);
+        Assert.InRange(ErrorOf(found) / ErrorOf(expected), 0.97, 1.03);
+
+        double ErrorOf(byte[] rounded) => Error(w, Decoded(grid, rounded, scales, zeros, Rows, size), moment, Rows, size);
     }
 
     /// <summary>tr((W - Q) H (W - Q)^T), the error of the layer's outputs, against rounding each weight alone with the same scales.</summary>
@@ -69,8 +70,10 @@ public class FeedbackRowsTests
         var (codes, scales, zeros) = Coded(grid, factor, w, Rows, size);
         var groups = scales.Length / Rows;
         byte[] alone = [.. w.Select((v, i) => i / size * groups + i % size / grid.Group).Zip(w, (at, v) => grid.Nearest(v, scales[at], zeros[at]).Code)];
-        var ratio = Error(w, Decoded(grid, codes, scales, zeros, Rows, size), moment, Rows, size) / Error(w, Decoded(grid, alone, scales, zeros, Rows, size), moment, Rows, size);
+        var ratio = ErrorOf(codes) / ErrorOf(alone);
         Assert.True(ratio < 0.7, $"{ratio:f3}");
+
+        double ErrorOf(byte[] rounded) => Error(w, Decoded(grid, rounded, scales, zeros, Rows, size), moment, Rows, size);
     }
 
     [Theory]
@@ -118,7 +121,8 @@ public class FeedbackRowsTests
                     codes[(r * size) + j] = code;
             }
             for (var g = 0; g < groups; g++)
-                zeros[(r * groups) + g] = grid is Fp8Grid ? (byte)0 : grid.Bits == 8 ? (byte)128 : (byte)(points[(r * sizes.Zeros) + (g / 2)] >> (g % 2 * 4) & 15);
+                zeros[(r * groups) + g] = grid is Fp8Grid ? (byte)0 : grid.Bits == 8 ? (byte)128
+                    : (byte)(points[(r * sizes.Zeros) + (g / 2)] >> (g % 2 * 4) & 15);
         }
         return (codes, scales, zeros);
     }
@@ -130,7 +134,7 @@ public class FeedbackRowsTests
             ? PlainCodes.E4M3(code) * scales[at] : (code - zeros[at]) * (double)scales[at])];
     }
 
-    /// <summary>Rounds a column, spreads its error by the inverse's row, and takes the column out of the inverse. [Frantar et al. 2022, equations 2 and 3]</summary>
+    /// <summary>Rounds a column, spreads its error by the inverse's row, takes it out of the inverse. [Frantar et al. 2022, equations 2 and 3]</summary>
     private static byte[] Plain(CodeGrid grid, int[] order, float[] moment, float[] w, int rows, int size)
     {
         var codes = new byte[rows * size];

@@ -91,6 +91,7 @@ public sealed class GenerateVerbTests
     [InlineData("top-p: expected a probability above 0 and up to 1, found 2", "--top-p", "2")]
     [InlineData("top-k: expected at least 1 token, found 0", "--top-k", "0")]
     [InlineData("--max-tokens: expected at least 1, found 0", "--max-tokens", "0")]
+    [InlineData("threads: expected 0 or more, found -1", "--threads", "-1")]
     public void Options_that_cannot_be_honoured_are_refused(string message, params string[] options)
     {
         using var folder = new TemporaryFolder();
@@ -114,7 +115,8 @@ public sealed class GenerateVerbTests
     public void What_is_no_folder_of_a_model_is_refused()
     {
         using var folder = new TemporaryFolder();
-        HaloConsole.Refused(folder, "another folder", "generate", folder.Path, "--prompt", "x");
+        HaloConsole.Refused(folder, "expected an inference folder, a run, an artifact, or a Hugging Face folder with a config.json, found another folder",
+            "generate", folder.Path, "--prompt", "x");
         HaloConsole.Refused(folder, "--prompt", "generate", InferenceFixture.Folder);
         HaloConsole.Refused(folder, "prompt 1: expected fewer than 1024 tokens", "generate", InferenceFixture.Folder, "--prompt",
             string.Concat(Enumerable.Repeat("x = 1\n", 1000)));

@@ -61,7 +61,8 @@ public sealed class SamplerTests
     [Fact]
     public void Settings_out_of_range_are_errors()
     {
-        SamplingSettings[] wrong = [new() { Temperature = 0 }, new() { Temperature = double.NaN }, new() { TopK = 0 }, new() { TopP = 0 }, new() { TopP = 1.1 }];
+        SamplingSettings[] wrong =
+            [new() { Temperature = 0 }, new() { Temperature = double.NaN }, new() { TopK = 0 }, new() { TopP = 0 }, new() { TopP = 1.1 }];
         foreach (var settings in wrong)
             Assert.Throws<HaloException>(settings.Check);
     }

@@ -39,7 +39,8 @@ public sealed class GpuInferenceTests(EmulatedGpu gpu)
         for (var step = 0; step < 3; step++)
         {
             var (tokens, total) = step == 0 ? (lengths[0], lengths[0]) : (1, lengths[0] + step);
-            inputs["input_ids"] = Tensor.Of<long>(ElementType.Int64, [2, tokens], [.. Enumerable.Range(0, 2 * tokens).Select(_ => (long)random.Next(vocabulary))]);
+            inputs["input_ids"] = Tensor.Of<long>(ElementType.Int64, [2, tokens],
+                [.. Enumerable.Range(0, 2 * tokens).Select(_ => (long)random.Next(vocabulary))]);
             inputs["attention_mask"] = Tensor.Of<long>(ElementType.Int64, [2, total],
                 [.. Enumerable.Range(0, 2 * total).Select(i => i % total < lengths[i / total] + step ? 1L : 0L)]);
             var (found, expected) = (Outputs(model, gpu.Evaluate(model, inputs)), Outputs(model, Cpu.Evaluate(model, inputs)));
