@@ -8,14 +8,16 @@ public static class OwnedFolder
     /// <summary>The file that marks a folder as written by Halo, and so as one it may replace.</summary>
     public const string MarkerName = "halo.json";
 
-    /// <summary>Throws unless <paramref name="folder"/> is absent, empty, or carries the marker.</summary>
+    /// <summary>Throws unless <paramref name="folder"/> is absent, empty, or marked as of the same kind: an export does not take the place of a run.</summary>
     /// <exception cref="HaloException">A file, or a non-empty folder of something else.</exception>
-    public static void CheckReplaceable(string folder)
+    public static void CheckReplaceable(string folder, string kind)
     {
         if (File.Exists(folder))
             throw Refusal(folder, "a folder", "a file");
         if (Directory.Exists(folder) && Directory.EnumerateFileSystemEntries(folder).Any() && !IsOurs(folder))
             throw Refusal(folder, "a new or empty folder, or one that Halo wrote", $"files and no {MarkerName}");
+        if (IsOurs(folder) && KindOf(folder) is var found && found != kind)
+            throw Refusal(folder, $"a new or empty folder, or one that Halo wrote as '{kind}', which is replaced", $"one that it wrote as '{found}'");
     }
 
     public static bool IsOurs(string folder) => File.Exists(Path.Combine(folder, MarkerName));
@@ -39,7 +41,7 @@ public static class OwnedFolder
 
     /// <summary>Marks a folder as Halo's.</summary>
     /// <param name="folder">Made if it is missing.</param>
-    /// <param name="kind">What is in it: <c>run</c>, <c>artifact</c>, <c>checkpoint</c>, <c>model</c>.</param>
+    /// <param name="kind">What is in it: <c>run</c>, <c>artifact</c>, <c>checkpoint</c>, <c>model</c>, <c>inference</c>.</param>
     public static void Mark(string folder, string kind)
     {
         Directory.CreateDirectory(folder);
@@ -48,11 +50,11 @@ public static class OwnedFolder
     }
 
     /// <summary>Writes <paramref name="target"/> as a whole or not at all: a sibling folder is filled, marked, and renamed.</summary>
-    /// <exception cref="HaloException">The target is not Halo's, or the disk is full; nothing is left behind.</exception>
+    /// <exception cref="HaloException">The target is not Halo's or of another kind, or the disk is full; nothing is left behind.</exception>
     public static void Write(string target, string kind, Action<string> fill)
     {
         target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(target));
-        CheckReplaceable(target);
+        CheckReplaceable(target, kind);
         var temporary = Path.Combine(Path.GetDirectoryName(target)!, $".{Path.GetFileName(target)}.{Environment.ProcessId}.partial");
         try
         {

@@ -4,7 +4,6 @@ using Halo.Io;
 using Halo.Ir;
 using Halo.Models.GenAi;
 using Halo.Models.HuggingFace;
-using Halo.Models.Tokenizers;
 using Halo.Runner.Artifacts;
 using Halo.Runner.Generation;
 using Halo.Runner.Sessions;
@@ -30,17 +29,18 @@ public static class Exporter
     public static Parity? Write(ExportSettings settings, Action<string> say)
     {
         using var source = InferenceSource.Open(settings.Source);
-        CheckPlace(settings, source);
+        CheckSettings(settings, source);
+        var session = new SessionSettings { Threads = settings.Threads };
         var weights = settings.Weights ?? (settings.To == ExportTarget.Onnx ? WeightType.Fp32 : NameOf(source.Config.DType));
         Parity? parity = null;
-        OwnedFolder.Write(settings.Output, settings.To == ExportTarget.Hf ? ModelKind : InferenceFolder.Kind, folder =>
+        OwnedFolder.Write(settings.Output, KindOf(settings), folder =>
         {
             if (settings.To == ExportTarget.Hf)
                 HuggingFaceExport.Write([source.Companions], TrainingGraphSource.TensorsOf(source.Weights), folder, ModelKind, TypeOf(weights));
             else
                 WriteInferenceFolder(settings, source, weights, folder, say);
             say($"compare with {source.Path}");
-            parity = Compare(settings, weights, source, folder);
+            parity = Compare(settings, session, weights, source, folder);
             if (parity is null)
                 return;
             var bounds = settings.BoundsOf(weights);
@@ -56,17 +56,16 @@ public static class Exporter
 
     private static void WriteInferenceFolder(ExportSettings settings, InferenceSource source, WeightType weights, string folder, Action<string> say)
     {
+        var tokenizer = source.OpenTokenizer();
         var moments = settings.Calibrate ? Calibration.Of(settings, source, say) : null;
         var model = InferenceProjection.Of(source, weights, settings.Rotate, moments, settings.Activations);
         OnnxWriter.Write(model, Path.Combine(folder, InferenceFolder.ModelName), externalData: true);
         HuggingFaceFolder.WriteCompanions([source.Companions], folder);
-        var tokenizer = HfTokenizer.Load(source.Companions);
         GenAiConfig.Of(source.Config, [.. StopTokens.Of(source.Companions, source.Config, tokenizer)], source.Config.MaxPositions, tokenizer.PadId).Write(folder);
     }
 
-    private static Parity? Compare(ExportSettings settings, WeightType weights, InferenceSource source, string folder)
+    private static Parity? Compare(ExportSettings settings, SessionSettings session, WeightType weights, InferenceSource source, string folder)
     {
-        var session = new SessionSettings { Threads = settings.Threads };
         var data = settings.Data ?? source.Valid;
         if (settings.Prompts == 0 && data is null)
             return null;
@@ -88,13 +87,17 @@ public static class Exporter
     }
 
     /// <summary>Throws for what would be found only after much work.</summary>
-    private static void CheckPlace(ExportSettings settings, InferenceSource source)
+    private static void CheckSettings(ExportSettings settings, InferenceSource source)
     {
         if (Path.TrimEndingDirectorySeparator(Path.GetFullPath(settings.Output)) == Path.TrimEndingDirectorySeparator(source.Path))
             throw new HaloException("export", settings.Output, "a folder other than the source", "the source", "Choose another output.");
-        OwnedFolder.CheckReplaceable(settings.Output);
+        OwnedFolder.CheckReplaceable(settings.Output, KindOf(settings));
         if (settings.Prompts < 0)
             throw new HaloException("export", "--prompts", "0 or more rows", $"{settings.Prompts}", "Give another number.");
+        if (settings.MinAgreement is { } agreement && !(agreement is >= 0 and <= 1))
+            throw new HaloException("export", "--min-agreement", "a share of tokens, 0 to 1", $"{agreement}", "Give another number.");
+        if (settings.MaxDivergence is { } divergence && !(divergence >= 0))
+            throw new HaloException("export", "--max-kl", "0 nats or more", $"{divergence}", "Give another number.");
         if (settings.To == ExportTarget.Hf && settings.Rotate)
             throw new HaloException("export", "--rotate", "weights as they are for a Hugging Face folder", "rotated ones", "Leave it out, or export with --to onnx.");
         if (settings.CalibrationData is not null && !settings.Calibrate)
@@ -118,6 +121,8 @@ public static class Exporter
                 settings.Weights.ToString()!.ToLowerInvariant(), $"Name one of them, or export with --to {(settings.To == ExportTarget.Hf ? "onnx" : "hf")}.");
         }
     }
+
+    private static string KindOf(ExportSettings settings) => settings.To == ExportTarget.Hf ? ModelKind : InferenceFolder.Kind;
 
     private static ElementType TypeOf(WeightType weights) => weights switch
     {

@@ -41,6 +41,11 @@ public sealed class InferenceModel : IDisposable
     public static InferenceModel Open(string path, SessionSettings settings, bool useCache = true)
     {
         SessionSettings.Require(settings.Device);
+        if (File.Exists(path))
+        {
+            throw new HaloException("generate", path, "an inference folder, a run, an artifact or a Hugging Face folder", "a file",
+                "Name the folder that it lies in.");
+        }
         if (!InferenceFolder.Is(path))
             return OfSource(path, settings, useCache);
         var folder = InferenceFolder.Open(path);
@@ -65,13 +70,7 @@ public sealed class InferenceModel : IDisposable
     private static InferenceModel OfSource(string path, SessionSettings settings, bool useCache)
     {
         using var source = InferenceSource.Open(path);
-        var tokenizer = HfTokenizer.Load(source.Companions);
-        if (tokenizer.VocabularySize > source.Config.VocabularySize)
-        {
-            throw new HaloException("generate", System.IO.Path.Combine(source.Companions, "tokenizer.json"),
-                $"at most {source.Config.VocabularySize} ids, the model's vocabulary", $"{tokenizer.VocabularySize}",
-                "Give the tokenizer that the model was trained with.");
-        }
+        var tokenizer = source.OpenTokenizer();
         var model = InferenceProjection.Of(source);
         // Through a file, which is mapped: weights of any size, and no second copy of them in this process.
         var folder = Directory.CreateTempSubdirectory("halo-generate-").FullName;

@@ -22,7 +22,13 @@ public sealed record SessionSettings
     public GraphDevice Device { get; init; }
 
     /// <summary>Threads of one operator; 0 is one for each core.</summary>
-    public int Threads { get; init; }
+    /// <exception cref="HaloException">Fewer than 0.</exception>
+    public int Threads
+    {
+        get;
+        init => field = value >= 0 ? value
+            : throw new HaloException("session", "threads", "0, which is one for each core, or more", $"{value}", "Give another number, or leave it out.");
+    }
 
     /// <summary>On the CPU; a GPU has its own kernels.</summary>
     public OperatorKernels Operators { get; init; }

@@ -1,4 +1,6 @@
 using System.Text.Json;
+using System.Text.Json.Nodes;
+using Halo.Io;
 using Halo.Models.Bundled;
 using Halo.Runner.Generation;
 
@@ -81,9 +83,9 @@ public sealed class ExportVerbTests : IDisposable
     [Fact]
     public void A_bound_that_is_broken_is_exit_code_1_and_leaves_nothing()
     {
-        var (exitCode, _, error) = HaloConsole.Run("export", LlamaTiny.Folder, "-o", _folder["out"], "--weights", "int4", "--data", Valid(8), "--min-agreement", "0.99");
+        var (exitCode, _, error) = HaloConsole.Run("export", LlamaTiny.Folder, "-o", _folder["out"], "--weights", "int4", "--data", Valid(8), "--min-agreement", "0.9999");
         Assert.Equal(1, exitCode);
-        Assert.Contains("top-1 agreement of at least 99", error, StringComparison.Ordinal);
+        Assert.Contains("top-1 agreement of at least 99.99 %", error, StringComparison.Ordinal);
         Assert.Contains("not written", error, StringComparison.Ordinal);
         Assert.False(Directory.Exists(_folder["out"]));
     }
@@ -95,6 +97,10 @@ public sealed class ExportVerbTests : IDisposable
     [InlineData("rotated", "--rotate", "--to", "hf")]
     [InlineData("'gguf'", "--to", "gguf")]
     [InlineData("-1", "--prompts", "-1")]
+    [InlineData("-1", "--threads", "-1")]
+    [InlineData("2", "--min-agreement", "2")]
+    [InlineData("NaN", "--min-agreement", "NaN")]
+    [InlineData("-1", "--max-kl", "-1")]
     public void Wrong_options_are_refused_with_what_was_found(string found, params string[] options)
     {
         var (exitCode, output, error) = HaloConsole.Run(["export", LlamaTiny.Folder, "-o", _folder["out"], .. options]);
@@ -113,6 +119,38 @@ public sealed class ExportVerbTests : IDisposable
         Assert.Equal(2, exitCode);
         Assert.Contains("a new or empty folder, or one that Halo wrote", error, StringComparison.Ordinal);
         Assert.Equal(["thesis.txt"], Directory.GetFiles(_folder["out"]).Select(Path.GetFileName));
+    }
+
+    /// <summary>What took hours to train is not replaced by an export of it.</summary>
+    [Theory]
+    [InlineData("run")]
+    [InlineData("checkpoint")]
+    [InlineData("model")]
+    public void A_folder_of_Halo_of_another_kind_is_not_written_over(string kind)
+    {
+        OwnedFolder.Mark(_folder["out"], kind);
+        HaloConsole.Refused(_folder, $"as 'inference', which is replaced, found one that it wrote as '{kind}'", "export", LlamaTiny.Folder, "-o", _folder["out"]);
+        if (kind != "model")
+            HaloConsole.Refused(_folder, $"found one that it wrote as '{kind}'", "export", LlamaTiny.Folder, "-o", _folder["out"], "--to", "hf");
+    }
+
+    [Fact]
+    public void An_inference_folder_is_no_source()
+    {
+        File.Copy(Path.Combine(LlamaTiny.Folder, "config.json"), _folder["config.json"]);
+        OwnedFolder.Mark(_folder.Path, InferenceFolder.Kind);
+        HaloConsole.Refused(_folder, "found neither, in a folder that Halo wrote as 'inference'", "export", _folder.Path, "-o", _folder["out"]);
+    }
+
+    [Fact]
+    public void Another_models_tokenizer_is_refused_where_it_lies()
+    {
+        foreach (var name in (string[])["config.json", "generation_config.json", "tokenizer_config.json", "model.safetensors"])
+            File.Copy(Path.Combine(LlamaTiny.Folder, name), _folder[name]);
+        var tokenizer = JsonNode.Parse(File.ReadAllText(Path.Combine(LlamaTiny.Folder, "tokenizer.json")))!;
+        tokenizer["added_tokens"]!.AsArray()[0]!["id"] = 4000;
+        File.WriteAllText(_folder["tokenizer.json"], tokenizer.ToJsonString());
+        HaloConsole.Refused(_folder, $"{_folder["tokenizer.json"]}: expected at most 2048 ids", "export", _folder.Path, "-o", _folder["out"]);
     }
 
     [Fact]

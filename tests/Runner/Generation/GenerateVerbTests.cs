@@ -91,6 +91,8 @@ public sealed class GenerateVerbTests
     [InlineData("top-p: expected a probability above 0 and up to 1, found 2", "--top-p", "2")]
     [InlineData("top-k: expected at least 1 token, found 0", "--top-k", "0")]
     [InlineData("--max-tokens: expected at least 1, found 0", "--max-tokens", "0")]
+    [InlineData("threads: expected 0, which is one for each core, or more, found -2", "--threads", "-2")]
+    [InlineData("--prompt: expected a message, with --chat, found an empty text", "--chat", "--prompt", " ")]
     public void Options_that_cannot_be_honoured_are_refused(string message, params string[] options)
     {
         using var folder = new TemporaryFolder();
@@ -116,6 +118,7 @@ public sealed class GenerateVerbTests
         using var folder = new TemporaryFolder();
         HaloConsole.Refused(folder, "another folder", "generate", folder.Path, "--prompt", "x");
         HaloConsole.Refused(folder, "--prompt", "generate", InferenceFixture.Folder);
+        HaloConsole.Refused(folder, "found a file. Name the folder", "generate", Path.Combine(InferenceFixture.Folder, "model.onnx"), "--prompt", "x");
         HaloConsole.Refused(folder, "prompt 1: expected fewer than 1024 tokens", "generate", InferenceFixture.Folder, "--prompt",
             string.Concat(Enumerable.Repeat("x = 1\n", 1000)));
     }
