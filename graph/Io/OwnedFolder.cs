@@ -1,3 +1,5 @@
+using System.Diagnostics;
+using System.Globalization;
 using System.Text.Json;
 
 namespace Halo.Io;
@@ -8,14 +10,16 @@ public static class OwnedFolder
     /// <summary>The file that marks a folder as written by Halo, and so as one it may replace.</summary>
     public const string MarkerName = "halo.json";
 
-    /// <summary>Throws unless <paramref name="folder"/> is absent, empty, or carries the marker.</summary>
+    /// <summary>Throws unless <paramref name="folder"/> is absent, empty, or marked as of the same kind: an export does not take the place of a run.</summary>
     /// <exception cref="HaloException">A file, or a non-empty folder of something else.</exception>
-    public static void CheckReplaceable(string folder)
+    public static void CheckReplaceable(string folder, string kind)
     {
         if (File.Exists(folder))
             throw Refusal(folder, "a folder", "a file");
         if (Directory.Exists(folder) && Directory.EnumerateFileSystemEntries(folder).Any() && !IsOurs(folder))
             throw Refusal(folder, "a new or empty folder, or one that Halo wrote", $"files and no {MarkerName}");
+        if (IsOurs(folder) && KindOf(folder) is var found && found != kind)
+            throw Refusal(folder, $"a new or empty folder, or one that Halo wrote as '{kind}', which is replaced", $"one that it wrote as '{found}'");
     }
 
     public static bool IsOurs(string folder) => File.Exists(Path.Combine(folder, MarkerName));
@@ -39,7 +43,7 @@ public static class OwnedFolder
 
     /// <summary>Marks a folder as Halo's.</summary>
     /// <param name="folder">Made if it is missing.</param>
-    /// <param name="kind">What is in it: <c>run</c>, <c>artifact</c>, <c>checkpoint</c>, <c>model</c>.</param>
+    /// <param name="kind">What is in it: <c>run</c>, <c>artifact</c>, <c>checkpoint</c>, <c>model</c>, <c>inference</c>.</param>
     public static void Mark(string folder, string kind)
     {
         Directory.CreateDirectory(folder);
@@ -48,12 +52,13 @@ public static class OwnedFolder
     }
 
     /// <summary>Writes <paramref name="target"/> as a whole or not at all: a sibling folder is filled, marked, and renamed.</summary>
-    /// <exception cref="HaloException">The target is not Halo's, or the disk is full; nothing is left behind.</exception>
+    /// <exception cref="HaloException">The target is not Halo's or of another kind, or the disk is full; nothing is left behind.</exception>
     public static void Write(string target, string kind, Action<string> fill)
     {
         target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(target));
-        CheckReplaceable(target);
-        var temporary = Path.Combine(Path.GetDirectoryName(target)!, $".{Path.GetFileName(target)}.{Environment.ProcessId}.partial");
+        CheckReplaceable(target, kind);
+        DropAbandoned(target);
+        var temporary = PartialOf(target, $"{Environment.ProcessId}");
         try
         {
             Directory.CreateDirectory(temporary);
@@ -74,6 +79,35 @@ public static class OwnedFolder
         }
 
         string Named(string text) => text.Replace(temporary, target, StringComparison.Ordinal); // as the user knows the folder
+    }
+
+    private static string PartialOf(string target, string process) =>
+        Path.Combine(Path.GetDirectoryName(target)!, $".{Path.GetFileName(target)}.{process}.partial");
+
+    /// <summary>Removes what processes left that were killed while they wrote the same target.</summary>
+    private static void DropAbandoned(string target)
+    {
+        if (!Directory.Exists(Path.GetDirectoryName(target)))
+            return;
+        foreach (var partial in Directory.GetDirectories(Path.GetDirectoryName(target)!, Path.GetFileName(PartialOf(target, "*"))))
+        {
+            var name = Path.GetFileName(partial).Split('.')[^2];
+            if (int.TryParse(name, CultureInfo.InvariantCulture, out var process) && partial == PartialOf(target, name) && !IsRunning(process))
+                Directory.Delete(partial, recursive: true);
+        }
+    }
+
+    private static bool IsRunning(int process)
+    {
+        try
+        {
+            using var found = Process.GetProcessById(process);
+            return !found.HasExited;
+        }
+        catch (ArgumentException)
+        {
+            return false;
+        }
     }
 
     private static void Replace(string temporary, string target)

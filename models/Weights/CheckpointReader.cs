@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Halo.Io;
 
 namespace Halo.Models.Weights;
 
@@ -62,7 +63,9 @@ public sealed class CheckpointReader : IDisposable
 
     private static string InFolder(string folder) =>
         new[] { SingleName, IndexName }.Select(name => System.IO.Path.Combine(folder, name)).FirstOrDefault(File.Exists)
-            ?? throw new HaloException("read-checkpoint", folder, $"{SingleName} or {IndexName}", "neither", "Name a folder or file of safetensors weights.");
+            ?? throw new HaloException("read-checkpoint", folder, $"{SingleName} or {IndexName}",
+                OwnedFolder.KindOf(folder) is { } kind ? $"neither, in a folder that Halo wrote as '{kind}'" : "neither",
+                "Name a folder or file of safetensors weights.");
 
     private void Add(SafetensorsFile file)
     {

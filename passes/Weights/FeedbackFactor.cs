@@ -67,7 +67,8 @@ internal sealed record FeedbackFactor(int Size, int[] Order, float[] Rows)
                 var square = row[j] - RowProducts.Dot(row[(j + 1)..last], row[(j + 1)..last]);
                 if (!(square > 0) || !float.IsFinite(square))
                 {
-                    throw new HaloException(pass, $"inputs of '{weight}'", "a second moment that is positive definite", $"a pivot of {square:g3} in column {j} of {size}",
+                    throw new HaloException(pass, $"inputs of '{weight}'", "a second moment that is positive definite",
+                        $"a pivot of {square:g3} in column {j} of {size}",
                         "Calibrate over more rows.");
                 }
                 row[j] = MathF.Sqrt(square);

@@ -2,7 +2,7 @@ using System.Buffers;
 
 namespace Halo.Passes.Weights;
 
-/// <summary>Codes rows column by column; what a column's rounding does to the layer's outputs is made up for in the columns that follow. [GPTQ, algorithm 1]</summary>
+/// <summary>Codes rows column by column; what a column's rounding does to the layer's outputs is made up for in the columns behind. [GPTQ, algorithm 1]</summary>
 /// <remarks>
 /// Column j of a row w is rounded to q, and the columns behind it get w -= (w_j - q) / U_jj * U_j. That is done at once within a panel of columns; what a panel
 /// does to the columns behind it is one product. Rows are independent: a slice of them shares each reading of U. K^2 / 2 multiplications for a row.
@@ -57,7 +57,10 @@ internal sealed record FeedbackRows(CodeGrid Grid, FeedbackFactor Factor)
             {
                 var width = Math.Min(Tile, size - at);
                 for (var r = 0; r < count; r++)
-                    RowProducts.Subtract(values.Slice((r * size) + at, width), errors.Slice(r * Panel, last - first), Factor.Rows.AsSpan((first * size) + at), size);
+                {
+                    var behind = values.Slice((r * size) + at, width);
+                    RowProducts.Subtract(behind, errors.Slice(r * Panel, last - first), Factor.Rows.AsSpan((first * size) + at), size);
+                }
             }
         }
         for (var r = 0; r < count; r++)

@@ -108,7 +108,8 @@ internal static class Fp8Coder
     {
         var size = Vector.Min(Vector.Abs(x) / ratio, new Vector<float>(Largest));
         var bits = Vector.AsVectorUInt32(size);
-        var normal = Vector.AsVectorSingle(bits + new Vector<uint>(0x7FFFF) + (Vector.ShiftRightLogical(bits, 20) & Vector<uint>.One) & new Vector<uint>(0xFFF00000));
+        var even = Vector.ShiftRightLogical(bits, 20) & Vector<uint>.One;
+        var normal = Vector.AsVectorSingle((bits + new Vector<uint>(0x7FFFF) + even) & new Vector<uint>(0xFFF00000));
         var small = size + new Vector<float>(ToStep) - new Vector<float>(ToStep);
         return Vector.Abs(x) - (Vector.ConditionalSelect(Vector.LessThan(size, new Vector<float>(LeastNormal)), small, normal) * ratio);
     }

@@ -47,8 +47,16 @@ public static class TrainingGraphSource
     }
 
     /// <summary>The config's model as a Hugging Face folder; null where it is a graph.</summary>
-    /// <exception cref="HaloException">Another folder.</exception>
-    public static HuggingFaceSource? Folder(TrainConfig config) => Directory.Exists(config.Model) ? HuggingFaceSource.Open(config.Model) : null;
+    /// <exception cref="HaloException">Another folder, or nothing.</exception>
+    public static HuggingFaceSource? Folder(TrainConfig config)
+    {
+        if (!Path.Exists(config.Model))
+        {
+            throw new HaloException("model", config.Model, "a Hugging Face folder, a forward or training graph (.onnx), or an artifact of halo prepare",
+                "no such file or folder", "Check the path.");
+        }
+        return Directory.Exists(config.Model) ? HuggingFaceSource.Open(config.Model) : null;
+    }
 
     /// <summary>The graph of a file, whatever it is.</summary>
     public static SourceGraph AsItIs(string path)

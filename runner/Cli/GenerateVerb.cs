@@ -65,6 +65,8 @@ internal static class GenerateVerb
             sampling.Check();
             if (parsed.GetValue(maxTokens) < 1)
                 throw new HaloException("generate", "--max-tokens", "at least 1", $"{parsed.GetValue(maxTokens)}", "Give a larger number, or leave it out.");
+            if (parsed.GetValue(chat) && parsed.GetValue(prompts)!.Any(string.IsNullOrWhiteSpace))
+                throw new HaloException("generate", "--prompt", "a message, with --chat", "an empty text", "Give the user's words, or leave --chat out.");
             return Run(parsed.GetValue(folder)!, parsed.GetValue(prompts)!, parsed.GetValue(chat), parsed.GetValue(maxTokens), sampling,
                 !parsed.GetValue(noCache), new SessionSettings { Threads = parsed.GetValue(threads), Device = parsed.GetValue(device) });
         });

@@ -71,6 +71,8 @@ internal static class GradientVerb
     private static int Run(
         string input, string output, string? weights, GradientSettings settings, bool verify, string? report, Action<string>? log)
     {
+        if (!Path.Exists(input))
+            throw new HaloException("model", input, "a forward graph (.onnx) or a Hugging Face folder", "neither", "Check the path.");
         var folder = Directory.Exists(input) ? HuggingFaceSource.Open(input) : null;
         var source = folder is null ? TrainingGraphSource.AsItIs(input) : Built(folder, weights, settings);
         var initializers = source.Model.Graph.Initializers.ToDictionary(v => v.Name, v => v.Initializer!, StringComparer.Ordinal);

@@ -58,7 +58,13 @@ internal static class Root
         var parsed = root.Parse(args);
         if (parsed.Errors.Count > 0)
         {
-            var verb = parsed.CommandResult.Command == root ? "" : $" {parsed.CommandResult.Command.Name}";
+            var command = parsed.CommandResult.Command;
+            var verb = command == root ? "" : $" {command.Name}";
+            if (command.Subcommands.Count > 0)
+            {
+                throw new HaloException("command-line", $"halo{verb}", $"one of {string.Join(", ", command.Subcommands.Select(c => c.Name))}",
+                    parsed.UnmatchedTokens is [var first, ..] ? $"'{first}'" : "none", $"Correct the command; halo{verb} --help says what each does.");
+            }
             var mistakes = parsed.Errors.Select(e => e.Message.Split(" as expected type")[0].TrimEnd('.')); // .NET's type names tell a user nothing
             throw new HaloException("command-line", $"halo{verb}", $"options and arguments as in halo{verb} --help",
                 string.Join("; ", mistakes), "Correct the command.");

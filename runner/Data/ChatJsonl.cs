@@ -37,7 +37,8 @@ public static class ChatJsonl
         try { return File.OpenRead(path); }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new HaloException(Reader, path, "a file that can be read", e.Message.TrimEnd('.'), "Check the path.", e);
+            throw new HaloException(Reader, path, "a file that can be read",
+                e is FileNotFoundException or DirectoryNotFoundException ? "no such file" : e.Message.TrimEnd('.'), "Check the path.", e);
         }
     }
 

@@ -1,7 +1,6 @@
 using Halo.Ir;
 using Halo.Runner.Generation;
 using Halo.Runner.Sessions;
-using Halo.Serialization;
 
 namespace Halo.Runner.Export;
 
@@ -26,7 +25,8 @@ public static class Calibration
     {
         var session = new SessionSettings { Threads = settings.Threads };
         var rows = (settings.CalibrationData ?? source.Train) is { } path
-            ? ComparedRows.OfData(path, source.Companions, Math.Min(LongestRow, source.Config.MaxPositions), settings.CalibrationData is null ? TrainingRows : int.MaxValue)
+            ? ComparedRows.OfData(path, source.Companions, Math.Min(LongestRow, source.Config.MaxPositions),
+                settings.CalibrationData is null ? TrainingRows : int.MaxValue)
             : Written(source, session);
         say($"calibrate over {rows.What}");
         return new InputMoments(() => InferenceProjection.Of(source, rotate: settings.Rotate), [.. rows.Prompts.Select(r => r.Ids)], session).ByWeight;
@@ -34,17 +34,7 @@ public static class Calibration
 
     private static ComparedRows Written(InferenceSource source, SessionSettings session)
     {
-        var folder = Directory.CreateTempSubdirectory("halo-calibrate-").FullName;
-        try
-        {
-            var path = Path.Combine(folder, InferenceFolder.ModelName);
-            OnnxWriter.Write(InferenceProjection.Of(source), path, externalData: true);
-            using var decoder = new DecoderSession(new GraphSession(path, session), source.Config.MaxPositions);
-            return ComparedRows.Written(decoder, source.Config, source.Config.MaxPositions, Rows, Tokens, Seed);
-        }
-        finally
-        {
-            Directory.Delete(folder, recursive: true);
-        }
+        using var decoder = new DecoderSession(GraphSession.Of("inference graph", InferenceProjection.Of(source), session), source.Config.MaxPositions);
+        return ComparedRows.Written(decoder, source.Config, source.Config.MaxPositions, Rows, Tokens, Seed);
     }
 }

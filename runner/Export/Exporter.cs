@@ -4,7 +4,6 @@ using Halo.Io;
 using Halo.Ir;
 using Halo.Models.GenAi;
 using Halo.Models.HuggingFace;
-using Halo.Models.Tokenizers;
 using Halo.Runner.Artifacts;
 using Halo.Runner.Generation;
 using Halo.Runner.Sessions;
@@ -32,16 +31,17 @@ public static class Exporter
         settings.Check();
         using var source = InferenceSource.Open(settings.Source);
         CheckPlace(settings, source);
+        var session = new SessionSettings { Threads = settings.Threads };
         var weights = settings.Weights ?? (settings.To == ExportTarget.Onnx ? WeightType.Fp32 : NameOf(source.Config.DType));
         Parity? parity = null;
-        OwnedFolder.Write(settings.Output, settings.To == ExportTarget.Hf ? ModelKind : InferenceFolder.Kind, folder =>
+        OwnedFolder.Write(settings.Output, KindOf(settings), folder =>
         {
             if (settings.To == ExportTarget.Hf)
                 HuggingFaceExport.Write([source.Companions], TrainingGraphSource.TensorsOf(source.Weights), folder, ModelKind, TypeOf(weights));
             else
                 WriteInferenceFolder(settings, source, weights, folder, say);
             say($"compare with {source.Path}");
-            parity = Compare(settings, weights, source, folder);
+            parity = Compare(settings, session, weights, source, folder);
             if (parity is null)
                 return;
             var bounds = settings.BoundsOf(weights);
@@ -58,18 +58,17 @@ public static class Exporter
 
     private static void WriteInferenceFolder(ExportSettings settings, InferenceSource source, WeightType weights, string folder, Action<string> say)
     {
+        var tokenizer = source.OpenTokenizer();
         var moments = settings.Calibrate ? Calibration.Of(settings, source, say) : null;
         var model = InferenceProjection.Of(source, weights, settings.Rotate, moments, settings.Activations);
         OnnxWriter.Write(model, Path.Combine(folder, InferenceFolder.ModelName), externalData: true);
         HuggingFaceFolder.WriteCompanions([source.Companions], folder);
-        var tokenizer = HfTokenizer.Load(source.Companions);
         var stops = StopTokens.Of(source.Companions, source.Config, tokenizer);
         GenAiConfig.Of(source.Config, [.. stops], source.Config.MaxPositions, tokenizer.PadId).Write(folder);
     }
 
-    private static Parity? Compare(ExportSettings settings, WeightType weights, InferenceSource source, string folder)
+    private static Parity? Compare(ExportSettings settings, SessionSettings session, WeightType weights, InferenceSource source, string folder)
     {
-        var session = new SessionSettings { Threads = settings.Threads };
         var data = settings.Data ?? source.Valid;
         if (settings.Prompts == 0 && data is null)
             return null;
@@ -94,8 +93,10 @@ public static class Exporter
     {
         if (Path.TrimEndingDirectorySeparator(Path.GetFullPath(settings.Output)) == Path.TrimEndingDirectorySeparator(source.Path))
             throw new HaloException("export", settings.Output, "a folder other than the source", "the source", "Choose another output.");
-        OwnedFolder.CheckReplaceable(settings.Output);
+        OwnedFolder.CheckReplaceable(settings.Output, KindOf(settings));
     }
+
+    private static string KindOf(ExportSettings settings) => settings.To == ExportTarget.Hf ? ModelKind : InferenceFolder.Kind;
 
     private static ElementType TypeOf(WeightType weights) => weights switch
     {

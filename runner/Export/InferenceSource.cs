@@ -1,6 +1,7 @@
 using Halo.Io;
 using Halo.Ir;
 using Halo.Models.HuggingFace;
+using Halo.Models.Tokenizers;
 using Halo.Models.Weights;
 using Halo.Runner.Artifacts;
 using Halo.Runner.Generation;
@@ -80,6 +81,15 @@ public sealed class InferenceSource : IDisposable
     {
         var checkpoints = new Checkpoints(run.Checkpoints, keep: 1);
         return checkpoints.Newest() is { } state ? Checkpoints.WeightsOf(checkpoints.PathOf(state.Step)) : null;
+    }
+
+    /// <exception cref="HaloException">There is none, or one of another model.</exception>
+    public HfTokenizer OpenTokenizer()
+    {
+        var tokenizer = HfTokenizer.Load(Companions);
+        return tokenizer.VocabularySize <= Config.VocabularySize ? tokenizer
+            : throw new HaloException("model", System.IO.Path.Combine(Companions, "tokenizer.json"),
+                $"at most {Config.VocabularySize} ids, the model's vocabulary", $"{tokenizer.VocabularySize}", "Give the tokenizer that the model was trained with.");
     }
 
     /// <summary>A fresh copy of the forward graph: float32, parameters as inputs, outputs loss and logits, static (B, T).</summary>

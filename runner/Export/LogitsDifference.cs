@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Numerics.Tensors;
 using System.Text.Json.Nodes;
 
@@ -86,8 +87,8 @@ public sealed class LogitsDifference
 
     /// <summary>Six digits; what is no number becomes a text, as JSON has none for it.</summary>
     internal static JsonValue Rounded(double value) => double.IsFinite(value)
-        ? JsonValue.Create(double.Parse(value.ToString("G6", System.Globalization.CultureInfo.InvariantCulture), System.Globalization.CultureInfo.InvariantCulture))
-        : JsonValue.Create(value.ToString(System.Globalization.CultureInfo.InvariantCulture));
+        ? JsonValue.Create(double.Parse(value.ToString("G6", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture))
+        : JsonValue.Create(value.ToString(CultureInfo.InvariantCulture));
 
     /// <summary>A logit that is no number has no place in an order, so a position with one agrees with none.</summary>
     private static bool Agree(ReadOnlySpan<float> expected, ReadOnlySpan<float> found)

@@ -36,7 +36,7 @@ public sealed record ParityBounds(double Agreement, double Divergence, double? D
     public IEnumerable<string> Broken(LogitsDifference found)
     {
         if (!(found.Agreement >= Agreement))
-            yield return $"top-1 agreement of at least {Agreement:P1}, found {found.Agreement:P2}";
+            yield return $"top-1 agreement of at least {Agreement:0.#### %}, found {found.Agreement:0.#### %}";
         if (!(found.Divergence <= Divergence))
             yield return $"KL of at most {Divergence:G3} nats, found {found.Divergence:G3}";
         if (Difference is { } largest && !(found.Largest <= largest))

@@ -42,6 +42,11 @@ public sealed class InferenceModel : IDisposable
     public static InferenceModel Open(string path, SessionSettings settings, bool useCache = true)
     {
         SessionSettings.Require(settings.Device);
+        if (File.Exists(path))
+        {
+            throw new HaloException("generate", path, "an inference folder, a run, an artifact or a Hugging Face folder", "a file",
+                "Name the folder that it lies in.");
+        }
         if (!InferenceFolder.Is(path))
             return OfSource(path, settings, useCache);
         var folder = InferenceFolder.Open(path);
@@ -66,13 +71,7 @@ public sealed class InferenceModel : IDisposable
     private static InferenceModel OfSource(string path, SessionSettings settings, bool useCache)
     {
         using var source = InferenceSource.Open(path, "an inference folder, a run, an artifact, or a Hugging Face folder with a config.json");
-        var tokenizer = HfTokenizer.Load(source.Companions);
-        if (tokenizer.VocabularySize > source.Config.VocabularySize)
-        {
-            throw new HaloException("model", System.IO.Path.Combine(source.Companions, "tokenizer.json"),
-                $"at most {source.Config.VocabularySize} ids, the model's vocabulary", $"{tokenizer.VocabularySize}",
-                "Give the tokenizer that the model was trained with.");
-        }
+        var tokenizer = source.OpenTokenizer();
         var model = InferenceProjection.Of(source);
         var session = GraphSession.Of("inference graph", model, WithKernels(settings, InferenceGraph.Of(model, path)));
         return new InferenceModel(source.Path, new DecoderSession(session, source.Config.MaxPositions, useCache), source.Config, tokenizer,

@@ -3,6 +3,11 @@
 using System.Text.Json;
 using Microsoft.ML.OnnxRuntime;
 
+if (args.Length < 3)
+{
+    Console.Error.WriteLine("usage: DIR COUNT ID ID ...: the folder, how many tokens to write, the ids of the prompt");
+    return 2;
+}
 var folder = args[0];
 var count = int.Parse(args[1]);
 long[] prompt = [.. args[2..].Select(long.Parse)];
@@ -50,3 +55,4 @@ while (written.Count < count)
     past = [.. results.Skip(1)];
 }
 Console.WriteLine(string.Join(' ', written));
+return 0;

@@ -54,14 +54,19 @@ public class BadOptionsTests
         Refused(folder, "expected a graph (.onnx), found a folder", "rewrite", model, "-o", folder["out.onnx"]);
         Refused(folder, "a Hugging Face folder with a config.json", "eval", "--model", folder.Path, "--data", TinyRun.Data("valid.jsonl"));
         Refused(folder, "a Hugging Face folder with a config.json", "gradient", folder.Path, "-o", folder["out.onnx"], "--batch", "1", "--sequence", "8");
+        Refused(folder, "Hugging Face folder, a forward or training graph (.onnx)", "eval", "--model", folder["nowhere"],
+            "--data", TinyRun.Data("valid.jsonl"));
+        Refused(folder, "found no such file. Check", "eval", "--model", model, "--data", folder["nowhere.jsonl"]);
+        Refused(folder, "found neither", "gradient", folder["nowhere"], "-o", folder["out.onnx"], "--batch", "1", "--sequence", "8");
     }
 
     [Fact]
     public void A_wrong_verb_or_a_missing_option_is_one_message()
     {
         using var folder = new TemporaryFolder();
-        Refused(folder, "as in halo --help", "quantise");
-        Refused(folder, "Required command");
+        Refused(folder, "expected one of rewrite, gradient", "quantise", "--now");
+        Refused(folder, "found none");
+        Refused(folder, "halo bench: expected one of training, kernels, fidelity, found 'speed'", "bench", "speed");
         Message("'quantise'", ["quantise"], HaloProcess.Run("quantise")); // the executable does what Root does
         Refused(folder, "'--output' is required", "rewrite", TinyChat.Graph);
         Refused(folder, "'--params' is required", "step", TinyChat.Graph, "-o", folder["out"]);

@@ -71,7 +71,10 @@ public class CoderTests
         Assert.All(Enumerable.Range(0, 32), i => Assert.Equal(zero, codes[i / 2] >> i % 2 * 4 & 15));
     }
 
-    public static TheoryData<int, double> Fp8Blocks => new() { { 1, 1 }, { 15, 1 }, { 16, 1e-20 }, { 32, 1 }, { 32, 1e-33 }, { 32, 1e30 }, { 44, 1 }, { 300, 3 } };
+    public static TheoryData<int, double> Fp8Blocks => new()
+    {
+        { 1, 1 }, { 15, 1 }, { 16, 1e-20 }, { 32, 1 }, { 32, 1e-33 }, { 32, 1e30 }, { 44, 1 }, { 300, 3 },
+    };
 
     /// <summary>Against all scales in float64, with and without importance; errors are counted in amax / 448, of which float32 resolves 3e-5.</summary>
     [Theory]

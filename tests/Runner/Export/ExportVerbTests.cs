@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using Halo.Io;
 using Halo.Models.Bundled;
 using Halo.Runner.Generation;
@@ -119,9 +120,9 @@ public sealed class ExportVerbTests : IDisposable
     public void A_bound_that_is_broken_is_exit_code_1_and_leaves_nothing()
     {
         var (exitCode, _, error) = HaloConsole.Run(
-            "export", LlamaTiny.Folder, "-o", _folder["out"], "--weights", "int4", "--data", Valid(8), "--min-agreement", "0.99");
+            "export", LlamaTiny.Folder, "-o", _folder["out"], "--weights", "int4", "--data", Valid(8), "--min-agreement", "0.9999");
         Assert.Equal(1, exitCode);
-        Assert.Contains("top-1 agreement of at least 99", error, StringComparison.Ordinal);
+        Assert.Contains("top-1 agreement of at least 99.99 %", error, StringComparison.Ordinal);
         Assert.Contains("not written", error, StringComparison.Ordinal);
         Assert.False(Directory.Exists(_folder["out"]));
     }
@@ -144,6 +145,7 @@ public sealed class ExportVerbTests : IDisposable
     [InlineData("none named", "--calibrate")]
     [InlineData("fp16", "--calibrate", "--weights", "fp16")]
     [InlineData("none", "--calibration-data", "rows.jsonl", "--weights", "int4")]
+    [InlineData("NaN", "--min-agreement", "NaN")]
     public void Wrong_options_are_refused_with_what_was_found(string found, params string[] options)
     {
         var message = HaloConsole.Refused(_folder, $"found {found}.", ["export", LlamaTiny.Folder, "-o", _folder["out"], .. options]);
@@ -159,6 +161,31 @@ public sealed class ExportVerbTests : IDisposable
         Assert.Equal(2, exitCode);
         Assert.Contains("a new or empty folder, or one that Halo wrote", error, StringComparison.Ordinal);
         Assert.Equal(["thesis.txt"], Directory.GetFiles(_folder["out"]).Select(Path.GetFileName));
+    }
+
+    /// <summary>What took hours to train is not replaced by an export of it.</summary>
+    [Theory]
+    [InlineData("run")]
+    [InlineData("checkpoint")]
+    [InlineData("model")]
+    public void A_folder_of_Halo_of_another_kind_is_not_written_over(string kind)
+    {
+        OwnedFolder.Mark(_folder["out"], kind);
+        HaloConsole.Refused(_folder, $"as 'inference', which is replaced, found one that it wrote as '{kind}'",
+            "export", LlamaTiny.Folder, "-o", _folder["out"]);
+        if (kind != "model")
+            HaloConsole.Refused(_folder, $"found one that it wrote as '{kind}'", "export", LlamaTiny.Folder, "-o", _folder["out"], "--to", "hf");
+    }
+
+    [Fact]
+    public void Another_models_tokenizer_is_refused_where_it_lies()
+    {
+        foreach (var name in (string[])["config.json", "generation_config.json", "tokenizer_config.json", "model.safetensors"])
+            File.Copy(Path.Combine(LlamaTiny.Folder, name), _folder[name]);
+        var tokenizer = JsonNode.Parse(File.ReadAllText(Path.Combine(LlamaTiny.Folder, "tokenizer.json")))!;
+        tokenizer["added_tokens"]!.AsArray()[0]!["id"] = 4000;
+        File.WriteAllText(_folder["tokenizer.json"], tokenizer.ToJsonString());
+        HaloConsole.Refused(_folder, $"{_folder["tokenizer.json"]}: expected at most 2048 ids", "export", _folder.Path, "-o", _folder["out"]);
     }
 
     [Fact]

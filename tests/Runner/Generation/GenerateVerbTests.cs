@@ -92,6 +92,7 @@ public sealed class GenerateVerbTests
     [InlineData("top-k: expected at least 1 token, found 0", "--top-k", "0")]
     [InlineData("--max-tokens: expected at least 1, found 0", "--max-tokens", "0")]
     [InlineData("threads: expected 0 or more, found -1", "--threads", "-1")]
+    [InlineData("--prompt: expected a message, with --chat, found an empty text", "--chat", "--prompt", " ")]
     public void Options_that_cannot_be_honoured_are_refused(string message, params string[] options)
     {
         using var folder = new TemporaryFolder();
@@ -118,6 +119,7 @@ public sealed class GenerateVerbTests
         HaloConsole.Refused(folder, "expected an inference folder, a run, an artifact, or a Hugging Face folder with a config.json, found another folder",
             "generate", folder.Path, "--prompt", "x");
         HaloConsole.Refused(folder, "--prompt", "generate", InferenceFixture.Folder);
+        HaloConsole.Refused(folder, "found a file. Name the folder", "generate", Path.Combine(InferenceFixture.Folder, "model.onnx"), "--prompt", "x");
         HaloConsole.Refused(folder, "prompt 1: expected fewer than 1024 tokens", "generate", InferenceFixture.Folder, "--prompt",
             string.Concat(Enumerable.Repeat("x = 1\n", 1000)));
     }
