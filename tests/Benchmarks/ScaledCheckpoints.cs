@@ -2,10 +2,10 @@ using Halo.Tests.Scale;
 
 namespace Halo.Tests.Benchmarks;
 
-/// <summary>Writes the Hugging Face folders that <c>prepare-scale.sh</c> prepares.</summary>
+/// <summary>Writes the Hugging Face folders that <c>prepare-scale.sh</c> prepares and <c>export-scale.sh</c> exports.</summary>
 public class ScaledCheckpoints
 {
-    private const string Folder = "HALO_SCALE_CHECKPOINTS";
+    private const string Folder = "HALO_SCALE_CHECKPOINTS", FilledFolder = "HALO_SCALE_FILLED_CHECKPOINTS";
 
     [WhenFolderIsGiven(Folder)]
     public void Write()
@@ -20,4 +20,8 @@ public class ScaledCheckpoints
             SparseCheckpoint.Write(shape, Path.Combine(folder, name));
         }
     }
+
+    [WhenFolderIsGiven(FilledFolder)]
+    public void Write_filled() =>
+        SparseCheckpoint.Write(LlamaShape.Llama8B(), Path.Combine(Environment.GetEnvironmentVariable(FilledFolder)!, "8b-032"), isFilled: true);
 }

@@ -17,12 +17,18 @@ public static class SparseCheckpoint
 
     private const int SpecialTokens = 256;
 
+    /// <summary>Standard deviation of weights that are filled, as models begin with.</summary>
+    private const double Deviation = 0.02;
+
     /// <summary>Writes config.json, bfloat16 shards with their index, and a tokenizer of the vocabulary's size.</summary>
-    public static void Write(LlamaShape shape, string folder)
+    /// <param name="shape">Sizes.</param>
+    /// <param name="folder">Where.</param>
+    /// <param name="isFilled">Weights are normal values, the same 2^20 again and again, and take room on the disk.</param>
+    public static void Write(LlamaShape shape, string folder, bool isFilled = false)
     {
         Directory.CreateDirectory(folder);
         File.WriteAllText(Path.Combine(folder, "config.json"), Config(shape).ToJsonString());
-        WriteWeights(LlamaConfig.Load(folder), folder);
+        WriteWeights(LlamaConfig.Load(folder), folder, isFilled ? Normal(1 << 20) : []);
         File.WriteAllText(Path.Combine(folder, "tokenizer.json"), Tokenizer(shape.Vocabulary).ToJsonString());
         File.Copy(Path.Combine(LlamaTiny.Folder, "tokenizer_config.json"), Path.Combine(folder, "tokenizer_config.json"));
     }
@@ -45,7 +51,7 @@ public static class SparseCheckpoint
         ["torch_dtype"] = "bfloat16",
     };
 
-    private static void WriteWeights(LlamaConfig config, string folder)
+    private static void WriteWeights(LlamaConfig config, string folder, byte[] filling)
     {
         var shards = new List<List<(string Name, long[] Sizes)>> { new() };
         var filled = 0L;
@@ -64,14 +70,14 @@ public static class SparseCheckpoint
         foreach (var (n, shard) in shards.Index())
         {
             var file = $"model-{n + 1:D5}-of-{shards.Count:D5}.safetensors";
-            WriteShard(Path.Combine(folder, file), shard);
+            WriteShard(Path.Combine(folder, file), shard, filling);
             foreach (var (name, _) in shard)
                 places.Add(name, file);
         }
         File.WriteAllText(Path.Combine(folder, CheckpointReader.IndexName), JsonSerializer.Serialize(new { weight_map = places }));
     }
 
-    private static void WriteShard(string path, List<(string Name, long[] Sizes)> tensors)
+    private static void WriteShard(string path, List<(string Name, long[] Sizes)> tensors, byte[] filling)
     {
         var header = new JsonObject();
         var end = 0L;
@@ -87,7 +93,23 @@ public static class SparseCheckpoint
         BinaryPrimitives.WriteInt64LittleEndian(length, bytes.Length);
         file.Write(length);
         file.Write(bytes);
-        file.SetLength(file.Position + end);
+        if (filling.Length == 0)
+            file.SetLength(file.Position + end);
+        for (long at = 0; filling.Length > 0 && at < end; at += filling.Length)
+            file.Write(filling.AsSpan(0, (int)Math.Min(filling.Length, end - at)));
+    }
+
+    /// <summary>Normal values in bfloat16.</summary>
+    private static byte[] Normal(int count)
+    {
+        var random = new Random(1);
+        var bytes = new byte[2 * count];
+        for (var i = 0; i < count; i++)
+        {
+            var value = Deviation * Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble());
+            BinaryPrimitives.WriteUInt16LittleEndian(bytes.AsSpan(2 * i), (ushort)(BitConverter.SingleToUInt32Bits((float)value) >> 16));
+        }
+        return bytes;
     }
 
     /// <summary>The bundled tokenizer with merges of all pairs of bytes and of pairs with a byte, as many as the vocabulary takes.</summary>
