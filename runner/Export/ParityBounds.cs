@@ -16,7 +16,7 @@ public sealed record ParityBounds(double Agreement, double Divergence, double? D
         WeightType.Fp32 => new(0.999, 1e-6, 1e-2),
         WeightType.Fp16 => new(0.99, 1e-3, null),
         WeightType.Bf16 or WeightType.Int8 => new(0.97, 1e-2, null),
-        WeightType.Fp8 => new(0.85, 5e-2, null),
+        WeightType.Fp8 => new(0.90, 3e-2, null),
         WeightType.Int4 => new(0.60, 0.5, null),
         _ => throw new ArgumentOutOfRangeException(nameof(weights), weights, null),
     };
