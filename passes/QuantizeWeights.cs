@@ -15,7 +15,7 @@ namespace Halo.Passes;
 /// other for 8 bits but one that decodes the whole weight in every call, 500 ms and not 0.5 for 4096 x 4096. <paramref name="Activations"/> asks for one of
 /// the two everywhere.
 /// ONNX Runtime decodes FP8 in every call, 50 ms for 4096 x 4096, unless a session's config entry session.disable_quant_qdq is 1: then once, into float32.
-/// Codes are computed while the graph is written, once. A last block that K does not fill is padded by zeros.
+/// Codes are computed while the graph is written, once. MatMulNBits has a last block that K does not fill padded by zeros; in FP8 it is shorter.
 /// </remarks>
 /// <param name="Format">How weights are held.</param>
 /// <param name="Block">Values that share a scale, in int4, int8 and fp8: a power of two from 16.</param>
@@ -32,7 +32,7 @@ public sealed record QuantizeWeights(WeightFormat Format, int Block = 32, Activa
 
     public string Name => "quantize-weights";
 
-    /// <summary>Floors of logits: below what weights keep (22 dB in 4 bits, 32 in FP8, 44 in 8, 74 in 16), as a small model's logits lose more.</summary>
+    /// <summary>Floors of logits: below what weights keep (22 dB in 4 bits, 34 in FP8, 44 in 8, 74 in 16), as a small model's logits lose more.</summary>
     public ValueEffect Effect => new ValueEffect.Quantizing(Format switch
     {
         WeightFormat.Int4 => 8,

@@ -84,7 +84,8 @@ public static class OwnedFolder
     private static string PartialOf(string target, string process) =>
         Path.Combine(Path.GetDirectoryName(target)!, $".{Path.GetFileName(target)}.{process}.partial");
 
-    /// <summary>Removes what processes left that were killed while they wrote the same target.</summary>
+    /// <summary>Removes what processes of this machine left that were killed while they wrote the same target.</summary>
+    /// <remarks>Two machines must not write one target at the same time: neither knows the processes of the other.</remarks>
     private static void DropAbandoned(string target)
     {
         if (!Directory.Exists(Path.GetDirectoryName(target)))

@@ -2,7 +2,7 @@ using System.Buffers;
 
 namespace Halo.Passes.Weights;
 
-/// <summary>Codes rows column by column; what a column's rounding does to the layer's outputs is made up for in the columns behind. [GPTQ, algorithm 1]</summary>
+/// <summary>Codes rows column by column; columns behind make up for what a column's rounding does to the layer's outputs. [GPTQ, algorithm 1]</summary>
 /// <remarks>
 /// Column j of a row w is rounded to q, and the columns behind it get w -= (w_j - q) / U_jj * U_j. That is done at once within a panel of columns; what a panel
 /// does to the columns behind it is one product. Rows are independent: a slice of them shares each reading of U. K^2 / 2 multiplications for a row.

@@ -61,7 +61,7 @@ internal static class Fp8Coder
     }
 
     /// <summary>Sum of m (x - ratio q(x / ratio))^2, x = w / unit, m the importance, q rounding to a code's value.</summary>
-    public static float Error(ReadOnlySpan<float> block, ReadOnlySpan<float> importance, float unit, float ratio)
+    private static float Error(ReadOnlySpan<float> block, ReadOnlySpan<float> importance, float unit, float ratio)
     {
         var sum = Vector<float>.Zero;
         var i = 0;

@@ -16,7 +16,7 @@ internal static class ExportVerb
         };
         var output = new Option<string>("--output", "-o")
         {
-            Description = "The folder to write. One that Halo wrote is replaced.",
+            Description = "The folder to write. One that an export of the same kind wrote is replaced.",
             Required = true,
             HelpName = "DIR",
         };
@@ -43,7 +43,7 @@ internal static class ExportVerb
         var calibrationData = new Option<string?>("--calibration-data")
         {
             Description = "With --calibrate: chat rows (JSONL) to calibrate over; by default the first 512 of a run's training file, else rows that the "
-                    + "model writes.",
+                + "model writes.",
             HelpName = "FILE",
         };
         var activations = new Option<string?>("--activations")

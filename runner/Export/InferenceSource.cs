@@ -87,9 +87,10 @@ public sealed class InferenceSource : IDisposable
     public HfTokenizer OpenTokenizer()
     {
         var tokenizer = HfTokenizer.Load(Companions);
-        return tokenizer.VocabularySize <= Config.VocabularySize ? tokenizer
-            : throw new HaloException("model", System.IO.Path.Combine(Companions, "tokenizer.json"),
-                $"at most {Config.VocabularySize} ids, the model's vocabulary", $"{tokenizer.VocabularySize}", "Give the tokenizer that the model was trained with.");
+        if (tokenizer.VocabularySize <= Config.VocabularySize)
+            return tokenizer;
+        throw new HaloException("model", System.IO.Path.Combine(Companions, "tokenizer.json"), $"at most {Config.VocabularySize} ids, the model's vocabulary",
+            $"{tokenizer.VocabularySize}", "Give the tokenizer that the model was trained with.");
     }
 
     /// <summary>A fresh copy of the forward graph: float32, parameters as inputs, outputs loss and logits, static (B, T).</summary>

@@ -47,7 +47,7 @@ public class FeedbackRowsTests
     public void Codes_are_those_of_plain_elimination(string name, int size)
     {
         const int Rows = 37; // more than a slice
-        var grid = Grid(name, size);
+        var grid = Grid(name);
         var (moment, w) = (Moment(size, 3 * size, 7), Values(new Random(size), Rows * size));
         var factor = FeedbackFactor.Of("test", "w", Tensor.Floats([size, size], moment));
         var (found, scales, zeros) = Coded(grid, factor, w, Rows, size);
@@ -64,7 +64,7 @@ public class FeedbackRowsTests
     public void Outputs_are_nearer_than_with_each_weight_rounded_alone(string name, int size)
     {
         const int Rows = 32;
-        var grid = Grid(name, size);
+        var grid = Grid(name);
         var (moment, w) = (Moment(size, 3 * size, 7), Values(new Random(size), Rows * size));
         var factor = FeedbackFactor.Of("test", "w", Tensor.Floats([size, size], moment));
         var (codes, scales, zeros) = Coded(grid, factor, w, Rows, size);
@@ -94,13 +94,13 @@ public class FeedbackRowsTests
         {
             var graph = new Graph();
             var weight = graph.AddInitializer("w", Tensor.Floats([2, 32], new float[64]));
-            var error = Assert.Throws<PassException>(() => new ErrorFeedback("quantize-weights", moments).Of(weight, Grid("int4", 32)));
+            var error = Assert.Throws<PassException>(() => new ErrorFeedback("quantize-weights", moments).Of(weight, Grid("int4")));
             Assert.Contains("'w'", error.Message, StringComparison.Ordinal);
             Assert.Contains(found, error.Message, StringComparison.Ordinal);
         }
     }
 
-    private static CodeGrid Grid(string name, int size) => name == "fp8" ? new Fp8Grid(32, Exact) : new BlockGrid(32, name == "int4" ? 4 : 8, Exact);
+    private static CodeGrid Grid(string name) => name == "fp8" ? new Fp8Grid(32, Exact) : new BlockGrid(32, name == "int4" ? 4 : 8, Exact);
 
     /// <summary>Codes one to a byte, with scales and zero points of each group.</summary>
     private static (byte[] Codes, float[] Scales, byte[] Zeros) Coded(CodeGrid grid, FeedbackFactor factor, float[] w, int rows, int size)
