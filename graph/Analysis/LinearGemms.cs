@@ -203,15 +203,15 @@ public sealed class LinearGemms
     {
         var loss = graph.Outputs.FirstOrDefault(o => o.Name == LossName);
         var pending = new Stack<Value>(loss is null ? graph.Outputs.Where(o => !o.Name.StartsWith(GradientPrefix, StringComparison.Ordinal)) : [loss]);
-        var cone = new HashSet<Node>();
+        var ancestors = new HashSet<Node>();
         while (pending.TryPop(out var value))
         {
-            if (value.Producer is not { } node || !cone.Add(node))
+            if (value.Producer is not { } node || !ancestors.Add(node))
                 continue;
             foreach (var input in Graph.ReadBy(node))
                 pending.Push(input);
         }
-        return cone;
+        return ancestors;
     }
 
     private void Skip(Node node, string reason) => _skipped.Add(new SkippedProduct(node, reason));

@@ -34,7 +34,7 @@ internal sealed record AttentionOperand(Value Value, double Factor)
     private static AttentionOperand? Find(Value operand, Func<long[], bool> fits, Func<long, long, long> expected)
     {
         AttentionOperand? best = null;
-        var (path, factor) = (new ViewPath(operand), 1.0);
+        var (path, factor) = (new IndexMap(operand), 1.0);
         while (true)
         {
             if (path.Source.Shape is { Rank: 4, IsStatic: true } shape && fits(shape.Sizes)
@@ -55,7 +55,7 @@ internal sealed record AttentionOperand(Value Value, double Factor)
         factor = 1;
         for (var side = 0; side < 2 && (node.Is("Mul") || (node.Is("Div") && side == 1)); side++)
         {
-            if (Peel.Scalar(node.Inputs[side]) is not ({ } constant and > 0))
+            if (Match.Scalar(node.Inputs[side]) is not ({ } constant and > 0))
                 continue;
             factor = node.Is("Mul") ? constant : 1 / constant;
             return node.Inputs[1 - side];

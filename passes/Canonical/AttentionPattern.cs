@@ -6,8 +6,8 @@ namespace Halo.Passes.Canonical;
 /// <summary>softmax(scale Q K^T + mask) V with the keys and values of grouped heads repeated or not; ONNX's Attention on (B, H, T, D).</summary>
 /// <remarks>
 /// Q, K and V are the values (B, H, T, D) and (B, G, S, D) from which the two products take their operands, through whatever Reshape, Transpose,
-/// Unsqueeze and Expand lies between (<see cref="ViewPath"/>); factors are taken from the scores or from the operands. What the mask is, is found by
-/// computing it (<see cref="Visibility"/>). A guard Where(IsNaN(p), 0, p) is passed. A query that sees no key has Y = 0 from then on.
+/// Unsqueeze and Expand lies between (<see cref="IndexMap"/>); factors are taken from the scores or from the operands. What the mask is, is found by
+/// computing it (<see cref="MaskMeaning"/>). A guard Where(IsNaN(p), 0, p) is passed. A query that sees no key has Y = 0 from then on.
 /// </remarks>
 internal sealed class AttentionPattern() : CanonicalPattern(nameof(Attention))
 {
@@ -65,15 +65,15 @@ internal sealed class AttentionPattern() : CanonicalPattern(nameof(Attention))
             return $"its operands are {x.Q.Type.Name()}, {x.K.Type.Name()} and {x.V.Type.Name()}, its result {root.Output.Type.Name()}";
         if (isCausal && q[2] != k[2])
             return $"it is causal with {q[2]} queries and {k[2]} keys";
-        var (visibility, reason) = Visibility.Of(graph, masks, (q[0], q[1], q[2], k[2]));
-        if (visibility is null)
+        var (meaning, reason) = MaskMeaning.Of(graph, masks, (q[0], q[1], q[2], k[2]));
+        if (meaning is null)
             return reason;
         var usual = (float)scale == (float)(1 / Math.Sqrt(q[3]));
         graph.Replace(Kind, root, build =>
         {
-            var mask = visibility.Padding is null or { Type: ElementType.Int64 } ? visibility.Padding
-                : build.Op("mask", "Cast", [visibility.Padding], Attribute.Of("to", (long)ElementType.Int64));
-            var y = build.Attention(graph.Model, x.Q, x.K, x.V, mask, null, isCausal || visibility.Causal, usual ? 0 : (float)scale, "attention").Y;
+            var mask = meaning.Padding is null or { Type: ElementType.Int64 } ? meaning.Padding
+                : build.Op("mask", "Cast", [meaning.Padding], Attribute.Of("to", (long)ElementType.Int64));
+            var y = build.Attention(graph.Model, x.Q, x.K, x.V, mask, null, isCausal || meaning.Causal, usual ? 0 : (float)scale, "attention").Y;
             var shape = root.Output.Shape!;
             return shape.Equals(y.Shape) ? y : build.Op("rows", "Reshape", [y, build.Constant("rows/shape", Tensor.Int64s(shape.Sizes))]);
         });
@@ -111,6 +111,6 @@ internal sealed class AttentionPattern() : CanonicalPattern(nameof(Attention))
             return null;
         var (test, choice) = (p.Uses.Select(u => u.Node).FirstOrDefault(n => n.Is("IsNaN")), p.Uses.Select(u => u.Node).FirstOrDefault(n => n.Is("Where")));
         return test is not null && choice is not null && test.Output.OnlyUser == choice && choice.Inputs[0] == test.Output
-            && Peel.Scalar(choice.Inputs[1]) == 0 && choice.Inputs[2] == p ? choice.Output : null;
+            && Match.Scalar(choice.Inputs[1]) == 0 && choice.Inputs[2] == p ? choice.Output : null;
     }
 }

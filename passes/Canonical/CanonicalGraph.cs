@@ -16,13 +16,13 @@ internal sealed class CanonicalGraph(Model model, PassContext context, string pa
     public Graph Graph => model.Graph;
 
     /// <summary>Computes what depends on constants, and on inputs that are made up.</summary>
-    public Cone Cone { get; } = new(model, context.Evaluator, pass);
+    public SubgraphEvaluator SubgraphEvaluator { get; } = new(model, context.Evaluator, pass);
 
     /// <summary>What mask values mean; the layers of a graph share one.</summary>
-    public Dictionary<string, (Visibility? Visibility, string Reason)> Visibilities { get; } = new(StringComparer.Ordinal);
+    public Dictionary<string, (MaskMeaning? MaskMeaning, string Reason)> MaskMeanings { get; } = new(StringComparer.Ordinal);
 
     /// <summary>The cosine and sine tables made of two values; the layers of a graph share them.</summary>
-    public Dictionary<(Value Cos, Value Sin), RotaryTables> Tables { get; } = [];
+    public Dictionary<(Value Cos, Value Sin), RotaryTablePattern> Tables { get; } = [];
 
     /// <summary>Puts what <paramref name="make"/> makes in the place of <paramref name="root"/>, and drops what nobody reads then.</summary>
     public void Replace(string kind, Node root, Func<GraphBuilder, Value> make)

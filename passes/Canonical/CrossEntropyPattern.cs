@@ -21,7 +21,7 @@ internal sealed class CrossEntropyPattern() : CanonicalPattern(nameof(CrossEntro
         }
         if (candidate.Output.Shape is not { Rank: 2 } || candidate.Int("axis", -1) is not (-1 or 1))
             return "it is not along the last axis of (N, V)";
-        return Peel.Only(candidate.Output, "NegativeLogLikelihoodLoss") is { } loss ? Loss(graph, loss, candidate.Inputs[0]!, loss)
+        return Match.OnlyUser(candidate.Output, "NegativeLogLikelihoodLoss") is { } loss ? Loss(graph, loss, candidate.Inputs[0]!, loss)
             : Decomposed(graph, candidate);
     }
 
@@ -34,20 +34,20 @@ internal sealed class CrossEntropyPattern() : CanonicalPattern(nameof(CrossEntro
 
     private string? Decomposed(CanonicalGraph graph, Node logSoftmax)
     {
-        if (Peel.Only(logSoftmax.Output, "GatherElements") is not { } gather || gather.Inputs[0] != logSoftmax.Output || gather.Int("axis", 0) is not (1 or -1))
+        if (Match.OnlyUser(logSoftmax.Output, "GatherElements") is not { } gather || gather.Inputs[0] != logSoftmax.Output || gather.Int("axis", 0) is not (1 or -1))
             return "what reads it is not the label's entry of each row alone";
         if (Labels(gather.Inputs[1]!) is not { } labels)
             return "the entries taken are not those of labels, with another in ignored rows";
         var losses = gather.Output;
         while (losses.OnlyUser is { } view && (view.Is("Squeeze") || view.Is("Reshape")) && view.Inputs[0] == losses)
             losses = view.Output;
-        if (Peel.Only(losses, "Neg") is not { } negated || losses.Shape is not { Rank: 1 })
+        if (Match.OnlyUser(losses, "Neg") is not { } negated || losses.Shape is not { Rank: 1 })
             return "the entries are not negated";
-        if (Peel.Only(negated.Output, "Where") is not { } counted || Ignored(counted.Inputs[0]!) is not { } rows || rows != labels
-            || counted.Inputs[1] != negated.Output || Peel.Scalar(counted.Inputs[2]) != 0)
+        if (Match.OnlyUser(negated.Output, "Where") is not { } counted || Ignored(counted.Inputs[0]!) is not { } rows || rows != labels
+            || counted.Inputs[1] != negated.Output || Match.Scalar(counted.Inputs[2]) != 0)
             return "ignored rows do not become 0";
-        if (Peel.Only(counted.Output, "ReduceSum") is not { } sum || !SumsAll(sum)
-            || Peel.Only(sum.Output, "Div") is not { } mean || mean.Inputs[0] != sum.Output)
+        if (Match.OnlyUser(counted.Output, "ReduceSum") is not { } sum || !SumsAll(sum)
+            || Match.OnlyUser(sum.Output, "Div") is not { } mean || mean.Inputs[0] != sum.Output)
             return "the rows are not summed and divided by a number";
         return Counts(mean.Inputs[1]!) == labels
             ? Put(graph, mean, logSoftmax.Inputs[0]!, labels.Labels, labels.IgnoreIndex)
@@ -59,7 +59,7 @@ internal sealed class CrossEntropyPattern() : CanonicalPattern(nameof(CrossEntro
         if (logits.Shape is not { Rank: 2 } || labels.Shape is not { Rank: 1 } || labels.Type != ElementType.Int64)
             return $"logits {logits.Shape} and labels {labels.Type.Name()}{labels.Shape} are not (N, V) and int64 (N)";
         // A cast to float32 in front is what the operator does itself.
-        var narrow = Peel.Casts(logits);
+        var narrow = Match.BeforeCasts(logits);
         if (root.Output.Type != ElementType.Float)
             return $"the loss is {root.Output.Type.Name()}";
         if (narrow.Type is not (ElementType.Float or ElementType.Float16 or ElementType.BFloat16))
@@ -74,13 +74,13 @@ internal sealed class CrossEntropyPattern() : CanonicalPattern(nameof(CrossEntro
         while (indices.Producer is { } view && (view.Is("Unsqueeze") || view.Is("Reshape")))
             indices = view.Inputs[0]!;
         return indices.Producer is { } safe && safe.Is("Where") && Ignored(safe.Inputs[0]!) is { } rows && rows.Labels == safe.Inputs[1]
-            && Peel.Scalar(safe.Inputs[2]) is >= 0 ? rows : null;
+            && Match.Scalar(safe.Inputs[2]) is >= 0 ? rows : null;
     }
 
     /// <summary>The labels and the one to ignore, of Not(Equal(labels, ignored)).</summary>
     private static (Value Labels, long IgnoreIndex)? Ignored(Value counted) =>
         counted.Producer is { } not && not.Is("Not") && not.Inputs[0]!.Producer is { } equal && equal.Is("Equal")
-            && Peel.Scalar(equal.Inputs[1]) is { } index ? (equal.Inputs[0]!, (long)index) : null;
+            && Match.Scalar(equal.Inputs[1]) is { } index ? (equal.Inputs[0]!, (long)index) : null;
 
     /// <summary>The same, of the number of rows that count.</summary>
     private static (Value Labels, long IgnoreIndex)? Counts(Value number)

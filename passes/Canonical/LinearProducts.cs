@@ -1,7 +1,7 @@
 using Halo.Analysis;
 using Halo.Ir;
-using Halo.Passes.Gemms;
 using Halo.Passes.Infra;
+using Halo.Passes.Rewrite;
 
 namespace Halo.Passes.Canonical;
 

@@ -21,22 +21,22 @@ internal sealed class RmsNormPattern() : CanonicalPattern(nameof(RmsNorm))
         var x = Squared(mean.Inputs[0]!)!;
         if (mean.Inputs[0]!.OnlyUser is null)
             return $"the square '{mean.Inputs[0]!.Name}' is read elsewhere";
-        if (!Peel.ReducesLastAxis(mean))
+        if (!Match.ReducesLastAxis(mean))
             return "the mean is not along the last axis, with that axis kept";
-        if (Peel.Only(mean.Output, "Add") is not { } add || Peel.Scalar(Peel.Other(add, mean.Output)) is not { } epsilon)
+        if (Match.OnlyUser(mean.Output, "Add") is not { } add || Match.Scalar(Match.OtherOperand(add, mean.Output)) is not { } epsilon)
             return "what reads the mean is not one sum with a constant";
         if (Normalized(x, add.Output) is not { } normalized)
             return "what follows is not the product of x with the reciprocal of the root, or it is read elsewhere";
-        if (Peel.Only(Peel.PastCast(normalized), "Mul") is not { } product || Peel.Other(product, Peel.PastCast(normalized)) is not { } weight)
+        if (Match.OnlyUser(Match.AfterCast(normalized), "Mul") is not { } product || Match.OtherOperand(product, Match.AfterCast(normalized)) is not { } weight)
             return "no product with a weight follows";
         if (weight.Shape is not { Rank: 1 } || x.Shape is not { Rank: > 0 } shape || weight.Shape[0] != shape[-1])
             return $"the factor '{weight.Name}' {weight.Shape} is no weight for each column of {x.Shape}";
 
         // The narrowest span of one type: x before its cast, the weight of that type, the result after the cast back.
-        var (source, root) = (Peel.Casts(x), product);
+        var (source, root) = (Match.BeforeCasts(x), product);
         var narrow = source.Type;
-        if (product.Output.Type != narrow && Peel.Casts(weight).Type == narrow && Peel.Only(product.Output, "Cast") is { } back && back.Output.Type == narrow)
-            (root, weight) = (back, Peel.Casts(weight));
+        if (product.Output.Type != narrow && Match.BeforeCasts(weight).Type == narrow && Match.OnlyUser(product.Output, "Cast") is { } back && back.Output.Type == narrow)
+            (root, weight) = (back, Match.BeforeCasts(weight));
         else if (product.Output.Type != narrow)
             source = x;
         if (root.Output.Type != source.Type || weight.Type != source.Type)
@@ -65,7 +65,7 @@ internal sealed class RmsNormPattern() : CanonicalPattern(nameof(RmsNorm))
     /// <summary>x of Pow(x, 2) or Mul(x, x).</summary>
     private static Value? Squared(Value value) => value.Producer switch
     {
-        { } node when node.Is("Pow") && Peel.Is(node.Inputs[1], 2) => node.Inputs[0],
+        { } node when node.Is("Pow") && Match.Is(node.Inputs[1], 2) => node.Inputs[0],
         { } node when node.Is("Mul") && node.Inputs[0] == node.Inputs[1] => node.Inputs[0],
         _ => null,
     };
@@ -74,23 +74,23 @@ internal sealed class RmsNormPattern() : CanonicalPattern(nameof(RmsNorm))
     private static Value? Normalized(Value x, Value square)
     {
         var inverse = square;
-        if (Peel.Only(square, "Pow") is { } power && power.Inputs[0] == square && Peel.Is(power.Inputs[1], -0.5))
+        if (Match.OnlyUser(square, "Pow") is { } power && power.Inputs[0] == square && Match.Is(power.Inputs[1], -0.5))
         {
             inverse = power.Output;
         }
-        else if (Peel.Only(square, "Sqrt") is { } root)
+        else if (Match.OnlyUser(square, "Sqrt") is { } root)
         {
-            if (Peel.Only(root.Output, "Reciprocal") is { } reciprocal)
+            if (Match.OnlyUser(root.Output, "Reciprocal") is { } reciprocal)
                 inverse = reciprocal.Output;
-            else if (Peel.Only(root.Output, "Div") is { } division && division.Inputs[1] == root.Output)
+            else if (Match.OnlyUser(root.Output, "Div") is { } division && division.Inputs[1] == root.Output)
             {
                 if (division.Inputs[0] == x)
                     return division.Output;
-                if (!Peel.Is(division.Inputs[0], 1))
+                if (!Match.Is(division.Inputs[0], 1))
                     return null;
                 inverse = division.Output;
             }
         }
-        return inverse != square && Peel.Only(inverse, "Mul") is { } product && Peel.Other(product, inverse) == x ? product.Output : null;
+        return inverse != square && Match.OnlyUser(inverse, "Mul") is { } product && Match.OtherOperand(product, inverse) == x ? product.Output : null;
     }
 }

@@ -18,8 +18,8 @@ internal sealed class RotaryEmbeddingPattern() : CanonicalPattern(nameof(RotaryE
 
     private string? Decomposed(CanonicalGraph graph, Node concat)
     {
-        var first = new ViewPath(concat.Inputs[0]!.Producer!.Inputs[0]!);
-        var second = new ViewPath(concat.Inputs[1]!);
+        var first = new IndexMap(concat.Inputs[0]!.Producer!.Inputs[0]!);
+        var second = new IndexMap(concat.Inputs[1]!);
         if (!first.Step() || !second.Step() || first.Source != second.Source)
             return "the two parts are not cut from one value";
         var x = first.Source;
@@ -28,25 +28,25 @@ internal sealed class RotaryEmbeddingPattern() : CanonicalPattern(nameof(RotaryE
         var (d, half) = (shape.Sizes[3], shape.Sizes[3] / 2);
         if (d % 2 != 0 || !first.Is(i => (i / half * d) + half + (i % half)) || !second.Is(i => (i / half * d) + (i % half)))
             return "the two parts are not the halves of the last axis, the second half in front";
-        var turned = Peel.PastCast(concat.Output);
-        if (Peel.Only(concat.Inputs[0]!, "Concat") is null || Peel.Only(turned, "Mul") is not { } bySine || Peel.Other(bySine, turned) is not { } sin)
+        var turned = Match.AfterCast(concat.Output);
+        if (Match.OnlyUser(concat.Inputs[0]!, "Concat") is null || Match.OnlyUser(turned, "Mul") is not { } bySine || Match.OtherOperand(bySine, turned) is not { } sin)
             return "the rotated half is not read by one product alone";
-        if (Peel.Only(bySine.Output, "Add") is not { } sum || Peel.Other(sum, bySine.Output) is not { Producer: { } byCosine } straight
+        if (Match.OnlyUser(bySine.Output, "Add") is not { } sum || Match.OtherOperand(sum, bySine.Output) is not { Producer: { } byCosine } straight
             || straight.OnlyUser is null
             || !byCosine.Is("Mul") || Cosine(byCosine) is not { } cos)
             return "the product with the sine is not added to a product of the same value with the cosine";
         if (!SpansTokens(cos) || !SpansTokens(sin))
             return $"cosine {cos.Shape} and sine {sin.Shape} are not one row for each token of {shape}";
 
-        var (source, root) = (Peel.Casts(x), sum);
-        if (source.Type != sum.Output.Type && Peel.Only(sum.Output, "Cast") is { } back && back.Output.Type == source.Type)
+        var (source, root) = (Match.BeforeCasts(x), sum);
+        if (source.Type != sum.Output.Type && Match.OnlyUser(sum.Output, "Cast") is { } back && back.Output.Type == source.Type)
             root = back;
         else if (x.Type == sum.Output.Type)
             source = x;
         return Put(graph, root, source, cos, sin, halves: false);
 
-        Value? Cosine(Node product) => Peel.Casts(product.Inputs[0]!) == Peel.Casts(x) ? product.Inputs[1]
-            : Peel.Casts(product.Inputs[1]!) == Peel.Casts(x) ? product.Inputs[0] : null;
+        Value? Cosine(Node product) => Match.BeforeCasts(product.Inputs[0]!) == Match.BeforeCasts(x) ? product.Inputs[1]
+            : Match.BeforeCasts(product.Inputs[1]!) == Match.BeforeCasts(x) ? product.Inputs[0] : null;
 
         // As broadcasting aligns it with (B, H, T, D).
         bool SpansTokens(Value table) => table.Shape is { IsStatic: true, Rank: >= 2 and <= 4 } s && s[-1].Size == d && s[-2].Size == shape.Sizes[2]
@@ -73,7 +73,7 @@ internal sealed class RotaryEmbeddingPattern() : CanonicalPattern(nameof(RotaryE
     private string? Put(CanonicalGraph graph, Node root, Value x, Value cos, Value sin, bool halves)
     {
         var sizes = x.Shape!.Sizes;
-        var (tables, reason) = RotaryTables.Of(graph, Building.GraphBuilder.Before(root), cos, sin, (sizes[0], sizes[2], sizes[3]), halves);
+        var (tables, reason) = RotaryTablePattern.Of(graph, Building.GraphBuilder.Before(root), cos, sin, (sizes[0], sizes[2], sizes[3]), halves);
         if (tables is null)
             return reason;
         graph.Replace(Kind, root, build =>

@@ -14,22 +14,22 @@ internal sealed class SwiGluPattern() : CanonicalPattern(nameof(SwiGlu))
         if (candidate.Is("Swish"))
             return candidate.Float("alpha", 1) == 1 ? Gated(graph, gate, candidate.Output) : "alpha is not 1";
         var sigmoid = candidate.Output;
-        if (Peel.Only(sigmoid, "Mul") is not { } product)
+        if (Match.OnlyUser(sigmoid, "Mul") is not { } product)
             return "the sigmoid is not read by one product alone";
-        var factor = Peel.Other(product, sigmoid)!;
-        if (Peel.Casts(factor) == Peel.Casts(gate))
-            return Gated(graph, Peel.Casts(gate), product.Output);
-        if (factor.Producer is { } inner && inner.Is("Mul") && factor.OnlyUser is not null && Peel.Other(inner, gate) is { } up)
+        var factor = Match.OtherOperand(product, sigmoid)!;
+        if (Match.BeforeCasts(factor) == Match.BeforeCasts(gate))
+            return Gated(graph, Match.BeforeCasts(gate), product.Output);
+        if (factor.Producer is { } inner && inner.Is("Mul") && factor.OnlyUser is not null && Match.OtherOperand(inner, gate) is { } up)
             return Finish(graph, product, gate, up); // (gate up) sigmoid(gate)
-        return Peel.Only(product.Output, "Mul") is { } outer && Peel.Other(outer, product.Output) == gate
+        return Match.OnlyUser(product.Output, "Mul") is { } outer && Match.OtherOperand(outer, product.Output) == gate
             ? Finish(graph, outer, gate, factor) // (up sigmoid(gate)) gate
             : "the sigmoid is not multiplied with what it is of";
     }
 
     private string? Gated(CanonicalGraph graph, Value gate, Value silu)
     {
-        var value = silu.Type == gate.Type ? silu : Peel.PastCast(silu);
-        return Peel.Only(value, "Mul") is { } product && Peel.Other(product, value) is { } up
+        var value = silu.Type == gate.Type ? silu : Match.AfterCast(silu);
+        return Match.OnlyUser(value, "Mul") is { } product && Match.OtherOperand(product, value) is { } up
             ? Finish(graph, product, gate, up)
             : "the gated value is not read by one product alone";
     }

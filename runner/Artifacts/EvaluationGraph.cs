@@ -1,8 +1,10 @@
 using Halo.Analysis;
 using Halo.Ir;
-using Halo.Passes;
-using Halo.Passes.Inference;
+using Halo.Passes.Canonical;
+using Halo.Passes.Cleanup;
+using Halo.Passes.Export.Inference;
 using Halo.Passes.Infra;
+using Halo.Passes.Training;
 
 namespace Halo.Runner.Artifacts;
 

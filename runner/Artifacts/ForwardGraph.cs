@@ -1,6 +1,6 @@
-using Halo.Passes;
+using Halo.Passes.Canonical;
+using Halo.Passes.Canonical.Precision;
 using Halo.Passes.Infra;
-using Halo.Passes.Precision;
 using Halo.Runner.Training;
 
 namespace Halo.Runner.Artifacts;

@@ -1,7 +1,8 @@
 using System.Diagnostics;
 using Halo.Ir;
-using Halo.Passes;
-using Halo.Passes.Optimizer;
+using Halo.Models.Optimizer;
+using Halo.Passes.Infra;
+using Halo.Passes.Rewrite;
 using Halo.Runner.Artifacts;
 using Halo.Runner.Data;
 using Halo.Runner.Sessions;

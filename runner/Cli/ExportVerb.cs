@@ -1,6 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
-using Halo.Passes.Weights;
+using Halo.Passes.Export.Weights;
 using Halo.Runner.Export;
 
 namespace Halo.Runner.Cli;

@@ -5,9 +5,10 @@ using System.Text.Json.Nodes;
 using Halo.Io;
 using Halo.Ir;
 using Halo.Models.Weights;
-using Halo.Passes;
+using Halo.Passes.Canonical.Precision;
 using Halo.Passes.Infra;
-using Halo.Passes.Precision;
+using Halo.Passes.Rewrite;
+using Halo.Passes.Training;
 using Halo.Runner.Artifacts;
 using Halo.Serialization;
 

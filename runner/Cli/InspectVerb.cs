@@ -1,8 +1,8 @@
 using System.CommandLine;
 using Halo.Analysis;
 using Halo.Ir;
-using Halo.Passes;
 using Halo.Passes.Infra;
+using Halo.Passes.Rewrite;
 using Halo.Serialization;
 using Halo.Text;
 using Spectre.Console;

@@ -18,7 +18,7 @@ internal static class PrepareVerb
         {
             var config = options.Read(parsed, "output");
             var artifact = TrainingArtifact.Write(config, config.Output!, Console.Error.WriteLine);
-            Console.Error.WriteLine(Passes.LinearReport.Line(Serialization.OnnxReader.Read(artifact.TrainingModel).Graph));
+            Console.Error.WriteLine(Passes.Rewrite.LinearReport.Line(Serialization.OnnxReader.Read(artifact.TrainingModel).Graph));
             Console.WriteLine(artifact.Folder);
             return ExitCode.Done;
         });

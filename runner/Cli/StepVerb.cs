@@ -1,10 +1,10 @@
 using System.CommandLine;
 using Halo.Analysis;
 using Halo.Ir;
+using Halo.Models.Optimizer;
 using Halo.Models.Weights;
-using Halo.Passes;
 using Halo.Passes.Infra;
-using Halo.Passes.Optimizer;
+using Halo.Passes.Training;
 using Halo.Runner.Data;
 using Halo.Runner.Sessions;
 using Halo.Runner.Training.Engine;

@@ -1,6 +1,6 @@
 using System.CommandLine;
 using System.Runtime.InteropServices;
-using Halo.Passes;
+using Halo.Passes.Rewrite;
 using Halo.Runner.Artifacts;
 using Halo.Runner.Training;
 using Halo.Runner.Training.Engine;

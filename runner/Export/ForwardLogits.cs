@@ -1,6 +1,6 @@
 using Halo.Analysis;
 using Halo.Ir;
-using Halo.Passes;
+using Halo.Passes.Cleanup;
 using Halo.Passes.Infra;
 using Halo.Runner.Artifacts;
 using Halo.Runner.Data;

@@ -1,9 +1,8 @@
 using Halo.Ir;
 using Halo.Models.Llama;
-using Halo.Passes;
+using Halo.Passes.Canonical.Precision;
+using Halo.Passes.Export.Weights;
 using Halo.Passes.Infra;
-using Halo.Passes.Precision;
-using Halo.Passes.Weights;
 using Halo.Runner.Artifacts;
 using Halo.Runner.Sessions;
 

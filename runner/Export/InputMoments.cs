@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 using Halo.Analysis;
 using Halo.Building;
 using Halo.Ir;
-using Halo.Passes;
+using Halo.Passes.Cleanup;
 using Halo.Passes.Infra;
 using Halo.Runner.Generation;
 using Halo.Runner.Sessions;

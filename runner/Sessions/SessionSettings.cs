@@ -1,6 +1,6 @@
 using Halo.CustomOps;
 using Halo.Ir;
-using Halo.Passes.Precision;
+using Halo.Passes.Canonical.Precision;
 using Microsoft.ML.OnnxRuntime;
 
 namespace Halo.Runner.Sessions;

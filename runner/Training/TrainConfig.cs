@@ -1,6 +1,6 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
-using Halo.Passes.Precision;
+using Halo.Passes.Canonical.Precision;
 using Halo.Runner.Sessions;
 using Halo.Runner.Training.Config;
 using Halo.Runner.Training.Schedules;

@@ -1,6 +1,6 @@
 using Halo.Ir;
-using Halo.Passes;
 using Halo.Passes.Infra;
+using Halo.Passes.Training;
 using Halo.Runner.Sessions;
 using Halo.Text;
 

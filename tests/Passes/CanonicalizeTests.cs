@@ -1,7 +1,7 @@
 using Halo.Analysis;
 using Halo.CustomOps;
 using Halo.Ir;
-using Halo.Passes;
+using Halo.Passes.Canonical;
 using Halo.Passes.Infra;
 using Halo.Runner.Sessions;
 using Halo.Serialization;

@@ -1,7 +1,7 @@
 using Halo.Ir;
 using Halo.Models.Weights;
-using Halo.Passes;
 using Halo.Passes.Infra;
+using Halo.Passes.Training;
 using Halo.Runner.Artifacts;
 using Halo.Runner.Sessions;
 using Halo.Serialization;
@@ -40,7 +40,7 @@ internal static class ForwardExports
                 inputs[input] = Tensor.Of<long>(ElementType.Int64, [.. batch[input].Shape], batch.ReadLongs(input));
         }
         foreach (var input in model.Graph.Inputs.Where(i => i.Type.IsFloat() && i.Type != inputs[i.Name].Type))
-            inputs[input.Name] = Halo.Passes.Precision.ConvertedBytes.Convert(inputs[input.Name], input.Type);
+            inputs[input.Name] = Halo.Passes.Canonical.Precision.ConvertedBytes.Convert(inputs[input.Name], input.Type);
         return model.Graph.Outputs.Zip(new OnnxEvaluator().Evaluate(model, inputs)).ToDictionary(p => p.First.Name, p =>
         {
             var values = new float[p.Second.ElementCount];

@@ -1,4 +1,3 @@
-using Halo.Passes;
 using Halo.Passes.Infra;
 using Halo.Runner.Sessions;
 using Halo.Text;

@@ -1,8 +1,9 @@
 using Halo.Analysis;
 using Halo.CustomOps;
 using Halo.Ir;
-using Halo.Passes;
+using Halo.Passes.Cleanup;
 using Halo.Passes.Infra;
+using Halo.Passes.Rewrite;
 using Halo.Runner.Sessions;
 using Halo.Serialization;
 using Halo.Tests.Numerics;

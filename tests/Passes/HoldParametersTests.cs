@@ -1,9 +1,9 @@
 using Halo.Ir;
 using Halo.Models.HuggingFace;
 using Halo.Models.Llama;
-using Halo.Passes;
+using Halo.Passes.Canonical.Precision;
+using Halo.Passes.Export;
 using Halo.Passes.Infra;
-using Halo.Passes.Precision;
 using Halo.Serialization;
 
 namespace Halo.Tests.Passes;

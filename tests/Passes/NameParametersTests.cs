@@ -1,7 +1,8 @@
 using Halo.Ir;
-using Halo.Passes;
+using Halo.Passes.Cleanup;
 using Halo.Passes.Infra;
-using Halo.Passes.Parameters;
+using Halo.Passes.Training;
+using Halo.Passes.Training.Parameters;
 using Halo.Serialization;
 using Halo.Text;
 

@@ -1,7 +1,7 @@
 using Halo.Building;
 using Halo.Ir;
-using Halo.Passes;
 using Halo.Passes.Infra;
+using Halo.Passes.Training;
 using Halo.Runner.Sessions;
 using Halo.Serialization;
 using Microsoft.ML.OnnxRuntime;

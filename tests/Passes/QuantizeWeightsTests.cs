@@ -1,7 +1,7 @@
 using Halo.Ir;
-using Halo.Passes;
+using Halo.Passes.Export;
+using Halo.Passes.Export.Weights;
 using Halo.Passes.Infra;
-using Halo.Passes.Weights;
 using Halo.Runner.Sessions;
 using Halo.Serialization;
 using Halo.Tests.Numerics;

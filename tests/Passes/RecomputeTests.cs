@@ -2,7 +2,6 @@ using Halo.Analysis;
 using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Models.Weights;
-using Halo.Passes;
 using Halo.Passes.Infra;
 using Halo.Runner.Sessions;
 using Halo.Serialization;

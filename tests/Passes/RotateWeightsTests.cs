@@ -1,8 +1,8 @@
 using Halo.CustomOps;
 using Halo.Ir;
-using Halo.Passes;
+using Halo.Passes.Export;
+using Halo.Passes.Export.Weights;
 using Halo.Passes.Infra;
-using Halo.Passes.Weights;
 using Halo.Serialization;
 using Halo.Tests.Numerics;
 using Halo.Tests.Passes.Weights;

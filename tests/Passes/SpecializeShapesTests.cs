@@ -1,7 +1,8 @@
 using Halo.Ir;
-using Halo.Passes;
+using Halo.Passes.Canonical;
+using Halo.Passes.Canonical.Precision;
 using Halo.Passes.Infra;
-using Halo.Passes.Precision;
+using Halo.Passes.Training;
 using Halo.Text;
 
 namespace Halo.Tests.Passes;

@@ -1,6 +1,6 @@
 using System.Numerics.Tensors;
+using Halo.Models.Optimizer;
 using Halo.Models.Weights;
-using Halo.Passes.Optimizer;
 using Halo.Runner.Data;
 using Halo.Runner.Sessions;
 using Halo.Runner.Training.Engine;

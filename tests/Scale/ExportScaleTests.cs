@@ -1,7 +1,7 @@
 using Halo.Ir;
 using Halo.Models.HuggingFace;
 using Halo.Models.Llama;
-using Halo.Passes;
+using Halo.Passes.Export;
 using Halo.Passes.Infra;
 using Halo.Runner.Artifacts;
 using Halo.Serialization;

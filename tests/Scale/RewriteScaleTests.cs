@@ -1,6 +1,7 @@
 using Halo.Analysis;
 using Halo.Ir;
-using Halo.Passes;
+using Halo.Passes.Infra;
+using Halo.Passes.Rewrite;
 using Halo.Runner.Artifacts;
 using Halo.Serialization;
 

@@ -4,7 +4,7 @@ using System.Text.Json;
 using System.Text.RegularExpressions;
 using Halo.Io;
 using Halo.Models.Bundled;
-using Halo.Passes.Precision;
+using Halo.Passes.Canonical.Precision;
 using Halo.Runner.Sessions;
 using Halo.Runner.Training.Config;
 using Halo.Runner.Training.Runs;

@@ -1,6 +1,6 @@
 using Halo.Analysis;
 using Halo.Ir;
-using Halo.Passes.Optimizer;
+using Halo.Models.Optimizer;
 using Halo.Runner.Data;
 using Halo.Runner.Sessions;
 using Halo.Serialization;

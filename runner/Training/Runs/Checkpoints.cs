@@ -1,7 +1,7 @@
 using System.Text.Json;
 using Halo.Io;
+using Halo.Models.Optimizer;
 using Halo.Models.Weights;
-using Halo.Passes.Optimizer;
 using Halo.Runner.Training.Engine;
 
 namespace Halo.Runner.Training.Runs;

@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using Halo.Models.HuggingFace;
+using Halo.Models.Optimizer;
 using Halo.Models.Weights;
-using Halo.Passes.Optimizer;
 using Halo.Runner.Artifacts;
 using Halo.Runner.Data;
 using Halo.Runner.Sessions;
@@ -54,7 +54,7 @@ public sealed class Trainer : IDisposable
             : TrainingArtifact.Is(run.Artifact) ? TrainingArtifact.Open(run.Artifact)
             : TrainingArtifact.Write(config, run.Artifact, say);
         var graph = OnnxReader.Read(_artifact.TrainingModel).Graph;
-        say(Passes.LinearReport.Line(graph));
+        say(Passes.Rewrite.LinearReport.Line(graph));
         var @interface = TrainingInterface.Of(graph, _artifact.TrainingModel);
         Data = new RunData(_artifact.Checkpoint, @interface);
         var rows = Data.Load(config.Data!);

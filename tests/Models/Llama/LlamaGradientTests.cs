@@ -4,8 +4,8 @@ using Halo.Models.Bundled;
 using Halo.Models.HuggingFace;
 using Halo.Models.Llama;
 using Halo.Models.Weights;
-using Halo.Passes;
 using Halo.Passes.Infra;
+using Halo.Passes.Training;
 using Halo.Runner.Sessions;
 using Halo.Tests.Numerics;
 

@@ -1,7 +1,6 @@
 using Halo.Analysis;
 using Halo.Ir;
 using Halo.Models.Weights;
-using Halo.Passes;
 using Halo.Passes.Infra;
 using Halo.Runner.Sessions;
 using Halo.Serialization;

@@ -1,9 +1,9 @@
 using Halo.Building;
 using Halo.CustomOps;
 using Halo.Ir;
-using Halo.Passes;
-using Halo.Passes.Gradients;
 using Halo.Passes.Infra;
+using Halo.Passes.Training;
+using Halo.Passes.Training.Gradients;
 using Halo.Runner.Sessions;
 using Halo.Tests.Numerics;
 

@@ -22,7 +22,7 @@ internal sealed class CachedDecoder : IDisposable
         using var options = new SessionOptions { IntraOpNumThreads = 1, LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR };
         _session = new InferenceSession(OnnxWriter.ToBytes(model), options);
         _parameters = model.Graph.Inputs.Where(i => i.Type.IsFloat() && !i.Name.StartsWith(Past, StringComparison.Ordinal)).ToDictionary(i => i.Name,
-            i => OnnxEvaluator.ToOrtValue(Halo.Passes.Precision.ConvertedBytes.Convert(parameters[i.Name], i.Type)));
+            i => OnnxEvaluator.ToOrtValue(Halo.Passes.Canonical.Precision.ConvertedBytes.Convert(parameters[i.Name], i.Type)));
     }
 
     /// <summary>Forgets the past.</summary>

@@ -1,9 +1,9 @@
 using System.Text.RegularExpressions;
 using Halo.Analysis;
 using Halo.Ir;
-using Halo.Passes;
+using Halo.Passes.Canonical.Precision;
+using Halo.Passes.Export;
 using Halo.Passes.Infra;
-using Halo.Passes.Precision;
 using Halo.Runner.Sessions;
 using Halo.Tests.Numerics;
 

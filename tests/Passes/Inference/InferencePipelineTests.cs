@@ -1,8 +1,9 @@
 using Halo.CustomOps;
 using Halo.Ir;
-using Halo.Passes;
+using Halo.Passes.Canonical;
+using Halo.Passes.Canonical.Precision;
+using Halo.Passes.Export;
 using Halo.Passes.Infra;
-using Halo.Passes.Precision;
 using Halo.Tests.Models;
 using Halo.Tests.Numerics;
 
@@ -129,7 +130,7 @@ public class InferencePipelineTests
         Assert.Equal($"%past_key_values.0.value: float[batch_size, {config.KeyValueHeads}, past_sequence_length, {config.HeadDim}]",
             inputs["past_key_values.0.value"]);
         Assert.DoesNotContain("labels", inputs.Keys);
-        foreach (var pass in (IGraphPass[])[new TakeLogits(), new FreeShapes(), new CacheAttention(Positions), new Standardize()])
+        foreach (var pass in (IGraphPass[])[new TakeLogits(), new FreeShapes(), new CacheAttention(Positions), new LowerHaloOperators()])
             Assert.Equal(0, PassManager.Run(model, [pass], Origins.Options(name)).Passes.Single().Rewrites);
     }
 

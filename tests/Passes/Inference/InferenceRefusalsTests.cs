@@ -1,6 +1,7 @@
 using Halo.Ir;
 using Halo.Models.Llama;
-using Halo.Passes;
+using Halo.Passes.Canonical;
+using Halo.Passes.Export;
 using Halo.Passes.Infra;
 
 namespace Halo.Tests.Passes.Inference;
@@ -49,7 +50,7 @@ public class InferenceRefusalsTests
             other.Output.ReplaceUsesWith(other.Inputs[0]!);
             model.Graph.Remove(other);
         }
-        Refused(model, [new Standardize()], Origins.Options(Name), "standardize: ", node, advice);
+        Refused(model, [new LowerHaloOperators()], Origins.Options(Name), "standardize: ", node, advice);
     }
 
     private static Model Built(string passes = "")

@@ -3,7 +3,6 @@ using Halo.Ir;
 using Halo.Models.HuggingFace;
 using Halo.Models.Llama;
 using Halo.Models.Weights;
-using Halo.Passes;
 using Halo.Passes.Infra;
 using Halo.Runner.Sessions;
 using Halo.Serialization;

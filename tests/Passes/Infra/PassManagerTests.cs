@@ -1,5 +1,5 @@
 using Halo.Ir;
-using Halo.Passes;
+using Halo.Passes.Cleanup;
 using Halo.Passes.Infra;
 using Halo.Runner.Sessions;
 using Halo.Text;

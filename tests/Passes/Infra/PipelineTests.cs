@@ -1,4 +1,3 @@
-using Halo.Passes;
 using Halo.Passes.Infra;
 
 namespace Halo.Tests.Passes;

@@ -1,4 +1,4 @@
-using Halo.Passes.Weights;
+using Halo.Passes.Export.Weights;
 
 namespace Halo.Tests.Passes.Weights;
 

@@ -1,6 +1,6 @@
 using Halo.Ir;
+using Halo.Passes.Export.Weights;
 using Halo.Passes.Infra;
-using Halo.Passes.Weights;
 
 namespace Halo.Tests.Passes.Weights;
 

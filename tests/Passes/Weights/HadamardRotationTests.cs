@@ -1,5 +1,5 @@
 using Halo.CustomOps;
-using Halo.Passes.Weights;
+using Halo.Passes.Export.Weights;
 using Halo.Tests.Numerics;
 
 namespace Halo.Tests.Passes.Weights;

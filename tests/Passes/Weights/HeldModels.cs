@@ -3,7 +3,7 @@ using Halo.Models.Bundled;
 using Halo.Models.HuggingFace;
 using Halo.Models.Llama;
 using Halo.Models.Weights;
-using Halo.Passes;
+using Halo.Passes.Export;
 using Halo.Passes.Infra;
 using Halo.Runner.Artifacts;
 using Halo.Runner.Sessions;

@@ -1,8 +1,7 @@
 using Halo.Ir;
-using Halo.Passes;
+using Halo.Passes.Canonical.Precision;
+using Halo.Passes.Export.Weights;
 using Halo.Passes.Infra;
-using Halo.Passes.Precision;
-using Halo.Passes.Weights;
 using Halo.Runner.Sessions;
 using Halo.Tests.Numerics;
 using Halo.Tests.Passes.Inference;

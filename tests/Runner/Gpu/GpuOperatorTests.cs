@@ -1,8 +1,8 @@
 using Halo.Building;
 using Halo.CustomOps;
 using Halo.Ir;
-using Halo.Passes;
 using Halo.Passes.Infra;
+using Halo.Passes.Training;
 using Halo.Runner.Sessions;
 using Halo.Tests.Numerics;
 using Halo.Tests.Passes.Gradients;

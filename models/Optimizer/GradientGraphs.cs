@@ -1,0 +1,45 @@
+using Halo.Building;
+using Halo.Ir;
+
+namespace Halo.Models.Optimizer;
+
+/// <summary>The graphs between gradients and optimizer: their sum over micro-batches, and their global norm.</summary>
+/// <remarks>The norm has a graph of its own so that the run can stop at a non-finite one before any parameter is written.</remarks>
+public static class GradientGraphs
+{
+    public const string Keep = "keep";
+    public const string Weight = "weight";
+    public const string Sum = "sum.";
+    public const string Updated = "updated.";
+
+    /// <summary>sum.P = keep * sum.P + weight * grad.P, in place; keep is 0 for the first micro-batch of an update and 1 for the others.</summary>
+    /// <remarks>Weighted by counted tokens and scaled by their total, the sum is the gradient of the mean over all counted tokens.</remarks>
+    public static Model Accumulate(IReadOnlyList<(string Name, Shape Shape)> parameters)
+    {
+        var graph = new Graph("accumulate");
+        var keep = graph.AddInput(new Value(Keep, ElementType.Float, Shape.Scalar));
+        var weight = graph.AddInput(new Value(Weight, ElementType.Float, Shape.Scalar));
+        var build = GraphBuilder.AtEnd(graph);
+        foreach (var (name, shape) in parameters)
+        {
+            var sum = graph.AddInput(new Value(Sum + name, ElementType.Float, shape));
+            var gradient = graph.AddInput(new Value(Analysis.LinearGemms.GradientPrefix + name, ElementType.Float, shape));
+            graph.AddOutput(build.Op(Updated + Sum + name, "Add",
+                [build.Op($"{name}/kept", "Mul", [sum, keep]), build.Op($"{name}/weighted", "Mul", [gradient, weight])]));
+        }
+        return AdamWGraph.ModelOf(graph);
+    }
+
+    /// <summary>gradient_norm () = gradient_scale * || all grad.P ||, the norm of the scaled gradient.</summary>
+    public static Model Norm(IReadOnlyList<(string Name, Shape Shape)> parameters)
+    {
+        var graph = new Graph("gradient_norm");
+        var scale = graph.AddInput(new Value(AdamWGraph.GradientScale, ElementType.Float, Shape.Scalar));
+        var build = GraphBuilder.AtEnd(graph);
+        var squares = parameters.Select(p => build.Op($"{p.Name}/square", "ReduceSumSquare",
+            [graph.AddInput(new Value(Analysis.LinearGemms.GradientPrefix + p.Name, ElementType.Float, p.Shape))], Attribute.Of("keepdims", 0L))).ToArray();
+        var norm = build.Op("norm", "Sqrt", [build.Op("squares", "Sum", squares)]);
+        graph.AddOutput(build.Op(AdamWGraph.GradientNorm, "Mul", [norm, scale]));
+        return AdamWGraph.ModelOf(graph);
+    }
+}

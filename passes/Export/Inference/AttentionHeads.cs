@@ -1,0 +1,72 @@
+using Halo.CustomOps;
+using Halo.Ir;
+using Halo.Passes.Canonical;
+using Halo.Passes.Infra;
+
+namespace Halo.Passes.Export.Inference;
+
+/// <summary>A com.halo Attention over rotated heads, and the projections (B T, H D) that its heads were cut from.</summary>
+/// <param name="Node">The Attention.</param>
+/// <param name="Rotary">The RotaryEmbedding of its queries; that of its keys reads the same tables.</param>
+/// <param name="Query">Rows (B T, H D) or (B, T, H D).</param>
+/// <param name="Key">Rows (B T, G D) or (B, T, G D).</param>
+/// <param name="Value">As <paramref name="Key"/>.</param>
+internal sealed record AttentionHeads(Node Node, Node Rotary, Value Query, Value Key, Value Value)
+{
+    /// <summary>H.</summary>
+    public long Heads => Node.Inputs[0]!.Shape![1].Size!.Value;
+
+    /// <summary>G.</summary>
+    public long KeyValueHeads => Node.Inputs[1]!.Shape![1].Size!.Value;
+
+    /// <summary>D.</summary>
+    public long HeadSize => Node.Inputs[0]!.Shape![3].Size!.Value;
+
+    public float Scale => Node.Float("scale", 0) is var scale and not 0 ? scale : (float)(1 / Math.Sqrt(HeadSize));
+
+    /// <exception cref="PassException">The attention is none that a cache can serve.</exception>
+    public static AttentionHeads Of(Node attention, Value mask, string pass)
+    {
+        Require(attention.Int("causal", 1) == 1, "a causal mask", "none", "Only a causal model can decode with a cache.");
+        Require(attention.Input(4) is null, "one document a row", $"document_ids '{attention.Input(4)?.Name}'", "Build the graph without packing.");
+        Require(attention.Input(3) == mask, $"the mask '{mask.Name}'", attention.Input(3) is { } other ? $"'{other.Name}'" : "none",
+            "Export the model with attention_mask as an input.");
+        Require(attention.Outputs.Skip(1).All(o => o is { Uses.Count: 0, IsGraphOutput: false }), "its result alone in use", "a reader of logSumExp",
+            "Run take-logits first.");
+        var (query, key) = (Rotated(0), Rotated(1));
+        Require(query.Inputs[1] == key.Inputs[1] && query.Inputs[2] == key.Inputs[2], "queries and keys with the same rotary tables",
+            $"'{query.Inputs[1]!.Name}' and '{key.Inputs[1]!.Name}'", "Run deduplicate first.");
+        return new AttentionHeads(attention, query, Rows(query.Inputs[0]!), Rows(key.Inputs[0]!), Rows(attention.Inputs[2]!));
+
+        Node Rotated(int input)
+        {
+            var node = attention.Inputs[input]!.Producer;
+            Require(node is not null && node.Is(nameof(RotaryEmbedding), HaloDomain.Name) && node.Int("inverse", 0) == 0,
+                "queries and keys from a rotary embedding", node?.ToString() ?? $"input '{attention.Inputs[input]!.Name}'", "Run canonicalize first.");
+            Require(node!.Input(3) is null, "token t at position t", $"positions '{node.Input(3)?.Name}'", "Build or export the model without position_ids.");
+            return node;
+        }
+
+        // (B, H, T, D) is Transpose of (B, T, H, D), which lies as the rows (B T, H D) do.
+        Value Rows(Value heads)
+        {
+            Require(heads.Producer is { } node && node.Is("Transpose") && SwapsHeadsAndTokens(node), "heads (B, H, T, D) that are cut from rows (B T, H D)",
+                heads.Producer?.ToString() ?? $"input '{heads.Name}'", "Run canonicalize first.");
+            var rows = heads.Producer!.Inputs[0]!;
+            while (rows.Producer is { } view && view.Is("Reshape"))
+                rows = view.Inputs[0]!;
+            return rows;
+        }
+
+        void Require(bool holds, string expected, string found, string advice)
+        {
+            if (!holds)
+                throw new PassException(pass, attention, "forward", expected, found, advice);
+        }
+    }
+
+    public static bool SwapsHeadsAndTokens(Node transpose) => transpose.Ints("perm") is [0, 2, 1, 3];
+
+    /// <summary>Whether a Reshape's target says the same whatever axes the elements had: it copies none.</summary>
+    public static bool CopiesNoAxis(Node reshape) => Match.Integers(reshape.Inputs[1]) is { } sizes && Array.TrueForAll(sizes, s => s != 0);
+}

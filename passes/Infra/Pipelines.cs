@@ -1,0 +1,118 @@
+using Halo.Passes.Canonical;
+using Halo.Passes.Canonical.Precision;
+using Halo.Passes.Cleanup;
+using Halo.Passes.Export;
+using Halo.Passes.Export.Weights;
+using Halo.Passes.Rewrite;
+using Halo.Passes.Training;
+
+namespace Halo.Passes.Infra;
+
+/// <summary>Every pass, and the pipelines that are run by name.</summary>
+public static class Pipelines
+{
+    /// <summary>All passes, in the order in which a pipeline usually has them; each line says why the pass stands where it does.</summary>
+    public static IReadOnlyList<Type> All { get; } =
+    [
+        typeof(UpgradeOpset),       // first: every later pass makes operators of the newest opset, and function bodies need 21
+        typeof(Repair),             // before anything runs: mends exports that ONNX Runtime refuses or computes wrongly
+        typeof(NameParameters),     // before shapes and folding: it recognises weights by the bytes that the exporter wrote
+        typeof(HoldParameters),     // the reverse, of exports: before weights are folded, rotated and rounded
+        typeof(SpecializeShapes),   // before the loss: labels take the fixed sizes of the tokens
+        typeof(AttachLoss),         // before precision and gradient, which start from the loss
+        typeof(ConvertPrecision),   // before matching: patterns are matched on the types that will run
+        typeof(Canonicalize),       // before the gradient: fused operators bring their own gradients
+        typeof(FoldNorms),          // before rotations: H commutes with a norm only when its weight is 1
+        typeof(RotateWeights),      // before rounding: it spreads the outliers that rounding suffers from
+        typeof(QuantizeWeights),    // last to touch weights of exports
+        typeof(BuildGradient),      // needs names, sizes and a loss
+        typeof(RederiveGradient),   // of graphs that came with a gradient: needs the same
+        typeof(OrderScatterAdds),   // behind the gradient, whose Gather rules scatter
+        typeof(RemoveDeadCode),     // before folding: nothing dead is computed
+        typeof(FoldSplats),         // before constants: a large repeated constant is never expanded or compared
+        typeof(FoldConstants),      // before deduplication: it makes equal what was computed in two ways
+        typeof(Deduplicate),        // before rewriting: F, E and G of a layer then read one X and one W
+        typeof(WidenBatch),         // before rotations along the tokens, whose blocks depend on their number
+        typeof(RotateOperands),     // before the casts: behind them it would spread the rounding error as well
+        typeof(QuantizeOperands),   // behind rotations; codes are shared by all products that read a tensor
+        typeof(Recompute),          // behind rewriting: what it repeats is what will run
+        typeof(TakeLogits),         // first of inference: it cuts the loss and the gradient away
+        typeof(FreeShapes),         // before the cache: its inputs have free sizes
+        typeof(CacheAttention),     // on com.halo.Attention, before it is lowered
+        typeof(LowerHaloOperators), // last of inference: what remains runs on ONNX Runtime alone
+    ];
+
+    /// <summary>What every rewrite begins with: large repeated constants go before anything is computed or compared.</summary>
+    public const string Cleanup = "upgrade-opset,order-scatter-adds,remove-dead-code,fold-splats,fold-constants,deduplicate";
+
+    /// <summary>Builds the gradient of a joint graph anew; what that leaves to fold or merge is folded and merged.</summary>
+    public const string Rederive = "rederive-gradient,repair," + Tidy;
+
+    /// <summary>Leaves out what is not needed and computes what can be.</summary>
+    private const string Tidy = "remove-dead-code,fold-splats,fold-constants,deduplicate";
+
+    /// <summary>The pipeline of a HALO rewrite.</summary>
+    /// <param name="scheme">Axes to rotate.</param>
+    /// <param name="format">Formats of operands.</param>
+    /// <param name="schemes">Other schemes for some layers.</param>
+    /// <param name="formats">Other formats for some layers.</param>
+    /// <param name="rederive">Build the gradient of a joint graph anew before.</param>
+    public static IReadOnlyList<IGraphPass> Rewrite(
+        HaloScheme scheme, GemmFormats format, LayerRules<HaloScheme>? schemes = null, LayerRules<GemmFormats>? formats = null, bool rederive = false)
+    {
+        var passes = Parse(rederive ? $"{Cleanup},{Rederive}" : Cleanup).ToList();
+        if (!scheme.Equals(HaloScheme.None) || schemes is { IsEmpty: false })
+            passes.Add(new RotateOperands(scheme, schemes is { IsEmpty: true } ? null : schemes));
+        if (format.All.Any() || formats is { IsEmpty: false })
+            passes.Add(new QuantizeOperands(format, formats is { IsEmpty: true } ? null : formats));
+        passes.Add(new RemoveDeadCode());
+        return passes;
+    }
+
+    /// <summary>
+    /// The pipeline that makes a training graph of a forward graph: parameters by name, fixed sizes, a loss, one float type, operators of com.halo
+    /// unless raw, the gradient.
+    /// </summary>
+    public static IReadOnlyList<IGraphPass> Gradient(GradientSettings settings) =>
+    [
+        new UpgradeOpset(), new Repair(), new NameParameters(), new SpecializeShapes(settings.Batch, settings.Sequence), new AttachLoss(),
+        new ConvertPrecision(settings.Precision, settings.KeepParameters), .. Parse(Tidy),
+        .. settings.Raw ? (IReadOnlyList<IGraphPass>)[]
+            : [new Canonicalize(settings.Precision == FloatPrecision.Fp32 ? Canonicalize.Float32Bound : Canonicalize.Float16Bound)],
+        .. Differentiate(settings.Freeze),
+    ];
+
+    /// <summary>The end of <see cref="Gradient"/>, for forward graphs that have parameters, sizes and loss already.</summary>
+    public static IReadOnlyList<IGraphPass> Differentiate(NamePatterns? freeze = null) =>
+        [new BuildGradient(freeze), new OrderScatterAdds(), new Repair(), .. Parse(Tidy)];
+
+    /// <summary>
+    /// The pipeline that makes an inference graph of a training graph or a forward graph whose parameters are inputs and whose sizes are fixed: free sizes, a
+    /// cache of keys and values, operators of ONNX Runtime alone. See <see cref="TakeLogits"/> and <see cref="CacheAttention"/> for inputs and outputs.
+    /// </summary>
+    /// <param name="positions">The longest sequence, prompt and answer together.</param>
+    /// <param name="precision">The type of parameters, activations and caches; logits are float32.</param>
+    public static IReadOnlyList<IGraphPass> Inference(int positions, FloatPrecision precision = FloatPrecision.Fp32) =>
+        [.. Cached(positions), new LowerHaloOperators(), new ConvertPrecision(precision), .. Parse(Tidy)];
+
+    /// <summary>As <see cref="Inference"/>, with the weights held in the graph, read from the checkpoint when it is written.</summary>
+    /// <param name="positions">Rows of the rotary tables: the most tokens of a row.</param>
+    /// <param name="precision">Of activations, caches and weights.</param>
+    /// <param name="format">How weights are rounded; null leaves them in <paramref name="precision"/>.</param>
+    /// <param name="rotate">Fold norms and rotations into the weights before.</param>
+    /// <param name="activations">What int4 and int8 weights are multiplied by; null is the pass's own choice.</param>
+    public static IReadOnlyList<IGraphPass> Export(
+        int positions, FloatPrecision precision, WeightFormat? format, bool rotate, ActivationFormat? activations = null) =>
+    [
+        .. Cached(positions), new HoldParameters(), .. rotate ? (IReadOnlyList<IGraphPass>)[new FoldNorms(), new RotateWeights()] : [], new LowerHaloOperators(),
+        new ConvertPrecision(precision), new RemoveDeadCode(),
+        .. format is { } rounded ? (IReadOnlyList<IGraphPass>)[new QuantizeWeights(rounded, Activations: activations)] : [],
+    ];
+
+    /// <summary>The graph that decodes through a cache, in operators of com.halo.</summary>
+    private static IReadOnlyList<IGraphPass> Cached(int positions) =>
+        [new UpgradeOpset(), new Repair(), .. Parse(Tidy), new TakeLogits(), new Canonicalize(), new FreeShapes(), new CacheAttention(positions)];
+
+    /// <summary>The passes of a pipeline text.</summary>
+    public static IReadOnlyList<IGraphPass> Parse(string text) => PipelineParser.Parse(text);
+}

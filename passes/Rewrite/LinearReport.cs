@@ -1,0 +1,53 @@
+using System.Text.Json.Nodes;
+using Halo.Analysis;
+using Halo.CustomOps;
+using Halo.Ir;
+
+namespace Halo.Passes.Rewrite;
+
+/// <summary>What a graph's linear layers are now, read off the graph itself: the <c>linears</c> and <c>skipped</c> of a report.</summary>
+public static class LinearReport
+{
+    /// <summary>One record a layer: weight, layer, frozen, F, E, G (node names), rotations and formats by product.</summary>
+    public static JsonObject Of(Graph graph)
+    {
+        var (layers, skipped) = LinearGemms.In(graph);
+        return new JsonObject
+        {
+            ["linears"] = new JsonArray([.. layers.Select(Layer)]),
+            ["skipped"] = new JsonArray([
+                .. skipped.Select(s => new JsonObject { ["node"] = s.Node.Name, ["reason"] = s.Reason }),
+                .. layers.Where(l => l.IsHead).Select(l => new JsonObject { ["node"] = l.Gemms[0].Node.Name, ["reason"] = "the head stays in full precision" }),
+            ]),
+        };
+    }
+
+    /// <summary>A line for people: how many layers and products, and how many read 8-bit codes.</summary>
+    public static string Line(Graph graph)
+    {
+        var (layers, skipped) = LinearGemms.In(graph);
+        var gemms = layers.Where(l => !l.IsHead).SelectMany(l => l.Gemms).ToList();
+        var rotations = graph.Nodes.Count(n => n.Is(nameof(HadamardTransform), HaloDomain.Name));
+        var quantizations = graph.Nodes.Count(n => n.Is(nameof(Quantize), HaloDomain.Name));
+        return $"{layers.Count(l => !l.IsHead)} linear layers with {gemms.Count} products, {gemms.Count(g => g.IsQuantized)} of them in 8 bits; "
+            + $"{rotations} rotations, {quantizations} quantizations; {layers.Count(l => l.IsHead)} head and {skipped.Count} other products in full precision";
+    }
+
+    private static JsonObject Layer(LinearLayer layer)
+    {
+        var record = new JsonObject { ["weight"] = layer.Weight.Name, ["layer"] = layer.Name, ["frozen"] = layer.IsFrozen, ["head"] = layer.IsHead };
+        var (rotations, formats) = (new JsonObject(), new JsonObject());
+        foreach (var role in Enum.GetValues<GemmRole>())
+        {
+            var gemms = layer.Of(role).ToList();
+            record[role.ToString()] = new JsonArray([.. gemms.Select(g => JsonValue.Create(g.Node.Name))]);
+            if (gemms.Count == 0)
+                continue;
+            rotations[role.ToString()] = string.Join('+', Enum.GetValues<GemmAxis>().Where(gemms[0].IsRotated));
+            formats[role.ToString()] = gemms[0].A.Format is { } left ? $"{left},{gemms[0].B.Format}" : "none";
+        }
+        record["rotations"] = rotations;
+        record["formats"] = formats;
+        return record;
+    }
+}

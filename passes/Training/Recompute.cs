@@ -1,0 +1,86 @@
+using Halo.Analysis;
+using Halo.CustomOps;
+using Halo.Ir;
+using Halo.Passes.Infra;
+using Halo.Passes.Training.Recomputation;
+
+namespace Halo.Passes.Training;
+
+/// <summary>What is computed again.</summary>
+public enum RecomputeBy
+{
+    /// <summary>Everything inside a layer; what layers hand to one another is kept.</summary>
+    Layer,
+
+    /// <summary>Nodes of some kinds; all else is kept.</summary>
+    Kind,
+}
+
+/// <summary>Lets the backward part of a training graph compute activations again, so that they need no memory in between.</summary>
+/// <remarks>
+/// A layer's forward nodes that its backward nodes need are repeated, on what the layer read. [Chen et al. 2016] A runtime would run the copies as soon as
+/// it can, when nothing is gained: so what they read, and the gradient that comes into the layer, wait (com.halo.Barrier) for all that the layers
+/// behind have to compute. Values keep their bits. Works before and after rotation and quantization.
+/// </remarks>
+/// <param name="By">Whole layers, or kinds of nodes.</param>
+/// <param name="Kinds">With <c>by=kind</c>: which.</param>
+public sealed record Recompute(RecomputeBy By = RecomputeBy.Layer, RecomputeKinds? Kinds = null) : IGraphPass
+{
+    public string Name => "recompute";
+
+    public ValueEffect Effect => new ValueEffect.Exact();
+
+    public void Requires(Model model)
+    {
+        if ((By == RecomputeBy.Kind) != (Kinds is not null))
+        {
+            throw new PassException(Name, "kinds", "kinds with by=kind, and none with by=layer", $"by={By} and kinds '{Kinds}'",
+                "Write by=kind kinds=\"norm+activation\".");
+        }
+        var outputs = model.Graph.Outputs.Select(o => o.Name).ToList();
+        if (!outputs.Contains(LinearGemms.LossName) || !outputs.Exists(o => o.StartsWith(LinearGemms.GradientPrefix, StringComparison.Ordinal)))
+        {
+            throw new PassException(Name, $"graph '{model.Graph.Name}'", "a training graph, with a loss and gradients", string.Join(", ", outputs.Take(5)),
+                "Run build-gradient first.");
+        }
+    }
+
+    public PassResult Run(Model model, PassContext context)
+    {
+        HaloOperators.Register();
+        var graph = model.Graph;
+        var stream = ForwardStream.Of(graph, graph.Outputs.First(o => o.Name == LinearGemms.LossName));
+        if (stream.LayerCount == 0)
+        {
+            throw new PassException(Name, $"graph '{graph.Name}'", "layers with an attention each, joined by one residual stream", "none",
+                "Leave recompute out, or export a transformer.");
+        }
+        var backward = new BackwardLayers(graph, stream);
+        var (rewrites, waitedFor) = (0, int.MaxValue);
+        for (var layer = stream.LayerCount - 1; layer >= 0; layer--)
+        {
+            var copies = new LayerCopies(model, stream, this, layer);
+            var readers = backward.Nodes(layer).Where(n => n.Inputs.Any(copies.IsRepeated)).ToList();
+            if (readers.Count == 0)
+                continue;
+            var incoming = backward.Incoming(layer);
+            if (incoming.Count == 0)
+            {
+                context.Skip(readers[0], $"no gradient comes into layer {layer} that its copies could wait for");
+                continue;
+            }
+            context.Step(readers[0], $"compute layer {layer} again");
+            copies.WaitFor(incoming, [.. backward.Finished(layer + 1, waitedFor).Except(incoming)], backward.Nodes(layer));
+            waitedFor = layer + 1;
+            foreach (var node in readers)
+                copies.Serve(node);
+            rewrites += copies.Count;
+        }
+        return new PassResult(rewrites);
+    }
+
+    /// <summary>Whether a value of a layer is computed again.</summary>
+    internal bool Repeats(ForwardStream stream, Value value) =>
+        stream.Contains(value) && stream.LayerOf(value) is var layer && layer >= 0 && layer < stream.LayerCount && !stream.Borders.Contains(value)
+        && (By == RecomputeBy.Layer || Kinds!.Includes(value.Producer!));
+}
