@@ -10,6 +10,7 @@ namespace Halo.Passes.Canonical;
 /// RmsNorm becomes SimplifiedLayerNormalization, which ONNX Runtime has in ONNX's own domain: statistics in float32, one rounding at the end. SwiGlu becomes
 /// Sigmoid and two products, each rounded. HadamardTransform stays, with its function body, which runs anywhere. Functions that nobody calls go.
 /// </remarks>
+[PassName("standardize")]
 public sealed record LowerHaloOperators() : IGraphPass
 {
     /// <summary>The mean in another order of sums, and a sigmoid that ONNX Runtime approximates.</summary>

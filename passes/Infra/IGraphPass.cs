@@ -8,7 +8,7 @@ namespace Halo.Passes.Infra;
 /// </remarks>
 public interface IGraphPass
 {
-    /// <summary>Kebab-case of the type's name: pipeline text, golden folder, diagnostics.</summary>
+    /// <summary>Kebab-case of the type's name, or what <see cref="PassNameAttribute"/> says: pipeline text, golden folder, diagnostics.</summary>
     string Name { get; }
 
     /// <summary>What the pass does to the values that the graph computes.</summary>

@@ -25,9 +25,9 @@ internal sealed record PassOption(string Name, ParameterInfo Parameter, Property
             pass.GetProperty(p.Name!) ?? throw new InvalidOperationException($"{pass.Name} has no property '{p.Name}'"))),
     ];
 
-    public static Type FindPass(string name) => Pipelines.All.FirstOrDefault(t => Kebab(t.Name) == name)
+    public static Type FindPass(string name) => Pipelines.All.FirstOrDefault(t => PassNameAttribute.Of(t) == name)
         ?? throw new HaloException(Who, $"pass '{name}'", "a pass of this program", "no such pass",
-            Suggest(name, [.. Pipelines.All.Select(t => Kebab(t.Name))]));
+            Suggest(name, [.. Pipelines.All.Select(PassNameAttribute.Of)]));
 
     public static IGraphPass Make(Type pass, string name, IReadOnlyDictionary<string, string> given)
     {

@@ -55,7 +55,7 @@ public class GoldenTests
         Assert.Equal(after, GraphPrinter.Print(model));
     }
 
-    public static TheoryData<string> PassNames => [.. Pipelines.All.Select(t => PassOption.Kebab(t.Name))];
+    public static TheoryData<string> PassNames => [.. Pipelines.All.Select(PassNameAttribute.Of)];
 
     [Theory]
     [MemberData(nameof(PassNames))]
@@ -70,7 +70,7 @@ public class GoldenTests
     [Fact]
     public void Every_golden_folder_is_that_of_a_pass()
     {
-        Assert.Empty(Directory.GetDirectories(Root).Select(d => Path.GetFileName(d)!).Except(Pipelines.All.Select(t => PassOption.Kebab(t.Name))));
+        Assert.Empty(Directory.GetDirectories(Root).Select(d => Path.GetFileName(d)!).Except(Pipelines.All.Select(PassNameAttribute.Of)));
     }
 
     [Fact]
@@ -79,6 +79,6 @@ public class GoldenTests
         var written = typeof(Pipelines).Assembly.GetTypes().Where(t => t.IsAssignableTo(typeof(IGraphPass)) && !t.IsAbstract);
         Assert.Equal(written.OrderBy(t => t.Name, StringComparer.Ordinal), Pipelines.All.OrderBy(t => t.Name, StringComparer.Ordinal));
         Assert.All(Pipelines.All,
-            t => Assert.Equal(PassOption.Kebab(t.Name), ((IGraphPass)System.Runtime.CompilerServices.RuntimeHelpers.GetUninitializedObject(t)).Name));
+            t => Assert.Equal(PassNameAttribute.Of(t), ((IGraphPass)System.Runtime.CompilerServices.RuntimeHelpers.GetUninitializedObject(t)).Name));
     }
 }
