@@ -77,7 +77,7 @@ public sealed class FileBytes(MappedFile file, long offset, long sizeBytes) : IT
 
     public long SizeBytes => sizeBytes;
 
-    /// <remarks>Reads, not mapped windows: those cost a page fault every 4 KiB (graph/README.md, Decisions).</remarks>
+    /// <remarks>Reads, not mapped windows: those cost a page fault every 4 KiB (graph/DECISIONS.md).</remarks>
     public void ReadChunks(ChunkReader chunk)
     {
         var buffer = ArrayPool<byte>.Shared.Rent((int)Math.Min(ChunkBytes, sizeBytes));

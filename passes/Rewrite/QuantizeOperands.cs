@@ -14,7 +14,7 @@ namespace Halo.Passes.Rewrite;
 /// <param name="Layers">Other formats for some layers.</param>
 public sealed record QuantizeOperands(GemmFormats Format, LayerRules<GemmFormats>? Layers = null) : IGraphPass
 {
-    /// <summary>An output that keeps less than this of its signal was not quantized but destroyed; measured on real exports, README.md.</summary>
+    /// <summary>An output that keeps less than this of its signal was not quantized but destroyed; measured on real exports, passes/README.md.</summary>
     private const double SignalFloorDb = 3;
 
     public string Name => "quantize-operands";

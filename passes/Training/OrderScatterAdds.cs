@@ -7,7 +7,7 @@ namespace Halo.Passes.Training;
 /// <summary>Lets rows that are added up by ScatterND, as an embedding's gradient is, be added one after the other by ScatterElements.</summary>
 /// <remarks>
 /// ONNX Runtime's CPU kernel of ScatterND with a reduction runs its updates in parallel without keeping two threads off one row: where an index
-/// occurs twice, updates get lost, others in each run (README.md, Decisions). Its ScatterElements
+/// occurs twice, updates get lost, others in each run (DECISIONS.md). Its ScatterElements
 /// goes through the updates in order. data (V, C), indices (..., 1), updates (..., C) become indices (N, C), updates (N, C) along axis 0.
 /// </remarks>
 public sealed record OrderScatterAdds() : IGraphPass

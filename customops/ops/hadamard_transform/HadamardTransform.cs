@@ -12,7 +12,7 @@ namespace Halo.CustomOps;
 /// </remarks>
 public sealed class HadamardTransform : HaloOperator
 {
-    /// <summary>Up to this block size one dense product is faster than two by Kronecker factors (README.md, Costs).</summary>
+    /// <summary>Up to this block size one dense product is faster than two by Kronecker factors (results/kernels.md).</summary>
     private const long MaxDense = 128;
 
     public override string OpType => nameof(HadamardTransform);

@@ -5,7 +5,7 @@ namespace Halo.Passes.Training.Gradients;
 /// <summary>Operators that take or put elements by index.</summary>
 /// <remarks>
 /// Gradients of what is taken are added up by ScatterElements, which ONNX Runtime runs in the order of the indices; its ScatterND loses updates
-/// where indices repeat (README.md, Decisions).
+/// where indices repeat (DECISIONS.md).
 /// </remarks>
 internal static class IndexingGradients
 {
