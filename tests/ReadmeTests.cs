@@ -19,6 +19,22 @@ public partial class ReadmeTests
         }
     }
 
+    /// <summary>Every relative link of the documentation leads to a file or folder of the repository.</summary>
+    [Fact]
+    public void Every_link_of_the_documentation_leads_somewhere()
+    {
+        var root = RepositoryRoot.Path;
+        var pages = Directory.EnumerateFiles(root, "*.md", SearchOption.AllDirectories)
+            .Where(p => !Path.GetRelativePath(root, p).Split(Path.DirectorySeparatorChar).Any(d => d is "bin" or "obj" || (d.StartsWith('.') && d.Length > 1))).ToList();
+        Assert.Contains(pages, p => Path.GetFileName(p) == "glossary.md");
+        var dead = pages.SelectMany(page => Links().Matches(File.ReadAllText(page)).Select(link => (page, Link: link.Groups[1].Value)))
+            .Where(l => !l.Link.Contains("://", StringComparison.Ordinal) && !Path.Exists(Path.Combine(Path.GetDirectoryName(l.page)!, l.Link)));
+        Assert.Empty(dead);
+    }
+
+    [GeneratedRegex(@"\]\(([^)#\s]+)(?:#[^)]*)?\)")]
+    private static partial Regex Links();
+
     /// <summary>As a shell splits them: at spaces that stand in no quotes.</summary>
     [GeneratedRegex("\"[^\"]*\"|\\S+")]
     private static partial Regex Words();
