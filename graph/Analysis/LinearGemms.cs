@@ -10,12 +10,6 @@ namespace Halo.Analysis;
 /// </remarks>
 public sealed class LinearGemms
 {
-    /// <summary>The output that carries the training loss.</summary>
-    public const string LossName = "loss";
-
-    /// <summary>What stands before a parameter's name in the name of its gradient.</summary>
-    public const string GradientPrefix = "grad.";
-
     private readonly Graph _graph;
     private readonly HashSet<Node> _forward;
     private readonly bool _takesParameters;
@@ -95,7 +89,7 @@ public sealed class LinearGemms
         }
         if (gemms.Count == 0)
             return null;
-        var hasGradient = _graph.TryGetValue(GradientPrefix + weight.Name, out var gradient) && gradient.IsGraphOutput;
+        var hasGradient = _graph.TryGetValue(TrainingNames.GradientOf(weight.Name), out var gradient) && gradient.IsGraphOutput;
         if (hasGradient)
             gemms.AddRange(Gradients(weight, gradient!, [.. gemms.Where(g => g.Role == GemmRole.F).Select(g => _repeated.Of(g.A.Root))]));
         return new LinearLayer(weight, !hasGradient, gemms.Any(g => g.Role == GemmRole.F && IsHead(g)), [.. gemms.OrderBy(g => g.Role)]);
@@ -165,7 +159,7 @@ public sealed class LinearGemms
         };
     }
 
-    private bool HasGradient(Value value) => _graph.TryGetValue(GradientPrefix + value.Name, out var gradient) && gradient.IsGraphOutput;
+    private bool HasGradient(Value value) => _graph.TryGetValue(TrainingNames.GradientOf(value.Name), out var gradient) && gradient.IsGraphOutput;
 
     private static bool IsParameter(Value value) => value.Producer is null && value.Shape is { Rank: 2 } && value.Type.IsFloat();
 
@@ -201,8 +195,8 @@ public sealed class LinearGemms
 
     private static HashSet<Node> ForwardCone(Graph graph)
     {
-        var loss = graph.Outputs.FirstOrDefault(o => o.Name == LossName);
-        var pending = new Stack<Value>(loss is null ? graph.Outputs.Where(o => !o.Name.StartsWith(GradientPrefix, StringComparison.Ordinal)) : [loss]);
+        var loss = graph.Outputs.FirstOrDefault(o => o.Name == TrainingNames.Loss);
+        var pending = new Stack<Value>(loss is null ? graph.Outputs.Where(o => !TrainingNames.IsGradient(o)) : [loss]);
         var ancestors = new HashSet<Node>();
         while (pending.TryPop(out var value))
         {

@@ -13,8 +13,6 @@ namespace Halo.Models.Llama;
 /// </remarks>
 public static class LlamaGraph
 {
-    public const long IgnoredLabel = -100;
-
     /// <param name="config">The model's sizes.</param>
     /// <param name="batch">B, rows at once.</param>
     /// <param name="sequence">T, tokens of a row.</param>
@@ -31,7 +29,7 @@ public static class LlamaGraph
         Check(config, batch, sequence, type);
         Check(config, batch, sequence, parameterType ?? type);
         var g = new LlamaParts(config, batch, sequence, packed, type, parameterType ?? type);
-        var ids = g.At("input_ids").Op("rows", "Reshape", [g.InputIds, g.Sizes(g.Rows)]);
+        var ids = g.At(TrainingNames.InputIds).Op("rows", "Reshape", [g.InputIds, g.Sizes(g.Rows)]);
         var x = g.At("model.embed_tokens").Op("", "Gather", [g.Parameter(LlamaParameters.Embedding), ids]);
         for (var n = 0; n < config.Layers; n++)
         {
@@ -42,7 +40,7 @@ public static class LlamaGraph
         }
         var head = config.TieWordEmbeddings ? LlamaParameters.Embedding : LlamaParameters.Head;
         var logits = g.Linear("lm_head", g.Norm("model.norm", x), head, bias: null);
-        g.Model.Graph.AddOutput(g.At("").CrossEntropy(g.Model, logits, NextTokens(g), LinearGemms.LossName, IgnoredLabel).Loss);
+        g.Model.Graph.AddOutput(g.At("").CrossEntropy(g.Model, logits, NextTokens(g), TrainingNames.Loss, TrainingNames.IgnoredLabel).Loss);
         return g.Model;
     }
 
@@ -57,9 +55,9 @@ public static class LlamaGraph
     /// <summary>The label of each row of logits, (B T): that of the next token, and none for the last one of each row of the batch.</summary>
     private static Value NextTokens(LlamaParts g)
     {
-        var build = g.At("labels");
+        var build = g.At(TrainingNames.Labels);
         var tail = build.Op("tail", "Slice", [g.Labels, g.Sizes(1), g.Sizes(g.Sequence), g.Sizes(1)]);
-        var ignored = build.Constant("ignored", Tensor.Scalar(IgnoredLabel));
+        var ignored = build.Constant("ignored", Tensor.Scalar(TrainingNames.IgnoredLabel));
         var next = build.Op("next", "Pad", [tail, build.Constant("padding", Tensor.Int64s(0, 0, 0, 1)), ignored]);
         return build.Op("rows", "Reshape", [next, g.Sizes(g.Rows)]);
     }

@@ -1,3 +1,4 @@
+using Halo.Analysis;
 using Halo.Building;
 using Halo.CustomOps;
 using Halo.Ir;
@@ -19,8 +20,8 @@ internal sealed class LlamaParts
         Model = new Model(new Graph("llama")) { ProducerName = "halo", Opsets = { [""] = HaloDomain.MinOpset } };
         foreach (var (name, shape) in LlamaParameters.Of(config))
             Graph.AddInput(new Value(name, parameterType, shape));
-        (InputIds, Mask, Labels) = (Integers("input_ids"), Integers("attention_mask"), Integers("labels"));
-        (Positions, Documents) = packed ? (Integers("position_ids"), Integers("document_ids")) : (null, null);
+        (InputIds, Mask, Labels) = (Integers(TrainingNames.InputIds), Integers(TrainingNames.AttentionMask), Integers(TrainingNames.Labels));
+        (Positions, Documents) = packed ? (Integers(TrainingNames.PositionIds), Integers(TrainingNames.DocumentIds)) : (null, null);
         var (cos, sin) = RotaryTables.Of(config, sequence);
         (Cos, Sin) = (Graph.AddInitializer("rotary_cos", cos), Graph.AddInitializer("rotary_sin", sin));
     }

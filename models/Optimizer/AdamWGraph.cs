@@ -1,3 +1,4 @@
+using Halo.Analysis;
 using Halo.Building;
 using Halo.Ir;
 
@@ -61,7 +62,7 @@ public static class AdamWGraph
         foreach (var (name, shape) in parameters)
         {
             Value Input(string prefix) => graph.AddInput(new Value(prefix + name, ElementType.Float, shape));
-            var (p, gradient, m, v) = (Input(""), Input(Analysis.LinearGemms.GradientPrefix), Input(FirstMoment), Input(SecondMoment));
+            var (p, gradient, m, v) = (Input(""), Input(TrainingNames.GradientPrefix), Input(FirstMoment), Input(SecondMoment));
             var g = build.Op($"{name}/g", "Mul", [gradient, factor]);
             var newM = build.Op(Updated + FirstMoment + name, "Add", [build.Op($"{name}/m", "Mul", [m, beta1]), build.Op($"{name}/gm", "Mul", [g, rest1])]);
             var square = build.Op($"{name}/gg", "Mul", [g, g]);

@@ -1,3 +1,4 @@
+using Halo.Analysis;
 using Halo.Building;
 using Halo.Ir;
 
@@ -23,7 +24,7 @@ public static class GradientGraphs
         foreach (var (name, shape) in parameters)
         {
             var sum = graph.AddInput(new Value(Sum + name, ElementType.Float, shape));
-            var gradient = graph.AddInput(new Value(Analysis.LinearGemms.GradientPrefix + name, ElementType.Float, shape));
+            var gradient = graph.AddInput(new Value(TrainingNames.GradientOf(name), ElementType.Float, shape));
             graph.AddOutput(build.Op(Updated + Sum + name, "Add",
                 [build.Op($"{name}/kept", "Mul", [sum, keep]), build.Op($"{name}/weighted", "Mul", [gradient, weight])]));
         }
@@ -37,7 +38,7 @@ public static class GradientGraphs
         var scale = graph.AddInput(new Value(AdamWGraph.GradientScale, ElementType.Float, Shape.Scalar));
         var build = GraphBuilder.AtEnd(graph);
         var squares = parameters.Select(p => build.Op($"{p.Name}/square", "ReduceSumSquare",
-            [graph.AddInput(new Value(Analysis.LinearGemms.GradientPrefix + p.Name, ElementType.Float, p.Shape))], Attribute.Of("keepdims", 0L))).ToArray();
+            [graph.AddInput(new Value(TrainingNames.GradientOf(p.Name), ElementType.Float, p.Shape))], Attribute.Of("keepdims", 0L))).ToArray();
         var norm = build.Op("norm", "Sqrt", [build.Op("squares", "Sum", squares)]);
         graph.AddOutput(build.Op(AdamWGraph.GradientNorm, "Mul", [norm, scale]));
         return AdamWGraph.ModelOf(graph);

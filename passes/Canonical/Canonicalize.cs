@@ -42,7 +42,7 @@ public sealed record Canonicalize(double Bound = Canonicalize.Float32Bound) : IG
 
     public PassResult Run(Model model, PassContext context)
     {
-        if (model.Graph.Outputs.FirstOrDefault(o => o.Name.StartsWith(LinearGemms.GradientPrefix, StringComparison.Ordinal)) is { } gradient)
+        if (model.Graph.Outputs.FirstOrDefault(TrainingNames.IsGradient) is { } gradient)
         {
             context.Skip("the graph", $"its output '{gradient.Name}' reads inner values of the forward part; run rederive-gradient");
             return new PassResult(0);

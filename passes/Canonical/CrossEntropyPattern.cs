@@ -1,3 +1,4 @@
+using Halo.Analysis;
 using Halo.CustomOps;
 using Halo.Ir;
 
@@ -29,7 +30,7 @@ internal sealed class CrossEntropyPattern() : CanonicalPattern(nameof(CrossEntro
     {
         if (loss.String("reduction", "mean") != "mean" || loss.Input(2) is not null)
             return "it is no mean, or has weights for classes";
-        return Put(graph, root, logits, loss.Inputs[1]!, loss.Int("ignore_index", CrossEntropy.DefaultIgnoreIndex));
+        return Put(graph, root, logits, loss.Inputs[1]!, loss.Int("ignore_index", TrainingNames.IgnoredLabel));
     }
 
     private string? Decomposed(CanonicalGraph graph, Node logSoftmax)

@@ -1,3 +1,4 @@
+using Halo.Analysis;
 using Halo.Building;
 using Halo.CustomOps;
 using Halo.Ir;
@@ -32,7 +33,7 @@ public sealed record CacheAttention(int Positions) : IGraphPass
     {
         if (Positions < 1)
             throw new PassException(Name, "positions", "at least 1", $"{Positions}", "Give the longest sequence, such as max_position_embeddings.");
-        foreach (var name in new[] { TokenSizes.InputIds, TokenSizes.AttentionMask })
+        foreach (var name in new[] { TrainingNames.InputIds, TrainingNames.AttentionMask })
         {
             var input = model.Graph.Inputs.FirstOrDefault(i => i.Name == name);
             if (input?.Shape is not { Rank: 2 } shape || shape.Any(d => d.IsKnown))
@@ -53,7 +54,7 @@ public sealed record CacheAttention(int Positions) : IGraphPass
             context.Skip("the graph", "it has no attention of com.halo");
             return new PassResult(0);
         }
-        var mask = graph.Inputs.First(i => i.Name == TokenSizes.AttentionMask);
+        var mask = graph.Inputs.First(i => i.Name == TrainingNames.AttentionMask);
         var layers = attentions.ConvertAll(n => AttentionHeads.Of(n, mask, Name));
         if (layers.FirstOrDefault(l => l.Rotary.Inputs[1] != layers[0].Rotary.Inputs[1] || l.Rotary.Inputs[2] != layers[0].Rotary.Inputs[2]) is { } other)
         {

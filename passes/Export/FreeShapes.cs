@@ -17,17 +17,15 @@ namespace Halo.Passes.Export;
 /// </remarks>
 public sealed record FreeShapes() : IGraphPass
 {
-    private static readonly string[] TokenInputs = [TokenSizes.InputIds, TokenSizes.AttentionMask, "labels", "position_ids", "document_ids"];
-
     public string Name => "free-shapes";
 
     public ValueEffect Effect => new ValueEffect.Exact();
 
     public void Requires(Model model)
     {
-        if (model.Graph.Inputs.All(i => i.Name != TokenSizes.InputIds))
+        if (model.Graph.Inputs.All(i => i.Name != TrainingNames.InputIds))
         {
-            throw new PassException(Name, "the graph", $"an input '{TokenSizes.InputIds}' (batch, sequence)",
+            throw new PassException(Name, "the graph", $"an input '{TrainingNames.InputIds}' (batch, sequence)",
                 string.Join(", ", model.Graph.Inputs.Take(5).Select(i => i.Name)), "Export a language model that takes tokens.");
         }
     }
@@ -36,8 +34,8 @@ public sealed record FreeShapes() : IGraphPass
     {
         var graph = model.Graph;
         HaloOperators.Register();
-        var tokens = graph.Inputs.Where(i => TokenInputs.Contains(i.Name)).ToList();
-        var ids = tokens.First(i => i.Name == TokenSizes.InputIds);
+        var tokens = graph.Inputs.Where(i => TrainingNames.TokenInputs.Contains(i.Name)).ToList();
+        var ids = tokens.First(i => i.Name == TrainingNames.InputIds);
         if (ids.Shape is { Rank: 2 } free && free.All(d => !d.IsKnown))
         {
             context.Skip("the graph", "its batch and sequence are free");

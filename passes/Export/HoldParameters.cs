@@ -27,7 +27,7 @@ public sealed record HoldParameters(FloatPrecision? Type = null) : IGraphPass
 
     public void Requires(Model model)
     {
-        if (model.Graph.Outputs.FirstOrDefault(o => o.Name.StartsWith(LinearGemms.GradientPrefix, StringComparison.Ordinal)) is { } gradient)
+        if (model.Graph.Outputs.FirstOrDefault(TrainingNames.IsGradient) is { } gradient)
         {
             throw new PassException(Name, $"output '{gradient.Name}'", "a forward graph", "one with gradients",
                 "Hold the parameters of the forward graph; those that are trained stay inputs.");

@@ -16,8 +16,6 @@ namespace Halo.Passes.Export;
 /// </remarks>
 public sealed record TakeLogits() : IGraphPass
 {
-    private const string LabelsName = "labels";
-
     public string Name => "take-logits";
 
     public ValueEffect Effect => new ValueEffect.Exact();
@@ -25,13 +23,13 @@ public sealed record TakeLogits() : IGraphPass
     public PassResult Run(Model model, PassContext context)
     {
         var graph = model.Graph;
-        var hasLoss = graph.Outputs.Any(o => o.Name == LinearGemms.LossName);
-        var found = graph.Outputs.FirstOrDefault(o => o.Name == Logits.Name && o.Type.IsFloat())
+        var hasLoss = graph.Outputs.Any(o => o.Name == TrainingNames.Loss);
+        var found = graph.Outputs.FirstOrDefault(o => o.Name == TrainingNames.Logits && o.Type.IsFloat())
             ?? (hasLoss ? Logits.ProductOf(graph) : Logits.OutputOf(graph, Name))
             ?? throw new PassException(Name, $"graph '{graph.Name}'", "a linear layer whose product the loss is taken of", "none",
                 "Export a causal language model, or one with an output of logits.");
         var hasCache = graph.Inputs.Any(i => i.Name.StartsWith(CacheNames.Past, StringComparison.Ordinal));
-        if ((graph.Outputs.Count == 1 || hasCache) && !hasLoss && found is { Name: Logits.Name, IsGraphOutput: true, Shape.Rank: 3 })
+        if ((graph.Outputs.Count == 1 || hasCache) && !hasLoss && found is { Name: TrainingNames.Logits, IsGraphOutput: true, Shape.Rank: 3 })
         {
             context.Skip($"graph '{graph.Name}'", hasCache ? "it gives logits and a cache" : "it gives logits alone");
             return new PassResult(0);
@@ -42,7 +40,7 @@ public sealed record TakeLogits() : IGraphPass
         Logits.Rename(graph, logits);
         graph.AddOutput(logits);
         new RemoveDeadCode().Run(model, context);
-        if (graph.Inputs.FirstOrDefault(i => i.Name == LabelsName) is { } labels)
+        if (graph.Inputs.FirstOrDefault(i => i.Name == TrainingNames.Labels) is { } labels)
         {
             if (labels.Uses.Count > 0)
             {
@@ -61,9 +59,9 @@ public sealed record TakeLogits() : IGraphPass
 
     public void Ensures(Model model)
     {
-        if (model.Graph.Outputs is not [{ Name: Logits.Name, Shape.Rank: 3 }, ..] || model.Graph.Outputs.Any(o => o.Name == LinearGemms.LossName))
+        if (model.Graph.Outputs is not [{ Name: TrainingNames.Logits, Shape.Rank: 3 }, ..] || model.Graph.Outputs.Any(o => o.Name == TrainingNames.Loss))
         {
-            throw new PassException(Name, $"graph '{model.Graph.Name}'", $"the output '{Logits.Name}' (B, T, V), and no loss",
+            throw new PassException(Name, $"graph '{model.Graph.Name}'", $"the output '{TrainingNames.Logits}' (B, T, V), and no loss",
                 string.Join(", ", model.Graph.Outputs), "This is a defect of the pass; please report it.");
         }
     }
@@ -73,11 +71,11 @@ public sealed record TakeLogits() : IGraphPass
     {
         if (logits.Shape is { Rank: 3 })
             return logits;
-        var tokens = graph.Inputs.FirstOrDefault(i => i.Name == TokenSizes.InputIds)?.Shape;
+        var tokens = graph.Inputs.FirstOrDefault(i => i.Name == TrainingNames.InputIds)?.Shape;
         if (tokens is not { Rank: 2, IsStatic: true } || logits.Shape is not { Rank: 2, IsStatic: true } rows || rows.Sizes[0] != tokens.ElementCount)
         {
-            throw new PassException(Name, $"'{logits.Name}'", $"logits (B T, V) of an input '{TokenSizes.InputIds}' (B, T), all of known sizes",
-                $"logits {logits.Shape} of {TokenSizes.InputIds} {tokens}", "Run specialize-shapes first.");
+            throw new PassException(Name, $"'{logits.Name}'", $"logits (B T, V) of an input '{TrainingNames.InputIds}' (B, T), all of known sizes",
+                $"logits {logits.Shape} of {TrainingNames.InputIds} {tokens}", "Run specialize-shapes first.");
         }
         var build = GraphBuilder.AfterDefinition(graph, logits, $"{logits.Name}/by_row");
         return build.Op("", "Reshape", [logits, build.Constant("shape", Tensor.Int64s([.. tokens.Sizes, rows.Sizes[1]]))]);

@@ -1,6 +1,7 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Halo.Analysis;
 using Halo.Ir;
 
 namespace Halo.Passes.Infra;
@@ -94,7 +95,7 @@ public sealed record LedgerMeasure(
     internal static LedgerMeasure Of(IReadOnlyList<OutputDifference> differences)
     {
         var worst = differences.MaxBy(d => d.RelativeError)!;
-        var loss = differences.FirstOrDefault(d => d.Output == "loss");
+        var loss = differences.FirstOrDefault(d => d.Output == TrainingNames.Loss);
         return new LedgerMeasure(differences.Count, differences.Count(d => d.IsIdentical), worst.Output, Round(worst.RelativeError),
             double.IsFinite(worst.SqnrDb) ? Round(worst.SqnrDb) : null, loss is null ? null : Round(loss.RelativeError));
     }

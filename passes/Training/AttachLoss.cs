@@ -15,10 +15,6 @@ namespace Halo.Passes.Training;
 /// </remarks>
 public sealed record AttachLoss() : IGraphPass
 {
-    private const string LabelsName = "labels";
-
-    private const long IgnoreIndex = -100;
-
     public string Name => "attach-loss";
 
     public ValueEffect Effect => new ValueEffect.Exact();
@@ -29,9 +25,9 @@ public sealed record AttachLoss() : IGraphPass
         if (FindLoss(graph) is { } present)
         {
             context.Skip($"graph '{graph.Name}'", $"it has the loss '{present.Name}'");
-            var renamed = present.Name == LinearGemms.LossName ? 0 : 1;
+            var renamed = present.Name == TrainingNames.Loss ? 0 : 1;
             Rename(graph, present);
-            return new PassResult(renamed + Drop(graph, o => o != present && !o.Name.StartsWith(LinearGemms.GradientPrefix, StringComparison.Ordinal)));
+            return new PassResult(renamed + Drop(graph, o => o != present && !TrainingNames.IsGradient(o)));
         }
         var logits = Logits.OutputOf(graph, Name);
         var loss = Loss(graph, logits);
@@ -43,18 +39,18 @@ public sealed record AttachLoss() : IGraphPass
 
     public void Ensures(Model model)
     {
-        if (!model.Graph.Outputs.Any(o => o.Name == LinearGemms.LossName))
-            throw new PassException(Name, $"graph '{model.Graph.Name}'", $"an output '{LinearGemms.LossName}'", "none", "Report this with the graph.");
+        if (!model.Graph.Outputs.Any(o => o.Name == TrainingNames.Loss))
+            throw new PassException(Name, $"graph '{model.Graph.Name}'", $"an output '{TrainingNames.Loss}'", "none", "Report this with the graph.");
     }
 
     /// <summary>A scalar float output: the one of that name, or the only one.</summary>
     private Value? FindLoss(Graph graph)
     {
         var scalars = graph.Outputs.Where(o => o.Type.IsFloat() && o.Shape is { Rank: 0 }).ToList();
-        if (scalars.Find(o => o.Name == LinearGemms.LossName) is { } named)
+        if (scalars.Find(o => o.Name == TrainingNames.Loss) is { } named)
             return named;
         return scalars.Count <= 1 ? scalars.FirstOrDefault() : throw new PassException(Name, $"graph '{graph.Name}'",
-            $"a scalar output '{LinearGemms.LossName}', or only one scalar", string.Join(", ", scalars), "Give the loss that name.");
+            $"a scalar output '{TrainingNames.Loss}', or only one scalar", string.Join(", ", scalars), "Give the loss that name.");
     }
 
     private Value Loss(Graph graph, Value logits)
@@ -62,33 +58,34 @@ public sealed record AttachLoss() : IGraphPass
         var shape = logits.Shape!;
         if (shape[2].Size is not { } classes)
             throw new PassException(Name, $"'{logits.Name}'", "logits of a known vocabulary", $"{shape}", "Run specialize-shapes first.");
-        if (graph.TryGetValue(LabelsName, out var taken) && !taken.IsGraphInput)
-            graph.Rename(taken, graph.FreeName(LabelsName + "/inner"));
-        var labels = taken is { IsGraphInput: true } ? taken : graph.AddInput(new Value(LabelsName, ElementType.Int64, new Shape(shape.Take(2))));
+        if (graph.TryGetValue(TrainingNames.Labels, out var taken) && !taken.IsGraphInput)
+            graph.Rename(taken, graph.FreeName(TrainingNames.Labels + "/inner"));
+        var labels = taken is { IsGraphInput: true } ? taken : graph.AddInput(new Value(TrainingNames.Labels, ElementType.Int64, new Shape(shape.Take(2))));
         if (labels.Type != ElementType.Int64 || labels.Shape is not { Rank: 2 })
         {
-            throw new PassException(Name, $"input '{LabelsName}'", $"int64 {new Shape(shape.Take(2))}", $"{labels}",
+            throw new PassException(Name, $"input '{TrainingNames.Labels}'", $"int64 {new Shape(shape.Take(2))}", $"{labels}",
                 "Rename that input, or export without it.");
         }
 
-        var build = GraphBuilder.AtEnd(graph, LinearGemms.LossName);
+        var build = GraphBuilder.AtEnd(graph, TrainingNames.Loss);
         var next = build.Op("next", "Slice", [labels, build.Constant("one", Tensor.Int64s(1)), build.Constant("end", Tensor.Int64s(long.MaxValue)),
             build.Constant("tokens", Tensor.Int64s(1))]);
         var shifted = build.Op("shifted", "Pad",
-            [next, build.Constant("pads", Tensor.Int64s(0, 0, 0, 1)), build.Constant("ignored", Tensor.Scalar(IgnoreIndex))]);
-        var column = build.Op("labels", "Reshape", [shifted, build.Constant("column", Tensor.Int64s(-1))]);
-        var rows = build.Op("logits", "Reshape", [logits, build.Constant("rows", Tensor.Int64s(-1, classes))]);
+            [next, build.Constant("pads", Tensor.Int64s(0, 0, 0, 1)), build.Constant("ignored", Tensor.Scalar(TrainingNames.IgnoredLabel))]);
+        var column = build.Op(TrainingNames.Labels, "Reshape", [shifted, build.Constant("column", Tensor.Int64s(-1))]);
+        var rows = build.Op(TrainingNames.Logits, "Reshape", [logits, build.Constant("rows", Tensor.Int64s(-1, classes))]);
         if (rows.Type != ElementType.Float)
             rows = build.Op("wide", "Cast", [rows], Attribute.Of("to", (long)ElementType.Float));
-        return build.Op("mean", "SoftmaxCrossEntropyLoss", [rows, column], Attribute.Of("ignore_index", IgnoreIndex), Attribute.Of("reduction", "mean"));
+        return build.Op("mean", "SoftmaxCrossEntropyLoss", [rows, column],
+            Attribute.Of("ignore_index", TrainingNames.IgnoredLabel), Attribute.Of("reduction", "mean"));
     }
 
     /// <summary>Gives the loss its name; an inner value that has it gets another.</summary>
     private static void Rename(Graph graph, Value loss)
     {
-        if (loss.Name != LinearGemms.LossName && graph.TryGetValue(LinearGemms.LossName, out var taken))
-            graph.Rename(taken, graph.FreeName(LinearGemms.LossName + "/inner"));
-        graph.Rename(loss, LinearGemms.LossName);
+        if (loss.Name != TrainingNames.Loss && graph.TryGetValue(TrainingNames.Loss, out var taken))
+            graph.Rename(taken, graph.FreeName(TrainingNames.Loss + "/inner"));
+        graph.Rename(loss, TrainingNames.Loss);
     }
 
     private static int Drop(Graph graph, Func<Value, bool> isDropped)

@@ -27,7 +27,7 @@ public sealed record BuildGradient(NamePatterns? Freeze = null) : IGraphPass
             throw new PassException(Name, $"graph '{model.Graph.Name}'", $"opset {MinOpset} or later", $"{model.Opset}", "Run upgrade-opset first.");
         if (Loss(model.Graph) is not { Shape.Rank: 0 } loss || !loss.Type.IsFloat())
         {
-            throw new PassException(Name, $"graph '{model.Graph.Name}'", $"a scalar float output '{LinearGemms.LossName}'",
+            throw new PassException(Name, $"graph '{model.Graph.Name}'", $"a scalar float output '{TrainingNames.Loss}'",
                 Loss(model.Graph)?.ToString() ?? string.Join(", ", model.Graph.Outputs), "Run attach-loss first.");
         }
         var unmatched = Freeze?.Unmatched([.. Parameters(model.Graph).Select(p => p.Name)]) ?? [];
@@ -41,7 +41,7 @@ public sealed record BuildGradient(NamePatterns? Freeze = null) : IGraphPass
     public PassResult Run(Model model, PassContext context)
     {
         var graph = model.Graph;
-        if (graph.Outputs.FirstOrDefault(o => o.Name.StartsWith(LinearGemms.GradientPrefix, StringComparison.Ordinal)) is { } present)
+        if (graph.Outputs.FirstOrDefault(TrainingNames.IsGradient) is { } present)
         {
             context.Skip($"graph '{graph.Name}'", $"it has gradients already, such as '{present.Name}'");
             return new PassResult(0);
@@ -71,7 +71,7 @@ public sealed record BuildGradient(NamePatterns? Freeze = null) : IGraphPass
     {
         foreach (var parameter in Parameters(model.Graph).Where(p => Freeze?.Matches(p.Name) != true))
         {
-            var gradient = model.Graph.Outputs.FirstOrDefault(o => o.Name == LinearGemms.GradientPrefix + parameter.Name);
+            var gradient = model.Graph.Outputs.FirstOrDefault(o => o.Name == TrainingNames.GradientOf(parameter.Name));
             if (gradient is null || gradient.Type != parameter.Type || !gradient.Shape!.Equals(parameter.Shape))
                 throw new PassException(Name, $"'{parameter.Name}'", $"a gradient like {parameter}", $"{gradient}", "Report this with the graph.");
         }
@@ -80,7 +80,7 @@ public sealed record BuildGradient(NamePatterns? Freeze = null) : IGraphPass
     /// <summary>The gradient under the parameter's name: a value of its own, which a constant or another parameter's gradient is not.</summary>
     private static void Output(Graph graph, Value parameter, GradientGraph gradients)
     {
-        var name = LinearGemms.GradientPrefix + parameter.Name;
+        var name = TrainingNames.GradientOf(parameter.Name);
         var build = Building.GraphBuilder.AtEnd(graph, name);
         var gradient = gradients.Of(parameter) ?? gradients.Zeros(parameter, build);
         if (gradient.Producer is null || gradient.IsGraphOutput)
@@ -89,7 +89,7 @@ public sealed record BuildGradient(NamePatterns? Freeze = null) : IGraphPass
         graph.AddOutput(gradient);
     }
 
-    private static Value? Loss(Graph graph) => graph.Outputs.FirstOrDefault(o => o.Name == LinearGemms.LossName);
+    private static Value? Loss(Graph graph) => graph.Outputs.FirstOrDefault(o => o.Name == TrainingNames.Loss);
 
     private static IEnumerable<Value> Parameters(Graph graph) => graph.Inputs.Where(i => i.Type.IsFloat());
 }

@@ -38,7 +38,7 @@ public sealed record Recompute(RecomputeBy By = RecomputeBy.Layer, RecomputeKind
                 "Write by=kind kinds=\"norm+activation\".");
         }
         var outputs = model.Graph.Outputs.Select(o => o.Name).ToList();
-        if (!outputs.Contains(LinearGemms.LossName) || !outputs.Exists(o => o.StartsWith(LinearGemms.GradientPrefix, StringComparison.Ordinal)))
+        if (!outputs.Contains(TrainingNames.Loss) || !outputs.Exists(o => o.StartsWith(TrainingNames.GradientPrefix, StringComparison.Ordinal)))
         {
             throw new PassException(Name, $"graph '{model.Graph.Name}'", "a training graph, with a loss and gradients", string.Join(", ", outputs.Take(5)),
                 "Run build-gradient first.");
@@ -49,7 +49,7 @@ public sealed record Recompute(RecomputeBy By = RecomputeBy.Layer, RecomputeKind
     {
         HaloOperators.Register();
         var graph = model.Graph;
-        var stream = ForwardStream.Of(graph, graph.Outputs.First(o => o.Name == LinearGemms.LossName));
+        var stream = ForwardStream.Of(graph, graph.Outputs.First(o => o.Name == TrainingNames.Loss));
         if (stream.LayerCount == 0)
         {
             throw new PassException(Name, $"graph '{graph.Name}'", "layers with an attention each, joined by one residual stream", "none",

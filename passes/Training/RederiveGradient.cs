@@ -22,9 +22,9 @@ public sealed record RederiveGradient(double Bound = Canonicalize.Float32Bound) 
 
     public void Requires(Model model)
     {
-        if (model.Graph.Outputs.All(o => o.Name != LinearGemms.LossName) || !model.Graph.Outputs.Any(IsGradient))
+        if (model.Graph.Outputs.All(o => o.Name != TrainingNames.Loss) || !model.Graph.Outputs.Any(TrainingNames.IsGradient))
         {
-            throw new PassException(Name, "the graph", $"outputs '{LinearGemms.LossName}' and '{LinearGemms.GradientPrefix}PARAMETER'",
+            throw new PassException(Name, "the graph", $"outputs '{TrainingNames.Loss}' and '{TrainingNames.GradientPrefix}PARAMETER'",
                 string.Join(", ", model.Graph.Outputs.Take(5).Select(o => $"'{o.Name}'")), "For a forward graph use canonicalize and build-gradient.");
         }
         new Canonicalize(Bound).Requires(model);
@@ -39,7 +39,7 @@ public sealed record RederiveGradient(double Bound = Canonicalize.Float32Bound) 
             return new PassResult(0);
         }
         var outputs = graph.Outputs.Select(o => (o.Name, o.Type, o.Shape)).ToList();
-        foreach (var gradient in graph.Outputs.Where(IsGradient).ToList())
+        foreach (var gradient in graph.Outputs.Where(TrainingNames.IsGradient).ToList())
             graph.RemoveOutput(gradient);
         Drop(model, context);
         new Canonicalize(Bound).Run(model, context);
@@ -81,8 +81,6 @@ public sealed record RederiveGradient(double Bound = Canonicalize.Float32Bound) 
     }
 
     private static void Drop(Model model, PassContext context) => new RemoveDeadCode().Run(model, context);
-
-    private static bool IsGradient(Value output) => output.Name.StartsWith(LinearGemms.GradientPrefix, StringComparison.Ordinal);
 
     private static bool IsGradientOperator(Node node) => node.Domain == HaloDomain.Name && node.OpType.EndsWith("Grad", StringComparison.Ordinal);
 }

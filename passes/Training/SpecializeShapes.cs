@@ -6,7 +6,7 @@ namespace Halo.Passes.Training;
 
 /// <summary>Fixes batch and sequence length of the graph's inputs, and with them the shape of every value.</summary>
 /// <remarks>
-/// Axis 0 of input_ids, attention_mask, labels and position_ids is the batch, axis 1 the sequence, whatever the exporter called them; a symbol that
+/// Axis 0 of every token input (<see cref="TrainingNames.TokenInputs"/>) is the batch, axis 1 the sequence, whatever the exporter called them; a symbol that
 /// stands there has the same size in every other input. What then computes sizes at run time is left to fold-constants. A mask that the graph
 /// does not take is not made up: a model that ignores padding is another model.
 /// </remarks>
@@ -14,11 +14,6 @@ namespace Halo.Passes.Training;
 /// <param name="Sequence">T, tokens of a row.</param>
 public sealed record SpecializeShapes(long Batch, long Sequence) : IGraphPass
 {
-    private const string InputIds = "input_ids";
-    private const string AttentionMask = "attention_mask";
-
-    private static readonly string[] TokenInputs = [InputIds, AttentionMask, "labels", "position_ids"];
-
     public string Name => "specialize-shapes";
 
     public ValueEffect Effect => new ValueEffect.Exact();
@@ -27,7 +22,7 @@ public sealed record SpecializeShapes(long Batch, long Sequence) : IGraphPass
     {
         if (Batch < 1 || Sequence < 1)
             throw new PassException(Name, "batch and sequence", "at least 1 each", $"{Batch} and {Sequence}", "Give the sizes to train at.");
-        foreach (var name in new[] { InputIds, AttentionMask })
+        foreach (var name in new[] { TrainingNames.InputIds, TrainingNames.AttentionMask })
         {
             if (model.Graph.Inputs.All(i => i.Name != name))
             {
@@ -42,7 +37,7 @@ public sealed record SpecializeShapes(long Batch, long Sequence) : IGraphPass
     {
         var sizes = new Dictionary<string, long>(StringComparer.Ordinal);
         var fixedInputs = 0;
-        foreach (var input in model.Graph.Inputs.Where(i => TokenInputs.Contains(i.Name)))
+        foreach (var input in model.Graph.Inputs.Where(i => TrainingNames.TokenInputs.Contains(i.Name)))
         {
             var shape = input.Shape ?? new Shape([Dim.Unknown, Dim.Unknown]);
             if (shape.Rank != 2)

@@ -25,7 +25,7 @@ public sealed record WidenBatch(int Copies) : IGraphPass
     {
         if (Copies < 1)
             throw new PassException(Name, "copies", "at least 1", $"{Copies}", "Give the number of batches to run at once.");
-        if (model.Graph.Outputs.FirstOrDefault(o => o.Name.StartsWith(LinearGemms.GradientPrefix, StringComparison.Ordinal)) is { } gradient)
+        if (model.Graph.Outputs.FirstOrDefault(TrainingNames.IsGradient) is { } gradient)
             throw new PassException(Name, $"output '{gradient.Name}'", "a forward graph", "a gradient", "Take the evaluation graph.");
     }
 

@@ -19,7 +19,7 @@ public static class EvaluationGraph
     {
         var model = source.Model;
         Of(model);
-        if (model.Graph.TryGetValue(TrainingArtifact.LogitsName, out var logits))
+        if (model.Graph.TryGetValue(TrainingNames.Logits, out var logits))
             model.Graph.RemoveOutput(logits); // of many batches they are large, and nobody asked
         PassManager.Run(model, Widening(copies, passes), new PassOptions { Evaluator = new Sessions.OnnxEvaluator() });
         return model;
@@ -41,7 +41,7 @@ public static class EvaluationGraph
     public static Model Of(Model model)
     {
         var head = Logits.ProductOf(model.Graph);
-        foreach (var output in model.Graph.Outputs.Where(o => o.Name != LinearGemms.LossName).ToList())
+        foreach (var output in model.Graph.Outputs.Where(o => o.Name != TrainingNames.Loss).ToList())
             model.Graph.RemoveOutput(output);
         if (head is not null)
         {

@@ -27,9 +27,6 @@ public sealed class TrainingArtifact
 {
     public const string Kind = "artifact";
 
-    /// <summary>Output of the evaluation graph beside the loss: logits of every position, (B T, V) or (B, T, V).</summary>
-    public const string LogitsName = "logits";
-
     /// <summary>The manifest's digests of the files of weights (<see cref="WeightsDigest"/>).</summary>
     private const string WeightsKey = "weights";
 

@@ -92,8 +92,8 @@ public static class TrainingGraphSource
     }
 
     /// <summary>A loss, and the gradient of something.</summary>
-    public static bool IsTrainingGraph(Graph graph) => graph.Outputs.Any(o => o.Name == LinearGemms.LossName)
-        && graph.Outputs.Any(o => o.Name.StartsWith(LinearGemms.GradientPrefix, StringComparison.Ordinal));
+    public static bool IsTrainingGraph(Graph graph) => graph.Outputs.Any(o => o.Name == TrainingNames.Loss)
+        && graph.Outputs.Any(TrainingNames.IsGradient);
 
     /// <summary>A checkpoint as passes take it; a tensor is read when it is looked at.</summary>
     public static IReadOnlyDictionary<string, Tensor> TensorsOf(CheckpointReader checkpoint)
@@ -114,7 +114,7 @@ public static class TrainingGraphSource
 
     private static (long Batch, long Sequence) Sizes(Graph graph, TrainConfig config)
     {
-        var tokens = graph.Inputs.FirstOrDefault(i => i.Name == Training.Engine.TrainingInterface.InputIds)?.Shape;
+        var tokens = graph.Inputs.FirstOrDefault(i => i.Name == TrainingNames.InputIds)?.Shape;
         var (rows, length) = tokens is { Rank: 2 } ? (tokens[0].Size, tokens[1].Size) : (null, null);
         return (config.MicroBatchSize ?? rows ?? HuggingFaceSource.DefaultBatch, config.SequenceLength ?? length ?? DefaultSequence(config));
     }

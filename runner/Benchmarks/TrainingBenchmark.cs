@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Halo.Analysis;
 using Halo.Ir;
 using Halo.Models.Optimizer;
 using Halo.Passes.Infra;
@@ -93,7 +94,7 @@ public sealed class TrainingBenchmark(string graphPath, int threads, int rounds,
     private MicroBatch BatchOf(IReadOnlyDictionary<string, Tensor> inputs, TrainingInterface @interface)
     {
         TokensPerStep = @interface.Rows * @interface.Sequence;
-        var ids = inputs[TrainingInterface.InputIds].ToArray<long>();
+        var ids = inputs[TrainingNames.InputIds].ToArray<long>();
         return new MicroBatch(ids, [.. ids.Select(_ => 1L)], ids, TokensPerStep - @interface.Rows, TokensPerStep);
     }
 }

@@ -93,8 +93,8 @@ internal static class StepVerb
         {
             var loss = engine.Run(micro);
             SafetensorsWriter.Write(outputPath,
-                [SafetensorsSource.From(LinearGemms.LossName, ElementType.Float, [], new[] { (float)loss }),
-                    .. engine.Gradients.Sources(LinearGemms.GradientPrefix)]);
+                [SafetensorsSource.From(TrainingNames.Loss, ElementType.Float, [], new[] { (float)loss }),
+                    .. engine.Gradients.Sources(TrainingNames.GradientPrefix)]);
             Console.WriteLine($"{loss:G9}");
         }
         return ExitCode.Done;
@@ -123,7 +123,7 @@ internal static class StepVerb
             }
             return tensor.ReadLongs();
         }).ToArray();
-        var counted = inputs[2].Where((label, i) => label != MicroBatch.Ignored && i % @interface.Sequence > 0).Count();
+        var counted = inputs[2].Where((label, i) => label != TrainingNames.IgnoredLabel && i % @interface.Sequence > 0).Count();
         return new MicroBatch(inputs[0], inputs[1], inputs[2], counted, (int)inputs[1].Sum());
     }
 

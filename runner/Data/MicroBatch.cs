@@ -1,16 +1,15 @@
+using Halo.Analysis;
+
 namespace Halo.Runner.Data;
 
 /// <summary>What one run of the graph takes: (B, T) row-major, padded on the right.</summary>
 /// <param name="InputIds">Token ids; the pad id behind each row's end.</param>
 /// <param name="AttentionMask">1 on tokens. 1 at position 0 always, so that no softmax is taken over nothing.</param>
-/// <param name="Labels">The id where the token is learned, else <see cref="Ignored"/>. Not shifted: the graph compares logits at t with labels at t+1.</param>
+/// <param name="Labels">The id where the token is learned, else <see cref="TrainingNames.IgnoredLabel"/>. Not shifted: logits at t meet labels at t+1.</param>
 /// <param name="CountedTokens">Labels that count: at positions from 1 on, not ignored. The graph's mean loss is over these.</param>
 /// <param name="Tokens">Tokens of the rows, without padding.</param>
 public sealed record MicroBatch(long[] InputIds, long[] AttentionMask, long[] Labels, int CountedTokens, int Tokens)
 {
-    /// <summary>The label that the loss leaves out, as in PyTorch's cross entropy.</summary>
-    public const long Ignored = -100;
-
     /// <summary>Nothing counts: the graph's mean would be 0/0, so the loop skips it.</summary>
     public bool Empty => CountedTokens == 0;
 
@@ -23,7 +22,7 @@ public sealed record MicroBatch(long[] InputIds, long[] AttentionMask, long[] La
         var mask = new long[ids.Length];
         var labels = new long[ids.Length];
         Array.Fill(ids, padId);
-        Array.Fill(labels, Ignored);
+        Array.Fill(labels, TrainingNames.IgnoredLabel);
         int counted = 0, tokens = 0;
         for (var r = 0; r < graphRows && rows.Length > 0; r++)
         {

@@ -24,15 +24,15 @@ public sealed class ForwardLogits : ILogits, IDisposable
     {
         var model = source.Forward();
         EvaluationGraph.Of(model);
-        if (!model.Graph.TryGetValue(TrainingArtifact.LogitsName, out var logits) || !logits.IsGraphOutput)
+        if (!model.Graph.TryGetValue(TrainingNames.Logits, out var logits) || !logits.IsGraphOutput)
         {
             throw new HaloException("export", source.Path, "a graph whose head is found (the linear layer before the loss)", "none",
                 "halo inspect lists the linear layers of the graph.");
         }
-        if (model.Graph.TryGetValue(LinearGemms.LossName, out var loss) && loss.IsGraphOutput)
+        if (model.Graph.TryGetValue(TrainingNames.Loss, out var loss) && loss.IsGraphOutput)
             model.Graph.RemoveOutput(loss);
         PassManager.Run(model, [new RemoveDeadCode()], new PassOptions());
-        var tokens = model.Graph.Inputs.First(i => i.Name == TrainingInterface.InputIds).Shape!;
+        var tokens = model.Graph.Inputs.First(i => i.Name == TrainingNames.InputIds).Shape!;
         (_rows, Sequence) = ((int)tokens[0].Size!.Value, (int)tokens[1].Size!.Value);
         var parameters = model.Graph.Inputs.Where(i => i.Type.IsFloat()).Select(i => (i.Name, i.Shape!)).ToList();
         _parameters = new ParameterBuffers(parameters, device: settings.Device);
@@ -42,9 +42,9 @@ public sealed class ForwardLogits : ILogits, IDisposable
         _batch.BindTo(_session);
         foreach (var (name, _) in parameters)
             _session.BindInput(name, _parameters[name]);
-        _logits = _session.NewTensor(_session.Outputs[TrainingArtifact.LogitsName]);
-        _session.BindOutput(TrainingArtifact.LogitsName, _logits.Value);
-        Vocabulary = _session.Outputs[TrainingArtifact.LogitsName].Dimensions[^1];
+        _logits = _session.NewTensor(_session.Outputs[TrainingNames.Logits]);
+        _session.BindOutput(TrainingNames.Logits, _logits.Value);
+        Vocabulary = _session.Outputs[TrainingNames.Logits].Dimensions[^1];
     }
 
     public int Vocabulary { get; }

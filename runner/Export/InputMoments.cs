@@ -4,7 +4,6 @@ using Halo.Building;
 using Halo.Ir;
 using Halo.Passes.Cleanup;
 using Halo.Passes.Infra;
-using Halo.Runner.Generation;
 using Halo.Runner.Sessions;
 using Microsoft.ML.OnnxRuntime;
 using Tensor = Halo.Ir.Tensor;
@@ -115,8 +114,8 @@ public sealed class InputMoments
             {
                 var value = name switch
                 {
-                    InferenceInterface.InputIds => OrtValue.CreateTensorValueFromMemory(Array.ConvertAll(row, id => (long)id), [1, row.Length]),
-                    InferenceInterface.AttentionMask => OrtValue.CreateTensorValueFromMemory(Enumerable.Repeat(1L, row.Length).ToArray(), [1, row.Length]),
+                    TrainingNames.InputIds => OrtValue.CreateTensorValueFromMemory(Array.ConvertAll(row, id => (long)id), [1, row.Length]),
+                    TrainingNames.AttentionMask => OrtValue.CreateTensorValueFromMemory(Enumerable.Repeat(1L, row.Length).ToArray(), [1, row.Length]),
                     _ => GraphSession.Allocate(input.ElementDataType, [1, input.Dimensions[1], 0, input.Dimensions[3]]),
                 };
                 bound.Add(value);

@@ -1,3 +1,4 @@
+using Halo.Analysis;
 using Halo.Runner.Sessions;
 using Microsoft.ML.OnnxRuntime;
 
@@ -18,7 +19,7 @@ public sealed class DecoderSession : IDecoder
     public DecoderSession(GraphSession session, int maxPositions, bool useCache = true)
     {
         (_session, MaxPositions, UsesCache) = (session, maxPositions, useCache);
-        VocabularySize = session.Outputs[InferenceInterface.Logits].Dimensions[^1];
+        VocabularySize = session.Outputs[TrainingNames.Logits].Dimensions[^1];
         Layers = session.Inputs.Keys.Count(name => InferenceInterface.LayerOf(name) is not null) / 2;
     }
 
@@ -53,14 +54,14 @@ public sealed class DecoderSession : IDecoder
     {
         using var idValue = OrtValue.CreateTensorValueFromMemory(ids, [rows, ids.Length / rows]);
         using var maskValue = OrtValue.CreateTensorValueFromMemory(mask, [rows, mask.Length / rows]);
-        _session.BindInput(InferenceInterface.InputIds, idValue);
-        _session.BindInput(InferenceInterface.AttentionMask, maskValue);
+        _session.BindInput(TrainingNames.InputIds, idValue);
+        _session.BindInput(TrainingNames.AttentionMask, maskValue);
         var empty = past.Count > 0 ? [] : InferenceInterface.PastNames(Layers).Select(name => Empty(_session.Inputs[name], rows)).ToList();
         try
         {
             foreach (var (name, value) in InferenceInterface.PastNames(Layers).Zip(past.Count > 0 ? past : empty))
                 _session.BindInput(name, value);
-            _session.BindNewOutputs([(InferenceInterface.Logits, true), .. keep ? InferenceInterface.PresentNames(Layers).Select(name => (name, false)) : []]);
+            _session.BindNewOutputs([(TrainingNames.Logits, true), .. keep ? InferenceInterface.PresentNames(Layers).Select(name => (name, false)) : []]);
             _session.Run();
             return _session.TakeOutputs();
         }

@@ -1,3 +1,4 @@
+using Halo.Analysis;
 using Halo.CustomOps;
 using Halo.Ir;
 
@@ -28,11 +29,11 @@ public sealed record InferenceGraph(
         var graph = model.Graph;
         var layers = graph.Inputs.Count(i => InferenceInterface.LayerOf(i.Name) is not null) / 2;
         CheckNames(path, "inputs", graph.Inputs.Where(i => i.Initializer is null),
-            [InferenceInterface.InputIds, InferenceInterface.AttentionMask, .. InferenceInterface.PastNames(layers)]);
-        CheckNames(path, "outputs", graph.Outputs, [InferenceInterface.Logits, .. InferenceInterface.PresentNames(layers)]);
-        Integers(path, graph.Values[InferenceInterface.InputIds]);
-        Integers(path, graph.Values[InferenceInterface.AttentionMask]);
-        var logits = graph.Values[InferenceInterface.Logits];
+            [TrainingNames.InputIds, TrainingNames.AttentionMask, .. InferenceInterface.PastNames(layers)]);
+        CheckNames(path, "outputs", graph.Outputs, [TrainingNames.Logits, .. InferenceInterface.PresentNames(layers)]);
+        Integers(path, graph.Values[TrainingNames.InputIds]);
+        Integers(path, graph.Values[TrainingNames.AttentionMask]);
+        var logits = graph.Values[TrainingNames.Logits];
         if (logits is not { Type: ElementType.Float, Shape.Rank: 3 } || logits.Shape[2].Size is not { } vocabulary)
             throw Refused(path, logits, "float32 [batch_size, sequence_length, vocabulary]");
         var attentions = graph.Nodes.Where(n => n is { Domain: "com.microsoft", OpType: Attention }).ToList();

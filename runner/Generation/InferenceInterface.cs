@@ -9,9 +9,6 @@ namespace Halo.Runner.Generation;
 /// </remarks>
 public static class InferenceInterface
 {
-    public const string InputIds = "input_ids";
-    public const string AttentionMask = "attention_mask";
-    public const string Logits = "logits";
     private const string Past = "past_key_values";
     private const string Present = "present";
 

@@ -30,7 +30,7 @@ public static class BiasedExport
                 if (gemm.Role == GemmRole.G)
                 {
                     var sum = build.Op("bias_gradient", "ReduceSum", [gemm.A.Matrix, axis], Attribute.Of("keepdims", 0L));
-                    graph.Rename(sum, LinearGemms.GradientPrefix + bias.Name);
+                    graph.Rename(sum, TrainingNames.GradientOf(bias.Name));
                     graph.AddOutput(sum);
                 }
                 graph.Remove(gemm.Node);

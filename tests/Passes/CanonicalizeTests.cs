@@ -33,7 +33,7 @@ public class CanonicalizeTests
         Assert.Equal(2 * layers, Count(model, nameof(RotaryEmbedding)));
         Assert.Equal(layers, Count(model, nameof(Attention)));
         Assert.Equal(layers, Count(model, nameof(SwiGlu)));
-        Assert.Equal(model.Graph.Outputs.Any(o => o.Name == LinearGemms.LossName) ? 1 : 0, Count(model, nameof(CrossEntropy)));
+        Assert.Equal(model.Graph.Outputs.Any(o => o.Name == TrainingNames.Loss) ? 1 : 0, Count(model, nameof(CrossEntropy)));
         Assert.Equal(run.Reported["canonical"].Count, (5 * layers) + 1 + layers + Count(model, nameof(CrossEntropy)));
         // Nothing is left of what they were made of, nor of masks and repeated keys.
         Assert.DoesNotContain(model.Graph.Nodes, n => n.OpType is "Softmax" or "Pow" or "Expand" or "Sigmoid" or "Where" or "Cos" or "Mul" or "MatMul");
@@ -167,7 +167,7 @@ public class CanonicalizeTests
     {
         HaloOperators.Register();
         var model = OnnxReader.Read(ExportFixture.File(name, file));
-        foreach (var gradient in model.Graph.Outputs.Where(o => o.Name.StartsWith(LinearGemms.GradientPrefix, StringComparison.Ordinal)).ToList())
+        foreach (var gradient in model.Graph.Outputs.Where(o => TrainingNames.IsGradient(o)).ToList())
             model.Graph.RemoveOutput(gradient);
         using var weights = Halo.Models.Weights.SafetensorsFile.Open(ExportFixture.File(name, "model.safetensors"));
         var checkpoint = weights.Tensors.Values.ToDictionary(t => t.Name, t => new Tensor(t.DType, t.Shape, new MemoryBytes(t.Bytes().ToArray())));

@@ -40,6 +40,16 @@ public class SpecializeShapesTests
     public void Precision_changes_before_operators_are_fused(string node, string part) =>
         Refused(Graph("x: bfloat16[4]", node), new ConvertPrecision(FloatPrecision.Fp32), part);
 
+    [Fact]
+    public void Documents_of_packed_rows_take_the_same_sizes()
+    {
+        var model = Graph("input_ids: int64[batch, n], attention_mask: int64[batch, n], document_ids: int64[rows, m]",
+            "y: int64[rows, m] = Neg(document_ids)");
+        PassManager.Run(model, [new SpecializeShapes(4, 24)], new PassOptions());
+        Assert.Equal(Shape.Of(4, 24), model.Graph.Values["document_ids"].Shape);
+        Assert.Equal(Shape.Of(4, 24), model.Graph.Values["y"].Shape);
+    }
+
     private static Model Graph(string inputs, string node) => GraphParser.Parse($$"""
         ir_version: 10, opset: {"": 21, "com.halo": 1}
         graph g({{inputs}}) -> ({{node[..node.IndexOf(" =", StringComparison.Ordinal)]}}) {

@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using Halo.Analysis;
 using Halo.Models.Optimizer;
 using Halo.Models.Weights;
 using Halo.Runner.Data;
@@ -101,8 +102,8 @@ public class TrainingEngineTests
 
     /// <summary>The batch with the labels of one row only.</summary>
     private static MicroBatch With(MicroBatch batch, int row) =>
-        Counted(batch with { Labels = [.. batch.Labels.Select((l, i) => i / 24 == row ? l : MicroBatch.Ignored)] });
+        Counted(batch with { Labels = [.. batch.Labels.Select((l, i) => i / 24 == row ? l : TrainingNames.IgnoredLabel)] });
 
     private static MicroBatch Counted(MicroBatch batch) =>
-        batch with { CountedTokens = batch.Labels.Where((l, i) => l != MicroBatch.Ignored && i % 24 > 0).Count() };
+        batch with { CountedTokens = batch.Labels.Where((l, i) => l != TrainingNames.IgnoredLabel && i % 24 > 0).Count() };
 }

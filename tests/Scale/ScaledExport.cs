@@ -150,7 +150,7 @@ public sealed class ScaledExport
 
     /// <summary>d_i, from what the layer before does first: G of its last linear layer is (rows of d)^T X.</summary>
     private Value Gradient(int layer) =>
-        _from.Values[$"{LinearGemms.GradientPrefix}model.layers.{layer - 1}.mlp.down_proj.weight"].Producer!.Inputs[0]!.Producer!.Inputs[0]!
+        _from.Values[$"{TrainingNames.GradientPrefix}model.layers.{layer - 1}.mlp.down_proj.weight"].Producer!.Inputs[0]!.Producer!.Inputs[0]!
             .Producer!.Inputs[0]!;
 
     private IEnumerable<Node> Between(Value from, Value to) =>

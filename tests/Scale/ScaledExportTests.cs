@@ -42,7 +42,7 @@ public class ScaledExportTests
         var random = new Random(7);
         var inputs = Inputs(model, random);
         var outputs = Run(model, inputs);
-        var gradients = outputs.Where(o => o.Key != LinearGemms.LossName).ToDictionary(o => o.Key[LinearGemms.GradientPrefix.Length..], o => o.Value);
+        var gradients = outputs.Where(o => o.Key != TrainingNames.Loss).ToDictionary(o => o.Key[TrainingNames.GradientPrefix.Length..], o => o.Value);
         Assert.Equal(3 + 9 * Odd.Layers, gradients.Count);
         foreach (var (name, gradient) in gradients)
         {
@@ -60,7 +60,7 @@ public class ScaledExportTests
             {
                 var moved = inputs[name].ToArray<float>().Zip(direction, (p, v) => (float)(p + step * v)).ToArray();
                 return Run(model, new Dictionary<string, Tensor>(inputs) { [name] = Tensor.Floats([.. inputs[name].Sizes], moved) })
-                    [LinearGemms.LossName].ToArray<float>()[0];
+                    [TrainingNames.Loss].ToArray<float>()[0];
             }
         }
     }

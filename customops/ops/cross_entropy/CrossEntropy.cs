@@ -1,3 +1,4 @@
+using Halo.Analysis;
 using Halo.Building;
 using Halo.Ir;
 
@@ -12,8 +13,6 @@ namespace Halo.CustomOps;
 /// </remarks>
 public sealed class CrossEntropy : HaloOperator
 {
-    public const long DefaultIgnoreIndex = -100;
-
     public override string OpType => nameof(CrossEntropy);
 
     public override string Schema => "CrossEntropy(logits: T, labels: I) -> loss: float, logSumExp: float; T: float, float16, bfloat16; I: int64";
@@ -33,7 +32,7 @@ public sealed class CrossEntropy : HaloOperator
 
     public override FunctionBody Body(Node node)
     {
-        var body = new FunctionBody("logits", "labels") { AttributeDefaults = [Attribute.Of("ignoreIndex", DefaultIgnoreIndex)] };
+        var body = new FunctionBody("logits", "labels") { AttributeDefaults = [Attribute.Of("ignoreIndex", TrainingNames.IgnoredLabel)] };
         var (logits, labels) = (body.ToFloat("x", body.Input(0), node.Inputs[0]!.Type), body.Input(1));
         var zero = body.Constant("zero", Tensor.Scalar(0L));
         var last = body.Constant("last", Tensor.Int64s(-1));
@@ -67,7 +66,7 @@ public static class CrossEntropyExtensions
 {
     /// <summary>The mean loss; the second result is what <see cref="CrossEntropyGrad"/> wants.</summary>
     public static (Value Loss, Value LogSumExp) CrossEntropy(
-        this GraphBuilder build, Model model, Value logits, Value labels, string name, long ignoreIndex = CustomOps.CrossEntropy.DefaultIgnoreIndex)
+        this GraphBuilder build, Model model, Value logits, Value labels, string name, long ignoreIndex = TrainingNames.IgnoredLabel)
     {
         var node = HaloOperators.Call(build, model, name, nameof(CrossEntropy), [logits, labels], 2, HaloOperators.OverloadOf("cross-entropy", logits),
             Attribute.Of("ignoreIndex", ignoreIndex));

@@ -1,3 +1,4 @@
+using Halo.Analysis;
 using Halo.Building;
 using Halo.Ir;
 
@@ -34,7 +35,7 @@ public sealed class CrossEntropyGrad : HaloOperator
     {
         var body = new FunctionBody("dLoss", "logits", "labels", "logSumExp")
         {
-            AttributeDefaults = [Attribute.Of("ignoreIndex", CustomOps.CrossEntropy.DefaultIgnoreIndex)],
+            AttributeDefaults = [Attribute.Of("ignoreIndex", TrainingNames.IgnoredLabel)],
         };
         var type = node.Inputs[1]!.Type;
         var (logits, labels) = (body.ToFloat("x", body.Input(1), type), body.Input(2));
@@ -58,7 +59,7 @@ public static class CrossEntropyGradExtensions
     /// <summary>The gradient of the logits that <see cref="CrossEntropy"/> read, from that of its loss.</summary>
     public static Value CrossEntropyGrad(
         this GraphBuilder build, Model model, Value dLoss, Value logits, Value labels, Value logSumExp, string name,
-        long ignoreIndex = CustomOps.CrossEntropy.DefaultIgnoreIndex) =>
+        long ignoreIndex = TrainingNames.IgnoredLabel) =>
         HaloOperators.Call(build, model, name, nameof(CrossEntropyGrad), [dLoss, logits, labels, logSumExp], 1,
             HaloOperators.OverloadOf("cross-entropy-grad", logits), Attribute.Of("ignoreIndex", ignoreIndex)).Output;
 }

@@ -90,7 +90,7 @@ internal sealed class PrecisionRewrite(Graph graph, ElementType target, PassCont
     {
         foreach (var output in graph.Outputs.Where(IsFloat).ToList())
         {
-            var wanted = keepsInputs || output.Name is LinearGemms.LossName or Export.Inference.Logits.Name ? ElementType.Float : target;
+            var wanted = keepsInputs || output.Name is TrainingNames.Loss or TrainingNames.Logits ? ElementType.Float : target;
             if (output.Type == wanted)
                 continue;
             var build = GraphBuilder.AfterDefinition(graph, output, $"{output.Name}/{wanted.Name()}");

@@ -1,3 +1,4 @@
+using Halo.Analysis;
 using Halo.Building;
 using Halo.Ir;
 
@@ -6,8 +7,6 @@ namespace Halo.Passes.Export.Inference;
 /// <summary>B and T of a graph of free sizes, as its nodes compute them from input_ids (B, T); each is made once.</summary>
 internal sealed class TokenSizes
 {
-    public const string InputIds = "input_ids", AttentionMask = "attention_mask";
-
     /// <summary>What the axes of input_ids are called.</summary>
     public const string Batch = "batch_size", Sequence = "sequence_length";
 
@@ -19,8 +18,8 @@ internal sealed class TokenSizes
 
     public TokenSizes(Graph graph)
     {
-        _ids = graph.Inputs.First(i => i.Name == InputIds);
-        _build = GraphBuilder.AfterDefinition(graph, _ids, InputIds);
+        _ids = graph.Inputs.First(i => i.Name == TrainingNames.InputIds);
+        _build = GraphBuilder.AfterDefinition(graph, _ids, TrainingNames.InputIds);
     }
 
     /// <summary>The sizes for a Reshape, each a number (-1: what is left, 0: as it is) or one of <see cref="Batch"/> and <see cref="Sequence"/>.</summary>

@@ -1,3 +1,4 @@
+using Halo.Analysis;
 using Halo.CustomOps;
 using Halo.Ir;
 
@@ -35,7 +36,7 @@ internal static class HaloGradients
             g.Add(2, () => dv);
         },
         ["CrossEntropy"] = g => g.Add(0, () => g.Build.CrossEntropyGrad(g.Model, g.D, g.In(0), g.In(1), Second(g), "",
-            g.Node.Int("ignoreIndex", CrossEntropy.DefaultIgnoreIndex))),
+            g.Node.Int("ignoreIndex", TrainingNames.IgnoredLabel))),
         ["HadamardTransform"] = g => g.Add(0, () => g.Build.HadamardTransform(g.Model, g.D, (int)g.Node.Int("axis", 1), g.Node.Ints("blocks")!,
             g.Node.Int("inverse", 0) == 0, "")),
     };

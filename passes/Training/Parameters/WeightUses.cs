@@ -10,8 +10,6 @@ namespace Halo.Passes.Training.Parameters;
 /// </remarks>
 internal static class WeightUses
 {
-    private const string InputIds = "input_ids";
-
     private static readonly HashSet<string> Combining = new(StringComparer.Ordinal) { "Mul", "Add", "Sub", "Div", "RMSNormalization", "LayerNormalization" };
 
     /// <summary>The weights, in the order of their first use.</summary>
@@ -48,7 +46,7 @@ internal static class WeightUses
     {
         var rank = source.Initializer!.Sizes.Count;
         if (node.Is("Gather"))
-            return rank == 2 && index == 0 && OperandTrace.Root(node.Inputs[1]!) is { IsGraphInput: true, Name: InputIds };
+            return rank == 2 && index == 0 && OperandTrace.Root(node.Inputs[1]!) is { IsGraphInput: true, Name: TrainingNames.InputIds };
         if (!node.Inputs.Any(v => v is not null && activations.Contains(v)))
             return false;
         return node.Is("MatMul") || node.Is("Gemm") ? rank == 2 || (rank == 1 && index == 2)

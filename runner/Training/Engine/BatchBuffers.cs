@@ -1,3 +1,4 @@
+using Halo.Analysis;
 using Halo.Ir;
 using Halo.Runner.Data;
 using Halo.Runner.Sessions;
@@ -14,8 +15,8 @@ public sealed class BatchBuffers(int rows, int sequence, GraphDevice device = Gr
     /// <summary>Binds those of the three that the graph takes: a graph for generation has no labels.</summary>
     public void BindTo(GraphSession session)
     {
-        foreach (var (name, tensor) in new[] { (TrainingInterface.InputIds, _ids), (TrainingInterface.AttentionMask, _mask),
-            (TrainingInterface.Labels, _labels) })
+        foreach (var (name, tensor) in new[] { (TrainingNames.InputIds, _ids), (TrainingNames.AttentionMask, _mask),
+            (TrainingNames.Labels, _labels) })
         {
             if (session.Inputs.ContainsKey(name))
                 session.BindInput(name, tensor.Value);

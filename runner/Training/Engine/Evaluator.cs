@@ -1,5 +1,4 @@
 using Halo.Analysis;
-using Halo.Runner.Artifacts;
 using Halo.Runner.Data;
 using Halo.Runner.Sessions;
 
@@ -28,13 +27,13 @@ public sealed class Evaluator : IDisposable
             session.BindInput(name, parameters[name]);
         for (var n = 0; n < copies; n++)
         {
-            _losses.Add(session.NewTensor(session.Outputs[LinearGemms.LossName]));
-            session.BindOutput(n == 0 ? LinearGemms.LossName : $"{LinearGemms.LossName}.{n}", _losses[n].Value);
+            _losses.Add(session.NewTensor(session.Outputs[TrainingNames.Loss]));
+            session.BindOutput(n == 0 ? TrainingNames.Loss : $"{TrainingNames.Loss}.{n}", _losses[n].Value);
         }
-        if (copies == 1 && session.Outputs.TryGetValue(TrainingArtifact.LogitsName, out var logits))
+        if (copies == 1 && session.Outputs.TryGetValue(TrainingNames.Logits, out var logits))
         {
             _logits = session.NewTensor(logits);
-            session.BindOutput(TrainingArtifact.LogitsName, _logits.Value);
+            session.BindOutput(TrainingNames.Logits, _logits.Value);
         }
     }
 

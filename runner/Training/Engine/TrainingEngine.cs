@@ -57,8 +57,8 @@ public sealed class TrainingEngine : IDisposable
         foreach (var (name, _) in @interface.Parameters)
             training.BindInput(name, Parameters[name]);
         foreach (var (name, _) in @interface.Trained)
-            training.BindOutput(LinearGemms.GradientPrefix + name, _gradients[name]);
-        training.BindOutput(LinearGemms.LossName, Scalar(LinearGemms.LossName));
+            training.BindOutput(TrainingNames.GradientOf(name), _gradients[name]);
+        training.BindOutput(TrainingNames.Loss, Scalar(TrainingNames.Loss));
         if (optimizer is null)
             return;
 
@@ -71,7 +71,7 @@ public sealed class TrainingEngine : IDisposable
             foreach (var (name, _) in @interface.Trained)
             {
                 _accumulator.BindInput(GradientGraphs.Sum + name, _sums[name]);
-                _accumulator.BindInput(LinearGemms.GradientPrefix + name, _gradients[name]);
+                _accumulator.BindInput(TrainingNames.GradientOf(name), _gradients[name]);
                 _accumulator.BindOutput(GradientGraphs.Updated + GradientGraphs.Sum + name, _sums[name]);
             }
         }
@@ -88,8 +88,8 @@ public sealed class TrainingEngine : IDisposable
         _optimizer.BindInput(AdamWGraph.Step, Scalar(AdamWGraph.Step, ElementType.Int64));
         foreach (var (name, _) in @interface.Trained)
         {
-            _norm.BindInput(LinearGemms.GradientPrefix + name, gradients[name]);
-            _optimizer.BindInput(LinearGemms.GradientPrefix + name, gradients[name]);
+            _norm.BindInput(TrainingNames.GradientOf(name), gradients[name]);
+            _optimizer.BindInput(TrainingNames.GradientOf(name), gradients[name]);
             BindInPlace(_optimizer, name, Parameters[name]);
             BindInPlace(_optimizer, AdamWGraph.FirstMoment + name, FirstMoments[name]);
             BindInPlace(_optimizer, AdamWGraph.SecondMoment + name, SecondMoments[name]);
@@ -110,7 +110,7 @@ public sealed class TrainingEngine : IDisposable
     {
         _batch.Fill(batch);
         _training.Run();
-        return Read(LinearGemms.LossName);
+        return Read(TrainingNames.Loss);
     }
 
     /// <summary>One update.</summary>

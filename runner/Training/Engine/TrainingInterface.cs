@@ -12,11 +12,8 @@ namespace Halo.Runner.Training.Engine;
 public sealed record TrainingInterface(
     IReadOnlyList<(string Name, Shape Shape)> Trained, IReadOnlyList<(string Name, Shape Shape)> Frozen, int Rows, int Sequence)
 {
-    public const string InputIds = "input_ids";
-    public const string AttentionMask = "attention_mask";
-    public const string Labels = "labels";
-
-    public static readonly IReadOnlyList<string> BatchInputs = [InputIds, AttentionMask, Labels];
+    public static readonly IReadOnlyList<string> BatchInputs =
+        [TrainingNames.InputIds, TrainingNames.AttentionMask, TrainingNames.Labels];
 
     /// <summary>Of every parameter and gradient.</summary>
     public ElementType ParameterType { get; init; } = ElementType.Float;
@@ -29,10 +26,10 @@ public sealed record TrainingInterface(
     /// <exception cref="HaloException">The graph is no training graph that the runner can drive.</exception>
     public static TrainingInterface Of(Graph graph, string path, GraphDevice device = GraphDevice.Cpu)
     {
-        if (!graph.TryGetValue(LinearGemms.LossName, out var loss) || !loss.IsGraphOutput)
+        if (!graph.TryGetValue(TrainingNames.Loss, out var loss) || !loss.IsGraphOutput)
             throw Wrong("an output 'loss'", $"outputs {Some(graph.Outputs.Select(o => o.Name))}",
                 "A training graph gives loss and gradients; make one of a forward graph with halo gradient.");
-        var tokens = graph.Inputs.FirstOrDefault(i => i.Name == InputIds);
+        var tokens = graph.Inputs.FirstOrDefault(i => i.Name == TrainingNames.InputIds);
         foreach (var name in BatchInputs)
         {
             var input = graph.Inputs.FirstOrDefault(i => i.Name == name);
@@ -57,7 +54,7 @@ public sealed record TrainingInterface(
                         ? "The CPU runs no bfloat16 arithmetic; halo gradient --precision fp32 makes the float32 graph of it."
                         : "Export the graph with float32 parameters.");
             }
-            var hasGradient = graph.TryGetValue(LinearGemms.GradientPrefix + input.Name, out var gradient) && gradient.IsGraphOutput;
+            var hasGradient = graph.TryGetValue(TrainingNames.GradientOf(input.Name), out var gradient) && gradient.IsGraphOutput;
             (hasGradient ? trained : frozen).Add((input.Name, shape));
         }
         if (trained.Count == 0)

@@ -167,7 +167,7 @@ public class BuildGradientTests
     private static Model ForwardOf(string name)
     {
         var model = OnnxReader.Read(ExportFixture.File(name, "training.onnx"));
-        foreach (var output in model.Graph.Outputs.Where(o => o.Name.StartsWith(LinearGemms.GradientPrefix, StringComparison.Ordinal)).ToList())
+        foreach (var output in model.Graph.Outputs.Where(o => TrainingNames.IsGradient(o)).ToList())
             model.Graph.RemoveOutput(output);
         Run(model, "upgrade-opset,remove-dead-code,fold-constants,deduplicate");
         return model;

@@ -1,4 +1,5 @@
 using CsCheck;
+using Halo.Analysis;
 using Halo.Runner.Data;
 
 namespace Halo.Tests.Runner.Data;
@@ -49,14 +50,14 @@ public class BatcherTests
                     var real = t < row.Ids.Length;
                     Assert.Equal(real ? row.Ids[t] : Pad, micro.InputIds[at]);
                     Assert.Equal(real || t == 0 ? 1 : 0, micro.AttentionMask[at]);
-                    Assert.Equal(real && !repeats && row.LossMask[t] == 1 ? row.Ids[t] : MicroBatch.Ignored, micro.Labels[at]);
+                    Assert.Equal(real && !repeats && row.LossMask[t] == 1 ? row.Ids[t] : TrainingNames.IgnoredLabel, micro.Labels[at]);
                     tokens += real && !repeats ? 1 : 0;
                 }
             }
             Assert.Equal(tokens, batch.Tokens);
             foreach (var micro in batch.MicroBatches)
             {
-                Assert.Equal(micro.Labels.Where((l, at) => at % Sequence > 0 && l != MicroBatch.Ignored).Count(), micro.CountedTokens);
+                Assert.Equal(micro.Labels.Where((l, at) => at % Sequence > 0 && l != TrainingNames.IgnoredLabel).Count(), micro.CountedTokens);
                 Assert.Equal(micro.CountedTokens == 0, micro.Empty);
             }
         }

@@ -1,3 +1,4 @@
+using Halo.Analysis;
 using Halo.Building;
 using Halo.Ir;
 using Halo.Models.HuggingFace;
@@ -19,8 +20,8 @@ internal static class PlainInferenceGraph
     {
         var graph = new Graph("llama");
         var model = new Model(graph) { Opsets = { [""] = 21, [Microsoft] = 1 } };
-        var ids = graph.AddInput(new Value(InferenceInterface.InputIds, ElementType.Int64, Sizes("batch_size", "sequence_length")));
-        var mask = graph.AddInput(new Value(InferenceInterface.AttentionMask, ElementType.Int64, Sizes("batch_size", "total_sequence_length")));
+        var ids = graph.AddInput(new Value(TrainingNames.InputIds, ElementType.Int64, Sizes("batch_size", "sequence_length")));
+        var mask = graph.AddInput(new Value(TrainingNames.AttentionMask, ElementType.Int64, Sizes("batch_size", "total_sequence_length")));
         var cache = Sizes("batch_size", config.KeyValueHeads, "past_sequence_length", config.HeadDim);
         var past = InferenceInterface.PastNames(config.Layers).Select(name => graph.AddInput(new Value(name, ElementType.Float, cache))).ToList();
         foreach (var (name, sizes) in LlamaParameters.Of(config))
@@ -59,7 +60,7 @@ internal static class PlainInferenceGraph
         }
         var head = graph.Values[config.TieWordEmbeddings ? LlamaParameters.Embedding : LlamaParameters.Head];
         var logits = Shaped("tokens", g.Op("head", "Gemm", [Norm("model.norm", x), head], Attribute.Of("transB", 1L)), shape);
-        graph.Rename(logits, InferenceInterface.Logits);
+        graph.Rename(logits, TrainingNames.Logits);
         (logits.Type, logits.Shape) = (ElementType.Float, Sizes("batch_size", "sequence_length", config.VocabularySize));
         graph.AddOutput(logits);
         foreach (var name in InferenceInterface.PresentNames(config.Layers))
