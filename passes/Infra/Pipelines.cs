@@ -3,6 +3,7 @@ using Halo.Passes.Canonical.Precision;
 using Halo.Passes.Cleanup;
 using Halo.Passes.Export;
 using Halo.Passes.Export.Weights;
+using Halo.Passes.Fusion;
 using Halo.Passes.Rewrite;
 using Halo.Passes.Training;
 
@@ -35,6 +36,7 @@ public static class Pipelines
         typeof(WidenBatch),         // before rotations along the tokens, whose blocks depend on their number
         typeof(RotateOperands),     // before the casts: behind them it would spread the rounding error as well
         typeof(QuantizeOperands),   // behind rotations; codes are shared by all products that read a tensor
+        typeof(FuseEmbeddingGradient), // behind all analyses, which know the nodes that it takes together
         typeof(Recompute),          // behind rewriting: what it repeats is what will run
         typeof(TakeLogits),         // first of inference: it cuts the loss and the gradient away
         typeof(FreeShapes),         // before the cache: its inputs have free sizes
@@ -51,6 +53,9 @@ public static class Pipelines
     /// <summary>Leaves out what is not needed and computes what can be.</summary>
     private const string Tidy = "remove-dead-code,fold-splats,fold-constants,deduplicate";
 
+    /// <summary>The end of every rewrite: what several nodes do becomes one kernel. Behind all analyses, which know the nodes.</summary>
+    public const string Fuse = "fuse-embedding-gradient,remove-dead-code";
+
     /// <summary>The pipeline of a HALO rewrite.</summary>
     /// <param name="scheme">Axes to rotate.</param>
     /// <param name="format">Formats of operands.</param>
@@ -65,7 +70,7 @@ public static class Pipelines
             passes.Add(new RotateOperands(scheme, schemes is { IsEmpty: true } ? null : schemes));
         if (format.All.Any() || formats is { IsEmpty: false })
             passes.Add(new QuantizeOperands(format, formats is { IsEmpty: true } ? null : formats));
-        passes.Add(new RemoveDeadCode());
+        passes.AddRange(Parse(Fuse));
         return passes;
     }
 

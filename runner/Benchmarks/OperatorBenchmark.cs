@@ -118,6 +118,8 @@ public sealed class OperatorBenchmark(int threads, int rounds)
         }),
         new("CrossEntropyGrad", "float", "2048 x 2048", Work.Tensors(2, Tokens * Vocabulary),
             x => [x.Build.CrossEntropyGrad(x.Model, x.Floats(), x.Floats(Tokens, Vocabulary), x.Integers(Tokens), x.Floats(Tokens), "y")]),
+        new("EmbeddingGrad", "float", "2048 x 256 into 2048", Work.Tensors(2, Tokens * Hidden),
+            x => [x.Build.EmbeddingGrad(x.Model, x.Floats(Tokens, Hidden), x.Integers(Tokens), Vocabulary, ElementType.Float, "y")]),
     ];
 
     private static Value Q(Inputs x) => x.Floats(Batch, Heads, Sequence, Dim);

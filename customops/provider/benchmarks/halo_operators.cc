@@ -1,6 +1,7 @@
 // The operators of com.halo that memory bounds, on tensors of a training step.
 #include "ops/cross_entropy/cross_entropy.h"
 #include "ops/cross_entropy_grad/cross_entropy_grad.h"
+#include "ops/embedding_grad/embedding_grad.h"
 #include "ops/hadamard_transform/hadamard_transform.h"
 #include "ops/quantize/quantize.h"
 #include "ops/rms_norm/rms_norm.h"
@@ -45,8 +46,8 @@ void time_halo_operators(Bench& bench) {
   fill_normal(rows);
   fill_normal(angles);
   const Array<float> scalar(std::vector<float>{1.0f});
-  const Array<uint8_t> codes(kCount),
-      workspace(std::max({rms_norm_grad_workspace_cuda(kRows, kColumns), cross_entropy_workspace_cuda(kRows), quantize_workspace_cuda(kCount)}));
+  const Array<uint8_t> codes(kCount), workspace(std::max({rms_norm_grad_workspace_cuda(kRows, kColumns), cross_entropy_workspace_cuda(kRows),
+                                                          quantize_workspace_cuda(kCount), embedding_grad_workspace_cuda(kRows, kColumns)}));
   bench.time("rms_norm", type, shape, {.bytes = 2 * tensor},
              [&] { return rms_norm_cuda(kType, a.data(), vector.data(), y.data(), rows.data(), kRows, kColumns, 1e-5f, nullptr); });
   bench.time("rms_norm_grad", type, shape, {.bytes = 3 * tensor}, [&] {
@@ -65,6 +66,10 @@ void time_halo_operators(Bench& bench) {
              [&] { return cross_entropy_cuda(kType, a.data(), labels.data(), scalar.data(), rows.data(), kRows, kColumns, -100, workspace.data(), nullptr); });
   bench.time("cross_entropy_grad", type, shape, {.bytes = 2 * tensor}, [&] {
     return cross_entropy_grad_cuda(kType, scalar.data(), a.data(), labels.data(), rows.data(), y.data(), kRows, kColumns, -100, workspace.data(), nullptr);
+  });
+  const Array<float> table(kColumns * kColumns);
+  bench.time("embedding_grad", type, shape + " into " + std::to_string(kColumns), {.bytes = tensor + 4.0 * kColumns * kColumns}, [&] {
+    return embedding_grad_cuda(kType, DType::kFloat, a.data(), labels.data(), table.data(), kRows, kColumns, kColumns, workspace.data(), nullptr);
   });
   // Once for the largest magnitude, once for the codes.
   for (const char* format : {"e4m3", "e5m2", "e3m2", "int8"}) {

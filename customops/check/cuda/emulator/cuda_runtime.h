@@ -153,6 +153,9 @@ inline uint32_t __ballot_sync(uint32_t, bool vote) {
   return result;
 }
 
+inline int __popc(uint32_t x) { return __builtin_popcount(x); }
+inline int __ffs(int x) { return __builtin_ffs(x); }
+
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
   size_t dynamicSmemBytes = 0;

@@ -1,0 +1,68 @@
+using Halo.CustomOps;
+using Halo.Ir;
+using Halo.Tests.CustomOps;
+using Halo.Tests.Numerics;
+
+namespace Halo.Tests.Ops;
+
+/// <summary>One row and many, one place and many, ids all equal, all different and negative; each type, in itself and in float32; what is not finite.</summary>
+public sealed class EmbeddingGradCase() : OpCase("EmbeddingGrad")
+{
+    public override IEnumerable<OpCall> Calls(Random random)
+    {
+        foreach (var (n, c, v) in new[] { (1, 1, 1), (1, 17, 5), (7, 33, 3), (64, 8, 100), (300, 40, 7) })
+            yield return Call(HostTensor.Normal(random, n, c), Ids(n, _ => random.Next(-v, v)), v, ElementType.Float, ElementType.Float, "any");
+        yield return Call(HostTensor.Normal(random, 90, 5), Ids(90, _ => 2), 4, ElementType.Float, ElementType.Float, "all equal");
+        yield return Call(HostTensor.Normal(random, 50, 5), Ids(50, i => 49 - i), 60, ElementType.Float, ElementType.Float, "all different");
+        foreach (var type in FloatTypes)
+        {
+            yield return Call(HostTensor.Normal(random, 40, 9), Ids(40, _ => random.Next(6)), 6, type, ElementType.Float, $"{type}");
+            yield return Call(HostTensor.Normal(random, 40, 9), Ids(40, _ => random.Next(6)), 6, type, type, $"{type} in {type}");
+        }
+        foreach (var value in new[] { float.NaN, float.PositiveInfinity })
+        {
+            var dY = HostTensor.Normal(random, 4, 6);
+            dY.Elements[8] = value;
+            yield return Call(dY, Ids(4, i => i % 3), 3, ElementType.Float, ElementType.Float, $"with {value}", isSmooth: false);
+        }
+    }
+
+    private static HostTensor Ids(int count, Func<int, int> id) => new([count], [.. Enumerable.Range(0, count).Select(i => (float)id(i))]);
+
+    private static OpCall Call(HostTensor dY, HostTensor ids, int rows, ElementType type, ElementType to, string what, bool isSmooth = true)
+    {
+        var read = Read(dY, type);
+        return new OpCall($"{dY} to {rows} rows, {what}", [dY, ids],
+            (model, build, inputs) =>
+                [build.EmbeddingGrad(model, InType(build, [inputs[0]], type)[0], OpRunner.Cast(build, inputs[1], ElementType.Int64, "ids"), rows, to, "sum")],
+            () => [Oracle(read, ids, rows, to)])
+        {
+            // The table itself does not matter: what is taken from it is linear.
+            GradientOf = isSmooth ? new ScalarFunction([new double[rows * dY.Sizes[1]]], p => Taken(p[0], read, ids, rows)) : null,
+        };
+    }
+
+    private static double Taken(double[] table, double[] dY, HostTensor ids, int rows)
+    {
+        var (columns, sum) = (table.Length / rows, 0.0);
+        for (var i = 0; i < dY.Length; i++)
+            sum += dY[i] * table[Row(ids, i / columns, rows) * columns + i % columns];
+        return sum;
+    }
+
+    /// <summary>n terms are added one after the other: n roundings of at most the sum of magnitudes.</summary>
+    private static Expected Oracle(double[] dY, HostTensor ids, int rows, ElementType to)
+    {
+        var columns = dY.Length / ids.Elements.Length;
+        var (sums, magnitudes) = (new double[rows * columns], new double[rows * columns]);
+        for (var i = 0; i < dY.Length; i++)
+        {
+            var at = Row(ids, i / columns, rows) * columns + i % columns;
+            sums[at] += dY[i];
+            magnitudes[at] += Math.Abs(dY[i]);
+        }
+        return new(sums, i => double.IsFinite(magnitudes[i]) ? ids.Elements.Length * Epsilon * magnitudes[i] + Rounding(sums[i], to) : 0);
+    }
+
+    private static int Row(HostTensor ids, int i, int rows) => (int)ids.Elements[i] is var id and < 0 ? id + rows : (int)ids.Elements[i];
+}
