@@ -1,4 +1,4 @@
-// A check is a function that compares a kernel with a plain counterpart; each file under check/ has those of one operator.
+// A check is a function that compares a kernel with a plain counterpart. Those of an operator lie in its folder, ops/<op>/<op>_check.cc.
 #pragma once
 
 #include <algorithm>

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "common/arena.h"
 #include "common/status.h"
-#include "provider/arena.h"
 #include "provider/mapped_memory.h"
 #include "provider/products/lt_products.h"
 #include "provider/staging.h"

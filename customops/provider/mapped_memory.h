@@ -4,8 +4,8 @@
 #include <memory>
 #include <string>
 
+#include "common/arena.h"
 #include "common/status.h"
-#include "provider/arena.h"
 
 namespace halo::cuda {
 

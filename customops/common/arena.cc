@@ -1,4 +1,4 @@
-#include "provider/arena.h"
+#include "common/arena.h"
 
 #include <algorithm>
 #include <iterator>
