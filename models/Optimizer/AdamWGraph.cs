@@ -1,5 +1,6 @@
 using Halo.Analysis;
 using Halo.Building;
+using Halo.CustomOps;
 using Halo.Ir;
 
 namespace Halo.Models.Optimizer;
@@ -16,9 +17,9 @@ public sealed record AdamWSettings(double Beta1 = 0.9, double Beta2 = 0.999, dou
 /// <remarks>
 /// Inputs: P, grad.P, exp_avg.P, exp_avg_sq.P of each parameter; learning_rate (), gradient_scale (), gradient_norm () float; step () int64 from 1.
 /// Outputs: updated.P, updated.exp_avg.P, updated.exp_avg_sq.P; bind them to the buffers of the inputs. Each old value is read by one node,
-/// which the update depends on, so writing in place is safe although ONNX Runtime does not know of it.
+/// which the update depends on, in the operator's body as well; so writing in place is safe although ONNX Runtime does not know of it.
 ///   g = grad * gradient_scale * min(1, clip / (gradient_norm + 1e-6))   [torch.nn.utils.clip_grad_norm_]
-///   m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2
+///   m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2      here and below com.halo.AdamW, a node for each parameter
 ///   p = p (1 - lr wd) - lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)   [Loshchilov and Hutter 2019, algorithm 2]
 /// gradient_norm is that of the scaled gradient. Bias corrections are computed in float64: 1 - 0.999^t loses four digits in float32.
 /// </remarks>
@@ -38,6 +39,7 @@ public static class AdamWGraph
     public static Model Build(IReadOnlyList<(string Name, Shape Shape)> parameters, AdamWSettings settings)
     {
         var graph = new Graph("adamw");
+        var model = ModelOf(graph);
         Value Scalar(string name, ElementType type = ElementType.Float) => graph.AddInput(new Value(name, type, Shape.Scalar));
         var (lr, scale, norm, step) = (Scalar(LearningRate), Scalar(GradientScale), Scalar(GradientNorm), Scalar(Step, ElementType.Int64));
         var build = GraphBuilder.AtEnd(graph);
@@ -53,9 +55,6 @@ public static class AdamWGraph
         var t = build.Op("t", "Cast", [step], Attribute.Of("to", (long)ElementType.Double));
         var stepSize = build.Op("step_size", "Div", [lr, Single(build, "bias1", BiasCorrection(build, "bias1", settings.Beta1, t))]);
         var root2 = Single(build, "bias2", build.Op("bias2/root", "Sqrt", [BiasCorrection(build, "bias2", settings.Beta2, t)]));
-        var (beta1, rest1) = (Constant("beta1", settings.Beta1), Constant("1-beta1", 1 - settings.Beta1));
-        var (beta2, rest2) = (Constant("beta2", settings.Beta2), Constant("1-beta2", 1 - settings.Beta2));
-        var epsilon = Constant("epsilon", settings.Epsilon);
         var keep = settings.WeightDecay == 0 ? null
             : build.Op("keep", "Sub", [Constant("1", 1), build.Op("decay", "Mul", [lr, Constant("weight_decay", settings.WeightDecay)])]);
 
@@ -63,19 +62,15 @@ public static class AdamWGraph
         {
             Value Input(string prefix) => graph.AddInput(new Value(prefix + name, ElementType.Float, shape));
             var (p, gradient, m, v) = (Input(""), Input(TrainingNames.GradientPrefix), Input(FirstMoment), Input(SecondMoment));
-            var g = build.Op($"{name}/g", "Mul", [gradient, factor]);
-            var newM = build.Op(Updated + FirstMoment + name, "Add", [build.Op($"{name}/m", "Mul", [m, beta1]), build.Op($"{name}/gm", "Mul", [g, rest1])]);
-            var square = build.Op($"{name}/gg", "Mul", [g, g]);
-            var newV = build.Op(Updated + SecondMoment + name, "Add",
-                [build.Op($"{name}/v", "Mul", [v, beta2]), build.Op($"{name}/gv", "Mul", [square, rest2])]);
-            var root = build.Op($"{name}/root", "Div", [build.Op($"{name}/sqrt", "Sqrt", [newV]), root2]);
-            var direction = build.Op($"{name}/direction", "Div", [newM, build.Op($"{name}/denominator", "Add", [root, epsilon])]);
-            var old = keep is null ? p : build.Op($"{name}/kept", "Mul", [p, keep]);
-            var newP = build.Op(Updated + name, "Sub", [old, build.Op($"{name}/update", "Mul", [direction, stepSize])]);
+            var (newP, newM, newV) = build.AdamW(
+                model, p, gradient, m, v, factor, stepSize, root2, keep, settings.Beta1, settings.Beta2, settings.Epsilon, $"{name}/adamw");
+            graph.Rename(newP, Updated + name);
+            graph.Rename(newM, Updated + FirstMoment + name);
+            graph.Rename(newV, Updated + SecondMoment + name);
             foreach (var output in new[] { newP, newM, newV })
                 graph.AddOutput(output);
         }
-        return ModelOf(graph);
+        return model;
     }
 
     internal static Model ModelOf(Graph graph) => new(graph) { ProducerName = "halo", Opsets = { [""] = 21 } };

@@ -22,12 +22,8 @@ public sealed record StepResult(double Loss, double GradientNorm, long CountedTo
 /// </remarks>
 public sealed class TrainingEngine : IDisposable
 {
-    /// <summary>For graphs of ONNX's own operators, written in place: no fusion may move a read behind a write, and no native library is needed.</summary>
-    private static readonly SessionSettings Small = new()
-    {
-        Optimization = GraphOptimizationLevel.ORT_DISABLE_ALL,
-        Operators = OperatorKernels.Functions,
-    };
+    /// <summary>For graphs that are written in place: no fusion may move a read behind a write.</summary>
+    private static readonly SessionSettings Small = new() { Optimization = GraphOptimizationLevel.ORT_DISABLE_ALL };
 
     private readonly GraphSession _training;
     private readonly GraphSession? _norm;
@@ -46,7 +42,7 @@ public sealed class TrainingEngine : IDisposable
     public TrainingEngine(TrainingInterface @interface, GraphSession training, byte[]? optimizer, bool accumulates, int threads)
     {
         _training = training;
-        var settings = Small with { Threads = threads, Device = training.Device, Replays = training.Settings.Replays };
+        var settings = Small with { Threads = threads, Device = training.Device, Operators = training.Settings.Operators, Replays = training.Settings.Replays };
         Parameters = new ParameterBuffers(@interface.Parameters, @interface.ParameterType, training.Device);
         _gradients = new ParameterBuffers(@interface.Trained, @interface.ParameterType, training.Device);
         var updated = optimizer is null ? [] : @interface.Trained;
