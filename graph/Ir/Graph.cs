@@ -93,6 +93,21 @@ public sealed class Graph
         return value;
     }
 
+    /// <summary>Makes a value an initializer, defined by it unless it is an input.</summary>
+    internal void AddInitializer(Value value, Tensor tensor)
+    {
+        if (!value.IsGraphInput)
+            Define(value);
+        MakeInitializer(value, tensor);
+    }
+
+    /// <summary>Lets <see cref="FreeName"/> give the names that it would give in another graph of the same values.</summary>
+    internal void TakeFreeNames(Graph other)
+    {
+        foreach (var (wish, number) in other._suffixes)
+            _suffixes[wish] = number;
+    }
+
     /// <summary>Gives an existing graph input a default (IR versions before 4 listed every initializer as an input).</summary>
     internal void MakeInitializer(Value input, Tensor tensor)
     {

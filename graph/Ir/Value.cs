@@ -41,6 +41,15 @@ public sealed class Value
 
     internal void AddUse(Use use) => _uses.Add(use);
 
+    /// <summary>The same uses in another order.</summary>
+    internal void OrderUses(IEnumerable<Use> uses)
+    {
+        Use[] ordered = [.. uses];
+        System.Diagnostics.Debug.Assert(ordered.Length == _uses.Count, "the order has other uses");
+        _uses.Clear();
+        _uses.AddRange(ordered);
+    }
+
     internal void RemoveUse(Use use)
     {
         var index = _uses.LastIndexOf(use);

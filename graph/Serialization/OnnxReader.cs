@@ -18,6 +18,7 @@ public static class OnnxReader
     {
         if (!File.Exists(path))
             throw new HaloException(Reader, path, "an ONNX file", Directory.Exists(path) ? "a folder" : "no such file", "Name the .onnx file.");
+        using var activity = GraphActivity.Parse(path);
         var file = new MappedFile(path);
         if (file.SizeBytes > int.MaxValue)
             throw new HaloException(Reader, path, "at most 2 GiB, protobuf's limit", $"{file.SizeBytes} bytes", "Export the weights as external data.");

@@ -28,6 +28,7 @@ public static class LlamaGraph
     {
         Check(config, batch, sequence, type);
         Check(config, batch, sequence, parameterType ?? type);
+        using var activity = GraphActivity.Build("llama");
         var g = new LlamaParts(config, batch, sequence, packed, type, parameterType ?? type);
         var ids = g.At(TrainingNames.InputIds).Op("rows", "Reshape", [g.InputIds, g.Sizes(g.Rows)]);
         var x = g.At("model.embed_tokens").Op("", "Gather", [g.Parameter(LlamaParameters.Embedding), ids]);

@@ -38,6 +38,7 @@ public static class AdamWGraph
 
     public static Model Build(IReadOnlyList<(string Name, Shape Shape)> parameters, AdamWSettings settings)
     {
+        using var activity = GraphActivity.Build("adamw");
         var graph = new Graph("adamw");
         var model = ModelOf(graph);
         Value Scalar(string name, ElementType type = ElementType.Float) => graph.AddInput(new Value(name, type, Shape.Scalar));

@@ -24,7 +24,7 @@ public static class KernelBenchmark
     /// <exception cref="InvalidOperationException">A kernel failed.</exception>
     public static KernelReport OnGpu(string part, Action<string> progress)
     {
-        SessionSettings.Require(GraphDevice.Cuda);
+        new Device(GraphDevice.Cuda).Require();
         var versions = new Dictionary<string, string>();
         var times = new List<KernelTime>();
         NativeOperators.BenchKernels(part, line =>

@@ -4,9 +4,9 @@ using Halo.Ir;
 using Halo.Models.Optimizer;
 using Halo.Passes.Infra;
 using Halo.Passes.Rewrite;
-using Halo.Runner.Artifacts;
 using Halo.Runner.Data;
 using Halo.Runner.Sessions;
+using Halo.Runner.Sources;
 using Halo.Runner.Training.Engine;
 using Halo.Serialization;
 
@@ -31,7 +31,7 @@ public sealed record VariantTime(Variant Variant, double Seconds, StepProfile Pr
 
 /// <summary>Times whole updates of a training graph, as it is and rewritten, in turns, so that a busy moment of the machine hits all alike.</summary>
 /// <remarks>Weights and tokens are made up: they do not change what is computed, only its result.</remarks>
-public sealed class TrainingBenchmark(string graphPath, int threads, int rounds, GraphDevice device = GraphDevice.Cpu)
+public sealed class TrainingBenchmark(string graphPath, int threads, int rounds, Device device)
 {
     private const int WarmUp = 2;
 
@@ -54,7 +54,7 @@ public sealed class TrainingBenchmark(string graphPath, int threads, int rounds,
                     rederive: variant.IsRederived));
                 var path = Path.Combine(folder, $"{runs.Count}.onnx");
                 OnnxWriter.Write(rewritten.Model, path);
-                var @interface = TrainingInterface.Of(rewritten.Model.Graph, graphPath);
+                var @interface = TrainingInterface.Of(rewritten.Model.Graph, graphPath, device.Kind);
                 var inputs = VerificationInputs.For(rewritten.Model.Graph);
                 batch ??= BatchOf(inputs, @interface);
                 runs.Add(Prepare(variant, path, @interface, inputs));
@@ -70,7 +70,7 @@ public sealed class TrainingBenchmark(string graphPath, int threads, int rounds,
                         times[i].Add(Stopwatch.GetElapsedTime(start).TotalSeconds);
                 }
             }
-            var profiles = runs.Select(run => device == GraphDevice.Cpu ? StepProfile.Read(run.Session.EndProfiling(), WarmUp) : new StepProfile([])).ToList();
+            var profiles = runs.Select(run => device.IsGpu ? new StepProfile([]) : StepProfile.Read(run.Session.EndProfiling(), WarmUp)).ToList();
             return [.. runs.Select((run, i) => new VariantTime(run.Variant, times[i].Order().ElementAt(rounds / 2), profiles[i]))];
         }
         finally
@@ -84,7 +84,7 @@ public sealed class TrainingBenchmark(string graphPath, int threads, int rounds,
         Variant variant, string path, TrainingInterface @interface, IReadOnlyDictionary<string, Tensor> inputs)
     {
         var settings = new SessionSettings { Device = device, Replays = true, Threads = threads, Operators = variant.Operators };
-        var session = new GraphSession(path, device == GraphDevice.Cpu ? settings with { ProfilePrefix = path } : settings);
+        var session = new GraphSession(path, device.IsGpu ? settings : settings with { ProfilePrefix = path });
         var engine = new TrainingEngine(@interface, session, OnnxWriter.ToBytes(AdamWGraph.Build(@interface.Trained, Optimizer)), accumulates: false, threads);
         foreach (var (name, _) in @interface.Parameters)
             engine.Parameters.Write(name, inputs[name].ToArray<float>());
@@ -95,6 +95,7 @@ public sealed class TrainingBenchmark(string graphPath, int threads, int rounds,
     {
         TokensPerStep = @interface.Rows * @interface.Sequence;
         var ids = inputs[TrainingNames.InputIds].ToArray<long>();
-        return new MicroBatch(ids, [.. ids.Select(_ => 1L)], ids, TokensPerStep - @interface.Rows, TokensPerStep);
+        var rows = ids.Chunk(@interface.Sequence).Select(row => new TokenizedRow(Array.ConvertAll(row, id => (int)id), [.. row.Select(_ => (byte)1)]));
+        return MicroBatch.Of([.. rows], @interface.Layout(padId: 0));
     }
 }

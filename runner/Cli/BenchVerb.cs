@@ -51,7 +51,7 @@ internal static class BenchVerb
         {
             if (parsed.GetValue(rounds) < 1)
                 throw new HaloException("bench", "--rounds", "at least 1", $"{parsed.GetValue(rounds)}", "Leave it out for 15.");
-            return Run(parsed.GetValue(graph), parsed.GetValue(threads), parsed.GetValue(rounds), parsed.GetValue(device));
+            return Run(parsed.GetValue(graph), parsed.GetValue(threads), parsed.GetValue(rounds), new Device(parsed.GetValue(device)));
         });
         return command;
     }
@@ -96,10 +96,10 @@ internal static class BenchVerb
         return command;
     }
 
-    private static int Run(string? graphPath, int threads, int rounds, GraphDevice device)
+    private static int Run(string? graphPath, int threads, int rounds, Device device)
     {
-        SessionSettings.Require(device);
-        var variants = device == GraphDevice.Cpu ? Variants : [.. Variants.Where(v => v.Operators == OperatorKernels.Native)];
+        device.Require();
+        var variants = device.IsGpu ? [.. Variants.Where(v => v.Operators == OperatorKernels.Native)] : Variants;
         var folder = Directory.CreateTempSubdirectory("halo-bench-").FullName;
         try
         {
@@ -111,8 +111,8 @@ internal static class BenchVerb
             var model = OnnxReader.Read(graphPath);
             CustomOps.HaloOperators.Register();
             ShapeInference.Run(model.Graph);
-            var what = $"{Path.GetFileName(graphPath)}, {benchmark.TokensPerStep} tokens an update, on {SessionSettings.NameOf(device)}";
-            var rate = device == GraphDevice.Cpu ? MatMulRate.Measure(model.Graph, threads) : null;
+            var what = $"{Path.GetFileName(graphPath)}, {benchmark.TokensPerStep} tokens an update, on {device.Name}";
+            var rate = device.IsGpu ? null : MatMulRate.Measure(model.Graph, threads);
             PrintTimes(what, benchmark.TokensPerStep, times, rate, threads);
             if (rate is not null) // a profile of a GPU has the times at which nodes were handed over
                 PrintShares(times, rate);

@@ -4,18 +4,18 @@ using Halo.Runner.Training.Config;
 
 namespace Halo.Runner.Cli;
 
-/// <summary>Every key of the training config as a command-line option of the same name, in kebab-case.</summary>
+/// <summary>The keys of the training config that a verb reads as command-line options of the same names, in kebab-case.</summary>
 internal sealed class ConfigOptions
 {
     private readonly List<(string Key, Option<string?> Option)> _options = [];
     private readonly Option<string?> _file = new("--config") { Description = "YAML file with any of these settings; an option wins over its key." };
 
     /// <param name="command">The options are added to it.</param>
-    /// <param name="leaveOut">Keys that the verb has no use for.</param>
-    public ConfigOptions(Command command, params string[] leaveOut)
+    /// <param name="verb">Gets the keys that it reads.</param>
+    public ConfigOptions(Command command, ConfigUse verb)
     {
         command.Add(_file);
-        foreach (var key in ConfigKey.OfTrainConfig.Where(k => !leaveOut.Contains(k.Name) && k.Name != "quantize")) // rules per layer stand in the file
+        foreach (var key in ConfigKey.OfTrainConfig.Where(k => k.IsUsedBy(verb) && k.Name != "quantize")) // rules per layer stand in the file
         {
             var option = new Option<string?>($"--{key.Name.Replace('_', '-')}")
             {

@@ -2,8 +2,10 @@ using System.CommandLine;
 using Halo.Models.Bundled;
 using Halo.Models.Chat;
 using Halo.Runner.Data;
+using Halo.Runner.Generation;
+using Halo.Runner.Runs;
+using Halo.Runner.Sessions;
 using Halo.Runner.Training;
-using Halo.Runner.Training.Runs;
 
 namespace Halo.Runner.Cli;
 
@@ -54,11 +56,11 @@ internal static class DemoVerb
         Console.Error.WriteLine($"fine-tuning llama-tiny ({LlamaTiny.TrainingBatch} x {LlamaTiny.TrainingSequence} tokens a step) on SQL questions: "
             + $"{scheme}, {format}");
         LlamaTiny.ExtractTrainingGraph(config.Model);
-        using var trainer = TrainVerb.Open(config, run);
+        using var opened = TrainVerb.Open(config, run);
         var sample = ChatJsonl.Read(config.Valid!).First().Messages;
         var question = sample.TakeWhile(m => m.Role != "assistant").ToList();
-        var before = Answer(trainer, question);
-        var outcome = TrainVerb.Train(trainer);
+        var before = Answer(run, question);
+        var outcome = TrainVerb.Train(new Trainer(opened));
         if (!outcome.IsComplete)
         {
             Console.WriteLine($"stopped after step {outcome.Step} of {outcome.TotalSteps}; go on with: halo train --resume -o {folder}");
@@ -69,7 +71,7 @@ internal static class DemoVerb
             question          {question[^1].Content.Split("question:")[^1].Trim()}
             answer expected   {sample[question.Count].Content}
             answer before     {before}
-            answer after      {Answer(trainer, question)}
+            answer after      {Answer(run, question)}
             fine-tuned model  {run.Model}
             report            {run.Report}
             metrics           {run.Metrics} and {run.EventFile}
@@ -78,10 +80,13 @@ internal static class DemoVerb
         return ExitCode.Done;
     }
 
-    private static string Answer(Trainer trainer, IReadOnlyList<ChatMessage> question)
+    /// <summary>What the run's newest weights write, in float32.</summary>
+    private static string Answer(RunFolder run, IReadOnlyList<ChatMessage> question)
     {
-        var ids = trainer.Evaluator.Continue([trainer.Data.Prompt(question)], trainer.Data.StopIds, SampleTokens)[0];
-        return trainer.Data.Tokenizer.Decode([.. ids], skipSpecialTokens: true).ReplaceLineEndings(" ").Trim();
+        using var model = InferenceModel.Open(run.Path, new SessionSettings());
+        var generator = new Generator(model.Decoder, SamplingSettings.Greedy, model.StopIds, SampleTokens);
+        var answer = generator.Generate([model.Chat.EncodePrompt(question)])[0];
+        return model.Decode(answer).ReplaceLineEndings(" ").Trim();
     }
 
     private static string FreeFolder()

@@ -4,10 +4,12 @@ using Halo.Runner.Artifacts;
 using Halo.Runner.Data;
 using Halo.Runner.Export;
 using Halo.Runner.Generation;
+using Halo.Runner.Plans;
+using Halo.Runner.Runs;
 using Halo.Runner.Sessions;
 using Halo.Runner.Training;
+using Halo.Runner.Training.Config;
 using Halo.Runner.Training.Engine;
-using Halo.Runner.Training.Runs;
 using Halo.Serialization;
 
 namespace Halo.Runner.Cli;
@@ -17,12 +19,6 @@ namespace Halo.Runner.Cli;
 /// </summary>
 internal static class EvalVerb
 {
-    private static readonly string[] Used =
-    [
-        "model", "weights", "tokenizer", "data", "scheme", "format", "pipeline", "rederive", "precision", "batch_size", "micro_batch_size", "sequence_length",
-        "threads", "device", "operators",
-    ];
-
     public static Command Command()
     {
         var command = new Command("eval",
@@ -34,11 +30,11 @@ internal static class EvalVerb
                 + "An inference folder answers itself; a run, an artifact or a Hugging Face folder by its inference graph in float32.",
         };
         command.Add(exactMatch);
-        var options = new ConfigOptions(command, [.. Training.Config.ConfigKey.OfTrainConfig.Select(k => k.Name).Except(Used)]);
+        var options = new ConfigOptions(command, ConfigUse.Eval);
         command.SetAction(parsed =>
         {
             var config = options.Read(parsed, "data");
-            SessionSettings.Require(config.Device, config.Precision);
+            new Device(config.Device).Require(config.Precision);
             var answers = parsed.GetValue(exactMatch);
             if (InferenceFolder.Is(config.Model))
             {
@@ -67,35 +63,25 @@ internal static class EvalVerb
         var artifact = TrainingArtifact.Open(run is null ? config.Model : ArtifactOf(run));
         var weights = run is null ? config.Weights : InferenceSource.NewestWeights(run);
         using var checkpoint = weights is null ? artifact.OpenWeights() : CheckpointReader.Open(weights);
-        var @interface = TrainingInterface.Of(OnnxReader.Read(artifact.TrainingModel).Graph, artifact.TrainingModel);
-        return Evaluate(config, @interface, new RunData(artifact.Checkpoint, @interface), checkpoint,
-            settings => new GraphSession(artifact.EvalModel, settings));
+        return Evaluate(artifact.PlanFor(config), checkpoint, settings => new GraphSession(artifact.EvalModel, settings));
     }
 
     /// <summary>A model that was not prepared: its graph is rewritten for this run alone.</summary>
     private static int RunGraph(TrainConfig config)
     {
-        TrainingGraphSource.Folder(config)?.CheckWeights(TrainingArtifact.WeightsOf(config), Console.Error.WriteLine);
-        var passes = TrainingArtifact.PassesOf(config);
-        var model = GraphRewriter.Rewrite(TrainingGraphSource.Of(config), passes).Model;
-        var @interface = TrainingInterface.Of(model.Graph, config.Model);
-        TrainingArtifact.CheckSizes(config, @interface);
-        var copies = Copies(config, @interface);
-        using var checkpoint = CheckpointReader.Open(TrainingArtifact.WeightsOf(config));
-        var evaluation = copies == 1 ? EvaluationGraph.Of(model) : EvaluationGraph.Widened(TrainingGraphSource.Of(config), copies, passes);
-        return Evaluate(config, @interface, TrainingArtifact.DataOf(config, @interface), checkpoint,
-            settings => new GraphSession("evaluation graph", OnnxWriter.ToBytes(evaluation), settings));
+        var plan = TrainingPlan.Of(config, Console.Error.WriteLine);
+        var evaluation = Copies(plan) == 1 ? plan.Evaluation : plan.WidenedEvaluation(Copies(plan));
+        using var checkpoint = CheckpointReader.Open(plan.Weights);
+        return Evaluate(plan, checkpoint, settings => new GraphSession("evaluation graph", OnnxWriter.ToBytes(evaluation), settings));
     }
 
-    private static int Evaluate(
-        TrainConfig config, TrainingInterface @interface, RunData data, CheckpointReader checkpoint, Func<SessionSettings, GraphSession> open)
+    private static int Evaluate(TrainingPlan plan, CheckpointReader checkpoint, Func<SessionSettings, GraphSession> open)
     {
-        var rows = data.Load(config.Data!);
-        using var parameters = new ParameterBuffers(@interface.Parameters, device: config.Device);
+        var rows = plan.Data.Load(plan.Config.Data!);
+        using var parameters = new ParameterBuffers(plan.Interface.Parameters, plan.Device, plan.Interface.ParameterType);
         parameters.Load(checkpoint.Path, checkpoint.Tensors);
-        var session = open(new SessionSettings { Device = config.Device, Replays = true, Threads = config.Threads, Operators = config.Operators });
-        using var evaluator = new Evaluator(session, @interface, parameters, Copies(config, @interface));
-        var (loss, counted) = evaluator.Loss(data.ForEvaluation(rows, config.BatchSize ?? @interface.Rows).Epoch());
+        using var evaluator = new Evaluator(open(plan.Session), plan.Interface, parameters, Copies(plan));
+        var (loss, counted) = evaluator.Loss(plan.Data.ForEvaluation(rows, plan.BatchSize).Epoch());
         Print(loss, counted, rows);
         return ExitCode.Done;
     }
@@ -104,9 +90,8 @@ internal static class EvalVerb
     public static void Print(double loss, long counted, ChatDataset rows) =>
         Console.WriteLine($"loss {loss:F4} | perplexity {Math.Exp(loss):G5} | {counted} tokens of {rows.Rows.Count} rows");
 
-    /// <summary>Batches of the graph that are run at once.</summary>
-    private static int Copies(TrainConfig config, TrainingInterface @interface) =>
-        ((config.BatchSize ?? @interface.Rows) + @interface.Rows - 1) / @interface.Rows;
+    /// <summary>Micro-batches that the graph takes at once.</summary>
+    private static int Copies(TrainingPlan plan) => (plan.BatchSize + plan.Interface.Rows - 1) / plan.Interface.Rows;
 
     private static string ArtifactOf(RunFolder run)
     {

@@ -68,7 +68,7 @@ internal static class GenerateVerb
             if (parsed.GetValue(chat) && parsed.GetValue(prompts)!.Any(string.IsNullOrWhiteSpace))
                 throw new HaloException("generate", "--prompt", "a message, with --chat", "an empty text", "Give the user's words, or leave --chat out.");
             return Run(parsed.GetValue(folder)!, parsed.GetValue(prompts)!, parsed.GetValue(chat), parsed.GetValue(maxTokens), sampling,
-                !parsed.GetValue(noCache), new SessionSettings { Threads = parsed.GetValue(threads), Device = parsed.GetValue(device) });
+                !parsed.GetValue(noCache), new SessionSettings { Threads = parsed.GetValue(threads), Device = new Device(parsed.GetValue(device)) });
         });
         return command;
     }

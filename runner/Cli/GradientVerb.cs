@@ -9,7 +9,7 @@ using Halo.Passes.Canonical.Precision;
 using Halo.Passes.Infra;
 using Halo.Passes.Rewrite;
 using Halo.Passes.Training;
-using Halo.Runner.Artifacts;
+using Halo.Runner.Sources;
 using Halo.Serialization;
 
 namespace Halo.Runner.Cli;
@@ -75,12 +75,12 @@ internal static class GradientVerb
         if (!Path.Exists(input))
             throw new HaloException("model", input, "a forward graph (.onnx) or a Hugging Face folder", "neither", "Check the path.");
         var folder = Directory.Exists(input) ? HuggingFaceSource.Open(input) : null;
-        var source = folder is null ? TrainingGraphSource.AsItIs(input) : Built(folder, weights, settings);
+        var source = folder is null ? SourceGraph.AsItIs(input) : Built(folder, weights, settings);
         var initializers = source.Model.Graph.Initializers.ToDictionary(v => v.Name, v => v.Initializer!, StringComparer.Ordinal);
         using var checkpoint = weights is null ? null : CheckpointReader.Open(weights);
         var passes = folder is null ? Pipelines.Gradient(settings) : Pipelines.Differentiate(settings.Freeze);
-        var made = TrainingGraphSource.Built(source.Model, passes, source.InputSha256,
-            new PassOptions { Log = log, Checkpoint = checkpoint is null ? null : TrainingGraphSource.TensorsOf(checkpoint) }, verify);
+        var made = SourceGraph.Built(source.Model, passes, source.InputSha256,
+            new PassOptions { Log = log, Checkpoint = checkpoint is null ? null : SourceGraph.TensorsOf(checkpoint) }, verify);
         var parameters = made.Model.Graph.Inputs.Where(i => i.Type.IsFloat() && initializers.ContainsKey(i.Name)).Select(i => i.Name).ToList();
         if (checkpoint is null && parameters.Count > 0)
             WriteBoth(made.Model, output, parameters.Select(name => SourceOf(name, initializers[name])));

@@ -1,9 +1,10 @@
 using System.CommandLine;
-using Halo.Runner.Artifacts;
 using Halo.Runner.Data;
 using Halo.Runner.Generation;
 using Halo.Runner.Sessions;
+using Halo.Runner.Sources;
 using Halo.Runner.Training;
+using Halo.Runner.Training.Config;
 
 namespace Halo.Runner.Cli;
 
@@ -13,13 +14,10 @@ internal static class InferenceEvaluation
     /// <summary>Rows that are run at once where nothing is said: logits of all their tokens are in memory.</summary>
     private const int InferenceRows = 8, AnswersAtOnce = 32;
 
-    /// <summary>What can be set where an inference folder is evaluated, and where a folder's inference graph answers.</summary>
-    private static readonly string[] OfInferenceFolder = ["model", "data", "batch_size", "sequence_length", "threads", "device"];
-
     /// <summary>Loss and perplexity of an inference folder, and the answers if they are asked for.</summary>
     public static int Run(TrainConfig config, bool answers)
     {
-        using var model = InferenceModel.Open(config.Model, new SessionSettings { Device = config.Device, Threads = config.Threads });
+        using var model = InferenceModel.Open(config.Model, new SessionSettings { Device = new Device(config.Device), Threads = config.Threads });
         var sequence = config.SequenceLength ?? Math.Min(HuggingFaceSource.DefaultSequence, model.Decoder.MaxPositions);
         if (sequence < 2 || sequence > model.Decoder.MaxPositions)
         {
@@ -35,7 +33,7 @@ internal static class InferenceEvaluation
     }
 
     /// <summary>An inference folder has its own graph, weights and tokenizer.</summary>
-    public static void CheckFolder(ConfigOptions options, ParseResult parsed) => Refuse(options, parsed, "an inference folder as --model", OfInferenceFolder);
+    public static void CheckFolder(ConfigOptions options, ParseResult parsed) => Refuse(options, parsed, "an inference folder as --model", ConfigUse.EvalFolder);
 
     /// <summary>Exact match is of what would be served: the weights in float32, whatever the graph that was trained quantizes.</summary>
     public static void CheckAnswers(ConfigOptions options, ParseResult parsed, TrainConfig config)
@@ -45,13 +43,13 @@ internal static class InferenceEvaluation
             throw new HaloException("eval", "--exact-match", "a folder as --model", File.Exists(config.Model) ? "a graph" : "no such folder",
                 "Name a run, an artifact, a Hugging Face folder or an inference folder.");
         }
-        Refuse(options, parsed, "--exact-match", [.. OfInferenceFolder, "micro_batch_size", "operators"]);
+        Refuse(options, parsed, "--exact-match", ConfigUse.Answers);
     }
 
     /// <summary>Exact match by the inference graph of a folder.</summary>
     public static int Answer(TrainConfig config)
     {
-        using var model = InferenceModel.Open(config.Model, new SessionSettings { Device = config.Device, Threads = config.Threads });
+        using var model = InferenceModel.Open(config.Model, new SessionSettings { Device = new Device(config.Device), Threads = config.Threads });
         return Answer(model, config);
     }
 
@@ -63,8 +61,9 @@ internal static class InferenceEvaluation
     }
 
     /// <summary>Throws where an option is given that would not be honoured.</summary>
-    private static void Refuse(ConfigOptions options, ParseResult parsed, string where, IReadOnlyList<string> honoured)
+    private static void Refuse(ConfigOptions options, ParseResult parsed, string where, ConfigUse user)
     {
+        var honoured = ConfigKey.OfTrainConfig.Where(key => key.IsUsedBy(user)).Select(key => key.Name).ToList();
         var others = options.Given(parsed).Keys.Except(honoured).Select(Named).ToList();
         if (options.File(parsed) is not null)
             others.Add("--config");

@@ -5,7 +5,7 @@ using System.Text.Json.Nodes;
 using Halo.Io;
 using Halo.Passes.Infra;
 using Halo.Passes.Rewrite;
-using Halo.Runner.Artifacts;
+using Halo.Runner.Sources;
 using Halo.Serialization;
 using Halo.Text;
 

@@ -51,7 +51,7 @@ internal static class StepVerb
                 parsed.GetValue(lr), settings, parsed.GetValue(save),
                 new SessionSettings
                 {
-                    Device = parsed.GetValue(device),
+                    Device = new Device(parsed.GetValue(device)),
                     Replays = parsed.GetValue(steps) > 1,
                     Threads = parsed.GetValue(threads),
                     Operators = parsed.GetValue(operators),
@@ -63,9 +63,9 @@ internal static class StepVerb
     private static int Run(string graphPath, string parametersPath, string batchPath, string outputPath, int? steps, double learningRate,
         AdamWSettings settings, string? savePath, SessionSettings session)
     {
-        SessionSettings.Require(session.Device);
+        session.Device.Require();
         var model = OnnxReader.Read(graphPath);
-        var @interface = TrainingInterface.Of(model.Graph, graphPath, session.Device);
+        var @interface = TrainingInterface.Of(model.Graph, graphPath, session.Device.Kind);
         if (steps is not null && @interface.ParameterType != ElementType.Float)
         {
             throw new HaloException("step", "--steps", "float32 parameters, which an update keeps its digits in", @interface.ParameterType.Name(),
@@ -112,19 +112,21 @@ internal static class StepVerb
     private static MicroBatch ReadBatch(string path, TrainingInterface @interface)
     {
         using var file = SafetensorsFile.Open(path);
-        var inputs = TrainingInterface.BatchInputs.Select(name =>
+        var inputs = @interface.Batch.ToDictionary(input => input.Role, input => Read(file, path, input.Name, @interface));
+        var counted = inputs[BatchRole.Labels].Where((label, i) => label != TrainingNames.IgnoredLabel && i % @interface.Sequence > 0).Count();
+        return new MicroBatch(inputs, counted, (int)inputs[BatchRole.Mask].Sum());
+    }
+
+    private static long[] Read(SafetensorsFile file, string path, string name, TrainingInterface @interface)
+    {
+        if (!file.Tensors.TryGetValue(name, out var tensor) || tensor.DType != ElementType.Int64
+            || !tensor.Shape.SequenceEqual([@interface.Rows, @interface.Sequence]))
         {
-            if (!file.Tensors.TryGetValue(name, out var tensor) || tensor.DType != ElementType.Int64
-                || !tensor.Shape.SequenceEqual([@interface.Rows, @interface.Sequence]))
-            {
-                throw new HaloException("step", $"{path}: '{name}'", $"int64[{@interface.Rows}, {@interface.Sequence}], the graph's batch and sequence",
-                    tensor is null ? "no such tensor" : $"{tensor.DType.Name()}[{string.Join(", ", tensor.Shape)}]",
-                    "Give a batch of the graph's sizes, not shifted.");
-            }
-            return tensor.ReadLongs();
-        }).ToArray();
-        var counted = inputs[2].Where((label, i) => label != TrainingNames.IgnoredLabel && i % @interface.Sequence > 0).Count();
-        return new MicroBatch(inputs[0], inputs[1], inputs[2], counted, (int)inputs[1].Sum());
+            throw new HaloException("step", $"{path}: '{name}'", $"int64[{@interface.Rows}, {@interface.Sequence}], the graph's batch and sequence",
+                tensor is null ? "no such tensor" : $"{tensor.DType.Name()}[{string.Join(", ", tensor.Shape)}]",
+                "Give a batch of the graph's sizes, not shifted.");
+        }
+        return tensor.ReadLongs();
     }
 
     private static (double, double) Betas(string text)

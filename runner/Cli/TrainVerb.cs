@@ -2,9 +2,11 @@ using System.CommandLine;
 using System.Runtime.InteropServices;
 using Halo.Passes.Rewrite;
 using Halo.Runner.Artifacts;
+using Halo.Runner.Plans;
+using Halo.Runner.Runs;
+using Halo.Runner.Sessions;
 using Halo.Runner.Training;
-using Halo.Runner.Training.Engine;
-using Halo.Runner.Training.Runs;
+using Halo.Runner.Training.Config;
 
 namespace Halo.Runner.Cli;
 
@@ -14,7 +16,7 @@ internal static class TrainVerb
     public static Command Command()
     {
         var command = new Command("train", "Fine-tune: a Hugging Face folder, or a graph and weights, and chat data in, a fine-tuned Hugging Face folder out.");
-        var options = new ConfigOptions(command);
+        var options = new ConfigOptions(command, ConfigUse.Train);
         var resume = new Option<bool>("--resume") { Description = "Go on with the run in --output from its newest checkpoint." };
         var dryRun = new Option<bool>("--dry-run") { Description = "Rewrite the graph and read the data, print what would be done, and write nothing." };
         var schema = new Option<bool>("--schema") { Description = "Print the JSON schema of the YAML config and end." };
@@ -47,26 +49,39 @@ internal static class TrainVerb
     /// <summary>Trains with a line on stderr for what is done, and the result on stdout.</summary>
     public static int Run(TrainConfig config, RunFolder run)
     {
-        using var trainer = Open(config, run);
-        var outcome = Train(trainer);
+        using var opened = Open(config, run);
+        var outcome = Train(new Trainer(opened));
         Console.WriteLine(outcome.IsComplete
             ? $"done: {outcome.Step} steps{Losses(outcome)}; model in {run.Model}, report in {run.Report}"
             : $"stopped after step {outcome.Step} of {outcome.TotalSteps}; go on with: halo train --resume -o {run.Path}");
         return ExitCode.Done;
     }
 
-    /// <summary>Reads all that training needs. What is refused here leaves no new run behind.</summary>
-    public static Trainer Open(TrainConfig config, RunFolder run)
+    /// <summary>From config to plan, artifact and all that is open while a run trains. What is refused here leaves no new run behind.</summary>
+    public static OpenedRun Open(TrainConfig config, RunFolder run)
     {
         try
         {
-            return new Trainer(config, run, Console.Error.WriteLine);
+            new Device(config.Device).Require(config.Precision);
+            var (plan, artifact) = Prepared(config, run);
+            return OpenedRun.Open(plan, artifact, run, Console.Error.WriteLine);
         }
         catch
         {
             run.Discard();
             throw;
         }
+    }
+
+    /// <summary>The plan and its written form: the artifact that is the model, that of a run that is gone on with, or a new one.</summary>
+    private static (TrainingPlan Plan, TrainingArtifact Artifact) Prepared(TrainConfig config, RunFolder run)
+    {
+        var written = TrainingArtifact.Is(config.Model) ? TrainingArtifact.OpenFor(config)
+            : TrainingArtifact.Is(run.Artifact) ? TrainingArtifact.Open(run.Artifact) : null;
+        if (written is not null)
+            return (written.PlanFor(config), written);
+        var plan = TrainingPlan.Of(config, Console.Error.WriteLine);
+        return (plan, TrainingArtifact.Write(plan, run.Artifact, Console.Error.WriteLine));
     }
 
     /// <summary>Runs the loop; the first SIGINT or SIGTERM ends it after the update at hand, a second one ends the process.</summary>
@@ -107,15 +122,13 @@ internal static class TrainVerb
             throw new HaloException("train", "--dry-run", "a graph or a Hugging Face folder as --model", "an artifact",
                 "Its manifest.json says what it holds.");
         }
-        var rewritten = GraphRewriter.Rewrite(TrainingGraphSource.Of(config), TrainingArtifact.PassesOf(config));
-        var @interface = TrainingInterface.Of(rewritten.Model.Graph, config.Model);
-        var data = TrainingArtifact.DataOf(config, @interface);
-        var rows = data.Load(config.Data!);
-        var batches = data.ForTraining(rows, config.BatchSize ?? @interface.Rows, config.Seed);
-        var parameters = @interface.Parameters.Sum(p => p.Shape.ElementCount!.Value);
-        var trained = @interface.Trained.Sum(p => p.Shape.ElementCount!.Value);
+        var plan = TrainingPlan.Of(config, Console.Error.WriteLine);
+        var rows = plan.Data.Load(config.Data!);
+        var batches = plan.Data.ForTraining(rows, plan.BatchSize, config.Seed);
+        var parameters = plan.Interface.Parameters.Sum(p => p.Shape.ElementCount!.Value);
+        var trained = plan.UpdatedParameters.Sum(p => p.Shape.ElementCount!.Value);
         Console.Error.Write(config.ToYaml());
-        Console.Error.WriteLine(LinearReport.Line(rewritten.Model.Graph));
+        Console.Error.WriteLine(LinearReport.Line(plan.Training.Graph));
         Console.WriteLine($"would train {trained:N0} of {parameters:N0} parameters for {config.TotalSteps(batches.BatchesPerEpoch)} steps "
             + $"over {rows.Rows.Count} rows ({rows.Tokens} tokens); "
             + $"{(4 * parameters + 12 * trained) / (1 << 20):N0} MiB for float32 weights, gradients and moments, besides activations");

@@ -10,42 +10,36 @@ public sealed class Batcher
 {
     private readonly IReadOnlyList<TokenizedRow> _rows;
     private readonly int _batchSize;
-    private readonly int _graphRows;
-    private readonly int _sequence;
-    private readonly int _padId;
+    private readonly BatchLayout _layout;
     private readonly ulong? _seed; // null: file order, incomplete batch kept
     private (int Epoch, int[] Order) _shuffled = (-1, []);
 
-    private Batcher(IReadOnlyList<TokenizedRow> rows, int batchSize, int graphRows, int sequence, int padId, ulong? seed)
+    private Batcher(IReadOnlyList<TokenizedRow> rows, int batchSize, BatchLayout layout, ulong? seed)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(batchSize, 1);
-        ArgumentOutOfRangeException.ThrowIfLessThan(graphRows, 1);
-        ArgumentOutOfRangeException.ThrowIfLessThan(sequence, 1);
-        (_rows, _batchSize, _graphRows, _sequence, _padId, _seed) = (rows, batchSize, graphRows, sequence, padId, seed);
+        ArgumentOutOfRangeException.ThrowIfLessThan(layout.Rows, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(layout.Sequence, 1);
+        (_rows, _batchSize, _layout, _seed) = (rows, batchSize, layout, seed);
         BatchesPerEpoch = seed is null ? (rows.Count + batchSize - 1) / batchSize : rows.Count / batchSize;
     }
 
-    /// <param name="rows">Rows of at most <paramref name="sequence"/> tokens.</param>
+    /// <param name="rows">Rows of at most T tokens.</param>
     /// <param name="batchSize">Rows per update.</param>
-    /// <param name="graphRows">B of the graph: rows per micro-batch.</param>
-    /// <param name="sequence">T of the graph, in tokens.</param>
-    /// <param name="padId">The id behind a row's end.</param>
+    /// <param name="layout">Of micro-batches: the graph's B and T, and what it takes.</param>
     /// <param name="seed">Draws the order; the same seed gives the same batches.</param>
     /// <exception cref="HaloException">There are fewer rows than one batch.</exception>
-    public static Batcher ForTraining(IReadOnlyList<TokenizedRow> rows, int batchSize, int graphRows, int sequence, int padId, ulong seed)
+    public static Batcher ForTraining(IReadOnlyList<TokenizedRow> rows, int batchSize, BatchLayout layout, ulong seed)
         => rows.Count >= batchSize
-            ? new(rows, batchSize, graphRows, sequence, padId, seed)
+            ? new(rows, batchSize, layout, seed)
             : throw new HaloException("load-data", $"batch_size {batchSize}", $"at most the {rows.Count} rows of the data", $"{batchSize}",
                 "Lower batch_size or give more rows.");
 
     /// <summary>Batches in file order, every row once.</summary>
-    /// <param name="rows">Rows of at most <paramref name="sequence"/> tokens.</param>
-    /// <param name="graphRows">B of the graph.</param>
-    /// <param name="sequence">T of the graph, in tokens.</param>
-    /// <param name="padId">The id behind a row's end.</param>
+    /// <param name="rows">Rows of at most T tokens.</param>
+    /// <param name="layout">Of micro-batches.</param>
     /// <param name="batchSize">Rows per batch; null: the graph's.</param>
-    public static Batcher ForEvaluation(IReadOnlyList<TokenizedRow> rows, int graphRows, int sequence, int padId, int? batchSize = null)
-        => new(rows, batchSize ?? graphRows, graphRows, sequence, padId, seed: null);
+    public static Batcher ForEvaluation(IReadOnlyList<TokenizedRow> rows, BatchLayout layout, int? batchSize = null)
+        => new(rows, batchSize ?? layout.Rows, layout, seed: null);
 
     public int BatchesPerEpoch { get; }
 
@@ -57,7 +51,7 @@ public sealed class Batcher
         var index = (int)(step % BatchesPerEpoch);
         var first = index * _batchSize;
         var places = Order(epoch)[first..Math.Min(first + _batchSize, _rows.Count)];
-        var micro = places.Chunk(_graphRows).Select(p => MicroBatch.Of(Array.ConvertAll(p, i => _rows[i]), _graphRows, _sequence, _padId));
+        var micro = places.Chunk(_layout.Rows).Select(p => MicroBatch.Of(Array.ConvertAll(p, i => _rows[i]), _layout));
         return new Batch(epoch, index, places, micro.ToArray());
     }
 

@@ -2,45 +2,67 @@ using Halo.Analysis;
 
 namespace Halo.Runner.Data;
 
-/// <summary>What one run of the graph takes: (B, T) row-major, padded on the right.</summary>
-/// <param name="InputIds">Token ids; the pad id behind each row's end.</param>
-/// <param name="AttentionMask">1 on tokens. 1 at position 0 always, so that no softmax is taken over nothing.</param>
-/// <param name="Labels">The id where the token is learned, else <see cref="TrainingNames.IgnoredLabel"/>. Not shifted: logits at t meet labels at t+1.</param>
+/// <summary>What one run of the graph takes: values (B, T) row-major, padded on the right.</summary>
+/// <param name="Inputs">By role: one for each input of the graph.</param>
 /// <param name="CountedTokens">Labels that count: at positions from 1 on, not ignored. The graph's mean loss is over these.</param>
 /// <param name="Tokens">Tokens of the rows, without padding.</param>
-public sealed record MicroBatch(long[] InputIds, long[] AttentionMask, long[] Labels, int CountedTokens, int Tokens)
+public sealed record MicroBatch(IReadOnlyDictionary<BatchRole, long[]> Inputs, int CountedTokens, int Tokens)
 {
     /// <summary>Nothing counts: the graph's mean would be 0/0, so the loop skips it.</summary>
     public bool Empty => CountedTokens == 0;
 
-    /// <summary>Lays up to <paramref name="graphRows"/> rows out as (graphRows, sequence). Free rows repeat the first one with nothing to learn.</summary>
+    /// <summary>The values of one input.</summary>
+    /// <exception cref="KeyNotFoundException">The batch was laid out without it.</exception>
+    public long[] this[BatchRole role] => Inputs[role];
+
+    /// <summary>The same rows with other values of one input.</summary>
+    public MicroBatch With(BatchRole role, long[] values) => this with { Inputs = new Dictionary<BatchRole, long[]>(Inputs) { [role] = values } };
+
+    /// <summary>Lays up to B rows out in a form. Free rows repeat the first one with nothing to learn.</summary>
     /// <remarks>A repeated row cannot change the scale of a quantized tensor; a row of padding alone, whose first token attends to itself, can.</remarks>
-    public static MicroBatch Of(ReadOnlySpan<TokenizedRow> rows, int graphRows, int sequence, int padId)
+    public static MicroBatch Of(IReadOnlyList<TokenizedRow> rows, BatchLayout layout)
     {
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(rows.Length, graphRows);
-        var ids = new long[graphRows * sequence];
-        var mask = new long[ids.Length];
-        var labels = new long[ids.Length];
-        Array.Fill(ids, padId);
-        Array.Fill(labels, TrainingNames.IgnoredLabel);
-        int counted = 0, tokens = 0;
-        for (var r = 0; r < graphRows && rows.Length > 0; r++)
-        {
-            var isRepeated = r >= rows.Length;
-            var row = rows[isRepeated ? 0 : r];
-            ArgumentOutOfRangeException.ThrowIfGreaterThan(row.Ids.Length, sequence);
-            for (var t = 0; t < row.Ids.Length; t++)
-            {
-                ids[r * sequence + t] = row.Ids[t];
-                mask[r * sequence + t] = 1;
-                if (row.LossMask[t] != 0 && !isRepeated) labels[r * sequence + t] = row.Ids[t];
-            }
-            counted += isRepeated ? 0 : row.CountedTokens;
-            tokens += isRepeated ? 0 : row.Ids.Length;
-        }
-        for (var r = 0; r < graphRows; r++) mask[r * sequence] = 1;
-        return new MicroBatch(ids, mask, labels, counted, tokens);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(rows.Count, layout.Rows);
+        foreach (var row in rows)
+            ArgumentOutOfRangeException.ThrowIfGreaterThan(row.Ids.Length, layout.Sequence);
+        return new MicroBatch(layout.Inputs.ToDictionary(i => i.Role, i => Values(i.Role, rows, layout)),
+            rows.Sum(r => r.CountedTokens), rows.Sum(r => r.Ids.Length));
     }
+
+    private static long[] Values(BatchRole role, IReadOnlyList<TokenizedRow> rows, BatchLayout layout)
+    {
+        var values = new long[layout.Rows * layout.Sequence];
+        for (var r = 0; r < layout.Rows; r++)
+        {
+            var isRepeated = r >= rows.Count;
+            var row = rows.Count == 0 ? Nothing : rows[isRepeated ? 0 : r];
+            for (var t = 0; t < layout.Sequence; t++)
+                values[r * layout.Sequence + t] = t < row.Ids.Length ? OnToken(role, row, t, isRepeated) : BehindEnd(role, t, layout.PadId);
+        }
+        return values;
+    }
+
+    private static readonly TokenizedRow Nothing = new([], []);
+
+    private static long OnToken(BatchRole role, TokenizedRow row, int t, bool isRepeated) => role switch
+    {
+        BatchRole.TokenIds => row.Ids[t],
+        BatchRole.Mask => 1,
+        BatchRole.Labels => row.LossMask[t] != 0 && !isRepeated ? row.Ids[t] : TrainingNames.IgnoredLabel,
+        BatchRole.Positions => t,
+        BatchRole.Documents => 0, // a row is one document
+        _ => throw new ArgumentOutOfRangeException(nameof(role), role, null),
+    };
+
+    private static long BehindEnd(BatchRole role, int t, int padId) => role switch
+    {
+        BatchRole.TokenIds => padId,
+        BatchRole.Mask => t == 0 ? 1 : 0, // so that no softmax is taken over nothing
+        BatchRole.Labels => TrainingNames.IgnoredLabel,
+        BatchRole.Positions => t,
+        BatchRole.Documents => 1, // no token of the row's document sees it
+        _ => throw new ArgumentOutOfRangeException(nameof(role), role, null),
+    };
 }
 
 /// <summary>The rows of one update (or of one slice of an evaluation).</summary>

@@ -4,9 +4,9 @@ using Halo.Io;
 using Halo.Ir;
 using Halo.Models.GenAi;
 using Halo.Models.HuggingFace;
-using Halo.Runner.Artifacts;
 using Halo.Runner.Generation;
 using Halo.Runner.Sessions;
+using Halo.Runner.Sources;
 using Halo.Serialization;
 
 namespace Halo.Runner.Export;
@@ -37,7 +37,7 @@ public static class Exporter
         OwnedFolder.Write(settings.Output, KindOf(settings), folder =>
         {
             if (settings.To == ExportTarget.Hf)
-                HuggingFaceExport.Write([source.Companions], TrainingGraphSource.TensorsOf(source.Weights), folder, ModelKind, TypeOf(weights));
+                HuggingFaceExport.Write([source.Companions], SourceGraph.TensorsOf(source.Weights), folder, ModelKind, TypeOf(weights));
             else
                 WriteInferenceFolder(settings, source, weights, folder, say);
             say($"compare with {source.Path}");

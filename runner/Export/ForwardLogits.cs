@@ -2,9 +2,9 @@ using Halo.Analysis;
 using Halo.Ir;
 using Halo.Passes.Cleanup;
 using Halo.Passes.Infra;
-using Halo.Runner.Artifacts;
 using Halo.Runner.Data;
 using Halo.Runner.Sessions;
+using Halo.Runner.Sources;
 using Halo.Runner.Training.Engine;
 using Halo.Serialization;
 
@@ -17,7 +17,7 @@ public sealed class ForwardLogits : ILogits, IDisposable
     private readonly ParameterBuffers _parameters;
     private readonly BatchBuffers _batch;
     private readonly DeviceTensor _logits;
-    private readonly int _rows;
+    private readonly BatchLayout _layout;
 
     /// <exception cref="HaloException">The graph has no head that is found, or weights do not fit it.</exception>
     public ForwardLogits(InferenceSource source, SessionSettings settings)
@@ -33,12 +33,13 @@ public sealed class ForwardLogits : ILogits, IDisposable
             model.Graph.RemoveOutput(loss);
         PassManager.Run(model, [new RemoveDeadCode()], new PassOptions());
         var tokens = model.Graph.Inputs.First(i => i.Name == TrainingNames.InputIds).Shape!;
-        (_rows, Sequence) = ((int)tokens[0].Size!.Value, (int)tokens[1].Size!.Value);
+        _layout = new BatchLayout((int)tokens[0].Size!.Value, (int)tokens[1].Size!.Value, PadId: 0,
+            [.. TrainingInterface.Required.Where(i => model.Graph.TryGetValue(i.Name, out _))]);
         var parameters = model.Graph.Inputs.Where(i => i.Type.IsFloat()).Select(i => (i.Name, i.Shape!)).ToList();
-        _parameters = new ParameterBuffers(parameters, device: settings.Device);
+        _parameters = new ParameterBuffers(parameters, settings.Device);
         _parameters.Load(source.Weights.Path, source.Weights.Tensors);
         _session = new GraphSession("forward graph", OnnxWriter.ToBytes(model), settings);
-        _batch = new BatchBuffers(_rows, Sequence, settings.Device);
+        _batch = new BatchBuffers(_layout.Inputs, _layout.Rows, Sequence, settings.Device);
         _batch.BindTo(_session);
         foreach (var (name, _) in parameters)
             _session.BindInput(name, _parameters[name]);
@@ -50,13 +51,13 @@ public sealed class ForwardLogits : ILogits, IDisposable
     public int Vocabulary { get; }
 
     /// <summary>T, the most tokens of a row.</summary>
-    public int Sequence { get; }
+    public int Sequence => _layout.Sequence;
 
     public IEnumerable<float[]> Of(IReadOnlyList<int[]> rows)
     {
-        foreach (var together in rows.Chunk(_rows))
+        foreach (var together in rows.Chunk(_layout.Rows))
         {
-            _batch.Fill(MicroBatch.Of([.. together.Select(r => new TokenizedRow(r, new byte[r.Length]))], _rows, Sequence, padId: 0));
+            _batch.Fill(MicroBatch.Of([.. together.Select(r => new TokenizedRow(r, new byte[r.Length]))], _layout));
             _session.Run();
             var logits = _logits.ToArray<float>();
             for (var r = 0; r < together.Length; r++)

@@ -3,8 +3,8 @@ using Halo.Models.Llama;
 using Halo.Passes.Canonical.Precision;
 using Halo.Passes.Export.Weights;
 using Halo.Passes.Infra;
-using Halo.Runner.Artifacts;
 using Halo.Runner.Sessions;
+using Halo.Runner.Sources;
 
 namespace Halo.Runner.Export;
 
@@ -26,7 +26,7 @@ public static class InferenceProjection
         var options = new PassOptions
         {
             Evaluator = new OnnxEvaluator(),
-            Checkpoint = TrainingGraphSource.TensorsOf(source.Weights),
+            Checkpoint = SourceGraph.TensorsOf(source.Weights),
             RotaryTables = positions => RotaryTables.Of(source.Config, positions),
             InputMoments = moments,
         };

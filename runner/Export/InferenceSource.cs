@@ -5,8 +5,9 @@ using Halo.Models.Tokenizers;
 using Halo.Models.Weights;
 using Halo.Runner.Artifacts;
 using Halo.Runner.Generation;
+using Halo.Runner.Runs;
+using Halo.Runner.Sources;
 using Halo.Runner.Training;
-using Halo.Runner.Training.Runs;
 using Halo.Serialization;
 
 namespace Halo.Runner.Export;

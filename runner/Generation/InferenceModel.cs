@@ -41,7 +41,7 @@ public sealed class InferenceModel : IDisposable
     /// <exception cref="HaloException">None of these folders, or a damaged one.</exception>
     public static InferenceModel Open(string path, SessionSettings settings, bool useCache = true)
     {
-        SessionSettings.Require(settings.Device);
+        settings.Device.Require();
         if (File.Exists(path))
         {
             throw new HaloException("generate", path, "an inference folder, a run, an artifact or a Hugging Face folder", "a file",

@@ -8,17 +8,17 @@ namespace Halo.Runner.Sessions;
 /// <summary>A tensor that graphs are bound to and that stays where it is; its content goes in and out by copies. Zeros at first.</summary>
 public sealed class DeviceTensor : IDisposable
 {
-    private readonly GraphDevice _device;
+    private readonly Device _device;
     private readonly ElementType _type;
     private readonly long[] _sizes;
 
     /// <exception cref="HaloException">There is no such device.</exception>
     /// <exception cref="InvalidOperationException">The device has no memory left.</exception>
-    public DeviceTensor(GraphDevice device, ElementType type, ReadOnlySpan<long> sizes)
+    public DeviceTensor(Device device, ElementType type, ReadOnlySpan<long> sizes)
     {
         (_device, _type, _sizes) = (device, type, sizes.ToArray());
-        Value = Allocate();
-        using var zeros = device == GraphDevice.Cpu ? null : new HostMemory(SizeBytes);
+        Value = device.Allocate(type, _sizes, SizeBytes);
+        using var zeros = device.IsGpu ? new HostMemory(SizeBytes) : null;
         if (zeros is null)
             Value.GetTensorMutableRawData().Clear();
         else
@@ -32,14 +32,14 @@ public sealed class DeviceTensor : IDisposable
 
     /// <summary>The elements themselves, where the device is the CPU.</summary>
     /// <exception cref="InvalidOperationException">They lie on a GPU.</exception>
-    public Span<T> Span<T>() where T : unmanaged => _device == GraphDevice.Cpu ? Value.GetTensorMutableDataAsSpan<T>()
+    public Span<T> Span<T>() where T : unmanaged => !_device.IsGpu ? Value.GetTensorMutableDataAsSpan<T>()
         : throw new InvalidOperationException("the tensor lies on a GPU: read or write it whole");
 
     /// <summary>All elements, as many as the tensor has.</summary>
     public unsafe void Write<T>(ReadOnlySpan<T> values) where T : unmanaged
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual((long)values.Length * sizeof(T), SizeBytes);
-        if (_device == GraphDevice.Cpu)
+        if (!_device.IsGpu)
         {
             MemoryMarshal.AsBytes(values).CopyTo(Value.GetTensorMutableRawData());
             return;
@@ -52,7 +52,7 @@ public sealed class DeviceTensor : IDisposable
     public unsafe void Read<T>(Span<T> values) where T : unmanaged
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual((long)values.Length * sizeof(T), SizeBytes);
-        if (_device == GraphDevice.Cpu)
+        if (!_device.IsGpu)
         {
             Value.GetTensorMutableRawData().CopyTo(MemoryMarshal.AsBytes(values));
             return;
@@ -60,7 +60,7 @@ public sealed class DeviceTensor : IDisposable
         fixed (T* address = values)
         {
             using var host = Wrap((nint)address);
-            Gpu.Copy(Value, host);
+            Copy(Value, host);
         }
     }
 
@@ -71,34 +71,15 @@ public sealed class DeviceTensor : IDisposable
         return values;
     }
 
-    public void Dispose()
-    {
-        if (_device == GraphDevice.Cuda)
-            Interlocked.Add(ref Gpu.HeldBytes, -SizeBytes);
-        Value.Dispose();
-    }
-
-    private OrtValue Allocate()
-    {
-        if (_device == GraphDevice.Cpu)
-            return OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, (TensorElementType)(int)_type, _sizes);
-        try
-        {
-            var value = OrtValue.CreateAllocatedTensorValue(Gpu.Allocator, (TensorElementType)(int)_type, _sizes);
-            Interlocked.Add(ref Gpu.HeldBytes, SizeBytes);
-            return value;
-        }
-        catch (OnnxRuntimeException e) when (GpuProblems.Take().Memory is { } shortage)
-        {
-            throw new InvalidOperationException($"device: cuda: {shortage.Text(Gpu.HeldBytes, rows: null)}", e);
-        }
-    }
+    public void Dispose() => _device.Free(Value, SizeBytes);
 
     private void CopyIn(nint address)
     {
         using var host = Wrap(address);
-        Gpu.Copy(host, Value);
+        Copy(host, Value);
     }
+
+    private static void Copy(OrtValue from, OrtValue to) => OrtEnv.Instance().CopyTensors([from], [to], null);
 
     private OrtValue Wrap(nint address) =>
         OrtValue.CreateTensorValueWithData(OrtMemoryInfo.DefaultInstance, (TensorElementType)(int)_type, _sizes, address, SizeBytes);

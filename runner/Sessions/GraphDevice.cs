@@ -1,6 +1,6 @@
 namespace Halo.Runner.Sessions;
 
-/// <summary>Where graphs run.</summary>
+/// <summary>The kinds of <see cref="Device"/>.</summary>
 public enum GraphDevice
 {
     Cpu,

@@ -52,14 +52,14 @@ public sealed class GraphSession : IDisposable
     private GraphSession(string name, SessionSettings settings, Func<SessionOptions, InferenceSession> create, Func<long> activationBytes)
     {
         (_name, Settings) = (name, settings);
-        if (settings.Device == GraphDevice.Cuda)
+        if (settings.Device.IsGpu)
             _activationBytes = activationBytes;
         _options = settings.ToOptions();
         try
         {
             _session = create(_options);
         }
-        catch (OnnxRuntimeException e) when (Device == GraphDevice.Cuda && GpuProblems.Take() is { Nodes.Count: > 0 } problems)
+        catch (OnnxRuntimeException e) when (Device.IsGpu && GpuProblems.Take() is { Nodes.Count: > 0 } problems)
         {
             throw new HaloException("session", name, "a model whose every node has a kernel on the GPU", problems.NodeText,
                 "Run it with --device cpu, or rewrite those nodes.", e);
@@ -75,7 +75,7 @@ public sealed class GraphSession : IDisposable
     /// <summary>How it runs.</summary>
     public SessionSettings Settings { get; }
 
-    public GraphDevice Device => Settings.Device;
+    public Device Device => Settings.Device;
 
     /// <summary>Types and sizes of the inputs; -1 where a size is not fixed.</summary>
     public IReadOnlyDictionary<string, NodeMetadata> Inputs => _session.InputMetadata;
@@ -102,10 +102,7 @@ public sealed class GraphSession : IDisposable
     {
         _binding.ClearBoundOutputs();
         foreach (var (name, onHost) in outputs)
-        {
-            _binding.BindOutputToDevice(name,
-                onHost || Device == GraphDevice.Cpu ? OrtMemoryInfo.DefaultInstance : Gpu.Device.GetMemoryInfo(OrtDeviceMemoryType.DEFAULT));
-        }
+            _binding.BindOutputToDevice(name, onHost ? OrtMemoryInfo.DefaultInstance : Device.Memory);
     }
 
     /// <summary>What the last run gave, in the order in which outputs were bound.</summary>
@@ -117,9 +114,9 @@ public sealed class GraphSession : IDisposable
         {
             _session.RunWithBinding(_run, _binding);
         }
-        catch (OnnxRuntimeException e) when (Device == GraphDevice.Cuda && GpuProblems.Take().Memory is { } shortage)
+        catch (OnnxRuntimeException e) when (Device.IsGpu && GpuProblems.Take().Memory is { } shortage)
         {
-            throw new InvalidOperationException($"run: '{_name}': {shortage.Text(Gpu.HeldBytes, Rows, _activationBytes!())}", e);
+            throw new InvalidOperationException($"run: '{_name}': {shortage.Text(Device.HeldBytes, Rows, _activationBytes!())}", e);
         }
         catch (OnnxRuntimeException e)
         {

@@ -1,6 +1,4 @@
 using Halo.CustomOps;
-using Halo.Ir;
-using Halo.Passes.Canonical.Precision;
 using Microsoft.ML.OnnxRuntime;
 
 namespace Halo.Runner.Sessions;
@@ -19,7 +17,10 @@ public enum OperatorKernels
 public sealed record SessionSettings
 {
     /// <summary>On a GPU every node must have a kernel there: one left over is an error that names it.</summary>
-    public GraphDevice Device { get; init; }
+    public Device Device { get; init; } = Device.Cpu;
+
+    /// <summary>The process's place among those that share the work.</summary>
+    public Rank Rank { get; init; } = Rank.Only;
 
     /// <summary>Threads of one operator; 0 is one for each core.</summary>
     /// <exception cref="HaloException">Fewer than 0.</exception>
@@ -47,28 +48,12 @@ public sealed record SessionSettings
     /// <summary>Where ONNX Runtime writes the time of every node, as a prefix of the file's path; null: nowhere.</summary>
     public string? ProfilePrefix { get; init; }
 
-    /// <summary>The device for a reader.</summary>
-    public static string NameOf(GraphDevice device) => device == GraphDevice.Cpu ? "the CPU" : Gpu.Device.HardwareDevice.Metadata.Entries["name"];
-
-    /// <summary>Throws unless graphs can run there.</summary>
-    /// <exception cref="HaloException">There is no such GPU, or no provider for it.</exception>
-    public static void Require(GraphDevice device, FloatPrecision precision = FloatPrecision.Fp32)
-    {
-        if (device == GraphDevice.Cuda)
-            _ = Gpu.Device;
-        else if (precision != FloatPrecision.Fp32)
-        {
-            throw new HaloException("session", "precision", "fp32 on the CPU, which has no 16-bit arithmetic", precision.Type().Name(),
-                "Leave --precision out, or run on a GPU with --device cuda.");
-        }
-    }
-
     /// <exception cref="HaloException">The native library is asked for and is not there, or cannot run on this processor; there is no such GPU.</exception>
     internal SessionOptions ToOptions()
     {
         var options = new SessionOptions
         {
-            GraphOptimizationLevel = Device == GraphDevice.Cuda ? GraphOptimizationLevel.ORT_DISABLE_ALL : Optimization,
+            GraphOptimizationLevel = Device.IsGpu ? GraphOptimizationLevel.ORT_DISABLE_ALL : Optimization,
             ExecutionMode = ExecutionMode.ORT_SEQUENTIAL,
             // Not left to ONNX Runtime, which takes one thread where it cannot tell cores apart, as on many virtual machines.
             IntraOpNumThreads = Threads > 0 ? Threads : Environment.ProcessorCount,
@@ -79,11 +64,11 @@ public sealed record SessionSettings
             options.ProfileOutputPathPrefix = prefix; // first: it is read when profiling is switched on
             options.EnableProfiling = true;
         }
-        if (Operators == OperatorKernels.Native || Device == GraphDevice.Cuda)
+        if (Operators == OperatorKernels.Native || Device.IsGpu)
             NativeOperators.Register(options.RegisterCustomOpLibrary); // before the provider: a GPU has no schemas of its own
-        if (Device == GraphDevice.Cuda)
+        if (Device.IsGpu)
         {
-            options.AppendExecutionProvider(OrtEnv.Instance(), [Gpu.Device], new Dictionary<string, string> { ["graph_capture"] = Replays ? "1" : "0" });
+            options.AppendExecutionProvider(OrtEnv.Instance(), [Device.Gpu], new Dictionary<string, string> { ["graph_capture"] = Replays ? "1" : "0" });
             options.AddSessionConfigEntry("session.disable_cpu_ep_fallback", "1");
         }
         return options;

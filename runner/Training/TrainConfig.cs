@@ -21,132 +21,167 @@ public sealed record QuantizeRule
 }
 
 /// <summary>Everything that <c>halo train</c> can set. A property is a YAML key (snake_case), an option (kebab-case) and a schema entry.</summary>
-/// <remarks>Adding a setting is adding a property: reader, writer, schema and range checks go by the properties and their attributes.</remarks>
+/// <remarks>Adding a setting is adding a property: reader, writer, schema, range checks and the options of verbs go by the properties and their attributes.</remarks>
 public sealed record TrainConfig
 {
     [Description("Hugging Face folder, forward graph, training graph or artifact folder.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.EvalFolder | ConfigUse.Answers)]
     public required string Model { get; init; }
 
     [Description("Safetensors with the starting weights; null: those that come with the model.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact)]
     public string? Weights { get; init; }
 
     [Description("Folder of tokenizer.json; null: the model's folder.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact)]
     public string? Tokenizer { get; init; }
 
     [Description("JSONL conversations to train on, or to evaluate where nothing is trained.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Eval | ConfigUse.EvalFolder | ConfigUse.Answers)]
     public string? Data { get; init; }
 
     [Description("JSONL conversations to evaluate on; null: no evaluation.")]
+    [UsedBy(ConfigUse.Train)]
     public string? Valid { get; init; }
 
     [Description("Folder of the run: checkpoints, metrics, report.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare)]
     public string? Output { get; init; }
 
     [Description("HALO level (none, halo-0, halo-1, halo-2) or text per GEMM, such as F=K;E=N+M;G=N.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact)]
     public string Scheme { get; init; } = "none";
 
     [Description("Format (none, fp8, int8, fp6) or text per GEMM, such as F=e4m3,e4m3;E=e5m2,e4m3;G=e5m2,e4m3.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact)]
     public string Format { get; init; } = "none";
 
     [Description("Build the gradient of an exported training graph anew, from fused operators: the same values, sooner.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact)]
     public bool Rederive { get; init; }
 
     [Description("Float type that the graph computes in (fp32, bf16, fp16); parameters and gradients stay float32. 16 bits need a GPU.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact)]
     public FloatPrecision Precision { get; init; }
 
     [Description("Scheme and format per layer; the first rule that matches wins.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact)]
     public IReadOnlyList<QuantizeRule> Quantize { get; init; } = [];
 
     [Description("Pass pipeline as text; null: the pipeline that scheme and format call for.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact)]
     public string? Pipeline { get; init; }
 
     [Description("Passes over the data; null where steps is given. With neither, one.")]
     [Range(1, int.MaxValue)]
+    [UsedBy(ConfigUse.Train)]
     public int? Epochs { get; init; }
 
     [Description("Updates in all; null where epochs is given.")]
     [Range(1, int.MaxValue)]
+    [UsedBy(ConfigUse.Train)]
     public int? Steps { get; init; }
 
     [Description("Rows per update, or at a time where nothing is trained; null: one micro-batch.")]
     [Range(1, int.MaxValue)]
+    [UsedBy(ConfigUse.Train | ConfigUse.Eval | ConfigUse.EvalFolder | ConfigUse.Answers)]
     public int? BatchSize { get; init; }
 
     [Description("Rows per run of the graph; null: the graph's own, or the default of a graph that is built.")]
     [Range(1, int.MaxValue)]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Answers)]
     public int? MicroBatchSize { get; init; }
 
     [Description("Tokens at which a row is cut and to which it is padded; null: the graph's own, or the default of a graph that is built.")]
     [Range(2, int.MaxValue)]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.EvalFolder | ConfigUse.Answers)]
     public int? SequenceLength { get; init; }
 
     [Description("Draws the order of the rows.")]
     [Range(0, int.MaxValue)]
+    [UsedBy(ConfigUse.Train)]
     public int Seed { get; init; }
 
     [Description("Peak learning rate.")]
     [Range(0, double.MaxValue, MinimumIsExclusive = true)]
+    [UsedBy(ConfigUse.Train)]
     public double LearningRate { get; init; } = 2e-5;
 
     [Description("Form of the learning rate over the run.")]
+    [UsedBy(ConfigUse.Train)]
     public ScheduleKind Schedule { get; init; } = ScheduleKind.Linear;
 
     [Description("Updates over which the learning rate rises; multiplies the decay.")]
     [Range(0, int.MaxValue)]
+    [UsedBy(ConfigUse.Train)]
     public int WarmupSteps { get; init; }
 
     [Description("Share of the peak at which the decay ends.")]
     [Range(0.0, 1.0)]
+    [UsedBy(ConfigUse.Train)]
     public double MinLrRatio { get; init; }
 
     [Description("Share of the updates in which wsd decays.")]
     [Range(0.0, 1.0, MinimumIsExclusive = true)]
+    [UsedBy(ConfigUse.Train)]
     public double DecayFraction { get; init; } = LearningRateSchedule.DefaultDecayFraction;
 
     [Description("AdamW: decay of the first moment.")]
     [Range(0.0, 1.0, MaximumIsExclusive = true)]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare)]
     public double Beta1 { get; init; } = 0.9;
 
     [Description("AdamW: decay of the second moment.")]
     [Range(0.0, 1.0, MaximumIsExclusive = true)]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare)]
     public double Beta2 { get; init; } = 0.999;
 
     [Description("AdamW: added to the root of the second moment.")]
     [Range(0, double.MaxValue, MinimumIsExclusive = true)]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare)]
     public double Epsilon { get; init; } = 1e-8;
 
     [Description("AdamW: decoupled weight decay, on every parameter.")]
     [Range(0, double.MaxValue)]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare)]
     public double WeightDecay { get; init; }
 
     [Description("Norm to which the gradient is clipped; null: no clipping.")]
     [Range(0, double.MaxValue, MinimumIsExclusive = true)]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare)]
     public double? ClipNorm { get; init; }
 
     [Description("Updates between evaluations; 0: only before and after the run.")]
     [Range(0, int.MaxValue)]
+    [UsedBy(ConfigUse.Train)]
     public int EvalEvery { get; init; }
 
     [Description("Updates between checkpoints; 0: only after the run.")]
     [Range(0, int.MaxValue)]
+    [UsedBy(ConfigUse.Train)]
     public int SaveEvery { get; init; }
 
     [Description("Checkpoints kept, the newest.")]
     [Range(1, int.MaxValue)]
+    [UsedBy(ConfigUse.Train)]
     public int KeepCheckpoints { get; init; } = 2;
 
     [Description("Updates between printed lines.")]
     [Range(1, int.MaxValue)]
+    [UsedBy(ConfigUse.Train)]
     public int LogEvery { get; init; } = 1;
 
     [Description("Where the graphs run.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Eval | ConfigUse.EvalFolder | ConfigUse.Answers)]
     public GraphDevice Device { get; init; }
 
     [Description("Threads on the CPU; 0: one per core.")]
     [Range(0, int.MaxValue)]
+    [UsedBy(ConfigUse.Train | ConfigUse.Eval | ConfigUse.EvalFolder | ConfigUse.Answers)]
     public int Threads { get; init; }
 
     [Description("What runs the operators of com.halo on the CPU: native kernels, or the function bodies in the graph (slower).")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Answers)]
     public OperatorKernels Operators { get; init; }
 
     /// <summary>Updates of the run, from the batches of one epoch.</summary>

@@ -2,8 +2,8 @@ using Halo.Ir;
 using Halo.Models.Weights;
 using Halo.Passes.Infra;
 using Halo.Passes.Training;
-using Halo.Runner.Artifacts;
 using Halo.Runner.Sessions;
+using Halo.Runner.Sources;
 using Halo.Serialization;
 
 namespace Halo.Tests.Passes;
@@ -27,7 +27,7 @@ internal static class ForwardExports
     }
 
     public static Model Gradient(string name, string file, GradientSettings settings, IReadOnlyDictionary<string, Tensor>? checkpoint = null) =>
-        TrainingGraphSource.Built(OnnxReader.Read(ExportFixture.File(name, file)), Pipelines.Gradient(settings), "",
+        SourceGraph.Built(OnnxReader.Read(ExportFixture.File(name, file)), Pipelines.Gradient(settings), "",
             new PassOptions { Checkpoint = checkpoint ?? Checkpoint(name) }).Model;
 
     /// <summary>Loss and gradients in float32, by name, from the checkpoint's weights on PyTorch's batch.</summary>

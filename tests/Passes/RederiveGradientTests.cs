@@ -4,8 +4,8 @@ using Halo.Ir;
 using Halo.Passes.Cleanup;
 using Halo.Passes.Infra;
 using Halo.Passes.Rewrite;
-using Halo.Runner.Artifacts;
 using Halo.Runner.Sessions;
+using Halo.Runner.Sources;
 using Halo.Serialization;
 using Halo.Tests.Numerics;
 
@@ -133,7 +133,7 @@ public class RederiveGradientTests
         var inputs = CanonicalizeTests.Inputs("llama32-tied", plain);
         var expected = Evaluator.Evaluate(EvaluationGraph.Of(plain), inputs)[0];
         var passes = Pipelines.Rewrite(HaloScheme.Parse("halo-1"), GemmFormats.Parse("none"), rederive: true);
-        var widened = EvaluationGraph.Widened(TrainingGraphSource.AsItIs(path), copies, passes);
+        var widened = EvaluationGraph.Widened(SourceGraph.AsItIs(path), copies, passes);
         Assert.Equal(5 * copies, Count(widened, "RmsNorm"));
         var wide = inputs.ToDictionary(p => p.Key, p => p.Value.Type == ElementType.Int64
             ? Tensor.Of<long>(ElementType.Int64, [3 * copies, 24], [.. Enumerable.Repeat(p.Value.ToArray<long>(), copies).SelectMany(v => v)]) : p.Value);

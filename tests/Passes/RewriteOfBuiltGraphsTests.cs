@@ -6,8 +6,8 @@ using Halo.Models.Llama;
 using Halo.Passes.Infra;
 using Halo.Passes.Rewrite;
 using Halo.Passes.Training;
-using Halo.Runner.Artifacts;
 using Halo.Runner.Sessions;
+using Halo.Runner.Sources;
 using Halo.Serialization;
 using Halo.Tests.Numerics;
 
@@ -68,8 +68,8 @@ public class RewriteOfBuiltGraphsTests
         var settings = new GradientSettings(ForwardExports.Rows, ForwardExports.Tokens, Raw: origin.StartsWith(Raw, StringComparison.Ordinal));
         return origin switch
         {
-            Built => TrainingGraphSource.Built(LlamaGraph.Build(LlamaConfig.Load(ExportFixture.Folder(name)), 3, 24), Pipelines.Differentiate(), "").Model,
-            Rederived => TrainingGraphSource.Built(
+            Built => SourceGraph.Built(LlamaGraph.Build(LlamaConfig.Load(ExportFixture.Folder(name)), 3, 24), Pipelines.Differentiate(), "").Model,
+            Rederived => SourceGraph.Built(
                 OnnxReader.Read(ExportFixture.File(name, "training.onnx")), Pipelines.Parse($"{Pipelines.Cleanup},{Pipelines.Rederive}"), "").Model,
             _ => ForwardExports.Gradient(name, settings.Raw ? origin[Raw.Length..] : origin, settings),
         };

@@ -86,7 +86,7 @@ public class TrainingEngineTests
     private static TrainingEngine Engine(AdamWSettings settings, bool accumulates)
     {
         var path = ExportFixture.File("llama2-mha", "training.onnx");
-        var @interface = TrainingInterface.Of(OnnxReader.Read(path).Graph, path);
+        var @interface = TrainingInterface.Of(OnnxReader.Read(path).Graph, path, GraphDevice.Cpu);
         var optimizer = OnnxWriter.ToBytes(AdamWGraph.Build(@interface.Trained, settings));
         var engine = new TrainingEngine(@interface, new GraphSession(path, new SessionSettings()), optimizer, accumulates, threads: 0);
         using var weights = SafetensorsFile.Open(ExportFixture.File("llama2-mha", "model.safetensors"));
@@ -97,13 +97,13 @@ public class TrainingEngineTests
     private static MicroBatch Batch()
     {
         using var file = SafetensorsFile.Open(ExportFixture.File("llama2-mha", "expected.safetensors"));
-        return Counted(new MicroBatch(file.ReadLongs("input_ids"), file.ReadLongs("attention_mask"), file.ReadLongs("labels"), 0, 0));
+        return Counted(new MicroBatch(TrainingInterface.Required.ToDictionary(i => i.Role, i => file.ReadLongs(i.Name)), 0, 0));
     }
 
     /// <summary>The batch with the labels of one row only.</summary>
     private static MicroBatch With(MicroBatch batch, int row) =>
-        Counted(batch with { Labels = [.. batch.Labels.Select((l, i) => i / 24 == row ? l : TrainingNames.IgnoredLabel)] });
+        Counted(batch.With(BatchRole.Labels, [.. batch[BatchRole.Labels].Select((l, i) => i / 24 == row ? l : TrainingNames.IgnoredLabel)]));
 
     private static MicroBatch Counted(MicroBatch batch) =>
-        batch with { CountedTokens = batch.Labels.Where((l, i) => l != TrainingNames.IgnoredLabel && i % 24 > 0).Count() };
+        batch with { CountedTokens = batch[BatchRole.Labels].Where((l, i) => l != TrainingNames.IgnoredLabel && i % 24 > 0).Count() };
 }

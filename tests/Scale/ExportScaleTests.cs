@@ -3,7 +3,7 @@ using Halo.Models.HuggingFace;
 using Halo.Models.Llama;
 using Halo.Passes.Export;
 using Halo.Passes.Infra;
-using Halo.Runner.Artifacts;
+using Halo.Runner.Sources;
 using Halo.Serialization;
 using Halo.Tests.Runner;
 

@@ -1,5 +1,6 @@
 using Halo.Models.Weights;
 using Halo.Runner.Artifacts;
+using Halo.Runner.Plans;
 using Halo.Runner.Training;
 
 namespace Halo.Tests.Scale;
@@ -74,7 +75,7 @@ public class PrepareScaleTests
         SparseCheckpoint.Write(shape, folder[$"model-{count}"]);
         var config = new TrainConfig { Model = folder[$"model-{count}"], Scheme = "halo-2", Format = "int8", MicroBatchSize = 1, SequenceLength = 16 };
         var start = GC.GetAllocatedBytesForCurrentThread();
-        TrainingArtifact.Write(config, folder[$"artifact-{count}"], _ => { });
+        TrainingArtifact.Write(TrainingPlan.Of(config, _ => { }), folder[$"artifact-{count}"], _ => { });
         return GC.GetAllocatedBytesForCurrentThread() - start;
     }
 }

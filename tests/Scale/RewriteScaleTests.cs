@@ -2,7 +2,7 @@ using Halo.Analysis;
 using Halo.Ir;
 using Halo.Passes.Infra;
 using Halo.Passes.Rewrite;
-using Halo.Runner.Artifacts;
+using Halo.Runner.Sources;
 using Halo.Serialization;
 
 namespace Halo.Tests.Scale;

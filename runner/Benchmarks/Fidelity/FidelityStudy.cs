@@ -5,9 +5,9 @@ using System.Text.RegularExpressions;
 using Halo.Io;
 using Halo.Models.Bundled;
 using Halo.Passes.Canonical.Precision;
+using Halo.Runner.Runs;
 using Halo.Runner.Sessions;
 using Halo.Runner.Training.Config;
-using Halo.Runner.Training.Runs;
 
 namespace Halo.Runner.Benchmarks.Fidelity;
 

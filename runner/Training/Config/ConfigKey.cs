@@ -16,6 +16,7 @@ internal sealed class ConfigKey
         TakesNull = new NullabilityInfoContext().Create(property).WriteState == NullabilityState.Nullable;
         Range = property.GetCustomAttribute<RangeAttribute>();
         Description = property.GetCustomAttribute<DescriptionAttribute>()!.Description;
+        Users = property.GetCustomAttribute<UsedByAttribute>()?.Users ?? ConfigUse.None;
     }
 
     public PropertyInfo Property { get; }
@@ -30,9 +31,18 @@ internal sealed class ConfigKey
     public RangeAttribute? Range { get; }
     public string Description { get; }
 
+    /// <summary>What reads it; none of a rule's keys says.</summary>
+    public ConfigUse Users { get; }
+
     public static IReadOnlyList<ConfigKey> OfTrainConfig { get; } = Of(typeof(TrainConfig));
 
     public static IReadOnlyList<ConfigKey> OfQuantizeRule { get; } = Of(typeof(QuantizeRule));
+
+    public bool IsUsedBy(ConfigUse user) => (Users & user) != 0;
+
+    /// <summary>Whether a config has the value that it has where nothing is given.</summary>
+    public bool IsDefault(TrainConfig config) => Property.GetValue(config) is IReadOnlyCollection<QuantizeRule> rules ? rules.Count == 0
+        : Equals(Property.GetValue(config), Property.GetValue(new TrainConfig { Model = "" }));
 
     /// <summary>What a value has to be, in words.</summary>
     public string Expected

@@ -1,43 +1,39 @@
-using Halo.Analysis;
 using Halo.Ir;
 using Halo.Runner.Data;
 using Halo.Runner.Sessions;
 
 namespace Halo.Runner.Training.Engine;
 
-/// <summary>The bound tensors of input_ids, attention_mask and labels, (B, T) int64 each.</summary>
-public sealed class BatchBuffers(int rows, int sequence, GraphDevice device = GraphDevice.Cpu) : IDisposable
+/// <summary>The bound tensors of a graph's batch inputs, (B, T) int64 each.</summary>
+/// <param name="inputs">What batches are made of.</param>
+/// <param name="rows">B.</param>
+/// <param name="sequence">T.</param>
+/// <param name="device">Where they lie.</param>
+public sealed class BatchBuffers(IReadOnlyList<BatchInput> inputs, int rows, int sequence, Device device) : IDisposable
 {
-    private readonly DeviceTensor _ids = new(device, ElementType.Int64, [rows, sequence]);
-    private readonly DeviceTensor _mask = new(device, ElementType.Int64, [rows, sequence]);
-    private readonly DeviceTensor _labels = new(device, ElementType.Int64, [rows, sequence]);
+    private readonly IReadOnlyList<(BatchInput Input, DeviceTensor Tensor)> _tensors =
+        [.. inputs.Select(input => (input, new DeviceTensor(device, ElementType.Int64, [rows, sequence])))];
 
-    /// <summary>Binds those of the three that the graph takes: a graph for generation has no labels.</summary>
+    /// <summary>Binds those that the graph takes: a graph for generation has no labels.</summary>
     public void BindTo(GraphSession session)
     {
-        foreach (var (name, tensor) in new[] { (TrainingNames.InputIds, _ids), (TrainingNames.AttentionMask, _mask),
-            (TrainingNames.Labels, _labels) })
+        foreach (var (input, tensor) in _tensors)
         {
-            if (session.Inputs.ContainsKey(name))
-                session.BindInput(name, tensor.Value);
+            if (session.Inputs.ContainsKey(input.Name))
+                session.BindInput(input.Name, tensor.Value);
         }
     }
 
     /// <summary>Writes micro-batches one behind the other, as many as the tensors have room for: a widened graph takes several.</summary>
     public void Fill(params IReadOnlyList<MicroBatch> batches)
     {
-        _ids.Write<long>(Joined(batches, b => b.InputIds));
-        _mask.Write<long>(Joined(batches, b => b.AttentionMask));
-        _labels.Write<long>(Joined(batches, b => b.Labels));
+        foreach (var (input, tensor) in _tensors)
+            tensor.Write<long>(batches.Count == 1 ? batches[0][input.Role] : [.. batches.SelectMany(b => b[input.Role])]);
     }
 
     public void Dispose()
     {
-        _ids.Dispose();
-        _mask.Dispose();
-        _labels.Dispose();
+        foreach (var (_, tensor) in _tensors)
+            tensor.Dispose();
     }
-
-    private static long[] Joined(IReadOnlyList<MicroBatch> batches, Func<MicroBatch, long[]> part) =>
-        batches.Count == 1 ? part(batches[0]) : [.. batches.SelectMany(part)];
 }

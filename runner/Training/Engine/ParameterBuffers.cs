@@ -15,9 +15,9 @@ public sealed class ParameterBuffers : IDisposable
 
     /// <summary>Zeros.</summary>
     /// <param name="parameters">Names and shapes.</param>
-    /// <param name="type">float32, or a type of 16 bits, which values are rounded to.</param>
     /// <param name="device">Where they lie.</param>
-    public ParameterBuffers(IEnumerable<(string Name, Shape Shape)> parameters, ElementType type = ElementType.Float, GraphDevice device = GraphDevice.Cpu)
+    /// <param name="type">float32, or a type of 16 bits, which values are rounded to.</param>
+    public ParameterBuffers(IEnumerable<(string Name, Shape Shape)> parameters, Device device, ElementType type = ElementType.Float)
     {
         (Parameters, _type) = ([.. parameters], type);
         foreach (var (name, shape) in Parameters)

@@ -22,8 +22,8 @@ public sealed record StepResult(double Loss, double GradientNorm, long CountedTo
 /// </remarks>
 public sealed class TrainingEngine : IDisposable
 {
-    /// <summary>For graphs that are written in place: no fusion may move a read behind a write.</summary>
-    private static readonly SessionSettings Small = new() { Optimization = GraphOptimizationLevel.ORT_DISABLE_ALL };
+    /// <summary>Of graphs that are written in place: no fusion may move a read behind a write.</summary>
+    private const GraphOptimizationLevel InPlace = GraphOptimizationLevel.ORT_DISABLE_ALL;
 
     private readonly GraphSession _training;
     private readonly GraphSession? _norm;
@@ -42,13 +42,13 @@ public sealed class TrainingEngine : IDisposable
     public TrainingEngine(TrainingInterface @interface, GraphSession training, byte[]? optimizer, bool accumulates, int threads)
     {
         _training = training;
-        var settings = Small with { Threads = threads, Device = training.Device, Operators = training.Settings.Operators, Replays = training.Settings.Replays };
-        Parameters = new ParameterBuffers(@interface.Parameters, @interface.ParameterType, training.Device);
-        _gradients = new ParameterBuffers(@interface.Trained, @interface.ParameterType, training.Device);
+        var settings = training.Settings with { Optimization = InPlace, ProfilePrefix = null, Threads = threads };
+        Parameters = new ParameterBuffers(@interface.Parameters, training.Device, @interface.ParameterType);
+        _gradients = new ParameterBuffers(@interface.Trained, training.Device, @interface.ParameterType);
         var updated = optimizer is null ? [] : @interface.Trained;
-        FirstMoments = new ParameterBuffers(updated, device: training.Device);
-        SecondMoments = new ParameterBuffers(updated, device: training.Device);
-        _batch = new BatchBuffers(@interface.Rows, @interface.Sequence, training.Device);
+        FirstMoments = new ParameterBuffers(updated, training.Device);
+        SecondMoments = new ParameterBuffers(updated, training.Device);
+        _batch = new BatchBuffers(@interface.Batch, @interface.Rows, @interface.Sequence, training.Device);
         _batch.BindTo(training);
         foreach (var (name, _) in @interface.Parameters)
             training.BindInput(name, Parameters[name]);
@@ -60,7 +60,7 @@ public sealed class TrainingEngine : IDisposable
 
         if (accumulates)
         {
-            _sums = new ParameterBuffers(@interface.Trained, device: training.Device);
+            _sums = new ParameterBuffers(@interface.Trained, training.Device);
             _accumulator = new GraphSession("accumulator", OnnxWriter.ToBytes(GradientGraphs.Accumulate(@interface.Trained)), settings);
             _accumulator.BindInput(GradientGraphs.Keep, Scalar(GradientGraphs.Keep));
             _accumulator.BindInput(GradientGraphs.Weight, Scalar(GradientGraphs.Weight));
@@ -157,8 +157,8 @@ public sealed class TrainingEngine : IDisposable
         _batch.Dispose();
     }
 
-    private static TrainingFailedException NotFinite(string what, double value, long step) => new(
-        $"train: step {step}, rank 0: expected a finite {what}, found {value}. "
+    private TrainingFailedException NotFinite(string what, double value, long step) => new(
+        $"train: step {step}, {_training.Settings.Rank}: expected a finite {what}, found {value}. "
             + "Nothing was updated; lower the learning rate, or try a scheme with more rotations.");
 
     private static void BindInPlace(GraphSession optimizer, string name, OrtValue value)

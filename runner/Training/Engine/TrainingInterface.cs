@@ -1,5 +1,6 @@
 using Halo.Analysis;
 using Halo.Ir;
+using Halo.Runner.Data;
 using Halo.Runner.Sessions;
 
 namespace Halo.Runner.Training.Engine;
@@ -12,36 +13,48 @@ namespace Halo.Runner.Training.Engine;
 public sealed record TrainingInterface(
     IReadOnlyList<(string Name, Shape Shape)> Trained, IReadOnlyList<(string Name, Shape Shape)> Frozen, int Rows, int Sequence)
 {
-    public static readonly IReadOnlyList<string> BatchInputs =
-        [TrainingNames.InputIds, TrainingNames.AttentionMask, TrainingNames.Labels];
+    /// <summary>The inputs that a training graph has besides its parameters.</summary>
+    public static IReadOnlyList<BatchInput> Required { get; } =
+        [new(TrainingNames.InputIds, BatchRole.TokenIds), new(TrainingNames.AttentionMask, BatchRole.Mask), new(TrainingNames.Labels, BatchRole.Labels)];
+
+    /// <summary>Those that it may have.</summary>
+    public static IReadOnlyList<BatchInput> Optional { get; } =
+        [new(TrainingNames.PositionIds, BatchRole.Positions), new(TrainingNames.DocumentIds, BatchRole.Documents)];
+
+    /// <summary>The inputs that a batch fills, as the graph has them.</summary>
+    public IReadOnlyList<BatchInput> Batch { get; init; } = Required;
 
     /// <summary>Of every parameter and gradient.</summary>
     public ElementType ParameterType { get; init; } = ElementType.Float;
 
     public IEnumerable<(string Name, Shape Shape)> Parameters => Trained.Concat(Frozen);
 
+    /// <summary>The form of its micro-batches.</summary>
+    public BatchLayout Layout(int padId) => new(Rows, Sequence, padId, Batch);
+
     /// <param name="graph">The training graph.</param>
     /// <param name="path">What messages call it.</param>
     /// <param name="device">A GPU takes parameters of 16 bits as well.</param>
     /// <exception cref="HaloException">The graph is no training graph that the runner can drive.</exception>
-    public static TrainingInterface Of(Graph graph, string path, GraphDevice device = GraphDevice.Cpu)
+    public static TrainingInterface Of(Graph graph, string path, GraphDevice device)
     {
         if (!graph.TryGetValue(TrainingNames.Loss, out var loss) || !loss.IsGraphOutput)
             throw Wrong("an output 'loss'", $"outputs {Some(graph.Outputs.Select(o => o.Name))}",
                 "A training graph gives loss and gradients; make one of a forward graph with halo gradient.");
         var tokens = graph.Inputs.FirstOrDefault(i => i.Name == TrainingNames.InputIds);
-        foreach (var name in BatchInputs)
+        IReadOnlyList<BatchInput> batch = [.. Required, .. Optional.Where(o => graph.Inputs.Any(i => i.Name == o.Name))];
+        foreach (var (name, _) in batch)
         {
             var input = graph.Inputs.FirstOrDefault(i => i.Name == name);
             if (input is null || input.Type != ElementType.Int64 || input.Shape is not { Rank: 2, IsStatic: true } || !input.Shape.Equals(tokens!.Shape))
             {
-                throw Wrong($"an int64 input '{name}' of fixed sizes (batch, sequence), as all three batch inputs have",
+                throw Wrong($"an int64 input '{name}' of fixed sizes (batch, sequence), as all batch inputs have",
                     input is null ? "none" : $"{input.Type.Name()}{input.Shape}", "Export the graph at one batch and sequence length.");
             }
         }
         var trained = new List<(string, Shape)>();
         var frozen = new List<(string, Shape)>();
-        var parameters = graph.Inputs.Where(i => !BatchInputs.Contains(i.Name) && i.Initializer is null).ToList();
+        var parameters = graph.Inputs.Where(i => batch.All(b => b.Name != i.Name) && i.Initializer is null).ToList();
         var type = device == GraphDevice.Cuda && parameters.FirstOrDefault()?.Type is ElementType.BFloat16 or ElementType.Float16 ? parameters[0].Type
             : ElementType.Float;
         foreach (var input in parameters)
@@ -61,6 +74,7 @@ public sealed record TrainingInterface(
             throw Wrong("an output 'grad.<parameter>' for some parameter", "none", "The graph trains nothing; export it with gradients.");
         return new TrainingInterface(trained, frozen, (int)tokens!.Shape![0].Size!.Value, (int)tokens.Shape[1].Size!.Value)
         {
+            Batch = batch,
             ParameterType = type,
         };
 

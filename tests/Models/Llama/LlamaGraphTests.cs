@@ -4,8 +4,8 @@ using Halo.Models.Bundled;
 using Halo.Models.HuggingFace;
 using Halo.Models.Llama;
 using Halo.Models.Weights;
-using Halo.Runner.Artifacts;
 using Halo.Runner.Sessions;
+using Halo.Runner.Sources;
 using Halo.Tests.Numerics;
 
 namespace Halo.Tests.Models.Llama;

@@ -5,8 +5,8 @@ using Halo.Models.Llama;
 using Halo.Models.Weights;
 using Halo.Passes.Export;
 using Halo.Passes.Infra;
-using Halo.Runner.Artifacts;
 using Halo.Runner.Sessions;
+using Halo.Runner.Sources;
 
 namespace Halo.Tests.Passes.Weights;
 

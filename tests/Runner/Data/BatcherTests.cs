@@ -1,6 +1,7 @@
 using CsCheck;
 using Halo.Analysis;
 using Halo.Runner.Data;
+using Halo.Runner.Training.Engine;
 
 namespace Halo.Tests.Runner.Data;
 
@@ -22,7 +23,7 @@ public class BatcherTests
 
     [Fact]
     public void Evaluation_sees_every_row_once_in_order() => Cases.Sample(c =>
-        Batcher.ForEvaluation(Rows(c.Rows), c.GraphRows, Sequence, Pad).Epoch().SelectMany(b => b.Rows).SequenceEqual(Enumerable.Range(0, c.Rows)), iter: 200);
+        Batcher.ForEvaluation(Rows(c.Rows), Layout(c.GraphRows)).Epoch().SelectMany(b => b.Rows).SequenceEqual(Enumerable.Range(0, c.Rows)), iter: 200);
 
     [Fact]
     public void Any_step_is_the_same_alone_as_in_an_uninterrupted_run() => Cases.Sample(c =>
@@ -48,16 +49,16 @@ public class BatcherTests
                 {
                     var at = i % c.GraphRows * Sequence + t;
                     var real = t < row.Ids.Length;
-                    Assert.Equal(real ? row.Ids[t] : Pad, micro.InputIds[at]);
-                    Assert.Equal(real || t == 0 ? 1 : 0, micro.AttentionMask[at]);
-                    Assert.Equal(real && !repeats && row.LossMask[t] == 1 ? row.Ids[t] : TrainingNames.IgnoredLabel, micro.Labels[at]);
+                    Assert.Equal(real ? row.Ids[t] : Pad, micro[BatchRole.TokenIds][at]);
+                    Assert.Equal(real || t == 0 ? 1 : 0, micro[BatchRole.Mask][at]);
+                    Assert.Equal(real && !repeats && row.LossMask[t] == 1 ? row.Ids[t] : TrainingNames.IgnoredLabel, micro[BatchRole.Labels][at]);
                     tokens += real && !repeats ? 1 : 0;
                 }
             }
             Assert.Equal(tokens, batch.Tokens);
             foreach (var micro in batch.MicroBatches)
             {
-                Assert.Equal(micro.Labels.Where((l, at) => at % Sequence > 0 && l != TrainingNames.IgnoredLabel).Count(), micro.CountedTokens);
+                Assert.Equal(micro[BatchRole.Labels].Where((l, at) => at % Sequence > 0 && l != TrainingNames.IgnoredLabel).Count(), micro.CountedTokens);
                 Assert.Equal(micro.CountedTokens == 0, micro.Empty);
             }
         }
@@ -97,15 +98,17 @@ public class BatcherTests
 
     [Fact]
     public void Refuses_a_batch_larger_than_the_data()
-        => Assert.Contains("at most the 3 rows", Assert.Throws<HaloException>(() => Batcher.ForTraining(Rows(3), 4, 2, Sequence, Pad, 0)).Message);
+        => Assert.Contains("at most the 3 rows", Assert.Throws<HaloException>(() => Batcher.ForTraining(Rows(3), 4, Layout(2), 0)).Message);
 
     private static readonly int[] GoldenOrder = [1, 7, 6, 2, 0, 9, 8, 4, 5, 3]; // computed apart, from the formulas in SplitMix64
 
+    private static BatchLayout Layout(int rows) => new(rows, Sequence, Pad, TrainingInterface.Required);
+
     private static Batcher Training((int Rows, int BatchSize, int GraphRows, ulong Seed) c)
-        => Batcher.ForTraining(Rows(c.Rows), c.BatchSize, c.GraphRows, Sequence, Pad, c.Seed);
+        => Batcher.ForTraining(Rows(c.Rows), c.BatchSize, Layout(c.GraphRows), c.Seed);
 
     private static int[] Order(ulong seed, int epoch)
-        => Batcher.ForTraining(Rows(40), 8, 4, Sequence, Pad, seed).Epoch(epoch).SelectMany(b => b.Rows).ToArray();
+        => Batcher.ForTraining(Rows(40), 8, Layout(4), seed).Epoch(epoch).SelectMany(b => b.Rows).ToArray();
 
     /// <summary>Rows of 1 to 7 tokens; the second half counts, so a row of one token counts nothing.</summary>
     private static TokenizedRow[] Rows(int count) => Enumerable.Range(0, count).Select(i =>
@@ -119,6 +122,6 @@ public class BatcherTests
     {
         Assert.Equal((a.Epoch, a.Index), (b.Epoch, b.Index));
         Assert.Equal(a.Rows, b.Rows);
-        Assert.Equal(a.MicroBatches.SelectMany(m => m.InputIds), b.MicroBatches.SelectMany(m => m.InputIds));
+        Assert.Equal(a.MicroBatches.SelectMany(m => m[BatchRole.TokenIds]), b.MicroBatches.SelectMany(m => m[BatchRole.TokenIds]));
     }
 }

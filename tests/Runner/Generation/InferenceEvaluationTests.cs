@@ -3,10 +3,10 @@ using Halo.Models.Bundled;
 using Halo.Models.Llama;
 using Halo.Models.Tokenizers;
 using Halo.Models.Weights;
-using Halo.Runner.Artifacts;
 using Halo.Runner.Data;
 using Halo.Runner.Generation;
 using Halo.Runner.Sessions;
+using Halo.Runner.Sources;
 using Halo.Runner.Training.Engine;
 using Halo.Serialization;
 
@@ -120,11 +120,11 @@ public sealed class InferenceEvaluationTests : IDisposable
         var source = HuggingFaceSource.Open(LlamaTiny.Folder);
         var @interface = new TrainingInterface([.. LlamaParameters.Of(source.Config)], [], 8, 256);
         using var checkpoint = CheckpointReader.Open(LlamaTiny.Folder);
-        using var parameters = new ParameterBuffers(@interface.Parameters);
-        parameters.Load(checkpoint.Path, checkpoint.Tensors);
         var settings = new SessionSettings { Operators = OperatorKernels.Functions };
+        using var parameters = new ParameterBuffers(@interface.Parameters, settings.Device);
+        parameters.Load(checkpoint.Path, checkpoint.Tensors);
         using var evaluator = new Evaluator(new GraphSession("forward graph", OnnxWriter.ToBytes(source.Build(8, 256)), settings), @interface, parameters);
-        return evaluator.Loss(Batcher.ForEvaluation(rows, 8, 256, padId: 5, batchSize: null).Epoch());
+        return evaluator.Loss(Batcher.ForEvaluation(rows, @interface.Layout(padId: 5)).Epoch());
     }
 
     private void WriteRows(params (string Question, string Answer)[] rows) =>

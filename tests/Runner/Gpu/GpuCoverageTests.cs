@@ -9,8 +9,8 @@ using Halo.Passes.Canonical.Precision;
 using Halo.Passes.Infra;
 using Halo.Passes.Rewrite;
 using Halo.Passes.Training;
-using Halo.Runner.Artifacts;
 using Halo.Runner.Sessions;
+using Halo.Runner.Sources;
 using Halo.Serialization;
 using Halo.Tests.Passes;
 
@@ -92,7 +92,7 @@ public sealed class GpuCoverageTests(EmulatedGpu gpu)
         if (origin == Built)
         {
             var forward = LlamaGraph.Build(LlamaConfig.Load(ExportFixture.Folder(name)), 3, 24, false, precision.Type(), ElementType.Float);
-            return TrainingGraphSource.Built(forward, Pipelines.Differentiate(), "").Model;
+            return SourceGraph.Built(forward, Pipelines.Differentiate(), "").Model;
         }
         if (origin is not (Joint or Joint16))
             return ForwardExports.Gradient(name, settings.Raw ? origin[Raw.Length..] : origin, settings);
@@ -100,6 +100,6 @@ public sealed class GpuCoverageTests(EmulatedGpu gpu)
         var model = OnnxReader.Read(ExportFixture.File(name, origin));
         ShapeInference.Run(model.Graph);
         return origin == Joint16 || precision == FloatPrecision.Fp32 ? model
-            : TrainingGraphSource.Built(model, [.. Pipelines.Parse(Pipelines.Cleanup), new ConvertPrecision(precision, KeepParameters: true)], "").Model;
+            : SourceGraph.Built(model, [.. Pipelines.Parse(Pipelines.Cleanup), new ConvertPrecision(precision, KeepParameters: true)], "").Model;
     }
 }

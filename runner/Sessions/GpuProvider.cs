@@ -3,26 +3,20 @@ using Microsoft.ML.OnnxRuntime;
 
 namespace Halo.Runner.Sessions;
 
-/// <summary>The first GPU, by the provider HaloCuda of the native library; looked for at first use.</summary>
-internal static class Gpu
+/// <summary>The provider HaloCuda of the native library and the GPUs it finds, in the process's ONNX Runtime environment.</summary>
+internal static class GpuProvider
 {
     private const string Provider = "HaloCuda";
 
-    private static readonly Lazy<OrtEpDevice> Found = new(Open);
-    private static readonly Lazy<OrtAllocator> Memory = new(() => OrtEnv.Instance().GetSharedAllocator(Device.GetMemoryInfo(OrtDeviceMemoryType.DEFAULT)));
+    private static readonly Lazy<IReadOnlyList<OrtEpDevice>> Found = new(Open); // once: the environment takes the library once
 
-    /// <exception cref="HaloException">The library was built without CUDA, or the machine has no GPU that it can use.</exception>
-    public static OrtEpDevice Device => Found.Value;
+    /// <summary>The GPU of this number, from 0.</summary>
+    /// <exception cref="HaloException">The library was built without CUDA, or the machine has no such GPU that it can use.</exception>
+    public static OrtEpDevice Find(int ordinal) => ordinal < Found.Value.Count ? Found.Value[ordinal]
+        : throw new HaloException("device", $"cuda:{ordinal}", $"a GPU from 0 to {Found.Value.Count - 1}, those of this machine", $"{ordinal}",
+            "Name one of them.");
 
-    /// <summary>Of tensors that stay where they are.</summary>
-    public static OrtAllocator Allocator => Memory.Value;
-
-    /// <summary>Bytes of such tensors.</summary>
-    public static long HeldBytes;
-
-    public static void Copy(OrtValue from, OrtValue to) => OrtEnv.Instance().CopyTensors([from], [to], null);
-
-    private static OrtEpDevice Open()
+    private static List<OrtEpDevice> Open()
     {
         if (!NativeOperators.IsBuilt)
         {
@@ -36,9 +30,9 @@ internal static class Gpu
                 "Build where nvcc (CUDA 12.8 or 13) is on PATH, or run with --device cpu.");
         }
         OrtEnv.Instance().RegisterExecutionProviderLibrary(Provider, NativeOperators.LibraryPath);
-        var device = OrtEnv.Instance().GetEpDevices().FirstOrDefault(d => d.EpName == Provider);
-        if (device is not null)
-            return device;
+        var devices = OrtEnv.Instance().GetEpDevices().Where(d => d.EpName == Provider).ToList();
+        if (devices.Count > 0)
+            return devices;
         var found = report.Where(line => line.What is "GPU" or "NVIDIA driver").Select(line => $"{line.What}: {line.Found.TrimEnd('.')}");
         throw new HaloException("device", "cuda", "an NVIDIA GPU and its driver", string.Join("; ", found), "See 'halo doctor', or run with --device cpu.");
     }

@@ -6,7 +6,7 @@ using Halo.Passes.Export.Inference;
 using Halo.Passes.Infra;
 using Halo.Passes.Training;
 
-namespace Halo.Runner.Artifacts;
+namespace Halo.Runner.Sources;
 
 /// <summary>The forward part of a training graph: the loss, and the logits the loss is taken of.</summary>
 public static class EvaluationGraph

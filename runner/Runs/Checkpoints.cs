@@ -4,7 +4,7 @@ using Halo.Models.Optimizer;
 using Halo.Models.Weights;
 using Halo.Runner.Training.Engine;
 
-namespace Halo.Runner.Training.Runs;
+namespace Halo.Runner.Runs;
 
 /// <summary>Where a run stands. The data position follows from the step: batches are random access.</summary>
 /// <param name="Step">Updates done.</param>

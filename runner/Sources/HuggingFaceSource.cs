@@ -2,8 +2,9 @@ using Halo.Ir;
 using Halo.Models.HuggingFace;
 using Halo.Models.Llama;
 using Halo.Models.Weights;
+using Halo.Runner.Training;
 
-namespace Halo.Runner.Artifacts;
+namespace Halo.Runner.Sources;
 
 /// <summary>A Hugging Face folder as the model of a run: its graph is built from config.json, its weights and tokenizer are the defaults.</summary>
 public sealed class HuggingFaceSource
@@ -31,6 +32,18 @@ public sealed class HuggingFaceSource
                 "Name a Hugging Face folder, a forward or training graph (.onnx), or an artifact of halo prepare.");
         }
         return new HuggingFaceSource(folder, LlamaConfig.Load(folder));
+    }
+
+    /// <summary>The config's model as a Hugging Face folder; null where it is a graph.</summary>
+    /// <exception cref="HaloException">Another folder, or nothing.</exception>
+    public static HuggingFaceSource? Of(TrainConfig config)
+    {
+        if (!Path.Exists(config.Model))
+        {
+            throw new HaloException("model", config.Model, "a Hugging Face folder, a forward or training graph (.onnx), or an artifact of halo prepare",
+                "no such file or folder", "Check the path.");
+        }
+        return Directory.Exists(config.Model) ? Open(config.Model) : null;
     }
 
     /// <summary>The forward graph with its loss, parameters as inputs.</summary>

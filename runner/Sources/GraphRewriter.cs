@@ -3,7 +3,7 @@ using Halo.Ir;
 using Halo.Passes.Infra;
 using Halo.Runner.Sessions;
 
-namespace Halo.Runner.Artifacts;
+namespace Halo.Runner.Sources;
 
 /// <summary>A rewritten model with what was done to it.</summary>
 /// <param name="Model">With the ledger in its metadata.</param>
@@ -21,7 +21,7 @@ public static class GraphRewriter
     /// <exception cref="HaloException">The file, or what a pass needs of it, is not right.</exception>
     public static RewrittenGraph Rewrite(string path, IReadOnlyList<IGraphPass> passes, bool verify = false, PassOptions? options = null)
     {
-        return Rewrite(TrainingGraphSource.AsItIs(path), passes, verify, options);
+        return Rewrite(SourceGraph.AsItIs(path), passes, verify, options);
     }
 
     /// <param name="source">The graph; its model is changed.</param>

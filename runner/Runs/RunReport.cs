@@ -1,11 +1,12 @@
 using System.Text.Json.Nodes;
 using Halo.Passes.Infra;
 using Halo.Runner.Artifacts;
+using Halo.Runner.Training;
 using Halo.Runner.Training.Metrics;
 using Halo.Runner.Training.Reports;
 using Microsoft.ML.OnnxRuntime;
 
-namespace Halo.Runner.Training.Runs;
+namespace Halo.Runner.Runs;
 
 /// <summary>Fills report.html from a run's metrics and its artifact's manifest.</summary>
 internal static class RunReport
@@ -38,7 +39,7 @@ internal static class RunReport
         var passes = Ledger.Parse(manifest["ledger"]!.ToJsonString()).Rewrites.SelectMany(r => r.Passes)
             .Select(p => new PassSummary(p.Pass, p.Options ?? "", p.Rewrites, p.Effect,
                 p.Measured is { } m ? $"{m.WorstOutput}: {m.WorstRelativeError:E1}" : ""));
-        var skipped = manifest["skipped"]!.AsArray().Select(s => new Reports.SkippedNode(s!["node"]!.ToString(), s["reason"]!.ToString()));
+        var skipped = manifest["skipped"]!.AsArray().Select(s => new Training.Reports.SkippedNode(s!["node"]!.ToString(), s["reason"]!.ToString()));
         return new RewriteSummary(layers.Count, layers.Count(l => l["frozen"]!.GetValue<bool>()), [.. gemms], [.. passes], [.. skipped]);
     }
 

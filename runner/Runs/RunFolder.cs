@@ -1,7 +1,7 @@
 using Halo.Io;
 using Halo.Runner.Training.Metrics;
 
-namespace Halo.Runner.Training.Runs;
+namespace Halo.Runner.Runs;
 
 /// <summary>The folder of a run and what lies where in it.</summary>
 public sealed class RunFolder

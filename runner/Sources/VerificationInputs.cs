@@ -1,6 +1,6 @@
 using Halo.Ir;
 
-namespace Halo.Runner.Artifacts;
+namespace Halo.Runner.Sources;
 
 /// <summary>Plausible inputs for a graph from its interface alone: small random weights, random tokens, a full mask.</summary>
 /// <remarks>Drawn from a fixed seed, so that a verified rewrite gives the same ledger every time.</remarks>

@@ -1,0 +1,148 @@
+using Halo.Ir;
+using Halo.Models.HuggingFace;
+using Halo.Models.Optimizer;
+using Halo.Models.Weights;
+using Halo.Passes.Infra;
+using Halo.Runner.Sessions;
+using Halo.Runner.Sources;
+using Halo.Runner.Training;
+using Halo.Runner.Training.Engine;
+
+namespace Halo.Runner.Plans;
+
+/// <summary>What a run is, in memory: the graphs that a config calls for, each made once, and where weights, tokenizer and settings come from.</summary>
+/// <remarks>
+/// Made of a config by <see cref="Of"/>; read from an artifact, which is its written form, by <c>TrainingArtifact.PlanFor</c>. The graphs besides the
+/// training graph are made, or read, when they are first asked for.
+/// </remarks>
+public sealed class TrainingPlan
+{
+    private readonly Lazy<Model> _evaluation;
+    private readonly Lazy<Model> _forward;
+    private readonly Lazy<Model> _optimizer;
+    private readonly Lazy<RunData> _data;
+    private readonly TrainingGraphSource? _source; // null where the plan was read
+
+    private TrainingPlan(TrainingGraphSource source, RewrittenGraph rewritten, IReadOnlyList<IGraphPass> passes)
+    {
+        (_source, Training, Rewritten, Passes) = (source, rewritten.Model, rewritten, passes);
+        _evaluation = new Lazy<Model>(() => EvaluationGraph.Of(Training.Clone()));
+        _forward = new Lazy<Model>(() => source.Forward().Model);
+        _optimizer = new Lazy<Model>(() => AdamWGraph.Build(UpdatedParameters, Optimizer!));
+        _data = new Lazy<RunData>(ReadCompanions);
+    }
+
+    /// <summary>A plan that was read.</summary>
+    internal TrainingPlan(Model training, Func<Model> evaluation, Func<Model> forward, Func<Model> optimizer)
+    {
+        (Training, Passes) = (training, []);
+        (_evaluation, _forward, _optimizer) = (new Lazy<Model>(evaluation), new Lazy<Model>(forward), new Lazy<Model>(optimizer));
+        _data = new Lazy<RunData>(ReadCompanions);
+    }
+
+    public required TrainConfig Config { get; init; }
+
+    /// <summary>The rewrite; empty where the plan was read and its graphs are rewritten already.</summary>
+    public IReadOnlyList<IGraphPass> Passes { get; }
+
+    /// <summary>What the rewrite did; null where the plan was read.</summary>
+    public RewrittenGraph? Rewritten { get; }
+
+    /// <summary>Loss and gradients, rewritten.</summary>
+    public Model Training { get; }
+
+    /// <summary>Loss and logits of <see cref="Training"/>.</summary>
+    public Model Evaluation => _evaluation.Value;
+
+    /// <summary>Loss and logits as they were before the rewrite, in float32: what is exported and generates.</summary>
+    public Model Forward => _forward.Value;
+
+    /// <summary>The update of <see cref="UpdatedParameters"/>.</summary>
+    /// <exception cref="HaloException">The parameters are not float32.</exception>
+    public Model OptimizerModel => _optimizer.Value;
+
+    /// <summary>What <see cref="Training"/> takes and gives.</summary>
+    public required TrainingInterface Interface { get; init; }
+
+    public required AdamWSettings Optimizer { get; init; }
+
+    /// <summary>The starting weights: a safetensors file or a folder.</summary>
+    public required string Weights { get; init; }
+
+    /// <summary>The folders of config.json and of the tokenizer's files, the first that has a file counts.</summary>
+    public required IReadOnlyList<string> Companions { get; init; }
+
+    public required Device Device { get; init; }
+
+    public Rank Rank { get; init; } = Rank.Only;
+
+    /// <summary>Rows of an update.</summary>
+    public int BatchSize => Config.BatchSize ?? Interface.Rows;
+
+    /// <summary>How the graphs run.</summary>
+    public SessionSettings Session =>
+        new() { Device = Device, Rank = Rank, Replays = true, Threads = Config.Threads, Operators = Config.Operators };
+
+    /// <summary>Tokenizer and template, read when they are first asked for.</summary>
+    /// <exception cref="HaloException">A file is missing, damaged, or does not fit the graph.</exception>
+    public RunData Data => _data.Value;
+
+    /// <summary>The parameters that updates write.</summary>
+    /// <exception cref="HaloException">They are not float32.</exception>
+    public IReadOnlyList<(string Name, Shape Shape)> UpdatedParameters => Interface.ParameterType == ElementType.Float ? Interface.Trained
+        : throw new HaloException("train", Config.Model, "float32 parameters, which an update keeps its digits in", Interface.ParameterType.Name(),
+            "Make the float32 graph of it with halo gradient --precision fp32; --precision bf16 of halo train computes in bfloat16 over float32 parameters.");
+
+    /// <summary>Reads, makes or builds the training graph of a config and rewrites it; holds sizes, weights, config.json and tokenizer to it.</summary>
+    /// <param name="config">Model, weights, sizes and rewrite.</param>
+    /// <param name="say">Takes lines about what is done.</param>
+    /// <exception cref="HaloException">Graph, weights, tokenizer or options are not right.</exception>
+    public static TrainingPlan Of(TrainConfig config, Action<string> say)
+    {
+        var passes = RewritePasses.Of(config);
+        var source = TrainingGraphSource.Open(config);
+        var rewritten = GraphRewriter.Rewrite(source.Training(), passes);
+        var device = new Device(config.Device);
+        var plan = new TrainingPlan(source, rewritten, passes)
+        {
+            Config = config,
+            Interface = TrainingInterface.Of(rewritten.Model.Graph, config.Model, device.Kind),
+            Optimizer = OptimizerSettings.Of(config),
+            Weights = StartingFiles.Weights(config),
+            Companions = StartingFiles.Companions(config),
+            Device = device,
+        };
+        plan.CheckSizes();
+        _ = plan.Data;
+        source.Folder?.CheckWeights(plan.Weights, say);
+        using var checkpoint = CheckpointReader.Open(plan.Weights);
+        ParameterBuffers.Check(plan.Interface.Parameters, plan.Weights, checkpoint.Tensors);
+        return plan;
+    }
+
+    /// <summary>The evaluation graph for several micro-batches at once, rewritten as such: their activations share one scale.</summary>
+    /// <exception cref="InvalidOperationException">The plan was read: its graphs have the sizes they have.</exception>
+    public Model WidenedEvaluation(int copies) => _source is null ? throw new InvalidOperationException("the plan was read from an artifact")
+        : EvaluationGraph.Widened(_source.Training(), copies, Passes);
+
+    /// <summary>A complaint names the user's file and not a copy.</summary>
+    private RunData ReadCompanions()
+    {
+        HuggingFaceFolder.CheckCompanions(Companions);
+        return new RunData(HuggingFaceFolder.Find(Companions, "config.json")!, HuggingFaceFolder.Find(Companions, "tokenizer.json") ?? Companions[0], Interface);
+    }
+
+    /// <summary>A training graph has its sizes; a config may repeat them but not ask for others.</summary>
+    private void CheckSizes()
+    {
+        foreach (var (key, wish, size) in new[] { ("micro_batch_size", Config.MicroBatchSize, Interface.Rows),
+            ("sequence_length", Config.SequenceLength, Interface.Sequence) })
+        {
+            if (wish is { } other && other != size)
+            {
+                throw new HaloException("prepare", key, $"{size}, the size that {Config.Model} was exported with", $"{other}",
+                    "Leave it out, or export the graph at that size.");
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+using Halo.Passes.Rewrite;
+using Halo.Runner.Artifacts;
+using Halo.Runner.Data;
+using Halo.Runner.Plans;
+using Halo.Runner.Sessions;
+using Halo.Runner.Sources;
+using Halo.Runner.Training.Engine;
+using Halo.Runner.Training.Schedules;
+
+namespace Halo.Runner.Runs;
+
+/// <summary>A plan with all that is open while it is trained: sessions over one set of parameters, data, checkpoints, and where the run stands.</summary>
+public sealed class OpenedRun : IDisposable
+{
+    private OpenedRun() { }
+
+    public required TrainingPlan Plan { get; init; }
+
+    public required TrainingArtifact Artifact { get; init; }
+
+    public required RunFolder Run { get; init; }
+
+    public required Batcher Train { get; init; }
+
+    /// <summary>Null where nothing is evaluated.</summary>
+    public required Batcher? Valid { get; init; }
+
+    public required TrainingEngine Engine { get; init; }
+
+    /// <summary>The evaluation graph over the present weights.</summary>
+    public required Evaluator Evaluator { get; init; }
+
+    public required Checkpoints Checkpoints { get; init; }
+
+    public required LearningRateSchedule Schedule { get; init; }
+
+    /// <summary>Updates in all.</summary>
+    public required int TotalSteps { get; init; }
+
+    /// <summary>Of the training data.</summary>
+    public required string DataSha256 { get; init; }
+
+    /// <summary>Updates done: those of the newest checkpoint, whose content the engine has; 0 and the starting weights where there is none.</summary>
+    public required int Step { get; init; }
+
+    /// <summary>Opens the graphs of an artifact, loads data and weights, and finds where the run stands.</summary>
+    /// <param name="plan">Made of a config that names data, or read from the artifact.</param>
+    /// <param name="artifact">Its written form.</param>
+    /// <param name="run">The run's folder, new or to be resumed.</param>
+    /// <param name="say">Takes lines about what is done before training.</param>
+    /// <exception cref="HaloException">Settings, tokenizer, data or checkpoint are not right.</exception>
+    public static OpenedRun Open(TrainingPlan plan, TrainingArtifact artifact, RunFolder run, Action<string> say)
+    {
+        var (config, @interface) = (plan.Config, plan.Interface);
+        say(LinearReport.Line(plan.Training.Graph));
+        var rows = plan.Data.Load(config.Data!);
+        say($"{Path.GetFileName(config.Data)}: {rows.Rows.Count} rows, {rows.Tokens} tokens, {rows.CountedTokens} of them learned; "
+            + $"longest row {rows.LongestRow}, {rows.Truncated} cut at {rows.MaxLength}, {rows.Dropped} left out");
+        var train = plan.Data.ForTraining(rows, plan.BatchSize, config.Seed);
+        var valid = config.Valid is { } path ? plan.Data.ForEvaluation(plan.Data.Load(path)) : null;
+        var totalSteps = config.TotalSteps(train.BatchesPerEpoch);
+        var schedule = config.ScheduleOver(totalSteps);
+        var dataSha256 = GraphRewriter.Sha256(config.Data!);
+        OptimizerSettings.Check(config, plan.Optimizer, artifact.Folder);
+        _ = plan.UpdatedParameters;
+
+        var engine = new TrainingEngine(@interface, new GraphSession(artifact.TrainingModel, plan.Session), File.ReadAllBytes(artifact.OptimizerModel),
+            plan.BatchSize > @interface.Rows, config.Threads);
+        var evaluator = new Evaluator(new GraphSession(artifact.EvalModel, plan.Session), @interface, engine.Parameters);
+        var checkpoints = new Checkpoints(run.Checkpoints, config.KeepCheckpoints);
+        var step = Start(checkpoints, engine, artifact, config.Data!, dataSha256);
+        say($"{engine.Parameters.Parameters.Sum(p => p.Shape.ElementCount!.Value):N0} parameters; steps {step} to {totalSteps}, "
+            + $"{plan.BatchSize} rows each in micro-batches of {@interface.Rows} x {@interface.Sequence}");
+        return new OpenedRun
+        {
+            Plan = plan,
+            Artifact = artifact,
+            Run = run,
+            Train = train,
+            Valid = valid,
+            Engine = engine,
+            Evaluator = evaluator,
+            Checkpoints = checkpoints,
+            Schedule = schedule,
+            TotalSteps = totalSteps,
+            DataSha256 = dataSha256,
+            Step = step,
+        };
+    }
+
+    public void Dispose()
+    {
+        Evaluator.Dispose();
+        Engine.Dispose();
+    }
+
+    /// <summary>The newest checkpoint's step, its content loaded; 0 and the starting weights if there is none.</summary>
+    private static int Start(Checkpoints checkpoints, TrainingEngine engine, TrainingArtifact artifact, string data, string dataSha256)
+    {
+        if (checkpoints.Newest() is { } state)
+        {
+            if (state.DataSha256 != dataSha256)
+                throw new HaloException("resume", data, "the data that the run began with", "other content",
+                    "Restore the file, or start a new run from the fine-tuned model.");
+            checkpoints.Load(engine, state);
+            return state.Step;
+        }
+        using var weights = artifact.OpenWeights();
+        engine.Parameters.Load(artifact.Checkpoint, weights.Tensors);
+        return 0;
+    }
+}

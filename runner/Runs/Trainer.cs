@@ -1,0 +1,120 @@
+using System.Diagnostics;
+using Halo.Models.HuggingFace;
+using Halo.Models.Weights;
+using Halo.Runner.Training.Engine;
+using Halo.Runner.Training.Metrics;
+
+namespace Halo.Runner.Runs;
+
+/// <summary>What a run came to.</summary>
+/// <param name="Step">Updates done.</param>
+/// <param name="TotalSteps">Updates asked for; more than <paramref name="Step"/> where the run was stopped.</param>
+/// <param name="Before">Validation loss before the first update; null without validation data.</param>
+/// <param name="After">Validation loss after the last one.</param>
+public sealed record TrainingOutcome(int Step, int TotalSteps, double? Before, double? After)
+{
+    public bool IsComplete => Step == TotalSteps;
+}
+
+/// <summary>Fine-tunes: the loop over updates, with evaluation, metrics and checkpoints around it.</summary>
+/// <param name="opened">All that it works with; not owned.</param>
+/// <remarks>
+/// The same config gives the same losses, whether the run was interrupted or not: order of rows, schedule and arithmetic follow from the
+/// step number and the checkpoint, both float32 and exact.
+/// </remarks>
+public sealed class Trainer(OpenedRun opened)
+{
+    /// <summary>Updates done.</summary>
+    public int Step { get; private set; } = opened.Step;
+
+    /// <summary>Trains to the end, or to the end of the update during which <paramref name="stop"/> is set; saves either way.</summary>
+    /// <exception cref="TrainingFailedException">A loss or gradient is not finite. The last checkpoint stands.</exception>
+    public TrainingOutcome Run(CancellationToken stop)
+    {
+        using var metrics = Step == 0 ? MetricsLog.Create(opened.Run.Metrics) : MetricsLog.Resume(opened.Run.Metrics, Step);
+        using var events = new TensorBoardWriter(opened.Run.Path, metrics.Rows);
+        var progress = new TrainingProgress(opened.TotalSteps, opened.Plan.Config.LogEvery);
+        progress.Run(() =>
+        {
+            Evaluate(metrics, Add, IsEvaluationDue());
+            while (Step < opened.TotalSteps && !stop.IsCancellationRequested)
+            {
+                Add(Update());
+                Evaluate(metrics, Add, IsEvaluationDue());
+                if (IsDue(opened.Plan.Config.SaveEvery) || Step == opened.TotalSteps || stop.IsCancellationRequested)
+                    Save(metrics);
+            }
+            return Step;
+        });
+        return Finish(metrics);
+
+        void Add(MetricsRow row)
+        {
+            metrics.Append(row);
+            events.Append(row);
+            progress.Report(row);
+        }
+    }
+
+    private MetricsRow Update()
+    {
+        var watch = Stopwatch.StartNew();
+        var batch = opened.Train.At(Step);
+        var rate = opened.Schedule.At(Step);
+        var result = opened.Engine.Step(batch.MicroBatches, Step + 1, rate);
+        Step++;
+        return new MetricsRow
+        {
+            Step = Step,
+            Kind = MetricsKind.Train,
+            Loss = result.Loss,
+            Epoch = (double)Step / opened.Train.BatchesPerEpoch,
+            GradientNorm = result.GradientNorm,
+            LearningRate = rate,
+            Milliseconds = watch.Elapsed.TotalMilliseconds,
+            Tokens = result.Tokens,
+            CountedTokens = result.CountedTokens,
+            Time = Now(),
+        };
+    }
+
+    private void Evaluate(MetricsLog metrics, Action<MetricsRow> add, bool isDue)
+    {
+        if (!isDue || opened.Valid is null || metrics.Has(MetricsKind.Eval, Step))
+            return;
+        var (loss, counted) = opened.Evaluator.Loss(opened.Valid.Epoch());
+        add(new MetricsRow { Step = Step, Kind = MetricsKind.Eval, Loss = loss, CountedTokens = counted, Time = Now() });
+    }
+
+    private void Save(MetricsLog metrics)
+    {
+        var valid = metrics.Rows.LastOrDefault(r => r.Kind == MetricsKind.Eval && r.Step == Step)?.Loss;
+        opened.Checkpoints.Save(opened.Engine, new RunState(Step, Step / opened.Train.BatchesPerEpoch, Step % opened.Train.BatchesPerEpoch, opened.DataSha256, valid));
+    }
+
+    private TrainingOutcome Finish(MetricsLog metrics)
+    {
+        var evaluations = metrics.Rows.Where(r => r.Kind == MetricsKind.Eval).ToList();
+        var outcome = new TrainingOutcome(Step, opened.TotalSteps, evaluations.FirstOrDefault(r => r.Step == 0)?.Loss,
+            evaluations.LastOrDefault(r => r.Step == Step && r.Step > 0)?.Loss);
+        RunReport.Write(opened.Run, opened.Plan.Config, opened.Artifact, metrics.Rows);
+        if (!outcome.IsComplete)
+            return outcome;
+        using (opened.Artifact.OpenWeights()) // what the graph does not take is copied from there
+            HuggingFaceFolder.Write([opened.Artifact.Checkpoint], opened.Artifact.Checkpoint, opened.Run.Model, "model", Trained);
+        return outcome;
+    }
+
+    /// <summary>The trained values of a checkpoint's tensor; null where the graph does not take it. A tied head repeats the embedding.</summary>
+    private float[]? Trained(SafetensorsTensor tensor)
+    {
+        var name = tensor.Name == "lm_head.weight" && LlamaConfig.Load(opened.Artifact.Checkpoint).TieWordEmbeddings ? "model.embed_tokens.weight" : tensor.Name;
+        return opened.Engine.Parameters.Parameters.Any(p => p.Name == name) ? opened.Engine.Parameters.Read(name) : null;
+    }
+
+    private bool IsEvaluationDue() => Step == 0 || Step == opened.TotalSteps || IsDue(opened.Plan.Config.EvalEvery);
+
+    private bool IsDue(int every) => every > 0 && Step % every == 0;
+
+    private static double Now() => DateTimeOffset.UtcNow.ToUnixTimeMilliseconds() / 1000.0;
+}

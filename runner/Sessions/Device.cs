@@ -1,0 +1,77 @@
+using Halo.Ir;
+using Halo.Passes.Canonical.Precision;
+using Microsoft.ML.OnnxRuntime;
+using TensorElementType = Microsoft.ML.OnnxRuntime.Tensors.TensorElementType;
+
+namespace Halo.Runner.Sessions;
+
+/// <summary>Where graphs run and their tensors lie: the CPU, or one GPU. A GPU is looked for when it is first used, not when it is named.</summary>
+/// <remarks>Sessions and tensors that belong together share one: it knows how much memory the tensors take that stay there.</remarks>
+/// <param name="kind">What it is.</param>
+/// <param name="ordinal">Which of several, from 0.</param>
+public sealed class Device(GraphDevice kind, int ordinal = 0)
+{
+    private long _heldBytes;
+
+    /// <summary>The CPU, for tensors that nothing else is counted with.</summary>
+    public static Device Cpu => new(GraphDevice.Cpu);
+
+    public GraphDevice Kind => kind;
+
+    public int Ordinal => ordinal;
+
+    public bool IsGpu => kind == GraphDevice.Cuda;
+
+    /// <summary>For a reader.</summary>
+    /// <exception cref="HaloException">There is no such GPU, or no provider for it.</exception>
+    public string Name => IsGpu ? Gpu.HardwareDevice.Metadata.Entries["name"] : "the CPU";
+
+    /// <summary>Bytes of the <see cref="DeviceTensor"/>s on a GPU; 0 on the CPU, where nobody asks.</summary>
+    public long HeldBytes => Interlocked.Read(ref _heldBytes);
+
+    /// <summary>A GPU as ONNX Runtime knows it.</summary>
+    /// <exception cref="HaloException">There is no such GPU, or no provider for it.</exception>
+    internal OrtEpDevice Gpu => GpuProvider.Find(ordinal);
+
+    /// <summary>Where outputs of a session on this device lie.</summary>
+    internal OrtMemoryInfo Memory => IsGpu ? Gpu.GetMemoryInfo(OrtDeviceMemoryType.DEFAULT) : OrtMemoryInfo.DefaultInstance;
+
+    /// <summary>Throws unless graphs can run there.</summary>
+    /// <exception cref="HaloException">There is no such GPU, or no provider for it; 16 bits are asked of the CPU.</exception>
+    public void Require(FloatPrecision precision = FloatPrecision.Fp32)
+    {
+        if (IsGpu)
+            _ = Gpu;
+        else if (precision != FloatPrecision.Fp32)
+        {
+            throw new HaloException("session", "precision", "fp32 on the CPU, which has no 16-bit arithmetic", precision.Type().Name(),
+                "Leave --precision out, or run on a GPU with --device cuda.");
+        }
+    }
+
+    /// <summary>Memory for a tensor that stays; <see cref="Free"/> gives it back.</summary>
+    /// <exception cref="HaloException">There is no such GPU.</exception>
+    /// <exception cref="InvalidOperationException">The device has no memory left.</exception>
+    internal OrtValue Allocate(ElementType type, long[] sizes, long sizeBytes)
+    {
+        if (!IsGpu)
+            return OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, (TensorElementType)(int)type, sizes);
+        try
+        {
+            var value = OrtValue.CreateAllocatedTensorValue(OrtEnv.Instance().GetSharedAllocator(Memory), (TensorElementType)(int)type, sizes);
+            Interlocked.Add(ref _heldBytes, sizeBytes);
+            return value;
+        }
+        catch (OnnxRuntimeException e) when (GpuProblems.Take().Memory is { } shortage)
+        {
+            throw new InvalidOperationException($"device: cuda: {shortage.Text(HeldBytes, rows: null)}", e);
+        }
+    }
+
+    internal void Free(OrtValue value, long sizeBytes)
+    {
+        if (IsGpu)
+            Interlocked.Add(ref _heldBytes, -sizeBytes);
+        value.Dispose();
+    }
+}

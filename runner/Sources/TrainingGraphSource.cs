@@ -1,0 +1,104 @@
+using Halo.Analysis;
+using Halo.Ir;
+using Halo.Models.HuggingFace;
+using Halo.Models.Weights;
+using Halo.Passes.Canonical;
+using Halo.Passes.Canonical.Precision;
+using Halo.Passes.Infra;
+using Halo.Passes.Training;
+using Halo.Runner.Sessions;
+using Halo.Runner.Training;
+
+namespace Halo.Runner.Sources;
+
+/// <summary>The one place where a path becomes a training graph: as it is, by differentiating a forward graph, or built from a Hugging Face folder.</summary>
+/// <remarks>A file is parsed once and a graph of one float type built once, whatever is asked for and how often: each answer is a copy of its own.</remarks>
+public sealed class TrainingGraphSource
+{
+    private readonly TrainConfig _config;
+    private readonly SourceGraph? _file; // null for a folder
+    private readonly Dictionary<FloatPrecision, SourceGraph> _forward = []; // of a folder, without gradient
+    private readonly Dictionary<FloatPrecision, SourceGraph> _training = [];
+
+    private TrainingGraphSource(TrainConfig config, HuggingFaceSource? folder) =>
+        (_config, Folder, _file) = (config, folder, folder is null ? SourceGraph.AsItIs(config.Model) : null);
+
+    /// <summary>The config's model as a Hugging Face folder; null where it is a graph.</summary>
+    public HuggingFaceSource? Folder { get; }
+
+    /// <summary>Parses the config's graph, or reads config.json.</summary>
+    /// <exception cref="HaloException">There is neither, or a damaged one.</exception>
+    public static TrainingGraphSource Open(TrainConfig config) => new(config, HuggingFaceSource.Of(config));
+
+    /// <summary>The training graph, in the float type of the config.</summary>
+    /// <remarks>
+    /// Where neither the config nor the graph fixes them, a micro-batch has 8 rows of 256 tokens, or of as many as the model takes
+    /// (max_position_embeddings in config.json beside tokenizer or weights).
+    /// </remarks>
+    /// <exception cref="HaloException">It cannot be differentiated.</exception>
+    public SourceGraph Training() => Training(_config.Precision);
+
+    /// <summary>The forward part before any rewrite and in float32: loss and logits, parameters as inputs.</summary>
+    /// <exception cref="HaloException">There is no loss.</exception>
+    public SourceGraph Forward()
+    {
+        var source = Folder is null ? Training(FloatPrecision.Fp32) : Built(FloatPrecision.Fp32);
+        var model = EvaluationGraph.Of(source.Model);
+        var run = PassManager.Run(model, [.. Pipelines.Parse(Pipelines.Cleanup), new ConvertPrecision(FloatPrecision.Fp32)],
+            new PassOptions { Evaluator = new OnnxEvaluator() });
+        Ledger.Append(model, run, source.InputSha256);
+        return source;
+    }
+
+    /// <summary>A loss, and the gradient of something.</summary>
+    public static bool IsTrainingGraph(Graph graph) => graph.Outputs.Any(o => o.Name == TrainingNames.Loss)
+        && graph.Outputs.Any(o => o.Name.StartsWith(TrainingNames.GradientPrefix, StringComparison.Ordinal));
+
+    private SourceGraph Training(FloatPrecision precision)
+    {
+        if (!_training.TryGetValue(precision, out var made))
+            _training.Add(precision, made = Make(precision));
+        return made.Copy();
+    }
+
+    private SourceGraph Make(FloatPrecision precision)
+    {
+        if (_file is null)
+        {
+            var forward = Built(precision);
+            return SourceGraph.Built(forward.Model, Pipelines.Differentiate(), forward.InputSha256);
+        }
+        if (IsTrainingGraph(_file.Model.Graph))
+        {
+            return precision == FloatPrecision.Fp32 ? _file : SourceGraph.Built(
+                _file.Model.Clone(), [.. Pipelines.Parse(Pipelines.Cleanup), new ConvertPrecision(precision, KeepParameters: true)], _file.InputSha256);
+        }
+        using var checkpoint = CheckpointReader.Open(StartingFiles.Weights(_config));
+        var (batch, sequence) = Sizes(_file.Model.Graph);
+        return SourceGraph.Built(_file.Model.Clone(), Pipelines.Gradient(new GradientSettings(batch, sequence, precision, KeepParameters: true)),
+            _file.InputSha256, new PassOptions { Checkpoint = SourceGraph.TensorsOf(checkpoint) });
+    }
+
+    /// <summary>The forward graph of the folder, with float32 parameters.</summary>
+    private SourceGraph Built(FloatPrecision precision)
+    {
+        if (!_forward.TryGetValue(precision, out var built))
+        {
+            var model = Folder!.Build(_config.MicroBatchSize, _config.SequenceLength, precision.Type(), ElementType.Float);
+            _forward.Add(precision, built = new SourceGraph(model, null, GraphRewriter.Sha256(Folder.ConfigPath)));
+        }
+        return built.Copy();
+    }
+
+    private (long Batch, long Sequence) Sizes(Graph graph)
+    {
+        var tokens = graph.Inputs.FirstOrDefault(i => i.Name == TrainingNames.InputIds)?.Shape;
+        var (rows, length) = tokens is { Rank: 2 } ? (tokens[0].Size, tokens[1].Size) : (null, null);
+        return (_config.MicroBatchSize ?? rows ?? HuggingFaceSource.DefaultBatch, _config.SequenceLength ?? length ?? DefaultSequence());
+    }
+
+    private long DefaultSequence() =>
+        HuggingFaceFolder.Find(StartingFiles.Companions(_config), "config.json") is { } path
+            ? Math.Min(HuggingFaceSource.DefaultSequence, LlamaConfig.Load(path).MaxPositions)
+            : HuggingFaceSource.DefaultSequence;
+}
