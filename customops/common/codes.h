@@ -3,7 +3,10 @@
 
 #include <bit>
 #include <cstdint>
+#include <string>
+#include <string_view>
 
+#include "common/dispatch.h"
 #include "common/dtype.h"
 
 namespace halo {
@@ -110,15 +113,21 @@ struct Int8 {
 
 /// Calls f.operator()<Format>() with the format that reads codes of this tensor type.
 template <class F>
-auto dispatch_codes(DType type, F&& f) {
-  switch (type) {
-    case DType::kFloat8E5M2:
-      return f.template operator()<E5M2>();
-    case DType::kInt8:
-      return f.template operator()<Int8>();
-    default:
-      return f.template operator()<E4M3>();
-  }
+Status dispatch_codes(DType type, F&& f) {
+  if (type == E4M3::kType) return detail::status_of_call<E4M3>(f);
+  if (type == E5M2::kType) return detail::status_of_call<E5M2>(f);
+  if (type == Int8::kType) return detail::status_of_call<Int8>(f);
+  return refuse(__FILE__, __LINE__, "codes of float8e4m3fn, float8e5m2 or int8", name_of(type), "Quantize the tensor.");
+}
+
+/// Calls f.operator()<Format>() with the format of this name.
+template <class F>
+Status dispatch_format(std::string_view name, F&& f) {
+  if (name == E4M3::kName) return detail::status_of_call<E4M3>(f);
+  if (name == E5M2::kName) return detail::status_of_call<E5M2>(f);
+  if (name == E3M2::kName) return detail::status_of_call<E3M2>(f);
+  if (name == Int8::kName) return detail::status_of_call<Int8>(f);
+  return refuse(__FILE__, __LINE__, "format e4m3, e5m2, e3m2 or int8", "'" + std::string(name) + "'", "Correct the attribute.");
 }
 
 }  // namespace halo

@@ -159,18 +159,29 @@ template <>
 constexpr DType dtype_of<Float16>() {
   return DType::kFloat16;
 }
-
-/// Calls f.operator()<T>() with the floating type of the tensor.
-template <class F>
-auto dispatch(DType type, F&& f) {
-  switch (type) {
-    case DType::kBFloat16:
-      return f.template operator()<BFloat16>();
-    case DType::kFloat16:
-      return f.template operator()<Float16>();
-    default:
-      return f.template operator()<float>();
-  }
+template <>
+constexpr DType dtype_of<double>() {
+  return DType::kDouble;
+}
+template <>
+constexpr DType dtype_of<int32_t>() {
+  return DType::kInt32;
+}
+template <>
+constexpr DType dtype_of<int64_t>() {
+  return DType::kInt64;
+}
+template <>
+constexpr DType dtype_of<int8_t>() {
+  return DType::kInt8;
+}
+template <>
+constexpr DType dtype_of<uint8_t>() {
+  return DType::kUInt8;
+}
+template <>
+constexpr DType dtype_of<bool>() {
+  return DType::kBool;
 }
 
 }  // namespace halo

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "common/dispatch.h"
 #include "common/shape.h"
 #include "common/status.h"
 #include "plugin/attributes.h"

@@ -10,6 +10,7 @@
 
 #include "check/check.h"
 #include "common/dtype.h"
+#include "common/status.h"
 #include "provider/kernels/tensor.h"
 
 namespace halo::check {
@@ -23,8 +24,9 @@ void change_order(bool reversed);
 /// Checks that may run at a time: one a core; the emulator has one block, and so one.
 int most_jobs();
 
-/// Notes a CUDA error.
+/// Notes an error of CUDA, or what a launcher refused.
 inline void expect_success(cudaError_t error, const std::string& what) { expect(error == cudaSuccess, what + ": " + cudaGetErrorString(error)); }
+inline void expect_success(const Status& status, const std::string& what) { expect(status.ok(), what + ": " + status.message()); }
 
 template <class T>
 constexpr DType type_of() {
@@ -120,7 +122,7 @@ class OnDevice {
 
 /// Runs `kernel` twice, each time into outputs as they were, and notes bits that differ. Returns the output.
 template <class T>
-std::vector<T> run_twice(const std::string& what, int64_t count, const std::function<cudaError_t(T*)>& kernel) {
+std::vector<T> run_twice(const std::string& what, int64_t count, const std::function<Status(T*)>& kernel) {
   const OnDevice<T> first(count), second(count);
   expect_success(kernel(first.data()), what);
   const std::vector<T> values = first.download(what);

@@ -39,7 +39,7 @@ int64_t offset(const Dims& dims, const std::vector<int64_t>& index) {
 }
 
 template <class T>
-void expect_moved(const std::string& what, const std::vector<T>& expected, const std::function<cudaError_t(T*)>& kernel) {
+void expect_moved(const std::string& what, const std::vector<T>& expected, const std::function<Status(T*)>& kernel) {
   const auto found = run_twice<T>(what, static_cast<int64_t>(expected.size()), kernel);
   expect(found == expected, what + " of " + std::to_string(sizeof(T)) + " bytes");
 }

@@ -16,17 +16,6 @@ cuda::LtProducts& products() {
   return instance;
 }
 
-void expect_ok(const Status& status, const std::string& what) { expect(status.ok(), what + ": " + status.message()); }
-
-/// Whether `kernel`, whose status is noted, gives the same bits twice.
-template <class T>
-std::vector<T> run_twice_noted(const std::string& what, int64_t count, const std::function<Status(T*)>& kernel) {
-  return run_twice<T>(what, count, [&](T* y) {
-    expect_ok(kernel(y), what);
-    return cudaSuccess;
-  });
-}
-
 struct Problem {
   std::vector<int64_t> a, b, y;
   bool trans_a, trans_b;
@@ -41,7 +30,7 @@ void check_mat_mul(const Problem& problem) {
   for (const float v : normal(b_dims.count(), 82)) b.push_back(typed<T>(static_cast<double>(v)));
   const std::string what = "mat mul " + name_of_type<T>() + " to " + std::to_string(y_dims.count());
   cuda::MatMulPlan plan;
-  expect_ok(cuda::plan_mat_mul(type_of<T>(), a_dims, b_dims, problem.trans_a, problem.trans_b, 0.5f, &plan), what);
+  expect_success(cuda::plan_mat_mul(type_of<T>(), a_dims, b_dims, problem.trans_a, problem.trans_b, 0.5f, &plan), what);
   expect(plan.y_dims.rank == y_dims.rank && std::equal(y_dims.sizes, y_dims.sizes + y_dims.rank, plan.y_dims.sizes), what + ": sizes of the result");
   const int a_rank = std::max(2, a_dims.rank), b_rank = std::max(2, b_dims.rank);
   const int64_t m = a_dims.rank == 1 ? 1 : a_dims.sizes[a_rank - (problem.trans_a ? 1 : 2)],
@@ -70,7 +59,7 @@ void check_mat_mul(const Problem& problem) {
   }
   const OnDevice<T> a_device(a), b_device(b);
   const OnDevice<uint8_t> workspace(cuda::LtProducts::kWorkspaceBytes);
-  const auto found = run_twice_noted<T>(what, y_dims.count(), [&](T* y) {
+  const auto found = run_twice<T>(what, y_dims.count(), [&](T* y) {
     return cuda::mat_mul(products(), plan, a_device.data(), b_device.data(), y, workspace.data(), workspace.size(), nullptr);
   });
   int reported = 0;
@@ -111,15 +100,16 @@ void check_scaled(int64_t m, int64_t n, int64_t k, bool trans_a, bool trans_b) {
   const auto a = make(m * k, 91, A()), b = make(k * n, 92, B());
   const float scale_a = 0.37f, scale_b = 0.013f;
   std::vector<float> y(static_cast<size_t>(m * n)), decoded(static_cast<size_t>(m * k + k * n));
-  scaled_mat_mul_cpu({a.data(), &scale_a, A::kType}, {b.data(), &scale_b, B::kType}, y.data(), trans_a, trans_b, m, n, k, decoded.data(), PlainProducts(),
-                     SerialExecutor());
-  const OnDevice<uint8_t> a_device(a), b_device(b);
-  const OnDevice<float> scale_a_device(std::vector<float>{scale_a}), scale_b_device(std::vector<float>{scale_b});
-  const int64_t bytes = scaled_mat_mul_workspace_cuda(A::kType, B::kType, trans_a, trans_b, m, n, k);
-  const OnDevice<uint8_t> workspace(bytes);
   const std::string what = std::string("scaled mat mul ") + A::kName + " " + B::kName + " " + std::to_string(m) + " x " + std::to_string(n) + " x " +
                            std::to_string(k) + (trans_a ? " A^T" : "") + (trans_b ? " B^T" : "");
-  const auto found = run_twice_noted<float>(what, m * n, [&](float* out) {
+  expect_success(scaled_mat_mul_cpu({a.data(), &scale_a, A::kType}, {b.data(), &scale_b, B::kType}, y.data(), trans_a, trans_b, m, n, k, decoded.data(),
+                                    PlainProducts(), SerialExecutor()),
+                 what + " on the CPU");
+  const OnDevice<uint8_t> a_device(a), b_device(b);
+  const OnDevice<float> scale_a_device(std::vector<float>{scale_a}), scale_b_device(std::vector<float>{scale_b});
+  const int64_t bytes = scaled_mat_mul_workspace_cuda(A::kType, B::kType, m, n, k);
+  const OnDevice<uint8_t> workspace(bytes);
+  const auto found = run_twice<float>(what, m * n, [&](float* out) {
     return scaled_mat_mul_cuda(products(), {a_device.data(), scale_a_device.data(), A::kType}, {b_device.data(), scale_b_device.data(), B::kType}, out, trans_a,
                                trans_b, m, n, k, workspace.data(), bytes, nullptr);
   });
@@ -149,7 +139,7 @@ void check_scaled_sizes() {
 }  // namespace
 
 HALO_CHECK(cuda_products_open) {
-  expect_ok(products().open(), "cuBLASLt");
+  expect_success(products().open(), "cuBLASLt");
   std::printf("     cuBLASLt %s from %s\n", products().version().c_str(), products().path().c_str());
 }
 

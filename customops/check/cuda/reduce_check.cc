@@ -106,9 +106,9 @@ void check_reduce(ReduceOp op) {
         "reduce " + std::to_string(static_cast<int>(op)) + " " + name_of_type<T>() + " of " + std::to_string(dims.count()) + " to " + std::to_string(kept);
     const auto found = run_twice<T>(what, kept, [&](T* y) {
       const OnDevice<uint8_t> workspace(bytes);
-      const cudaError_t error = cuda::reduce(op, type_of<T>(), x_device.data(), dims, reduced, y, workspace.data(), bytes, nullptr);
+      const Status status = cuda::reduce(op, type_of<T>(), x_device.data(), dims, reduced, y, workspace.data(), bytes, nullptr);
       workspace.download(what + " workspace");
-      return error;
+      return status;
     });
     // Sums of thousands of terms by a tree of partial sums: 64 units of the sum of magnitudes are plenty in float32; in float64 the plain loop is worse.
     const double unit = std::is_same_v<T, double> ? 0x1p-46 : 0x1p-24;

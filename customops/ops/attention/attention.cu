@@ -161,11 +161,11 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-cudaError_t attention_cuda(DType type, const void* q, const void* k, const void* v, const AttentionMask& mask, void* y, float* log_sum_exp,
-                           const AttentionSizes& sizes, float scale, cudaStream_t stream) {
+Status attention_cuda(DType type, const void* q, const void* k, const void* v, const AttentionMask& mask, void* y, float* log_sum_exp,
+                      const AttentionSizes& sizes, float scale, cudaStream_t stream) {
   const int64_t pairs = sizes.batch * sizes.heads;
-  if (pairs > 65535) return cudaErrorInvalidValue;
-  if (pairs * sizes.queries == 0) return cudaSuccess;
+  HALO_REQUIRE(pairs <= cuda::kMostBlocksYZ, "at most " << cuda::kMostBlocksYZ << " batch rows times heads", pairs, "Take a smaller batch.");
+  if (pairs * sizes.queries == 0) return {};
   return cuda::dispatch_float(type, [&]<class T>() {
     const auto *queries = static_cast<const T*>(q), *keys = static_cast<const T*>(k), *values = static_cast<const T*>(v);
     if constexpr (!std::is_same_v<T, float>) {

@@ -23,20 +23,19 @@ struct Attention {
   Status compute(Call& c) const {
     const AttentionSizes sizes = attention_sizes(c.in(0).shape, c.in(1).shape);
     const AttentionMask mask{.mask = c.data<int64_t>(3), .documents = c.data<int64_t>(4), .causal = causal};
-    dispatch(c.in(0).type, [&]<class T>() {
+    return dispatch(c.in(0).type, [&]<class T>() {
       const auto work = c.scratch<float>(attention_work<T>(sizes));
       attention_cpu(c.data<T>(0), c.data<T>(1), c.data<T>(2), mask, c.result<T>(0), c.result<float>(1), sizes, attention_scale(scale, sizes), work.data(), c,
                     c);
     });
-    return {};
   }
 
 #ifdef HALO_CUDA
   Status compute_cuda(cuda::OpLaunch& c) const {
     const AttentionSizes sizes = attention_sizes(c.in(0).shape, c.in(1).shape);
     const AttentionMask mask{.mask = c.data<int64_t>(3), .documents = c.data<int64_t>(4), .causal = causal};
-    return HALO_CUDA_STATUS(
-        attention_cuda(c.in(0).type, c.data(0), c.data(1), c.data(2), mask, c.result(0), c.result<float>(1), sizes, attention_scale(scale, sizes), c.stream()));
+    return attention_cuda(c.in(0).type, c.data(0), c.data(1), c.data(2), mask, c.result(0), c.result<float>(1), sizes, attention_scale(scale, sizes),
+                          c.stream());
   }
 #endif
 

@@ -20,10 +20,10 @@ struct Shape {
   static constexpr int kRows = tile * kPitch, kScores = tile * kScorePitch;
 };
 
-/// Calls f.operator()<Shape>() with the tile for heads of `dim` channels; cudaErrorInvalidValue above 256.
+/// Calls f.operator()<Shape>() with the tile for heads of `dim` channels, 1 to 256.
 template <class F>
-cudaError_t dispatch_dim(int64_t dim, F&& f) {
-  if (dim < 1 || dim > 256) return cudaErrorInvalidValue;
+Status dispatch_dim(int64_t dim, F&& f) {
+  HALO_REQUIRE(dim >= 1 && dim <= 256, "heads of 1 to 256 channels", dim, "Run this graph on the CPU: --device cpu.");
   if (dim <= 32) return f.template operator()<Shape<64, 32>>();
   if (dim <= 64) return f.template operator()<Shape<64, 64>>();
   if (dim <= 128) return f.template operator()<Shape<64, 128>>();

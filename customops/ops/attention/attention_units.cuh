@@ -22,7 +22,7 @@ struct Shape {
 
 /// Calls f.operator()<Shape>(); heads of more than 128 channels are left to attention_tiles.
 template <class F>
-cudaError_t dispatch_dim(int64_t dim, F&& f) {
+Status dispatch_dim(int64_t dim, F&& f) {
   if (dim <= 32) return f.template operator()<Shape<32>>();
   if (dim <= 64) return f.template operator()<Shape<64>>();
   return f.template operator()<Shape<128>>();

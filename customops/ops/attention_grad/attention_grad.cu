@@ -234,31 +234,31 @@ __global__ void __launch_bounds__(units::kThreads)
 }
 
 template <class S, class T>
-cudaError_t run_units(const Buffers<T>& b, const AttentionMask& mask, const AttentionSizes& sizes, float scale, cudaStream_t stream) {
+Status run_units(const Buffers<T>& b, const AttentionMask& mask, const AttentionSizes& sizes, float scale, cudaStream_t stream) {
   constexpr int kBytes = (2 * units::kRows + 4 * kStep) * S::kPitch * static_cast<int>(sizeof(T));
   const bool is_packed =
       sizes.dim % 8 == 0 && cuda::is_aligned(b.q, 16) && cuda::is_aligned(b.k, 16) && cuda::is_aligned(b.v, 16) && cuda::is_aligned(b.dy, 16);
   if (b.dk != nullptr || b.dv != nullptr) {
     HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(attention_key_gradient_units_kernel<S, T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
     const dim3 grid(cuda::grid_for(sizes.keys, units::kRows), static_cast<unsigned>(sizes.batch * sizes.groups));
-    HALO_CUDA_RETURN_IF_ERROR(cuda::launch(attention_key_gradient_units_kernel<S, T>, grid, units::kThreads, kBytes, stream, b, mask, sizes, scale, is_packed));
+    HALO_RETURN_IF_ERROR(cuda::launch(attention_key_gradient_units_kernel<S, T>, grid, units::kThreads, kBytes, stream, b, mask, sizes, scale, is_packed));
   }
-  if (b.dq == nullptr) return cudaSuccess;
+  if (b.dq == nullptr) return {};
   HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(attention_query_gradient_units_kernel<S, T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
   const dim3 grid(cuda::grid_for(sizes.queries, units::kRows), static_cast<unsigned>(sizes.batch * sizes.heads));
   return cuda::launch(attention_query_gradient_units_kernel<S, T>, grid, units::kThreads, kBytes, stream, b, mask, sizes, scale, is_packed);
 }
 
 template <class S, class T>
-cudaError_t run(const Buffers<T>& b, const AttentionMask& mask, const AttentionSizes& sizes, float scale, cudaStream_t stream) {
+Status run(const Buffers<T>& b, const AttentionMask& mask, const AttentionSizes& sizes, float scale, cudaStream_t stream) {
   constexpr int kKeyBytes = (4 * S::kRows + 2 * S::kScores) * static_cast<int>(sizeof(float)),
                 kQueryBytes = kKeyBytes - S::kScores * static_cast<int>(sizeof(float));
   if (b.dk != nullptr || b.dv != nullptr) {
     HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(attention_key_gradient_kernel<S, T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kKeyBytes));
     const dim3 grid(cuda::grid_for(sizes.keys, S::kTile), static_cast<unsigned>(sizes.batch * sizes.groups));
-    HALO_CUDA_RETURN_IF_ERROR(cuda::launch(attention_key_gradient_kernel<S, T>, grid, kThreads, kKeyBytes, stream, b, mask, sizes, scale));
+    HALO_RETURN_IF_ERROR(cuda::launch(attention_key_gradient_kernel<S, T>, grid, kThreads, kKeyBytes, stream, b, mask, sizes, scale));
   }
-  if (b.dq == nullptr) return cudaSuccess;
+  if (b.dq == nullptr) return {};
   HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(attention_query_gradient_kernel<S, T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kQueryBytes));
   const dim3 grid(cuda::grid_for(sizes.queries, S::kTile), static_cast<unsigned>(sizes.batch * sizes.heads));
   return cuda::launch(attention_query_gradient_kernel<S, T>, grid, kThreads, kQueryBytes, stream, b, mask, sizes, scale);
@@ -268,14 +268,15 @@ cudaError_t run(const Buffers<T>& b, const AttentionMask& mask, const AttentionS
 
 int64_t attention_grad_workspace_cuda(const AttentionSizes& sizes) { return sizes.batch * sizes.heads * sizes.queries * static_cast<int64_t>(sizeof(float)); }
 
-cudaError_t attention_grad_cuda(DType type, const AttentionGradBuffers& buffers, const AttentionMask& mask, const AttentionSizes& sizes, float scale,
-                                void* workspace, cudaStream_t stream) {
+Status attention_grad_cuda(DType type, const AttentionGradBuffers& buffers, const AttentionMask& mask, const AttentionSizes& sizes, float scale,
+                           void* workspace, cudaStream_t stream) {
   const int64_t rows = sizes.batch * sizes.heads * sizes.queries;
-  if (sizes.batch * sizes.heads > 65535) return cudaErrorInvalidValue;
+  HALO_REQUIRE(sizes.batch * sizes.heads <= cuda::kMostBlocksYZ, "at most " << cuda::kMostBlocksYZ << " batch rows times heads", sizes.batch * sizes.heads,
+               "Take a smaller batch.");
   return cuda::dispatch_float(type, [&]<class T>() {
     auto* delta = static_cast<float*>(workspace);
     const auto *dy = static_cast<const T*>(buffers.dy), *y = static_cast<const T*>(buffers.y);
-    HALO_CUDA_RETURN_IF_ERROR(
+    HALO_RETURN_IF_ERROR(
         cuda::launch(attention_delta_kernel<T>, cuda::grid_for(rows, kThreads / cuda::kWarp), kThreads, 0, stream, dy, y, delta, rows, sizes.dim));
     const Buffers<T> b{dy,    static_cast<const T*>(buffers.q), static_cast<const T*>(buffers.k), static_cast<const T*>(buffers.v), y, buffers.log_sum_exp,
                        delta, static_cast<T*>(buffers.dq),      static_cast<T*>(buffers.dk),      static_cast<T*>(buffers.dv)};

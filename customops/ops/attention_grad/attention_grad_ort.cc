@@ -26,13 +26,12 @@ struct AttentionGrad {
   Status compute(Call& c) const {
     const AttentionSizes sizes = attention_sizes(c.in(1).shape, c.in(2).shape);
     const AttentionMask mask{.mask = c.data<int64_t>(6), .documents = c.data<int64_t>(7), .causal = causal};
-    dispatch(c.in(0).type, [&]<class T>() {
+    return dispatch(c.in(0).type, [&]<class T>() {
       const auto work = c.scratch<float>(attention_grad_work<T>(sizes));
       const AttentionGradInputs<T> in{c.data<T>(0), c.data<T>(1), c.data<T>(2), c.data<T>(3), c.data<T>(4), c.data<float>(5)};
       const AttentionGradOutputs<T> out{c.result<T>(0), c.result<T>(1), c.result<T>(2)};
       attention_grad_cpu(in, mask, out, sizes, attention_scale(scale, sizes), work.data(), c, c);
     });
-    return {};
   }
 
 #ifdef HALO_CUDA
@@ -41,7 +40,7 @@ struct AttentionGrad {
     const AttentionMask mask{.mask = c.data<int64_t>(6), .documents = c.data<int64_t>(7), .causal = causal};
     const AttentionGradBuffers buffers{c.data(0), c.data(1), c.data(2), c.data(3), c.data(4), c.data<float>(5), c.result(0), c.result(1), c.result(2)};
     HALO_WORKSPACE(work, c, attention_grad_workspace_cuda(sizes));
-    return HALO_CUDA_STATUS(attention_grad_cuda(c.in(1).type, buffers, mask, sizes, attention_scale(scale, sizes), work.data(), c.stream()));
+    return attention_grad_cuda(c.in(1).type, buffers, mask, sizes, attention_scale(scale, sizes), work.data(), c.stream());
   }
 #endif
 

@@ -52,14 +52,14 @@ __global__ void __launch_bounds__(1024) mean_loss_kernel(const double* row_losse
 
 int64_t cross_entropy_workspace_cuda(int64_t rows) { return rows * static_cast<int64_t>(sizeof(double)); }
 
-cudaError_t cross_entropy_cuda(DType type, const void* logits, const int64_t* labels, float* loss, float* log_sum_exp, int64_t rows, int64_t classes,
-                               int64_t ignored, void* workspace, cudaStream_t stream) {
-  if (rows > INT32_MAX) return cudaErrorInvalidValue;
+Status cross_entropy_cuda(DType type, const void* logits, const int64_t* labels, float* loss, float* log_sum_exp, int64_t rows, int64_t classes,
+                          int64_t ignored, void* workspace, cudaStream_t stream) {
+  HALO_REQUIRE(rows <= cuda::kMostBlocksX, "at most " << cuda::kMostBlocksX << " rows", rows, "Take a smaller batch or a shorter sequence.");
   auto* row_losses = static_cast<double*>(workspace);
   return cuda::dispatch_float(type, [&]<class T>() {
-    HALO_CUDA_RETURN_IF_ERROR(cuda::launch(cross_entropy_kernel<T>, static_cast<unsigned>(rows), cuda::threads_for_packs<T>(classes, kMostThreads), 0, stream,
-                                           static_cast<const T*>(logits), labels, log_sum_exp, row_losses, classes, ignored,
-                                           cuda::rows_are_packed<T>(classes, {logits})));
+    HALO_RETURN_IF_ERROR(cuda::launch(cross_entropy_kernel<T>, static_cast<unsigned>(rows), cuda::threads_for_packs<T>(classes, kMostThreads), 0, stream,
+                                      static_cast<const T*>(logits), labels, log_sum_exp, row_losses, classes, ignored,
+                                      cuda::rows_are_packed<T>(classes, {logits})));
     return cuda::launch(mean_loss_kernel, 1, 1024, 0, stream, row_losses, labels, rows, ignored, loss);
   });
 }

@@ -27,9 +27,10 @@ Status count_labels(const int64_t* labels, int64_t rows, int64_t classes, int64_
 /// Bytes of workspace for cross_entropy_cuda.
 int64_t cross_entropy_workspace_cuda(int64_t rows);
 
-/// As cross_entropy_cpu, except that a label that is neither `ignored` nor a class makes the loss NaN: a kernel cannot refuse. A block has a row.
-cudaError_t cross_entropy_cuda(DType type, const void* logits, const int64_t* labels, float* loss, float* log_sum_exp, int64_t rows, int64_t classes,
-                               int64_t ignored, void* workspace, cudaStream_t stream);
+/// As cross_entropy_cpu, except that a label that is neither `ignored` nor a class makes the loss NaN: a kernel cannot refuse. A block has a row, of
+/// which there are at most 2^31 - 1.
+Status cross_entropy_cuda(DType type, const void* logits, const int64_t* labels, float* loss, float* log_sum_exp, int64_t rows, int64_t classes,
+                          int64_t ignored, void* workspace, cudaStream_t stream);
 #endif
 
 }  // namespace halo

@@ -31,8 +31,8 @@ struct CrossEntropy {
   Status compute_cuda(cuda::OpLaunch& c) const {
     const int64_t rows = c.in(0).shape[0], classes = c.in(0).shape[1];
     HALO_WORKSPACE(work, c, cross_entropy_workspace_cuda(rows));
-    return HALO_CUDA_STATUS(cross_entropy_cuda(c.in(0).type, c.data(0), c.data<int64_t>(1), c.result<float>(0), c.result<float>(1), rows, classes, ignored,
-                                               work.data(), c.stream()));
+    return cross_entropy_cuda(c.in(0).type, c.data(0), c.data<int64_t>(1), c.result<float>(0), c.result<float>(1), rows, classes, ignored, work.data(),
+                              c.stream());
   }
 #endif
 

@@ -24,9 +24,10 @@ Status cross_entropy_grad_cpu(float dloss, const T* logits, const int64_t* label
 /// Bytes of workspace for cross_entropy_grad_cuda: the number of rows that count.
 int64_t cross_entropy_grad_workspace_cuda();
 
-/// As cross_entropy_grad_cpu with dloss on the device, except that a row whose label is neither `ignored` nor a class becomes NaN.
-cudaError_t cross_entropy_grad_cuda(DType type, const float* dloss, const void* logits, const int64_t* labels, const float* log_sum_exp, void* dlogits,
-                                    int64_t rows, int64_t classes, int64_t ignored, void* workspace, cudaStream_t stream);
+/// As cross_entropy_grad_cpu with dloss on the device, except that a row whose label is neither `ignored` nor a class becomes NaN. At most 2^31 - 1
+/// rows.
+Status cross_entropy_grad_cuda(DType type, const float* dloss, const void* logits, const int64_t* labels, const float* log_sum_exp, void* dlogits, int64_t rows,
+                               int64_t classes, int64_t ignored, void* workspace, cudaStream_t stream);
 #endif
 
 }  // namespace halo

@@ -32,8 +32,8 @@ struct CrossEntropyGrad {
 #ifdef HALO_CUDA
   Status compute_cuda(cuda::OpLaunch& c) const {
     HALO_WORKSPACE(work, c, cross_entropy_grad_workspace_cuda());
-    return HALO_CUDA_STATUS(cross_entropy_grad_cuda(c.in(1).type, c.data<float>(0), c.data(1), c.data<int64_t>(2), c.data<float>(3), c.result(0),
-                                                    c.in(1).shape[0], c.in(1).shape[1], ignored, work.data(), c.stream()));
+    return cross_entropy_grad_cuda(c.in(1).type, c.data<float>(0), c.data(1), c.data<int64_t>(2), c.data<float>(3), c.result(0), c.in(1).shape[0],
+                                   c.in(1).shape[1], ignored, work.data(), c.stream());
   }
 #endif
 

@@ -182,8 +182,8 @@ bool hadamard_transform_supports_cuda(int64_t size) {
   return found.order > 0 && shared_bytes(size, 1, found.order) <= cuda::most_shared_bytes();
 }
 
-cudaError_t hadamard_transform_cuda(DType type, const void* x, void* y, int64_t rows, int64_t columns, int axis, const int64_t* blocks, int64_t blocks_count,
-                                    bool inverse, cudaStream_t stream) {
+Status hadamard_transform_cuda(DType type, const void* x, void* y, int64_t rows, int64_t columns, int axis, const int64_t* blocks, int64_t blocks_count,
+                               bool inverse, cudaStream_t stream) {
   const bool along_columns = axis == 0;
   Place place{.vectors = along_columns ? columns : rows,
               .step = along_columns ? columns : 1,
@@ -192,15 +192,18 @@ cudaError_t hadamard_transform_cuda(DType type, const void* x, void* y, int64_t 
               .along_columns = along_columns,
               .width_log2 = 0,
               .size = {}};
-  if (rows * columns == 0) return cudaSuccess;
+  if (rows * columns == 0) return {};
   int64_t start = 0;
   for (int64_t first = 0, last = 0; first < blocks_count; first = last) {
     const int64_t size = blocks[first];
     for (last = first + 1; last < blocks_count && blocks[last] == size;) ++last;
-    if (!hadamard_transform_supports_cuda(size)) return cudaErrorInvalidValue;
+    HALO_REQUIRE(hadamard_transform_supports_cuda(size),
+                 "a block with a Hadamard matrix, one vector of which fits in " << cuda::most_shared_bytes() << " bytes of shared memory", size,
+                 "Take the blocks from Hadamard.Blocks.");
+    HALO_REQUIRE(last - first <= cuda::kMostBlocksYZ, "at most " << cuda::kMostBlocksYZ << " blocks of one size", last - first, "Take larger blocks.");
     const HadamardOrder found = hadamard_order(size);
     const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(size)));
-    HALO_CUDA_RETURN_IF_ERROR(cuda::dispatch_float(type, [&]<class T>() {
+    HALO_RETURN_IF_ERROR(cuda::dispatch_float(type, [&]<class T>() {
       const int64_t width = width_for(size, found.order, place.vectors, along_columns, sizeof(T)), bytes = shared_bytes(size, width, found.order);
       place.size = cuda::Divider(size);
       place.width_log2 = std::countr_zero(static_cast<uint64_t>(width));
@@ -224,7 +227,9 @@ cudaError_t hadamard_transform_cuda(DType type, const void* x, void* y, int64_t 
     }));
     start += size * (last - first);
   }
-  return start == (along_columns ? rows : columns) ? cudaSuccess : cudaErrorInvalidValue;
+  HALO_REQUIRE(start == (along_columns ? rows : columns), "blocks that sum to the rotated axis, " << (along_columns ? rows : columns), start,
+               "Rewrite the graph at this size.");
+  return {};
 }
 
 }  // namespace halo

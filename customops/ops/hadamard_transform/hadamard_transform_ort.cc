@@ -29,9 +29,8 @@ struct HadamardTransform {
       HALO_REQUIRE(found.order > 0, "blocks with a Hadamard matrix", size, "Take the blocks from Hadamard.Blocks.");
       blocks.push_back({.size = size, .order = found.order, .log2 = found.log2, .signs = hadamard_signs(found.order)});
     }
-    dispatch(c.in(0).type,
-             [&]<class T>() { hadamard_transform_cpu(c.data<T>(0), c.result<T>(0), c.in(0).shape[0], c.in(0).shape[1], axis, blocks, inverse, c); });
-    return {};
+    return dispatch(c.in(0).type,
+                    [&]<class T>() { hadamard_transform_cpu(c.data<T>(0), c.result<T>(0), c.in(0).shape[0], c.in(0).shape[1], axis, blocks, inverse, c); });
   }
 
 #ifdef HALO_CUDA
@@ -41,8 +40,8 @@ struct HadamardTransform {
   }
 
   Status compute_cuda(cuda::OpLaunch& c) const {
-    return HALO_CUDA_STATUS(hadamard_transform_cuda(c.in(0).type, c.data(0), c.result(0), c.in(0).shape[0], c.in(0).shape[1], axis, sizes.data(),
-                                                    static_cast<int64_t>(sizes.size()), inverse, c.stream()));
+    return hadamard_transform_cuda(c.in(0).type, c.data(0), c.result(0), c.in(0).shape[0], c.in(0).shape[1], axis, sizes.data(),
+                                   static_cast<int64_t>(sizes.size()), inverse, c.stream());
   }
 #endif
 

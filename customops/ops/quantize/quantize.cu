@@ -1,5 +1,3 @@
-#include <string_view>
-
 #include "common/codes.h"
 #include "ops/quantize/quantize.h"
 #include "provider/kernels/rows.cuh"
@@ -110,12 +108,12 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <class Format>
-cudaError_t run(DType type, const void* x, uint8_t* codes, float* scale, int64_t count, Magnitudes* partials, cudaStream_t stream) {
+Status run(DType type, const void* x, uint8_t* codes, float* scale, int64_t count, Magnitudes* partials, cudaStream_t stream) {
   return cuda::dispatch_float(type, [&]<class T>() {
     constexpr int64_t kWidth = cuda::kRowWidth<T>;
     const bool is_packed = cuda::is_aligned(x, 16) && cuda::is_aligned(codes, kWidth);
     const int64_t partials_count = partials_of(count);
-    HALO_CUDA_RETURN_IF_ERROR(
+    HALO_RETURN_IF_ERROR(
         cuda::launch(absolute_max_kernel<T>, static_cast<unsigned>(partials_count), kThreads, 0, stream, static_cast<const T*>(x), count, partials, is_packed));
     const auto blocks = static_cast<unsigned>(std::clamp<int64_t>(cuda::ceil_div(count, kThreads * kWidth * 4), 1, 4096));
     return cuda::launch(encode_kernel<Format, T>, blocks, kThreads, 0, stream, static_cast<const T*>(x), codes, scale, count, partials, partials_count,
@@ -127,15 +125,9 @@ cudaError_t run(DType type, const void* x, uint8_t* codes, float* scale, int64_t
 
 int64_t quantize_workspace_cuda(int64_t count) { return partials_of(count) * static_cast<int64_t>(sizeof(Magnitudes)); }
 
-cudaError_t quantize_cuda(const char* format, DType type, const void* x, void* codes, float* scale, int64_t count, void* workspace, cudaStream_t stream) {
-  const std::string_view name = format;
-  auto* bytes = static_cast<uint8_t*>(codes);
-  auto* partials = static_cast<Magnitudes*>(workspace);
-  if (name == E4M3::kName) return run<E4M3>(type, x, bytes, scale, count, partials, stream);
-  if (name == E5M2::kName) return run<E5M2>(type, x, bytes, scale, count, partials, stream);
-  if (name == E3M2::kName) return run<E3M2>(type, x, bytes, scale, count, partials, stream);
-  if (name == Int8::kName) return run<Int8>(type, x, bytes, scale, count, partials, stream);
-  return cudaErrorInvalidValue;
+Status quantize_cuda(const char* format, DType type, const void* x, void* codes, float* scale, int64_t count, void* workspace, cudaStream_t stream) {
+  return dispatch_format(
+      format, [&]<class Format>() { return run<Format>(type, x, static_cast<uint8_t*>(codes), scale, count, static_cast<Magnitudes*>(workspace), stream); });
 }
 
 }  // namespace halo

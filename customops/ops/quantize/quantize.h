@@ -24,8 +24,8 @@ int64_t quantize_partials(int64_t count);
 int64_t quantize_workspace_cuda(int64_t count);
 
 /// As quantize_cpu<Format>, the same bits, but that Inf / Inf becomes a NaN of the sign of x, not of the processor's; `format` is Format::kName: e4m3, e5m2,
-/// e3m2 or int8 (cudaErrorInvalidValue otherwise).
-cudaError_t quantize_cuda(const char* format, DType type, const void* x, void* codes, float* scale, int64_t count, void* workspace, cudaStream_t stream);
+/// e3m2 or int8.
+Status quantize_cuda(const char* format, DType type, const void* x, void* codes, float* scale, int64_t count, void* workspace, cudaStream_t stream);
 #endif
 
 }  // namespace halo

@@ -75,8 +75,9 @@ HALO_CHECK(products_of_codes_are_scaled_products_of_their_values) {
       for (const bool trans_b : {false, true}) {
         std::vector<float> decoded(static_cast<size_t>(m * k + k * n));
         Guarded<float> y(m * n);
-        scaled_mat_mul_cpu({a.codes.data(), &a.scale, DType::kFloat8E4M3}, {b.codes.data(), &b.scale, DType::kInt8}, y.data(), trans_a, trans_b, m, n, k,
-                           decoded.data(), PlainProducts(), ThreadedExecutor());
+        const Status status = scaled_mat_mul_cpu({a.codes.data(), &a.scale, DType::kFloat8E4M3}, {b.codes.data(), &b.scale, DType::kInt8}, y.data(), trans_a,
+                                                 trans_b, m, n, k, decoded.data(), PlainProducts(), ThreadedExecutor());
+        expect(status.ok(), status.message());
         expect(y.intact(), "wrote outside");
         for (int64_t i = 0; i < m; ++i) {
           for (int64_t j = 0; j < n; ++j) {

@@ -10,30 +10,18 @@ struct Quantize {
 
   explicit Quantize(const Attributes& attributes) : format(attributes.text("format")) {}
 
-  /// Calls f with the format of the attribute.
-  template <class F>
-  Status with_format(F&& f) const {
-    if (format == E4M3::kName) return f.template operator()<E4M3>();
-    if (format == E5M2::kName) return f.template operator()<E5M2>();
-    if (format == E3M2::kName) return f.template operator()<E3M2>();
-    if (format == Int8::kName) return f.template operator()<Int8>();
-    return refuse(__FILE__, __LINE__, "format e4m3, e5m2, e3m2 or int8", "'" + format + "'", "Correct the attribute.");
-  }
-
   Status infer(Types in, ResultTypes out) const {
-    return with_format([&]<class Format>() {
+    return dispatch_format(format, [&]<class Format>() {
       out[0] = {.type = Format::kType, .shape = in[0].shape};
       out[1] = {.type = DType::kFloat, .shape = {}};
-      return Status();
     });
   }
 
   Status compute(Call& c) const {
     const int64_t count = c.in(0).shape.count();
     const auto partial = c.scratch<float>(quantize_partials(count));
-    return with_format([&]<class Format>() {
-      dispatch(c.in(0).type, [&]<class T>() { quantize_cpu<Format>(c.data<T>(0), c.result<uint8_t>(0), c.result<float>(1), count, partial.data(), c); });
-      return Status();
+    return dispatch_format(format, [&]<class Format>() {
+      return dispatch(c.in(0).type, [&]<class T>() { quantize_cpu<Format>(c.data<T>(0), c.result<uint8_t>(0), c.result<float>(1), count, partial.data(), c); });
     });
   }
 
@@ -41,7 +29,7 @@ struct Quantize {
   Status compute_cuda(cuda::OpLaunch& c) const {
     const int64_t count = c.in(0).shape.count();
     HALO_WORKSPACE(work, c, quantize_workspace_cuda(count));
-    return HALO_CUDA_STATUS(quantize_cuda(format.c_str(), c.in(0).type, c.data(0), c.result(0), c.result<float>(1), count, work.data(), c.stream()));
+    return quantize_cuda(format.c_str(), c.in(0).type, c.data(0), c.result(0), c.result<float>(1), count, work.data(), c.stream());
   }
 #endif
 

@@ -67,9 +67,9 @@ __global__ void __launch_bounds__(kMostThreads)
 
 }  // namespace
 
-cudaError_t rms_norm_cuda(DType type, const void* x, const void* weight, void* y, float* inv_rms, int64_t rows, int64_t columns, float epsilon,
-                          cudaStream_t stream) {
-  if (rows > INT32_MAX) return cudaErrorInvalidValue;
+Status rms_norm_cuda(DType type, const void* x, const void* weight, void* y, float* inv_rms, int64_t rows, int64_t columns, float epsilon,
+                     cudaStream_t stream) {
+  HALO_REQUIRE(rows <= cuda::kMostBlocksX, "at most " << cuda::kMostBlocksX << " rows", rows, "Take a smaller batch or a shorter sequence.");
   return cuda::dispatch_float(type, [&]<class T>() {
     const bool is_packed = cuda::rows_are_packed<T>(columns, {x, weight, y});
     const unsigned threads = cuda::threads_for_row<T>(columns, kMostThreads);

@@ -19,16 +19,14 @@ struct RmsNorm {
   }
 
   Status compute(Call& c) const {
-    dispatch(c.in(0).type, [&]<class T>() {
+    return dispatch(c.in(0).type, [&]<class T>() {
       rms_norm_cpu(c.data<T>(0), c.data<T>(1), c.result<T>(0), c.result<float>(1), c.out(1).shape.count(), c.in(0).shape[-1], epsilon, c);
     });
-    return {};
   }
 
 #ifdef HALO_CUDA
   Status compute_cuda(cuda::OpLaunch& c) const {
-    return HALO_CUDA_STATUS(
-        rms_norm_cuda(c.in(0).type, c.data(0), c.data(1), c.result(0), c.result<float>(1), c.out(1).shape.count(), c.in(0).shape[-1], epsilon, c.stream()));
+    return rms_norm_cuda(c.in(0).type, c.data(0), c.data(1), c.result(0), c.result<float>(1), c.out(1).shape.count(), c.in(0).shape[-1], epsilon, c.stream());
   }
 #endif
 

@@ -8,6 +8,9 @@ namespace {
 
 constexpr int kMostThreads = 256;
 
+/// Shared memory beside the sums: what a sum over a block takes.
+constexpr int64_t kScratchBytes = cuda::kWarp * static_cast<int64_t>(sizeof(float));
+
 /// Enough pieces for the multiprocessors of any one GPU, few enough that adding them costs little.
 constexpr int64_t kMostPieces = 512;
 
@@ -76,19 +79,22 @@ __global__ void __launch_bounds__(256) sum_pieces_kernel(const float* partial, T
 
 int64_t rms_norm_grad_workspace_cuda(int64_t rows, int64_t columns) { return pieces_of(rows) * columns * static_cast<int64_t>(sizeof(float)); }
 
-cudaError_t rms_norm_grad_cuda(DType type, const void* dy, const void* x, const void* weight, const float* inv_rms, void* dx, void* dweight, int64_t rows,
-                               int64_t columns, void* workspace, cudaStream_t stream) {
+Status rms_norm_grad_cuda(DType type, const void* dy, const void* x, const void* weight, const float* inv_rms, void* dx, void* dweight, int64_t rows,
+                          int64_t columns, void* workspace, cudaStream_t stream) {
   auto* partial = static_cast<float*>(workspace);
   const int64_t piece = cuda::ceil_div(rows, pieces_of(rows)), pieces = piece > 0 ? cuda::ceil_div(rows, piece) : 0;
   // Whole packs: the compiler reads them whole, also where the last is cut short.
   constexpr int64_t kWhole = 8;
   const int64_t shared_bytes = cuda::ceil_div(columns, kWhole) * kWhole * static_cast<int64_t>(sizeof(float));
+  const int64_t most_columns = (cuda::most_shared_bytes() - kScratchBytes) / static_cast<int64_t>(sizeof(float)) / kWhole * kWhole;
+  HALO_REQUIRE(columns <= most_columns, "at most " << most_columns << " columns, a float32 each in the shared memory of a block", columns,
+               "Run this graph on the CPU: --device cpu.");
   return cuda::dispatch_float(type, [&]<class T>() {
     HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(rms_norm_grad_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)));
-    HALO_CUDA_RETURN_IF_ERROR(cuda::launch(rms_norm_grad_kernel<T>, static_cast<unsigned>(pieces), cuda::threads_for_row<T>(columns, kMostThreads),
-                                           static_cast<size_t>(shared_bytes), stream, static_cast<const T*>(dy), static_cast<const T*>(x),
-                                           static_cast<const T*>(weight), inv_rms, static_cast<T*>(dx), partial, rows, columns, piece,
-                                           cuda::rows_are_packed<T>(columns, {dy, x, weight, dx})));
+    HALO_RETURN_IF_ERROR(cuda::launch(rms_norm_grad_kernel<T>, static_cast<unsigned>(pieces), cuda::threads_for_row<T>(columns, kMostThreads),
+                                      static_cast<size_t>(shared_bytes), stream, static_cast<const T*>(dy), static_cast<const T*>(x),
+                                      static_cast<const T*>(weight), inv_rms, static_cast<T*>(dx), partial, rows, columns, piece,
+                                      cuda::rows_are_packed<T>(columns, {dy, x, weight, dx})));
     return cuda::launch(sum_pieces_kernel<T>, cuda::grid_for(columns, cuda::kWarp), dim3(cuda::kWarp, 8), 0, stream, partial, static_cast<T*>(dweight), pieces,
                         columns);
   });

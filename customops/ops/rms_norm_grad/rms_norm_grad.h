@@ -26,10 +26,10 @@ int64_t rms_norm_grad_partials(int64_t rows, int64_t columns);
 /// Bytes of workspace for rms_norm_grad_cuda: float32 sums of dY * n over pieces of rows, whose number hangs on the sizes alone.
 int64_t rms_norm_grad_workspace_cuda(int64_t rows, int64_t columns);
 
-/// As rms_norm_grad_cpu, with sums in float32. dX may be dY or X. cudaErrorInvalidValue where a float32 for each column does not fit in a
-/// multiprocessor's memory: above 58000 columns.
-cudaError_t rms_norm_grad_cuda(DType type, const void* dy, const void* x, const void* weight, const float* inv_rms, void* dx, void* dweight, int64_t rows,
-                               int64_t columns, void* workspace, cudaStream_t stream);
+/// As rms_norm_grad_cpu, with sums in float32. dX may be dY or X. Refuses more columns than a block's shared memory has floats
+/// for: 58080 on Hopper.
+Status rms_norm_grad_cuda(DType type, const void* dy, const void* x, const void* weight, const float* inv_rms, void* dx, void* dweight, int64_t rows,
+                          int64_t columns, void* workspace, cudaStream_t stream);
 #endif
 
 }  // namespace halo

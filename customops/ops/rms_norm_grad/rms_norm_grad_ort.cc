@@ -25,18 +25,17 @@ struct RmsNormGrad {
   Status compute(Call& c) const {
     const int64_t rows = c.in(3).shape.count(), columns = c.in(1).shape[-1];
     const auto partial = c.scratch<float>(rms_norm_grad_partials(rows, columns));
-    dispatch(c.in(0).type, [&]<class T>() {
+    return dispatch(c.in(0).type, [&]<class T>() {
       rms_norm_grad_cpu(c.data<T>(0), c.data<T>(1), c.data<T>(2), c.data<float>(3), c.result<T>(0), c.result<T>(1), rows, columns, partial.data(), c);
     });
-    return {};
   }
 
 #ifdef HALO_CUDA
   Status compute_cuda(cuda::OpLaunch& c) const {
     const int64_t rows = c.in(3).shape.count(), columns = c.in(1).shape[-1];
     HALO_WORKSPACE(work, c, rms_norm_grad_workspace_cuda(rows, columns));
-    return HALO_CUDA_STATUS(
-        rms_norm_grad_cuda(c.in(0).type, c.data(0), c.data(1), c.data(2), c.data<float>(3), c.result(0), c.result(1), rows, columns, work.data(), c.stream()));
+    return rms_norm_grad_cuda(c.in(0).type, c.data(0), c.data(1), c.data(2), c.data<float>(3), c.result(0), c.result(1), rows, columns, work.data(),
+                              c.stream());
   }
 #endif
 };

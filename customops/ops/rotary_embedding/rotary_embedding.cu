@@ -32,16 +32,18 @@ __global__ void __launch_bounds__(256)
 }
 
 template <int width, class T>
-cudaError_t run(const T* x, const float* cos, const float* sin, const int64_t* position_ids, T* y, const RotarySizes& sizes, float sign, cudaStream_t stream) {
+Status run(const T* x, const float* cos, const float* sin, const int64_t* position_ids, T* y, const RotarySizes& sizes, float sign, cudaStream_t stream) {
   const int64_t packs = sizes.batch * sizes.heads * sizes.tokens * (sizes.dim / 2 / width);
   return cuda::launch(rotary_embedding_kernel<width, T>, cuda::grid_for(packs, 256), 256, 0, stream, x, cos, sin, position_ids, y, sizes, sign, packs);
 }
 
 }  // namespace
 
-cudaError_t rotary_embedding_cuda(DType type, const void* x, const float* cos, const float* sin, const int64_t* position_ids, void* y, const RotarySizes& sizes,
-                                  bool inverse, cudaStream_t stream) {
-  if (sizes.dim % 2 != 0 || (position_ids == nullptr && sizes.tokens > sizes.positions)) return cudaErrorInvalidValue;
+Status rotary_embedding_cuda(DType type, const void* x, const float* cos, const float* sin, const int64_t* position_ids, void* y, const RotarySizes& sizes,
+                             bool inverse, cudaStream_t stream) {
+  HALO_REQUIRE(sizes.dim % 2 == 0, "heads of an even number of channels", sizes.dim, "Check the graph.");
+  HALO_REQUIRE(position_ids != nullptr || sizes.tokens <= sizes.positions, "tables of at least " << sizes.tokens << " positions, one a token", sizes.positions,
+               "Give positionIds or longer tables.");
   const float sign = inverse ? -1.0f : 1.0f;
   return cuda::dispatch_float(type, [&]<class T>() {
     constexpr int kWidth = 16 / static_cast<int>(sizeof(T));

@@ -36,8 +36,7 @@ struct RotaryEmbedding {
     const RotarySizes sizes{.batch = x[0], .heads = x[1], .tokens = x[2], .dim = x[3], .positions = c.in(1).shape[0]};
     HALO_REQUIRE(c.in(3).present || sizes.tokens <= sizes.positions, "tables of at least " << sizes.tokens << " positions", sizes.positions,
                  "Give the angles of every position.");
-    return HALO_CUDA_STATUS(
-        rotary_embedding_cuda(c.in(0).type, c.data(0), c.data<float>(1), c.data<float>(2), c.data<int64_t>(3), c.result(0), sizes, inverse, c.stream()));
+    return rotary_embedding_cuda(c.in(0).type, c.data(0), c.data<float>(1), c.data<float>(2), c.data<int64_t>(3), c.result(0), sizes, inverse, c.stream());
   }
 #endif
 

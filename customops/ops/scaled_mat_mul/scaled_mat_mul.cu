@@ -42,7 +42,7 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-cudaError_t pack_codes(const uint8_t* codes, uint8_t* packed, int64_t rows, int64_t k, bool transposed, cudaStream_t stream) {
+Status pack_codes(const uint8_t* codes, uint8_t* packed, int64_t rows, int64_t k, bool transposed, cudaStream_t stream) {
   const dim3 grid(cuda::grid_for(padded(k), kTile), cuda::grid_for(padded(rows), kTile));
   return cuda::launch(pack_codes_kernel, grid, kThreads, 0, stream, codes, packed, rows, k, padded(rows), padded(k), transposed);
 }
@@ -70,16 +70,11 @@ __global__ void __launch_bounds__(kThreads) decode_kernel(const uint8_t* codes, 
   cuda::store_pack<8>(values + at, is_packed && own == 8, own, out);
 }
 
-cudaError_t decode(const QuantizedMatrix& matrix, BFloat16* values, int64_t count, cudaStream_t stream) {
+Status decode(const QuantizedMatrix& matrix, BFloat16* values, int64_t count, cudaStream_t stream) {
   return dispatch_codes(matrix.type, [&]<class Format>() {
     return cuda::launch(decode_kernel<Format>, cuda::grid_for(count, 8 * kThreads), kThreads, 0, stream, matrix.codes, values, count,
                         cuda::is_aligned(matrix.codes, 8) && cuda::is_aligned(values, 16));
   });
-}
-
-Status check(cudaError_t error) {
-  HALO_REQUIRE(error == cudaSuccess, "a kernel that starts", cudaGetErrorString(error), "Check earlier kernels.");
-  return {};
 }
 
 /// Whether the operand is taken as it lies.
@@ -95,7 +90,7 @@ ScaledMatMulPath scaled_mat_mul_path(DType a, DType b) {
   return has_int8 || both_e5m2 ? ScaledMatMulPath::kDecoded : ScaledMatMulPath::kFloat8;
 }
 
-int64_t scaled_mat_mul_workspace_cuda(DType type_a, DType type_b, bool, bool, int64_t m, int64_t n, int64_t k) {
+int64_t scaled_mat_mul_workspace_cuda(DType type_a, DType type_b, int64_t m, int64_t n, int64_t k) {
   const int64_t products = cuda::LtProducts::kWorkspaceBytes;
   if (scaled_mat_mul_path(type_a, type_b) == ScaledMatMulPath::kDecoded) return products + aligned(2 * m * k) + aligned(2 * k * n);
   const bool needs_sums = scaled_mat_mul_path(type_a, type_b) == ScaledMatMulPath::kInt8 || m % kMultiple != 0 || n % kMultiple != 0;
@@ -105,22 +100,22 @@ int64_t scaled_mat_mul_workspace_cuda(DType type_a, DType type_b, bool, bool, in
 Status scaled_mat_mul_cuda(cuda::LtProducts& products, const QuantizedMatrix& a, const QuantizedMatrix& b, float* y, bool trans_a, bool trans_b, int64_t m,
                            int64_t n, int64_t k, void* workspace, int64_t workspace_bytes, cudaStream_t stream) {
   if (m * n == 0) return {};
-  const int64_t wanted = scaled_mat_mul_workspace_cuda(a.type, b.type, trans_a, trans_b, m, n, k);
+  const int64_t wanted = scaled_mat_mul_workspace_cuda(a.type, b.type, m, n, k);
   HALO_REQUIRE(workspace_bytes >= wanted, wanted << " bytes of workspace", workspace_bytes, "Ask scaled_mat_mul_workspace_cuda.");
-  if (k == 0) return check(cudaMemsetAsync(y, 0, static_cast<size_t>(4 * m * n), stream));
+  if (k == 0) return HALO_CUDA_STATUS(cudaMemsetAsync(y, 0, static_cast<size_t>(4 * m * n), stream));
   auto* rest = static_cast<uint8_t*>(workspace) + cuda::LtProducts::kWorkspaceBytes;
   const auto multiply = [&](const cuda::Product& product, const void* left, const void* right, void* out, const float* scale_a, const float* scale_b) {
     return products.multiply(product, left, right, out, scale_a, scale_b, workspace, cuda::LtProducts::kWorkspaceBytes, stream);
   };
   const auto scale = [&]<class T>(const T* sums, int64_t width) {
-    return check(cuda::launch(scale_sums_kernel<T>, cuda::grid_for(m * n, kThreads), kThreads, 0, stream, sums, a.scale, b.scale, y, m * n, n, width));
+    return cuda::launch(scale_sums_kernel<T>, cuda::grid_for(m * n, kThreads), kThreads, 0, stream, sums, a.scale, b.scale, y, m * n, n, width);
   };
   const ScaledMatMulPath path = scaled_mat_mul_path(a.type, b.type);
   if (path == ScaledMatMulPath::kDecoded) {
     auto* left = reinterpret_cast<BFloat16*>(rest);
     auto* right = reinterpret_cast<BFloat16*>(rest + aligned(2 * m * k));
-    HALO_RETURN_IF_ERROR(check(decode(a, left, m * k, stream)));
-    HALO_RETURN_IF_ERROR(check(decode(b, right, k * n, stream)));
+    HALO_RETURN_IF_ERROR(decode(a, left, m * k, stream));
+    HALO_RETURN_IF_ERROR(decode(b, right, k * n, stream));
     const cuda::Product product{.type_a = DType::kBFloat16, .type_b = DType::kBFloat16, .trans_a = trans_a, .trans_b = trans_b, .m = m, .n = n, .k = k};
     HALO_RETURN_IF_ERROR(multiply(product, left, right, y, nullptr, nullptr));
     return scale(y, n);
@@ -130,11 +125,11 @@ Status scaled_mat_mul_cuda(cuda::LtProducts& products, const QuantizedMatrix& a,
   void* sums = packed_b + aligned(padded(n) * padded(k));
   const uint8_t *left = a.codes, *right = b.codes;
   if (!is_direct(left, !trans_a, m, k)) {
-    HALO_RETURN_IF_ERROR(check(pack_codes(left, packed_a, m, k, trans_a, stream)));
+    HALO_RETURN_IF_ERROR(pack_codes(left, packed_a, m, k, trans_a, stream));
     left = packed_a;
   }
   if (!is_direct(right, trans_b, n, k)) {
-    HALO_RETURN_IF_ERROR(check(pack_codes(right, packed_b, n, k, !trans_b, stream)));
+    HALO_RETURN_IF_ERROR(pack_codes(right, packed_b, n, k, !trans_b, stream));
     right = packed_b;
   }
   cuda::Product product{.type_a = a.type, .type_b = b.type, .trans_a = false, .trans_b = true, .m = padded(m), .n = padded(n), .k = padded(k)};
@@ -146,8 +141,8 @@ Status scaled_mat_mul_cuda(cuda::LtProducts& products, const QuantizedMatrix& a,
   const bool is_whole = padded(m) == m && padded(n) == n;
   HALO_RETURN_IF_ERROR(multiply(product, left, right, is_whole ? y : static_cast<float*>(sums), a.scale, b.scale));
   if (is_whole) return {};
-  return check(cudaMemcpy2DAsync(y, static_cast<size_t>(4 * n), sums, static_cast<size_t>(4 * padded(n)), static_cast<size_t>(4 * n), static_cast<size_t>(m),
-                                 cudaMemcpyDeviceToDevice, stream));
+  return HALO_CUDA_STATUS(cudaMemcpy2DAsync(y, static_cast<size_t>(4 * n), sums, static_cast<size_t>(4 * padded(n)), static_cast<size_t>(4 * n),
+                                            static_cast<size_t>(m), cudaMemcpyDeviceToDevice, stream));
 }
 
 }  // namespace halo

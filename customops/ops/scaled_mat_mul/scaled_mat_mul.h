@@ -22,9 +22,9 @@ struct QuantizedMatrix {
 };
 
 /// Y (m, n) = (op(A) op(B)) * (scaleA * scaleB): decodes both into `decoded` (m k + k n floats), multiplies in float32, scales.
-/// Decoding and scaling read and write each element once.
-void scaled_mat_mul_cpu(const QuantizedMatrix& a, const QuantizedMatrix& b, float* y, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k,
-                        float* decoded, const Products& products, const Executor& executor);
+/// Decoding and scaling read and write each element once. Refuses what is no type of codes.
+Status scaled_mat_mul_cpu(const QuantizedMatrix& a, const QuantizedMatrix& b, float* y, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k,
+                          float* decoded, const Products& products, const Executor& executor);
 
 #ifdef HALO_CUDA
 namespace cuda {
@@ -38,7 +38,7 @@ enum class ScaledMatMulPath { kFloat8, kInt8, kDecoded };
 ScaledMatMulPath scaled_mat_mul_path(DType a, DType b);
 
 /// Bytes of workspace for scaled_mat_mul_cuda.
-int64_t scaled_mat_mul_workspace_cuda(DType type_a, DType type_b, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k);
+int64_t scaled_mat_mul_workspace_cuda(DType type_a, DType type_b, int64_t m, int64_t n, int64_t k);
 
 /// As scaled_mat_mul_cpu with both scales on the device, products summed in float32 (int8: exactly, in int32). Operands that do not have K as their inner
 /// axis are transposed into the workspace first, sizes that are no multiple of 16 padded with zeros.

@@ -17,7 +17,7 @@ struct Gate {
 
 }  // namespace
 
-cudaError_t swi_glu_cuda(DType type, const void* gate, const void* up, void* y, int64_t count, cudaStream_t stream) {
+Status swi_glu_cuda(DType type, const void* gate, const void* up, void* y, int64_t count, cudaStream_t stream) {
   const cuda::Dims dims = cuda::flat(count);
   return cuda::dispatch_float(type, [&]<class T>() {
     return cuda::broadcast(Gate(), static_cast<const T*>(gate), dims, static_cast<const T*>(up), dims, static_cast<T*>(y), dims, stream);

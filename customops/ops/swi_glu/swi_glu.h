@@ -17,7 +17,7 @@ void swi_glu_cpu(const T* gate, const T* up, T* y, int64_t count, const Executor
 
 #ifdef HALO_CUDA
 /// As swi_glu_cpu, with 16-byte accesses.
-cudaError_t swi_glu_cuda(DType type, const void* gate, const void* up, void* y, int64_t count, cudaStream_t stream);
+Status swi_glu_cuda(DType type, const void* gate, const void* up, void* y, int64_t count, cudaStream_t stream);
 #endif
 
 }  // namespace halo

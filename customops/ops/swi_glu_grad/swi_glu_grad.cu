@@ -31,7 +31,7 @@ __global__ void __launch_bounds__(256) swi_glu_grad_kernel(const T* dy, const T*
 
 }  // namespace
 
-cudaError_t swi_glu_grad_cuda(DType type, const void* dy, const void* gate, const void* up, void* dgate, void* dup, int64_t count, cudaStream_t stream) {
+Status swi_glu_grad_cuda(DType type, const void* dy, const void* gate, const void* up, void* dgate, void* dup, int64_t count, cudaStream_t stream) {
   bool is_aligned = true;
   for (const void* pointer : {dy, gate, up, static_cast<const void*>(dgate), static_cast<const void*>(dup)}) {
     is_aligned = is_aligned && cuda::is_aligned(pointer, 16);

@@ -18,7 +18,7 @@ void swi_glu_grad_cpu(const T* dy, const T* gate, const T* up, T* dgate, T* dup,
 
 #ifdef HALO_CUDA
 /// As swi_glu_grad_cpu, with 16-byte accesses.
-cudaError_t swi_glu_grad_cuda(DType type, const void* dy, const void* gate, const void* up, void* dgate, void* dup, int64_t count, cudaStream_t stream);
+Status swi_glu_grad_cuda(DType type, const void* dy, const void* gate, const void* up, void* dgate, void* dup, int64_t count, cudaStream_t stream);
 #endif
 
 }  // namespace halo

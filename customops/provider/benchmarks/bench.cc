@@ -78,27 +78,24 @@ Status Bench::open() {
   return {};
 }
 
-cudaError_t Bench::noted(const Status& status) {
-  if (status.ok()) return cudaSuccess;
-  status_ = status;
-  return cudaErrorInvalidValue;
-}
-
-double Bench::median_of(const std::function<cudaError_t()>& run) {
+Status Bench::time_once(const std::function<Status()>& run, float* milliseconds) {
   const Dims dims{.rank = 1, .sizes = {other_.size()}};
   const bool reduced[] = {true};
+  // While the other tensor is read, the host hands over the kernel: between the events there is nothing else.
+  HALO_RETURN_IF_ERROR(reduce(ReduceOp::kMax, DType::kFloat, other_.data(), dims, reduced, workspace_.data(), workspace_.data() + kOtherWorkspace / 2,
+                              kOtherWorkspace / 2, nullptr));
+  HALO_CUDA_RETURN_IF_ERROR(cudaEventRecord(begin_, nullptr));
+  HALO_RETURN_IF_ERROR(run());
+  HALO_CUDA_RETURN_IF_ERROR(cudaEventRecord(end_, nullptr));
+  HALO_CUDA_RETURN_IF_ERROR(cudaEventSynchronize(end_));
+  return HALO_CUDA_STATUS(cudaEventElapsedTime(milliseconds, begin_, end_));
+}
+
+double Bench::median_of(const std::function<Status()>& run) {
   std::vector<float> times;
   for (int64_t i = 0; i < kWarmUps + kRounds && status_.ok(); ++i) {
-    // While the other tensor is read, the host hands over the kernel: between the events there is nothing else.
-    cudaError_t error = reduce(ReduceOp::kMax, DType::kFloat, other_.data(), dims, reduced, workspace_.data(), workspace_.data() + kOtherWorkspace / 2,
-                               kOtherWorkspace / 2, nullptr);
-    if (error == cudaSuccess) error = cudaEventRecord(begin_, nullptr);
-    if (error == cudaSuccess) error = run();
-    if (error == cudaSuccess) error = cudaEventRecord(end_, nullptr);
-    if (error == cudaSuccess) error = cudaEventSynchronize(end_);
     float milliseconds = 0;
-    if (error == cudaSuccess) error = cudaEventElapsedTime(&milliseconds, begin_, end_);
-    if (status_.ok()) status_ = HALO_CUDA_STATUS(error);
+    status_ = time_once(run, &milliseconds);
     if (i >= kWarmUps) times.push_back(milliseconds);
   }
   if (!status_.ok()) return 0;
@@ -106,7 +103,7 @@ double Bench::median_of(const std::function<cudaError_t()>& run) {
   return static_cast<double>(times[times.size() / 2]) * 1e-3;
 }
 
-double Bench::time(const std::string& kernel, const std::string& type, const std::string& shape, const Work& work, const std::function<cudaError_t()>& run) {
+double Bench::time(const std::string& kernel, const std::string& type, const std::string& shape, const Work& work, const std::function<Status()>& run) {
   const std::string name = kernel + " " + type;
   if (!status_.ok() || (!kernel.starts_with("ceiling: ") && name.find(part_) == std::string::npos)) return 0;
   const double seconds = median_of(run);

@@ -113,17 +113,20 @@ class Bench {
 
   /// Times a kernel and writes its line, unless its name does not have the part asked for (ceilings are wanted with any) or something failed before. Each run
   /// begins with its inputs out of the cache. Returns the median in seconds, 0 where there is none.
-  double time(const std::string& kernel, const std::string& type, const std::string& shape, const Work& work, const std::function<cudaError_t()>& run);
+  double time(const std::string& kernel, const std::string& type, const std::string& shape, const Work& work, const std::function<Status()>& run);
 
-  /// Passes an error of a product on to time().
-  cudaError_t noted(const Status& status);
+  /// Notes what went wrong in preparing a kernel; nothing is timed after that.
+  void note(const Status& status) {
+    if (status_.ok()) status_ = status;
+  }
 
   LtProducts& products() { return products_; }
   const Status& status() const { return status_; }
   Ceilings ceilings;
 
  private:
-  double median_of(const std::function<cudaError_t()>& run);
+  Status time_once(const std::function<Status()>& run, float* milliseconds);
+  double median_of(const std::function<Status()>& run);
 
   std::string part_;
   const std::function<void(const std::string&)>& line_;

@@ -10,7 +10,7 @@ namespace halo::cuda {
 
 namespace {
 
-bool is_16_or_32(DType type) { return is_float(type) && type != DType::kDouble; }
+bool is_16_or_32(DType type) { return FloatTypes::has(type); }
 
 /// X (B, H, T, D), or (B, T, H D) with the number of heads; cos and sin (P, D/2) with positions (B, T), else (B, T, D/2).
 Kernel make_rotary(const NodeAttributes& attributes) {
@@ -40,7 +40,7 @@ Kernel make_rotary(const NodeAttributes& attributes) {
       if (rotation.rows == tokens) rotation.batch_rows = 0;
     }
     const HeadStrides strides = is_by_head ? by_head(heads, tokens, dim) : by_token(tokens, width, dim);
-    return HALO_CUDA_STATUS(place_heads(x.type, x.data, strides, launch.out(0, x.dims), strides, sizes, rotation, nullptr, tokens, launch.stream()));
+    return place_heads(x.type, x.data, strides, launch.out(0, x.dims), strides, sizes, rotation, nullptr, tokens, launch.stream());
   };
 }
 
@@ -74,7 +74,7 @@ Status heads_of(const Tensor& x, int64_t heads, const char* attribute, Heads* re
 Status brought_by_head(const Launch& launch, const Tensor& x, const Heads& heads, void* work, const void** result) {
   *result = work == nullptr ? x.data : work;
   if (work == nullptr) return {};
-  return HALO_CUDA_STATUS(place_heads(x.type, x.data, heads.by_token(), work, heads.by_head(), heads.sizes, {}, nullptr, heads.sizes.tokens, launch.stream()));
+  return place_heads(x.type, x.data, heads.by_token(), work, heads.by_head(), heads.sizes, {}, nullptr, heads.sizes.tokens, launch.stream());
 }
 
 Status mask_of(const Tensor& x, const AttentionSizes& sizes, ScoreMask* mask) {
@@ -126,9 +126,9 @@ Kernel make_attention(const NodeAttributes& attributes) {
     void* y = launch.out(0, dims);
     void* own = y_copy.data() == nullptr ? y : y_copy.data();
     const float factor = std::isnan(scale) ? 1.0f / std::sqrt(static_cast<float>(a.dim)) : scale;
-    HALO_CUDA_RETURN_IF_ERROR(masked_attention(q.type, q_data, k_data, v_data, mask, own, sizes, value_dim, factor, launch.stream()));
+    HALO_RETURN_IF_ERROR(masked_attention(q.type, q_data, k_data, v_data, mask, own, sizes, value_dim, factor, launch.stream()));
     if (own == y) return {};
-    return HALO_CUDA_STATUS(place_heads(q.type, own, y_view.by_head(), y, y_view.by_token(), y_view.sizes, {}, nullptr, a.tokens, launch.stream()));
+    return place_heads(q.type, own, y_view.by_head(), y, y_view.by_token(), y_view.sizes, {}, nullptr, a.tokens, launch.stream());
   };
 }
 

@@ -28,7 +28,7 @@ Status extend(const Launch& launch, const Tensor& past, void* present, const Dim
   if (present == past.data) return {};
   const auto bytes = static_cast<size_t>(dims.count() * past.element_size());
   if (!past.is_present() || past.count() == 0) return HALO_CUDA_STATUS(cudaMemsetAsync(present, 0, bytes, launch.stream()));
-  return HALO_CUDA_STATUS(pad(past.element_size(), PadMode::kConstant, past.data, past.dims, {}, nullptr, present, dims, launch.stream()));
+  return pad(past.element_size(), PadMode::kConstant, past.data, past.dims, {}, nullptr, present, dims, launch.stream());
 }
 
 /// query (B, T, H D), key and value (B, T, G D), or all three side by side in query; past and present (B, G, S, D). Batch row b has seqlens_k[b] + 1 tokens
@@ -52,7 +52,7 @@ Status run(const Settings& settings, Launch& launch) {
   HALO_WORKSPACE(q_work, launch, batch * heads * tokens * dim * q.element_size());
   HALO_WORKSPACE(y_work, launch, tokens > 1 ? q_work.bytes() : 0);
   auto* places = static_cast<int64_t*>(place_work.data());
-  HALO_CUDA_RETURN_IF_ERROR(cache_places(lengths.as<int32_t>(), batch, tokens, tokens == total, places, launch.stream()));
+  HALO_RETURN_IF_ERROR(cache_places(lengths.as<int32_t>(), batch, tokens, tokens == total, places, launch.stream()));
   HALO_RETURN_IF_ERROR(extend(launch, past_k, present_k, cache));
   HALO_RETURN_IF_ERROR(extend(launch, past_v, present_v, cache));
 
@@ -71,19 +71,18 @@ Status run(const Settings& settings, Launch& launch) {
   const void* keys = is_packed ? packed + heads * dim * q.element_size() : k.data;
   const void* values = is_packed ? packed + (heads + groups) * dim * q.element_size() : v.data;
   const HeadStrides in_cache = by_head(groups, kept, dim);
-  HALO_CUDA_RETURN_IF_ERROR(place_heads(q.type, q.data, by_query, q_work.data(), by_head(heads, tokens, dim), own, rotation, nullptr, tokens, launch.stream()));
-  HALO_CUDA_RETURN_IF_ERROR(place_heads(q.type, keys, by_key, present_k, in_cache, shared, rotation, places, kept, launch.stream()));
-  HALO_CUDA_RETURN_IF_ERROR(place_heads(q.type, values, by_key, present_v, in_cache, shared, {}, places, kept, launch.stream()));
+  HALO_RETURN_IF_ERROR(place_heads(q.type, q.data, by_query, q_work.data(), by_head(heads, tokens, dim), own, rotation, nullptr, tokens, launch.stream()));
+  HALO_RETURN_IF_ERROR(place_heads(q.type, keys, by_key, present_k, in_cache, shared, rotation, places, kept, launch.stream()));
+  HALO_RETURN_IF_ERROR(place_heads(q.type, values, by_key, present_v, in_cache, shared, {}, places, kept, launch.stream()));
 
   const AttentionSizes sizes{.batch = batch, .heads = heads, .groups = groups, .queries = tokens, .keys = kept, .dim = dim};
   const ScoreMask mask{.causal = true, .past = places, .past_step = tokens};
   void* y = launch.out(0, {.rank = 3, .sizes = {batch, tokens, heads * dim}});
   void* by_heads = tokens > 1 ? y_work.data() : y;  // of one token both orders are the same
   const float scale = settings.scale != 0 ? settings.scale : 1.0f / std::sqrt(static_cast<float>(dim));
-  HALO_CUDA_RETURN_IF_ERROR(masked_attention(q.type, q_work.data(), present_k, present_v, mask, by_heads, sizes, dim, scale, launch.stream()));
+  HALO_RETURN_IF_ERROR(masked_attention(q.type, q_work.data(), present_k, present_v, mask, by_heads, sizes, dim, scale, launch.stream()));
   if (by_heads == y) return {};
-  return HALO_CUDA_STATUS(
-      place_heads(q.type, by_heads, by_head(heads, tokens, dim), y, by_token(tokens, heads * dim, dim), own, {}, nullptr, tokens, launch.stream()));
+  return place_heads(q.type, by_heads, by_head(heads, tokens, dim), y, by_token(tokens, heads * dim, dim), own, {}, nullptr, tokens, launch.stream());
 }
 
 /// Neither windows, caps of scores, sinks, biases nor quantized caches.

@@ -29,7 +29,7 @@ Kernel make_dequantize(const NodeAttributes& attributes) {
       }
     }
     HALO_REQUIRE(!zero.is_present() || zero.count() == scale.count(), "as many zero points as scales", zero.count(), "Check the zero points.");
-    return HALO_CUDA_STATUS(dequantize(x.type, scale.type, x.data, scale.data, zero.data, launch.out(0, x.dims), layout, launch.stream()));
+    return dequantize(x.type, scale.type, x.data, scale.data, zero.data, launch.out(0, x.dims), layout, launch.stream());
   };
 }
 
@@ -54,11 +54,11 @@ Kernel make_mat_mul_n_bits(const NodeAttributes& attributes) {
     void* y = launch.out(0, dims);
     HALO_WORKSPACE(unpacked, launch, weights.n * weights.k * a.element_size());
     HALO_WORKSPACE(work, launch, LtProducts::kWorkspaceBytes);
-    HALO_CUDA_RETURN_IF_ERROR(unpack_weights(a.type, codes.as<uint8_t>(), scales.data, zeros.type, zeros.data, unpacked.data(), weights, launch.stream()));
+    HALO_RETURN_IF_ERROR(unpack_weights(a.type, codes.as<uint8_t>(), scales.data, zeros.type, zeros.data, unpacked.data(), weights, launch.stream()));
     Product product{.type_a = a.type, .type_b = a.type, .type_y = a.type, .trans_b = true, .m = a.count() / weights.k, .n = weights.n, .k = weights.k};
     if (bias.is_present()) {
       product.beta = 1;
-      HALO_CUDA_RETURN_IF_ERROR(expand(bias.element_size(), bias.data, bias.dims, y, dims, launch.stream()));
+      HALO_RETURN_IF_ERROR(expand(bias.element_size(), bias.data, bias.dims, y, dims, launch.stream()));
     }
     return launch.device().products().multiply(product, a.data, unpacked.data(), y, nullptr, nullptr, work.data(), work.bytes(), launch.stream());
   };

@@ -21,7 +21,7 @@ KernelEntry unary_row(const char* type) {
           .make = [](const NodeAttributes&) -> Kernel {
             return [](Launch& launch) {
               const Tensor x = launch.in(0);
-              return HALO_CUDA_STATUS(unary(op, x.type, x.data, launch.out(0, x.dims), x.count(), launch.stream()));
+              return unary(op, x.type, x.data, launch.out(0, x.dims), x.count(), launch.stream());
             };
           },
           .in_place = is_test ? std::vector<int>{} : std::vector<int>{0}};
@@ -32,7 +32,7 @@ Status run_binary(Launch& launch) {
   const Tensor a = launch.in(0), b = launch.in(1);
   Dims dims;
   HALO_RETURN_IF_ERROR(broadcast(a.dims, b.dims, &dims));
-  return HALO_CUDA_STATUS(binary(op, a.type, a.data, a.dims, b.data, b.dims, launch.out(0, dims), dims, launch.stream()));
+  return binary(op, a.type, a.data, a.dims, b.data, b.dims, launch.out(0, dims), dims, launch.stream());
 }
 
 template <BinaryOp op>
@@ -61,7 +61,7 @@ KernelEntry variadic_row(const char* type) {
                 sizes.push_back(x.dims);
                 HALO_RETURN_IF_ERROR(broadcast(dims, x.dims, &dims));
               }
-              return HALO_CUDA_STATUS(variadic(op, launch.in(0).type, data.data(), sizes.data(), count, launch.out(0, dims), dims, launch.stream()));
+              return variadic(op, launch.in(0).type, data.data(), sizes.data(), count, launch.out(0, dims), dims, launch.stream());
             };
           }};
 }
@@ -72,12 +72,12 @@ Status run_power(Launch& launch) {
   const Tensor base = launch.in(0), exponent = launch.in(1);
   Dims dims;
   HALO_RETURN_IF_ERROR(broadcast(base.dims, exponent.dims, &dims));
-  return HALO_CUDA_STATUS(power(base.type, exponent.type, base.data, base.dims, exponent.data, exponent.dims, launch.out(0, dims), dims, launch.stream()));
+  return power(base.type, exponent.type, base.data, base.dims, exponent.data, exponent.dims, launch.out(0, dims), dims, launch.stream());
 }
 
 Status run_clip(Launch& launch) {
   const Tensor x = launch.in(0);
-  return HALO_CUDA_STATUS(clip(x.type, x.data, launch.in(1).data, launch.in(2).data, launch.out(0, x.dims), x.count(), launch.stream()));
+  return clip(x.type, x.data, launch.in(1).data, launch.in(2).data, launch.out(0, x.dims), x.count(), launch.stream());
 }
 
 Status run_where(Launch& launch) {
@@ -85,8 +85,7 @@ Status run_where(Launch& launch) {
   Dims dims;
   HALO_RETURN_IF_ERROR(broadcast(a.dims, b.dims, &dims));
   HALO_RETURN_IF_ERROR(broadcast(dims, condition.dims, &dims));
-  return HALO_CUDA_STATUS(
-      where(a.element_size(), condition.as<bool>(), condition.dims, a.data, a.dims, b.data, b.dims, launch.out(0, dims), dims, launch.stream()));
+  return where(a.element_size(), condition.as<bool>(), condition.dims, a.data, a.dims, b.data, b.dims, launch.out(0, dims), dims, launch.stream());
 }
 
 Kernel make_cast(const NodeAttributes& attributes) {
@@ -94,7 +93,7 @@ Kernel make_cast(const NodeAttributes& attributes) {
   const bool saturate = attributes.integer("saturate", 1) != 0;
   return [=](Launch& launch) {
     const Tensor x = launch.in(0);
-    return HALO_CUDA_STATUS(cast(x.type, to, x.data, launch.out(0, x.dims), x.count(), saturate, launch.stream()));
+    return cast(x.type, to, x.data, launch.out(0, x.dims), x.count(), saturate, launch.stream());
   };
 }
 
@@ -102,7 +101,7 @@ Kernel make_cast_like(const NodeAttributes& attributes) {
   const bool saturate = attributes.integer("saturate", 1) != 0;
   return [=](Launch& launch) {
     const Tensor x = launch.in(0);
-    return HALO_CUDA_STATUS(cast(x.type, launch.in(1).type, x.data, launch.out(0, x.dims), x.count(), saturate, launch.stream()));
+    return cast(x.type, launch.in(1).type, x.data, launch.out(0, x.dims), x.count(), saturate, launch.stream());
   };
 }
 

@@ -19,8 +19,8 @@ Kernel make_gather(const NodeAttributes& attributes) {
     next = std::copy_n(indices.dims.sizes, indices.dims.rank, next);
     std::copy(x.dims.sizes + axis + 1, x.dims.sizes + x.dims.rank, next);
     const AxisView rows = view_along(x.dims, axis);
-    return HALO_CUDA_STATUS(gather(x.element_size(), x.data, {indices.data, indices.type}, indices.count(), launch.out(0, dims), rows.outer, rows.size,
-                                   rows.inner, launch.stream()));
+    return gather(x.element_size(), x.data, {indices.data, indices.type}, indices.count(), launch.out(0, dims), rows.outer, rows.size, rows.inner,
+                  launch.stream());
   };
 }
 
@@ -28,8 +28,8 @@ Kernel make_gather_elements(const NodeAttributes& attributes) {
   const int64_t axis = attributes.integer("axis", 0);
   return [=](Launch& launch) {
     const Tensor x = launch.in(0), indices = launch.in(1);
-    return HALO_CUDA_STATUS(gather_elements(x.element_size(), x.data, x.dims, {indices.data, indices.type}, indices.dims, axis_of(axis, x.dims.rank),
-                                            launch.out(0, indices.dims), launch.stream()));
+    return gather_elements(x.element_size(), x.data, x.dims, {indices.data, indices.type}, indices.dims, axis_of(axis, x.dims.rank),
+                           launch.out(0, indices.dims), launch.stream());
   };
 }
 
@@ -42,8 +42,7 @@ Kernel make_gather_nd(const NodeAttributes& attributes) {
     HALO_REQUIRE(dims.rank <= kMaxRank, "at most " << kMaxRank << " axes", dims.rank, "Reshape the tensor.");
     int64_t* next = std::copy_n(indices.dims.sizes, indices.dims.rank - 1, dims.sizes);
     std::copy(x.dims.sizes + batch_axes + named, x.dims.sizes + x.dims.rank, next);
-    return HALO_CUDA_STATUS(
-        gather_nd(x.element_size(), x.data, x.dims, {indices.data, indices.type}, indices.dims, batch_axes, launch.out(0, dims), launch.stream()));
+    return gather_nd(x.element_size(), x.data, x.dims, {indices.data, indices.type}, indices.dims, batch_axes, launch.out(0, dims), launch.stream());
   };
 }
 

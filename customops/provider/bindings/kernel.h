@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/dispatch.h"
 #include "common/status.h"
 #include "plugin/attributes.h"
 #include "provider/bindings/launch.h"
@@ -57,9 +58,9 @@ struct KernelRows {
 };
 
 /// `one` of float, bfloat16, float16 or double.
-constexpr bool is_float(DType one) { return one == DType::kFloat || one == DType::kBFloat16 || one == DType::kFloat16 || one == DType::kDouble; }
+constexpr bool is_float(DType one) { return RealTypes::has(one); }
 
-constexpr bool is_index(DType one) { return one == DType::kInt32 || one == DType::kInt64; }
+constexpr bool is_index(DType one) { return IndexTypes::has(one); }
 
 /// A type whose elements are moved without looking at them.
 constexpr bool is_movable(DType one) {

@@ -29,9 +29,8 @@ Kernel make_cross_entropy(const NodeAttributes& attributes) {
     const LossSizes sizes = loss_sizes(scores.dims);
     HALO_WORKSPACE(work, launch, label_loss_workspace(sizes));
     void* loss = launch.out(0, settings.reduction == LossReduction::kNone ? labels.dims : Dims{});
-    return HALO_CUDA_STATUS(softmax_cross_entropy_loss(scores.type, scores.data, {labels.data, labels.type}, weights.data, settings.has_ignored,
-                                                       settings.ignored, settings.reduction, loss, launch.out(1, scores.dims), sizes, work.data(),
-                                                       launch.stream()));
+    return softmax_cross_entropy_loss(scores.type, scores.data, {labels.data, labels.type}, weights.data, settings.has_ignored, settings.ignored,
+                                      settings.reduction, loss, launch.out(1, scores.dims), sizes, work.data(), launch.stream());
   };
 }
 
@@ -41,8 +40,8 @@ Kernel make_likelihood(const NodeAttributes& attributes) {
     const LossSizes sizes = loss_sizes(scores.dims);
     HALO_WORKSPACE(work, launch, label_loss_workspace(sizes));
     void* loss = launch.out(0, settings.reduction == LossReduction::kNone ? labels.dims : Dims{});
-    return HALO_CUDA_STATUS(negative_log_likelihood_loss(scores.type, scores.data, {labels.data, labels.type}, weights.data, settings.has_ignored,
-                                                         settings.ignored, settings.reduction, loss, sizes, work.data(), launch.stream()));
+    return negative_log_likelihood_loss(scores.type, scores.data, {labels.data, labels.type}, weights.data, settings.has_ignored, settings.ignored,
+                                        settings.reduction, loss, sizes, work.data(), launch.stream());
   };
 }
 

@@ -19,7 +19,7 @@ Kernel make_transpose(const NodeAttributes& attributes) {
       permutation.values[axis] = given.empty() ? dims.rank - 1 - axis : given[static_cast<size_t>(axis)];
       dims.sizes[axis] = x.dims.sizes[permutation.values[axis]];
     }
-    return HALO_CUDA_STATUS(transpose(x.element_size(), x.data, x.dims, permutation, launch.out(0, dims), launch.stream()));
+    return transpose(x.element_size(), x.data, x.dims, permutation, launch.out(0, dims), launch.stream());
   };
 }
 
@@ -27,7 +27,7 @@ Status run_expand(Launch& launch) {
   const Tensor x = launch.in(0);
   Dims dims;
   HALO_RETURN_IF_ERROR(broadcast(x.dims, dims_of(launch.in(1).integers()), &dims));
-  return HALO_CUDA_STATUS(expand(x.element_size(), x.data, x.dims, launch.out(0, dims), dims, launch.stream()));
+  return expand(x.element_size(), x.data, x.dims, launch.out(0, dims), dims, launch.stream());
 }
 
 Status run_slice(Launch& launch) {
@@ -51,7 +51,7 @@ Status run_slice(Launch& launch) {
     step.values[axis] = by;
     dims.sizes[axis] = std::max<int64_t>(0, by > 0 ? (end - start + by - 1) / by : (start - end - by - 1) / -by);
   }
-  return HALO_CUDA_STATUS(slice(x.element_size(), x.data, x.dims, first, step, launch.out(0, dims), dims, launch.stream()));
+  return slice(x.element_size(), x.data, x.dims, first, step, launch.out(0, dims), dims, launch.stream());
 }
 
 Kernel make_concat(const NodeAttributes& attributes) {
@@ -68,8 +68,8 @@ Kernel make_concat(const NodeAttributes& attributes) {
       sizes.push_back(x.dims.sizes[axis]);
       dims.sizes[axis] += sizes.back();
     }
-    return HALO_CUDA_STATUS(concat(launch.in(0).element_size(), inputs.data(), sizes.data(), static_cast<int64_t>(inputs.size()), axis, launch.out(0, dims),
-                                   dims, launch.stream()));
+    return concat(launch.in(0).element_size(), inputs.data(), sizes.data(), static_cast<int64_t>(inputs.size()), axis, launch.out(0, dims), dims,
+                  launch.stream());
   };
 }
 
@@ -90,7 +90,7 @@ Kernel make_split(const NodeAttributes& attributes) {
       dims.sizes[axis] = sizes[static_cast<size_t>(i)];
       outputs.push_back(launch.out(i, dims));
     }
-    return HALO_CUDA_STATUS(split(x.element_size(), x.data, x.dims, axis, outputs.data(), sizes.data(), count, launch.stream()));
+    return split(x.element_size(), x.data, x.dims, axis, outputs.data(), sizes.data(), count, launch.stream());
   };
 }
 
@@ -99,7 +99,7 @@ Status run_tile(Launch& launch) {
   const auto repeats = launch.in(1).integers();
   Dims dims = x.dims;
   for (int axis = 0; axis < dims.rank; ++axis) dims.sizes[axis] *= repeats[static_cast<size_t>(axis)];
-  return HALO_CUDA_STATUS(tile(x.element_size(), x.data, x.dims, launch.out(0, dims), dims, launch.stream()));
+  return tile(x.element_size(), x.data, x.dims, launch.out(0, dims), dims, launch.stream());
 }
 
 Kernel make_pad(const NodeAttributes& attributes) {
@@ -119,7 +119,7 @@ Kernel make_pad(const NodeAttributes& attributes) {
       begins.values[axis] = pads[i];
       dims.sizes[axis] += pads[i] + pads[i + axes.size()];
     }
-    return HALO_CUDA_STATUS(pad(x.element_size(), mode, x.data, x.dims, begins, launch.in(2).data, launch.out(0, dims), dims, launch.stream()));
+    return pad(x.element_size(), mode, x.data, x.dims, begins, launch.in(2).data, launch.out(0, dims), dims, launch.stream());
   };
 }
 
@@ -129,8 +129,8 @@ Kernel make_trilu(const NodeAttributes& attributes) {
     const Tensor x = launch.in(0), k = launch.in(1);
     const int rank = x.dims.rank;
     HALO_REQUIRE(rank >= 2, "matrices", rank << " axes", "Reshape the tensor.");
-    return HALO_CUDA_STATUS(triangle(x.element_size(), x.data, launch.out(0, x.dims), x.dims.count(0, rank - 2), x.dims.sizes[rank - 2], x.dims.sizes[rank - 1],
-                                     k.is_present() ? k.integers()[0] : 0, is_upper, launch.stream()));
+    return triangle(x.element_size(), x.data, launch.out(0, x.dims), x.dims.count(0, rank - 2), x.dims.sizes[rank - 2], x.dims.sizes[rank - 1],
+                    k.is_present() ? k.integers()[0] : 0, is_upper, launch.stream());
   };
 }
 
@@ -139,7 +139,7 @@ Kernel make_constant_of_shape(const NodeAttributes& attributes) {
   if (value.type == DType::kUndefined) value = {.type = DType::kFloat, .bits = 0};
   return [=](Launch& launch) {
     const Dims dims = dims_of(launch.in(0).integers());
-    return HALO_CUDA_STATUS(fill(size_of(value.type), value.bits, launch.out(0, dims), dims.count(), launch.stream()));
+    return fill(size_of(value.type), value.bits, launch.out(0, dims), dims.count(), launch.stream());
   };
 }
 
@@ -155,7 +155,7 @@ Status run_range(Launch& launch) {
                         : start.type == DType::kDouble ? steps<double>(start, limit, delta)
                         : start.type == DType::kInt32  ? steps<int32_t>(start, limit, delta)
                                                        : steps<int64_t>(start, limit, delta);
-  return HALO_CUDA_STATUS(range(start.type, start.data, delta.data, launch.out(0, {.rank = 1, .sizes = {count}}), count, launch.stream()));
+  return range(start.type, start.data, delta.data, launch.out(0, {.rank = 1, .sizes = {count}}), count, launch.stream());
 }
 
 Kernel make_one_hot(const NodeAttributes& attributes) {
@@ -166,8 +166,8 @@ Kernel make_one_hot(const NodeAttributes& attributes) {
     Dims dims{.rank = indices.dims.rank + 1};
     const int axis = axis_of(given, dims.rank);
     for (int to = 0, from = 0; to < dims.rank; ++to) dims.sizes[to] = to == axis ? depth : indices.dims.sizes[from++];
-    return HALO_CUDA_STATUS(one_hot(values.element_size(), {indices.data, indices.type}, values.data, launch.out(0, dims), dims.count(0, axis), depth,
-                                    dims.count(axis + 1, dims.rank), launch.stream()));
+    return one_hot(values.element_size(), {indices.data, indices.type}, values.data, launch.out(0, dims), dims.count(0, axis), depth,
+                   dims.count(axis + 1, dims.rank), launch.stream());
   };
 }
 

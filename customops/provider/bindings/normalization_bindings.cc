@@ -18,8 +18,7 @@ Kernel make_rms_norm(const NodeAttributes& attributes) {
                  "Expand it to these axes.");
     Dims statistics = x.dims;
     std::fill(statistics.sizes + axis, statistics.sizes + statistics.rank, 1);
-    return HALO_CUDA_STATUS(
-        rms_norm_cuda(x.type, x.data, scale.data, launch.out(0, x.dims), launch.out<float>(1, statistics), rows, columns, epsilon, launch.stream()));
+    return rms_norm_cuda(x.type, x.data, scale.data, launch.out(0, x.dims), launch.out<float>(1, statistics), rows, columns, epsilon, launch.stream());
   };
 }
 
@@ -32,7 +31,7 @@ template <bool is_quick_gelu>
 Kernel make_swish(const NodeAttributes& attributes) {
   return [alpha = attributes.real("alpha", is_quick_gelu ? 1.702f : 1.0f)](Launch& launch) {
     const Tensor x = launch.in(0);
-    return HALO_CUDA_STATUS(swish(x.type, x.data, alpha, launch.out(0, x.dims), x.count(), launch.stream()));
+    return swish(x.type, x.data, alpha, launch.out(0, x.dims), x.count(), launch.stream());
   };
 }
 

@@ -41,7 +41,7 @@ Kernel make_gemm(const NodeAttributes& attributes) {
     void* y = launch.out(0, dims);
     if (c.is_present() && beta != 0) {
       product.beta = beta;
-      HALO_CUDA_RETURN_IF_ERROR(expand(c.element_size(), c.data, c.dims, y, dims, launch.stream()));
+      HALO_RETURN_IF_ERROR(expand(c.element_size(), c.data, c.dims, y, dims, launch.stream()));
     }
     HALO_WORKSPACE(work, launch, LtProducts::kWorkspaceBytes);
     return launch.device().products().multiply(product, a.data, b.data, y, nullptr, nullptr, work.data(), work.bytes(), launch.stream());

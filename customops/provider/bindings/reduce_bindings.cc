@@ -23,7 +23,7 @@ Kernel make_reduce(const NodeAttributes& attributes) {
       if (!reduced[axis] || keeps) dims.sizes[dims.rank++] = reduced[axis] ? 1 : x.dims.sizes[axis];
     }
     HALO_WORKSPACE(work, launch, reduce_workspace(op, x.type, x.dims, reduced));
-    return HALO_CUDA_STATUS(reduce(op, x.type, x.data, x.dims, reduced, launch.out(0, dims), work.data(), work.bytes(), launch.stream()));
+    return reduce(op, x.type, x.data, x.dims, reduced, launch.out(0, dims), work.data(), work.bytes(), launch.stream());
   };
 }
 
@@ -38,7 +38,7 @@ Kernel make_softmax(const NodeAttributes& attributes) {
   return [=](Launch& launch) {
     const Tensor x = launch.in(0);
     const AxisView rows = view_along(x.dims, axis_of(given, x.dims.rank));
-    return HALO_CUDA_STATUS(softmax(logarithm, x.type, x.data, launch.out(0, x.dims), rows.outer, rows.size, rows.inner, launch.stream()));
+    return softmax(logarithm, x.type, x.data, launch.out(0, x.dims), rows.outer, rows.size, rows.inner, launch.stream());
   };
 }
 
@@ -47,8 +47,7 @@ Kernel make_cumulative_sum(const NodeAttributes& attributes) {
   return [=](Launch& launch) {
     const Tensor x = launch.in(0);
     const AxisView rows = view_along(x.dims, axis_of(launch.in(1).integers()[0], x.dims.rank));
-    return HALO_CUDA_STATUS(
-        cumulative_sum(x.type, x.data, launch.out(0, x.dims), rows.outer, rows.size, rows.inner, is_exclusive, is_reversed, launch.stream()));
+    return cumulative_sum(x.type, x.data, launch.out(0, x.dims), rows.outer, rows.size, rows.inner, is_exclusive, is_reversed, launch.stream());
   };
 }
 

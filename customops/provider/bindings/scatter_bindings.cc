@@ -20,8 +20,8 @@ ScatterReduction reduction_of(const Attributes& attributes) {
 Kernel make_scatter_elements(const NodeAttributes& attributes) {
   return [reduction = reduction_of(attributes), axis = attributes.integer("axis", 0)](Launch& launch) {
     const Tensor x = launch.in(0), indices = launch.in(1), updates = launch.in(2);
-    return HALO_CUDA_STATUS(scatter_elements(reduction, x.type, x.data, x.dims, {indices.data, indices.type}, indices.dims, axis_of(axis, x.dims.rank),
-                                             updates.data, launch.out(0, x.dims), launch.stream()));
+    return scatter_elements(reduction, x.type, x.data, x.dims, {indices.data, indices.type}, indices.dims, axis_of(axis, x.dims.rank), updates.data,
+                            launch.out(0, x.dims), launch.stream());
   };
 }
 
@@ -29,8 +29,8 @@ Kernel make_scatter_nd(const NodeAttributes& attributes) {
   return [reduction = reduction_of(attributes)](Launch& launch) -> Status {
     const Tensor x = launch.in(0), indices = launch.in(1), updates = launch.in(2);
     HALO_WORKSPACE(work, launch, scatter_nd_workspace(indices.dims));
-    return HALO_CUDA_STATUS(scatter_nd(reduction, x.type, x.data, x.dims, {indices.data, indices.type}, indices.dims, updates.data, launch.out(0, x.dims),
-                                       work.data(), work.bytes(), launch.stream()));
+    return scatter_nd(reduction, x.type, x.data, x.dims, {indices.data, indices.type}, indices.dims, updates.data, launch.out(0, x.dims), work.data(),
+                      work.bytes(), launch.stream());
   };
 }
 

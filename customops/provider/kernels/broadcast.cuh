@@ -143,14 +143,14 @@ __global__ void __launch_bounds__(256) broadcast_kernel(F f, Y* y, const A* a, c
 
 /// y = f(a, b, c) for a functor of kOperands elements; operands beyond those repeat a. Results of more than 2^30 packs are cut along their outermost axis.
 template <class F, class Y, class A, class B, class C>
-cudaError_t broadcast(F f, const A* a, const Dims& a_dims, const B* b, const Dims& b_dims, const C* c, const Dims& c_dims, Y* y, const Dims& y_dims,
-                      cudaStream_t stream) {
+Status broadcast(F f, const A* a, const Dims& a_dims, const B* b, const Dims& b_dims, const C* c, const Dims& c_dims, Y* y, const Dims& y_dims,
+                 cudaStream_t stream) {
   constexpr int kWidth = 16 / static_cast<int>(std::max({sizeof(A), sizeof(B), sizeof(C), sizeof(Y)}));
   constexpr int kThreads = 256;
   constexpr int64_t kMostPacks = int64_t{1} << 30;
   Layout<3> layout;
-  if (!make_layout<3>({&a_dims, &b_dims, &c_dims}, y_dims, &layout)) return cudaErrorInvalidValue;
-  if (y_dims.count() == 0) return cudaSuccess;
+  HALO_REQUIRE((make_layout<3>({&a_dims, &b_dims, &c_dims}, y_dims, &layout)), "sizes that broadcast to those of the result", "others", "Check the operands.");
+  if (y_dims.count() == 0) return {};
   const auto is_whole = [&](const auto* pointer, int operand) {
     if (layout.strides[operand][0] == 0) return true;
     bool whole = is_aligned(pointer, kWidth * static_cast<int64_t>(sizeof(*pointer)));
@@ -163,7 +163,11 @@ cudaError_t broadcast(F f, const A* a, const Dims& a_dims, const B* b, const Dim
   if (layout.rank == 1) {
     return launch(broadcast_kernel<kWidth, F, Y, A, B, C>, grid_for(packs_inner, kThreads), kThreads, 0, stream, f, y, a, b, c, layout, packs_inner);
   }
-  if (packs_inner > kMostPacks) return cudaErrorInvalidValue;
+  const auto fits = [](int64_t packs) -> Status {
+    HALO_REQUIRE(packs <= kMostPacks, "at most " << kMostPacks * kWidth << " elements behind the outermost axis", packs * kWidth, "Reshape the tensor.");
+    return {};
+  };
+  HALO_RETURN_IF_ERROR(fits(packs_inner));
   layout.packs_inner = Divider(packs_inner);
   const int last = layout.rank - 1;
   int64_t packs_of_slice = packs_inner, elements_of_slice = layout.inner;
@@ -171,26 +175,25 @@ cudaError_t broadcast(F f, const A* a, const Dims& a_dims, const B* b, const Dim
     packs_of_slice *= layout.size_of_axis[axis];
     elements_of_slice *= layout.size_of_axis[axis];
   }
-  if (packs_of_slice > kMostPacks) return cudaErrorInvalidValue;
+  HALO_RETURN_IF_ERROR(fits(packs_of_slice));
   const int64_t step = kMostPacks / packs_of_slice;
   for (int64_t first = 0; first < layout.size_of_axis[last]; first += step) {
     const int64_t slices = std::min(step, layout.size_of_axis[last] - first), packs = slices * packs_of_slice;
-    HALO_CUDA_RETURN_IF_ERROR(launch(broadcast_kernel<kWidth, F, Y, A, B, C>, grid_for(packs, kThreads), kThreads, 0, stream, f, y + first * elements_of_slice,
-                                     a + first * layout.strides[0][last], b + first * layout.strides[1][last], c + first * layout.strides[2][last], layout,
-                                     packs));
+    HALO_RETURN_IF_ERROR(launch(broadcast_kernel<kWidth, F, Y, A, B, C>, grid_for(packs, kThreads), kThreads, 0, stream, f, y + first * elements_of_slice,
+                                a + first * layout.strides[0][last], b + first * layout.strides[1][last], c + first * layout.strides[2][last], layout, packs));
   }
-  return cudaSuccess;
+  return {};
 }
 
 template <class F, class Y, class A, class B>
-cudaError_t broadcast(F f, const A* a, const Dims& a_dims, const B* b, const Dims& b_dims, Y* y, const Dims& y_dims, cudaStream_t stream) {
+Status broadcast(F f, const A* a, const Dims& a_dims, const B* b, const Dims& b_dims, Y* y, const Dims& y_dims, cudaStream_t stream) {
   return broadcast(f, a, a_dims, b, b_dims, a, a_dims, y, y_dims, stream);
 }
 
 inline Dims flat(int64_t count) { return {.rank = 1, .sizes = {count}}; }
 
 template <class F, class Y, class A>
-cudaError_t map(F f, const A* x, Y* y, int64_t count, cudaStream_t stream) {
+Status map(F f, const A* x, Y* y, int64_t count, cudaStream_t stream) {
   return broadcast(f, x, flat(count), x, flat(count), x, flat(count), y, flat(count), stream);
 }
 

@@ -4,7 +4,9 @@
 #include "common/codes.h"
 #include "provider/kernels/device.cuh"
 
-namespace halo::cuda {
+namespace halo {
+
+namespace cuda {
 
 /// Bytes that are read as float8.
 template <class Format>
@@ -70,41 +72,23 @@ struct Cast {
   }
 };
 
-/// Calls f.operator()<T>() with a type of quantized codes; cudaErrorInvalidValue for another type.
-template <class F>
-cudaError_t dispatch_code(DType type, F&& f) {
-  switch (type) {
-    case DType::kInt8:
-      return f.template operator()<int8_t>();
-    case DType::kUInt8:
-      return f.template operator()<uint8_t>();
-    case DType::kInt32:
-      return f.template operator()<int32_t>();
-    case DType::kFloat8E4M3:
-      return f.template operator()<Code<E4M3>>();
-    case DType::kFloat8E5M2:
-      return f.template operator()<Code<E5M2>>();
-    default:
-      return cudaErrorInvalidValue;
-  }
+}  // namespace cuda
+
+template <>
+constexpr DType dtype_of<cuda::Code<E4M3>>() {
+  return DType::kFloat8E4M3;
+}
+template <>
+constexpr DType dtype_of<cuda::Code<E5M2>>() {
+  return DType::kFloat8E5M2;
 }
 
-/// As dispatch_code, with any type that is cast.
-template <class F>
-cudaError_t dispatch_cast(DType type, F&& f) {
-  switch (type) {
-    case DType::kFloat:
-    case DType::kBFloat16:
-    case DType::kFloat16:
-    case DType::kDouble:
-      return dispatch_real(type, f);
-    case DType::kInt64:
-      return f.template operator()<int64_t>();
-    case DType::kBool:
-      return f.template operator()<bool>();
-    default:
-      return dispatch_code(type, f);
-  }
-}
+namespace cuda {
 
-}  // namespace halo::cuda
+/// Quantized codes, and every type that is cast.
+using CodeTypes = TypeList<int8_t, uint8_t, int32_t, Code<E4M3>, Code<E5M2>>;
+using CastTypes = TypeList<float, BFloat16, Float16, double, int8_t, uint8_t, int32_t, int64_t, bool, Code<E4M3>, Code<E5M2>>;
+
+}  // namespace cuda
+
+}  // namespace halo

@@ -34,8 +34,8 @@ __global__ void __launch_bounds__(256) cumulative_sum_kernel(const T* x, T* y, i
 
 }  // namespace
 
-cudaError_t cumulative_sum(DType type, const void* x, void* y, int64_t outer, int64_t size, int64_t inner, bool exclusive, bool reverse, cudaStream_t stream) {
-  if (outer * size * inner == 0) return cudaSuccess;
+Status cumulative_sum(DType type, const void* x, void* y, int64_t outer, int64_t size, int64_t inner, bool exclusive, bool reverse, cudaStream_t stream) {
+  if (outer * size * inner == 0) return {};
   return dispatch_number(type, [&]<class T>() {
     using V = std::conditional_t<std::is_integral_v<T>, int64_t, Real<T>>;
     return launch(cumulative_sum_kernel<T, V>, grid_for(outer * inner, kWarp), dim3(kWarp, kPositions), 0, stream, static_cast<const T*>(x), static_cast<T*>(y),

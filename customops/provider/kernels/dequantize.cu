@@ -42,15 +42,12 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-bool dequantize_supports(DType code, DType type) {
-  const bool has_code = code == DType::kInt8 || code == DType::kUInt8 || code == DType::kInt32 || code == DType::kFloat8E4M3 || code == DType::kFloat8E5M2;
-  return has_code && (type == DType::kFloat || type == DType::kBFloat16 || type == DType::kFloat16);
-}
+bool dequantize_supports(DType code, DType type) { return CodeTypes::has(code) && FloatTypes::has(type); }
 
-cudaError_t dequantize(DType code, DType type, const void* x, const void* scale, const void* zero, void* y, const ScaleLayout& layout, cudaStream_t stream) {
-  if (layout.block < 1) return cudaErrorInvalidValue;
+Status dequantize(DType code, DType type, const void* x, const void* scale, const void* zero, void* y, const ScaleLayout& layout, cudaStream_t stream) {
+  HALO_REQUIRE(layout.block >= 1, "blocks of 1 element or more", layout.block, "Check block_size.");
   const int64_t count = layout.outer * layout.size * layout.inner;
-  return dispatch_code(code, [&]<class From>() {
+  return dispatch(CodeTypes(), code, [&]<class From>() {
     return dispatch_float(type, [&]<class T>() {
       return launch(dequantize_kernel<From, T>, grid_for(count, kThreads), kThreads, 0, stream, static_cast<const From*>(x), static_cast<const T*>(scale),
                     static_cast<const From*>(zero), static_cast<T*>(y), layout, count);
@@ -58,10 +55,11 @@ cudaError_t dequantize(DType code, DType type, const void* x, const void* scale,
   });
 }
 
-cudaError_t unpack_weights(DType type, const uint8_t* codes, const void* scales, DType zero_type, const void* zeros, void* y, const PackedWeights& weights,
-                           cudaStream_t stream) {
+Status unpack_weights(DType type, const uint8_t* codes, const void* scales, DType zero_type, const void* zeros, void* y, const PackedWeights& weights,
+                      cudaStream_t stream) {
   const PackedWeights& w = weights;
-  if ((w.bits != 2 && w.bits != 4 && w.bits != 8) || w.block * w.bits % 8 != 0 || w.block < 1) return cudaErrorInvalidValue;
+  HALO_REQUIRE(w.bits == 2 || w.bits == 4 || w.bits == 8, "weights of 2, 4 or 8 bits", w.bits, "Check bits.");
+  HALO_REQUIRE(w.block >= 1 && w.block * w.bits % 8 == 0, "blocks of whole bytes", w.block << " weights of " << w.bits << " bits", "Check block_size.");
   const int64_t count = w.n * w.blocks() * (w.block * w.bits / 8);
   return dispatch_float(type, [&]<class T>() {
     const bool is_packed = zero_type == DType::kUInt8;

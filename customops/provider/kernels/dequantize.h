@@ -15,7 +15,7 @@ bool dequantize_supports(DType code, DType type);
 
 /// y = (x - zero) * scale in float32, rounded once to `type`, the float type of the scales; `zero` is of the type of x, or null for 0. Codes are int8,
 /// uint8, int32, float8e4m3fn or float8e5m2.
-cudaError_t dequantize(DType code, DType type, const void* x, const void* scale, const void* zero, void* y, const ScaleLayout& layout, cudaStream_t stream);
+Status dequantize(DType code, DType type, const void* x, const void* scale, const void* zero, void* y, const ScaleLayout& layout, cudaStream_t stream);
 
 /// Weights (N, K) in blocks of `block` along K, `bits` (2, 4 or 8) a code, the first code in the low bits.
 struct PackedWeights {
@@ -26,7 +26,7 @@ struct PackedWeights {
 
 /// y (N, K) = (code - zero) * scale of codes (N, blocks, block bits / 8) and scales (N, blocks) of `type`; zeros are packed codes (N, zero_bytes), or of
 /// `type` (N, blocks), or null for 2^(bits - 1).
-cudaError_t unpack_weights(DType type, const uint8_t* codes, const void* scales, DType zero_type, const void* zeros, void* y, const PackedWeights& weights,
-                           cudaStream_t stream);
+Status unpack_weights(DType type, const uint8_t* codes, const void* scales, DType zero_type, const void* zeros, void* y, const PackedWeights& weights,
+                      cudaStream_t stream);
 
 }  // namespace halo::cuda

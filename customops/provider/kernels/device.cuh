@@ -7,27 +7,28 @@
 #include <limits>
 #include <type_traits>
 
-#include "common/dtype.h"
+#include "common/dispatch.h"
+#include "provider/errors.h"
 #include "provider/kernels/tensor.h"
 
 namespace halo::cuda {
 
 /// Starts a kernel; arguments are converted to its parameters. An empty grid starts nothing.
 template <class... P, class... A>
-cudaError_t launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, A&&... arguments) {
-  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return cudaSuccess;
+Status launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, A&&... arguments) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return {};
   cudaLaunchConfig_t config = {};
   config.gridDim = grid;
   config.blockDim = block;
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream;
-  return cudaLaunchKernelEx(&config, kernel, static_cast<P>(arguments)...);
+  const cudaError_t error = cudaLaunchKernelEx(&config, kernel, static_cast<P>(arguments)...);
+  HALO_REQUIRE(error == cudaSuccess,
+               "a kernel that starts with " << grid.x << " x " << grid.y << " x " << grid.z << " blocks of " << block.x << " x " << block.y << " x " << block.z
+                                            << " threads and " << shared_bytes << " bytes of shared memory",
+               text_of(error), advice_on(error));
+  return {};
 }
-
-#define HALO_CUDA_RETURN_IF_ERROR(expression)                                          \
-  do {                                                                                 \
-    if (const cudaError_t error_ = (expression); error_ != cudaSuccess) return error_; \
-  } while (0)
 
 /// The block's memory whose size was given at launch.
 template <class T>
@@ -42,6 +43,7 @@ __device__ T* dynamic_shared() {
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+/// Blocks along x for `count` elements. A tensor that fits in memory has far fewer than kMostBlocksX 32 of them, the least that a block takes.
 inline unsigned grid_for(int64_t count, int64_t per_block) { return static_cast<unsigned>(ceil_div(count, per_block)); }
 
 inline int multiprocessors() {
@@ -101,68 +103,36 @@ HALO_HD T narrowed(V x) {
   }
 }
 
-/// Calls f.operator()<T>() with the float type; cudaErrorInvalidValue for another type.
+/// Calls f.operator()<T>() with the type, which is one of the list's; refuses another.
 template <class F>
-cudaError_t dispatch_float(DType type, F&& f) {
-  switch (type) {
-    case DType::kFloat:
-      return f.template operator()<float>();
-    case DType::kBFloat16:
-      return f.template operator()<BFloat16>();
-    case DType::kFloat16:
-      return f.template operator()<Float16>();
-    default:
-      return cudaErrorInvalidValue;
-  }
+Status dispatch_float(DType type, F&& f) {
+  return dispatch(FloatTypes(), type, f);
 }
 
-/// As dispatch_float, with double.
 template <class F>
-cudaError_t dispatch_real(DType type, F&& f) {
-  return type == DType::kDouble ? f.template operator()<double>() : dispatch_float(type, f);
+Status dispatch_real(DType type, F&& f) {
+  return dispatch(RealTypes(), type, f);
 }
 
-/// As dispatch_real, with int32 and int64.
 template <class F>
-cudaError_t dispatch_number(DType type, F&& f) {
-  switch (type) {
-    case DType::kInt32:
-      return f.template operator()<int32_t>();
-    case DType::kInt64:
-      return f.template operator()<int64_t>();
-    default:
-      return dispatch_real(type, f);
-  }
+Status dispatch_number(DType type, F&& f) {
+  return dispatch(NumberTypes(), type, f);
+}
+
+template <class F>
+Status dispatch_index(DType type, F&& f) {
+  return dispatch(IndexTypes(), type, f);
 }
 
 /// Calls f.operator()<T>() with an unsigned integer of this size.
 template <class F>
-cudaError_t dispatch_size(int64_t element_size, F&& f) {
-  switch (element_size) {
-    case 1:
-      return f.template operator()<uint8_t>();
-    case 2:
-      return f.template operator()<uint16_t>();
-    case 4:
-      return f.template operator()<uint32_t>();
-    case 8:
-      return f.template operator()<uint64_t>();
-    default:
-      return cudaErrorInvalidValue;
-  }
-}
-
-/// Calls f.operator()<T>() with int32 or int64.
-template <class F>
-cudaError_t dispatch_index(DType type, F&& f) {
-  switch (type) {
-    case DType::kInt32:
-      return f.template operator()<int32_t>();
-    case DType::kInt64:
-      return f.template operator()<int64_t>();
-    default:
-      return cudaErrorInvalidValue;
-  }
+Status dispatch_size(int64_t element_size, F&& f) {
+  Status status;
+  const auto run = [&]<class T>() { return element_size == static_cast<int64_t>(sizeof(T)) && (status = f.template operator()<T>(), true); };
+  const bool is_known =
+      run.template operator()<uint8_t>() || run.template operator()<uint16_t>() || run.template operator()<uint32_t>() || run.template operator()<uint64_t>();
+  HALO_REQUIRE(is_known, "elements of 1, 2, 4 or 8 bytes", element_size, "Report the graph.");
+  return status;
 }
 
 inline constexpr unsigned kAllLanes = 0xFFFFFFFFu;

@@ -2,7 +2,7 @@
 
 namespace halo::cuda {
 
-#define HALO_INSTANTIATE(op) template cudaError_t arithmetic<op>(DType, const void*, const Dims&, const void*, const Dims&, void*, const Dims&, cudaStream_t)
+#define HALO_INSTANTIATE(op) template Status arithmetic<op>(DType, const void*, const Dims&, const void*, const Dims&, void*, const Dims&, cudaStream_t)
 HALO_INSTANTIATE(BinaryOp::kAdd);
 HALO_INSTANTIATE(BinaryOp::kSub);
 HALO_INSTANTIATE(BinaryOp::kMul);

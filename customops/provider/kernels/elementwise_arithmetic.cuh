@@ -43,7 +43,7 @@ struct Arithmetic {
 };
 
 template <BinaryOp op>
-cudaError_t arithmetic(DType type, const void* a, const Dims& a_dims, const void* b, const Dims& b_dims, void* y, const Dims& y_dims, cudaStream_t stream) {
+Status arithmetic(DType type, const void* a, const Dims& a_dims, const void* b, const Dims& b_dims, void* y, const Dims& y_dims, cudaStream_t stream) {
   return dispatch_number(type, [&]<class T>() {
     return broadcast(Arithmetic<op>(), static_cast<const T*>(a), a_dims, static_cast<const T*>(b), b_dims, static_cast<T*>(y), y_dims, stream);
   });

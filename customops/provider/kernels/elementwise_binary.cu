@@ -1,11 +1,12 @@
 #include "provider/kernels/broadcast.cuh"
 #include "provider/kernels/elementwise.h"
+#include "provider/kernels/movement.h"
 
 namespace halo::cuda {
 
 /// Of elementwise_arithmetic.cu and elementwise_extrema.cu.
 template <BinaryOp op>
-cudaError_t arithmetic(DType type, const void* a, const Dims& a_dims, const void* b, const Dims& b_dims, void* y, const Dims& y_dims, cudaStream_t stream);
+Status arithmetic(DType type, const void* a, const Dims& a_dims, const void* b, const Dims& b_dims, void* y, const Dims& y_dims, cudaStream_t stream);
 
 namespace {
 
@@ -44,6 +45,9 @@ struct Power {
   }
 };
 
+using Flags = TypeList<bool>;
+using Comparable = TypeList<float, BFloat16, Float16, double, int32_t, int64_t, bool>;
+
 struct Operands {
   const void* a;
   const Dims& a_dims;
@@ -55,89 +59,72 @@ struct Operands {
 };
 
 template <BinaryOp op>
-cudaError_t compare(DType type, const Operands& o) {
-  const auto run = [&]<class T>() {
+Status compare(DType type, const Operands& o) {
+  return dispatch(Comparable(), type, [&]<class T>() {
     return broadcast(Comparison<op>(), static_cast<const T*>(o.a), o.a_dims, static_cast<const T*>(o.b), o.b_dims, static_cast<bool*>(o.y), o.y_dims, o.stream);
-  };
-  return type == DType::kBool ? run.template operator()<bool>() : dispatch_number(type, run);
+  });
 }
 
 template <BinaryOp op>
-cudaError_t combine(const Operands& o) {
+Status combine(DType, const Operands& o) {
   return broadcast(Logic<op>(), static_cast<const bool*>(o.a), o.a_dims, static_cast<const bool*>(o.b), o.b_dims, static_cast<bool*>(o.y), o.y_dims, o.stream);
 }
 
-bool is_number(DType type) {
-  return type == DType::kFloat || type == DType::kBFloat16 || type == DType::kFloat16 || type == DType::kDouble || type == DType::kInt32 ||
-         type == DType::kInt64;
+template <BinaryOp op>
+Status calculate(DType type, const Operands& o) {
+  return arithmetic<op>(type, o.a, o.a_dims, o.b, o.b_dims, o.y, o.y_dims, o.stream);
+}
+
+Status to_power(DType type, const Operands& o) { return power(type, type, o.a, o.a_dims, o.b, o.b_dims, o.y, o.y_dims, o.stream); }
+
+/// Which types an operator takes, and what runs it.
+struct Row {
+  BinaryOp op;
+  bool (*takes)(DType type);
+  Status (*run)(DType type, const Operands& operands);
+};
+
+constexpr Row kRows[] = {
+    {BinaryOp::kAdd, NumberTypes::has, calculate<BinaryOp::kAdd>},
+    {BinaryOp::kSub, NumberTypes::has, calculate<BinaryOp::kSub>},
+    {BinaryOp::kMul, NumberTypes::has, calculate<BinaryOp::kMul>},
+    {BinaryOp::kDiv, NumberTypes::has, calculate<BinaryOp::kDiv>},
+    {BinaryOp::kMin, NumberTypes::has, calculate<BinaryOp::kMin>},
+    {BinaryOp::kMax, NumberTypes::has, calculate<BinaryOp::kMax>},
+    {BinaryOp::kMod, NumberTypes::has, calculate<BinaryOp::kMod>},
+    {BinaryOp::kFMod, NumberTypes::has, calculate<BinaryOp::kFMod>},
+    {BinaryOp::kPow, RealTypes::has, to_power},
+    {BinaryOp::kAnd, Flags::has, combine<BinaryOp::kAnd>},
+    {BinaryOp::kOr, Flags::has, combine<BinaryOp::kOr>},
+    {BinaryOp::kXor, Flags::has, combine<BinaryOp::kXor>},
+    {BinaryOp::kEqual, Comparable::has, compare<BinaryOp::kEqual>},
+    {BinaryOp::kLess, Comparable::has, compare<BinaryOp::kLess>},
+    {BinaryOp::kGreater, Comparable::has, compare<BinaryOp::kGreater>},
+    {BinaryOp::kLessOrEqual, Comparable::has, compare<BinaryOp::kLessOrEqual>},
+    {BinaryOp::kGreaterOrEqual, Comparable::has, compare<BinaryOp::kGreaterOrEqual>},
+};
+
+const Row* row_of(BinaryOp op) {
+  for (const Row& row : kRows) {
+    if (row.op == op) return &row;
+  }
+  return nullptr;
 }
 
 }  // namespace
 
 bool binary_supports(BinaryOp op, DType type) {
-  switch (op) {
-    case BinaryOp::kAnd:
-    case BinaryOp::kOr:
-    case BinaryOp::kXor:
-      return type == DType::kBool;
-    case BinaryOp::kEqual:
-    case BinaryOp::kLess:
-    case BinaryOp::kGreater:
-    case BinaryOp::kLessOrEqual:
-    case BinaryOp::kGreaterOrEqual:
-      return is_number(type) || type == DType::kBool;
-    case BinaryOp::kPow:
-      return is_number(type) && type != DType::kInt32 && type != DType::kInt64;
-    default:
-      return is_number(type);
-  }
+  const Row* row = row_of(op);
+  return row != nullptr && row->takes(type);
 }
 
-cudaError_t binary(BinaryOp op, DType type, const void* a, const Dims& a_dims, const void* b, const Dims& b_dims, void* y, const Dims& y_dims,
-                   cudaStream_t stream) {
-  if (!binary_supports(op, type)) return cudaErrorInvalidValue;
-  const Operands o{a, a_dims, b, b_dims, y, y_dims, stream};
-  switch (op) {
-    case BinaryOp::kAdd:
-      return arithmetic<BinaryOp::kAdd>(type, a, a_dims, b, b_dims, y, y_dims, stream);
-    case BinaryOp::kSub:
-      return arithmetic<BinaryOp::kSub>(type, a, a_dims, b, b_dims, y, y_dims, stream);
-    case BinaryOp::kMul:
-      return arithmetic<BinaryOp::kMul>(type, a, a_dims, b, b_dims, y, y_dims, stream);
-    case BinaryOp::kDiv:
-      return arithmetic<BinaryOp::kDiv>(type, a, a_dims, b, b_dims, y, y_dims, stream);
-    case BinaryOp::kMin:
-      return arithmetic<BinaryOp::kMin>(type, a, a_dims, b, b_dims, y, y_dims, stream);
-    case BinaryOp::kMax:
-      return arithmetic<BinaryOp::kMax>(type, a, a_dims, b, b_dims, y, y_dims, stream);
-    case BinaryOp::kMod:
-      return arithmetic<BinaryOp::kMod>(type, a, a_dims, b, b_dims, y, y_dims, stream);
-    case BinaryOp::kFMod:
-      return arithmetic<BinaryOp::kFMod>(type, a, a_dims, b, b_dims, y, y_dims, stream);
-    case BinaryOp::kPow:
-      return power(type, type, a, a_dims, b, b_dims, y, y_dims, stream);
-    case BinaryOp::kAnd:
-      return combine<BinaryOp::kAnd>(o);
-    case BinaryOp::kOr:
-      return combine<BinaryOp::kOr>(o);
-    case BinaryOp::kXor:
-      return combine<BinaryOp::kXor>(o);
-    case BinaryOp::kEqual:
-      return compare<BinaryOp::kEqual>(type, o);
-    case BinaryOp::kLess:
-      return compare<BinaryOp::kLess>(type, o);
-    case BinaryOp::kGreater:
-      return compare<BinaryOp::kGreater>(type, o);
-    case BinaryOp::kLessOrEqual:
-      return compare<BinaryOp::kLessOrEqual>(type, o);
-    case BinaryOp::kGreaterOrEqual:
-      return compare<BinaryOp::kGreaterOrEqual>(type, o);
-  }
-  return cudaErrorInvalidValue;
+Status binary(BinaryOp op, DType type, const void* a, const Dims& a_dims, const void* b, const Dims& b_dims, void* y, const Dims& y_dims, cudaStream_t stream) {
+  HALO_REQUIRE(binary_supports(op, type), "a type that this operator takes", type, "Cast the operands.");
+  return row_of(op)->run(type, {a, a_dims, b, b_dims, y, y_dims, stream});
 }
 
-cudaError_t power(DType base_type, DType exponent_type, const void* base, const Dims& base_dims, const void* exponent, const Dims& exponent_dims, void* y,
-                  const Dims& y_dims, cudaStream_t stream) {
+Status power(DType base_type, DType exponent_type, const void* base, const Dims& base_dims, const void* exponent, const Dims& exponent_dims, void* y,
+             const Dims& y_dims, cudaStream_t stream) {
   return dispatch_real(base_type, [&]<class T>() {
     return dispatch_number(exponent_type, [&]<class E>() {
       return broadcast(Power<Real<T>>(), static_cast<const T*>(base), base_dims, static_cast<const E*>(exponent), exponent_dims, static_cast<T*>(y), y_dims,
@@ -146,13 +133,13 @@ cudaError_t power(DType base_type, DType exponent_type, const void* base, const 
   });
 }
 
-cudaError_t variadic(BinaryOp op, DType type, const void* const* inputs, const Dims* input_dims, int64_t inputs_count, void* y, const Dims& y_dims,
-                     cudaStream_t stream) {
-  if (inputs_count < 1) return cudaErrorInvalidValue;
-  if (inputs_count == 1) return binary(BinaryOp::kMax, type, inputs[0], input_dims[0], inputs[0], input_dims[0], y, y_dims, stream);  // x, as max(x, x)
-  HALO_CUDA_RETURN_IF_ERROR(binary(op, type, inputs[0], input_dims[0], inputs[1], input_dims[1], y, y_dims, stream));
-  for (int64_t i = 2; i < inputs_count; ++i) HALO_CUDA_RETURN_IF_ERROR(binary(op, type, y, y_dims, inputs[i], input_dims[i], y, y_dims, stream));
-  return cudaSuccess;
+Status variadic(BinaryOp op, DType type, const void* const* inputs, const Dims* input_dims, int64_t inputs_count, void* y, const Dims& y_dims,
+                cudaStream_t stream) {
+  HALO_REQUIRE(inputs_count >= 1, "one input or more", inputs_count, "Check the graph.");
+  if (inputs_count == 1) return y == inputs[0] ? Status() : expand(size_of(type), inputs[0], input_dims[0], y, y_dims, stream);
+  HALO_RETURN_IF_ERROR(binary(op, type, inputs[0], input_dims[0], inputs[1], input_dims[1], y, y_dims, stream));
+  for (int64_t i = 2; i < inputs_count; ++i) HALO_RETURN_IF_ERROR(binary(op, type, y, y_dims, inputs[i], input_dims[i], y, y_dims, stream));
+  return {};
 }
 
 }  // namespace halo::cuda

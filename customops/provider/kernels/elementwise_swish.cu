@@ -17,7 +17,7 @@ struct Swish {
 
 }  // namespace
 
-cudaError_t swish(DType type, const void* x, float alpha, void* y, int64_t count, cudaStream_t stream) {
+Status swish(DType type, const void* x, float alpha, void* y, int64_t count, cudaStream_t stream) {
   return dispatch_real(type, [&]<class T>() { return map(Swish{alpha}, static_cast<const T*>(x), static_cast<T*>(y), count, stream); });
 }
 

@@ -74,82 +74,75 @@ struct Clip {
   }
 };
 
-bool is_real(DType type) { return type == DType::kFloat || type == DType::kBFloat16 || type == DType::kFloat16 || type == DType::kDouble; }
-
-bool is_integer(DType type) { return type == DType::kInt32 || type == DType::kInt64; }
-
 template <UnaryOp op>
-cudaError_t real(DType type, const void* x, void* y, int64_t count, cudaStream_t stream) {
+Status real(DType type, const void* x, void* y, int64_t count, cudaStream_t stream) {
   return dispatch_real(type, [&]<class T>() { return map(Unary<op>(), static_cast<const T*>(x), static_cast<T*>(y), count, stream); });
 }
 
 template <UnaryOp op>
-cudaError_t number(DType type, const void* x, void* y, int64_t count, cudaStream_t stream) {
+Status number(DType type, const void* x, void* y, int64_t count, cudaStream_t stream) {
   return dispatch_number(type, [&]<class T>() { return map(Unary<op>(), static_cast<const T*>(x), static_cast<T*>(y), count, stream); });
+}
+
+/// Functions of a number that give bool.
+template <class F>
+Status test(DType type, const void* x, void* y, int64_t count, cudaStream_t stream) {
+  return dispatch_real(type, [&]<class T>() { return map(F(), static_cast<const T*>(x), static_cast<bool*>(y), count, stream); });
+}
+
+Status negate(DType, const void* x, void* y, int64_t count, cudaStream_t stream) {
+  return map(Not(), static_cast<const bool*>(x), static_cast<bool*>(y), count, stream);
+}
+
+/// Which types an operator takes, and what runs it.
+struct Row {
+  UnaryOp op;
+  bool (*takes)(DType type);
+  Status (*run)(DType type, const void* x, void* y, int64_t count, cudaStream_t stream);
+};
+
+constexpr Row kRows[] = {
+    {UnaryOp::kNeg, NumberTypes::has, number<UnaryOp::kNeg>},
+    {UnaryOp::kAbs, NumberTypes::has, number<UnaryOp::kAbs>},
+    {UnaryOp::kSign, NumberTypes::has, number<UnaryOp::kSign>},
+    {UnaryOp::kRelu, NumberTypes::has, number<UnaryOp::kRelu>},
+    {UnaryOp::kSqrt, RealTypes::has, real<UnaryOp::kSqrt>},
+    {UnaryOp::kReciprocal, RealTypes::has, real<UnaryOp::kReciprocal>},
+    {UnaryOp::kExp, RealTypes::has, real<UnaryOp::kExp>},
+    {UnaryOp::kLog, RealTypes::has, real<UnaryOp::kLog>},
+    {UnaryOp::kSigmoid, RealTypes::has, real<UnaryOp::kSigmoid>},
+    {UnaryOp::kTanh, RealTypes::has, real<UnaryOp::kTanh>},
+    {UnaryOp::kErf, RealTypes::has, real<UnaryOp::kErf>},
+    {UnaryOp::kSin, RealTypes::has, real<UnaryOp::kSin>},
+    {UnaryOp::kCos, RealTypes::has, real<UnaryOp::kCos>},
+    {UnaryOp::kFloor, RealTypes::has, real<UnaryOp::kFloor>},
+    {UnaryOp::kCeil, RealTypes::has, real<UnaryOp::kCeil>},
+    {UnaryOp::kRound, RealTypes::has, real<UnaryOp::kRound>},
+    {UnaryOp::kNot, TypeList<bool>::has, negate},
+    {UnaryOp::kIsNaN, RealTypes::has, test<IsNaN>},
+    {UnaryOp::kIsInf, RealTypes::has, test<IsInf>},
+};
+
+const Row* row_of(UnaryOp op) {
+  for (const Row& row : kRows) {
+    if (row.op == op) return &row;
+  }
+  return nullptr;
 }
 
 }  // namespace
 
 bool unary_supports(UnaryOp op, DType type) {
-  switch (op) {
-    case UnaryOp::kNot:
-      return type == DType::kBool;
-    case UnaryOp::kNeg:
-    case UnaryOp::kAbs:
-    case UnaryOp::kSign:
-    case UnaryOp::kRelu:
-      return is_real(type) || is_integer(type);
-    default:
-      return is_real(type);
-  }
+  const Row* row = row_of(op);
+  return row != nullptr && row->takes(type);
 }
 
-cudaError_t unary(UnaryOp op, DType type, const void* x, void* y, int64_t count, cudaStream_t stream) {
-  if (!unary_supports(op, type)) return cudaErrorInvalidValue;
-  switch (op) {
-    case UnaryOp::kNeg:
-      return number<UnaryOp::kNeg>(type, x, y, count, stream);
-    case UnaryOp::kAbs:
-      return number<UnaryOp::kAbs>(type, x, y, count, stream);
-    case UnaryOp::kSign:
-      return number<UnaryOp::kSign>(type, x, y, count, stream);
-    case UnaryOp::kRelu:
-      return number<UnaryOp::kRelu>(type, x, y, count, stream);
-    case UnaryOp::kSqrt:
-      return real<UnaryOp::kSqrt>(type, x, y, count, stream);
-    case UnaryOp::kReciprocal:
-      return real<UnaryOp::kReciprocal>(type, x, y, count, stream);
-    case UnaryOp::kExp:
-      return real<UnaryOp::kExp>(type, x, y, count, stream);
-    case UnaryOp::kLog:
-      return real<UnaryOp::kLog>(type, x, y, count, stream);
-    case UnaryOp::kSigmoid:
-      return real<UnaryOp::kSigmoid>(type, x, y, count, stream);
-    case UnaryOp::kTanh:
-      return real<UnaryOp::kTanh>(type, x, y, count, stream);
-    case UnaryOp::kErf:
-      return real<UnaryOp::kErf>(type, x, y, count, stream);
-    case UnaryOp::kSin:
-      return real<UnaryOp::kSin>(type, x, y, count, stream);
-    case UnaryOp::kCos:
-      return real<UnaryOp::kCos>(type, x, y, count, stream);
-    case UnaryOp::kFloor:
-      return real<UnaryOp::kFloor>(type, x, y, count, stream);
-    case UnaryOp::kCeil:
-      return real<UnaryOp::kCeil>(type, x, y, count, stream);
-    case UnaryOp::kRound:
-      return real<UnaryOp::kRound>(type, x, y, count, stream);
-    case UnaryOp::kNot:
-      return map(Not(), static_cast<const bool*>(x), static_cast<bool*>(y), count, stream);
-    case UnaryOp::kIsNaN:
-      return dispatch_real(type, [&]<class T>() { return map(IsNaN(), static_cast<const T*>(x), static_cast<bool*>(y), count, stream); });
-    case UnaryOp::kIsInf:
-      return dispatch_real(type, [&]<class T>() { return map(IsInf(), static_cast<const T*>(x), static_cast<bool*>(y), count, stream); });
-  }
-  return cudaErrorInvalidValue;
+Status unary(UnaryOp op, DType type, const void* x, void* y, int64_t count, cudaStream_t stream) {
+  HALO_REQUIRE(unary_supports(op, type), "a type that this function takes", type, "Cast the tensor.");
+  return row_of(op)->run(type, x, y, count, stream);
 }
 
-cudaError_t clip(DType type, const void* x, const void* low, const void* high, void* y, int64_t count, cudaStream_t stream) {
+Status clip(DType type, const void* x, const void* low, const void* high, void* y, int64_t count, cudaStream_t stream) {
   return dispatch_number(type, [&]<class T>() {
     return map(Clip<T>{static_cast<const T*>(low), static_cast<const T*>(high)}, static_cast<const T*>(x), static_cast<T*>(y), count, stream);
   });

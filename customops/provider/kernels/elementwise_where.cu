@@ -15,8 +15,8 @@ struct Choice {
 
 }  // namespace
 
-cudaError_t where(int64_t element_size, const bool* condition, const Dims& condition_dims, const void* a, const Dims& a_dims, const void* b, const Dims& b_dims,
-                  void* y, const Dims& y_dims, cudaStream_t stream) {
+Status where(int64_t element_size, const bool* condition, const Dims& condition_dims, const void* a, const Dims& a_dims, const void* b, const Dims& b_dims,
+             void* y, const Dims& y_dims, cudaStream_t stream) {
   return dispatch_size(element_size, [&]<class T>() {
     return broadcast(Choice(), condition, condition_dims, static_cast<const T*>(a), a_dims, static_cast<const T*>(b), b_dims, static_cast<T*>(y), y_dims,
                      stream);

@@ -69,14 +69,15 @@ __global__ void __launch_bounds__(kThreads) gather_nd_kernel(const T* data, Dims
 
 }  // namespace
 
-cudaError_t gather(int64_t element_size, const void* data, const Indices& indices, int64_t count, void* y, int64_t outer, int64_t size, int64_t inner,
-                   cudaStream_t stream) {
-  if (outer * count * inner == 0) return cudaSuccess;
+Status gather(int64_t element_size, const void* data, const Indices& indices, int64_t count, void* y, int64_t outer, int64_t size, int64_t inner,
+              cudaStream_t stream) {
+  if (outer * count * inner == 0) return {};
   while (element_size < 16 && inner % 2 == 0 && is_aligned(data, 2 * element_size) && is_aligned(y, 2 * element_size)) {
     element_size *= 2;
     inner /= 2;
   }
-  if (outer * count > INT32_MAX || inner > INT32_MAX) return cudaErrorInvalidValue;
+  HALO_REQUIRE(outer * count <= INT32_MAX, "at most " << INT32_MAX << " slices", outer * count, "Take a smaller batch or a shorter sequence.");
+  HALO_REQUIRE(inner <= INT32_MAX, "slices of at most " << INT32_MAX << " words of " << element_size << " bytes", inner, "Reshape the tensor.");
   const int64_t elements = outer * count * inner;
   return dispatch_wide(element_size, [&]<class T>() {
     return dispatch_index(indices.type, [&]<class I>() {
@@ -86,9 +87,10 @@ cudaError_t gather(int64_t element_size, const void* data, const Indices& indice
   });
 }
 
-cudaError_t gather_elements(int64_t element_size, const void* data, const Dims& data_dims, const Indices& indices, const Dims& indices_dims, int axis, void* y,
-                            cudaStream_t stream) {
-  if (data_dims.rank != indices_dims.rank || axis < 0 || axis >= data_dims.rank) return cudaErrorInvalidValue;
+Status gather_elements(int64_t element_size, const void* data, const Dims& data_dims, const Indices& indices, const Dims& indices_dims, int axis, void* y,
+                       cudaStream_t stream) {
+  HALO_REQUIRE(data_dims.rank == indices_dims.rank, "indices of the rank of data, " << data_dims.rank, indices_dims.rank, "Check the graph.");
+  HALO_REQUIRE(axis >= 0 && axis < data_dims.rank, "an axis below " << data_dims.rank, axis, "Check the graph.");
   const int64_t count = indices_dims.count();
   return dispatch_size(element_size, [&]<class T>() {
     return dispatch_index(indices.type, [&]<class I>() {
@@ -98,16 +100,17 @@ cudaError_t gather_elements(int64_t element_size, const void* data, const Dims& 
   });
 }
 
-cudaError_t gather_nd(int64_t element_size, const void* data, const Dims& data_dims, const Indices& indices, const Dims& indices_dims, int batch_axes, void* y,
-                      cudaStream_t stream) {
-  if (indices_dims.rank <= batch_axes) return cudaErrorInvalidValue;
+Status gather_nd(int64_t element_size, const void* data, const Dims& data_dims, const Indices& indices, const Dims& indices_dims, int batch_axes, void* y,
+                 cudaStream_t stream) {
+  HALO_REQUIRE(indices_dims.rank > batch_axes, "indices of more than " << batch_axes << " axes, those of the batch", indices_dims.rank, "Check the graph.");
   const int64_t named_axes = indices_dims.sizes[indices_dims.rank - 1];
-  if (named_axes < 1 || batch_axes + named_axes > data_dims.rank) return cudaErrorInvalidValue;
+  HALO_REQUIRE(named_axes >= 1 && batch_axes + named_axes <= data_dims.rank, "tuples that name 1 to " << data_dims.rank - batch_axes << " axes of data",
+               named_axes, "Check the graph.");
   Dims named{.rank = static_cast<int>(named_axes)};
   for (int i = 0; i < named.rank; ++i) named.sizes[i] = data_dims.sizes[batch_axes + i];
   const int64_t slices = indices_dims.count(batch_axes, indices_dims.rank - 1), inner = data_dims.count(batch_axes + named.rank, data_dims.rank);
   const int64_t count = indices_dims.count(0, indices_dims.rank - 1) * inner;
-  if (count == 0) return cudaSuccess;
+  if (count == 0) return {};
   return dispatch_size(element_size, [&]<class T>() {
     return dispatch_index(indices.type, [&]<class I>() {
       return launch(gather_nd_kernel<T, I>, grid_for(count, kThreads), kThreads, 0, stream, static_cast<const T*>(data), named,

@@ -73,18 +73,18 @@ __global__ void __launch_bounds__(kThreads) one_hot_kernel(const I* indices, con
 
 }  // namespace
 
-cudaError_t pad(int64_t element_size, PadMode mode, const void* x, const Dims& x_dims, const PerAxis& begins, const void* value, void* y, const Dims& y_dims,
-                cudaStream_t stream) {
-  if (x_dims.rank != y_dims.rank) return cudaErrorInvalidValue;
+Status pad(int64_t element_size, PadMode mode, const void* x, const Dims& x_dims, const PerAxis& begins, const void* value, void* y, const Dims& y_dims,
+           cudaStream_t stream) {
+  HALO_REQUIRE(x_dims.rank == y_dims.rank, "as many axes as x has, " << x_dims.rank, y_dims.rank, "Check the graph.");
   const int64_t count = y_dims.count();
-  if (mode != PadMode::kConstant && x_dims.count() == 0 && count > 0) return cudaErrorInvalidValue;
+  HALO_REQUIRE(mode == PadMode::kConstant || x_dims.count() > 0 || count == 0, "elements to repeat", "an empty tensor", "Pad with a constant.");
   return dispatch_size(element_size, [&]<class T>() {
     return launch(pad_kernel<T>, grid_for(count, kThreads), kThreads, 0, stream, static_cast<const T*>(x), x_dims, begins, mode, static_cast<const T*>(value),
                   static_cast<T*>(y), y_dims, count);
   });
 }
 
-cudaError_t triangle(int64_t element_size, const void* x, void* y, int64_t batch, int64_t rows, int64_t columns, int64_t k, bool upper, cudaStream_t stream) {
+Status triangle(int64_t element_size, const void* x, void* y, int64_t batch, int64_t rows, int64_t columns, int64_t k, bool upper, cudaStream_t stream) {
   const int64_t count = batch * rows * columns;
   return dispatch_size(element_size, [&]<class T>() {
     return launch(triangle_kernel<T>, grid_for(count, kThreads), kThreads, 0, stream, static_cast<const T*>(x), static_cast<T*>(y), count, rows, columns, k,
@@ -92,35 +92,23 @@ cudaError_t triangle(int64_t element_size, const void* x, void* y, int64_t batch
   });
 }
 
-cudaError_t fill(int64_t element_size, uint64_t bits, void* y, int64_t count, cudaStream_t stream) {
-  if (element_size != 1 && element_size != 2 && element_size != 4 && element_size != 8) return cudaErrorInvalidValue;
+Status fill(int64_t element_size, uint64_t bits, void* y, int64_t count, cudaStream_t stream) {
+  HALO_REQUIRE(element_size == 1 || element_size == 2 || element_size == 4 || element_size == 8, "elements of 1, 2, 4 or 8 bytes", element_size,
+               "Report the graph.");
   uint64_t pattern = element_size == 8 ? bits : bits & ((uint64_t{1} << (8 * element_size)) - 1);
   for (int64_t size = element_size; size < 8; size *= 2) pattern |= pattern << (8 * size);
   const int64_t bytes = count * element_size;
   return launch(fill_kernel, grid_for(bytes, 16 * kThreads), kThreads, 0, stream, pattern, static_cast<unsigned char*>(y), bytes, is_aligned(y, 16));
 }
 
-cudaError_t range(DType type, const void* start, const void* delta, void* y, int64_t count, cudaStream_t stream) {
-  const auto run = [&]<class T>() {
+Status range(DType type, const void* start, const void* delta, void* y, int64_t count, cudaStream_t stream) {
+  return dispatch(TypeList<float, double, int32_t, int64_t>(), type, [&]<class T>() {
     return launch(range_kernel<T>, grid_for(count, kThreads), kThreads, 0, stream, *static_cast<const T*>(start), *static_cast<const T*>(delta),
                   static_cast<T*>(y), count);
-  };
-  switch (type) {
-    case DType::kFloat:
-      return run.template operator()<float>();
-    case DType::kDouble:
-      return run.template operator()<double>();
-    case DType::kInt32:
-      return run.template operator()<int32_t>();
-    case DType::kInt64:
-      return run.template operator()<int64_t>();
-    default:
-      return cudaErrorInvalidValue;
-  }
+  });
 }
 
-cudaError_t one_hot(int64_t element_size, const Indices& indices, const void* values, void* y, int64_t outer, int64_t depth, int64_t inner,
-                    cudaStream_t stream) {
+Status one_hot(int64_t element_size, const Indices& indices, const void* values, void* y, int64_t outer, int64_t depth, int64_t inner, cudaStream_t stream) {
   const int64_t count = outer * depth * inner;
   return dispatch_size(element_size, [&]<class T>() {
     return dispatch_index(indices.type, [&]<class I>() {

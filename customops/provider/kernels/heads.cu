@@ -46,9 +46,11 @@ __global__ void __launch_bounds__(kThreads) cache_places_kernel(const int32_t* s
 
 }  // namespace
 
-cudaError_t place_heads(DType type, const void* x, const HeadStrides& x_strides, void* y, const HeadStrides& y_strides, const HeadSizes& sizes,
-                        const Rotation& rotation, const int64_t* places, int64_t most_places, cudaStream_t stream) {
-  if (rotation.turned % 2 != 0 || rotation.turned > sizes.dim || (rotation.turned > 0 && rotation.cos == nullptr)) return cudaErrorInvalidValue;
+Status place_heads(DType type, const void* x, const HeadStrides& x_strides, void* y, const HeadStrides& y_strides, const HeadSizes& sizes,
+                   const Rotation& rotation, const int64_t* places, int64_t most_places, cudaStream_t stream) {
+  HALO_REQUIRE(rotation.turned % 2 == 0 && rotation.turned <= sizes.dim, "an even number of turned channels, at most " << sizes.dim, rotation.turned,
+               "Check rotary_embedding_dim.");
+  HALO_REQUIRE(rotation.turned == 0 || rotation.cos != nullptr, "tables of angles", "none", "Give cos_cache and sin_cache.");
   const int64_t count = sizes.batch * sizes.heads * sizes.tokens * (sizes.dim - rotation.turned / 2);
   return dispatch_float(type, [&]<class T>() {
     return launch(place_heads_kernel<T>, grid_for(count, kThreads), kThreads, 0, stream, static_cast<const T*>(x), x_strides, static_cast<T*>(y), y_strides,
@@ -56,7 +58,7 @@ cudaError_t place_heads(DType type, const void* x, const HeadStrides& x_strides,
   });
 }
 
-cudaError_t cache_places(const int32_t* seqlens_k, int64_t batch, int64_t tokens, bool is_prompt, int64_t* places, cudaStream_t stream) {
+Status cache_places(const int32_t* seqlens_k, int64_t batch, int64_t tokens, bool is_prompt, int64_t* places, cudaStream_t stream) {
   const int64_t count = batch * tokens;
   return launch(cache_places_kernel, grid_for(count, kThreads), kThreads, 0, stream, seqlens_k, tokens, is_prompt, places, count);
 }

@@ -31,10 +31,10 @@ struct Rotation {
 
 /// y = the rows of x, which y may not overlap. `places` (B, T): the token of y that each token becomes, and is left out where that is outside
 /// [0, most_places); null: the same.
-cudaError_t place_heads(DType type, const void* x, const HeadStrides& x_strides, void* y, const HeadStrides& y_strides, const HeadSizes& sizes,
-                        const Rotation& rotation, const int64_t* places, int64_t most_places, cudaStream_t stream);
+Status place_heads(DType type, const void* x, const HeadStrides& x_strides, void* y, const HeadStrides& y_strides, const HeadSizes& sizes,
+                   const Rotation& rotation, const int64_t* places, int64_t most_places, cudaStream_t stream);
 
 /// places (B, T) = seqlens_k[b] + 1 - T + t, the tokens that a cache of seqlens_k[b] + 1 tokens ends with; `is_prompt`: t.
-cudaError_t cache_places(const int32_t* seqlens_k, int64_t batch, int64_t tokens, bool is_prompt, int64_t* places, cudaStream_t stream);
+Status cache_places(const int32_t* seqlens_k, int64_t batch, int64_t tokens, bool is_prompt, int64_t* places, cudaStream_t stream);
 
 }  // namespace halo::cuda

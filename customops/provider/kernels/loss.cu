@@ -71,7 +71,7 @@ __global__ void __launch_bounds__(256) store_losses_kernel(const double* losses,
 }
 
 template <class T>
-cudaError_t finish(const double* losses, int64_t rows, LossReduction reduction, void* loss, cudaStream_t stream) {
+Status finish(const double* losses, int64_t rows, LossReduction reduction, void* loss, cudaStream_t stream) {
   if (reduction == LossReduction::kNone) {
     return launch(store_losses_kernel<T>, grid_for(rows, 256), 256, 0, stream, losses, rows, static_cast<T*>(loss));
   }
@@ -82,14 +82,13 @@ cudaError_t finish(const double* losses, int64_t rows, LossReduction reduction, 
 
 int64_t label_loss_workspace(const LossSizes& sizes) { return sizes.batch * sizes.inner * 2 * static_cast<int64_t>(sizeof(double)); }
 
-cudaError_t softmax_cross_entropy_loss(DType type, const void* scores, const Indices& labels, const void* weights, bool has_ignored, int64_t ignored,
-                                       LossReduction reduction, void* loss, void* log_probabilities, const LossSizes& sizes, void* workspace,
-                                       cudaStream_t stream) {
+Status softmax_cross_entropy_loss(DType type, const void* scores, const Indices& labels, const void* weights, bool has_ignored, int64_t ignored,
+                                  LossReduction reduction, void* loss, void* log_probabilities, const LossSizes& sizes, void* workspace, cudaStream_t stream) {
   const int64_t rows = sizes.batch * sizes.inner;
-  if (rows > INT32_MAX) return cudaErrorInvalidValue;
+  HALO_REQUIRE(rows <= kMostBlocksX, "at most " << kMostBlocksX << " rows", rows, "Take a smaller batch or a shorter sequence.");
   auto* losses = static_cast<double*>(workspace);
   return dispatch_real(type, [&]<class T>() {
-    HALO_CUDA_RETURN_IF_ERROR(dispatch_index(labels.type, [&]<class I>() {
+    HALO_RETURN_IF_ERROR(dispatch_index(labels.type, [&]<class I>() {
       return launch(label_rows_kernel<T, I>, static_cast<unsigned>(rows), 256, 0, stream, static_cast<const T*>(scores), static_cast<const I*>(labels.data),
                     static_cast<const T*>(weights), LabelRule{has_ignored, ignored}, sizes.classes, sizes.inner, static_cast<T*>(log_probabilities), losses);
     }));
@@ -97,12 +96,12 @@ cudaError_t softmax_cross_entropy_loss(DType type, const void* scores, const Ind
   });
 }
 
-cudaError_t negative_log_likelihood_loss(DType type, const void* log_probabilities, const Indices& labels, const void* weights, bool has_ignored,
-                                         int64_t ignored, LossReduction reduction, void* loss, const LossSizes& sizes, void* workspace, cudaStream_t stream) {
+Status negative_log_likelihood_loss(DType type, const void* log_probabilities, const Indices& labels, const void* weights, bool has_ignored, int64_t ignored,
+                                    LossReduction reduction, void* loss, const LossSizes& sizes, void* workspace, cudaStream_t stream) {
   const int64_t rows = sizes.batch * sizes.inner;
   auto* losses = static_cast<double*>(workspace);
   return dispatch_real(type, [&]<class T>() {
-    HALO_CUDA_RETURN_IF_ERROR(dispatch_index(labels.type, [&]<class I>() {
+    HALO_RETURN_IF_ERROR(dispatch_index(labels.type, [&]<class I>() {
       return launch(likelihood_rows_kernel<T, I>, grid_for(rows, 256), 256, 0, stream, static_cast<const T*>(log_probabilities),
                     static_cast<const I*>(labels.data), static_cast<const T*>(weights), LabelRule{has_ignored, ignored}, rows, sizes.classes, sizes.inner,
                     losses);

@@ -80,11 +80,11 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-cudaError_t masked_attention(DType type, const void* q, const void* k, const void* v, const ScoreMask& mask, void* y, const AttentionSizes& sizes,
-                             int64_t value_dim, float scale, cudaStream_t stream) {
+Status masked_attention(DType type, const void* q, const void* k, const void* v, const ScoreMask& mask, void* y, const AttentionSizes& sizes, int64_t value_dim,
+                        float scale, cudaStream_t stream) {
   const int64_t pairs = sizes.pairs();
-  if (pairs > 65535) return cudaErrorInvalidValue;
-  if (pairs * sizes.rows() == 0) return cudaSuccess;
+  HALO_REQUIRE(pairs <= kMostBlocksYZ, "at most " << kMostBlocksYZ << " batch rows times key/value heads", pairs, "Take a smaller batch.");
+  if (pairs * sizes.rows() == 0) return {};
   return dispatch_float(type, [&]<class T>() {
     return dispatch_dim(std::max(sizes.dim, value_dim), [&]<class S>() {
       constexpr int kBytes = (2 * S::kRows + S::kScores) * static_cast<int>(sizeof(float));

@@ -18,8 +18,9 @@ struct ScoreMask {
 
 /// y (B, H, T, E) = softmax(scale q k^T under the mask) v; q (B, H, T, D), k (B, G, S, D), v (B, G, S, E), E = value_dim. Scores, sums and probabilities in
 /// float32, a tile of them at a time with a running maximum [Dao 2023]. A hidden score is the lowest number, so that a query that sees nothing has the mean of
-/// all values, as in ONNX. Keys behind those that a causal tile of queries sees are not read. Heads of up to 256 channels; float, bfloat16 and float16.
-cudaError_t masked_attention(DType type, const void* q, const void* k, const void* v, const ScoreMask& mask, void* y, const AttentionSizes& sizes,
-                             int64_t value_dim, float scale, cudaStream_t stream);
+/// all values, as in ONNX. Keys behind those that a causal tile of queries sees are not read. Heads of up to 256 channels, B G at most
+/// 65535; float, bfloat16 and float16.
+Status masked_attention(DType type, const void* q, const void* k, const void* v, const ScoreMask& mask, void* y, const AttentionSizes& sizes, int64_t value_dim,
+                        float scale, cudaStream_t stream);
 
 }  // namespace halo::cuda

@@ -59,7 +59,7 @@ inline CopyPlan plan_copy(int64_t element_size, const void* x, const PerAxis& x_
 
 /// Calls f.operator()<T>() with an element of 1, 2, 4, 8 or 16 bytes.
 template <class F>
-cudaError_t dispatch_wide(int64_t element_size, F&& f) {
+Status dispatch_wide(int64_t element_size, F&& f) {
   return element_size == 16 ? f.template operator()<uint4>() : dispatch_size(element_size, f);
 }
 

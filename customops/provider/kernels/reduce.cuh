@@ -219,23 +219,24 @@ __global__ void __launch_bounds__(256) reduce_pieces_kernel(const V* partial, T*
 }
 
 template <ReduceOp op, class T, class V>
-cudaError_t reduce_as(const T* x, T* y, const ReducePlan& plan, void* workspace, int64_t workspace_bytes, cudaStream_t stream) {
+Status reduce_as(const T* x, T* y, const ReducePlan& plan, void* workspace, int64_t workspace_bytes, cudaStream_t stream) {
   V* partial = plan.pieces > 1 ? static_cast<V*>(workspace) : nullptr;
-  if (plan.pieces > 1 && workspace_bytes < plan.pieces * plan.kept * static_cast<int64_t>(sizeof(V))) return cudaErrorInvalidValue;
+  const int64_t wanted = plan.pieces > 1 ? plan.pieces * plan.kept * static_cast<int64_t>(sizeof(V)) : 0;
+  HALO_REQUIRE(workspace_bytes >= wanted, wanted << " bytes of workspace", workspace_bytes, "Ask reduce_workspace.");
   const auto pieces = static_cast<unsigned>(plan.pieces);
   if (plan.is_row) {
     const int64_t width = 16 / static_cast<int64_t>(sizeof(T)), rows = 256 / plan.row_threads;
     bool is_packed = plan.reduced_rank <= 1 && is_aligned(x, 16);
     for (int i = 0; i < plan.kept_rank; ++i) is_packed = is_packed && plan.kept_strides[i] % width == 0;
-    HALO_CUDA_RETURN_IF_ERROR(launch(reduce_rows_kernel<op, T, V>, dim3(grid_for(plan.kept, rows), pieces),
-                                     dim3(static_cast<unsigned>(plan.row_threads), static_cast<unsigned>(rows)), 0, stream, x, y, partial, plan, is_packed));
+    HALO_RETURN_IF_ERROR(launch(reduce_rows_kernel<op, T, V>, dim3(grid_for(plan.kept, rows), pieces),
+                                dim3(static_cast<unsigned>(plan.row_threads), static_cast<unsigned>(rows)), 0, stream, x, y, partial, plan, is_packed));
   } else {
     // Unaligned tensors are summed in the same order, one output a thread.
     const bool is_wide = plan.width == 4 && is_aligned(x, 4 * static_cast<int64_t>(sizeof(T)));
     const auto kernel = is_wide ? reduce_columns_kernel<op, 4, T, V> : reduce_columns_kernel<op, 1, T, V>;
-    HALO_CUDA_RETURN_IF_ERROR(launch(kernel, dim3(grid_for(plan.kept, kWarp * (is_wide ? 4 : 1)), pieces), dim3(kWarp, 8), 0, stream, x, y, partial, plan));
+    HALO_RETURN_IF_ERROR(launch(kernel, dim3(grid_for(plan.kept, kWarp * (is_wide ? 4 : 1)), pieces), dim3(kWarp, 8), 0, stream, x, y, partial, plan));
   }
-  if (plan.pieces == 1) return cudaSuccess;
+  if (plan.pieces == 1) return {};
   return launch(reduce_pieces_kernel<op, T, V>, grid_for(plan.kept, 8), 256, 0, stream, partial, y, plan.kept, plan.pieces, plan.reduced);
 }
 

@@ -30,7 +30,7 @@ __device__ void poison(T* y) {
 
 /// Calls f.operator()<T, reduction>().
 template <class F>
-cudaError_t dispatch_scatter(ScatterReduction reduction, DType type, F&& f) {
+Status dispatch_scatter(ScatterReduction reduction, DType type, F&& f) {
   switch (reduction) {
     case ScatterReduction::kNone:
       if (type == DType::kBool) return f.template operator()<bool, ScatterReduction::kNone>();
@@ -44,12 +44,12 @@ cudaError_t dispatch_scatter(ScatterReduction reduction, DType type, F&& f) {
     case ScatterReduction::kMin:
       return dispatch_number(type, [&]<class T>() { return f.template operator()<T, ScatterReduction::kMin>(); });
   }
-  return cudaErrorInvalidValue;
+  return refuse(__FILE__, __LINE__, "a reduction of scatter.h", std::to_string(static_cast<int>(reduction)), "Report the graph.");
 }
 
-inline cudaError_t copy_unless_same(const void* from, void* to, int64_t bytes, cudaStream_t stream) {
-  if (from == to || bytes == 0) return cudaSuccess;
-  return cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice, stream);
+inline Status copy_unless_same(const void* from, void* to, int64_t bytes, cudaStream_t stream) {
+  if (from == to || bytes == 0) return {};
+  return HALO_CUDA_STATUS(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice, stream));
 }
 
 }  // namespace halo::cuda

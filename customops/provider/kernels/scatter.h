@@ -14,15 +14,16 @@ bool scatter_supports(ScatterReduction reduction, DType type);
 
 /// y = data (data_dims), then y[i with indices[i] along axis] op= updates[i]; updates are of indices_dims. y may be data.
 /// A place is found among those of its line along `axis` by comparing with all of them: made for short lines.
-cudaError_t scatter_elements(ScatterReduction reduction, DType type, const void* data, const Dims& data_dims, const Indices& indices, const Dims& indices_dims,
-                             int axis, const void* updates, void* y, cudaStream_t stream);
+Status scatter_elements(ScatterReduction reduction, DType type, const void* data, const Dims& data_dims, const Indices& indices, const Dims& indices_dims,
+                        int axis, const void* updates, void* y, cudaStream_t stream);
 
 /// Bytes of workspace for scatter_nd() of the same indices.
 int64_t scatter_nd_workspace(const Dims& indices_dims);
 
 /// y = data, then y[indices[i]] op= updates[i], slices of the axes that the last axis of the indices does not name. y may be data.
-/// The updates are brought into order by counting, for each, those that come before it: n^2 comparisons for n slices.
-cudaError_t scatter_nd(ScatterReduction reduction, DType type, const void* data, const Dims& data_dims, const Indices& indices, const Dims& indices_dims,
-                       const void* updates, void* y, void* workspace, int64_t workspace_bytes, cudaStream_t stream);
+/// The updates are brought into order by counting, for each, those that come before it: n^2 comparisons for n slices, at most
+/// 2^31 - 1 of them.
+Status scatter_nd(ScatterReduction reduction, DType type, const void* data, const Dims& data_dims, const Indices& indices, const Dims& indices_dims,
+                  const void* updates, void* y, void* workspace, int64_t workspace_bytes, cudaStream_t stream);
 
 }  // namespace halo::cuda

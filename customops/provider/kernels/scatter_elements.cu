@@ -67,17 +67,18 @@ bool scatter_supports(ScatterReduction reduction, DType type) {
   }
 }
 
-cudaError_t scatter_elements(ScatterReduction reduction, DType type, const void* data, const Dims& data_dims, const Indices& indices, const Dims& indices_dims,
-                             int axis, const void* updates, void* y, cudaStream_t stream) {
-  if (data_dims.rank != indices_dims.rank || axis < 0 || axis >= data_dims.rank) return cudaErrorInvalidValue;
+Status scatter_elements(ScatterReduction reduction, DType type, const void* data, const Dims& data_dims, const Indices& indices, const Dims& indices_dims,
+                        int axis, const void* updates, void* y, cudaStream_t stream) {
+  HALO_REQUIRE(data_dims.rank == indices_dims.rank, "indices of the rank of data, " << data_dims.rank, indices_dims.rank, "Check the graph.");
+  HALO_REQUIRE(axis >= 0 && axis < data_dims.rank, "an axis below " << data_dims.rank, axis, "Check the graph.");
   const int64_t count = indices_dims.count(), stride = indices_dims.count(axis + 1, indices_dims.rank);
   return dispatch_scatter(reduction, type, [&]<class T, ScatterReduction r>() {
-    HALO_CUDA_RETURN_IF_ERROR(copy_unless_same(data, y, data_dims.count() * static_cast<int64_t>(sizeof(T)), stream));
+    HALO_RETURN_IF_ERROR(copy_unless_same(data, y, data_dims.count() * static_cast<int64_t>(sizeof(T)), stream));
     return dispatch_index(indices.type, [&]<class I>() {
       const auto* i = static_cast<const I*>(indices.data);
       auto* out = static_cast<T*>(y);
-      HALO_CUDA_RETURN_IF_ERROR(launch(scatter_elements_kernel<T, I, r>, grid_for(count, kThreads), kThreads, 0, stream, i, indices_dims,
-                                       static_cast<const T*>(updates), out, data_dims, axis, stride, count));
+      HALO_RETURN_IF_ERROR(launch(scatter_elements_kernel<T, I, r>, grid_for(count, kThreads), kThreads, 0, stream, i, indices_dims,
+                                  static_cast<const T*>(updates), out, data_dims, axis, stride, count));
       return launch(poison_elements_kernel<T, I>, grid_for(count, kThreads), kThreads, 0, stream, i, out, data_dims.sizes[axis], count);
     });
   });

@@ -83,28 +83,31 @@ int64_t scatter_nd_workspace(const Dims& indices_dims) {
              : indices_dims.count(0, indices_dims.rank - 1) * (2 * static_cast<int64_t>(sizeof(int64_t)) + static_cast<int64_t>(sizeof(int32_t)));
 }
 
-cudaError_t scatter_nd(ScatterReduction reduction, DType type, const void* data, const Dims& data_dims, const Indices& indices, const Dims& indices_dims,
-                       const void* updates, void* y, void* workspace, int64_t workspace_bytes, cudaStream_t stream) {
-  if (indices_dims.rank == 0) return cudaErrorInvalidValue;
+Status scatter_nd(ScatterReduction reduction, DType type, const void* data, const Dims& data_dims, const Indices& indices, const Dims& indices_dims,
+                  const void* updates, void* y, void* workspace, int64_t workspace_bytes, cudaStream_t stream) {
+  HALO_REQUIRE(indices_dims.rank > 0, "indices of one axis or more", indices_dims.rank, "Check the graph.");
   const int64_t named_axes = indices_dims.sizes[indices_dims.rank - 1], count = indices_dims.count(0, indices_dims.rank - 1);
-  if (named_axes < 1 || named_axes > data_dims.rank || count > INT32_MAX || workspace_bytes < scatter_nd_workspace(indices_dims)) return cudaErrorInvalidValue;
+  HALO_REQUIRE(named_axes >= 1 && named_axes <= data_dims.rank, "tuples that name 1 to " << data_dims.rank << " axes of data", named_axes, "Check the graph.");
+  HALO_REQUIRE(count <= INT32_MAX, "at most " << INT32_MAX << " updates", count, "Take a smaller batch or a shorter sequence.");
+  HALO_REQUIRE(workspace_bytes >= scatter_nd_workspace(indices_dims), scatter_nd_workspace(indices_dims) << " bytes of workspace", workspace_bytes,
+               "Ask scatter_nd_workspace.");
   Dims named{.rank = static_cast<int>(named_axes)};
   for (int i = 0; i < named.rank; ++i) named.sizes[i] = data_dims.sizes[i];
   const int64_t inner = data_dims.count(named.rank, data_dims.rank);
   auto* keys = static_cast<int64_t*>(workspace);
   int64_t* sorted = keys + count;
   auto* order = reinterpret_cast<int32_t*>(sorted + count);
-  return dispatch_scatter(reduction, type, [&]<class T, ScatterReduction r>() {
-    HALO_CUDA_RETURN_IF_ERROR(copy_unless_same(data, y, data_dims.count() * static_cast<int64_t>(sizeof(T)), stream));
-    if (count == 0 || inner == 0) return cudaSuccess;
-    HALO_CUDA_RETURN_IF_ERROR(dispatch_index(indices.type, [&]<class I>() {
+  return dispatch_scatter(reduction, type, [&]<class T, ScatterReduction r>() -> Status {
+    HALO_RETURN_IF_ERROR(copy_unless_same(data, y, data_dims.count() * static_cast<int64_t>(sizeof(T)), stream));
+    if (count == 0 || inner == 0) return {};
+    HALO_RETURN_IF_ERROR(dispatch_index(indices.type, [&]<class I>() {
       return launch(name_slices_kernel<I>, grid_for(count, kThreads), kThreads, 0, stream, static_cast<const I*>(indices.data), named, keys, count);
     }));
-    HALO_CUDA_RETURN_IF_ERROR(launch(order_updates_kernel, grid_for(count, kThreads / kWarp), kThreads, 0, stream, keys, sorted, order, count));
+    HALO_RETURN_IF_ERROR(launch(order_updates_kernel, grid_for(count, kThreads / kWarp), kThreads, 0, stream, keys, sorted, order, count));
     const auto threads = static_cast<unsigned>(std::min<int64_t>(kThreads, ceil_div(inner, kWarp) * kWarp));
     const dim3 grid(static_cast<unsigned>(count), static_cast<unsigned>(std::min<int64_t>(ceil_div(inner, threads), 65535)));
     auto* out = static_cast<T*>(y);
-    HALO_CUDA_RETURN_IF_ERROR(launch(scatter_slices_kernel<T, r>, grid, threads, 0, stream, sorted, order, static_cast<const T*>(updates), out, count, inner));
+    HALO_RETURN_IF_ERROR(launch(scatter_slices_kernel<T, r>, grid, threads, 0, stream, sorted, order, static_cast<const T*>(updates), out, count, inner));
     return launch(poison_slices_kernel<T>, 1, 1, 0, stream, sorted, out);
   });
 }

@@ -90,7 +90,7 @@ __global__ void __launch_bounds__(256) softmax_columns_kernel(const T* x, T* y, 
 }
 
 template <bool logarithm>
-cudaError_t softmax_as(DType type, const void* x, void* y, int64_t outer, int64_t size, int64_t inner, cudaStream_t stream) {
+Status softmax_as(DType type, const void* x, void* y, int64_t outer, int64_t size, int64_t inner, cudaStream_t stream) {
   return dispatch_real(type, [&]<class T>() {
     const auto* in = static_cast<const T*>(x);
     auto* out = static_cast<T*>(y);
@@ -123,13 +123,13 @@ __global__ void __launch_bounds__(256) log_sum_exp_kernel(const T* x, T* y, Redu
 
 }  // namespace
 
-cudaError_t softmax(bool logarithm, DType type, const void* x, void* y, int64_t outer, int64_t size, int64_t inner, cudaStream_t stream) {
-  if (outer * size * inner == 0) return cudaSuccess;
-  if (outer > INT32_MAX) return cudaErrorInvalidValue;
+Status softmax(bool logarithm, DType type, const void* x, void* y, int64_t outer, int64_t size, int64_t inner, cudaStream_t stream) {
+  if (outer * size * inner == 0) return {};
+  HALO_REQUIRE(outer <= kMostBlocksX, "at most " << kMostBlocksX << " rows", outer, "Take a smaller batch or a shorter sequence.");
   return logarithm ? softmax_as<true>(type, x, y, outer, size, inner, stream) : softmax_as<false>(type, x, y, outer, size, inner, stream);
 }
 
-cudaError_t reduce_log_sum_exp(DType type, const void* x, void* y, const ReducePlan& plan, cudaStream_t stream) {
+Status reduce_log_sum_exp(DType type, const void* x, void* y, const ReducePlan& plan, cudaStream_t stream) {
   return dispatch_real(type, [&]<class T>() {
     return launch(log_sum_exp_kernel<T>, static_cast<unsigned>(plan.kept), 256, 0, stream, static_cast<const T*>(x), static_cast<T*>(y), plan);
   });

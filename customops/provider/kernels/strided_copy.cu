@@ -124,13 +124,14 @@ int axis_across(const CopyPlan& plan) {
 }
 
 template <class T>
-cudaError_t run(const T* x, T* y, const CopyPlan& plan, cudaStream_t stream) {
+Status run(const T* x, T* y, const CopyPlan& plan, cudaStream_t stream) {
   constexpr int64_t kMost = int64_t{1} << 30;
   if (const int across = axis_across(plan); across > 0) {
     const auto run_tiles = [&](auto kernel, int64_t side, dim3 threads) {
       const int64_t tiles_inner = ceil_div(plan.counts[0], side), tiles = tiles_inner * ceil_div(plan.counts[across], side);
       const int64_t others = plan.count / (plan.counts[0] * plan.counts[across]);
-      if (tiles > kMost || others > kMost) return cudaErrorInvalidValue;
+      HALO_REQUIRE(tiles <= kMost && others <= kMost, "at most " << kMost << " tiles of " << side << " x " << side << ", and as many slices of them",
+                   tiles << " and " << others, "Reshape the tensor.");
       return launch(kernel, dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(std::min<int64_t>(others, 65535))), threads, 0, stream, x, y, plan, across,
                     static_cast<uint32_t>(tiles_inner), static_cast<uint32_t>(others));
     };
@@ -144,7 +145,8 @@ cudaError_t run(const T* x, T* y, const CopyPlan& plan, cudaStream_t stream) {
   }
   // Cut along the outermost axis until the numbers fit in 32 bits.
   const int last = plan.rank - 1;
-  if (plan.counts[last] < 2) return cudaErrorInvalidValue;
+  HALO_REQUIRE(plan.counts[last] >= 2, "an outermost axis that can be cut, so that a piece has at most " << kMost << " elements", plan.count,
+               "Reshape the tensor.");
   CopyPlan low = plan, high = plan;
   low.counts[last] = plan.counts[last] / 2;
   high.counts[last] = plan.counts[last] - low.counts[last];
@@ -152,7 +154,7 @@ cudaError_t run(const T* x, T* y, const CopyPlan& plan, cudaStream_t stream) {
   high.count = plan.count - low.count;
   low.sizes[last] = Divider(std::min(low.counts[last], kMost));
   high.sizes[last] = Divider(std::min(high.counts[last], kMost));
-  HALO_CUDA_RETURN_IF_ERROR(run(x, y, low, stream));
+  HALO_RETURN_IF_ERROR(run(x, y, low, stream));
   return run(x + low.counts[last] * plan.x_strides[last], y + low.counts[last] * plan.y_strides[last], high, stream);
 }
 
@@ -172,91 +174,93 @@ void* moved(void* pointer, int64_t bytes) { return static_cast<char*>(pointer) +
 
 }  // namespace
 
-cudaError_t strided_copy(int64_t element_size, const void* x, const PerAxis& x_strides, void* y, const PerAxis& y_strides, const Dims& dims,
-                         cudaStream_t stream) {
-  if (dims.count() == 0) return cudaSuccess;
+Status strided_copy(int64_t element_size, const void* x, const PerAxis& x_strides, void* y, const PerAxis& y_strides, const Dims& dims, cudaStream_t stream) {
+  if (dims.count() == 0) return {};
   const CopyPlan plan = plan_copy(element_size, x, x_strides, y, y_strides, dims);
   return dispatch_wide(plan.element_size, [&]<class T>() { return run(static_cast<const T*>(x), static_cast<T*>(y), plan, stream); });
 }
 
-cudaError_t transpose(int64_t element_size, const void* x, const Dims& x_dims, const PerAxis& permutation, void* y, cudaStream_t stream) {
+Status transpose(int64_t element_size, const void* x, const Dims& x_dims, const PerAxis& permutation, void* y, cudaStream_t stream) {
   const PerAxis strides = dense_strides(x_dims);
   PerAxis x_strides;
   Dims y_dims{.rank = x_dims.rank};
   for (int axis = 0; axis < x_dims.rank; ++axis) {
     const int64_t from = permutation.values[axis];
-    if (from < 0 || from >= x_dims.rank) return cudaErrorInvalidValue;
+    HALO_REQUIRE(from >= 0 && from < x_dims.rank, "a permutation of " << x_dims.rank << " axes", from, "Check the graph.");
     y_dims.sizes[axis] = x_dims.sizes[from];
     x_strides.values[axis] = strides.values[from];
   }
   return strided_copy(element_size, x, x_strides, y, dense_strides(y_dims), y_dims, stream);
 }
 
-cudaError_t expand(int64_t element_size, const void* x, const Dims& x_dims, void* y, const Dims& y_dims, cudaStream_t stream) {
-  if (x_dims.rank > y_dims.rank) return cudaErrorInvalidValue;
+Status expand(int64_t element_size, const void* x, const Dims& x_dims, void* y, const Dims& y_dims, cudaStream_t stream) {
+  HALO_REQUIRE(x_dims.rank <= y_dims.rank, "sizes of at least " << x_dims.rank << " axes", y_dims.rank, "Check the graph.");
   const PerAxis strides = dense_strides(x_dims);
   PerAxis x_strides;
   for (int axis = 0; axis < x_dims.rank; ++axis) {
     const int to = axis + y_dims.rank - x_dims.rank;
-    if (x_dims.sizes[axis] != 1 && x_dims.sizes[axis] != y_dims.sizes[to]) return cudaErrorInvalidValue;
+    HALO_REQUIRE(x_dims.sizes[axis] == 1 || x_dims.sizes[axis] == y_dims.sizes[to], "size 1 or " << y_dims.sizes[to], x_dims.sizes[axis],
+                 "Check the operands.");
     x_strides.values[to] = x_dims.sizes[axis] == 1 ? 0 : strides.values[axis];
   }
   return strided_copy(element_size, x, x_strides, y, dense_strides(y_dims), y_dims, stream);
 }
 
-cudaError_t slice(int64_t element_size, const void* x, const Dims& x_dims, const PerAxis& starts, const PerAxis& steps, void* y, const Dims& y_dims,
-                  cudaStream_t stream) {
-  if (x_dims.rank != y_dims.rank) return cudaErrorInvalidValue;
+Status slice(int64_t element_size, const void* x, const Dims& x_dims, const PerAxis& starts, const PerAxis& steps, void* y, const Dims& y_dims,
+             cudaStream_t stream) {
+  HALO_REQUIRE(x_dims.rank == y_dims.rank, "as many axes as x has, " << x_dims.rank, y_dims.rank, "Check the graph.");
   const PerAxis strides = dense_strides(x_dims);
   PerAxis x_strides;
   int64_t first = 0;
   for (int axis = 0; axis < x_dims.rank; ++axis) {
     const int64_t last = starts.values[axis] + (y_dims.sizes[axis] - 1) * steps.values[axis];
-    if (y_dims.count() > 0 && (starts.values[axis] < 0 || starts.values[axis] >= x_dims.sizes[axis] || last < 0 || last >= x_dims.sizes[axis])) {
-      return cudaErrorInvalidValue;
-    }
+    const bool is_inside = starts.values[axis] >= 0 && starts.values[axis] < x_dims.sizes[axis] && last >= 0 && last < x_dims.sizes[axis];
+    HALO_REQUIRE(y_dims.count() == 0 || is_inside, "a slice of [0, " << x_dims.sizes[axis] << ")", starts.values[axis] << " to " << last, "Check the graph.");
     first += starts.values[axis] * strides.values[axis];
     x_strides.values[axis] = strides.values[axis] * steps.values[axis];
   }
   return strided_copy(element_size, moved(x, first * element_size), x_strides, y, dense_strides(y_dims), y_dims, stream);
 }
 
-cudaError_t concat(int64_t element_size, const void* const* inputs, const int64_t* axis_sizes, int64_t inputs_count, int axis, void* y, const Dims& y_dims,
-                   cudaStream_t stream) {
+Status concat(int64_t element_size, const void* const* inputs, const int64_t* axis_sizes, int64_t inputs_count, int axis, void* y, const Dims& y_dims,
+              cudaStream_t stream) {
   const PerAxis y_strides = dense_strides(y_dims);
   int64_t at = 0;
   for (int64_t i = 0; i < inputs_count; ++i) {
     Dims dims = y_dims;
     dims.sizes[axis] = axis_sizes[i];
     void* to = moved(y, at * y_strides.values[axis] * element_size);
-    HALO_CUDA_RETURN_IF_ERROR(strided_copy(element_size, inputs[i], dense_strides(dims), to, y_strides, dims, stream));
+    HALO_RETURN_IF_ERROR(strided_copy(element_size, inputs[i], dense_strides(dims), to, y_strides, dims, stream));
     at += axis_sizes[i];
   }
-  return at == y_dims.sizes[axis] ? cudaSuccess : cudaErrorInvalidValue;
+  HALO_REQUIRE(at == y_dims.sizes[axis], "inputs that sum to " << y_dims.sizes[axis], at, "Check the graph.");
+  return {};
 }
 
-cudaError_t split(int64_t element_size, const void* x, const Dims& x_dims, int axis, void* const* outputs, const int64_t* axis_sizes, int64_t outputs_count,
-                  cudaStream_t stream) {
+Status split(int64_t element_size, const void* x, const Dims& x_dims, int axis, void* const* outputs, const int64_t* axis_sizes, int64_t outputs_count,
+             cudaStream_t stream) {
   const PerAxis x_strides = dense_strides(x_dims);
   int64_t at = 0;
   for (int64_t i = 0; i < outputs_count; ++i) {
     Dims dims = x_dims;
     dims.sizes[axis] = axis_sizes[i];
     const void* from = moved(x, at * x_strides.values[axis] * element_size);
-    if (outputs[i] != nullptr) HALO_CUDA_RETURN_IF_ERROR(strided_copy(element_size, from, x_strides, outputs[i], dense_strides(dims), dims, stream));
+    if (outputs[i] != nullptr) HALO_RETURN_IF_ERROR(strided_copy(element_size, from, x_strides, outputs[i], dense_strides(dims), dims, stream));
     at += axis_sizes[i];
   }
-  return at == x_dims.sizes[axis] ? cudaSuccess : cudaErrorInvalidValue;
+  HALO_REQUIRE(at == x_dims.sizes[axis], "outputs that sum to " << x_dims.sizes[axis], at, "Check the graph.");
+  return {};
 }
 
-cudaError_t tile(int64_t element_size, const void* x, const Dims& x_dims, void* y, const Dims& y_dims, cudaStream_t stream) {
-  if (x_dims.rank != y_dims.rank) return cudaErrorInvalidValue;
+Status tile(int64_t element_size, const void* x, const Dims& x_dims, void* y, const Dims& y_dims, cudaStream_t stream) {
+  HALO_REQUIRE(x_dims.rank == y_dims.rank, "as many axes as x has, " << x_dims.rank, y_dims.rank, "Check the graph.");
   // The copies of one repeat; axes of the first repeat alone are as they are.
   const PerAxis x_strides = dense_strides(x_dims), y_strides = dense_strides(y_dims);
   int64_t repeats[kMaxRank], copies = 1;
   for (int axis = 0; axis < x_dims.rank; ++axis) {
-    if (x_dims.sizes[axis] == 0) return y_dims.count() == 0 ? cudaSuccess : cudaErrorInvalidValue;
-    if (y_dims.sizes[axis] % x_dims.sizes[axis] != 0) return cudaErrorInvalidValue;
+    if (x_dims.sizes[axis] == 0 && y_dims.count() == 0) return {};
+    HALO_REQUIRE(x_dims.sizes[axis] > 0 && y_dims.sizes[axis] % x_dims.sizes[axis] == 0, "a multiple of size " << x_dims.sizes[axis], y_dims.sizes[axis],
+                 "Check the graph.");
     repeats[axis] = y_dims.sizes[axis] / x_dims.sizes[axis];
     copies *= repeats[axis];
   }
@@ -276,9 +280,9 @@ cudaError_t tile(int64_t element_size, const void* x, const Dims& x_dims, void* 
       at += rest % repeats[axis] * x_dims.sizes[axis] * y_strides.values[axis];
       rest /= repeats[axis];
     }
-    HALO_CUDA_RETURN_IF_ERROR(strided_copy(element_size, x, from, moved(y, at * element_size), y_strides, dims, stream));
+    HALO_RETURN_IF_ERROR(strided_copy(element_size, x, from, moved(y, at * element_size), y_strides, dims, stream));
   }
-  return cudaSuccess;
+  return {};
 }
 
 }  // namespace halo::cuda

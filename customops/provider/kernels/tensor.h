@@ -1,4 +1,5 @@
-// What every CUDA launcher takes: raw device pointers, sizes by value, the stream last. A launcher neither allocates nor waits for the device.
+// What every CUDA launcher takes: raw device pointers, sizes by value, the stream last. A launcher neither allocates nor waits for the device. What it does
+// not take it refuses, with its limit, what was found and what to do; the limit stands at its declaration.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -6,10 +7,14 @@
 #include <cstdint>
 
 #include "common/dtype.h"
+#include "common/status.h"
 
 namespace halo::cuda {
 
 inline constexpr int kMaxRank = 8;
+
+/// Blocks of a grid along x, and along y and z. [CUDA C++ Programming Guide, compute capabilities]
+inline constexpr int64_t kMostBlocksX = INT32_MAX, kMostBlocksYZ = 65535;
 
 /// Sizes of a dense row-major tensor, by value so that kernels can take them. Rank 0 is a scalar.
 struct Dims {

@@ -9,7 +9,13 @@
 
 #define HALO_CUDA_EMULATED
 
-enum cudaError { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2, cudaErrorNotSupported = 801 };
+enum cudaError {
+  cudaSuccess = 0,
+  cudaErrorInvalidValue = 1,
+  cudaErrorMemoryAllocation = 2,
+  cudaErrorNoKernelImageForDevice = 209,
+  cudaErrorNotSupported = 801
+};
 using cudaError_t = cudaError;
 typedef struct CUstream_st* cudaStream_t;
 typedef struct CUevent_st* cudaEvent_t;

@@ -1,4 +1,6 @@
 // Products by plain loops in place of cuBLASLt.
+#include <limits>
+
 #include "common/codes.h"
 #include "provider/products/lt_products.h"
 
@@ -16,8 +18,11 @@ double element(DType type, const void* x, int64_t i) {
       return static_cast<double>(to_float(static_cast<const BFloat16*>(x)[i]));
     case DType::kFloat16:
       return static_cast<double>(to_float(static_cast<const Float16*>(x)[i]));
-    default:
-      return dispatch_codes(type, [&]<class Format>() { return static_cast<double>(Format::decode(static_cast<const uint8_t*>(x)[i])); });
+    default: {
+      double value = std::numeric_limits<double>::quiet_NaN();
+      const Status status = dispatch_codes(type, [&]<class Format>() { value = static_cast<double>(Format::decode(static_cast<const uint8_t*>(x)[i])); });
+      return status.ok() ? value : std::numeric_limits<double>::quiet_NaN();  // no type that plans have
+    }
   }
 }
 
