@@ -217,7 +217,7 @@ __global__ void __launch_bounds__(kThreads)
 int64_t aligned(int64_t bytes) { return cuda::ceil_div(bytes, 256) * 256; }
 
 template <class T, class R>
-cudaError_t run(const T* dy, const int64_t* ids, R* dweight, int64_t count, int64_t columns, int64_t rows, void* workspace, cudaStream_t stream) {
+Status run(const T* dy, const int64_t* ids, R* dweight, int64_t count, int64_t columns, int64_t rows, void* workspace, cudaStream_t stream) {
   const int64_t places_bytes = aligned(count * static_cast<int64_t>(sizeof(Place)));
   auto* even = static_cast<Place*>(workspace);
   auto* odd = reinterpret_cast<Place*>(static_cast<char*>(workspace) + places_bytes);
@@ -228,9 +228,9 @@ cudaError_t run(const T* dy, const int64_t* ids, R* dweight, int64_t count, int6
   const auto wide = static_cast<unsigned>(cuda::ceil_div(columns, kBlockColumns));
   const bool is_packed = columns % kWidth == 0 && cuda::is_aligned(dy, 32) && cuda::is_aligned(dweight, 32) && cuda::is_aligned(partials.sums, 32);
   if (count > 0) {
-    HALO_CUDA_RETURN_IF_ERROR(cuda::launch(sort_places_kernel, 1, kSortThreads, 0, stream, ids, rows, count, passes, even, odd));
-    HALO_CUDA_RETURN_IF_ERROR(cuda::launch(sum_pieces_of_rows_kernel<T, R>, dim3(cuda::grid_for(count, kPiece), wide), kThreads, 0, stream, dy, places, dweight,
-                                           partials, count, rows, is_packed));
+    HALO_RETURN_IF_ERROR(cuda::launch(sort_places_kernel, 1, kSortThreads, 0, stream, ids, rows, count, passes, even, odd));
+    HALO_RETURN_IF_ERROR(cuda::launch(sum_pieces_of_rows_kernel<T, R>, dim3(cuda::grid_for(count, kPiece), wide), kThreads, 0, stream, dy, places, dweight,
+                                      partials, count, rows, is_packed));
   }
   return cuda::launch(complete_rows_kernel<R>, dim3(cuda::grid_for(rows, kTableRows), wide), kThreads, 0, stream, places, dweight, partials, count, rows,
                       is_packed);
@@ -242,9 +242,11 @@ int64_t embedding_grad_workspace_cuda(int64_t count, int64_t columns) {
   return 2 * aligned(count * static_cast<int64_t>(sizeof(Place))) + cuda::ceil_div(count, kPiece) * 2 * columns * static_cast<int64_t>(sizeof(float));
 }
 
-cudaError_t embedding_grad_cuda(DType type, DType to, const void* dy, const int64_t* ids, void* dweight, int64_t count, int64_t columns, int64_t rows,
-                                void* workspace, cudaStream_t stream) {
-  if (count > INT32_MAX || rows >= INT32_MAX || (to != DType::kFloat && to != type)) return cudaErrorInvalidValue;
+Status embedding_grad_cuda(DType type, DType to, const void* dy, const int64_t* ids, void* dweight, int64_t count, int64_t columns, int64_t rows,
+                           void* workspace, cudaStream_t stream) {
+  HALO_REQUIRE(count <= INT32_MAX, "at most " << INT32_MAX << " ids", count, "Take a smaller batch or a shorter sequence.");
+  HALO_REQUIRE(rows < INT32_MAX, "a table of fewer than " << INT32_MAX << " rows", rows, "Take a smaller vocabulary.");
+  HALO_REQUIRE(to == DType::kFloat || to == type, "a gradient in float or " << name_of(type) << ", the type of dY", to, "Cast dY before.");
   return cuda::dispatch_float(type, [&]<class T>() {
     if (to == DType::kFloat) return run(static_cast<const T*>(dy), ids, static_cast<float*>(dweight), count, columns, rows, workspace, stream);
     return run(static_cast<const T*>(dy), ids, static_cast<T*>(dweight), count, columns, rows, workspace, stream);

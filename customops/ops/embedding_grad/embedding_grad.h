@@ -23,9 +23,10 @@ Status embedding_grad_cpu(const T* dy, const int64_t* ids, R* dweight, int64_t c
 int64_t embedding_grad_workspace_cuda(int64_t count, int64_t columns);
 
 /// As embedding_grad_cpu, except that an id out of range makes the first element NaN and that the rows of an id are summed in pieces: those among 32
-/// successive places of the sorted ids, then these sums in order. `type` is that of dy, `to` of dweight: float32 or the same.
-cudaError_t embedding_grad_cuda(DType type, DType to, const void* dy, const int64_t* ids, void* dweight, int64_t count, int64_t columns, int64_t rows,
-                                void* workspace, cudaStream_t stream);
+/// successive places of the sorted ids, then these sums in order. `type` is that of dy, `to` of dweight: float32 or the same. At most
+/// 2^31 - 1 ids and 2^31 - 2 rows.
+Status embedding_grad_cuda(DType type, DType to, const void* dy, const int64_t* ids, void* dweight, int64_t count, int64_t columns, int64_t rows,
+                           void* workspace, cudaStream_t stream);
 #endif
 
 }  // namespace halo

@@ -32,7 +32,7 @@ struct EmbeddingGrad {
   Status compute_cuda(cuda::OpLaunch& c) const {
     const int64_t count = c.in(0).shape[0], columns = c.in(0).shape[1];
     HALO_WORKSPACE(work, c, embedding_grad_workspace_cuda(count, columns));
-    return HALO_CUDA_STATUS(embedding_grad_cuda(c.in(0).type, to, c.data(0), c.data<int64_t>(1), c.result(0), count, columns, rows, work.data(), c.stream()));
+    return embedding_grad_cuda(c.in(0).type, to, c.data(0), c.data<int64_t>(1), c.result(0), count, columns, rows, work.data(), c.stream());
   }
 #endif
 
