@@ -127,7 +127,7 @@ Status dispatch_format(std::string_view name, F&& f) {
   if (name == E5M2::kName) return detail::status_of_call<E5M2>(f);
   if (name == E3M2::kName) return detail::status_of_call<E3M2>(f);
   if (name == Int8::kName) return detail::status_of_call<Int8>(f);
-  return refuse(__FILE__, __LINE__, "format e4m3, e5m2, e3m2 or int8", "'" + std::string(name) + "'", "Correct the attribute.");
+  return refuse(__FILE__, __LINE__, "format e4m3, e5m2, e3m2 or int8", std::string("'").append(name).append("'"), "Correct the attribute.");
 }
 
 }  // namespace halo

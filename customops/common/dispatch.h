@@ -17,7 +17,10 @@ struct TypeList {
   /// "float, bfloat16, float16".
   static std::string names() {
     std::string all;
-    ((all += (all.empty() ? "" : ", ") + std::string(name_of(dtype_of<T>()))), ...);
+    for (const DType type : {dtype_of<T>()...}) {
+      if (!all.empty()) all += ", ";
+      all += name_of(type);
+    }
     return all;
   }
 };
@@ -48,7 +51,7 @@ template <class... T, class F>
 Status dispatch(TypeList<T...>, DType type, F&& f) {
   Status status;
   const bool is_known = ((type == dtype_of<T>() && (status = detail::status_of_call<T>(f), true)) || ...);
-  return is_known ? status : refuse(__FILE__, __LINE__, "a tensor of " + TypeList<T...>::names(), name_of(type), "Cast it to one of them.");
+  return is_known ? status : refuse(__FILE__, __LINE__, std::string("a tensor of ").append(TypeList<T...>::names()), name_of(type), "Cast it to one of them.");
 }
 
 /// Calls f.operator()<T>() with the float type of a tensor.

@@ -6,6 +6,7 @@ using Halo.Passes.Training;
 using Halo.Runner.Sessions;
 using Halo.Tests.Numerics;
 using Halo.Tests.Passes.Gradients;
+using Microsoft.ML.OnnxRuntime;
 
 namespace Halo.Tests.Runner.Gpu;
 
@@ -152,6 +153,23 @@ public sealed class GpuOperatorTests(EmulatedGpu gpu)
         var rows = model.Graph.Nodes.Single().Output;
         model.Graph.AddOutput(Tests.CustomOps.OpRunner.Cast(GraphBuilder.AtEnd(model.Graph), rows, ElementType.Float, "wide"));
         Assert.Equal(Cpu.Evaluate(model, Feeds(inputs))[0].ToBytes(), gpu.Evaluate(model, Feeds(inputs))[0].ToBytes());
+    }
+
+    /// <summary>A float32 for each of 60000 columns does not fit in the shared memory of a block.</summary>
+    [Fact]
+    public void A_limit_is_told_with_the_node_what_was_found_and_what_to_do()
+    {
+        HaloOperators.Register();
+        var model = new Model(new Graph("one")) { Opsets = { [""] = 21 } };
+        var values = new[] { ("dy", Shape.Of(1, 60000)), ("x", Shape.Of(1, 60000)), ("weight", Shape.Of(60000)), ("invRms", Shape.Of(1)) }
+            .Select(v => model.Graph.AddInput(new Value(v.Item1, ElementType.Float, v.Item2))).ToList();
+        var (dx, _) = GraphBuilder.AtEnd(model.Graph).RmsNormGrad(model, values[0], values[1], values[2], values[3], "gradient");
+        model.Graph.AddOutput(dx);
+        var feeds = values.ToDictionary(v => v.Name, v => Normal(ElementType.Float, [.. v.Shape!.Select(d => d.Size!.Value)]));
+        var error = Assert.Throws<OnnxRuntimeException>(() => gpu.Evaluate(model, feeds));
+        Assert.Contains("'gradient' (RmsNormGrad): expected at most 58072 columns, a float32 each in the shared memory of a block, found 60000. ",
+            error.Message, StringComparison.Ordinal);
+        Assert.Contains("--device cpu", error.Message, StringComparison.Ordinal);
     }
 
     /// <summary>A model of one operator; inputs are x0, x1 ... where they are given.</summary>
