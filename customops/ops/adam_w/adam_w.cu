@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(kThreads) adam_w_kernel(AdamWTensors t, AdamWS
 
 }  // namespace
 
-cudaError_t adam_w_cuda(const AdamWTensors& t, const AdamWStep& step, const AdamWFactors& factors, int64_t count, cudaStream_t stream) {
+Status adam_w_cuda(const AdamWTensors& t, const AdamWStep& step, const AdamWFactors& factors, int64_t count, cudaStream_t stream) {
   bool is_packed = true;
   for (const float* pointer :
        {t.p, t.gradient, t.m, t.v, static_cast<const float*>(t.new_p), static_cast<const float*>(t.new_m), static_cast<const float*>(t.new_v)}) {

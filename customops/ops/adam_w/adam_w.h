@@ -57,7 +57,7 @@ void adam_w_cpu(const AdamWTensors& tensors, const AdamWStep& step, const AdamWF
 
 #ifdef HALO_CUDA
 /// The same bits, with the scalars on the device.
-cudaError_t adam_w_cuda(const AdamWTensors& tensors, const AdamWStep& step, const AdamWFactors& factors, int64_t count, cudaStream_t stream);
+Status adam_w_cuda(const AdamWTensors& tensors, const AdamWStep& step, const AdamWFactors& factors, int64_t count, cudaStream_t stream);
 #endif
 
 }  // namespace halo

@@ -31,7 +31,7 @@ struct AdamW {
   }
 
 #ifdef HALO_CUDA
-  Status compute_cuda(cuda::OpLaunch& c) const { return HALO_CUDA_STATUS(adam_w_cuda(tensors(c), step(c), factors, c.in(0).shape.count(), c.stream())); }
+  Status compute_cuda(cuda::OpLaunch& c) const { return adam_w_cuda(tensors(c), step(c), factors, c.in(0).shape.count(), c.stream()); }
 #endif
 
   template <class C>
