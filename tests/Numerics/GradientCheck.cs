@@ -22,7 +22,7 @@ public static class GradientCheck
         Random random, ScalarFunction f, IReadOnlyList<double[]> gradients, Func<int, int, double> tolerance, double step = Step, double roundoff = Roundoff)
     {
         Assert.Equal(f.Point.Select(x => x.Length), gradients.Select(g => g.Length));
-        var direction = f.Point.Select(x => Array.ConvertAll(x, _ => Normal(random))).ToArray();
+        var direction = f.Point.Select(x => Array.ConvertAll(x, _ => random.NextNormal())).ToArray();
         var (above, below) = (f.Value(Moved(step)), f.Value(Moved(-step)));
         double expected = (above - below) / (2 * step), found = 0, magnitude = 0, bound = 0;
         for (var k = 0; k < gradients.Count; k++)
@@ -47,6 +47,4 @@ public static class GradientCheck
         var bounds = gradients.Select(g => relative * Math.Sqrt(g.Sum(v => v * v)) / g.Length).ToArray();
         Along(random, f, gradients, (k, _) => bounds[k]);
     }
-
-    private static double Normal(Random random) => Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble());
 }

@@ -1,5 +1,6 @@
 using Halo.Building;
 using Halo.Ir;
+using Halo.Tests.Numerics;
 
 namespace Halo.Tests.Passes;
 
@@ -71,7 +72,7 @@ public static class RandomLinearLayer
             var columns = sizes[^1];
             for (var i = 0; i < values.Length; i++)
             {
-                var normal = Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble());
+                var normal = random.NextNormal();
                 var scale = input.Name == "X" && i % columns == columns / 3 ? channelOutlier
                     : input.Name == "E" && i / columns == values.Length / columns / 2 ? tokenOutlier : 1;
                 values[i] = (float)(normal * scale);

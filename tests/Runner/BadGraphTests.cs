@@ -6,7 +6,6 @@ using static Halo.Tests.Runner.HaloConsole;
 namespace Halo.Tests.Runner;
 
 /// <summary>ONNX files that are damaged, or sound and no training graph.</summary>
-[Collection(nameof(HaloConsole))]
 public class BadGraphTests
 {
     private static readonly byte[] Training = File.ReadAllBytes(TinyChat.Graph);

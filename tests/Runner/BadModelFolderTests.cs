@@ -7,7 +7,6 @@ using static Halo.Tests.Runner.HaloConsole;
 namespace Halo.Tests.Runner;
 
 /// <summary>Weights, configuration, tokenizer and data that are damaged, missing, or of another model: refused, and no run is left behind.</summary>
-[Collection(nameof(HaloConsole))]
 public class BadModelFolderTests
 {
     public static TheoryData<string, string> Damages => new()

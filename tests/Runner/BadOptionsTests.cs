@@ -3,7 +3,6 @@ using static Halo.Tests.Runner.HaloConsole;
 namespace Halo.Tests.Runner;
 
 /// <summary>Command lines that say what cannot be done.</summary>
-[Collection(nameof(HaloConsole))]
 public class BadOptionsTests
 {
     [Theory]

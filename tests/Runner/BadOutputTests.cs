@@ -3,7 +3,6 @@ using static Halo.Tests.Runner.HaloConsole;
 namespace Halo.Tests.Runner;
 
 /// <summary>Places where the output must not or cannot go.</summary>
-[Collection(nameof(HaloConsole))]
 public class BadOutputTests
 {
     [Fact]

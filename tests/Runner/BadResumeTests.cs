@@ -3,7 +3,6 @@ using static Halo.Tests.Runner.HaloConsole;
 namespace Halo.Tests.Runner;
 
 /// <summary>Runs that cannot be begun again or gone on with.</summary>
-[Collection(nameof(HaloConsole))]
 public class BadResumeTests
 {
     [Fact]

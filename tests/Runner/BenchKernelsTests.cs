@@ -4,7 +4,6 @@ using Halo.Tests.Runner.Gpu;
 
 namespace Halo.Tests.Runner;
 
-[Collection(nameof(HaloConsole))]
 public sealed class BenchKernelsTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();

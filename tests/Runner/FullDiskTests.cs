@@ -7,7 +7,6 @@ using static Halo.Tests.Runner.HaloConsole;
 namespace Halo.Tests.Runner;
 
 /// <summary>A disk that gets full: exit code 2 with the reason, what was there before still there, nothing half-written, and the run resumable.</summary>
-[Collection(nameof(HaloConsole))]
 public class FullDiskTests(ITestOutputHelper output)
 {
     private static readonly string Weights = ExportFixture.File(TinyChat.Export, "model.safetensors");

@@ -6,7 +6,6 @@ using static Halo.Tests.Runner.HaloConsole;
 namespace Halo.Tests.Runner;
 
 /// <summary>Forward graphs on the command line: <c>halo gradient</c>, and the verbs that make a training graph of one themselves.</summary>
-[Collection(nameof(HaloConsole))]
 public class GradientVerbTests
 {
     private const string Model = "llama2-mha";

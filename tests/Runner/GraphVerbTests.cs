@@ -4,7 +4,7 @@ using Halo.Serialization;
 
 namespace Halo.Tests.Runner;
 
-/// <summary>rewrite, inspect, diff and doctor as processes.</summary>
+/// <summary>rewrite, inspect, diff and doctor.</summary>
 public sealed class GraphVerbTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
@@ -17,10 +17,10 @@ public sealed class GraphVerbTests : IDisposable
     {
         string[] Arguments(string name) =>
             ["rewrite", _training, "-o", _folder[$"{name}.onnx"], "--scheme", "halo-2", "--format", "fp8", "--verify", "--report", _folder[$"{name}.json"]];
-        var line = HaloProcess.Succeed(Arguments("a"));
+        var line = HaloConsole.Succeed(Arguments("a"));
         Assert.Equal("14 linear layers with 42 products, 42 of them in 8 bits; 78 rotations, 50 quantizations; "
             + "1 head and 12 other products in full precision\n", line);
-        HaloProcess.Succeed(Arguments("b"));
+        HaloProcess.Succeed(Arguments("b")); // in a process of its own, whose hash codes are others
         Assert.Equal(File.ReadAllBytes(_folder["a.onnx"]), File.ReadAllBytes(_folder["b.onnx"]));
         Assert.Equal(File.ReadAllBytes(_folder["a.json"]), File.ReadAllBytes(_folder["b.json"]));
 
@@ -44,22 +44,22 @@ public sealed class GraphVerbTests : IDisposable
     [Fact]
     public void Inspect_shows_layers_and_ledger_and_text_reads_back()
     {
-        HaloProcess.Succeed("rewrite", _training, "-o", _folder["a.onnx"], "--scheme", "halo-1", "--format", "int8");
-        var shown = HaloProcess.Succeed("inspect", _folder["a.onnx"]);
+        HaloConsole.Succeed("rewrite", _training, "-o", _folder["a.onnx"], "--scheme", "halo-1", "--format", "int8");
+        var shown = HaloConsole.Succeed("inspect", _folder["a.onnx"]);
         Assert.Contains("42 products, 42 of them in 8 bits", shown, StringComparison.Ordinal);
         Assert.Contains("int8 H(K)", shown, StringComparison.Ordinal);
         Assert.Contains("lm_head (head)", shown, StringComparison.Ordinal);
         Assert.Contains("quantize-operands{format=int8}", shown, StringComparison.Ordinal);
-        var text = HaloProcess.Succeed("inspect", _training, "--text");
+        var text = HaloConsole.Succeed("inspect", _training, "--text");
         Assert.Contains("node_mm_3", text, StringComparison.Ordinal);
     }
 
     [Fact]
     public void Diff_tells_same_from_different_by_exit_code()
     {
-        HaloProcess.Succeed("rewrite", _training, "-o", _folder["a.onnx"], "--scheme", "halo-0", "--format", "fp8");
-        HaloProcess.Succeed("diff", _training, _training);
-        var (exitCode, output, _) = HaloProcess.Run("diff", _training, _folder["a.onnx"]);
+        HaloConsole.Succeed("rewrite", _training, "-o", _folder["a.onnx"], "--scheme", "halo-0", "--format", "fp8");
+        HaloConsole.Succeed("diff", _training, _training);
+        var (exitCode, output, _) = HaloConsole.Run("diff", _training, _folder["a.onnx"]);
         Assert.Equal(1, exitCode);
         Assert.Contains("Quantize", output, StringComparison.Ordinal);
     }
@@ -67,7 +67,7 @@ public sealed class GraphVerbTests : IDisposable
     [Fact]
     public void Doctor_runs_a_product_of_every_format()
     {
-        var output = HaloProcess.Succeed("doctor");
+        var output = HaloConsole.Succeed("doctor");
         Assert.Contains("ONNX Runtime     1.31.1", output, StringComparison.Ordinal);
         foreach (var format in new[] { "e4m3", "e5m2", "int8", "e3m2" })
             Assert.Contains($"{format} products", output, StringComparison.Ordinal);
@@ -77,7 +77,7 @@ public sealed class GraphVerbTests : IDisposable
     [Fact]
     public void A_pass_that_cannot_do_what_it_is_asked_writes_nothing()
     {
-        var (exitCode, _, error) = HaloProcess.Run("rewrite", _training, "-o", _folder["a.onnx"], "--pipeline",
+        var (exitCode, _, error) = HaloConsole.Run("rewrite", _training, "-o", _folder["a.onnx"], "--pipeline",
             "upgrade-opset,rotate-operands{scheme=halo-2 max-token-block=0}");
         Assert.Equal(2, exitCode);
         Assert.Contains("max-token-block: expected at least 1, found 0", error, StringComparison.Ordinal);

@@ -1,29 +1,35 @@
 using System.Security.Cryptography;
+using System.Text;
 using System.Text.RegularExpressions;
 using Halo.Runner.Cli;
 
 namespace Halo.Tests.Runner;
 
-/// <summary>The command line in this process, its console captured: no process to start for each of many wrong inputs.</summary>
-/// <remarks>The console belongs to the whole process, so tests that use this stand in the collection of this name and run alone.</remarks>
-[CollectionDefinition(nameof(HaloConsole), DisableParallelization = true)]
-public sealed partial class HaloConsole
+/// <summary>The command line in this process, its console captured: no process to start for each of many command lines.</summary>
+/// <remarks>The console is the process's; what is written in the flow of a run, on whatever thread, goes to that run's own writers.</remarks>
+public static partial class HaloConsole
 {
+    private static readonly AsyncLocal<(TextWriter Output, TextWriter Error)?> Current = new();
+
+    static HaloConsole()
+    {
+        var (output, error) = (Console.Out, Console.Error);
+        Console.SetOut(new FlowWriter(() => Current.Value?.Output ?? output));
+        Console.SetError(new FlowWriter(() => Current.Value?.Error ?? error));
+    }
+
     public static (int ExitCode, string Output, string Error) Run(params string[] arguments)
     {
-        var (oldOutput, oldError) = (Console.Out, Console.Error);
         using var output = new StringWriter();
         using var error = new StringWriter();
-        Console.SetOut(output);
-        Console.SetError(error);
+        Current.Value = (TextWriter.Synchronized(output), TextWriter.Synchronized(error));
         try
         {
             return (Root.Run(arguments), output.ToString(), error.ToString());
         }
         finally
         {
-            Console.SetOut(oldOutput);
-            Console.SetError(oldError);
+            Current.Value = null;
         }
     }
 
@@ -68,4 +74,22 @@ public sealed partial class HaloConsole
 
     [GeneratedRegex(@"^error: [a-z][a-z0-9-]*: \S.*: expected \S.*, found \S.*\. [A-Z].*[.?]$")]
     private static partial Regex Form();
+
+    /// <summary>Writes where the flow at hand wants it.</summary>
+    private sealed class FlowWriter(Func<TextWriter> writer) : TextWriter
+    {
+        public override Encoding Encoding => writer().Encoding;
+
+        public override void Write(char value) => writer().Write(value);
+
+        public override void Write(string? value) => writer().Write(value);
+
+        public override void Write(char[] buffer, int index, int count) => writer().Write(buffer, index, count);
+
+        public override void Write(ReadOnlySpan<char> buffer) => writer().Write(buffer);
+
+        public override void WriteLine(string? value) => writer().WriteLine(value);
+
+        public override void Flush() => writer().Flush();
+    }
 }

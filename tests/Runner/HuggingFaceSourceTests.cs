@@ -10,7 +10,6 @@ using static Halo.Tests.Runner.HaloConsole;
 namespace Halo.Tests.Runner;
 
 /// <summary>From a Hugging Face folder to a run, with no graph from outside.</summary>
-[Collection(nameof(HaloConsole))]
 public class HuggingFaceSourceTests
 {
     /// <summary>Both start from the same weights in float32; sums of other order differ in the last bits, which training lets grow.</summary>

@@ -54,8 +54,8 @@ public sealed class NativeTrainingTests : IDisposable
 
     private void Compare(string graph, string weights, string batch, string scheme, string format, double tolerance)
     {
-        HaloProcess.Succeed("rewrite", graph, "-o", _run["rewritten.onnx"], "--scheme", scheme, "--format", format);
-        double Loss(string operators) => double.Parse(HaloProcess.Succeed("step", _run["rewritten.onnx"], "--params", weights, "--batch", batch,
+        HaloConsole.Succeed("rewrite", graph, "-o", _run["rewritten.onnx"], "--scheme", scheme, "--format", format);
+        double Loss(string operators) => double.Parse(HaloConsole.Succeed("step", _run["rewritten.onnx"], "--params", weights, "--batch", batch,
             "-o", _run["out.safetensors"], "--operators", operators), CultureInfo.InvariantCulture);
         var (native, functions) = (Loss("native"), Loss("functions"));
         Assert.True(Math.Abs(native / functions - 1) <= tolerance, $"native {native}, functions {functions}");
@@ -71,7 +71,7 @@ public sealed class NativeTrainingTests : IDisposable
         var weights = Path.Combine(LlamaTiny.Folder, "model.safetensors");
         if (model == "tiny-outliers")
             OutlierVariant.Write(weights = _run["outliers.safetensors"]);
-        HaloProcess.Succeed("train", "--model", _run.Graph, "--weights", weights, "--tokenizer", LlamaTiny.Folder, "--data", TinyRun.Data("train.jsonl"),
+        HaloConsole.Succeed("train", "--model", _run.Graph, "--weights", weights, "--tokenizer", LlamaTiny.Folder, "--data", TinyRun.Data("train.jsonl"),
             "-o", _run["run"], "--scheme", scheme, "--format", format, "--steps", $"{Updates}", "--seed", "0",
             "--learning-rate", "1e-3", "--warmup-steps", "20");
         double[] losses = [.. File.ReadLines(Path.Combine(_run["run"], "metrics.jsonl")).Select(line => JsonDocument.Parse(line).RootElement)
@@ -87,7 +87,7 @@ public sealed class NativeTrainingTests : IDisposable
     {
         OutlierVariant.Write(_run["outliers.safetensors"]);
         var fixtures = ArchiveFixture.Folder("llama-tiny");
-        double Loss(string weights) => double.Parse(HaloProcess.Succeed("step", _run.Graph, "--params", weights, "--batch",
+        double Loss(string weights) => double.Parse(HaloConsole.Succeed("step", _run.Graph, "--params", weights, "--batch",
             Path.Combine(fixtures, "training-8x256-batch.safetensors"), "-o", _run["out.safetensors"]), CultureInfo.InvariantCulture);
         Assert.Equal(Loss(Path.Combine(LlamaTiny.Folder, "model.safetensors")), Loss(_run["outliers.safetensors"]), 1e-4);
         using var plain = CheckpointReader.Open(LlamaTiny.Folder);

@@ -14,7 +14,7 @@ public class StepVerbTests
     public void Loss_and_every_gradient_are_PyTorchs(string name)
     {
         using var folder = new TemporaryFolder();
-        HaloProcess.Succeed("step", ExportFixture.File(name, "training.onnx"), "--params", ExportFixture.File(name, "model.safetensors"),
+        HaloConsole.Succeed("step", ExportFixture.File(name, "training.onnx"), "--params", ExportFixture.File(name, "model.safetensors"),
             "--batch", ExportFixture.File(name, "expected.safetensors"), "-o", folder["out.safetensors"]);
         using var found = SafetensorsFile.Open(folder["out.safetensors"]);
         using var expected = SafetensorsFile.Open(ExportFixture.File(name, "expected.safetensors"));
@@ -31,7 +31,7 @@ public class StepVerbTests
         using var folder = new TemporaryFolder();
         using var trajectory = JsonDocument.Parse(File.ReadAllText(ExportFixture.File(name, "trajectory.json")));
         var settings = trajectory.RootElement;
-        HaloProcess.Succeed("step", ExportFixture.File(name, "training.onnx"), "--params", ExportFixture.File(name, "model.safetensors"),
+        HaloConsole.Succeed("step", ExportFixture.File(name, "training.onnx"), "--params", ExportFixture.File(name, "model.safetensors"),
             "--batch", ExportFixture.File(name, "expected.safetensors"), "-o", folder["out.safetensors"], "--steps", "20",
             "--lr", settings.GetProperty("lr").GetRawText(), "--betas",
             string.Join(',', settings.GetProperty("betas").EnumerateArray().Select(b => b.GetRawText())),
@@ -53,7 +53,7 @@ public class StepVerbTests
         using var folder = new TemporaryFolder();
         LlamaTiny.ExtractTrainingGraph(folder["training.onnx"]);
         var fixtures = ArchiveFixture.Folder("llama-tiny");
-        HaloProcess.Succeed("step", folder["training.onnx"], "--params", Path.Combine(LlamaTiny.Folder, "model.safetensors"),
+        HaloConsole.Succeed("step", folder["training.onnx"], "--params", Path.Combine(LlamaTiny.Folder, "model.safetensors"),
             "--batch", Path.Combine(fixtures, "training-8x256-batch.safetensors"), "-o", folder["out.safetensors"]);
         using var found = SafetensorsFile.Open(folder["out.safetensors"]);
         using var expected = JsonDocument.Parse(File.ReadAllText(Path.Combine(fixtures, "training-8x256-expected.json")));
@@ -74,7 +74,7 @@ public class StepVerbTests
         var batch = ExportFixture.File("llama2-mha", "expected.safetensors");
         void Refused(string message, params string[] arguments)
         {
-            var (exitCode, output, error) = HaloProcess.Run([.. arguments, "-o", folder["out.safetensors"]]);
+            var (exitCode, output, error) = HaloConsole.Run([.. arguments, "-o", folder["out.safetensors"]]);
             Assert.Equal((2, ""), (exitCode, output));
             Assert.Contains(message, error, StringComparison.Ordinal);
             Assert.Empty(Directory.GetFiles(folder.Path, "*out*"));

@@ -4,7 +4,7 @@ using Halo.Models.Weights;
 
 namespace Halo.Tests.Runner;
 
-/// <summary>Real training runs in processes of their own.</summary>
+/// <summary>Real training runs; those that are stopped, and those whose bytes must not depend on the process, in processes of their own.</summary>
 public sealed class TrainVerbTests : IDisposable
 {
     private const int Steps = 7;
@@ -16,13 +16,13 @@ public sealed class TrainVerbTests : IDisposable
     [Fact]
     public void A_run_killed_at_any_moment_goes_on_as_if_it_had_not_been()
     {
-        HaloProcess.Succeed(_run.Train("whole", Steps, "--save-every", "2"));
+        HaloProcess.Succeed(_run.Train("whole", Steps, "--save-every", "2", "--threads", "2"));
         var expected = _run.Updates("whole");
         Assert.Equal(Steps, expected.Count);
 
         // Killed while it prepares, between checkpoints, and wherever the third delay ends.
         var random = new Random(7);
-        Kill(_run.Train("killed", Steps, "--save-every", "2"),
+        Kill(_run.Train("killed", Steps, "--save-every", "2", "--threads", "2"),
             () => Directory.Exists(_run["killed"]) && Directory.GetFileSystemEntries(_run["killed"]).Length > 1);
         Kill(["train", "--resume", "-o", _run["killed"]], () => Rows("killed") >= 3);
         Kill(["train", "--resume", "-o", _run["killed"]], () => Rows("killed") >= 5, random.Next(0, 700));
@@ -88,13 +88,13 @@ public sealed class TrainVerbTests : IDisposable
         Assert.Contains("optimizer_model.onnx", files);
         Assert.Equal(files, FilesOf("b"));
         Assert.All(files, f => Assert.Equal(File.ReadAllBytes(Path.Combine(_run["a"], f)), File.ReadAllBytes(Path.Combine(_run["b"], f))));
-        HaloProcess.Succeed("train", "--model", _run["a"], "--data", TinyRun.Data("train.jsonl"), "-o", _run["from-artifact"], "--steps", "1");
+        HaloConsole.Succeed("train", "--model", _run["a"], "--data", TinyRun.Data("train.jsonl"), "-o", _run["from-artifact"], "--steps", "1");
         Assert.Single(_run.Updates("from-artifact"));
         (string Option, string Value, string Message)[] refused =
             [("--scheme", "halo-1", "scheme: expected it left out"), ("--weight-decay", "0.1", "prepare it again")];
         foreach (var (option, value, message) in refused)
         {
-            var (exitCode, _, error) = HaloProcess.Run(
+            var (exitCode, _, error) = HaloConsole.Run(
                 "train", "--model", _run["a"], "--data", TinyRun.Data("train.jsonl"), "-o", _run["other"], option, value);
             Assert.Equal(2, exitCode);
             Assert.Contains(message, error, StringComparison.Ordinal);
@@ -111,7 +111,7 @@ public sealed class TrainVerbTests : IDisposable
     [Fact]
     public void A_dry_run_says_what_would_be_done_and_writes_nothing()
     {
-        var output = HaloProcess.Succeed(_run.Train("run", 9, "--dry-run"));
+        var output = HaloConsole.Succeed(_run.Train("run", 9, "--dry-run"));
         Assert.Contains("would train 4,000,000 of 4,000,000 parameters for 9 steps", output, StringComparison.Ordinal);
         Assert.False(Directory.Exists(_run["run"]));
     }
@@ -130,7 +130,7 @@ public sealed class TrainVerbTests : IDisposable
     [InlineData("halo-0", "fp8", 4.538, 0.015)]
     public void The_forward_of_each_format_and_level_has_the_reference_loss(string scheme, string format, double loss, double tolerance)
     {
-        var output = HaloProcess.Succeed("eval", "--model", _run.Graph, "--weights", LlamaTiny.Folder, "--data", TinyRun.Data("valid.jsonl"),
+        var output = HaloConsole.Succeed("eval", "--model", _run.Graph, "--weights", LlamaTiny.Folder, "--data", TinyRun.Data("valid.jsonl"),
             "--scheme", scheme, "--format", format, "--batch-size", "50");
         Assert.Equal(loss, double.Parse(output.Split(' ')[1]), tolerance);
         Assert.Contains("4370 tokens of 150 rows", output, StringComparison.Ordinal);

@@ -5,12 +5,11 @@ using Halo.Passes.Export;
 using Halo.Passes.Infra;
 using Halo.Runner.Sources;
 using Halo.Serialization;
-using Halo.Tests.Runner;
 
 namespace Halo.Tests.Scale;
 
 /// <summary>What keeps the export of large models small; seconds are measured by <c>tests/Benchmarks/export-scale.sh</c>.</summary>
-[Collection(nameof(HaloConsole))] // alone: memory is the process's
+[Collection(nameof(Alone))] // memory is the process's
 public class ExportScaleTests
 {
     private static readonly LlamaConfig Config = new()
@@ -86,4 +85,7 @@ public class ExportScaleTests
             return bytes;
         }
     }
+
+    [CollectionDefinition(nameof(Alone), DisableParallelization = true)]
+    public sealed class Alone;
 }

@@ -5,6 +5,7 @@ using Halo.Models.Bundled;
 using Halo.Models.HuggingFace;
 using Halo.Models.Llama;
 using Halo.Models.Weights;
+using Halo.Tests.Numerics;
 
 namespace Halo.Tests.Scale;
 
@@ -106,7 +107,7 @@ public static class SparseCheckpoint
         var bytes = new byte[2 * count];
         for (var i = 0; i < count; i++)
         {
-            var value = Deviation * Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble());
+            var value = Deviation * random.NextNormal();
             BinaryPrimitives.WriteUInt16LittleEndian(bytes.AsSpan(2 * i), (ushort)(BitConverter.SingleToUInt32Bits((float)value) >> 16));
         }
         return bytes;

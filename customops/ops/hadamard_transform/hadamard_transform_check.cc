@@ -14,19 +14,27 @@ HadamardBlock block_of(int64_t size) {
   return {.size = size, .order = found.order, .log2 = found.log2, .signs = hadamard_signs(found.order)};
 }
 
-/// An element of H_n by its definition.
-double element(const HadamardBlock& block, int64_t i, int64_t j) {
+/// H_n by its definition, row by row.
+std::vector<double> dense(const HadamardBlock& block) {
   const int64_t inner = block.size / block.order;
-  const int sign = __builtin_popcountll(static_cast<uint64_t>((i % inner) & (j % inner))) % 2 == 0 ? 1 : -1;
-  return sign * block.signs[static_cast<size_t>((i / inner) * block.order + j / inner)] / std::sqrt(static_cast<double>(block.size));
+  std::vector<double> matrix;
+  for (int64_t i = 0; i < block.size; ++i) {
+    for (int64_t j = 0; j < block.size; ++j) {
+      const int sign = __builtin_popcountll(static_cast<uint64_t>((i % inner) & (j % inner))) % 2 == 0 ? 1 : -1;
+      matrix.push_back(sign * block.signs[static_cast<size_t>((i / inner) * block.order + j / inner)] / std::sqrt(static_cast<double>(block.size)));
+    }
+  }
+  return matrix;
 }
 
 template <class T>
 void check_rotation(const std::vector<int64_t>& sizes, int64_t others, int axis, bool inverse, double rounding) {
   std::vector<HadamardBlock> blocks;
+  std::vector<std::vector<double>> matrices;
   int64_t n = 0;
   for (const int64_t size : sizes) {
     blocks.push_back(block_of(size));
+    matrices.push_back(dense(blocks.back()));
     n += size;
   }
   const int64_t rows = axis == 1 ? others : n, columns = axis == 1 ? n : others;
@@ -39,12 +47,13 @@ void check_rotation(const std::vector<int64_t>& sizes, int64_t others, int axis,
   const int64_t step = axis == 1 ? 1 : columns, stride = axis == 1 ? columns : 1;
   for (int64_t v = 0; v < others; ++v) {
     int64_t start = 0;
-    for (const HadamardBlock& block : blocks) {
+    for (size_t b = 0; b < blocks.size(); ++b) {
+      const HadamardBlock& block = blocks[b];
       for (int64_t i = 0; i < block.size; ++i) {
         double sum = 0, norm = 0;
         for (int64_t j = 0; j < block.size; ++j) {
           const double xj = to_float(x[static_cast<size_t>((start + j) * step + v * stride)]);
-          sum += xj * (inverse ? element(block, i, j) : element(block, j, i));
+          sum += xj * matrices[b][static_cast<size_t>(inverse ? i * block.size + j : j * block.size + i)];
           norm += xj * xj;
         }
         const double tolerance = 1e-6 * std::sqrt(norm) + rounding * std::fabs(sum);
@@ -116,14 +125,25 @@ HALO_CHECK(every_hadamard_matrix_is_orthogonal) {
   for (int64_t n = 1; n <= 1024; ++n) {
     const HadamardOrder found = hadamard_order(n);
     if (found.log2 != 0 || found.order == 0) continue;
+    const std::string what = "order " + std::to_string(n);
     const auto signs = hadamard_signs(n);
-    for (int64_t i = 0; i < n; ++i) {
-      for (int64_t j = i; j < n; ++j) {
-        int dot = 0;
-        for (int64_t l = 0; l < n; ++l) dot += static_cast<int>(signs[static_cast<size_t>(i * n + l)] * signs[static_cast<size_t>(j * n + l)]);
-        expect(dot == (i == j ? n : 0), "order " + std::to_string(n));
+    expect(std::all_of(signs.begin(), signs.end(), [](float sign) { return sign == 1 || sign == -1; }), what);
+    // A row as bits, 1 for minus: two rows differ in as many bits as their product has terms of -1.
+    const size_t words = static_cast<size_t>(n + 63) / 64;
+    std::vector<uint64_t> bits(static_cast<size_t>(n) * words);
+    for (size_t at = 0; at < signs.size(); ++at) {
+      const size_t row = at / static_cast<size_t>(n), column = at % static_cast<size_t>(n);
+      if (signs[at] < 0) bits[row * words + column / 64] |= uint64_t{1} << (column % 64);
+    }
+    bool orthogonal = true;
+    for (size_t i = 0; i < static_cast<size_t>(n); ++i) {
+      for (size_t j = i; j < static_cast<size_t>(n); ++j) {
+        int64_t dot = n;
+        for (size_t word = 0; word < words; ++word) dot -= 2 * __builtin_popcountll(bits[i * words + word] ^ bits[j * words + word]);
+        orthogonal = orthogonal && dot == (i == j ? n : 0);
       }
     }
+    expect(orthogonal, what);
   }
 }
 

@@ -1,5 +1,6 @@
 using Halo.Ir;
 using Halo.Models.Weights;
+using Halo.Tests.Numerics;
 
 namespace Halo.Tests.Models.Llama;
 
@@ -22,7 +23,7 @@ public static class LlamaInputs
         {
             var (count, sequence) = ((int)i.Shape!.ElementCount!.Value, (int)i.Shape[-1].Size!.Value);
             long[] Integers(Func<int, long> at) => [.. Enumerable.Range(0, count).Select(n => at(n % sequence))];
-            float[] Floats(double mean, double deviation) => [.. Enumerable.Range(0, count).Select(_ => (float)(mean + (deviation * Normal(random))))];
+            float[] Floats(double mean, double deviation) => [.. Enumerable.Range(0, count).Select(_ => (float)(mean + (deviation * random.NextNormal())))];
             return i.Name switch
             {
                 "input_ids" => Integer(Integers(_ => random.Next(vocabulary))),
@@ -37,7 +38,4 @@ public static class LlamaInputs
             Tensor Integer(long[] values) => Tensor.Of<long>(ElementType.Int64, i.Shape.Sizes, values);
         });
     }
-
-    private static double Normal(Random random) =>
-        Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble());
 }

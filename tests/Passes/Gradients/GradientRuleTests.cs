@@ -98,8 +98,7 @@ public class GradientRuleTests
 
     private static double Next(Random random, (double Low, double High)? range, ElementType type)
     {
-        var value = range is { } r ? r.Low + ((r.High - r.Low) * random.NextDouble())
-            : Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble());
+        var value = range is { } r ? r.Low + ((r.High - r.Low) * random.NextDouble()) : random.NextNormal();
         return type == ElementType.Float ? (float)value : value;
     }
 }

@@ -1,4 +1,5 @@
 using Halo.Passes.Export.Weights;
+using Halo.Tests.Numerics;
 
 namespace Halo.Tests.Passes.Weights;
 
@@ -121,6 +122,5 @@ public class CoderTests
     }
 
     private static float[] Values(Random random, int count, double scale, double shift) =>
-        [.. Enumerable.Range(0, count).Select(_ => (float)(scale
-            * (shift + Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble()))))];
+        [.. Enumerable.Range(0, count).Select(_ => (float)(scale * (shift + random.NextNormal())))];
 }

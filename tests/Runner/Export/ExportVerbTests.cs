@@ -8,7 +8,6 @@ using Halo.Serialization;
 namespace Halo.Tests.Runner.Export;
 
 /// <summary><c>halo export</c> of the bundled model: what it writes, what it measures, and what it refuses.</summary>
-[Collection(nameof(HaloConsole))]
 public sealed class ExportVerbTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();

@@ -4,7 +4,6 @@ using Halo.Tests.Models;
 
 namespace Halo.Tests.Runner.Generation;
 
-[Collection(nameof(HaloConsole))]
 public sealed class GenerateVerbTests
 {
     private static readonly HfTokenizer Tokenizer = HfTokenizer.Load(LlamaTiny.Folder);

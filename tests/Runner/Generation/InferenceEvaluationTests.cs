@@ -12,7 +12,6 @@ using Halo.Serialization;
 
 namespace Halo.Tests.Runner.Generation;
 
-[Collection(nameof(HaloConsole))]
 public sealed class InferenceEvaluationTests : IDisposable
 {
     private const int Rows = 12;

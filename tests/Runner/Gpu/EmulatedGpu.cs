@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using Halo.Ir;
 using Halo.Runner.Sessions;
 using Halo.Serialization;
+using Halo.Tests.CustomOps;
 using Microsoft.ML.OnnxRuntime;
 
 namespace Halo.Tests.Runner.Gpu;
@@ -26,13 +27,7 @@ public sealed class EmulatedGpu : IDisposable
 
     public EmulatedGpu()
     {
-        var source = Path.Combine(RepositoryRoot.Path, "customops");
-        var build = Path.Combine(source, "obj", "native-emulated");
-        _library = Path.Combine(build, "emulated", "libhalo.so");
-        var headers = File.ReadLines(Path.Combine(source, "obj", "native", "CMakeCache.txt"))
-            .First(line => line.StartsWith("HALO_ORT_INCLUDE", StringComparison.Ordinal));
-        Run("cmake", ["-S", source, "-B", build, "-DHALO_CUDA=OFF", $"-DHALO_ORT_INCLUDE={headers[(headers.IndexOf('=', StringComparison.Ordinal) + 1)..]}"]);
-        Run("cmake", ["--build", build, "--target", "halo_emulated", "--parallel", $"{Environment.ProcessorCount}"]);
+        _library = Path.Combine(NativeBuild.Build("native", "halo_emulated"), "emulated", "libhalo.so");
         foreach (var entry in new DirectoryInfo(AppContext.BaseDirectory).GetFileSystemInfos().Where(e => e.Name != "libhalo.so"))
         {
             if (entry is FileInfo file && file.Name.StartsWith("halo.", StringComparison.Ordinal))

@@ -38,12 +38,12 @@ public sealed class EmulatedGpuTests : IDisposable
     [InlineData("llama2-mha", "logits-torchscript-opset17.onnx")]
     public void Every_node_of_a_raw_gradient_runs_there(string name, string file)
     {
-        HaloProcess.Succeed([.. GpuSteps.RawGradient(name, file), "-o", _folder["raw.onnx"]]);
+        HaloConsole.Succeed([.. GpuSteps.RawGradient(name, file), "-o", _folder["raw.onnx"]]);
         string[] step = ["step", _folder["raw.onnx"], .. GpuSteps.Arguments(name, "training.onnx")[1..]];
-        HaloProcess.Succeed([.. step, "-o", _folder["cpu"]]);
+        HaloConsole.Succeed([.. step, "-o", _folder["cpu"]]);
         _gpu.Succeed([.. step, "-o", _folder["gpu"], "--device", "cuda"]);
         GpuSteps.Compare(_folder["gpu"], _folder["cpu"], 1e-4);
-        HaloProcess.Succeed([.. GpuSteps.RawGradient(name, file), "-o", _folder["raw16.onnx"], "--precision", "bf16"]);
+        HaloConsole.Succeed([.. GpuSteps.RawGradient(name, file), "-o", _folder["raw16.onnx"], "--precision", "bf16"]);
         step[1] = _folder["raw16.onnx"];
         _gpu.Succeed([.. step, "-o", _folder["gpu16"], "--device", "cuda"]);
         GpuSteps.Compare(_folder["gpu16"], _folder["cpu"], 2e-2);
@@ -55,9 +55,9 @@ public sealed class EmulatedGpuTests : IDisposable
     public void Every_node_of_a_rewritten_step_runs_there(string scheme, string format, double tolerance)
     {
         const string Name = "llama2-mha";
-        HaloProcess.Succeed("rewrite", ExportFixture.File(Name, "training.onnx"), "-o", _folder["r.onnx"], "--scheme", scheme, "--format", format);
+        HaloConsole.Succeed("rewrite", ExportFixture.File(Name, "training.onnx"), "-o", _folder["r.onnx"], "--scheme", scheme, "--format", format);
         string[] step = ["step", _folder["r.onnx"], .. GpuSteps.Arguments(Name, "training.onnx")[1..]];
-        HaloProcess.Succeed([.. step, "-o", _folder["cpu"]]);
+        HaloConsole.Succeed([.. step, "-o", _folder["cpu"]]);
         _gpu.Succeed([.. step, "-o", _folder["gpu"], "--device", "cuda"]);
         GpuSteps.Compare(_folder["gpu"], _folder["cpu"], tolerance);
     }
@@ -66,7 +66,7 @@ public sealed class EmulatedGpuTests : IDisposable
     public void Updates_write_parameters_and_moments_where_they_are()
     {
         string[] step = ["step", .. GpuSteps.Arguments("llama2-mha", "training.onnx"), "--steps", "3", "--clip", "1", "--weight-decay", "0.01"];
-        HaloProcess.Succeed([.. step, "-o", _folder["cpu"], "--save-params", _folder["cpu-after"]]);
+        HaloConsole.Succeed([.. step, "-o", _folder["cpu"], "--save-params", _folder["cpu-after"]]);
         _gpu.Succeed([.. step, "-o", _folder["gpu"], "--save-params", _folder["gpu-after"], "--device", "cuda"]);
         GpuSteps.Compare(_folder["gpu"], _folder["cpu"], 1e-6);
         GpuSteps.Compare(_folder["gpu-after"], _folder["cpu-after"], 1e-5);
@@ -76,7 +76,7 @@ public sealed class EmulatedGpuTests : IDisposable
     public void Answers_are_those_of_the_CPU()
     {
         string[] generate = ["generate", LlamaTiny.Folder, "--prompt", "SELECT name FROM", "--prompt", "How many", "--greedy", "--max-tokens", "6"];
-        Assert.Equal(HaloProcess.Succeed(generate), _gpu.Succeed([.. generate, "--device", "cuda"]));
+        Assert.Equal(HaloConsole.Succeed(generate), _gpu.Succeed([.. generate, "--device", "cuda"]));
     }
 
     /// <summary>The message names a bound: with the pieces of 2 MiB that memory of this size is made of, half of it fits for sure.</summary>
@@ -100,7 +100,7 @@ public sealed class EmulatedGpuTests : IDisposable
         IEnumerable<string> Step(int rows)
         {
             const string Name = "llama2-mha";
-            HaloProcess.Succeed("gradient", ExportFixture.Folder(Name), "-o", _folder["graph.onnx"], "--batch", $"{rows}", "--sequence", $"{Tokens}");
+            HaloConsole.Succeed("gradient", ExportFixture.Folder(Name), "-o", _folder["graph.onnx"], "--batch", $"{rows}", "--sequence", $"{Tokens}");
             SafetensorsSource Input(string name, Func<int, long> at) => new(name, ElementType.Int64, [rows, Tokens],
                 stream => stream.Write(MemoryMarshal.AsBytes<long>(Enumerable.Range(0, rows * Tokens).Select(at).ToArray())));
             SafetensorsWriter.Write(_folder["batch"],

@@ -13,6 +13,6 @@ public sealed class GpuGenerationTests(EmulatedGpu gpu)
     public void Rows_of_different_lengths_get_the_tokens_of_the_CPU(params string[] more)
     {
         string[] generate = ["generate", InferenceFixture.Folder, "--prompt", "def main(", "--prompt", "import numpy as np\nimport os\n", "--max-tokens", "6"];
-        Assert.Equal(HaloProcess.Succeed(generate), gpu.Succeed([.. generate, .. more, "--device", "cuda"]));
+        Assert.Equal(HaloConsole.Succeed(generate), gpu.Succeed([.. generate, .. more, "--device", "cuda"]));
     }
 }
