@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Formats.Tar;
 using System.IO.Compression;
+using Halo.Tests.Packing;
 
 namespace Halo.Tests;
 
@@ -16,12 +17,18 @@ internal static class ArchiveFixture
 
     private static readonly ConcurrentDictionary<string, Lazy<string>> Folders = new();
 
-    /// <summary>The folder with the files of <c>Fixtures/NAME.tar.br</c>.</summary>
+    /// <summary>The folder with the files of <c>Fixtures/NAME.packed</c> or <c>Fixtures/NAME.tar.br</c>.</summary>
     public static string Folder(string name) => Folders.GetOrAdd(name, n => new Lazy<string>(() => Unpack(n))).Value;
 
     private static string Unpack(string name)
     {
         var folder = Directory.CreateDirectory(Path.Combine(Root.Value, name)).FullName;
+        var packed = Path.Combine(AppContext.BaseDirectory, "Fixtures", $"{name}.packed");
+        if (System.IO.File.Exists(packed))
+        {
+            PackedFolder.Unpack(packed, folder);
+            return folder;
+        }
         using var archive = System.IO.File.OpenRead(Path.Combine(AppContext.BaseDirectory, "Fixtures", $"{name}.tar.br"));
         using var tar = new BrotliStream(archive, CompressionMode.Decompress);
         TarFile.ExtractToDirectory(tar, folder, overwriteFiles: true);
