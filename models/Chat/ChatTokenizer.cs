@@ -5,10 +5,16 @@ namespace Halo.Models.Chat;
 /// <summary>Turns conversations into tokens and marks those that the assistant says.</summary>
 public sealed class ChatTokenizer
 {
+    /// <summary>How far an answer is looked for before the place where it differs from the generation prompt, in characters.</summary>
+    private const int SharedAtMost = 32;
+
+    private readonly HashSet<string> _notes;
+
     /// <exception cref="HaloException">The tokenizer has no chat template, or one that is not supported.</exception>
     public ChatTokenizer(HfTokenizer tokenizer)
     {
         Tokenizer = tokenizer;
+        _notes = [.. tokenizer.Notes];
         var variables = new[] { ("bos_token", tokenizer.BosToken), ("eos_token", tokenizer.EosToken), ("pad_token", tokenizer.PadToken) }
             .Where(v => v.Item2 is not null).ToDictionary(v => v.Item1, v => v.Item2!);
         Template = new ChatTemplate(tokenizer.ChatTemplate
@@ -20,42 +26,104 @@ public sealed class ChatTokenizer
 
     public ChatTemplate Template { get; }
 
+    /// <summary>What a reader should know of how conversations were taken so far, a sentence each.</summary>
+    public IReadOnlyList<string> Notes
+    {
+        get { lock (_notes) return [.. _notes]; }
+    }
+
     /// <summary>The ids of a prompt that ends where the assistant's answer begins.</summary>
-    public int[] EncodePrompt(IReadOnlyList<ChatMessage> messages) =>
-        Tokenizer.Encode(Template.Render(messages, addGenerationPrompt: true), addSpecialTokens: false);
+    public int[] EncodePrompt(IReadOnlyList<ChatMessage> messages) => EncodePrompt(new ChatConversation(messages));
+
+    /// <summary>As above, with tools.</summary>
+    public int[] EncodePrompt(ChatConversation chat) => Tokenizer.Encode(Template.Render(chat, addGenerationPrompt: true), addSpecialTokens: false);
+
+    /// <summary>As <see cref="Encode(ChatConversation)"/>, without tools.</summary>
+    public (int[] Ids, byte[] LossMask) Encode(IReadOnlyList<ChatMessage> messages) => Encode(new ChatConversation(messages));
 
     /// <summary>Renders the whole conversation and tokenizes it once; the template itself writes the BOS token.</summary>
     /// <returns>Ids, and per id 1 for the content and the end-of-turn token of an assistant's message, else 0.</returns>
     /// <remarks>
     /// An answer's place is found by rendering what precedes it with the generation prompt, and what precedes it with the answer: the text between. White space
-    /// that a template writes behind the end-of-turn token is not the assistant's. A token counts where it starts.
+    /// that a template writes behind the end-of-turn token is not the assistant's. A token counts where it starts. Where the generation prompt says more than
+    /// precedes the answer (an opened "think"), the answer begins where the two part.
     /// </remarks>
     /// <exception cref="HaloException">The template refuses the conversation, or rewrites earlier turns so that answers cannot be placed.</exception>
-    public (int[] Ids, byte[] LossMask) Encode(IReadOnlyList<ChatMessage> messages)
+    public (int[] Ids, byte[] LossMask) Encode(ChatConversation chat)
     {
-        var text = Template.Render(messages, addGenerationPrompt: false);
+        var turns = Enumerable.Range(0, chat.Messages.Count).Where(turn => chat.Messages[turn].Role == "assistant").ToList();
+        var rendering = Template.RenderWithBeginnings(chat, turns.SelectMany(turn => new[] { (turn, true), (turn, false), (turn + 1, false) }).ToHashSet());
+        var text = rendering.Text;
         var tokens = Tokenizer.Tokenize(text);
         var mask = new byte[tokens.Count];
-        for (var turn = 0; turn < messages.Count; turn++)
+        foreach (var turn in turns)
         {
-            if (messages[turn].Role != "assistant") continue;
-            var start = PrefixLength(text, messages.Take(turn), addGenerationPrompt: true, turn);
-            var end = PrefixLength(text, messages.Take(turn + 1), addGenerationPrompt: false, turn);
-            var inside = Enumerable.Range(0, tokens.Count).Where(i => tokens[i].Start >= start && tokens[i].Start < end).ToList();
-            var last = inside.FindLastIndex(i => Tokenizer.IsSpecial(tokens[i].Id)) + 1;
-            var isOnlySpaceBehind = last > 0
-                && (last == inside.Count || text.AsSpan(tokens[inside[last]].Start, end - tokens[inside[last]].Start).IsWhiteSpace());
-            foreach (var i in isOnlySpaceBehind ? inside[..last] : inside) mask[i] = 1;
+            var start = rendering.LengthOf(turn, prompt: true) ?? StartWithoutPrompt(rendering, turn, chat.Messages[turn].Content);
+            var end = turn + 1 == chat.Messages.Count ? text.Length : rendering.LengthOf(turn + 1, prompt: false) ?? throw Rewrites(turn);
+            var (first, behind) = (FirstAt(tokens, start), FirstAt(tokens, end));
+            var last = behind;
+            while (last > first && !Tokenizer.IsSpecial(tokens[last - 1].Id)) last--;
+            var isOnlySpaceBehind = last > first && (last == behind || text.AsSpan(tokens[last].Start, end - tokens[last].Start).IsWhiteSpace());
+            for (var i = first; i < (isOnlySpaceBehind ? last : behind); i++) mask[i] = 1;
         }
         return ([.. tokens.Select(token => token.Id)], mask);
     }
 
-    private int PrefixLength(string text, IEnumerable<ChatMessage> messages, bool addGenerationPrompt, int turn)
+    /// <summary>The mark that the template writes behind an answer, which a model trained on it says at its end: the first, if it writes several.</summary>
+    /// <returns>Null where there is none, or where it belongs to the next message.</returns>
+    public int? EndOfTurn()
     {
-        var prefix = Template.Render(messages, addGenerationPrompt);
-        return text.StartsWith(prefix, StringComparison.Ordinal) ? prefix.Length
-            : throw new HaloException("chat-template", $"message {turn}", "a template that renders earlier turns the same whatever follows",
-                "one that rewrites them",
-                "Train on conversations of one answer, or simplify the template.");
+        ChatMessage[][] talks = [[new("user", "a"), new("assistant", "b")], [new("system", "s"), new("user", "a"), new("assistant", "b")]];
+        foreach (var talk in talks)
+        {
+            try
+            {
+                var (ids, mask) = Encode(talk);
+                var said = ids.Where((_, i) => mask[i] != 0).Reverse().TakeWhile(Tokenizer.IsAdded).ToList();
+                return said.Count > 0 ? said[^1] : null;
+            }
+            catch (HaloException) { /* the template wants another conversation */ }
+        }
+        return null;
     }
+
+    /// <summary>Whether an answer of the row ends in a mark that is learned, by which the model learns to stop.</summary>
+    public bool LearnsToStop(ReadOnlySpan<int> ids, ReadOnlySpan<byte> mask)
+    {
+        for (var i = 0; i < ids.Length; i++)
+            if (mask[i] != 0 && (i + 1 == ids.Length || mask[i + 1] == 0) && Tokenizer.IsAdded(ids[i])) return true;
+        return false;
+    }
+
+    /// <summary>Where an answer begins if the generation prompt is not what precedes it.</summary>
+    private int StartWithoutPrompt(ChatRendering rendering, int turn, string content)
+    {
+        if (rendering.LengthOf(turn, prompt: false) is not { } before) throw Rewrites(turn);
+        var (text, prompt, answer) = (rendering.Text, rendering.TextOf(turn, prompt: true), content.Trim());
+        var parting = text.AsSpan().CommonPrefixLength(prompt);
+        var start = parting; // the answer may begin as the rest of the prompt does
+        while (start > before && parting - start < SharedAtMost && !(answer.Length > 0 && text.AsSpan(start).StartsWith(answer))) start--;
+        if (start <= before || parting - start == SharedAtMost) throw Rewrites(turn);
+        lock (_notes)
+        {
+            _notes.Add($"the generation prompt ends in '{prompt[start..].ReplaceLineEndings("\\n")}', with which answers of the data do not begin: "
+                + "they are learned as they stand, and a model that is prompted so goes on otherwise");
+        }
+        return start;
+    }
+
+    private static int FirstAt(IReadOnlyList<Token> tokens, int place)
+    {
+        var (low, high) = (0, tokens.Count);
+        while (low < high)
+        {
+            var middle = (low + high) / 2;
+            (low, high) = tokens[middle].Start < place ? (middle + 1, high) : (low, middle);
+        }
+        return low;
+    }
+
+    private static HaloException Rewrites(int turn) => new("chat-template", $"message {turn}", "a template that renders earlier turns the same whatever follows",
+        "one that rewrites them",
+        "Train on conversations of one answer, or simplify the template.");
 }

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Halo.Io;
 
 namespace Halo.Models.Json;
 
@@ -21,9 +22,12 @@ internal sealed class JsonFields : IDisposable
     internal static JsonFields Open(string source, string path)
     {
         JsonDocument? json = null;
+        byte[] bytes = [];
         try
         {
-            json = JsonDocument.Parse(File.ReadAllBytes(path), new JsonDocumentOptions { AllowDuplicateProperties = false });
+            if (Directory.Exists(path)) throw new HaloException(source, path, "a JSON file", "a folder", "Name the file in it.");
+            bytes = File.ReadAllBytes(path);
+            json = JsonDocument.Parse(WithoutMark(bytes), new JsonDocumentOptions { AllowDuplicateProperties = false });
             CheckStrings(json.RootElement);
             return new JsonFields(source, path, json.RootElement, json);
         }
@@ -31,15 +35,24 @@ internal sealed class JsonFields : IDisposable
         {
             json?.Dispose();
             if (e is JsonException or InvalidOperationException)
-                throw new HaloException(source, path, "valid JSON", e.Message.TrimEnd('.'), "Fetch the file again.", e);
+                throw FileContent.Other(bytes) is var (found, advice) ? new HaloException(source, path, "a JSON file", found, advice, e)
+                    : JsonDuplicate.Find(WithoutMark(bytes).Span) is { } twice
+                    ? new HaloException(source, path, "each key of an object once", twice, "Remove one of the two, or fetch the file again.", e)
+                    : new HaloException(source, path, "valid JSON", e.Message.TrimEnd('.'), "Correct it, or fetch the file again.", e);
             if (e is IOException or UnauthorizedAccessException)
                 throw new HaloException(source, path, "a file that can be read", e.Message.TrimEnd('.'), "Check the path and its permissions.", e);
             throw;
         }
     }
 
+    private static ReadOnlyMemory<byte> WithoutMark(byte[] bytes) => bytes.AsMemory(bytes.AsSpan().StartsWith("\uFEFF"u8) ? 3 : 0);
+
     internal HaloException Defect(string name, string expected, string found, Exception? inner = null) =>
         new(_source, $"{_subject}, '{name}'", expected, found, "Fetch the file again, or use one that has what is expected.", inner);
+
+    /// <summary>A value that the format allows and Halo does not: fetching the file again would not help.</summary>
+    internal HaloException Unsupported(string name, string expected, string found, Exception? inner = null) =>
+        new(_source, $"{_subject}, '{name}'", expected, found, "Halo does not support it: use a model that has what is expected.", inner);
 
     internal JsonElement? Field(string name) => _element.TryGetProperty(name, out var value) && value.ValueKind != JsonValueKind.Null ? value : null;
 

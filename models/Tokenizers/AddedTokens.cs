@@ -1,3 +1,5 @@
+using System.Text;
+
 namespace Halo.Models.Tokenizers;
 
 /// <summary>A token that is found in the text itself, before pieces are cut.</summary>
@@ -6,13 +8,14 @@ internal sealed record AddedToken(int Id, string Content, bool Special, bool Lef
 /// <summary>Finds added tokens: leftmost first, the longest of those that start there. [Hugging Face tokenizers, added_vocabulary.rs, find_matches]</summary>
 internal sealed class AddedTokens
 {
-    private readonly AddedToken[][] _rounds;
+    /// <summary>Per round, the tokens by their first unit, the longest first.</summary>
+    private readonly Dictionary<char, AddedToken[]>[] _rounds;
 
     /// <remarks>Tokens that are not normalized are found first, the others in what is left; with no normalizer nothing else sets them apart.</remarks>
     internal AddedTokens(IEnumerable<AddedToken> tokens)
     {
         _rounds = [.. tokens.Where(t => t.Content.Length > 0).GroupBy(t => t.Normalized).OrderBy(g => g.Key)
-            .Select(g => g.OrderByDescending(t => t.Content.Length).ToArray())];
+            .Select(g => g.GroupBy(t => t.Content[0]).ToDictionary(t => t.Key, t => t.OrderByDescending(token => token.Content.Length).ToArray()))];
     }
 
     /// <summary>Cuts <paramref name="text"/> into added tokens and the text between them (token null), in order.</summary>
@@ -24,16 +27,17 @@ internal sealed class AddedTokens
         return parts;
     }
 
-    private static IEnumerable<(AddedToken? Token, int Start, int Length)> Find(AddedToken[] tokens, string text, int from, int end)
+    private static IEnumerable<(AddedToken? Token, int Start, int Length)> Find(Dictionary<char, AddedToken[]> tokens, string text, int from, int end)
     {
         var done = from;
         for (var at = from; at < end;)
         {
-            var token = Array.Find(tokens, t => t.Content.Length <= end - at && string.CompareOrdinal(text, at, t.Content, 0, t.Content.Length) == 0);
+            var token = !tokens.TryGetValue(text[at], out var here) ? null
+                : Array.Find(here, t => t.Content.Length <= end - at && string.CompareOrdinal(text, at, t.Content, 0, t.Content.Length) == 0);
             if (token is null) { at++; continue; }
             var (start, stop) = (at, at + token.Content.Length);
             at = stop;
-            if (token.SingleWord && ((start > from && IsWord(text[start - 1])) || (stop < end && IsWord(text[stop])))) continue;
+            if (token.SingleWord && ((start > from && IsWordBefore(text, start)) || (stop < end && IsWordAt(text, stop)))) continue;
             while (token.LeftStrip && start > done && char.IsWhiteSpace(text[start - 1])) start--;
             while (token.RightStrip && stop < end && char.IsWhiteSpace(text[stop])) stop++;
             if (start > done) yield return (null, done, start - done);
@@ -43,5 +47,8 @@ internal sealed class AddedTokens
         if (done < end) yield return (null, done, end - done);
     }
 
-    private static bool IsWord(char c) => char.IsLetterOrDigit(c) || c == '_';
+    private static bool IsWordBefore(string text, int at) =>
+        IsWordAt(text, at >= 2 && char.IsSurrogatePair(text[at - 2], text[at - 1]) ? at - 2 : at - 1);
+
+    private static bool IsWordAt(string text, int at) => Rune.TryGetRuneAt(text, at, out var rune) && (Rune.IsLetterOrDigit(rune) || rune.Value == '_');
 }

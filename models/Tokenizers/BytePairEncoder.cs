@@ -9,7 +9,12 @@ namespace Halo.Models.Tokenizers;
 /// </remarks>
 internal sealed class BytePairEncoder(IReadOnlyDictionary<string, int> vocabulary, IEnumerable<string> merges, bool ignoreMerges)
 {
+    /// <summary>From here on the library's time, which grows with the square, exceeds that of <see cref="LongPieceMerging"/>.</summary>
+    private const int LongPiece = 2048;
+
     private readonly BpeTokenizer _merger = BpeTokenizer.Create(new BpeOptions(vocabulary) { Merges = merges });
+    private readonly Lazy<LongPieceMerging> _long = new(() => new LongPieceMerging(vocabulary, merges));
+    private readonly char[] _missing = [.. ByteLevel.Alphabet.Where(symbol => !vocabulary.ContainsKey(symbol.ToString()))];
 
     /// <param name="symbols">The piece, a <see cref="ByteLevel"/> character per byte.</param>
     /// <returns>Token ids with the symbol each starts at.</returns>
@@ -17,7 +22,12 @@ internal sealed class BytePairEncoder(IReadOnlyDictionary<string, int> vocabular
     {
         if (symbols.Length == 0) return [];
         if (ignoreMerges && vocabulary.TryGetValue(symbols, out var whole)) return [(whole, 0)];
+        if (symbols.Length > LongPiece) return _long.Value.Merge(symbols);
         return _merger.EncodeToTokens(symbols, out _, considerPreTokenization: false, considerNormalization: false)
             .Select(token => (token.Id, token.Offset.Start.Value));
     }
+
+    /// <summary>A symbol of the piece that has no token, as in vocabularies that lack bytes; null where each has one.</summary>
+    internal string? Missing(string symbols) => _missing.Length > 0 && symbols.IndexOfAny(_missing) is var at && at >= 0
+        && !(ignoreMerges && vocabulary.ContainsKey(symbols)) ? symbols[at].ToString() : null;
 }

@@ -14,20 +14,17 @@ public sealed class HfTokenizer
     private readonly AddedTokens _added;
     private readonly Dictionary<string, int> _ids;
     private readonly byte[]?[] _bytes;
-    private readonly HashSet<int> _special;
+    private readonly HashSet<int> _special, _marks;
 
     private HfTokenizer(string path, TokenizerJson json, TokenizerSettings settings)
     {
         _json = json;
         _encoder = new BytePairEncoder(json.Vocabulary, json.Merges, json.IgnoreMerges);
         _added = new AddedTokens(json.Added);
-        _special = [.. json.Added.Where(t => t.Special).Select(t => t.Id)];
+        (_special, _marks) = ([.. json.Added.Where(t => t.Special).Select(t => t.Id)], [.. json.Added.Select(t => t.Id)]);
         _ids = new Dictionary<string, int>(json.Vocabulary);
         foreach (var token in json.Added) _ids[token.Content] = token.Id;
         VocabularySize = _ids.Values.Max() + 1;
-        if (VocabularySize > 2 * _ids.Count + 65536)
-            throw new HaloException("read-tokenizer", path, "ids without large holes", $"{_ids.Count} tokens and the id {VocabularySize - 1}",
-                "Fetch the file again.");
         _bytes = new byte[]?[VocabularySize];
         foreach (var (token, id) in _ids) _bytes[id] = ByteLevel.Bytes(token);
         (ChatTemplate, BosToken, EosToken, PadToken) = (settings.ChatTemplate, settings.Bos, settings.Eos, settings.Pad);
@@ -39,6 +36,9 @@ public sealed class HfTokenizer
 
     /// <summary>The Jinja template of the folder, or null.</summary>
     public string? ChatTemplate { get; }
+
+    /// <summary>What the files ask for and is passed over, a sentence each.</summary>
+    public IReadOnlyList<string> Notes => _json.Notes;
 
     public string? BosToken { get; }
     public string? EosToken { get; }
@@ -62,9 +62,13 @@ public sealed class HfTokenizer
     /// <summary>Whether the id is a special token's, which <see cref="Decode"/> can skip.</summary>
     public bool IsSpecial(int id) => _special.Contains(id);
 
+    /// <summary>Whether the id is one of <c>added_tokens</c>, special or not: a mark, and no text that was learned in pieces.</summary>
+    public bool IsAdded(int id) => _marks.Contains(id);
+
     /// <summary>The ids of a text. Special tokens spelled out in the text become their ids, as in Hugging Face's library.</summary>
     /// <param name="text">Lone surrogates count as U+FFFD.</param>
     /// <param name="addSpecialTokens">Whether to add what the file's post-processor adds: for Llama 3, the BOS token.</param>
+    /// <exception cref="HaloException">A byte of the text has no token, or a pattern takes too long for it.</exception>
     public int[] Encode(string text, bool addSpecialTokens)
     {
         var ids = Tokenize(text).Select(token => token.Id);
@@ -107,7 +111,13 @@ public sealed class HfTokenizer
             foreach (var value in utf8[..rune.EncodeToUtf8(utf8)]) Append(value, start);
             start += rune.Utf16SequenceLength;
         }
-        foreach (var (id, symbol) in _encoder.Encode(symbols.ToString())) tokens.Add(new Token(id, starts[symbol]));
+        var whole = symbols.ToString();
+        if (_encoder.Missing(whole) is { } missing)
+        {
+            throw new HaloException("tokenize", $"'{piece}'", "text whose bytes have tokens in this vocabulary", $"none for byte 0x{ByteLevel.Bytes(missing)[0]:X2}",
+                "Hugging Face's library would drop it; remove the text, or use another tokenizer.");
+        }
+        foreach (var (id, symbol) in _encoder.Encode(whole)) tokens.Add(new Token(id, starts[symbol]));
 
         void Append(byte value, int at)
         {

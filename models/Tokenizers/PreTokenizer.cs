@@ -1,51 +1,106 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 using System.Text.RegularExpressions;
 
 namespace Halo.Models.Tokenizers;
 
-/// <summary>Cuts text into the pieces that are encoded one by one: what the patterns match, and what lies between.</summary>
+/// <summary>What becomes of the pieces that a pattern matches. [Hugging Face tokenizers, SplitDelimiterBehavior]</summary>
+internal enum SplitBehavior { Isolated, Removed, Contiguous, MergedWithPrevious, MergedWithNext }
+
+/// <summary>One cut: where the pattern matches; inverted, what lies between counts as matched.</summary>
+internal sealed record SplitStep(Regex Pattern, SplitBehavior Behavior = SplitBehavior.Isolated, bool Invert = false);
+
+/// <summary>Cuts text into the pieces that are encoded one by one.</summary>
 /// <remarks>
-/// .NET matches UTF-16 units, so that a letter beyond U+FFFF would be no \p{L}. The patterns therefore see a text of the same length whose surrogate pairs are
-/// replaced by two characters of the pair's own Unicode category.
+/// .NET matches UTF-16 units, so that a letter beyond U+FFFF would be no \p{L} and \p{N}{3} would end inside the second of three digits. The patterns
+/// therefore see one unit a character: a character beyond U+FFFF stands there as another one of its Unicode category.
+/// Patterns come from files, and some take exponential time: a match has <see cref="MatchSeconds"/>, a text the same and a time for each character.
 /// </remarks>
-internal sealed class PreTokenizer(IReadOnlyList<Regex> patterns, bool addPrefixSpace)
+internal sealed class PreTokenizer(IReadOnlyList<SplitStep> steps, bool addPrefixSpace)
 {
     /// <summary>GPT-2's pattern, which ByteLevel applies with <c>use_regex</c>.</summary>
     internal const string Gpt2Pattern = @"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 
+    /// <summary>The longest time of one match. The patterns of real models take some 50 ns a character.</summary>
+    internal const double MatchSeconds = 2;
+
+    private const double SecondsPerCharacter = 1e-5;
+
     /// <summary>Whether ByteLevel puts a space before a piece that has none.</summary>
     internal bool AddPrefixSpace => addPrefixSpace;
 
+    /// <exception cref="HaloException">A pattern takes too long for this text.</exception>
     internal IEnumerable<(int Start, int Length)> Split(string text)
     {
-        var visible = ForPatterns(text);
-        IEnumerable<(int Start, int Length)> pieces = [(0, text.Length)];
-        foreach (var pattern in patterns) pieces = pieces.SelectMany(piece => SplitPiece(pattern, visible, piece));
-        return pieces.Where(piece => piece.Length > 0);
+        var (visible, starts) = Characters(text);
+        var watch = Stopwatch.StartNew();
+        var limit = TimeSpan.FromSeconds(MatchSeconds + SecondsPerCharacter * text.Length);
+        List<(int Start, int Length)> pieces = [(0, visible.Length)];
+        foreach (var step in steps)
+        {
+            try { pieces = [.. pieces.SelectMany(piece => Cut(step, visible, piece, watch, limit)).Where(piece => piece.Length > 0)]; }
+            catch (RegexMatchTimeoutException e) { throw TooLong(step.Pattern, text, e); }
+        }
+        foreach (var (start, length) in pieces)
+        {
+            if (length == 0) continue;
+            var from = starts is null ? start : starts[start];
+            yield return (from, (starts is null ? start + length : starts[start + length]) - from);
+        }
     }
 
-    private static IEnumerable<(int Start, int Length)> SplitPiece(Regex pattern, string text, (int Start, int Length) piece)
+    private static List<(int Start, int Length)> Cut(SplitStep step, string text, (int Start, int Length) piece, Stopwatch watch, TimeSpan limit)
     {
-        var (part, done) = (text.Substring(piece.Start, piece.Length), 0);
-        for (var match = pattern.Match(part); match.Success; match = match.NextMatch())
+        var parts = new List<(int Start, int Length)>();
+        var (part, done, wasMatch) = (text.Substring(piece.Start, piece.Length), 0, false);
+        for (var match = step.Pattern.Match(part); match.Success; match = match.NextMatch())
         {
-            if (match.Length == 0) continue;
-            yield return (piece.Start + done, match.Index - done);
-            yield return (piece.Start + match.Index, match.Length);
+            if (watch.Elapsed > limit) throw new RegexMatchTimeoutException(part, step.Pattern.ToString(), limit);
+            Add(done, match.Index - done, isMatch: false);
+            Add(match.Index, match.Length, isMatch: true);
             done = match.Index + match.Length;
         }
-        yield return (piece.Start + done, piece.Length - done);
+        Add(done, piece.Length - done, isMatch: false);
+        return parts;
+
+        void Add(int start, int length, bool isMatch)
+        {
+            if (length == 0) return;
+            isMatch ^= step.Invert;
+            var isJoined = parts.Count > 0 && step.Behavior switch
+            {
+                SplitBehavior.Contiguous => isMatch == wasMatch,
+                SplitBehavior.MergedWithPrevious => isMatch && !wasMatch,
+                SplitBehavior.MergedWithNext => wasMatch && !isMatch,
+                _ => false,
+            };
+            wasMatch = isMatch;
+            if (isMatch && step.Behavior == SplitBehavior.Removed) return;
+            if (isJoined) parts[^1] = (parts[^1].Start, parts[^1].Length + length);
+            else parts.Add((piece.Start + start, length));
+        }
     }
 
-    private static string ForPatterns(string text)
+    /// <summary>The text with one unit a character, and where each character and the end stand in it; null where they stand at their own index.</summary>
+    private static (string Visible, int[]? Starts) Characters(string text)
     {
-        if (!text.Any(char.IsSurrogate)) return text;
-        var result = new StringBuilder(text.Length);
+        if (!text.Any(char.IsSurrogate)) return (text, null);
+        var visible = new StringBuilder(text.Length);
+        var starts = new List<int>(text.Length);
+        var at = 0;
         foreach (var rune in text.EnumerateRunes())
-            result.Append(rune.IsBmp ? (char)rune.Value : StandIn(Rune.GetUnicodeCategory(rune)), rune.Utf16SequenceLength);
-        return result.ToString();
+        {
+            visible.Append(rune.IsBmp ? (char)rune.Value : StandIn(Rune.GetUnicodeCategory(rune)));
+            starts.Add(at);
+            at += rune.Utf16SequenceLength;
+        }
+        return (visible.ToString(), [.. starts, at]);
     }
+
+    private static HaloException TooLong(Regex pattern, string text, Exception e) => new("tokenize", $"a text of {text.Length} characters",
+        $"the pattern '{pattern}' of tokenizer.json to cut it in time", $"no end after {MatchSeconds:g2} s",
+        "Use a tokenizer whose pattern does not search in circles, or shorten the text.", e);
 
     private static char StandIn(UnicodeCategory category) => category switch
     {

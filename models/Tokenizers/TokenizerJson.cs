@@ -7,34 +7,68 @@ namespace Halo.Models.Tokenizers;
 /// <summary>What a <c>tokenizer.json</c> asks for, in the forms the encoder takes.</summary>
 /// <remarks>
 /// Byte-level BPE only. Whatever else the file asks for is named in a <see cref="HaloException"/>: ids that differ slightly train a slightly wrong model.
+/// Truncation and padding are settings that a caller left in the file; rows are cut and padded by their sequence, so both are passed over with a note.
 /// </remarks>
 internal sealed record TokenizerJson(
     IReadOnlyDictionary<string, int> Vocabulary, IReadOnlyList<string> Merges, bool IgnoreMerges,
     IReadOnlyList<AddedToken> Added, PreTokenizer PreTokenizer, IReadOnlyList<int> Prefix, IReadOnlyList<int> Suffix)
 {
+    private static readonly string[] PassedOver = ["truncation", "padding"];
+
+    /// <summary>What the file asks for and is passed over, a sentence each.</summary>
+    internal IReadOnlyList<string> Notes { get; private init; } = [];
+
     internal static TokenizerJson Load(string path)
     {
         using var json = JsonFields.Open("read-tokenizer", path);
-        foreach (var name in new[] { "truncation", "padding", "normalizer" })
-            if (json.Field(name) is { } value) throw json.Defect(name, "null", Shortened(value));
+        if (json.Field("normalizer") is { } normalizer && !IsEmptySequence(json, "normalizer", "normalizers"))
+            throw json.Unsupported("normalizer", "null", Shortened(normalizer));
         var model = json.Object("model") ?? throw json.Defect("model", "a BPE model", "none");
         CheckModel(model);
         var vocabulary = ReadVocabulary(model);
         var added = (json.Array("added_tokens") ?? []).Select(item => ReadAdded(json.Child("added_tokens", item))).ToList();
+        CheckIds(json, vocabulary, added);
         var decoder = json.Object("decoder") ?? throw json.Defect("decoder", "ByteLevel", "none");
-        if (decoder.Text("type") != "ByteLevel") throw decoder.Defect("type", "ByteLevel", decoder.Text("type") ?? "none");
+        if (decoder.Text("type") != "ByteLevel") throw decoder.Unsupported("type", "ByteLevel", decoder.Text("type") ?? "none");
         var (prefix, suffix) = PostProcessorJson.Read(json);
+        var known = vocabulary.Values.Concat(added.Select(token => token.Id)).ToHashSet();
+        foreach (var id in prefix.Concat(suffix))
+            if (!known.Contains(id)) throw json.Defect("post_processor", "ids of tokens", $"{id}, which no token has");
         return new TokenizerJson(vocabulary, ReadMerges(model, vocabulary), model.Flag("ignore_merges") ?? false, added, PreTokenizerJson.Read(json),
-            prefix, suffix);
+            prefix, suffix)
+        {
+            Notes = [.. PassedOver.Where(name => json.Field(name) is not null)
+                .Select(name => $"{path}: '{name}' is passed over: rows are cut and padded by the sequence length")],
+        };
+    }
+
+    private static bool IsEmptySequence(JsonFields json, string name, string list) =>
+        json.Field(name) is { ValueKind: JsonValueKind.Object } && json.Object(name) is var value && value!.Text("type") == "Sequence"
+        && value.Array(list) is { Count: 0 };
+
+    /// <summary>Every token has an id and every id one token; and there are no large holes, as tables are as long as the largest id.</summary>
+    private static void CheckIds(JsonFields json, Dictionary<string, int> vocabulary, List<AddedToken> added)
+    {
+        var owners = vocabulary.ToDictionary(token => token.Value, token => token.Key);
+        foreach (var token in added)
+        {
+            if (vocabulary.TryGetValue(token.Content, out var id) && id != token.Id)
+                throw json.Defect("added_tokens", $"the id of '{token.Content}' in the vocabulary, {id}", $"{token.Id}");
+            if (!owners.TryAdd(token.Id, token.Content) && owners[token.Id] != token.Content)
+                throw json.Defect("added_tokens", "an id per token", $"'{token.Content}' with that of '{owners[token.Id]}'");
+        }
+        if (owners.Count == 0) throw json.Defect("model", "tokens", "none");
+        if (owners.Keys.Max() is var largest && largest >= 2L * owners.Count + 65536)
+            throw json.Defect("model", "ids without large holes", $"{owners.Count} tokens and the id {largest}");
     }
 
     private static void CheckModel(JsonFields model)
     {
-        if ((model.Text("type") ?? "BPE") is var type && type != "BPE") throw model.Defect("type", "BPE", type);
-        if (model.Number("dropout") is { } dropout && dropout != 0) throw model.Defect("dropout", "null or 0", $"{dropout}");
-        if (model.Flag("byte_fallback") ?? false) throw model.Defect("byte_fallback", "false", "true");
+        if ((model.Text("type") ?? "BPE") is var type && type != "BPE") throw model.Unsupported("type", "BPE", type);
+        if (model.Number("dropout") is { } dropout && dropout != 0) throw model.Unsupported("dropout", "null or 0", $"{dropout}");
+        if (model.Flag("byte_fallback") ?? false) throw model.Unsupported("byte_fallback", "false", "true");
         foreach (var name in new[] { "continuing_subword_prefix", "end_of_word_suffix" })
-            if (model.Text(name) is { Length: > 0 } affix) throw model.Defect(name, "null", affix);
+            if (model.Text(name) is { Length: > 0 } affix) throw model.Unsupported(name, "null", affix);
     }
 
     private static Dictionary<string, int> ReadVocabulary(JsonFields model)
@@ -47,8 +81,8 @@ internal sealed record TokenizerJson(
             vocabulary.Add(entry.Name, fields.WholeOf(entry.Name, entry.Value));
             if (!seen.Add(vocabulary[entry.Name])) throw model.Defect("vocab", "an id per token", $"'{entry.Name}' with another's");
         }
-        foreach (var symbol in ByteLevel.Alphabet)
-            if (!vocabulary.ContainsKey(symbol.ToString())) throw model.Defect("vocab", "a token for each of the 256 bytes", $"none for '{symbol}'");
+        if (ByteLevel.Alphabet.All(symbol => !vocabulary.ContainsKey(symbol.ToString())))
+            throw model.Defect("vocab", "tokens for bytes", "none, as if another alphabet were used");
         return vocabulary;
     }
 
@@ -80,46 +114,61 @@ internal sealed record TokenizerJson(
     private static string Shortened(JsonElement value) => value.GetRawText() is { Length: > 60 } text ? text[..60] + "..." : value.GetRawText();
 }
 
-/// <summary>The <c>pre_tokenizer</c>: Split patterns, then ByteLevel.</summary>
+/// <summary>The <c>pre_tokenizer</c>: Split patterns and Digits, then ByteLevel.</summary>
 internal static class PreTokenizerJson
 {
+    /// <summary>Real files have up to ten steps, and patterns below 1000 characters.</summary>
+    private const int MaxSteps = 64, MaxPatternLength = 8192;
+
     internal static PreTokenizer Read(JsonFields json)
     {
         var top = json.Object("pre_tokenizer") ?? throw json.Defect("pre_tokenizer", "Split and ByteLevel", "none");
         var steps = top.Text("type") == "Sequence" ? [.. (top.Array("pretokenizers") ?? []).Select(item => top.Child("pretokenizers", item))] : new[] { top };
-        var (patterns, hasBytes, addPrefixSpace) = (new List<Regex>(), false, false);
+        if (steps.Length > MaxSteps) throw top.Unsupported("pretokenizers", $"at most {MaxSteps} steps", $"{steps.Length}");
+        var (splits, hasBytes, addPrefixSpace) = (new List<SplitStep>(), false, false);
         foreach (var step in steps)
         {
-            if (hasBytes) throw step.Defect("type", "ByteLevel last", step.Text("type") ?? "none");
+            if (hasBytes) throw step.Unsupported("type", "ByteLevel last", step.Text("type") ?? "none");
             switch (step.Text("type"))
             {
-                case "Split": patterns.Add(Split(step)); break;
+                case "Split": splits.Add(Split(step)); break;
+                case "Digits":
+                    splits.Add(new SplitStep(Compile(step, @"\p{N}"),
+                        step.Flag("individual_digits") ?? false ? SplitBehavior.Isolated : SplitBehavior.Contiguous));
+                    break;
                 case "ByteLevel":
                     (hasBytes, addPrefixSpace) = (true, step.Flag("add_prefix_space") ?? true);
                     if (!(step.Flag("use_regex") ?? true)) break;
-                    if (addPrefixSpace) throw step.Defect("add_prefix_space", "false where use_regex is true", "true");
-                    patterns.Add(Compile(step, PreTokenizer.Gpt2Pattern));
+                    if (addPrefixSpace) throw step.Unsupported("add_prefix_space", "false where use_regex is true", "true");
+                    splits.Add(new SplitStep(Compile(step, PreTokenizer.Gpt2Pattern)));
                     break;
-                case var other: throw step.Defect("type", "Split or ByteLevel", other ?? "none");
+                case var other: throw step.Unsupported("type", "Split, Digits or ByteLevel", other ?? "none");
             }
         }
-        if (!hasBytes) throw top.Defect("type", "a ByteLevel step", "none");
-        return new PreTokenizer(patterns, addPrefixSpace);
+        if (!hasBytes) throw top.Unsupported("type", "a ByteLevel step", "none");
+        return new PreTokenizer(splits, addPrefixSpace);
     }
 
-    private static Regex Split(JsonFields step)
+    private static SplitStep Split(JsonFields step)
     {
-        if (step.Text("behavior") is var behavior && behavior != "Isolated") throw step.Defect("behavior", "Isolated", behavior ?? "none");
-        if (step.Flag("invert") ?? false) throw step.Defect("invert", "false", "true");
+        var name = step.Text("behavior") ?? "none";
+        if (char.IsAsciiDigit(name[0]) || !Enum.TryParse<SplitBehavior>(name, out var behavior))
+            throw step.Unsupported("behavior", string.Join(", ", Enum.GetNames<SplitBehavior>()), name);
         var pattern = step.Object("pattern") ?? throw step.Defect("pattern", "a Regex or String", "none");
-        return Compile(pattern, pattern.Text("Regex") ?? Regex.Escape(pattern.Text("String") ?? throw pattern.Defect("Regex", "a pattern", "none")));
+        var text = pattern.Text("Regex") ?? Regex.Escape(pattern.Text("String") ?? throw pattern.Defect("Regex", "a pattern", "none"));
+        if (text.Length == 0) throw pattern.Defect("Regex", "a pattern", "an empty one");
+        return new SplitStep(Compile(pattern, text), behavior, step.Flag("invert") ?? false);
     }
 
     private static Regex Compile(JsonFields where, string pattern)
     {
-        if (pattern.Any(char.IsSurrogate)) throw where.Defect("Regex", "characters up to U+FFFF", pattern);
-        try { return new Regex(pattern, RegexOptions.CultureInvariant | RegexOptions.Compiled); }
-        catch (ArgumentException e) { throw where.Defect("Regex", "a pattern that .NET can match", pattern, e); }
+        if (pattern.Any(char.IsSurrogate)) throw where.Unsupported("Regex", "characters up to U+FFFF", pattern);
+        if (pattern.Length > MaxPatternLength) throw where.Unsupported("Regex", $"at most {MaxPatternLength} characters", $"{pattern.Length}");
+        try { return new Regex(pattern, RegexOptions.CultureInvariant | RegexOptions.Compiled, TimeSpan.FromSeconds(PreTokenizer.MatchSeconds)); }
+        catch (Exception e) when (e is ArgumentException or NotSupportedException or InsufficientExecutionStackException)
+        {
+            throw where.Unsupported("Regex", "a pattern that .NET can match", pattern, e);
+        }
     }
 }
 
@@ -135,8 +184,8 @@ internal static class PostProcessorJson
         foreach (var step in steps)
         {
             if (step.Text("type") == "ByteLevel") continue;
-            if (step.Text("type") != "TemplateProcessing") throw step.Defect("type", "TemplateProcessing or ByteLevel", step.Text("type") ?? "none");
-            if (templates++ > 0) throw step.Defect("type", "one TemplateProcessing", "two");
+            if (step.Text("type") != "TemplateProcessing") throw step.Unsupported("type", "TemplateProcessing or ByteLevel", step.Text("type") ?? "none");
+            if (templates++ > 0) throw step.Unsupported("type", "one TemplateProcessing", "two");
             ReadTemplate(step, prefix, suffix);
         }
         return (prefix, suffix);

@@ -1,4 +1,6 @@
+using System.Text;
 using System.Text.Json;
+using Halo.Io;
 using Halo.Models.Json;
 
 namespace Halo.Models.Tokenizers;
@@ -12,10 +14,21 @@ internal sealed record TokenizerSettings(string? ChatTemplate, string? Bos, stri
         using var config = OpenIfThere(folder, "tokenizer_config.json");
         using var map = OpenIfThere(folder, "special_tokens_map.json");
         var template = Path.Combine(folder, "chat_template.jinja");
-        return new TokenizerSettings(File.Exists(template) ? File.ReadAllText(template) : config is null ? null : Template(config),
+        return new TokenizerSettings(File.Exists(template) ? TextOf(template) : config is null ? null : Template(config),
             Name("bos_token"), Name("eos_token"), Name("pad_token"));
 
         string? Name(string field) => (config is null ? null : Special(config, field)) ?? (map is null ? null : Special(map, field));
+    }
+
+    private static string TextOf(string path)
+    {
+        try { return FileContent.Other(path) is var (found, advice) && !found.StartsWith("a web page", StringComparison.Ordinal)
+            ? throw new HaloException("read-tokenizer", path, "a chat template", found, advice)
+            : File.ReadAllText(path, new UTF8Encoding(false, throwOnInvalidBytes: true)); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or DecoderFallbackException)
+        {
+            throw new HaloException("read-tokenizer", path, "a text in UTF-8 that can be read", e.Message.TrimEnd('.'), "Check the file and its permissions.", e);
+        }
     }
 
     private static JsonFields? OpenIfThere(string folder, string name) =>

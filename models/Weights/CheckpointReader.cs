@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Halo.Io;
+using Halo.Models.Json;
 
 namespace Halo.Models.Weights;
 
@@ -95,7 +96,11 @@ public sealed class CheckpointReader : IDisposable
     {
         try
         {
-            using var json = JsonDocument.Parse(File.ReadAllBytes(index), new JsonDocumentOptions { AllowDuplicateProperties = false });
+            var bytes = File.ReadAllBytes(index);
+            if (FileContent.Other(bytes) is var (found, advice)) throw new HaloException("read-checkpoint", index, "a JSON file", found, advice);
+            if (JsonDuplicate.Find(bytes) is { } twice)
+                throw new HaloException("read-checkpoint", index, "each tensor once", twice, "Fetch or write the file again.");
+            using var json = JsonDocument.Parse(bytes, new JsonDocumentOptions { AllowDuplicateProperties = false });
             return json.RootElement.GetProperty("weight_map").EnumerateObject().ToDictionary(p => p.Name, p => p.Value.GetString() ?? "");
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or KeyNotFoundException or IOException or UnauthorizedAccessException)

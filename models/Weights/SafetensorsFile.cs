@@ -1,4 +1,5 @@
 using System.IO.MemoryMappedFiles;
+using Halo.Io;
 
 namespace Halo.Models.Weights;
 
@@ -51,7 +52,14 @@ public sealed unsafe class SafetensorsFile : IDisposable
     /// <exception cref="HaloException">The file is missing, unreadable, truncated or not what the format allows.</exception>
     public static SafetensorsFile Open(string path)
     {
+        if (Directory.Exists(path))
+            throw new HaloException("read-safetensors", path, "a safetensors file", "a folder", "Name the file in it.");
         try { return new SafetensorsFile(path); }
+        catch (HaloException e) when (FileContent.Other(path) is not null) // asked only then: the length of a header may look like any other beginning
+        {
+            var (found, advice) = FileContent.Other(path)!.Value;
+            throw new HaloException("read-safetensors", path, "a safetensors file", found, advice, e);
+        }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new HaloException("read-safetensors", path, "a file that can be read", e.Message.TrimEnd('.'), "Check the path and its permissions.", e);

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Text.Json;
 using System.Text.Unicode;
 using Halo.Ir;
+using Halo.Models.Json;
 
 namespace Halo.Models.Weights;
 
@@ -45,6 +46,8 @@ internal static class SafetensorsHeader
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
+            if (JsonDuplicate.Find(header) is { } twice)
+                throw new HaloException("read-safetensors", path, "each tensor and field once in the header", twice, "Write the file again.", e);
             throw Defect(path, "a header of JSON objects as the format has them", e.Message.TrimEnd('.'), e);
         }
     }
@@ -64,7 +67,8 @@ internal static class SafetensorsHeader
             }
         if (word is null || shape is null || offsets is not { Length: 2 })
             throw Defect(subject, "dtype, shape and two data_offsets", property.Value.GetRawText());
-        if (SafetensorsDType.Parse(word) is not { } type) throw Defect(subject, "a dtype that ONNX has", word);
+        if (SafetensorsDType.Parse(word) is not { } type)
+            throw new HaloException("read-safetensors", subject, "a dtype that ONNX has", word, "Halo does not support it: convert the tensor first.");
         try
         {
             var size = type.SizeBytes(shape.Aggregate(1L, (a, b) => checked(a * b)));

@@ -86,9 +86,13 @@ internal static class EvalVerb
         return ExitCode.Done;
     }
 
-    /// <summary>The line of a loss.</summary>
-    public static void Print(double loss, long counted, ChatDataset rows) =>
+    /// <summary>The line of a loss, and on stderr what of the data is not in it.</summary>
+    public static void Print(double loss, long counted, ChatDataset rows)
+    {
+        foreach (var line in rows.Notes.Prepend(rows.Cuts))
+            Console.Error.WriteLine(line);
         Console.WriteLine($"loss {loss:F4} | perplexity {Math.Exp(loss):G5} | {counted} tokens of {rows.Rows.Count} rows");
+    }
 
     /// <summary>Micro-batches that the graph takes at once.</summary>
     private static int Copies(TrainingPlan plan) => (plan.BatchSize + plan.Interface.Rows - 1) / plan.Interface.Rows;

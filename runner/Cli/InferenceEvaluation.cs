@@ -26,7 +26,7 @@ internal static class InferenceEvaluation
         }
         if (config.BatchSize < 1)
             throw new HaloException("eval", "--batch-size", "at least 1 row", $"{config.BatchSize}", "Give another.");
-        var rows = ChatDataset.Load(config.Data!, model.Chat.Encode, sequence);
+        var rows = ChatDataset.Load(config.Data!, model.Chat, sequence);
         var (loss, counted) = InferenceLoss.Of(model.Decoder, rows.Rows, config.BatchSize ?? InferenceRows);
         EvalVerb.Print(loss, counted, rows);
         return answers ? Answer(model, config) : ExitCode.Done;

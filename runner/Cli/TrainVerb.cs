@@ -129,6 +129,8 @@ internal static class TrainVerb
         var trained = plan.UpdatedParameters.Sum(p => p.Shape.ElementCount!.Value);
         Console.Error.Write(config.ToYaml());
         Console.Error.WriteLine(LinearReport.Line(plan.Training.Graph));
+        foreach (var line in rows.Notes.Prepend(rows.Summary))
+            Console.Error.WriteLine(line);
         Console.WriteLine($"would train {trained:N0} of {parameters:N0} parameters for {config.TotalSteps(batches.BatchesPerEpoch)} steps "
             + $"over {rows.Rows.Count} rows ({rows.Tokens} tokens); "
             + $"{(4 * parameters + 12 * trained) / (1 << 20):N0} MiB for float32 weights, gradients and moments, besides activations");

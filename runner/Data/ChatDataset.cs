@@ -16,7 +16,13 @@ public sealed record TokenizedRow(int[] Ids, byte[] LossMask)
 /// </remarks>
 public sealed class ChatDataset
 {
+    private const string NoEndOfTurn = "no answer of the data ends in a learned end-of-turn token: the chat template writes none behind an answer, and the model "
+        + "will not learn to stop";
+
     private ChatDataset(string path, int maxLength) => (Path, MaxLength) = (path, maxLength);
+
+    private ChatDataset(ChatDataset data, IReadOnlyList<string> notes) : this(data.Path, data.MaxLength) =>
+        (Rows, Truncated, Dropped, LongestRow, Notes) = (data.Rows, data.Truncated, data.Dropped, data.LongestRow, notes);
 
     public string Path { get; }
 
@@ -39,12 +45,34 @@ public sealed class ChatDataset
 
     public long CountedTokens => Rows.Sum(r => (long)r.CountedTokens);
 
+    /// <summary>What a reader should know of the rows, a sentence each.</summary>
+    public IReadOnlyList<string> Notes { get; private init; } = [];
+
+    /// <summary>One line for a log: rows, tokens, and what was cut or left out.</summary>
+    public string Summary => $"{System.IO.Path.GetFileName(Path)}: {Rows.Count} rows, {Tokens} tokens, {CountedTokens} of them learned; {Cuts}";
+
+    /// <summary>What was cut or left out.</summary>
+    public string Cuts => $"longest row {LongestRow}, {Truncated} cut at {MaxLength}, {Dropped} left out";
+
+    /// <summary>As below, by a chat template; notes what it passes over, and whether the model learns to stop.</summary>
+    public static ChatDataset Load(string path, ChatTokenizer tokenizer, int maxLength)
+    {
+        var learnsToStop = false;
+        var data = Load(path, chat =>
+        {
+            var (ids, mask) = tokenizer.Encode(chat);
+            learnsToStop = learnsToStop || tokenizer.LearnsToStop(ids, mask);
+            return (ids, mask);
+        }, maxLength);
+        return new ChatDataset(data, [.. tokenizer.Notes, .. learnsToStop ? Array.Empty<string>() : [NoEndOfTurn]]);
+    }
+
     /// <summary>Encodes every row of a JSONL file once.</summary>
     /// <param name="path">The file, as <see cref="ChatJsonl"/> reads it.</param>
-    /// <param name="encode">Conversation to ids and loss mask, both of one length: <see cref="ChatTokenizer.Encode"/>.</param>
+    /// <param name="encode">Conversation to ids and loss mask, both of one length: <see cref="ChatTokenizer.Encode(ChatConversation)"/>.</param>
     /// <param name="maxLength">The graph's sequence length T, in tokens.</param>
     /// <exception cref="HaloException">A defect of the file, a row that the encoder refuses or in which it counts nothing, or no row is left.</exception>
-    public static ChatDataset Load(string path, Func<IReadOnlyList<ChatMessage>, (int[] Ids, byte[] LossMask)> encode, int maxLength)
+    public static ChatDataset Load(string path, Func<ChatConversation, (int[] Ids, byte[] LossMask)> encode, int maxLength)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(maxLength, 2);
         var rows = new List<TokenizedRow>();
@@ -69,9 +97,9 @@ public sealed class ChatDataset
     }
 
     /// <summary>Adds the line to what the encoder complains about.</summary>
-    private static (int[] Ids, byte[] LossMask) Encode(ChatRow chat, Func<IReadOnlyList<ChatMessage>, (int[] Ids, byte[] LossMask)> encode, string path)
+    private static (int[] Ids, byte[] LossMask) Encode(ChatRow chat, Func<ChatConversation, (int[] Ids, byte[] LossMask)> encode, string path)
     {
-        try { return encode(chat.Messages); }
+        try { return encode(chat.Chat); }
         catch (HaloException e)
         {
             throw new HaloException(e.Source!, $"{path}, line {chat.Line}: {e.Subject}", e.Expected, e.Found, e.Advice, e);

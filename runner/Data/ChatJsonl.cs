@@ -1,21 +1,37 @@
 using System.Text.Json;
 using System.Text.Unicode;
+using Halo.Io;
 using Halo.Models.Chat;
+using Halo.Models.Json;
 
 namespace Halo.Runner.Data;
 
 /// <summary>One conversation of a JSONL file and the line it stands on (from 1).</summary>
-public sealed record ChatRow(int Line, IReadOnlyList<ChatMessage> Messages);
+public sealed record ChatRow(int Line, IReadOnlyList<ChatMessage> Messages, ChatTools? Tools = null)
+{
+    /// <summary>What the template renders.</summary>
+    public ChatConversation Chat => new(Messages, Tools);
+}
 
-/// <summary>Streams the conversations of a JSONL file: one <c>{"messages": [{"role", "content"}, ...]}</c> a line, in UTF-8.</summary>
+/// <summary>Streams the conversations of a JSONL file: one <c>{"messages": [{"role", "content"}, ...], "tools": [...]}</c> a line, in UTF-8.</summary>
 /// <remarks>
-/// Blank lines and a byte order mark are passed over, and so are further fields of a row (an id, a source). A further field of a message is
-/// refused unless it is null: <c>weight</c> or <c>tool_calls</c> would change what is trained on.
+/// Blank lines and a byte order mark are passed over, and so are further fields of a row (an id, a source) but those that other programs honour. A further
+/// field of a message is refused unless it is null: <c>weight</c> or <c>tool_calls</c> would change what is trained on.
 /// </remarks>
 public static class ChatJsonl
 {
     private const string Reader = "read-chat";
     private static readonly string[] Roles = ["system", "user", "assistant", "tool"];
+
+    /// <summary>Fields of a row that say something about what is rendered or learned.</summary>
+    private static readonly HashSet<string> Unhonoured =
+    [
+        "chat_template_kwargs", "chat_template", "documents", "functions", "function_call", "tool_choice", "parallel_tool_calls", "system", "weight", "loss_weight",
+        "prompt", "completion", "chosen", "rejected", "label", "images", "audios", "videos",
+    ];
+
+    /// <summary>A line of more is no conversation.</summary>
+    private const int MaxLineBytes = 1 << 28;
     private static readonly JsonDocumentOptions Strict = new() { AllowDuplicateProperties = false };
 
     /// <exception cref="HaloException">The file is missing, empty, or a line is not a conversation with an assistant turn; file and line are named.</exception>
@@ -23,8 +39,9 @@ public static class ChatJsonl
     {
         using var stream = Open(path);
         var rows = 0;
-        foreach (var (number, bytes) in Lines(stream))
+        foreach (var (number, bytes) in Lines(stream, path))
         {
+            if (number == 1 && FileContent.Other(bytes.Span) is var (found, advice)) throw new HaloException(Reader, path, "a JSONL file", found, advice);
             if (bytes.Span.Trim(" \t\r"u8).IsEmpty) continue;
             rows++;
             yield return Parse(bytes, path, number);
@@ -34,6 +51,7 @@ public static class ChatJsonl
 
     private static FileStream Open(string path)
     {
+        if (Directory.Exists(path)) throw new HaloException(Reader, path, "a JSONL file", "a folder", "Name a file in it.");
         try { return File.OpenRead(path); }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -43,7 +61,7 @@ public static class ChatJsonl
     }
 
     /// <summary>The lines without their end, numbered from 1. The memory is valid until the next line.</summary>
-    private static IEnumerable<(int Number, ReadOnlyMemory<byte> Bytes)> Lines(Stream stream)
+    private static IEnumerable<(int Number, ReadOnlyMemory<byte> Bytes)> Lines(Stream stream, string path)
     {
         var buffer = new byte[1 << 16];
         int start = 0, end = 0, number = 0;
@@ -57,6 +75,7 @@ public static class ChatJsonl
             }
             buffer.AsSpan(start, end - start).CopyTo(buffer);
             (start, end) = (0, end - start);
+            if (end == MaxLineBytes) throw Bad(path, number + 1, $"a line of at most {MaxLineBytes >> 20} MiB", "a longer one", "Split the conversation.");
             if (end == buffer.Length) Array.Resize(ref buffer, buffer.Length * 2);
             var read = stream.Read(buffer, end, buffer.Length - end);
             if (read == 0) break;
@@ -74,10 +93,12 @@ public static class ChatJsonl
         try
         {
             using var document = JsonDocument.Parse(bytes, Strict);
-            return new ChatRow(line, Messages(document.RootElement, path, line));
+            var messages = Messages(document.RootElement, path, line);
+            return new ChatRow(line, messages, Tools(document.RootElement, path, line));
         }
         catch (JsonException e)
         {
+            if (JsonDuplicate.Find(bytes.Span) is { } twice) throw Bad(path, line, "one whole JSON object, each key once", twice, "Remove one of the two.", e);
             throw Bad(path, line, "one whole JSON object", $"invalid JSON at byte {e.BytePositionInLine} of the line", "Complete or remove the line.", e);
         }
     }
@@ -91,6 +112,25 @@ public static class ChatJsonl
         if (!messages.Exists(m => m.Role == "assistant"))
             throw Bad(path, line, "an assistant message to learn from", "none", "Add the assistant's answer or remove the line.");
         return messages;
+    }
+
+    /// <summary>The tools of a row; any other field that would be honoured elsewhere is refused.</summary>
+    private static ChatTools? Tools(JsonElement row, string path, int line)
+    {
+        ChatTools? tools = null;
+        foreach (var field in row.EnumerateObject())
+        {
+            if (field.Value.ValueKind == JsonValueKind.Null) continue;
+            if (Unhonoured.Contains(field.Name))
+                throw Bad(path, line, "only 'messages' and 'tools' of the fields that are rendered", $"'{field.Name}'",
+                    "Remove the field: it would not be honoured.");
+            if (field.Name != "tools") continue;
+            if (field.Value.ValueKind != JsonValueKind.Array) throw Bad(path, line, "'tools' as an array", Kind(field.Value), "Write {\"tools\": [...]}.");
+            if (field.Value.GetArrayLength() == 0) continue;
+            try { tools = ChatTools.Of(field.Value); }
+            catch (InvalidOperationException e) { throw Bad(path, line, "'tools' as Unicode text", "half of a surrogate pair", "Correct the escape.", e); }
+        }
+        return tools;
     }
 
     private static ChatMessage Message(JsonElement message, string place, string path, int line)

@@ -23,7 +23,7 @@ public sealed record ComparedRows(string What, IReadOnlyList<TokenizedRow> Promp
     /// <exception cref="HaloException">A defect of the file, or a tokenizer without a chat template.</exception>
     public static ComparedRows OfData(string path, string tokenizerFolder, int sequence, int prompts)
     {
-        var data = ChatDataset.Load(path, new ChatTokenizer(HfTokenizer.Load(tokenizerFolder)).Encode, sequence);
+        var data = ChatDataset.Load(path, new ChatTokenizer(HfTokenizer.Load(tokenizerFolder)), sequence);
         return new ComparedRows($"the first {Math.Min(prompts, data.Rows.Count)} rows of {Path.GetFileName(path)}", [.. data.Rows.Take(prompts)], data.Rows);
     }
 

@@ -41,7 +41,7 @@ public sealed record ExactMatch(int Matched, int Rows)
         public static Question Of(ChatRow row, InferenceModel model, string path)
         {
             var last = row.Messages.ToList().FindLastIndex(m => m.Role == "assistant");
-            var prompt = model.Chat.EncodePrompt([.. row.Messages.Take(last)]);
+            var prompt = model.Chat.EncodePrompt(row.Chat with { Messages = [.. row.Messages.Take(last)] });
             return prompt.Length < model.Decoder.MaxPositions ? new Question(prompt, row.Messages[last].Content.Trim())
                 : throw new HaloException("exact-match", $"{path}, line {row.Line}", $"fewer than {model.Decoder.MaxPositions} tokens before the answer",
                     $"{prompt.Length}", "Shorten or remove the line.");

@@ -40,7 +40,7 @@ public sealed class RunData
 
     public int PadId => Tokenizer.PadId ?? Tokenizer.EosId ?? 0;
 
-    public ChatDataset Load(string path) => ChatDataset.Load(path, _tokenizer.Encode, _interface.Sequence);
+    public ChatDataset Load(string path) => ChatDataset.Load(path, _tokenizer, _interface.Sequence);
 
     public Batcher ForTraining(ChatDataset rows, int batchSize, int seed) =>
         Batcher.ForTraining(rows.Rows, batchSize, _interface.Layout(PadId), (ulong)seed);

@@ -101,6 +101,7 @@ public sealed class TrainingPlan
     {
         var passes = RewritePasses.Of(config);
         var source = TrainingGraphSource.Open(config);
+        source.Folder?.CheckWeights(StartingFiles.Weights(config), say); // before anything is built: config.json may ask for more than fits into memory
         var rewritten = GraphRewriter.Rewrite(source.Training(), passes);
         var device = new Device(config.Device);
         var plan = new TrainingPlan(source, rewritten, passes)
@@ -114,7 +115,6 @@ public sealed class TrainingPlan
         };
         plan.CheckSizes();
         _ = plan.Data;
-        source.Folder?.CheckWeights(plan.Weights, say);
         using var checkpoint = CheckpointReader.Open(plan.Weights);
         ParameterBuffers.Check(plan.Interface.Parameters, plan.Weights, checkpoint.Tensors);
         return plan;

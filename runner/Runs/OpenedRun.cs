@@ -54,8 +54,8 @@ public sealed class OpenedRun : IDisposable
         var (config, @interface) = (plan.Config, plan.Interface);
         say(LinearReport.Line(plan.Training.Graph));
         var rows = plan.Data.Load(config.Data!);
-        say($"{Path.GetFileName(config.Data)}: {rows.Rows.Count} rows, {rows.Tokens} tokens, {rows.CountedTokens} of them learned; "
-            + $"longest row {rows.LongestRow}, {rows.Truncated} cut at {rows.MaxLength}, {rows.Dropped} left out");
+        foreach (var line in rows.Notes.Prepend(rows.Summary))
+            say(line);
         var train = plan.Data.ForTraining(rows, plan.BatchSize, config.Seed);
         var valid = config.Valid is { } path ? plan.Data.ForEvaluation(plan.Data.Load(path)) : null;
         var totalSteps = config.TotalSteps(train.BatchesPerEpoch);

@@ -16,6 +16,9 @@ public enum OperatorKernels
 /// <summary>How ONNX Runtime runs a graph.</summary>
 public sealed record SessionSettings
 {
+    /// <summary>More would take a stack each and find no core.</summary>
+    public const int MaxThreads = 1024;
+
     /// <summary>On a GPU every node must have a kernel there: one left over is an error that names it.</summary>
     public Device Device { get; init; } = Device.Cpu;
 
@@ -23,12 +26,12 @@ public sealed record SessionSettings
     public Rank Rank { get; init; } = Rank.Only;
 
     /// <summary>Threads of one operator; 0 is one for each core.</summary>
-    /// <exception cref="HaloException">Fewer than 0.</exception>
+    /// <exception cref="HaloException">Fewer than 0, or more than any machine has cores.</exception>
     public int Threads
     {
         get;
-        init => field = value >= 0 ? value
-            : throw new HaloException("session", "threads", "0 or more", $"{value}", "Give another number, or leave it out for one for each core.");
+        init => field = value is >= 0 and <= MaxThreads ? value
+            : throw new HaloException("session", "threads", $"0 to {MaxThreads}", $"{value}", "Give another number, or leave it out for one for each core.");
     }
 
     /// <summary>On the CPU; a GPU has its own kernels.</summary>

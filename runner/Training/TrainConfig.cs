@@ -176,7 +176,7 @@ public sealed record TrainConfig
     public GraphDevice Device { get; init; }
 
     [Description("Threads on the CPU; 0: one per core.")]
-    [Range(0, int.MaxValue)]
+    [Range(0, SessionSettings.MaxThreads)]
     [UsedBy(ConfigUse.Train | ConfigUse.Eval | ConfigUse.EvalFolder | ConfigUse.Answers)]
     public int Threads { get; init; }
 

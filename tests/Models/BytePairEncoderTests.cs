@@ -66,6 +66,22 @@ public class BytePairEncoderTests
         }, iter: 5000, seed: Seed);
     }
 
+    /// <summary>A million letters that nothing cuts took the library minutes.</summary>
+    [Fact]
+    public void Pieces_that_nothing_cuts_are_merged_alike_and_in_time()
+    {
+        var merging = new LongPieceMerging(Json.Vocabulary, Json.Merges);
+        Gen.Char["etaoinshrdlu "].Array[1, 200].Select(chars => Symbols(new string(chars)))
+            .Sample(symbols => merging.Merge(symbols).SequenceEqual(Plain.Merge(symbols)), iter: 500, seed: Seed);
+        Gen.Byte.Array[1, 80].Select(bytes => string.Concat(bytes.Select(ByteLevel.Char)))
+            .Sample(symbols => merging.Merge(symbols).SequenceEqual(Plain.Merge(symbols)), iter: 500, seed: Seed);
+        Assert.All(["a", " ", "ab", "select"], unit => Assert.Equal(Plain.Merge(Symbols(string.Concat(Enumerable.Repeat(unit, 200)))),
+            merging.Merge(Symbols(string.Concat(Enumerable.Repeat(unit, 200))))));
+        var watch = System.Diagnostics.Stopwatch.StartNew();
+        Assert.Equal(0, Encoder.Encode(new string('e', 1_000_000)).First().Start);
+        Assert.InRange(watch.Elapsed.TotalSeconds, 0, 20);
+    }
+
     [Fact]
     public void With_ignore_merges_a_piece_of_the_vocabulary_is_one_token()
     {

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text.Json.Nodes;
 using Halo.Models.Bundled;
 using Halo.Models.Chat;
@@ -50,6 +51,15 @@ public class ChatTests
     [InlineData("{% set b %}in{{ 1 }}{% endset %}{{ b }}{% for k, v in {'p': 1}.items() %}{{ k }}{{ v }}{% endfor %}", "in1p1")]
     [InlineData("{% for m in messages %}{% if loop.index0 == 1 %}{% break %}{% endif %}{{ m.content }}{% endfor %}x\n", "ax")]
     [InlineData("  {%+ if true %}x{% endif %}\n  {{ 1 }}\n", "  x  1")]
+    [InlineData("{{ -7 // 2 }}|{{ 7 // -2 }}|{{ 9007199254740993 // 1 }}|{{ 9007199254740993 == 9007199254740992 }}|{{ 5 % -1 }}", "-4|-4|9007199254740993|False|0")]
+    [InlineData("{{ [1, [2]] | tojson(indent=-5) }}", "[\n1,\n[\n2\n]\n]")]
+    [InlineData("{{ 'aaa'.replace('a', 'b', 2) }}{{ 'aaa' | replace('a', 'c', 1) }}", "bbacaa")]
+    [InlineData("{{ 'abcd'[1::9223372036854775807] }}{{ [1, 2, 3][::-9223372036854775807] }}", "b[3]")]
+    [InlineData("{% set d = {'items': 1, 'get': 2} %}{{ d.items() | length }}{{ d['items'] }}{{ d.get('get') }}", "212")]
+    [InlineData("{{ '\U0001D7CF\U0001D7D0x'.strip('\U0001D7CF') }}{{ 'x\U0001D7CFy'.find('y') }}{{ '\U0001D7CF'.isdigit() }}{{ '\U00010428b' | capitalize }}",
+        "\U0001D7D0x2True\U00010400b")]
+    [InlineData("{{ tools is none }}{{ tools is defined }}{{ 1 if tools else 2 }}", "TrueTrue2")]
+    [InlineData("{{ range(5, 0, -2) | list }}{{ range(3) | list }}", "[5, 3, 1][0, 1, 2]")]
     public void Templates_render_as_in_jinja(string template, string expected) =>
         Assert.Equal(expected, new ChatTemplate(template).Render(Two, addGenerationPrompt: false));
 
@@ -67,8 +77,55 @@ public class ChatTests
     [InlineData("{{ raise_exception('roles must alternate') }}", "roles must alternate")]
     [InlineData("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "line 1")]
     [InlineData("{{ 1 // 0 }}", "line 1")]
+    [InlineData("{{ (-9223372036854775807 - 1) | abs }}", "line 1")]
+    [InlineData("{{ -(-9223372036854775807 - 1) }}", "line 1")]
+    [InlineData("{{ 9223372036854775807 + 1 }}", "line 1")]
+    [InlineData("{{ 1e5 }}", "line 1")]
+    [InlineData("{{ 'a' | replace('', 'b') }}", "line 1")]
+    [InlineData("{{ raise_exception }}", "a function")]
+    [InlineData("{{ [1] | tojson(sort_keys=true) }}", "sort_keys")]
+    [InlineData("{{ 'a' | trim('b', 'c') }}", "arguments of 'trim'")]
     public void What_is_wrong_or_unsupported_names_its_line(string template, string part) =>
         Assert.Contains(part, Assert.Throws<HaloException>(() => new ChatTemplate(template).Render(Two, false)).Message);
+
+    [Theory]
+    [InlineData("{% for i in range(1000000) %}{% for j in range(1000000) %}{% endfor %}{% endfor %}")]
+    [InlineData("{% set ns=namespace(s='aaaaaaaa') %}{% for i in range(60) %}{% set ns.s = ns.s + ns.s %}{% endfor %}")]
+    [InlineData("{% set ns=namespace(s='aaaaaaaa') %}{% for i in range(60) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}")]
+    [InlineData("{% set ns=namespace(s=[1,2]) %}{% for i in range(60) %}{% set ns.s = ns.s + ns.s %}{% endfor %}")]
+    [InlineData("{% set ns=namespace(s=[1,2]) %}{% for i in range(60) %}{% set ns.s = [ns.s, ns.s] %}{% endfor %}{{ ns.s }}")]
+    [InlineData("{% set ns=namespace(s=[1,2]) %}{% for i in range(60) %}{% set ns.s = [ns.s, ns.s] %}{% endfor %}{{ ns.s == [ns.s] }}{{ ns.s | tojson }}")]
+    [InlineData("{% set ns=namespace(x=[], y=[]) %}{% for i in range(200000) %}{% set ns.x = [ns.x] %}{% set ns.y = [ns.y] %}{% endfor %}{{ ns.x == ns.y }}")]
+    [InlineData("{% set ns=namespace(x=[]) %}{% for i in range(200000) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x }}")]
+    [InlineData("{% set ns=namespace(x=[]) %}{% for i in range(200000) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x | tojson }}")]
+    [InlineData("{{ [1,[2]]|tojson(indent=1000000000) }}")]
+    [InlineData("{{ [1,[2]]|tojson(indent=9223372036854775807) }}")]
+    [InlineData("{{ ('a' * 1000000) * 1000000 }}")]
+    [InlineData("{{ 'a' * 9223372036854775807 }}")]
+    [InlineData("{% for i in range(1000) %}{{ ('a' * 1000000) | replace('a', 'bb') | length }}{% endfor %}")]
+    [InlineData("{% for i in range(1000000) %}{{ ('a' * 100000) in ('b' * 100000) }}{% endfor %}")]
+    [InlineData("{% macro f(n) %}{{ f(n) }}{{ f(n) }}{% endmacro %}{{ f(1) }}")]
+    [InlineData("{% macro f(n) %}{% if n > 0 %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}")]
+    [InlineData("{% set l = range(100000) | list %}{% for i in l %}{{ -1 in l }}{% endfor %}")]
+    public void What_would_not_end_or_take_all_memory_is_refused(string template)
+    {
+        var (before, watch) = (GC.GetAllocatedBytesForCurrentThread(), Stopwatch.StartNew());
+        Assert.Throws<HaloException>(() => new ChatTemplate(template).Render(Two, false));
+        Assert.InRange(watch.Elapsed.TotalSeconds, 0, 20);
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 16L << 30); // most of it is gone at once
+    }
+
+    /// <summary>Long chains inside calls inside each other: depth that the parser does not see.</summary>
+    [Fact]
+    public void Calls_inside_long_expressions_do_not_end_the_process()
+    {
+        var chain = string.Concat(Enumerable.Repeat(" ~ 'a'", 400));
+        var template = "{% macro f(n) %}{{ f(n + 1)" + chain + " }}{% endmacro %}{{ f(0) }}";
+        var thread = new Thread(() => Assert.Throws<HaloException>(() => new ChatTemplate(template).Render(Two, false)), 256 << 10);
+        thread.Start();
+        thread.Join();
+        Assert.Throws<HaloException>(() => new ChatTemplate(template).Render(Two, false));
+    }
 
     [Fact]
     public void No_cut_of_a_template_gives_another_exception()

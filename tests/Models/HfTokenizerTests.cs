@@ -1,4 +1,6 @@
+using System.Diagnostics;
 using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
 using CsCheck;
 using Halo.Models.Bundled;
 using Halo.Models.Tokenizers;
@@ -61,7 +63,6 @@ public class HfTokenizerTests
 
     [Theory]
     [InlineData("normalizer", """{"type":"NFC"}""")]
-    [InlineData("truncation", """{"max_length":5}""")]
     [InlineData("decoder", """{"type":"Metaspace"}""")]
     [InlineData("pre_tokenizer", """{"type":"Metaspace"}""")]
     [InlineData("pre_tokenizer", """{"type":"Split","behavior":"Removed","pattern":{"Regex":"a"}}""")]
@@ -80,6 +81,13 @@ public class HfTokenizerTests
     [InlineData("model/vocab", """{"a":-1}""")]
     [InlineData("model/vocab", """{"a":2147483647}""")]
     [InlineData("added_tokens", "[3]")]
+    [InlineData("added_tokens", """[{"id":2147483647,"content":"<x>"}]""")]
+    [InlineData("added_tokens", """[{"id":0,"content":"<x>"},{"id":0,"content":"<y>"}]""")]
+    [InlineData("added_tokens", """[{"id":2047,"content":"<x>"}]""")]
+    [InlineData("added_tokens", """[{"id":2048,"content":"a"}]""")]
+    [InlineData("pre_tokenizer", """{"type":"Sequence","pretokenizers":[{"type":"Split","behavior":"0","pattern":{"Regex":"a"}},{"type":"ByteLevel"}]}""")]
+    [InlineData("pre_tokenizer", """{"type":"Sequence","pretokenizers":[{"type":"Split","behavior":"Isolated","pattern":{"String":""}},{"type":"ByteLevel"}]}""")]
+    [InlineData("normalizer", """{"type":"Sequence","normalizers":[{"type":"NFC"}]}""")]
     public void What_is_not_supported_is_an_error(string path, string value) => Assert.Throws<HaloException>(() => Load(path, value));
 
     [Fact]
@@ -114,6 +122,96 @@ public class HfTokenizerTests
             File.WriteAllBytes(folder["tokenizer.json"], bytes[..length]);
             Assert.Throws<HaloException>(() => HfTokenizer.Load(folder.Path));
         }
+    }
+
+    /// <summary>Expected ids: Hugging Face's tokenizers.</summary>
+    [Fact]
+    public void Digits_beyond_the_basic_plane_are_whole()
+    {
+        Assert.Equal([178, 257, 259, 243, 178, 257, 259, 244, 178, 257, 259, 245], Tokenizer.Encode("\U0001D7CF\U0001D7D0\U0001D7D1", false));
+        foreach (var text in new[] { "\U0001D7EC\U00011066\U0001FBF0\U00010140\U0001F100", "a\U0001D7CF1\U0001D7D02 \U0001D7D1", "\U00010140\U00010140 \U0001F100!" })
+            Assert.Equal(text, Tokenizer.Decode(Tokenizer.Encode(text, false), false));
+    }
+
+    /// <summary>Of three numbers at a time, the third of which stands beyond U+FFFF, pieces have three.</summary>
+    [Fact]
+    public void Patterns_count_characters()
+    {
+        var split = new PreTokenizer([new SplitStep(new Regex(@"\p{N}{1,3}"))], false);
+        Assert.Equal([(0, 4), (4, 6), (10, 1)], split.Split("12\U0001D7CF\U0001D7CF\U0001D7CF\U0001D7CFx"));
+        Assert.Equal([(0, 2), (2, 2)], new PreTokenizer([new SplitStep(new Regex("."))], false).Split("\U0001D7CF\U0001F680"));
+    }
+
+    /// <summary>Behaviors as the library documents them, on "the-final--countdown" cut at "-".</summary>
+    [Theory]
+    [InlineData("Removed", false, "the|final|countdown")]
+    [InlineData("Isolated", false, "the|-|final|-|-|countdown")]
+    [InlineData("MergedWithPrevious", false, "the-|final-|-|countdown")]
+    [InlineData("MergedWithNext", false, "the|-final|-|-countdown")]
+    [InlineData("Contiguous", false, "the|-|final|--|countdown")]
+    [InlineData("Removed", true, "-|-|-")]
+    public void Pieces_are_cut_as_the_behavior_says(string behavior, bool invert, string expected)
+    {
+        const string Text = "the-final--countdown";
+        var split = new PreTokenizer([new SplitStep(new Regex("-"), Enum.Parse<SplitBehavior>(behavior), invert)], false);
+        Assert.Equal(expected, string.Join('|', split.Split(Text).Select(piece => Text.Substring(piece.Start, piece.Length))));
+    }
+
+    [Fact]
+    public void Pre_tokenizers_of_other_byte_level_models_are_read()
+    {
+        var bytes = """{"type":"ByteLevel","add_prefix_space":false,"use_regex":true}""";
+        var digits = Load("pre_tokenizer", """{"type":"Sequence","pretokenizers":[{"type":"Digits","individual_digits":true},""" + bytes + "]}");
+        Assert.Equal(digits.Encode("1", false).Concat(digits.Encode("2", false)), digits.Encode("12", false));
+        var json = JsonNode.Parse(File.ReadAllText(Path.Combine(LlamaTiny.Folder, "tokenizer.json")))!;
+        var split = json["pre_tokenizer"]!["pretokenizers"]![0]!;
+        (split["behavior"], split["invert"]) = ("Removed", true);
+        var inverted = Load("pre_tokenizer", json["pre_tokenizer"]!.ToJsonString());
+        foreach (var text in new[] { "select a.b from t where x = 'it''s 12345'", "  two\n\n lines\t", "\u00E9\U0001D7CF\U0001D7D0 done" })
+            Assert.Equal(Tokenizer.Encode(text, false), inverted.Encode(text, false));
+    }
+
+    [Fact]
+    public void What_a_caller_left_in_the_file_is_passed_over_and_said()
+    {
+        var tokenizer = Load(json =>
+        {
+            json["truncation"] = JsonNode.Parse("""{"direction":"Right","max_length":2,"strategy":"LongestFirst","stride":0}""");
+            json["padding"] = JsonNode.Parse("""{"strategy":{"Fixed":9},"direction":"Right","pad_id":5,"pad_type_id":0,"pad_token":"x"}""");
+            json["normalizer"] = JsonNode.Parse("""{"type":"Sequence","normalizers":[]}""");
+        });
+        Assert.Equal(Tokenizer.Encode("one two three four", true), tokenizer.Encode("one two three four", true));
+        Assert.Equal(2, tokenizer.Notes.Count(note => note.Contains("is passed over")));
+    }
+
+    [Fact]
+    public void A_byte_without_a_token_is_an_error_of_the_text()
+    {
+        var tokenizer = Load(json =>
+        {
+            json["model"]!["vocab"]!.AsObject().Remove("\u00C3"); // byte 0xC3, the first of \u00E9
+            json["model"]!["merges"] = new JsonArray();
+        });
+        Assert.Equal("caf", tokenizer.Decode(tokenizer.Encode("caf", false), false));
+        Assert.Contains("0xC3", Assert.Throws<HaloException>(() => tokenizer.Encode("caf\u00E9", false)).Message);
+    }
+
+    [Theory]
+    [InlineData("(a+)+$")]
+    [InlineData(@"(a*)*\1*b")]
+    [InlineData("a(?=(a|aa)*b)|a")]
+    public void A_pattern_that_searches_in_circles_is_stopped(string pattern)
+    {
+        var tokenizer = Load("pre_tokenizer", new JsonObject
+        {
+            ["type"] = "Sequence",
+            ["pretokenizers"] = new JsonArray(
+                new JsonObject { ["type"] = "Split", ["behavior"] = "Isolated", ["pattern"] = new JsonObject { ["Regex"] = pattern } },
+                new JsonObject { ["type"] = "ByteLevel", ["add_prefix_space"] = false, ["use_regex"] = false }),
+        }.ToJsonString());
+        var watch = Stopwatch.StartNew();
+        Assert.Contains("in time", Assert.Throws<HaloException>(() => tokenizer.Encode(new string('a', 60) + "!", false)).Message);
+        Assert.InRange(watch.Elapsed.TotalSeconds, 0, 5);
     }
 
     private static HfTokenizer Load(string path, string value) => Load(json =>

@@ -116,7 +116,8 @@ internal class JinjaExpressionParser(List<JinjaToken> tokens)
         {
             var line = Current.Line;
             if (Accept("."))
-                value = new ItemExpression(value, Current.Kind == JinjaTokenKind.Integer ? Primary() : new LiteralExpression(ExpectName(), line), line);
+                value = new ItemExpression(value, Current.Kind == JinjaTokenKind.Integer ? Primary() : new LiteralExpression(ExpectName(), line),
+                    IsAttribute: true, line);
             else if (Accept("[")) value = Subscript(value, line);
             else if (Is("(")) value = new CallExpression(value, Arguments(), line);
             else return value;
@@ -130,7 +131,7 @@ internal class JinjaExpressionParser(List<JinjaToken> tokens)
         Expect("]");
         return parts.Count switch
         {
-            1 => new ItemExpression(target, parts[0]!, line),
+            1 => new ItemExpression(target, parts[0]!, IsAttribute: false, line),
             2 or 3 => new SliceExpression(target, parts[0], parts[1], parts.ElementAtOrDefault(2), line),
             _ => throw JinjaError.At(line, "a slice of at most three parts", $"{parts.Count}"),
         };

@@ -20,6 +20,9 @@ internal sealed class JinjaLexer
 
     /// <summary>More in one tag is no chat template; evaluating a chain of them would end the process.</summary>
     private const int MaxTokensInTag = 1000;
+
+    /// <summary>Characters. Real templates have up to 20 000.</summary>
+    private const int MaxLength = 1 << 20;
     private readonly string _source;
     private readonly List<JinjaToken> _tokens = [];
     private int _at, _line = 1;
@@ -28,6 +31,7 @@ internal sealed class JinjaLexer
 
     internal static List<JinjaToken> Cut(string template)
     {
+        if (template.Length > MaxLength) throw JinjaError.At(1, $"a template of at most {MaxLength} characters", $"{template.Length}");
         var source = template.Replace("\r\n", "\n", StringComparison.Ordinal).Replace('\r', '\n');
         var lexer = new JinjaLexer(source.EndsWith('\n') ? source[..^1] : source);
         lexer.Run();

@@ -17,8 +17,8 @@ internal sealed record BinaryExpression(string Operator, JinjaExpression Left, J
 /// <summary><c>a if condition else b</c>; no else is undefined.</summary>
 internal sealed record ChoiceExpression(JinjaExpression Condition, JinjaExpression Then, JinjaExpression? Else, int Line) : JinjaExpression(Line);
 
-/// <summary><c>target.name</c> or <c>target[key]</c>.</summary>
-internal sealed record ItemExpression(JinjaExpression Target, JinjaExpression Key, int Line) : JinjaExpression(Line);
+/// <summary><c>target.name</c>, where methods go before keys, or <c>target[key]</c>, where keys go before methods.</summary>
+internal sealed record ItemExpression(JinjaExpression Target, JinjaExpression Key, bool IsAttribute, int Line) : JinjaExpression(Line);
 
 internal sealed record SliceExpression(JinjaExpression Target, JinjaExpression? Start, JinjaExpression? Stop, JinjaExpression? Step, int Line)
     : JinjaExpression(Line);

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Halo.Io;
 using YamlDotNet.Core;
 using YamlDotNet.RepresentationModel;
 
@@ -15,7 +16,18 @@ internal static class ConfigReader
 
     public static string TextOf(string path)
     {
-        try { return File.ReadAllText(path, new UTF8Encoding(false, throwOnInvalidBytes: true)); }
+        if (Directory.Exists(path)) throw new HaloException(Reader, path, "a YAML file", "a folder", "Name the file in it.");
+        if (FileContent.Other(path) is var (found, advice)) throw new HaloException(Reader, path, "a YAML file", found, advice);
+        try
+        {
+            using var file = File.OpenRead(path);
+            var bytes = new byte[YamlEvents.MaxSizeBytes + 1];
+            var length = file.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false);
+            if (length == bytes.Length)
+                throw new HaloException(Reader, path, $"a YAML file of at most {YamlEvents.MaxSizeBytes} bytes", "a larger one", "Name the file of settings.");
+            using var text = new StreamReader(new MemoryStream(bytes, 0, length), new UTF8Encoding(false, throwOnInvalidBytes: true));
+            return text.ReadToEnd();
+        }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or DecoderFallbackException)
         {
             throw new HaloException(Reader, path, "a YAML file that can be read", e.Message.TrimEnd('.'), "Check the path.", e);
@@ -49,11 +61,12 @@ internal static class ConfigReader
 
     private static YamlNode? Root(string name, string text)
     {
+        YamlEvents.Check(Reader, name, text);
         var stream = new YamlStream();
         try { stream.Load(new StringReader(text)); }
-        catch (YamlException e)
+        catch (Exception e) when (e is YamlException or ArgumentException or InvalidOperationException)
         {
-            throw new HaloException(Reader, $"{name}, line {e.Start.Line}", "valid YAML", e.Message.TrimEnd('.'), "Correct the line.", e);
+            throw YamlEvents.Invalid(Reader, name, e, line: 0);
         }
         return stream.Documents.Count switch
         {
@@ -72,7 +85,7 @@ internal static class ConfigReader
                 "Write 'key: value'.");
         foreach (var (key, value) in map)
         {
-            var name = (key as YamlScalarNode)?.Value ?? key.ToString();
+            var name = (key as YamlScalarNode)?.Value ?? "";
             Known(name, $"{file}, line {key.Start.Line}", known);
             given[name] = new Given(value, $"{file}, line {key.Start.Line}: {name}");
         }

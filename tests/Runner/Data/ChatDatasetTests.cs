@@ -2,6 +2,7 @@ using Halo.Models.Bundled;
 using Halo.Models.Chat;
 using Halo.Models.Tokenizers;
 using Halo.Runner.Data;
+using Halo.Tests.Models;
 
 namespace Halo.Tests.Runner.Data;
 
@@ -51,11 +52,32 @@ public sealed class ChatDatasetTests : IDisposable
         Assert.All(data.Rows.Where(r => r.Ids.Length < data.MaxLength), r => Assert.Equal((eot, 1), (r.Ids[^1], r.LossMask[^1])));
     }
 
+    [Fact]
+    public void Says_that_no_end_of_turn_is_learned()
+    {
+        var path = Rows(("a", "b"), ("c", "d"));
+        Assert.Empty(ChatDataset.Load(path, Templates.Chat(HfTokenizer.Load(LlamaTiny.Folder).ChatTemplate!), 64).Notes);
+        Assert.Contains("will not learn to stop", Assert.Single(ChatDataset.Load(path, Templates.Chat(Templates.EndByNext), 64).Notes));
+        Assert.Contains("<think>", Assert.Single(ChatDataset.Load(path, Templates.Chat(Templates.Think), 64).Notes));
+    }
+
+    [Fact]
+    public void Hands_tools_to_the_template()
+    {
+        const string Row = """{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]""";
+        var path = _folder.File("d.jsonl", Row + "}\n" + Row + """, "tools": [{"name": "f", "n": [1, 2.5, null, true]}]}""" + "\n");
+        var chat = Templates.Chat(Templates.Tools);
+        Assert.Equal(["<|start_header_id|>userabassistant", """<|start_header_id|>[{"name": "f", "n": [1, 2.5, null, true]}]userabassistant"""],
+            ChatDataset.Load(path, chat, 200).Rows.Select(r => chat.Tokenizer.Decode(r.Ids, false).Replace("<|eot_id|>", "") + "assistant"));
+        var e = Assert.Throws<HaloException>(() => ChatDataset.Load(path, Templates.Chat(Templates.Think), 200));
+        Assert.Contains("line 2: tools: expected a template that writes tools", e.Message);
+    }
+
     private string Rows(params (string User, string Assistant)[] rows) => _folder.File("d.jsonl", string.Concat(rows.Select(r =>
         $$"""{"messages": [{"role": "user", "content": "{{r.User}}"}, {"role": "assistant", "content": "{{r.Assistant}}"}]}""" + "\n")));
 
     /// <summary>A begin token, then a token a letter; the assistant's letters count.</summary>
-    private static (int[], byte[]) Letters(IReadOnlyList<ChatMessage> messages) => (
-        [1, .. messages.SelectMany(m => m.Content.Select(c => (int)c))],
-        [0, .. messages.SelectMany(m => m.Content.Select(_ => (byte)(m.Role == "assistant" ? 1 : 0)))]);
+    private static (int[], byte[]) Letters(ChatConversation chat) => (
+        [1, .. chat.Messages.SelectMany(m => m.Content.Select(c => (int)c))],
+        [0, .. chat.Messages.SelectMany(m => m.Content.Select(_ => (byte)(m.Role == "assistant" ? 1 : 0)))]);
 }

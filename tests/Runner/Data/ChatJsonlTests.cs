@@ -44,6 +44,11 @@ public sealed class ChatJsonlTests : IDisposable
     [InlineData("""{"messages": [{"role": "asistant", "content": "a"}]}""", "found 'asistant'")]
     [InlineData("""{"messages": [{"role": "assistant", "content": "a", "weight": 0}]}""", "found 'weight'")]
     [InlineData("""{"messages": [{"role": "assistant", "content": "\ud83d"}]}""", "half of a surrogate pair")]
+    [InlineData("""{"messages": [{"role": "assistant", "content": "a"}], "chat_template_kwargs": {"x": 1}}""", "found 'chat_template_kwargs'")]
+    [InlineData("""{"messages": [{"role": "assistant", "content": "a"}], "system": "b"}""", "found 'system'")]
+    [InlineData("""{"messages": [{"role": "assistant", "content": "a"}], "tools": {}}""", "'tools' as an array, found an object")]
+    [InlineData("""{"messages": [{"role": "assistant", "content": "a"}], "tools": ["\ud83d"]}""", "half of a surrogate pair")]
+    [InlineData("""{"messages": [], "messages": []}""", "a second 'messages' at line 1, byte 18")]
     public void Names_file_and_line_of_a_defect(string line, string message)
     {
         var path = _folder.File("bad.jsonl", Good + "\n" + line + "\n");
@@ -64,6 +69,17 @@ public sealed class ChatJsonlTests : IDisposable
     [InlineData("\n \n")]
     public void Refuses_an_empty_file(string text)
         => Assert.Contains("an empty file", Assert.Throws<HaloException>(() => ChatJsonl.Read(_folder.File("e.jsonl", text)).ToList()).Message);
+
+    [Fact]
+    public void Says_what_a_file_is_that_is_no_jsonl()
+    {
+        foreach (var (bytes, part) in new (byte[], string)[] { ([0x1F, 0x8B, 8, 0], "a gzip archive"), ("PAR1...."u8.ToArray(), "a Parquet file"),
+            ("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"u8.ToArray(), "'git lfs pull'") })
+        {
+            Assert.Contains(part, Assert.Throws<HaloException>(() => ChatJsonl.Read(_folder.File("x.jsonl", bytes)).ToList()).Message);
+        }
+        Assert.Contains("found a folder", Assert.Throws<HaloException>(() => ChatJsonl.Read(_folder.Path).ToList()).Message);
+    }
 
     [Fact]
     public void Refuses_a_missing_file()

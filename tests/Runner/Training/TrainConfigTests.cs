@@ -46,8 +46,37 @@ public class TrainConfigTests
     [InlineData("decay_fraction: 0.3", "schedule wsd")]
     [InlineData("model: b", "valid YAML")]
     [InlineData("data: [", "valid YAML")]
+    [InlineData("? &a [*a]\n: 1", "x.yaml, line 2: expected a key that is text")]
+    [InlineData("? {a: b}\n: 1", "a key that is text")]
+    [InlineData("quantize:\n  - : \"*.down_proj\"\n    scheme: halo-2\n  - match: a\n", "x.yaml, line ")]
+    [InlineData("quantize: [0\npipeline: null\nmin_lr_ratio: ]\n", "x.yaml, line ")]
+    [InlineData("data: *nothing", "valid YAML")]
+    [InlineData("threads: 1000000", "a whole number from 0 to 1024")]
     public void Refuses_with_the_place_and_the_remedy(string line, string message)
         => Assert.Contains(message, Assert.Throws<HaloException>(() => TrainConfig.Parse("model: a\n" + line, "x.yaml")).Message);
+
+    [Fact]
+    public void Refuses_hostile_text_at_once()
+    {
+        var laughs = "a: &a [x, x]\n" + string.Concat(Enumerable.Range('b', 20).Select(c => $"{(char)c}: &{(char)c} [*{(char)(c - 1)}, *{(char)(c - 1)}]\n")) + "? *u\n: 1\n";
+        string[] texts =
+        [
+            "model: " + new string('[', 100_000) + new string(']', 100_000), "model: " + new string('[', 100_000), "model: " + string.Concat(Enumerable.Repeat("{a: ", 50_000)),
+            "model: a\n" + string.Concat(Enumerable.Repeat("? ", 12_000)), "model: a\n" + string.Concat(Enumerable.Repeat("- ", 12_000)), laughs,
+            "model: a\n" + string.Concat(Enumerable.Repeat("zz: [a, b]\n", 60_000)), "model: " + new string('a', 2 << 20), "model: &a [*a]",
+            "model: a\nquantize: &a\n  - *a\n",
+        ];
+        foreach (var text in texts)
+        {
+            var watch = System.Diagnostics.Stopwatch.StartNew();
+            Assert.Throws<HaloException>(() => TrainConfig.Parse(text, "x.yaml"));
+            Assert.InRange(watch.Elapsed.TotalSeconds, 0, 5);
+        }
+    }
+
+    [Fact]
+    public void Aliases_of_values_are_followed() =>
+        Assert.Equal(("a", "a"), TrainConfig.Parse("model: &m a\nweights: *m\n") is var c ? (c.Model, c.Weights) : default);
 
     [Fact]
     public void Names_a_bad_option_as_typed()

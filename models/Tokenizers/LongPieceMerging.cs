@@ -1,0 +1,47 @@
+namespace Halo.Models.Tokenizers;
+
+/// <summary>The merging of <see cref="BytePairEncoder"/> in time n log n, for pieces that no pattern cuts.</summary>
+/// <remarks>
+/// A queue holds the pairs that can be joined, by rank and then by place. A pair that is taken from it and no longer stands as it was queued is passed over.
+/// [Sennrich et al. 2016, section 3.2]
+/// </remarks>
+internal sealed class LongPieceMerging(IReadOnlyDictionary<string, int> vocabulary, IEnumerable<string> merges)
+{
+    private readonly Dictionary<(int Left, int Right), (int Rank, int Id)> _joined = Joined(vocabulary, merges);
+
+    /// <returns>Token ids with the symbol each starts at.</returns>
+    internal List<(int Id, int Start)> Merge(string symbols)
+    {
+        var count = symbols.Length;
+        var ids = new int[count];
+        var (next, previous) = (new int[count], new int[count]); // a token's neighbours; a token has the index of its first symbol
+        for (var i = 0; i < count; i++) (ids[i], next[i], previous[i]) = (vocabulary[symbols[i].ToString()], i + 1, i - 1);
+        var queue = new PriorityQueue<(int Left, int LeftId, int RightId), (int Rank, int Left)>();
+        for (var i = 0; i + 1 < count; i++) Enqueue(i);
+        while (queue.TryDequeue(out var pair, out _))
+        {
+            var right = next[pair.Left];
+            if (ids[pair.Left] != pair.LeftId || right >= count || ids[right] != pair.RightId) continue;
+            ids[pair.Left] = _joined[(pair.LeftId, pair.RightId)].Id;
+            ids[right] = -1;
+            next[pair.Left] = next[right];
+            if (next[right] < count) previous[next[right]] = pair.Left;
+            if (previous[pair.Left] >= 0) Enqueue(previous[pair.Left]);
+            Enqueue(pair.Left);
+        }
+        var tokens = new List<(int Id, int Start)>();
+        for (var i = 0; i < count; i = next[i]) tokens.Add((ids[i], i));
+        return tokens;
+
+        void Enqueue(int left)
+        {
+            var right = next[left];
+            if (right < count && _joined.TryGetValue((ids[left], ids[right]), out var joined))
+                queue.Enqueue((left, ids[left], ids[right]), (joined.Rank, left));
+        }
+    }
+
+    private static Dictionary<(int, int), (int, int)> Joined(IReadOnlyDictionary<string, int> vocabulary, IEnumerable<string> merges) => merges.Index().ToDictionary(
+        merge => (vocabulary[merge.Item.Split(' ')[0]], vocabulary[merge.Item.Split(' ')[1]]),
+        merge => (merge.Index, vocabulary[merge.Item.Replace(" ", "", StringComparison.Ordinal)]));
+}
