@@ -36,7 +36,7 @@ public static class OperandTrace
     public static bool IsQuantize(Node node) => node.Is("Quantize", HaloDomain);
 
     public static bool IsView(Node node) =>
-        node.Domain is "" or "ai.onnx" && node.OpType is "Transpose" or "Reshape" or "Cast" or "Identity" or "Squeeze" or "Unsqueeze" or "Flatten";
+        node.IsStandard && node.OpType is "Transpose" or "Reshape" or "Cast" or "Identity" or "Squeeze" or "Unsqueeze" or "Flatten";
 
     private static GemmOperand Matrix(Value value, bool transposed)
     {

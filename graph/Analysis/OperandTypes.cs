@@ -55,7 +55,7 @@ internal static class OperandTypes
 
     public static void Check(Node node)
     {
-        if (node.Domain is not ("" or "ai.onnx" or "com.microsoft"))
+        if (node.Domain is not ("" or "com.microsoft"))
             return;
         if (SameType.TryGetValue(node.OpType, out var same))
         {

@@ -50,7 +50,7 @@ public static class ShapeInference
     private static InferenceRule? Find(Node node)
     {
         lock (RulesLock)
-            return Rules.GetValueOrDefault((node.Domain == "ai.onnx" ? "" : node.Domain, node.OpType));
+            return Rules.GetValueOrDefault((node.Domain, node.OpType));
     }
 
     private static Dictionary<(string, string), InferenceRule> StandardRules()

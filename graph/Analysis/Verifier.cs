@@ -65,13 +65,12 @@ public static class Verifier
     /// <summary>The domain is imported where the node stands, and the function it calls is there and fits.</summary>
     private static void CheckCall(Model model, Node node, IReadOnlyDictionary<string, long> opsets, HashSet<string> free)
     {
-        var domain = node.Domain == "ai.onnx" ? "" : node.Domain;
-        if (!opsets.ContainsKey(domain) && !(domain.Length == 0 && opsets.ContainsKey("ai.onnx")))
-            throw new VerifierException(node, $"domain '{domain}' in the operator sets of its model or function",
+        if (!opsets.ContainsKey(node.Domain))
+            throw new VerifierException(node, $"domain '{node.Domain}' in the operator sets of its model or function",
                 opsets.Count == 0 ? "none" : $"'{string.Join("', '", opsets.Keys)}'");
         if (model.FindFunction(node) is not { } function)
         {
-            if (node.Overload.Length > 0 || !free.Contains(domain))
+            if (node.Overload.Length > 0 || !free.Contains(node.Domain))
                 throw new VerifierException(node, $"a function '{node.Domain}.{node.OpType}' with overload '{node.Overload}' in the model", "none");
             return;
         }

@@ -27,7 +27,11 @@ public sealed class Node
 
     public string OpType { get; set; }
 
-    public string Domain { get; set; }
+    /// <summary>Empty for ONNX's own operators, however a file spells it.</summary>
+    public string Domain { get; set => field = OnnxDomain.Normalized(value); }
+
+    /// <summary>True of ONNX's own operators.</summary>
+    public bool IsStandard => Domain.Length == 0;
 
     /// <summary>Which of several functions of one name this node calls; empty if there is one.</summary>
     public string Overload { get; set; } = "";
@@ -55,7 +59,7 @@ public sealed class Node
     /// <summary>Input <paramref name="index"/>, or null if it is left out or not there.</summary>
     public Value? Input(int index) => index < _inputs.Count ? _inputs[index] : null;
 
-    public bool Is(string opType, string domain = "") => OpType == opType && IsInDomain(domain);
+    public bool Is(string opType, string domain = "") => OpType == opType && Domain == domain;
 
     public long Int(string attribute, long otherwise) => Attributes.TryGetValue(attribute, out var a) ? a.Int : otherwise;
 
@@ -118,6 +122,4 @@ public sealed class Node
         for (var i = 0; i < _inputs.Count; i++)
             ReplaceInput(i, null);
     }
-
-    private bool IsInDomain(string domain) => Domain == domain || (domain.Length == 0 && Domain == "ai.onnx");
 }

@@ -27,6 +27,12 @@ public sealed class Value
     /// <summary>The content, if the value is an initializer.</summary>
     public Tensor? Initializer { get; internal set; }
 
+    /// <summary>
+    /// The content, if nothing that runs the graph can change it: that of an initializer which is no graph input (a caller may give another there), or
+    /// of a Constant node; null for any other value.
+    /// </summary>
+    public Tensor? Constant => Initializer is { } content ? (IsGraphInput ? null : content) : Producer is { } node ? Constants.Of(node) : null;
+
     public bool IsGraphInput { get; internal set; }
 
     public bool IsGraphOutput { get; internal set; }

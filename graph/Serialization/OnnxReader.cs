@@ -76,7 +76,7 @@ public static class OnnxReader
         if (model.Configuration.Count > 0)
             throw new HaloException(Reader, path, "a model for one device", "multi-device configurations",
                 "Export without them; sharding is a pass of its own.");
-        var opset = model.OpsetImport.FirstOrDefault(o => o.Domain is "" or "ai.onnx")?.Version;
+        var opset = model.OpsetImport.FirstOrDefault(o => OnnxDomain.Normalized(o.Domain).Length == 0)?.Version;
         if (opset is null or < 13 or > 24)
             throw new HaloException(Reader, path, "ONNX opset 13 to 24", opset?.ToString() ?? "none", "Export again with opset_version between them.");
     }

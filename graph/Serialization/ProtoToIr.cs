@@ -23,7 +23,7 @@ internal sealed class ProtoToIr(string path, TensorReader tensors)
             DocString = proto.DocString,
         };
         foreach (var opset in proto.OpsetImport)
-            model.Opsets[opset.Domain == "ai.onnx" ? "" : opset.Domain] = opset.Version;
+            model.Opsets[OnnxDomain.Normalized(opset.Domain)] = opset.Version;
         Copy(proto.MetadataProps, model.Metadata);
         foreach (var function in proto.Functions)
             model.AddFunction(Function(function));
@@ -80,7 +80,7 @@ internal sealed class ProtoToIr(string path, TensorReader tensors)
             var outputs = proto.Output.Select(name => !graph.TryGetValue(name, out _) || name.Length == 0
                 ? new Value(name.Length == 0 ? graph.FreeName($"{proto.Name}/unused") : name)
                 : throw Damaged($"value '{name}' to be defined once", $"a second definition by node '{proto.Name}' ({proto.OpType})"));
-            var node = new Node(proto.OpType, inputs, outputs, proto.Domain == "ai.onnx" ? "" : proto.Domain, proto.Name)
+            var node = new Node(proto.OpType, inputs, outputs, proto.Domain, proto.Name)
             {
                 Overload = proto.Overload,
                 DocString = proto.DocString,
@@ -104,14 +104,14 @@ internal sealed class ProtoToIr(string path, TensorReader tensors)
         Nodes(body, proto.Node);
         foreach (var output in proto.Output)
             body.AddOutput(Resolve(body, output) ?? throw Damaged($"a definition of output '{output}' of function '{proto.Name}'", "none"));
-        var function = new Function(proto.Domain, proto.Name, proto.Overload, body)
+        var function = new Function(OnnxDomain.Normalized(proto.Domain), proto.Name, proto.Overload, body)
         {
             AttributeNames = [.. proto.Attribute],
             AttributeDefaults = [.. proto.AttributeProto.Select(a => Attribute(a, body))],
             DocString = proto.DocString,
         };
         foreach (var opset in proto.OpsetImport)
-            function.Opsets[opset.Domain == "ai.onnx" ? "" : opset.Domain] = opset.Version;
+            function.Opsets[OnnxDomain.Normalized(opset.Domain)] = opset.Version;
         return function;
     }
 

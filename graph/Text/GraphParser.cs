@@ -33,7 +33,7 @@ public sealed class GraphParser
             DocString = header.DocString,
         };
         foreach (var (domain, version) in header.Opsets)
-            model.Opsets[domain] = version;
+            model.Opsets[OnnxDomain.Normalized(domain)] = version;
         foreach (var (key, value) in header.Metadata)
             model.Metadata[key] = value;
         while (!_scan.AtEnd)
@@ -257,7 +257,7 @@ public sealed class GraphParser
             (domain, name) = (isQuoted ? name : name[..^1], _scan.Name());
         else if (!isQuoted && name.LastIndexOf('.') is var dot and > 0)
             (domain, name) = (name[..dot], name[(dot + 1)..]);
-        return (domain, name, _scan.TryTake(":") ? _scan.Name() : "");
+        return (OnnxDomain.Normalized(domain), name, _scan.TryTake(":") ? _scan.Name() : "");
     }
 
     private List<Value> Values()

@@ -55,7 +55,7 @@ internal sealed record AttentionOperand(Value Value, double Factor)
         factor = 1;
         for (var side = 0; side < 2 && (node.Is("Mul") || (node.Is("Div") && side == 1)); side++)
         {
-            if (Match.Scalar(node.Inputs[side]) is not ({ } constant and > 0))
+            if (node.Inputs[side]?.Number() is not ({ } constant and > 0))
                 continue;
             factor = node.Is("Mul") ? constant : 1 / constant;
             return node.Inputs[1 - side];

@@ -111,6 +111,6 @@ internal sealed class AttentionPattern() : CanonicalPattern(nameof(Attention))
             return null;
         var (test, choice) = (p.Uses.Select(u => u.Node).FirstOrDefault(n => n.Is("IsNaN")), p.Uses.Select(u => u.Node).FirstOrDefault(n => n.Is("Where")));
         return test is not null && choice is not null && test.Output.OnlyUser == choice && choice.Inputs[0] == test.Output
-            && Match.Scalar(choice.Inputs[1]) == 0 && choice.Inputs[2] == p ? choice.Output : null;
+            && choice.Inputs[1]?.Number() == 0 && choice.Inputs[2] == p ? choice.Output : null;
     }
 }

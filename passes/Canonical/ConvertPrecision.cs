@@ -33,7 +33,7 @@ public sealed record ConvertPrecision(FloatPrecision To, bool KeepParameters = f
                 throw new PassException(Name, node, "", "a graph without control flow", node.OpType, "Export the model without it.");
             var isTouched = To != FloatPrecision.Fp32
                 || node.Inputs.Concat(node.Outputs).Any(v => v?.Type is ElementType.Float16 or ElementType.BFloat16);
-            if (!Purity.IsStandard(node) && !OperatorPrecisions.IsListedContribution(node) && isTouched)
+            if (!node.IsStandard && !OperatorPrecisions.IsListedContribution(node) && isTouched)
             {
                 throw new PassException(Name, node, "", "standard operators, whose types follow from their operands", $"{node.Domain}.{node.OpType}",
                     "Run convert-precision before passes that fuse, rotate or quantize.");

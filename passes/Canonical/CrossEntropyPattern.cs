@@ -45,7 +45,7 @@ internal sealed class CrossEntropyPattern() : CanonicalPattern(nameof(CrossEntro
         if (Match.OnlyUser(losses, "Neg") is not { } negated || losses.Shape is not { Rank: 1 })
             return "the entries are not negated";
         if (Match.OnlyUser(negated.Output, "Where") is not { } counted || Ignored(counted.Inputs[0]!) is not { } rows || rows != labels
-            || counted.Inputs[1] != negated.Output || Match.Scalar(counted.Inputs[2]) != 0)
+            || counted.Inputs[1] != negated.Output || counted.Inputs[2]?.Number() != 0)
             return "ignored rows do not become 0";
         if (Match.OnlyUser(counted.Output, "ReduceSum") is not { } sum || !SumsAll(sum)
             || Match.OnlyUser(sum.Output, "Div") is not { } mean || mean.Inputs[0] != sum.Output)
@@ -75,13 +75,13 @@ internal sealed class CrossEntropyPattern() : CanonicalPattern(nameof(CrossEntro
         while (indices.Producer is { } view && (view.Is("Unsqueeze") || view.Is("Reshape")))
             indices = view.Inputs[0]!;
         return indices.Producer is { } safe && safe.Is("Where") && Ignored(safe.Inputs[0]!) is { } rows && rows.Labels == safe.Inputs[1]
-            && Match.Scalar(safe.Inputs[2]) is >= 0 ? rows : null;
+            && safe.Inputs[2]?.Number() is >= 0 ? rows : null;
     }
 
     /// <summary>The labels and the one to ignore, of Not(Equal(labels, ignored)).</summary>
     private static (Value Labels, long IgnoreIndex)? Ignored(Value counted) =>
         counted.Producer is { } not && not.Is("Not") && not.Inputs[0]!.Producer is { } equal && equal.Is("Equal")
-            && Match.Scalar(equal.Inputs[1]) is { } index ? (equal.Inputs[0]!, (long)index) : null;
+            && equal.Inputs[1]?.Number() is { } index ? (equal.Inputs[0]!, (long)index) : null;
 
     /// <summary>The same, of the number of rows that count.</summary>
     private static (Value Labels, long IgnoreIndex)? Counts(Value number)

@@ -19,7 +19,7 @@ internal sealed class IndexMap
     /// <summary>Goes one node further back; false where the next node is no view or its shapes are not known.</summary>
     public bool Step()
     {
-        if (Source.Producer is not { } node || node.Domain is not ("" or "ai.onnx") || node.Inputs.Count == 0
+        if (Source.Producer is not { IsStandard: true } node || node.Inputs.Count == 0
             || node.Inputs[0] is not { Shape: { IsStatic: true } from } input || Source.Shape is not { IsStatic: true } to)
             return false;
         switch (node.OpType)
@@ -111,10 +111,10 @@ internal sealed class IndexMap
     /// <summary>Where a Slice of step 1 starts along each axis; null for others, and where it is not constant.</summary>
     private static long[]? Offsets(Node slice, long[] sizes)
     {
-        if (Match.Integers(slice.Input(1)) is not { } starts)
+        if (slice.Input(1)?.Integers() is not { } starts)
             return null;
-        var axes = slice.Input(3) is { } named ? Match.Integers(named) : [.. Enumerable.Range(0, starts.Length).Select(i => (long)i)];
-        var steps = slice.Input(4) is { } given ? Match.Integers(given) : [];
+        var axes = slice.Input(3) is { } named ? named.Integers() : [.. Enumerable.Range(0, starts.Length).Select(i => (long)i)];
+        var steps = slice.Input(4) is { } given ? given.Integers() : [];
         if (axes is null || steps is null || steps.Any(s => s != 1))
             return null;
         var offsets = new long[sizes.Length];

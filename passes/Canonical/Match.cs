@@ -1,6 +1,4 @@
-using System.Runtime.InteropServices;
 using Halo.Ir;
-using Halo.Passes.Infra;
 
 namespace Halo.Passes.Canonical;
 
@@ -29,44 +27,10 @@ internal static class Match
         _ => null,
     };
 
-    /// <summary>The number that a constant of one element holds; null for any other value.</summary>
-    public static double? Scalar(Value? value)
-    {
-        var tensor = value switch
-        {
-            null => null,
-            { Initializer: { } content, IsGraphInput: false } => content,
-            { Producer: { } node } when node.Is("Constant") => ConstantContent.Of(node),
-            { Producer: { } node, Shape.ElementCount: 1 } when node.Is("ConstantOfShape") =>
-                node.Attributes.TryGetValue("value", out var element) ? element.Tensor : Tensor.Scalar(0f),
-            _ => null,
-        };
-        if (tensor is not { ElementCount: 1 })
-            return null;
-        var bytes = tensor.ToBytes();
-        return tensor.Type switch
-        {
-            ElementType.Float => MemoryMarshal.Read<float>(bytes),
-            ElementType.Double => MemoryMarshal.Read<double>(bytes),
-            ElementType.Float16 => (double)MemoryMarshal.Read<Half>(bytes),
-            ElementType.BFloat16 => FloatConversions.FromBFloat16(MemoryMarshal.Read<ushort>(bytes)),
-            ElementType.Int64 => MemoryMarshal.Read<long>(bytes),
-            ElementType.Int32 => MemoryMarshal.Read<int>(bytes),
-            _ => null,
-        };
-    }
-
-    /// <summary>The integers that a constant holds; null for any other value.</summary>
-    public static long[]? Integers(Value? value)
-    {
-        var tensor = value?.Initializer ?? (value?.Producer is { } node && node.Is("Constant") ? ConstantContent.Of(node) : null);
-        return tensor is { Type: ElementType.Int64 or ElementType.Int32 } && value is { IsGraphInput: false } ? tensor.ToInt64s() : null;
-    }
-
     /// <summary>Whether a reduction runs along the last axis of its input, and keeps it with size 1.</summary>
     public static bool ReducesLastAxis(Node reduction) => reduction.Inputs[0]!.Shape is { Rank: > 0 } shape && reduction.Int("keepdims", 1) == 1
-        && (Integers(reduction.Input(1)) ?? reduction.Ints("axes")) is [var axis] && (axis == -1 || axis == shape.Rank - 1);
+        && (reduction.Input(1)?.Integers() ?? reduction.Ints("axes")) is [var axis] && (axis == -1 || axis == shape.Rank - 1);
 
     /// <summary>Whether the constant is this number to the precision of its type.</summary>
-    public static bool Is(Value? value, double number) => Scalar(value) is { } found && Math.Abs(found - number) <= 1e-6 * Math.Abs(number);
+    public static bool Is(Value? value, double number) => value?.Number() is { } found && Math.Abs(found - number) <= 1e-6 * Math.Abs(number);
 }

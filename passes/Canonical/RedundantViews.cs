@@ -60,7 +60,7 @@ internal static class RedundantViews
             if (node.Is("Reshape"))
             {
                 var source = input;
-                while (source.Producer is { } inner && inner.Domain is "" && inner.OpType is "Reshape" or "Unsqueeze" or "Squeeze" or "Flatten"
+                while (source.Producer is { IsStandard: true } inner && inner.OpType is "Reshape" or "Unsqueeze" or "Squeeze" or "Flatten"
                     && inner.Inputs[0]!.Shape is { IsStatic: true })
                     source = inner.Inputs[0]!;
                 if (source.Shape!.Equals(to) && Drop(graph, context, node, source))

@@ -23,7 +23,7 @@ internal sealed class RmsNormPattern() : CanonicalPattern(nameof(RmsNorm))
             return $"the square '{mean.Inputs[0]!.Name}' is read elsewhere";
         if (!Match.ReducesLastAxis(mean))
             return "the mean is not along the last axis, with that axis kept";
-        if (Match.OnlyUser(mean.Output, "Add") is not { } add || Match.Scalar(Match.OtherOperand(add, mean.Output)) is not { } epsilon)
+        if (Match.OnlyUser(mean.Output, "Add") is not { } add || Match.OtherOperand(add, mean.Output)?.Number() is not { } epsilon)
             return "what reads the mean is not one sum with a constant";
         if (Normalized(x, add.Output) is not { } normalized)
             return "what follows is not the product of x with the reciprocal of the root, or it is read elsewhere";

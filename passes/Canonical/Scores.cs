@@ -17,19 +17,19 @@ internal sealed record Scores(Node Product, double Factor, IReadOnlyList<MaskPar
                 return new Scores(node, 1, []);
             case "Cast" or "Identity" or "Reshape":
                 return Of(node.Inputs[0]!);
-            case "Mul" when Match.Scalar(node.Inputs[1]) is { } factor && factor > 0:
+            case "Mul" when node.Inputs[1]?.Number() is { } factor && factor > 0:
                 return Scaled(node.Inputs[0]!, factor);
-            case "Mul" when Match.Scalar(node.Inputs[0]) is { } factor && factor > 0:
+            case "Mul" when node.Inputs[0]?.Number() is { } factor && factor > 0:
                 return Scaled(node.Inputs[1]!, factor);
-            case "Div" when Match.Scalar(node.Inputs[1]) is { } divisor && divisor > 0:
+            case "Div" when node.Inputs[1]?.Number() is { } divisor && divisor > 0:
                 return Scaled(node.Inputs[0]!, 1 / divisor);
             case "Add" when Of(node.Inputs[0]!) is { } left:
                 return left.With(new MaskPart(node.Inputs[1]!, Hides: false), node);
             case "Add" when Of(node.Inputs[1]!) is { } right:
                 return right.With(new MaskPart(node.Inputs[0]!, Hides: false), node);
-            case "Where" when Match.Scalar(node.Inputs[2]) is <= Lowest && Of(node.Inputs[1]!) is { } seen:
+            case "Where" when node.Inputs[2]?.Number() is <= Lowest && Of(node.Inputs[1]!) is { } seen:
                 return seen.With(new MaskPart(node.Inputs[0]!, Hides: false), node);
-            case "Where" when Match.Scalar(node.Inputs[1]) is <= Lowest && Of(node.Inputs[2]!) is { } rest:
+            case "Where" when node.Inputs[1]?.Number() is <= Lowest && Of(node.Inputs[2]!) is { } rest:
                 return rest.With(new MaskPart(node.Inputs[0]!, Hides: true), node);
             default:
                 return null;

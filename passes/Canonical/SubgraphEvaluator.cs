@@ -28,7 +28,7 @@ internal sealed class SubgraphEvaluator(Model model, IGraphEvaluator? evaluator,
         string? reason = null;
         Visit(value, node =>
         {
-            if (!Purity.IsStandard(node) || node.Subgraphs.Any())
+            if (!node.IsStandard || node.Subgraphs.Any())
                 reason ??= $"it depends on {node}";
             return reason is not null;
         }, _ => { });

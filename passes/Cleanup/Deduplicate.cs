@@ -77,7 +77,7 @@ public sealed record Deduplicate() : IGraphPass
 
     private static string Key(Node node, Dictionary<Value, int> ids)
     {
-        var key = new StringBuilder($"{(node.Domain == "ai.onnx" ? "" : node.Domain)}.{node.OpType}.{node.Overload}({node.Outputs.Count})");
+        var key = new StringBuilder($"{node.Domain}.{node.OpType}.{node.Overload}({node.Outputs.Count})");
         foreach (var input in node.Inputs)
             key.Append(' ').Append(input is null ? -1 : ids.TryGetValue(input, out var id) ? id : ids[input] = ids.Count);
         foreach (var attribute in node.Attributes.Values)

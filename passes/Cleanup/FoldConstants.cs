@@ -37,7 +37,7 @@ public sealed record FoldConstants(long MaxBytes = 1 << 20) : IGraphPass
         var rewrites = 0;
         foreach (var node in graph.Nodes.Where(n => n.Is("Constant")).ToList())
         {
-            if (ConstantContent.Of(node) is not { } tensor)
+            if (Constants.Of(node) is not { } tensor)
             {
                 context.Skip(node, "its content has no tensor form");
                 continue;
@@ -150,7 +150,7 @@ public sealed record FoldConstants(long MaxBytes = 1 << 20) : IGraphPass
 
     private string? WhyNot(Model model, Node node)
     {
-        if (!Purity.IsStandard(node) || !Purity.IsPure(model, node))
+        if (!node.IsStandard || !Purity.IsPure(model, node))
             return "it is no ONNX operator that always computes the same";
         if (node.Outputs.Any(o => o.IsGraphOutput && !model.Graph.Outputs.Contains(o)))
             return "a subgraph returns it";

@@ -33,7 +33,7 @@ public static class Splat
     };
 
     /// <summary>Inputs that carry shapes, axes and the like: shape inference reads them, so they stay initializers.</summary>
-    public static bool WantsInitializer(Use use) => use.Node.Domain is "" or "ai.onnx" && use.Node.OpType switch
+    public static bool WantsInitializer(Use use) => use.Node.IsStandard && use.Node.OpType switch
     {
         "ConstantOfShape" => true,
         "Reshape" or "Expand" or "Squeeze" or "Unsqueeze" or "Split" or "Tile" or "TopK" => use.Index == 1,

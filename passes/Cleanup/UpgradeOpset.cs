@@ -92,7 +92,7 @@ public sealed record UpgradeOpset(long To = 21) : IGraphPass
             return 0;
         foreach (var inner in Graphs.WithSubgraphs(graph))
         {
-            foreach (var node in inner.Nodes.Where(n => n.Domain is "" or "ai.onnx").ToList())
+            foreach (var node in inner.Nodes.Where(n => n.IsStandard).ToList())
                 Adapt(node, inner, from, target, context);
         }
         opsets[""] = target;

@@ -15,9 +15,7 @@ public static class Purity
     {
         if (node.Subgraphs.Any())
             return false;
-        return IsStandard(node) ? !Random.Contains(node.OpType)
+        return node.IsStandard ? !Random.Contains(node.OpType)
             : model.FindFunction(node) is { } function && function.Body.Nodes.All(n => IsPure(model, n));
     }
-
-    public static bool IsStandard(Node node) => node.Domain is "" or "ai.onnx";
 }

@@ -32,8 +32,8 @@ internal sealed class IntegerData
         if (_depth >= MaxDepth)
             return null;
         _depth++;
-        var tensor = value.Initializer is { } initializer ? Read(initializer)
-            : value.Producer is { } node && (node.Domain is "" or "ai.onnx") ? IntegerFolding.Fold(node, this)
+        var tensor = value.Constant is { } constant ? Read(constant)
+            : value.Producer is { } node && node.IsStandard ? IntegerFolding.Fold(node, this)
             : null;
         _depth--;
         if (tensor is null && value.Shape is { Rank: 1 } shape && shape[0].Size is { } count and <= MaxElements)

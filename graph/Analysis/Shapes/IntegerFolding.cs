@@ -7,7 +7,6 @@ internal static class IntegerFolding
 {
     private static readonly Dictionary<string, Func<Node, IntegerData, IntegerTensor?>> Folds = new()
     {
-        ["Constant"] = Constant,
         ["Shape"] = ShapeOf,
         ["Size"] = (n, _) => n.Input(0)?.Shape is { } shape ? IntegerTensor.Scalar(DimArithmetic.Product(shape)) : null,
         ["Identity"] = (n, d) => Input(n, d, 0),
@@ -60,15 +59,6 @@ internal static class IntegerFolding
         if (a.Symbol is not null && a == b)
             return 1;
         return (IsSize(a) && b.Size < 0) || (IsSize(b) && a.Size < 0) ? 0 : Dim.Unknown;
-    }
-
-    private static IntegerTensor? Constant(Node node, IntegerData data)
-    {
-        if (node.Attributes.TryGetValue("value", out var tensor) && tensor.Content is Tensor value)
-            return IntegerData.Read(value);
-        if (node.Attributes.TryGetValue("value_int", out var scalar))
-            return IntegerTensor.Scalar(scalar.Int);
-        return node.Ints("value_ints") is { } list ? IntegerTensor.List(list.Select(Dim.Of)) : null;
     }
 
     private static IntegerTensor? ShapeOf(Node node, IntegerData data)

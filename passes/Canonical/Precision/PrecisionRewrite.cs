@@ -128,7 +128,7 @@ internal sealed class PrecisionRewrite(Graph graph, ElementType target, PassCont
         if (_converted.TryGetValue((value, type), out var known))
             return known;
         var name = $"{value.Name}/{type.Name()}";
-        return _converted[(value, type)] = Constant(value) is { } tensor && (tensor.ElementCount == 1 || value.Initializer is not null)
+        return _converted[(value, type)] = value.Constant is { } tensor && (tensor.ElementCount == 1 || value.Initializer is not null)
             ? graph.AddInitializer(graph.FreeName(name), ConvertedBytes.Convert(tensor, type))
             : GraphBuilder.AfterDefinition(graph, value, name).Op("", "Cast", [value], Attribute.Of("to", (long)type));
     }
@@ -165,9 +165,5 @@ internal sealed class PrecisionRewrite(Graph graph, ElementType target, PassCont
 
     private static bool IsFloat(Value value) => value.Type.IsFloat() && value.Type != ElementType.Double;
 
-    private static bool IsScalarConstant(Value value) => Constant(value)?.ElementCount == 1;
-
-    private static Tensor? Constant(Value value) => value.Initializer is { } tensor && !value.IsGraphInput ? tensor
-        : value.Producer is { } node && node.Is("Constant") ? ConstantContent.Of(node)
-        : null;
+    private static bool IsScalarConstant(Value value) => value.Constant?.ElementCount == 1;
 }

@@ -1,6 +1,5 @@
 using Halo.CustomOps;
 using Halo.Ir;
-using Halo.Passes.Canonical;
 using Halo.Passes.Infra;
 
 namespace Halo.Passes.Export.Inference;
@@ -68,5 +67,5 @@ internal sealed record AttentionHeads(Node Node, Node Rotary, Value Query, Value
     public static bool SwapsHeadsAndTokens(Node transpose) => transpose.Ints("perm") is [0, 2, 1, 3];
 
     /// <summary>Whether a Reshape's target says the same whatever axes the elements had: it copies none.</summary>
-    public static bool CopiesNoAxis(Node reshape) => Match.Integers(reshape.Inputs[1]) is { } sizes && Array.TrueForAll(sizes, s => s != 0);
+    public static bool CopiesNoAxis(Node reshape) => reshape.Inputs[1]?.Integers() is { } sizes && Array.TrueForAll(sizes, s => s != 0);
 }

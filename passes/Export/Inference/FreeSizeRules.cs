@@ -46,7 +46,7 @@ internal static class FreeSizeRules
 
     /// <summary>Sizes of the node's first output.</summary>
     public static IReadOnlyList<FreeSize>? Of(FreeOperands operands) =>
-        Rules.TryGetValue((operands.Node.Domain == "ai.onnx" ? "" : operands.Node.Domain, operands.Node.OpType), out var rule) ? rule(operands) : null;
+        Rules.TryGetValue((operands.Node.Domain, operands.Node.OpType), out var rule) ? rule(operands) : null;
 
     private static IReadOnlyList<FreeSize>? LikeFirst(FreeOperands x) => x.OnlyFree(0) ? x.Sizes[0] : null;
 

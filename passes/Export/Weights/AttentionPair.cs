@@ -67,7 +67,7 @@ internal sealed record AttentionPair(Node V, Node O, long HeadSize)
             return false;
         if (node.Is("Transpose"))
             return node.Ints("perm") is { } perm && perm[^1] == perm.Count - 1;
-        return node.Domain is "" or "ai.onnx" && node.OpType is "Reshape" or "Identity" or "Squeeze" or "Unsqueeze" or "Cast";
+        return node.IsStandard && node.OpType is "Reshape" or "Identity" or "Squeeze" or "Unsqueeze" or "Cast";
     }
 
     private static bool IsWhole(Value value, long size) => value.Shape is { Rank: > 0 } shape && shape[-1].Size is { } columns && columns % size == 0;

@@ -71,7 +71,7 @@ internal static class ElementwiseGradients
     private static void Power(NodeGradient g)
     {
         var (x, p) = (g.In(0), g.In(1));
-        if (p.Initializer is { ElementCount: 1 } constant && (constant.Type == ElementType.Float ? constant.ToArray<float>()[0] : 0) == 2)
+        if (p.Number() == 2)
         {
             g.Add(0, () => g.Op("Mul", g.D, g.Op("Mul", x, g.Scalar(2, x))));
             return;

@@ -17,10 +17,10 @@ internal static class GradientRules
     /// <summary>Every operator with a rule.</summary>
     public static IReadOnlyCollection<(string Domain, string OpType)> All => Rules.Keys;
 
-    public static GradientRule? Find(Node node) => Rules.GetValueOrDefault((node.Domain == "ai.onnx" ? "" : node.Domain, node.OpType));
+    public static GradientRule? Find(Node node) => Rules.GetValueOrDefault((node.Domain, node.OpType));
 
     /// <summary>No gradient goes through the node, whatever it reads.</summary>
-    public static bool IsEnd(Node node) => node.Domain is "" or "ai.onnx" && Ends.Contains(node.OpType);
+    public static bool IsEnd(Node node) => node.IsStandard && Ends.Contains(node.OpType);
 
     private static Dictionary<(string, string), GradientRule> Collect()
     {
