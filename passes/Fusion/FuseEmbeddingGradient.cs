@@ -75,13 +75,12 @@ public sealed record FuseEmbeddingGradient() : IGraphPass
     /// <summary>Whether all elements are +0, through casts and Expand.</summary>
     private static bool IsZero(Value value)
     {
-        if (value.Initializer is { } tensor)
-            return !value.IsGraphInput && Splat.Find(tensor) is { } element && element.All(b => b == 0);
+        if (value.Constant is { } constant)
+            return Splat.Find(constant) is { } element && element.All(b => b == 0);
         return value.Producer switch
         {
             { } node when node.Is("ConstantOfShape") => !node.Attributes.TryGetValue("value", out var content)
                 || (content.ReferenceTo is null && Splat.Find(content.Tensor) is { } element && element.All(b => b == 0)),
-            { } node when node.Is("Constant") => ConstantContent.Of(node) is { } content && Splat.Find(content) is { } element && element.All(b => b == 0),
             { } node when node.Is("Cast") || node.Is("Expand") || node.Is("Reshape") => IsZero(node.Inputs[0]!),
             _ => false,
         };
