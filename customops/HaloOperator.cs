@@ -1,4 +1,5 @@
 using Halo.Ir;
+using Halo.Operators;
 
 namespace Halo.CustomOps;
 
@@ -12,6 +13,28 @@ public abstract class HaloOperator
 
     /// <summary>Sets type and shape of the outputs; throws where the inputs contradict the attributes.</summary>
     public abstract void InferShapes(Node node);
+
+    /// <summary>What it is to those who follow tensors through a graph.</summary>
+    public virtual OperatorRole Role => OperatorRole.None;
+
+    /// <summary>The kind of recomputation that includes it; null for what is not cheap.</summary>
+    public virtual RecomputeKind? Recompute => null;
+
+    /// <summary>What it computes in, if convert-precision may change its types; null where its function is written for those it has.</summary>
+    public virtual PrecisionClass? Precision => null;
+
+    /// <summary>Sizes of the first output where batch and sequence are free; null where the operator does not occur there, or mixes them up.</summary>
+    public virtual IReadOnlyList<FreeSize>? FreeSizes(FreeOperands x) => null;
+
+    /// <summary>All of this, as the catalogue of a model has it.</summary>
+    public OperatorFacts Facts => new(HaloDomain.Name, OpType)
+    {
+        Shapes = inference => inference.Call(InferShapes),
+        FreeSizes = FreeSizes,
+        Role = Role,
+        Precision = Precision,
+        Recompute = Recompute,
+    };
 
     /// <summary>The function of the overload that <paramref name="node"/> calls.</summary>
     /// <param name="node">A call, with its overload, attributes and typed inputs.</param>

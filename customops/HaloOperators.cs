@@ -1,6 +1,6 @@
-using Halo.Analysis;
 using Halo.Building;
 using Halo.Ir;
+using Halo.Operators;
 
 namespace Halo.CustomOps;
 
@@ -15,15 +15,8 @@ public static class HaloOperators
             .OrderBy(op => op.OpType, StringComparer.Ordinal),
     ];
 
-    private static readonly Lazy<bool> Registered = new(() =>
-    {
-        foreach (var op in All)
-            ShapeInference.Register(HaloDomain.Name, op.OpType, op.InferShapes);
-        return true;
-    });
-
-    /// <summary>Registers the shape rules of all operators; calling it again does nothing.</summary>
-    public static void Register() => _ = Registered.Value;
+    /// <summary>The operators of ONNX and these: what a model that may call them is made with.</summary>
+    public static OperatorCatalogue Catalogue { get; } = OperatorCatalogue.Standard.With(All.Select(op => op.Facts));
 
     /// <summary>Gives the model what <paramref name="node"/> needs to run anywhere: the function it calls, the domain, the IR version.</summary>
     /// <exception cref="HaloException">The model's opset is older than function bodies need.</exception>
@@ -62,12 +55,11 @@ public static class HaloOperators
 
     /// <summary>Makes a call of one of the operators, with its function.</summary>
     internal static Node Call(
-        GraphBuilder build, Model model, string name, string opType, ReadOnlySpan<Value?> inputs, int outputCount, string overload,
+        GraphBuilder build, string name, string opType, ReadOnlySpan<Value?> inputs, int outputCount, string overload,
         params ReadOnlySpan<Attribute> attributes)
     {
-        Register();
         var node = build.Node(name, $"{HaloDomain.Name}.{opType}", inputs, outputCount, overload, attributes);
-        EnsureFunction(model, node);
+        EnsureFunction(build.Model, node);
         return node;
     }
 }

@@ -1,4 +1,5 @@
 using Halo.Ir;
+using Halo.Operators;
 
 namespace Halo.Analysis;
 
@@ -129,7 +130,7 @@ public sealed class LinearGemms
             {
                 pending.Push((node.Inputs[0]!, node.Output)); // a batched product summed over the batch
             }
-            else if (OperandTrace.IsView(node) || OperandTrace.IsRotation(node) || OperandTrace.IsBarrier(node))
+            else if (node.Facts.Role is OperatorRole.View { KeepsContent: true } or OperatorRole.Rotation or OperatorRole.Ordering)
             {
                 pending.Push((node.Inputs[0]!, null));
             }

@@ -37,7 +37,7 @@ public sealed record GemmOperand(Value Matrix, bool IsTransposed, Value Root, IR
 
 /// <summary>One product of a linear layer, in the orientation of <see cref="GemmRole"/> whatever the graph's own is.</summary>
 /// <param name="Role">Which of the three it is.</param>
-/// <param name="Node">The MatMul, Gemm or ScaledMatMul that computes it.</param>
+/// <param name="Node">The product that computes it.</param>
 /// <param name="A">The left operand: X for F, E_Y for E and G.</param>
 /// <param name="B">The right operand: W for F and E, X for G.</param>
 /// <param name="Output">The value that holds the product: the node's output, or the sum over the batch that follows it.</param>

@@ -1,42 +1,32 @@
 using Halo.Ir;
+using Halo.Operators;
 
 namespace Halo.Analysis;
 
 /// <summary>Follows a product's operand back through what leaves its content the same: transposes, reshapes, casts, rotations, codes.</summary>
 public static class OperandTrace
 {
-    /// <summary>The domain of the operators that rotate and quantize (customops).</summary>
-    internal const string HaloDomain = "com.halo";
-
     private static readonly IReadOnlySet<int> NoAxes = new HashSet<int>();
 
-    /// <summary>The two operands of a MatMul, Gemm or ScaledMatMul as they lie before transposition; null for any other node.</summary>
-    public static (GemmOperand A, GemmOperand B)? Operands(Node node)
-    {
-        if (node.Is("ScaledMatMul", HaloDomain))
-            return (Codes(node.Inputs[0]!, node.Int("transA", 0) != 0), Codes(node.Inputs[2]!, node.Int("transB", 0) != 0));
-        if (node.Is("Gemm"))
-            return (Matrix(node.Inputs[0]!, node.Int("transA", 0) != 0), Matrix(node.Inputs[1]!, node.Int("transB", 0) != 0));
-        return node.Is("MatMul") ? (Matrix(node.Inputs[0]!, false), Matrix(node.Inputs[1]!, false)) : null;
-    }
+    /// <summary>The two operands of a plain product as they lie before transposition; null for any other node.</summary>
+    public static (GemmOperand A, GemmOperand B)? Operands(Node node) => node.Facts.Role is OperatorRole.Product { IsPlain: true } product
+        ? (Operand(product, node.Inputs[product.A]!, node.Int("transA", 0) != 0), Operand(product, node.Inputs[product.B]!, node.Int("transB", 0) != 0))
+        : null;
 
     /// <summary>The tensor behind everything that only moves, casts, rotates or encodes its elements.</summary>
     public static Value Root(Value value)
     {
-        while (value.Producer is { } node && (IsView(node) || IsRotation(node) || IsBarrier(node) || (IsQuantize(node) && value.ProducerIndex == 0)))
+        while (value.Producer is { } node && (node.Facts.Role is OperatorRole.View { KeepsContent: true } or OperatorRole.Rotation or OperatorRole.Ordering
+            || (node.Facts.Role is OperatorRole.Codes && value.ProducerIndex == 0)))
             value = node.Inputs[0]!;
         return value;
     }
 
-    public static bool IsRotation(Node node) => node.Is("HadamardTransform", HaloDomain);
+    /// <summary>Only moves or casts elements.</summary>
+    public static bool IsView(Node node) => node.Facts.Role is OperatorRole.View { KeepsContent: true };
 
-    /// <summary>Gives what it reads, later.</summary>
-    public static bool IsBarrier(Node node) => node.Is("Barrier", HaloDomain);
-
-    public static bool IsQuantize(Node node) => node.Is("Quantize", HaloDomain);
-
-    public static bool IsView(Node node) =>
-        node.IsStandard && node.OpType is "Transpose" or "Reshape" or "Cast" or "Identity" or "Squeeze" or "Unsqueeze" or "Flatten";
+    private static GemmOperand Operand(OperatorRole.Product product, Value value, bool transposed) =>
+        product.ReadsCodes ? Codes(value, transposed) : Matrix(value, transposed);
 
     private static GemmOperand Matrix(Value value, bool transposed)
     {
@@ -44,7 +34,7 @@ public static class OperandTrace
         {
             if (IsMatrixTranspose(node))
                 transposed = !transposed;
-            else if (!node.Is("Identity") && !IsBarrier(node))
+            else if (!node.Is("Identity") && node.Facts.Role is not OperatorRole.Ordering)
                 break;
         }
         return new GemmOperand(value, transposed, Root(value), RotatedAxes(value), null);
@@ -52,24 +42,22 @@ public static class OperandTrace
 
     private static GemmOperand Codes(Value codes, bool transposed)
     {
-        if (codes.Producer is not { } quantize || !IsQuantize(quantize))
+        if (codes.Producer is not { Facts.Role: OperatorRole.Codes role } quantize)
             return new GemmOperand(codes, transposed, Root(codes), NoAxes, codes.Type.Name());
         var matrix = quantize.Inputs[0]!;
-        return new GemmOperand(matrix, transposed, Root(matrix), RotatedAxes(matrix), quantize.String("format", ""));
+        return new GemmOperand(matrix, transposed, Root(matrix), RotatedAxes(matrix), role.FormatOf(quantize));
     }
 
     private static IReadOnlySet<int> RotatedAxes(Value value)
     {
-        if (value.Producer is not { } first || !IsRotation(first))
-            return NoAxes;
-        var axes = new HashSet<int>();
-        for (; value.Producer is { } node && IsRotation(node); value = node.Inputs[0]!)
-            axes.Add((int)node.Int("axis", 1));
-        return axes;
+        HashSet<int>? axes = null;
+        for (; value.Producer is { Facts.Role: OperatorRole.Rotation rotation } node; value = node.Inputs[0]!)
+            (axes ??= []).Add(rotation.AxisOf(node));
+        return axes ?? NoAxes;
     }
 
     /// <summary>A Transpose that swaps the last two axes and leaves the others in place.</summary>
-    private static bool IsMatrixTranspose(Node node)
+    public static bool IsMatrixTranspose(Node node)
     {
         if (!node.Is("Transpose"))
             return false;

@@ -1,4 +1,5 @@
 using Halo.Ir;
+using Halo.Operators;
 
 namespace Halo.Analysis;
 
@@ -9,8 +10,6 @@ namespace Halo.Analysis;
 /// </remarks>
 public static class PeakMemory
 {
-    private static readonly HashSet<string> Views = new(StringComparer.Ordinal) { "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Barrier" };
-
     /// <summary>The most bytes at once; shapes must be inferred.</summary>
     public static long Of(Graph graph)
     {
@@ -33,7 +32,8 @@ public static class PeakMemory
 
     private static Value Held(Value value)
     {
-        while (value.Producer is { } node && Views.Contains(node.OpType) && node.Inputs[0] is { } viewed)
+        while (value.Producer is { } node && node.Inputs is [{ } viewed, ..]
+            && node.Facts.Role is OperatorRole.View { KeepsBytes: true } or OperatorRole.Ordering)
             value = viewed;
         return value;
     }

@@ -1,12 +1,11 @@
-using System.Security.Cryptography;
-using System.Text;
 using Halo.Ir;
+using Halo.Operators;
 
 namespace Halo.Analysis;
 
 /// <summary>Tells values that are computed twice from the same (activation checkpointing) as one.</summary>
 /// <remarks>
-/// A com.halo.Barrier gives what it reads; two nodes of one operator, attributes and inputs give the same. Graphs without barriers repeat nothing.
+/// What orders execution gives what it reads; two nodes of one operator, attributes and inputs give the same. Graphs that order nothing repeat nothing.
 /// </remarks>
 internal sealed class RepeatedValues
 {
@@ -14,15 +13,15 @@ internal sealed class RepeatedValues
 
     public RepeatedValues(Graph graph)
     {
-        if (!graph.Nodes.Any(OperandTrace.IsBarrier))
+        if (!graph.Nodes.Any(n => n.Facts.Role is OperatorRole.Ordering))
             return;
-        var (nodes, ids) = (new Dictionary<string, Node>(StringComparer.Ordinal), new Dictionary<Value, int>());
+        var (nodes, keys) = (new Dictionary<string, Node>(StringComparer.Ordinal), new NodeKeys());
         foreach (var node in graph.Nodes)
         {
-            if (OperandTrace.IsBarrier(node))
+            if (node.Facts.Role is OperatorRole.Ordering)
                 _first[node.Output] = Of(node.Inputs[0]!);
-            else if (!node.Subgraphs.Any() && !nodes.TryAdd(Key(node, ids), node))
-                Pair(node, nodes[Key(node, ids)]);
+            else if (!node.Subgraphs.Any() && keys.Of(node, Of) is var key && !nodes.TryAdd(key, node))
+                Pair(node, nodes[key]);
         }
     }
 
@@ -34,23 +33,4 @@ internal sealed class RepeatedValues
         foreach (var (again, output) in node.Outputs.Zip(first.Outputs))
             _first[again] = output;
     }
-
-    private string Key(Node node, Dictionary<Value, int> ids)
-    {
-        var key = new StringBuilder($"{node.Domain}.{node.OpType}.{node.Overload}({node.Outputs.Count})");
-        foreach (var input in node.Inputs.Select(v => v is null ? null : Of(v)))
-            key.Append(' ').Append(input is null ? -1 : ids.TryGetValue(input, out var id) ? id : ids[input] = ids.Count);
-        foreach (var attribute in node.Attributes.Values)
-            key.Append('\n').Append(attribute.Name).Append('=').Append(Text(attribute.Content));
-        return key.ToString();
-    }
-
-    private static string Text(object? content) => content switch
-    {
-        Tensor tensor => $"{tensor} {(tensor.Type == ElementType.String ? "" : Convert.ToHexString(SHA256.HashData(tensor.ToBytes())))}",
-        float value => BitConverter.SingleToInt32Bits(value).ToString(),
-        string text => $"{text.Length}:{text}",
-        System.Collections.IEnumerable list => string.Join(",", list.Cast<object>().Select(Text)),
-        _ => $"{content}",
-    };
 }

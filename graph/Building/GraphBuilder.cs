@@ -35,6 +35,9 @@ public sealed class GraphBuilder
     /// <summary>New nodes stand behind all others.</summary>
     public static GraphBuilder AtEnd(Graph graph, string prefix = "") => new(graph, node => graph.Append(node), prefix);
 
+    /// <summary>The model in which the nodes are made.</summary>
+    public Model Model => _graph.Model;
+
     /// <summary>Makes a node with one output.</summary>
     /// <param name="name">Extends the prefix: <c>prefix/name</c> names both the node and its output, with a number behind it if taken.</param>
     /// <param name="opType">The operator; a domain may stand before the last dot, <c>com.halo.Quantize</c>.</param>

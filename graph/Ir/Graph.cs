@@ -14,6 +14,7 @@ public sealed class Graph
     private readonly Dictionary<string, Value> _values = new(StringComparer.Ordinal);
     private readonly Dictionary<string, int> _suffixes = new(StringComparer.Ordinal);
     private readonly List<Value> _initializers = [];
+    private Model? _model;
     private Node? _first;
     private Node? _last;
 
@@ -25,6 +26,10 @@ public sealed class Graph
 
     /// <summary>The graph whose values this one may read, if it is a subgraph.</summary>
     public Graph? Outer { get; }
+
+    /// <summary>The model whose graph, function body or subgraph this is.</summary>
+    /// <exception cref="InvalidOperationException">None was made with it: operators are known to models.</exception>
+    public Model Model => _model ?? Outer?.Model ?? throw new InvalidOperationException($"graph '{Name}' belongs to no model: make the model first");
 
     public IReadOnlyList<Value> Inputs => _inputs;
 
@@ -67,6 +72,15 @@ public sealed class Graph
                 return name;
             }
         }
+    }
+
+    /// <summary>Makes this the graph, or the body of a function, of a model.</summary>
+    /// <exception cref="InvalidOperationException">It is one of another model already.</exception>
+    internal void JoinModel(Model model)
+    {
+        if (_model is not null && _model != model)
+            throw new InvalidOperationException($"graph '{Name}' belongs to another model");
+        _model = model;
     }
 
     public Value AddInput(Value value)
@@ -157,10 +171,15 @@ public sealed class Graph
     /// <summary>Removes every initializer that nobody reads and returns how many there were.</summary>
     public int RemoveUnusedInitializers()
     {
-        bool IsUnused(Value v) => v.Uses.Count == 0 && !v.IsGraphOutput && !v.IsGraphInput;
-        foreach (var value in _initializers.Where(IsUnused))
+        static bool IsUnused(Value v) => v.Uses.Count == 0 && !v.IsGraphOutput && !v.IsGraphInput;
+        var unused = _initializers.Where(IsUnused).ToList();
+        _initializers.RemoveAll(IsUnused);
+        foreach (var value in unused)
+        {
+            value.Initializer = null;
             _values.Remove(value.Name);
-        return _initializers.RemoveAll(IsUnused);
+        }
+        return unused.Count;
     }
 
     public void RemoveInput(Value value)
@@ -270,8 +289,10 @@ public sealed class Graph
     private void Define(Value value)
     {
         if (!_values.TryAdd(value.Name, value))
-            throw new InvalidOperationException($"value '{value.Name}' is defined twice");
+            throw Twice(value);
     }
+
+    private static InvalidOperationException Twice(Value value) => new($"value '{value.Name}' is defined twice");
 
     private Node Owned(Node node) => node.Graph == this ? node : throw new InvalidOperationException($"{node} is not in this graph");
 
@@ -279,6 +300,10 @@ public sealed class Graph
     {
         if (node.Graph is not null)
             throw new InvalidOperationException($"{node} is already in a graph");
+        if (node.Outputs.FirstOrDefault(o => _values.ContainsKey(o.Name)) is { } taken)
+            throw Twice(taken);
+        if (node.Outputs.Count > 1 && node.Outputs.DistinctBy(o => o.Name).Count() < node.Outputs.Count)
+            throw Twice(node.Outputs.GroupBy(o => o.Name).First(g => g.Count() > 1).First());
         foreach (var output in node.Outputs)
             Define(output);
         node.Graph = this;

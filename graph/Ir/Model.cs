@@ -1,3 +1,5 @@
+using Halo.Operators;
+
 namespace Halo.Ir;
 
 /// <summary>A function of the model: an operator given as a graph of other operators.</summary>
@@ -22,12 +24,23 @@ public sealed record Function(string Domain, string Name, string Overload, Graph
 }
 
 /// <summary>A graph with what it needs to be run: operator sets, functions, metadata.</summary>
-public sealed class Model(Graph graph)
+public sealed class Model
 {
     /// <summary>The newest IR version this reader and writer know, which is the newest ONNX Runtime 1.31 loads.</summary>
     public const long NewestIrVersion = 13;
 
-    public Graph Graph { get; } = graph;
+    /// <param name="graph">Belongs to no other model.</param>
+    /// <param name="operators">What is known of the operators that may occur in it.</param>
+    public Model(Graph graph, OperatorCatalogue operators)
+    {
+        (Graph, Operators) = (graph, operators);
+        graph.JoinModel(this);
+    }
+
+    public Graph Graph { get; }
+
+    /// <summary>What is known of operators, in the graph, its subgraphs and the bodies of functions.</summary>
+    public OperatorCatalogue Operators { get; }
 
     public long IrVersion { get; set; } = 10;
 
@@ -55,9 +68,33 @@ public sealed class Model(Graph graph)
     public Function? FindFunction(Node node) => _functions.GetValueOrDefault((node.Domain, node.OpType, node.Overload));
 
     /// <summary>Adds a function, or replaces the one of the same domain, name and overload.</summary>
-    public void AddFunction(Function function) => _functions[function.Key] = function;
+    public void AddFunction(Function function)
+    {
+        function.Body.JoinModel(this);
+        _functions[function.Key] = function;
+    }
 
     public bool HasFunction((string Domain, string Name, string Overload) key) => _functions.ContainsKey(key);
 
     public void RemoveFunction(Function function) => _functions.Remove(function.Key);
+
+    /// <summary>A copy that can be changed without this model; tensors, which do not change, are shared.</summary>
+    public Model Clone()
+    {
+        var copy = new Model(GraphCopy.Of(Graph), Operators)
+        {
+            IrVersion = IrVersion,
+            ProducerName = ProducerName,
+            ProducerVersion = ProducerVersion,
+            Domain = Domain,
+            ModelVersion = ModelVersion,
+            DocString = DocString,
+        };
+        foreach (var (domain, version) in Opsets)
+            copy.Opsets[domain] = version;
+        GraphCopy.CopyTo(Metadata, copy.Metadata);
+        foreach (var function in Functions)
+            copy.AddFunction(function with { Body = GraphCopy.Of(function.Body), Opsets = new(function.Opsets, StringComparer.Ordinal) });
+        return copy;
+    }
 }

@@ -1,3 +1,5 @@
+using Halo.Operators;
+
 namespace Halo.Ir;
 
 /// <summary>An operator applied to values. Inputs change only through <see cref="ReplaceInput"/>, so that use lists stay right.</summary>
@@ -48,6 +50,10 @@ public sealed class Node
 
     /// <summary>The graph this node stands in; null before insertion and after removal.</summary>
     public Graph? Graph { get; internal set; }
+
+    /// <summary>What is known of the operator.</summary>
+    /// <exception cref="InvalidOperationException">The node stands in no graph of a model.</exception>
+    public OperatorFacts Facts => (Graph ?? throw new InvalidOperationException($"{this} stands in no graph")).Model.Operators.Of(this);
 
     internal Node? Previous { get; set; }
 

@@ -1,6 +1,7 @@
 using Google.Protobuf;
 using Halo.Io;
 using Halo.Ir;
+using Halo.Operators;
 using Halo.Serialization.Proto;
 
 namespace Halo.Serialization;
@@ -14,7 +15,9 @@ public static class OnnxReader
     private const string Reader = "read-onnx";
 
     /// <exception cref="HaloException">The file is missing, damaged, or uses what Halo does not carry through a rewrite.</exception>
-    public static Model Read(string path)
+    /// <param name="path">The .onnx file.</param>
+    /// <param name="operators">What is known of the operators that may occur in it.</param>
+    public static Model Read(string path, OperatorCatalogue operators)
     {
         if (!File.Exists(path))
             throw new HaloException(Reader, path, "an ONNX file", Directory.Exists(path) ? "a folder" : "no such file", "Name the .onnx file.");
@@ -24,7 +27,7 @@ public static class OnnxReader
             throw new HaloException(Reader, path, "at most 2 GiB, protobuf's limit", $"{file.SizeBytes} bytes", "Export the weights as external data.");
         try
         {
-            return file.View(0, (int)file.SizeBytes, bytes => ReadModel(path, file, bytes));
+            return file.View(0, (int)file.SizeBytes, bytes => ReadModel(path, file, bytes, operators));
         }
         catch (Exception e) when (e is InvalidDataException or InvalidProtocolBufferException or OverflowException)
         {
@@ -32,7 +35,7 @@ public static class OnnxReader
         }
     }
 
-    private static Model ReadModel(string path, MappedFile file, ReadOnlySpan<byte> bytes)
+    private static Model ReadModel(string path, MappedFile file, ReadOnlySpan<byte> bytes, OperatorCatalogue operators)
     {
         // The model's own fields, then the graph's, are small; initializers are visited one by one where they lie.
         var header = new List<byte>();
@@ -63,7 +66,7 @@ public static class OnnxReader
                 rest.AddRange(body[fields.Whole]);
         }
         var graphProto = GraphProto.Parser.ParseFrom(rest.ToArray());
-        return new ProtoToIr(path, tensors).Model(model, graphProto, initializers);
+        return new ProtoToIr(path, tensors, operators).Model(model, graphProto, initializers);
     }
 
     private static void CheckSupported(string path, ModelProto model)

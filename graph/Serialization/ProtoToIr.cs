@@ -2,18 +2,19 @@ using System.Text;
 using Google.Protobuf;
 using Google.Protobuf.Collections;
 using Halo.Ir;
+using Halo.Operators;
 using Halo.Serialization.Proto;
 
 namespace Halo.Serialization;
 
 /// <summary>Protobuf messages to the IR: names become references.</summary>
-internal sealed class ProtoToIr(string path, TensorReader tensors)
+internal sealed class ProtoToIr(string path, TensorReader tensors, OperatorCatalogue operators)
 {
     private static readonly UTF8Encoding StrictUtf8 = new(false, throwOnInvalidBytes: true);
 
     public Model Model(ModelProto proto, GraphProto graph, IReadOnlyList<(string Name, Tensor Tensor)> initializers)
     {
-        var model = new Model(Graph(graph, initializers, null))
+        var model = new Model(Graph(graph, initializers, null), operators)
         {
             IrVersion = proto.IrVersion,
             ProducerName = proto.ProducerName,

@@ -1,4 +1,5 @@
 using Halo.Ir;
+using Halo.Operators;
 
 namespace Halo.Text;
 
@@ -11,19 +12,19 @@ public sealed class GraphParser
     private GraphParser(string text) => _scan = new TextScanner(text);
 
     /// <exception cref="HaloException">The text is not in the form, with the line in the message.</exception>
-    public static Model Parse(string text)
+    public static Model Parse(string text, OperatorCatalogue operators)
     {
         var parser = new GraphParser(text);
-        return parser.Model();
+        return parser.Model(operators);
     }
 
-    private Model Model()
+    private Model Model(OperatorCatalogue operators)
     {
-        var header = new Model(new Graph());
+        var header = new Model(new Graph(), operators);
         while (!_scan.IsNext("graph"))
             HeaderField(header);
         _scan.Take("graph");
-        var model = new Model(Graph(null))
+        var model = new Model(Graph(null), operators)
         {
             IrVersion = header.IrVersion,
             ProducerName = header.ProducerName,

@@ -13,13 +13,13 @@ internal static class AttentionBlock
         var q = Rotated("q_proj", config.Heads);
         var k = Rotated("k_proj", config.KeyValueHeads);
         var v = Heads("v_proj", config.KeyValueHeads);
-        var (y, _) = g.At(module).Attention(g.Model, q, k, v, g.Mask, g.Documents, causal: true, scale: 0, "attention");
+        var (y, _) = g.At(module).Attention(q, k, v, g.Mask, g.Documents, causal: true, scale: 0, "attention");
         var tokens = g.At(module).Op("tokens", "Transpose", [y], HeadsAndTokensSwapped);
         var rows = g.At(module).Op("rows", "Reshape", [tokens, g.Sizes(g.Rows, (long)config.Heads * config.HeadDim)]);
         return g.Linear($"{module}.o_proj", rows, config.AttentionBias);
 
         Value Rotated(string name, long heads) =>
-            g.At($"{module}.{name}").RotaryEmbedding(g.Model, Heads(name, heads), g.Cos, g.Sin, g.Positions, inverse: false, "rotary");
+            g.At($"{module}.{name}").RotaryEmbedding(Heads(name, heads), g.Cos, g.Sin, g.Positions, inverse: false, "rotary");
 
         // (B T, C) -> (B, H, T, D)
         Value Heads(string name, long heads)

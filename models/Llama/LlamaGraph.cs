@@ -41,7 +41,7 @@ public static class LlamaGraph
         }
         var head = config.TieWordEmbeddings ? LlamaParameters.Embedding : LlamaParameters.Head;
         var logits = g.Linear("lm_head", g.Norm("model.norm", x), head, bias: null);
-        g.Model.Graph.AddOutput(g.At("").CrossEntropy(g.Model, logits, NextTokens(g), TrainingNames.Loss, TrainingNames.IgnoredLabel).Loss);
+        g.Model.Graph.AddOutput(g.At("").CrossEntropy(logits, NextTokens(g), TrainingNames.Loss, TrainingNames.IgnoredLabel).Loss);
         return g.Model;
     }
 
@@ -50,7 +50,7 @@ public static class LlamaGraph
     {
         var hasBias = g.Config.MlpBias;
         var (gate, up) = (g.Linear($"{module}.gate_proj", x, hasBias), g.Linear($"{module}.up_proj", x, hasBias));
-        return g.Linear($"{module}.down_proj", g.At(module).SwiGlu(g.Model, gate, up, "swi_glu"), hasBias);
+        return g.Linear($"{module}.down_proj", g.At(module).SwiGlu(gate, up, "swi_glu"), hasBias);
     }
 
     /// <summary>The label of each row of logits, (B T): that of the next token, and none for the last one of each row of the batch.</summary>

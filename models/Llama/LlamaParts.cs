@@ -17,7 +17,7 @@ internal sealed class LlamaParts
     public LlamaParts(LlamaConfig config, int batch, int sequence, bool packed, ElementType type, ElementType parameterType)
     {
         (Config, Batch, Sequence, _type) = (config, batch, sequence, type);
-        Model = new Model(new Graph("llama")) { ProducerName = "halo", Opsets = { [""] = HaloDomain.MinOpset } };
+        Model = new Model(new Graph("llama"), HaloOperators.Catalogue) { ProducerName = "halo", Opsets = { [""] = HaloDomain.MinOpset } };
         foreach (var (name, shape) in LlamaParameters.Of(config))
             Graph.AddInput(new Value(name, parameterType, shape));
         (InputIds, Mask, Labels) = (Integers(TrainingNames.InputIds), Integers(TrainingNames.AttentionMask), Integers(TrainingNames.Labels));
@@ -80,7 +80,7 @@ internal sealed class LlamaParts
     }
 
     public Value Norm(string module, Value x) =>
-        At(module).RmsNorm(Model, x, Parameter($"{module}.weight"), (float)Config.RmsNormEpsilon, "").Y;
+        At(module).RmsNorm(x, Parameter($"{module}.weight"), (float)Config.RmsNormEpsilon, "").Y;
 
     /// <summary>An initializer for Reshape, one for each list of sizes.</summary>
     public Value Sizes(params ReadOnlySpan<long> sizes)

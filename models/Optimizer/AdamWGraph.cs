@@ -39,8 +39,8 @@ public static class AdamWGraph
     public static Model Build(IReadOnlyList<(string Name, Shape Shape)> parameters, AdamWSettings settings)
     {
         using var activity = GraphActivity.Build("adamw");
-        var graph = new Graph("adamw");
-        var model = ModelOf(graph);
+        var model = NewModel("adamw");
+        var graph = model.Graph;
         Value Scalar(string name, ElementType type = ElementType.Float) => graph.AddInput(new Value(name, type, Shape.Scalar));
         var (lr, scale, norm, step) = (Scalar(LearningRate), Scalar(GradientScale), Scalar(GradientNorm), Scalar(Step, ElementType.Int64));
         var build = GraphBuilder.AtEnd(graph);
@@ -74,7 +74,7 @@ public static class AdamWGraph
         return model;
     }
 
-    internal static Model ModelOf(Graph graph) => new(graph) { ProducerName = "halo", Opsets = { [""] = 21 } };
+    internal static Model NewModel(string name) => new(new Graph(name), HaloOperators.Catalogue) { ProducerName = "halo", Opsets = { [""] = 21 } };
 
     /// <summary>1 - beta^t, in float64.</summary>
     private static Value BiasCorrection(GraphBuilder build, string name, double beta, Value t)

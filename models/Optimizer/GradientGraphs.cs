@@ -17,7 +17,8 @@ public static class GradientGraphs
     /// <remarks>Weighted by counted tokens and scaled by their total, the sum is the gradient of the mean over all counted tokens.</remarks>
     public static Model Accumulate(IReadOnlyList<(string Name, Shape Shape)> parameters)
     {
-        var graph = new Graph("accumulate");
+        var model = AdamWGraph.NewModel("accumulate");
+        var graph = model.Graph;
         var keep = graph.AddInput(new Value(Keep, ElementType.Float, Shape.Scalar));
         var weight = graph.AddInput(new Value(Weight, ElementType.Float, Shape.Scalar));
         var build = GraphBuilder.AtEnd(graph);
@@ -28,19 +29,20 @@ public static class GradientGraphs
             graph.AddOutput(build.Op(Updated + Sum + name, "Add",
                 [build.Op($"{name}/kept", "Mul", [sum, keep]), build.Op($"{name}/weighted", "Mul", [gradient, weight])]));
         }
-        return AdamWGraph.ModelOf(graph);
+        return model;
     }
 
     /// <summary>gradient_norm () = gradient_scale * || all grad.P ||, the norm of the scaled gradient.</summary>
     public static Model Norm(IReadOnlyList<(string Name, Shape Shape)> parameters)
     {
-        var graph = new Graph("gradient_norm");
+        var model = AdamWGraph.NewModel("gradient_norm");
+        var graph = model.Graph;
         var scale = graph.AddInput(new Value(AdamWGraph.GradientScale, ElementType.Float, Shape.Scalar));
         var build = GraphBuilder.AtEnd(graph);
         var squares = parameters.Select(p => build.Op($"{p.Name}/square", "ReduceSumSquare",
             [graph.AddInput(new Value(TrainingNames.GradientOf(p.Name), ElementType.Float, p.Shape))], Attribute.Of("keepdims", 0L))).ToArray();
         var norm = build.Op("norm", "Sqrt", [build.Op("squares", "Sum", squares)]);
         graph.AddOutput(build.Op(AdamWGraph.GradientNorm, "Mul", [norm, scale]));
-        return AdamWGraph.ModelOf(graph);
+        return model;
     }
 }

@@ -47,7 +47,6 @@ public sealed record Canonicalize(double Bound = Canonicalize.Float32Bound) : IG
             context.Skip("the graph", $"its output '{gradient.Name}' reads inner values of the forward part; run rederive-gradient");
             return new PassResult(0);
         }
-        HaloOperators.Register();
         ShapeInference.Run(model.Graph);
         var graph = new CanonicalGraph(model, context, Name);
         var rewrites = RedundantViews.Casts(model.Graph, context) + RedundantViews.CastsFirst(model.Graph, context);

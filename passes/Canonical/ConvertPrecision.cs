@@ -1,5 +1,6 @@
 using Halo.Analysis;
 using Halo.Ir;
+using Halo.Operators;
 using Halo.Passes.Canonical.Precision;
 using Halo.Passes.Infra;
 using Halo.Passes.Training.Parameters;
@@ -10,7 +11,7 @@ namespace Halo.Passes.Canonical;
 /// <remarks>
 /// To fp32, every 16-bit float becomes float32 and casts between floats vanish. To bf16 or fp16, parameters and products become 16 bits, while norm
 /// statistics, softmax, losses, sums and what does not depend on a parameter (masks, the cosines and sines of rotary embeddings) are computed
-/// in float32, with casts where the two meet (<see cref="OperatorPrecisions"/>). Islands of float32 that an exporter made stay. Loss and logits
+/// in float32, with casts where the two meet (<see cref="PrecisionClass"/>). Islands of float32 that an exporter made stay. Loss and logits
 /// are float32, every other float output has the parameters' type. Works on forward and on training graphs before operators are fused, and on inference
 /// graphs, whose cache has the parameters' type.
 /// </remarks>
@@ -33,7 +34,7 @@ public sealed record ConvertPrecision(FloatPrecision To, bool KeepParameters = f
                 throw new PassException(Name, node, "", "a graph without control flow", node.OpType, "Export the model without it.");
             var isTouched = To != FloatPrecision.Fp32
                 || node.Inputs.Concat(node.Outputs).Any(v => v?.Type is ElementType.Float16 or ElementType.BFloat16);
-            if (!node.IsStandard && !OperatorPrecisions.IsListedContribution(node) && isTouched)
+            if (!node.IsStandard && node.Facts.Precision is null && isTouched)
             {
                 throw new PassException(Name, node, "", "standard operators, whose types follow from their operands", $"{node.Domain}.{node.OpType}",
                     "Run convert-precision before passes that fuse, rotate or quantize.");

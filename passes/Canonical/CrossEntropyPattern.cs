@@ -65,7 +65,7 @@ internal sealed class CrossEntropyPattern() : CanonicalPattern(nameof(CrossEntro
             return $"the loss is {root.Output.Type.Name()}";
         if (narrow.Type is not (ElementType.Float or ElementType.Float16 or ElementType.BFloat16))
             narrow = logits;
-        graph.Replace(Kind, root, build => build.CrossEntropy(graph.Model, narrow, labels, "cross_entropy", ignoreIndex).Loss);
+        graph.Replace(Kind, root, build => build.CrossEntropy(narrow, labels, "cross_entropy", ignoreIndex).Loss);
         return null;
     }
 

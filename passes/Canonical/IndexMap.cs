@@ -1,4 +1,5 @@
 using Halo.Ir;
+using Halo.Operators;
 
 namespace Halo.Passes.Canonical;
 
@@ -19,25 +20,25 @@ internal sealed class IndexMap
     /// <summary>Goes one node further back; false where the next node is no view or its shapes are not known.</summary>
     public bool Step()
     {
-        if (Source.Producer is not { IsStandard: true } node || node.Inputs.Count == 0
+        if (Source.Producer is not { Facts.Role: OperatorRole.View view } node
             || node.Inputs[0] is not { Shape: { IsStatic: true } from } input || Source.Shape is not { IsStatic: true } to)
             return false;
-        switch (node.OpType)
+        switch (view.Kind)
         {
-            case "Identity" or "Reshape" or "Unsqueeze" or "Squeeze" or "Flatten":
+            case ViewKind.Relabels:
                 break;
-            case "Cast" when input.Type == Start.Type || (input.Type == ElementType.Float && Start.Type is ElementType.Float16 or ElementType.BFloat16):
+            case ViewKind.Converts when input.Type == Start.Type || (input.Type == ElementType.Float && Start.Type is ElementType.Float16 or ElementType.BFloat16):
                 break; // to float32 and back again nothing is lost; the other way round it is
-            case "Transpose":
+            case ViewKind.Permutes:
                 _steps.Add(Moved(from.Sizes, to.Sizes, node.Ints("perm") ?? [.. Enumerable.Range(0, from.Rank).Select(i => (long)(from.Rank - 1 - i))]));
                 break;
-            case "Expand":
+            case ViewKind.Repeats:
                 _steps.Add(Repeated(from.Sizes, to.Sizes));
                 break;
-            case "Slice" when Offsets(node, from.Sizes) is { } offsets:
+            case ViewKind.Cuts when node.Is("Slice") && Offsets(node, from.Sizes) is { } offsets:
                 _steps.Add(Cut(from.Sizes, to.Sizes, offsets));
                 break;
-            case "Split":
+            case ViewKind.Cuts when node.Is("Split"):
                 var axis = (int)(node.Int("axis", 0) + (node.Int("axis", 0) < 0 ? from.Rank : 0));
                 var first = new long[from.Rank];
                 first[axis] = node.Outputs.Take(Source.ProducerIndex).Sum(o => o.Shape![axis].Size!.Value);

@@ -23,7 +23,6 @@ public sealed record LowerHaloOperators() : IGraphPass
     public PassResult Run(Model model, PassContext context)
     {
         var graph = model.Graph;
-        HaloOperators.Register();
         var rewrites = 0;
         foreach (var node in graph.Nodes.Where(n => n.Domain == HaloDomain.Name && !n.Is(nameof(HadamardTransform), HaloDomain.Name)).ToList())
         {

@@ -1,5 +1,6 @@
 using Halo.Building;
 using Halo.Ir;
+using Halo.Operators;
 using Halo.Passes.Infra;
 
 namespace Halo.Passes.Canonical;
@@ -60,7 +61,7 @@ internal static class RedundantViews
             if (node.Is("Reshape"))
             {
                 var source = input;
-                while (source.Producer is { IsStandard: true } inner && inner.OpType is "Reshape" or "Unsqueeze" or "Squeeze" or "Flatten"
+                while (source.Producer is { Facts.Role: OperatorRole.View { KeepsBytes: true } } inner
                     && inner.Inputs[0]!.Shape is { IsStatic: true })
                     source = inner.Inputs[0]!;
                 if (source.Shape!.Equals(to) && Drop(graph, context, node, source))

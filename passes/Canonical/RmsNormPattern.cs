@@ -41,7 +41,7 @@ internal sealed class RmsNormPattern() : CanonicalPattern(nameof(RmsNorm))
             source = x;
         if (root.Output.Type != source.Type || weight.Type != source.Type)
             return $"x is {source.Type.Name()}, the weight {weight.Type.Name()} and the result {root.Output.Type.Name()}";
-        graph.Replace(Kind, root, build => build.RmsNorm(graph.Model, source, weight, (float)epsilon, "rms_norm").Y);
+        graph.Replace(Kind, root, build => build.RmsNorm(source, weight, (float)epsilon, "rms_norm").Y);
         return null;
     }
 
@@ -55,7 +55,7 @@ internal sealed class RmsNormPattern() : CanonicalPattern(nameof(RmsNorm))
             return $"x is {x.Type.Name()}{shape}, the weight {weight.Type.Name()}{weight.Shape}";
         if (node.Outputs.Skip(1).Any(o => o.Uses.Count > 0 || o.IsGraphOutput))
             return "its second output is read";
-        graph.Replace(Kind, node, build => build.RmsNorm(graph.Model, x, weight, node.Float("epsilon", 1e-5f), "rms_norm").Y);
+        graph.Replace(Kind, node, build => build.RmsNorm(x, weight, node.Float("epsilon", 1e-5f), "rms_norm").Y);
         return null;
     }
 

@@ -66,7 +66,7 @@ internal sealed class RotaryEmbeddingPattern() : CanonicalPattern(nameof(RotaryE
             return Put(graph, node, x, cos, sin, halves: true);
         if (cos is not { Initializer: not null, IsGraphInput: false, Type: ElementType.Float } || sin is not { Initializer: not null, IsGraphInput: false })
             return "its tables are not constant";
-        graph.Replace(Kind, node, build => build.RotaryEmbedding(graph.Model, x, cos, sin, positions, inverse: false, "rotary"));
+        graph.Replace(Kind, node, build => build.RotaryEmbedding(x, cos, sin, positions, inverse: false, "rotary"));
         return null;
     }
 
@@ -78,7 +78,7 @@ internal sealed class RotaryEmbeddingPattern() : CanonicalPattern(nameof(RotaryE
             return reason;
         graph.Replace(Kind, root, build =>
         {
-            var rotated = build.RotaryEmbedding(graph.Model, x, tables.Cos, tables.Sin, tables.Positions, inverse: false, "rotary");
+            var rotated = build.RotaryEmbedding(x, tables.Cos, tables.Sin, tables.Positions, inverse: false, "rotary");
             return rotated.Type == root.Output.Type ? rotated : build.Op("cast", "Cast", [rotated], Attribute.Of("to", (long)root.Output.Type));
         });
         return null;

@@ -63,7 +63,7 @@ internal sealed class SubgraphEvaluator(Model model, IGraphEvaluator? evaluator,
         var graph = new Graph("subgraph");
         var inputs = new Dictionary<string, Tensor>(StringComparer.Ordinal);
         graph.AddOutput(AsOutput(graph, new Copier(graph, given, inputs).Copy(value)));
-        var subgraph = new Model(graph) { IrVersion = model.IrVersion };
+        var subgraph = new Model(graph, model.Operators) { IrVersion = model.IrVersion };
         foreach (var (domain, version) in model.Opsets)
             subgraph.Opsets[domain] = version;
         return evaluator.Evaluate(subgraph, inputs).Single();

@@ -40,7 +40,7 @@ internal sealed class SwiGluPattern() : CanonicalPattern(nameof(SwiGlu))
             return $"gate is {gate.Type.Name()}, up {up.Type.Name()} and the product {root.Output.Type.Name()}";
         if (gate.Shape is not { } shape || !shape.Equals(up.Shape))
             return $"gate {gate.Shape} and up {up.Shape} have different shapes";
-        graph.Replace(Kind, root, build => build.SwiGlu(graph.Model, gate, up, "swi_glu"));
+        graph.Replace(Kind, root, build => build.SwiGlu(gate, up, "swi_glu"));
         return null;
     }
 }

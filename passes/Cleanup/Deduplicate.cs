@@ -1,5 +1,5 @@
 using System.Security.Cryptography;
-using System.Text;
+using Halo.Analysis;
 using Halo.Ir;
 using Halo.Passes.Infra;
 
@@ -31,7 +31,7 @@ public sealed record Deduplicate() : IGraphPass
         var rewrites = 0;
         foreach (var alike in graph.Initializers.Where(v => !v.IsGraphInput).GroupBy(v => Start(v.Initializer!)).Where(g => g.Count() > 1).ToList())
         {
-            foreach (var equal in alike.GroupBy(v => Hash(v.Initializer!)).Select(g => g.ToList()))
+            foreach (var equal in alike.GroupBy(v => NodeKeys.Hash(v.Initializer!)).Select(g => g.ToList()))
             {
                 foreach (var extra in equal.Skip(1).Where(v => !v.IsGraphOutput))
                 {
@@ -47,13 +47,13 @@ public sealed record Deduplicate() : IGraphPass
     private static int Nodes(Model model, Graph graph, PassContext context)
     {
         var rewrites = 0;
-        var ids = new Dictionary<Value, int>();
+        var keys = new NodeKeys();
         var first = new Dictionary<string, Node>(StringComparer.Ordinal);
         foreach (var node in graph.Nodes.ToList())
         {
             if (!Purity.IsPure(model, node))
                 continue;
-            var key = Key(node, ids);
+            var key = keys.Of(node);
             if (first.TryAdd(key, node))
                 continue;
             var kept = first[key];
@@ -75,28 +75,6 @@ public sealed record Deduplicate() : IGraphPass
         return rewrites;
     }
 
-    private static string Key(Node node, Dictionary<Value, int> ids)
-    {
-        var key = new StringBuilder($"{node.Domain}.{node.OpType}.{node.Overload}({node.Outputs.Count})");
-        foreach (var input in node.Inputs)
-            key.Append(' ').Append(input is null ? -1 : ids.TryGetValue(input, out var id) ? id : ids[input] = ids.Count);
-        foreach (var attribute in node.Attributes.Values)
-        {
-            key.Append('\n').Append(attribute.Name).Append(':').Append(attribute.Kind).Append('=')
-                .Append(attribute.ReferenceTo is { } reference ? "@" + reference : Text(attribute.Content!));
-        }
-        return key.ToString();
-    }
-
-    private static string Text(object content) => content switch
-    {
-        Tensor tensor => $"{tensor} {Hash(tensor)}",
-        float value => BitConverter.SingleToInt32Bits(value).ToString(),
-        string text => $"{text.Length}:{text}",
-        System.Collections.IEnumerable list => string.Join(",", list.Cast<object>().Select(Text)),
-        _ => content.ToString()!,
-    };
-
     /// <summary>Type, sizes and first bytes: what nearly all different tensors differ in already.</summary>
     private static string Start(Tensor tensor)
     {
@@ -110,25 +88,5 @@ public sealed record Deduplicate() : IGraphPass
             });
         }
         return $"{tensor} {start}";
-    }
-
-    private static string Hash(Tensor tensor)
-    {
-        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        if (tensor.Strings is { } strings)
-        {
-            foreach (var text in strings)
-            {
-                hash.AppendData(BitConverter.GetBytes(text.LongLength));
-                hash.AppendData(text);
-            }
-            return Convert.ToHexString(hash.GetHashAndReset());
-        }
-        tensor.ReadChunks(chunk =>
-        {
-            hash.AppendData(chunk);
-            return true;
-        });
-        return Convert.ToHexString(hash.GetHashAndReset());
     }
 }

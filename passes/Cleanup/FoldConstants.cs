@@ -198,7 +198,7 @@ public sealed record FoldConstants(long MaxBytes = 1 << 20) : IGraphPass
             CopyNode(node);
         foreach (var output in folding.SelectMany(n => n.Outputs))
             graph.AddOutput(copies[output]);
-        var batch = new Model(graph) { IrVersion = model.IrVersion };
+        var batch = new Model(graph, model.Operators) { IrVersion = model.IrVersion };
         foreach (var (domain, version) in model.Opsets)
             batch.Opsets[domain] = version;
         return batch;

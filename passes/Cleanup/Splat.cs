@@ -33,15 +33,7 @@ public static class Splat
     };
 
     /// <summary>Inputs that carry shapes, axes and the like: shape inference reads them, so they stay initializers.</summary>
-    public static bool WantsInitializer(Use use) => use.Node.IsStandard && use.Node.OpType switch
-    {
-        "ConstantOfShape" => true,
-        "Reshape" or "Expand" or "Squeeze" or "Unsqueeze" or "Split" or "Tile" or "TopK" => use.Index == 1,
-        "Slice" or "Resize" or "Upsample" => use.Index >= 1,
-        "Pad" => use.Index is 1 or 3,
-        "Range" => true,
-        var op => op.StartsWith("Reduce", StringComparison.Ordinal) && use.Index == 1,
-    };
+    public static bool WantsInitializer(Use use) => use.Node.Facts.IsShapeInput(use.Index);
 }
 
 /// <summary>The ConstantOfShape nodes of one graph, one for each type, shape and element.</summary>

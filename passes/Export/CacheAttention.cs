@@ -47,7 +47,6 @@ public sealed record CacheAttention(int Positions) : IGraphPass
     public PassResult Run(Model model, PassContext context)
     {
         var graph = model.Graph;
-        HaloOperators.Register();
         var attentions = graph.Nodes.Where(n => n.Is(nameof(Attention), HaloDomain.Name)).ToList();
         if (attentions.Count == 0)
         {

@@ -1,6 +1,6 @@
 using Halo.Analysis;
-using Halo.CustomOps;
 using Halo.Ir;
+using Halo.Operators;
 using Halo.Passes.Export.Inference;
 using Halo.Passes.Infra;
 
@@ -11,7 +11,7 @@ namespace Halo.Passes.Export;
 /// The token inputs (B, T) become [batch_size, sequence_length]. From there every size is followed through the graph as the list of its factors in
 /// row-major order (<see cref="FreeSize"/>), so that B, T and a number that happens to be as large stay apart. The sizes that a Reshape is given are
 /// written anew: 0 for one that stays where it is, -1 for the one that is left, else that of input_ids. What depends on B or T in another way than
-/// the rules say (<see cref="FreeSizeRules"/>) is an error.
+/// the rules say (<see cref="OperatorFacts.FreeSizes"/>) is an error.
 /// Rotary tables keep their rows, one for each of the T positions of the fixed graph: longer sequences are an error when the graph runs, until
 /// cache-attention gives tables of their own.
 /// </remarks>
@@ -33,7 +33,6 @@ public sealed record FreeShapes() : IGraphPass
     public PassResult Run(Model model, PassContext context)
     {
         var graph = model.Graph;
-        HaloOperators.Register();
         var tokens = graph.Inputs.Where(i => TrainingNames.TokenInputs.Contains(i.Name)).ToList();
         var ids = tokens.First(i => i.Name == TrainingNames.InputIds);
         if (ids.Shape is { Rank: 2 } free && free.All(d => !d.IsKnown))
@@ -49,7 +48,8 @@ public sealed record FreeShapes() : IGraphPass
         {
             if (!node.Inputs.Any(v => v is not null && sizes.ContainsKey(v)))
                 continue;
-            var result = FreeSizeRules.Of(new FreeOperands(node, [.. node.Inputs.Select(v => v is null ? null : Of(v, sizes, node))])) ?? throw Refused(node);
+            var result = node.Facts.FreeSizes?.Invoke(new FreeOperands(node, [.. node.Inputs.Select(v => v is null ? null : Of(v, sizes, node))]))
+                ?? throw Refused(node);
             if (node.Is("Reshape"))
             {
                 context.Step(node, $"reshape to [{string.Join(", ", result)}]");

@@ -90,7 +90,7 @@ public sealed record RotateWeights(int Seed = 0, bool Online = false) : IGraphPa
             var size = linear.Inputs[1]!.Initializer!.Sizes[1];
             var blocks = Hadamard.Blocks(size);
             context.Step(linear, $"turn its input by blocks {string.Join(" + ", blocks)}");
-            var turned = GraphBuilder.Before(linear).HadamardTransform(model, linear.Inputs[0]!, 1, blocks, inverse: false, "rotate");
+            var turned = GraphBuilder.Before(linear).HadamardTransform(linear.Inputs[0]!, 1, blocks, inverse: false, "rotate");
             linear.ReplaceInput(0, turned);
             TurnColumns(new Use(linear, 1), size, new HadamardRotation(blocks));
         }

@@ -20,7 +20,6 @@ public sealed record FuseEmbeddingGradient() : IGraphPass
 
     public PassResult Run(Model model, PassContext context)
     {
-        HaloOperators.Register();
         return new PassResult(model.Graph.Nodes.Where(n => n.Is("ScatterElements") && n.String("reduction", "none") == "add").ToList()
             .Count(node => Fuse(model, node, context)));
     }
@@ -54,7 +53,7 @@ public sealed record FuseEmbeddingGradient() : IGraphPass
             && only.Output.Type == dY.Type ? only : null;
         var last = rounding ?? node;
         Replacement.OfNode(model.Graph, last, old =>
-            GraphBuilder.Before(node, "").EmbeddingGrad(model, dY, ids, table.Sizes[0], old.Type, old.Name + Replacement.Suffix));
+            GraphBuilder.Before(node, "").EmbeddingGrad(dY, ids, table.Sizes[0], old.Type, old.Name + Replacement.Suffix));
         if (rounding is not null)
             model.Graph.Remove(node);
         return true;

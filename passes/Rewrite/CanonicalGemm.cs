@@ -51,7 +51,7 @@ internal sealed class CanonicalGemm
         if (axis == GemmAxis.K)
             return; // cancels inside the product
         var product = Node.Output;
-        var undone = GraphBuilder.After(Node, _prefix).HadamardTransform(_model, product, axis == GemmAxis.M ? 0 : 1, blocks, inverse: true, $"un{name}");
+        var undone = GraphBuilder.After(Node, _prefix).HadamardTransform(product, axis == GemmAxis.M ? 0 : 1, blocks, inverse: true, $"un{name}");
         Hand(product, undone);
     }
 
@@ -61,7 +61,7 @@ internal sealed class CanonicalGemm
         var build = GraphBuilder.Before(Node, _prefix);
         var (a, scaleA) = QuantizeOnce(build, A, left, $"quantize_{LetterOfA}");
         var (b, scaleB) = QuantizeOnce(build, B, right, $"quantize_{LetterOfB}");
-        var product = build.ScaledMatMul(_model, a, scaleA, b, scaleB, Node.Int("transA", 0) != 0, Node.Int("transB", 0) != 0, "scaled_matmul");
+        var product = build.ScaledMatMul(a, scaleA, b, scaleB, Node.Int("transA", 0) != 0, Node.Int("transB", 0) != 0, "scaled_matmul");
         var old = Node;
         Hand(old.Output, product.Type == old.Output.Type ? product : build.Op("cast", "Cast", [product], Attribute.Of("to", (long)old.Output.Type)));
         old.Graph!.Remove(old);
@@ -73,14 +73,14 @@ internal sealed class CanonicalGemm
     {
         var overload = HadamardTransform.Overload(axis, blocks, inverse: false, x.Type);
         var present = x.Uses.Select(u => u.Node).FirstOrDefault(n => n.Is(nameof(HadamardTransform), HaloDomain.Name) && n.Overload == overload);
-        return present?.Output ?? GraphBuilder.Before(Node, _prefix).HadamardTransform(_model, x, axis, blocks, inverse: false, name);
+        return present?.Output ?? GraphBuilder.Before(Node, _prefix).HadamardTransform(x, axis, blocks, inverse: false, name);
     }
 
     private (Value Codes, Value Scale) QuantizeOnce(GraphBuilder build, Value x, NumberFormat format, string name)
     {
         var overload = CustomOps.Quantize.Overload(format, x.Type);
         var present = x.Uses.Select(u => u.Node).FirstOrDefault(n => n.Is(nameof(CustomOps.Quantize), HaloDomain.Name) && n.Overload == overload);
-        return present is not null ? (present.Outputs[0], present.Outputs[1]) : build.Quantize(_model, x, format, name);
+        return present is not null ? (present.Outputs[0], present.Outputs[1]) : build.Quantize(x, format, name);
     }
 
     private static bool IsCanonical(LinearGemm gemm) => gemm.Node.Is(nameof(ScaledMatMul), HaloDomain.Name)

@@ -23,7 +23,6 @@ public sealed record QuantizeOperands(GemmFormats Format, LayerRules<GemmFormats
 
     public PassResult Run(Model model, PassContext context)
     {
-        HaloOperators.Register();
         var rewrites = 0;
         foreach (var layer in RewritableLayers.In(model, context, Name))
         {

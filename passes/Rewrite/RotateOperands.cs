@@ -31,7 +31,6 @@ public sealed record RotateOperands(HaloScheme Scheme, LayerRules<HaloScheme>? L
 
     public PassResult Run(Model model, PassContext context)
     {
-        HaloOperators.Register();
         var rewrites = 0;
         foreach (var layer in RewritableLayers.In(model, context, Name))
         {

@@ -1,5 +1,4 @@
 using Halo.Analysis;
-using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Passes.Infra;
 using Halo.Passes.Training.Recomputation;
@@ -47,7 +46,6 @@ public sealed record Recompute(RecomputeBy By = RecomputeBy.Layer, RecomputeKind
 
     public PassResult Run(Model model, PassContext context)
     {
-        HaloOperators.Register();
         var graph = model.Graph;
         var stream = ForwardStream.Of(graph, graph.Outputs.First(o => o.Name == TrainingNames.Loss));
         if (stream.LayerCount == 0)

@@ -1,6 +1,5 @@
 using Halo.Analysis;
 using Halo.Building;
-using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Passes.Infra;
 using Halo.Passes.Rewrite;
@@ -38,7 +37,6 @@ public sealed record WidenBatch(int Copies) : IGraphPass
             context.Skip("the graph", Copies == 1 ? "one copy is the graph itself" : "already widened");
             return new PassResult(0);
         }
-        HaloOperators.Register();
         var gemms = LinearGemms.In(graph).Layers.Where(l => !l.IsHead).SelectMany(l => l.Gemms.Select(g => CanonicalGemm.Make(model, l, g).Node)).ToHashSet();
         var nodes = graph.Nodes.ToList();
         var dependent = DependOn(batchInputs, nodes);

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Halo.Analysis;
 using Halo.Building;
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Runner.Sessions;
 using Halo.Serialization;
@@ -40,7 +41,7 @@ public sealed record MatMulRate(double Operations, double Seconds)
     internal static double SecondsOf(long m, long n, long k, int threads)
     {
         var graph = new Graph("product");
-        var model = new Model(graph) { Opsets = { [""] = CustomOps.HaloDomain.MinOpset } };
+        var model = new Model(graph, HaloOperators.Catalogue) { Opsets = { [""] = CustomOps.HaloDomain.MinOpset } };
         var a = graph.AddInput(new Value("A", ElementType.Float, Shape.Of(m, k)));
         var b = graph.AddInput(new Value("B", ElementType.Float, Shape.Of(k, n)));
         graph.AddOutput(GraphBuilder.AtEnd(graph).Op("Y", "MatMul", [a, b]));

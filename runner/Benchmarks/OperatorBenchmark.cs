@@ -39,7 +39,7 @@ public sealed class OperatorBenchmark(int threads, int rounds)
     {
         public Inputs() => Build = GraphBuilder.AtEnd(Model.Graph);
 
-        public Model Model { get; } = new(new Graph("operator")) { Opsets = { [""] = HaloDomain.MinOpset } };
+        public Model Model { get; } = new(new Graph("operator"), HaloOperators.Catalogue) { Opsets = { [""] = HaloDomain.MinOpset } };
 
         public GraphBuilder Build { get; }
 
@@ -65,61 +65,61 @@ public sealed class OperatorBenchmark(int threads, int rounds)
     private static readonly IReadOnlyList<Entry> Entries =
     [
         new("HadamardTransform axis 1, 256", "float", "2048 x 256", Work.Tensors(2, Tokens * Hidden),
-            x => [x.Build.HadamardTransform(x.Model, x.Floats(Tokens, Hidden), 1, Hadamard.Blocks(Hidden), false, "y")]),
+            x => [x.Build.HadamardTransform(x.Floats(Tokens, Hidden), 1, Hadamard.Blocks(Hidden), false, "y")]),
         new("HadamardTransform axis 1, 704", "float", "2048 x 704", Work.Tensors(2, Tokens * Ffn),
-            x => [x.Build.HadamardTransform(x.Model, x.Floats(Tokens, Ffn), 1, Hadamard.Blocks(Ffn), false, "y")]),
+            x => [x.Build.HadamardTransform(x.Floats(Tokens, Ffn), 1, Hadamard.Blocks(Ffn), false, "y")]),
         new("HadamardTransform axis 0, 1024 twice", "float", "2048 x 704", Work.Tensors(2, Tokens * Ffn),
-            x => [x.Build.HadamardTransform(x.Model, x.Floats(Tokens, Ffn), 0, Hadamard.Blocks(Tokens, 1024), false, "y")]),
+            x => [x.Build.HadamardTransform(x.Floats(Tokens, Ffn), 0, Hadamard.Blocks(Tokens, 1024), false, "y")]),
         .. NumberFormat.All.Select(format => new Entry(QuantizeName, $"{format}", "2048 x 704", new Work(Bytes: 9.0 * Tokens * Ffn), x =>
         {
-            var (codes, scale) = x.Build.Quantize(x.Model, x.Floats(Tokens, Ffn), format, "q");
+            var (codes, scale) = x.Build.Quantize(x.Floats(Tokens, Ffn), format, "q");
             return [scale, x.Build.Op("codes", "Cast", [codes], Attribute.Of("to", (long)ElementType.Float))];
         })),
         .. new[] { NumberFormat.E4M3, NumberFormat.Int8 }.Select(format => new Entry("ScaledMatMul A B^T", $"{format}", "2048 x 704 x 256",
             new Work(Operations: 2.0 * Tokens * Ffn * Hidden), x =>
         {
             var ((a, scaleA), (b, scaleB)) = (x.Codes(format, Tokens, Hidden), x.Codes(format, Ffn, Hidden));
-            return [x.Build.ScaledMatMul(x.Model, a, scaleA, b, scaleB, false, true, "y")];
+            return [x.Build.ScaledMatMul(a, scaleA, b, scaleB, false, true, "y")];
         })),
         new("RmsNorm", "float", "2048 x 256", Work.Tensors(2, Tokens * Hidden), x =>
         {
-            var (y, invRms) = x.Build.RmsNorm(x.Model, x.Floats(Tokens, Hidden), x.Floats(Hidden), 1e-5f, "y");
+            var (y, invRms) = x.Build.RmsNorm(x.Floats(Tokens, Hidden), x.Floats(Hidden), 1e-5f, "y");
             return [y, invRms];
         }),
         new("RmsNormGrad", "float", "2048 x 256", Work.Tensors(3, Tokens * Hidden), x =>
         {
-            var (dx, dWeight) = x.Build.RmsNormGrad(x.Model, x.Floats(Tokens, Hidden), x.Floats(Tokens, Hidden), x.Floats(Hidden), x.Floats(Tokens), "y");
+            var (dx, dWeight) = x.Build.RmsNormGrad(x.Floats(Tokens, Hidden), x.Floats(Tokens, Hidden), x.Floats(Hidden), x.Floats(Tokens), "y");
             return [dx, dWeight];
         }),
         new("SwiGlu", "float", "2048 x 704", Work.Tensors(3, Tokens * Ffn),
-            x => [x.Build.SwiGlu(x.Model, x.Floats(Tokens, Ffn), x.Floats(Tokens, Ffn), "y")]),
+            x => [x.Build.SwiGlu(x.Floats(Tokens, Ffn), x.Floats(Tokens, Ffn), "y")]),
         new("SwiGluGrad", "float", "2048 x 704", Work.Tensors(5, Tokens * Ffn), x =>
         {
-            var (dGate, dUp) = x.Build.SwiGluGrad(x.Model, x.Floats(Tokens, Ffn), x.Floats(Tokens, Ffn), x.Floats(Tokens, Ffn), "y");
+            var (dGate, dUp) = x.Build.SwiGluGrad(x.Floats(Tokens, Ffn), x.Floats(Tokens, Ffn), x.Floats(Tokens, Ffn), "y");
             return [dGate, dUp];
         }),
         new("RotaryEmbedding", "float", HeadsShape, Work.Tensors(2, Tokens * Hidden),
-            x => [x.Build.RotaryEmbedding(x.Model, Q(x), x.Floats(Sequence, Dim / 2), x.Floats(Sequence, Dim / 2), null, false, "y")]),
+            x => [x.Build.RotaryEmbedding(Q(x), x.Floats(Sequence, Dim / 2), x.Floats(Sequence, Dim / 2), null, false, "y")]),
         new("Attention", "float", HeadsShape + ", 2 groups", new Work(Operations: 2 * ScoreOperations), x =>
         {
-            var (y, logSumExp) = x.Build.Attention(x.Model, Q(x), KV(x), KV(x), x.Integers(Batch, Sequence), null, true, 0, "y");
+            var (y, logSumExp) = x.Build.Attention(Q(x), KV(x), KV(x), x.Integers(Batch, Sequence), null, true, 0, "y");
             return [y, logSumExp];
         }),
         new("AttentionGrad", "float", HeadsShape + ", 2 groups", new Work(Operations: 5 * ScoreOperations), x =>
         {
             var (dy, q, k, v, y) = (Q(x), Q(x), KV(x), KV(x), Q(x));
-            var gradients = x.Build.AttentionGrad(x.Model, dy, q, k, v, y, x.Floats(Batch, Heads, Sequence), x.Integers(Batch, Sequence), null, true, 0, "g");
+            var gradients = x.Build.AttentionGrad(dy, q, k, v, y, x.Floats(Batch, Heads, Sequence), x.Integers(Batch, Sequence), null, true, 0, "g");
             return [gradients.Q, gradients.K, gradients.V];
         }),
         new("CrossEntropy", "float", "2048 x 2048", Work.Tensors(1, Tokens * Vocabulary), x =>
         {
-            var (loss, logSumExp) = x.Build.CrossEntropy(x.Model, x.Floats(Tokens, Vocabulary), x.Integers(Tokens), "y");
+            var (loss, logSumExp) = x.Build.CrossEntropy(x.Floats(Tokens, Vocabulary), x.Integers(Tokens), "y");
             return [loss, logSumExp];
         }),
         new("CrossEntropyGrad", "float", "2048 x 2048", Work.Tensors(2, Tokens * Vocabulary),
-            x => [x.Build.CrossEntropyGrad(x.Model, x.Floats(), x.Floats(Tokens, Vocabulary), x.Integers(Tokens), x.Floats(Tokens), "y")]),
+            x => [x.Build.CrossEntropyGrad(x.Floats(), x.Floats(Tokens, Vocabulary), x.Integers(Tokens), x.Floats(Tokens), "y")]),
         new("EmbeddingGrad", "float", "2048 x 256 into 2048", Work.Tensors(2, Tokens * Hidden),
-            x => [x.Build.EmbeddingGrad(x.Model, x.Floats(Tokens, Hidden), x.Integers(Tokens), Vocabulary, ElementType.Float, "y")]),
+            x => [x.Build.EmbeddingGrad(x.Floats(Tokens, Hidden), x.Integers(Tokens), Vocabulary, ElementType.Float, "y")]),
     ];
 
     private static Value Q(Inputs x) => x.Floats(Batch, Heads, Sequence, Dim);

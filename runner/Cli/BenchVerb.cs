@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using Halo.Analysis;
+using Halo.CustomOps;
 using Halo.Models.Bundled;
 using Halo.Passes.Canonical.Precision;
 using Halo.Passes.Infra;
@@ -108,8 +109,7 @@ internal static class BenchVerb
             var benchmark = new TrainingBenchmark(graphPath, threads, rounds, device);
             Console.Error.WriteLine($"{variants.Count} variants, {rounds} updates each");
             var times = benchmark.Run(variants);
-            var model = OnnxReader.Read(graphPath);
-            CustomOps.HaloOperators.Register();
+            var model = OnnxReader.Read(graphPath, HaloOperators.Catalogue);
             ShapeInference.Run(model.Graph);
             var what = $"{Path.GetFileName(graphPath)}, {benchmark.TokensPerStep} tokens an update, on {device.Name}";
             var rate = device.IsGpu ? null : MatMulRate.Measure(model.Graph, threads);

@@ -64,7 +64,7 @@ internal static class DoctorVerb
     {
         const int Size = 64;
         var graph = new Graph("check");
-        var model = new Model(graph) { Opsets = { [""] = HaloDomain.MinOpset } };
+        var model = new Model(graph, HaloOperators.Catalogue) { Opsets = { [""] = HaloDomain.MinOpset } };
         var build = GraphBuilder.AtEnd(graph);
         var codes = new List<(Value Codes, Value Scale)>();
         var inputs = new Dictionary<string, Tensor>();
@@ -75,9 +75,9 @@ internal static class DoctorVerb
             var x = graph.AddInput(new Value(name, ElementType.Float, Shape.Of(Size, Size)));
             plain.Add(x);
             inputs[name] = Tensor.Floats([Size, Size], [.. Enumerable.Range(0, Size * Size).Select(_ => (float)(random.NextDouble() - 0.5))]);
-            codes.Add(build.Quantize(model, build.HadamardTransform(model, x, 1, Hadamard.Blocks(Size), inverse: false, $"{name}H"), format, $"{name}Q"));
+            codes.Add(build.Quantize(build.HadamardTransform(x, 1, Hadamard.Blocks(Size), inverse: false, $"{name}H"), format, $"{name}Q"));
         }
-        graph.AddOutput(build.ScaledMatMul(model, codes[0].Codes, codes[0].Scale, codes[1].Codes, codes[1].Scale, transA: false, transB: true, "Y"));
+        graph.AddOutput(build.ScaledMatMul(codes[0].Codes, codes[0].Scale, codes[1].Codes, codes[1].Scale, transA: false, transB: true, "Y"));
         graph.AddOutput(build.Op("expected", "Gemm", [plain[0], plain[1]], Attribute.Of("transB", 1L)));
         var results = new OnnxEvaluator(operators).Evaluate(model, inputs);
         var (found, expected) = (results[0].ToArray<float>(), results[1].ToArray<float>());

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Halo.Analysis;
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Passes.Infra;
 using Halo.Passes.Rewrite;
@@ -20,7 +21,7 @@ internal static class InspectVerb
         command.SetAction(parsed =>
         {
             var path = parsed.GetValue(input)!;
-            var model = OnnxReader.Read(path);
+            var model = OnnxReader.Read(path, HaloOperators.Catalogue);
             if (parsed.GetValue(text))
                 Console.Write(GraphPrinter.Print(model));
             else

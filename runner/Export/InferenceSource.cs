@@ -1,3 +1,4 @@
+using Halo.CustomOps;
 using Halo.Io;
 using Halo.Ir;
 using Halo.Models.HuggingFace;
@@ -97,12 +98,11 @@ public sealed class InferenceSource : IDisposable
     /// <summary>A fresh copy of the forward graph: float32, parameters as inputs, outputs loss and logits, static (B, T).</summary>
     public Model Forward()
     {
-        CustomOps.HaloOperators.Register();
         return _forward();
     }
 
     public void Dispose() => Weights.Dispose();
 
     private static InferenceSource OfArtifact(string path, TrainingArtifact artifact, CheckpointReader weights, TrainConfig? config) =>
-        new(path, artifact.Checkpoint, weights, () => OnnxReader.Read(artifact.ForwardModel)) { Valid = config?.Valid, Train = config?.Data };
+        new(path, artifact.Checkpoint, weights, () => OnnxReader.Read(artifact.ForwardModel, HaloOperators.Catalogue)) { Valid = config?.Valid, Train = config?.Data };
 }

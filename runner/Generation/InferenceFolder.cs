@@ -1,3 +1,4 @@
+using Halo.CustomOps;
 using Halo.Io;
 using Halo.Models.GenAi;
 using Halo.Models.HuggingFace;
@@ -60,7 +61,7 @@ public sealed class InferenceFolder
         foreach (var name in (string[])[file, "config.json", "tokenizer.json"])
             Require(path, name);
         var config = LlamaConfig.Load(path);
-        var graph = InferenceGraph.Of(OnnxReader.Read(In(path, file)), In(path, file));
+        var graph = InferenceGraph.Of(OnnxReader.Read(In(path, file), HaloOperators.Catalogue), In(path, file));
         var tokenizer = HfTokenizer.Load(path);
         CheckGenAi(In(path, GenAiConfig.FileName), genAi, graph);
         CheckConfig(In(path, "config.json"), config, graph);

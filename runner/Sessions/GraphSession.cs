@@ -1,7 +1,9 @@
 using Halo.Analysis;
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Serialization;
 using Microsoft.ML.OnnxRuntime;
+
 using TensorElementType = Microsoft.ML.OnnxRuntime.Tensors.TensorElementType;
 
 namespace Halo.Runner.Sessions;
@@ -139,8 +141,7 @@ public sealed class GraphSession : IDisposable
 
     private static long ActivationBytes(string path)
     {
-        CustomOps.HaloOperators.Register();
-        return ActivationBytes(OnnxReader.Read(path));
+        return ActivationBytes(OnnxReader.Read(path, HaloOperators.Catalogue));
     }
 
     private static long ActivationBytes(Model model)

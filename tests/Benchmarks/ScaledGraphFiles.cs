@@ -1,3 +1,4 @@
+using Halo.CustomOps;
 using Halo.Serialization;
 using Halo.Tests.Scale;
 
@@ -12,7 +13,7 @@ public class ScaledGraphFiles
     public void Write()
     {
         var folder = Environment.GetEnvironmentVariable(Folder)!;
-        var export = OnnxReader.Read(ExportFixture.File("llama3-gqa", "training.onnx"));
+        var export = OnnxReader.Read(ExportFixture.File("llama3-gqa", "training.onnx"), HaloOperators.Catalogue);
         foreach (var (name, shape) in new[]
         {
             ("8b-008", LlamaShape.Llama8B(8)), ("8b-032", LlamaShape.Llama8B()), ("8b-032-batch-4", LlamaShape.Llama8B(batch: 4)),

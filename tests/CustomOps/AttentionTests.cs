@@ -31,8 +31,8 @@ public class AttentionTests
             {
                 var mask = x.Oracle.Mask is null ? null : OpRunner.Cast(build, inputs[4], ElementType.Int64, "mask");
                 var documents = x.Oracle.Documents is null ? null : OpRunner.Cast(build, inputs[^1], ElementType.Int64, "documents");
-                var (y, logSumExp) = build.Attention(model, inputs[1], inputs[2], inputs[3], mask, documents, x.Oracle.IsCausal, x.Oracle.Scale, "a");
-                var gradients = build.AttentionGrad(model, inputs[0], inputs[1], inputs[2], inputs[3], y, logSumExp, mask, documents, x.Oracle.IsCausal,
+                var (y, logSumExp) = build.Attention(inputs[1], inputs[2], inputs[3], mask, documents, x.Oracle.IsCausal, x.Oracle.Scale, "a");
+                var gradients = build.AttentionGrad(inputs[0], inputs[1], inputs[2], inputs[3], y, logSumExp, mask, documents, x.Oracle.IsCausal,
                     x.Oracle.Scale, "g");
                 return [gradients.Q, gradients.K, gradients.V];
             }, kernels: kernels);
@@ -49,8 +49,8 @@ public class AttentionTests
         HostTensor[] Run(long opset) => OpRunner.Run([x.Q, x.K, x.V, .. x.Masks], (model, build, inputs) =>
         {
             var ids = inputs.Skip(3).Select((value, i) => OpRunner.Cast(build, value, ElementType.Int64, $"ids{i}")).ToArray();
-            var (y, logSumExp) = build.Attention(model, inputs[0], inputs[1], inputs[2], ids[0], ids[1], true, 0, "a");
-            var gradients = build.AttentionGrad(model, y, inputs[0], inputs[1], inputs[2], y, logSumExp, ids[0], ids[1], true, 0, "g");
+            var (y, logSumExp) = build.Attention(inputs[0], inputs[1], inputs[2], ids[0], ids[1], true, 0, "a");
+            var gradients = build.AttentionGrad(y, inputs[0], inputs[1], inputs[2], y, logSumExp, ids[0], ids[1], true, 0, "g");
             return [y, logSumExp, gradients.Q, gradients.K, gradients.V];
         }, opset: opset);
         Assert.Equal(Run(21).SelectMany(y => y.Elements), Run(opset).SelectMany(y => y.Elements));
@@ -64,8 +64,8 @@ public class AttentionTests
         var x = AttentionInputs.Normal("threads", new AttentionOracle(2, 4, 2, 65, 65, 64, true), new Random(1));
         HostTensor[] Run(int threads) => OpRunner.Run([x.Q, x.K, x.V], (model, build, inputs) =>
         {
-            var (y, logSumExp) = build.Attention(model, inputs[0], inputs[1], inputs[2], null, null, true, 0, "a");
-            var gradients = build.AttentionGrad(model, y, inputs[0], inputs[1], inputs[2], y, logSumExp, null, null, true, 0, "g");
+            var (y, logSumExp) = build.Attention(inputs[0], inputs[1], inputs[2], null, null, true, 0, "a");
+            var gradients = build.AttentionGrad(y, inputs[0], inputs[1], inputs[2], y, logSumExp, null, null, true, 0, "g");
             return [y, logSumExp, gradients.Q, gradients.K, gradients.V];
         }, kernels: OperatorKernels.Native, threads: threads);
         Assert.Equal(Run(2).SelectMany(y => y.Elements), Run(threads).SelectMany(y => y.Elements));
@@ -78,7 +78,7 @@ public class AttentionTests
             [.. sizes.Select(s => HostTensor.Normal(new Random(1), s))], (model, build, inputs) =>
             {
                 Value? Ids(int i) => i < inputs.Count ? OpRunner.Cast(build, inputs[i], ElementType.Int64, $"ids{i}") : null;
-                return [build.Attention(model, inputs[0], inputs[1], inputs[2], Ids(3), Ids(4), causal, 0, "attention").Y];
+                return [build.Attention(inputs[0], inputs[1], inputs[2], Ids(3), Ids(4), causal, 0, "attention").Y];
             })).Message;
         Assert.Contains("(B, H, T, D)", Message(true, [2, 3, 4], [1, 2, 3, 4], [1, 2, 3, 4]));
         Assert.Contains("K (B, G, S, D)", Message(true, [1, 2, 3, 4], [1, 2, 3, 5], [1, 2, 3, 5]));
@@ -91,7 +91,7 @@ public class AttentionTests
             [HostTensor.Normal(new Random(1), 1, 2, 3, 4), HostTensor.Normal(new Random(1), 1, 2, 4)], (model, build, inputs) =>
             {
                 var x = inputs[0];
-                return [build.AttentionGrad(model, x, x, x, x, x, inputs[1], null, null, true, 0, "gradient").Q];
+                return [build.AttentionGrad(x, x, x, x, x, inputs[1], null, null, true, 0, "gradient").Q];
             })).Message);
     }
 }

@@ -20,7 +20,7 @@ public class FunctionBodyTests
         var x = axis == 1 ? HostTensor.Normal(new Random(1), 6, n) : HostTensor.Normal(new Random(1), n, 6);
         var blocks = Hadamard.Blocks(n, 1024);
         var y = OpRunner.Run([x], (model, build, inputs) =>
-            [build.HadamardTransform(model, build.HadamardTransform(model, inputs[0], axis, blocks, false, "there"), axis, blocks, true, "back")])[0];
+            [build.HadamardTransform(build.HadamardTransform(inputs[0], axis, blocks, false, "there"), axis, blocks, true, "back")])[0];
         var error = Math.Sqrt(x.Elements.Zip(y.Elements, (a, b) => Math.Pow(a - (double)b, 2)).Sum() / x.Elements.Sum(a => (double)a * a));
         Assert.True(error <= 1e-6, $"relative error {error:E2}");
     }
@@ -31,7 +31,7 @@ public class FunctionBodyTests
         var (x, w) = (HostTensor.Normal(new Random(1), 8, 704), HostTensor.Normal(new Random(2), 16, 704));
         HostTensor Product(bool rotate) => OpRunner.Run([x, w], (model, build, inputs) =>
         {
-            var operands = rotate ? inputs.Select((v, i) => build.HadamardTransform(model, v, 1, [704], false, $"rotate{i}")).ToArray() : inputs;
+            var operands = rotate ? inputs.Select((v, i) => build.HadamardTransform(v, 1, [704], false, $"rotate{i}")).ToArray() : inputs;
             var y = build.Op("y", "Gemm", [operands[0], operands[1]], Attribute.Of("transB", 1L));
             (y.Type, y.Shape) = (ElementType.Float, Shape.Of(8, 16));
             return [y];
@@ -54,11 +54,11 @@ public class FunctionBodyTests
             .. NumberFormat.All.Select(format =>
             {
                 var ((a, scaleA), (b, scaleB)) = (Quantized(inputs[0], "a"), Quantized(inputs[1], "b"));
-                var y = build.ScaledMatMul(model, a, scaleA, b, scaleB, false, true, $"{format}");
-                return build.HadamardTransform(model, y, 0, Hadamard.Blocks(19), true, $"{format}/back");
+                var y = build.ScaledMatMul(a, scaleA, b, scaleB, false, true, $"{format}");
+                return build.HadamardTransform(y, 0, Hadamard.Blocks(19), true, $"{format}/back");
 
                 (Value, Value) Quantized(Value value, string name) =>
-                    build.Quantize(model, build.HadamardTransform(model, value, 1, [704], false, $"{format}/{name}/rotate"), format, $"{format}/{name}");
+                    build.Quantize(build.HadamardTransform(value, 1, [704], false, $"{format}/{name}/rotate"), format, $"{format}/{name}");
             }),
         ], opset: opset);
         Assert.Equal(Products(21).SelectMany(y => y.Elements), Products(opset).SelectMany(y => y.Elements));
@@ -95,9 +95,9 @@ public class FunctionBodyTests
                 x.Elements[at] = bad;
                 var y = OpRunner.Run([x, w], (model, build, inputs) =>
                 {
-                    var (a, scaleA) = build.Quantize(model, inputs[0], NumberFormat.Parse(format)!, "a");
-                    var (b, scaleB) = build.Quantize(model, inputs[1], NumberFormat.Parse(format)!, "b");
-                    return [build.ScaledMatMul(model, a, scaleA, b, scaleB, false, true, "product")];
+                    var (a, scaleA) = build.Quantize(inputs[0], NumberFormat.Parse(format)!, "a");
+                    var (b, scaleB) = build.Quantize(inputs[1], NumberFormat.Parse(format)!, "b");
+                    return [build.ScaledMatMul(a, scaleA, b, scaleB, false, true, "product")];
                 }, level)[0];
                 Assert.Contains(y.Elements, v => !float.IsFinite(v));
             }
@@ -106,11 +106,11 @@ public class FunctionBodyTests
     [Fact]
     public void Calls_of_one_overload_share_one_function()
     {
-        var model = new Model(new Graph()) { Opsets = { [""] = 21 }, IrVersion = 8 };
+        var model = new Model(new Graph(), HaloOperators.Catalogue) { Opsets = { [""] = 21 }, IrVersion = 8 };
         var build = GraphBuilder.AtEnd(model.Graph);
         var x = model.Graph.AddInput(new Value("x", ElementType.Float, Shape.Of(8, 8)));
-        var rotated = build.HadamardTransform(model, x, 0, [8], false, "a");
-        build.Quantize(model, build.HadamardTransform(model, rotated, 0, [8], false, "b"), NumberFormat.E4M3, "q");
+        var rotated = build.HadamardTransform(x, 0, [8], false, "a");
+        build.Quantize(build.HadamardTransform(rotated, 0, [8], false, "b"), NumberFormat.E4M3, "q");
         Assert.Equal(["HadamardTransform:axis0_8", "Quantize:e4m3"], model.Functions.Select(f => $"{f.Name}:{f.Overload}"));
         Assert.Equal(10, model.IrVersion);
         Assert.Equal(1, model.Opsets["com.halo"]);
@@ -128,15 +128,15 @@ public class FunctionBodyTests
     [Fact]
     public void What_cannot_run_is_refused()
     {
-        var model = new Model(new Graph()) { Opsets = { [""] = 20 } };
+        var model = new Model(new Graph(), HaloOperators.Catalogue) { Opsets = { [""] = 20 } };
         var build = GraphBuilder.AtEnd(model.Graph);
         var x = model.Graph.AddInput(new Value("x", ElementType.Float, Shape.Of(8, 8)));
-        Assert.Contains("opset 20", Assert.Throws<HaloException>(() => build.Quantize(model, x, NumberFormat.Int8, "q")).Message);
+        Assert.Contains("opset 20", Assert.Throws<HaloException>(() => build.Quantize(x, NumberFormat.Int8, "q")).Message);
         model.Opsets[""] = 21;
-        Assert.Contains("[8, 8]", Assert.Throws<HaloException>(() => build.HadamardTransform(model, x, 1, [4], false, "h")).Message);
-        Assert.Contains("[19]", Assert.Throws<HaloException>(() => build.HadamardTransform(model, x, 1, [19], false, "h")).Message);
+        Assert.Contains("[8, 8]", Assert.Throws<HaloException>(() => build.HadamardTransform(x, 1, [4], false, "h")).Message);
+        Assert.Contains("[19]", Assert.Throws<HaloException>(() => build.HadamardTransform(x, 1, [19], false, "h")).Message);
         var ids = model.Graph.AddInput(new Value("ids", ElementType.Int64, Shape.Of(8)));
-        Assert.Contains("int64", Assert.Throws<HaloException>(() => build.Quantize(model, ids, NumberFormat.Int8, "q")).Message);
+        Assert.Contains("int64", Assert.Throws<HaloException>(() => build.Quantize(ids, NumberFormat.Int8, "q")).Message);
     }
 
     [Theory]

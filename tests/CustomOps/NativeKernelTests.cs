@@ -23,7 +23,7 @@ public class NativeKernelTests
         x.Elements[12345] = 30; // an outlier
         HostTensor[] Run(OperatorKernels kernels) => OpRunner.Run([x], (model, build, inputs) =>
         {
-            var (codes, scale) = build.Quantize(model, build.HadamardTransform(model, inputs[0], 1, [704], false, "rotate"), NumberFormat.Parse(format)!, "q");
+            var (codes, scale) = build.Quantize(build.HadamardTransform(inputs[0], 1, [704], false, "rotate"), NumberFormat.Parse(format)!, "q");
             return [codes, scale];
         }, kernels: kernels);
         var (body, native) = (Run(OperatorKernels.Functions), Run(OperatorKernels.Native));
@@ -47,7 +47,7 @@ public class NativeKernelTests
         var x = HostTensor.Normal(new Random(2), 1000, 704);
         HostTensor[] Run(OperatorKernels kernels) => OpRunner.Run([x], (model, build, inputs) =>
         {
-            var (codes, scale) = build.Quantize(model, inputs[0], NumberFormat.Parse(format)!, "q");
+            var (codes, scale) = build.Quantize(inputs[0], NumberFormat.Parse(format)!, "q");
             return [codes, scale];
         }, kernels: kernels);
         var (body, native) = (Run(OperatorKernels.Functions), Run(OperatorKernels.Native));
@@ -70,7 +70,7 @@ public class NativeKernelTests
             {
                 var found = OpRunner.Run([x], (model, build, inputs) =>
                 {
-                    var (codes, scale) = build.Quantize(model, OpRunner.Cast(build, inputs[0], ElementType.BFloat16, "cast"), format, "q");
+                    var (codes, scale) = build.Quantize(OpRunner.Cast(build, inputs[0], ElementType.BFloat16, "cast"), format, "q");
                     return [codes, scale];
                 }, kernels: kernels);
                 Assert.Equal(scale, found[1].Elements[0]);
@@ -89,9 +89,9 @@ public class NativeKernelTests
         var (x, w) = (HostTensor.Normal(new Random(1), 96, k), HostTensor.Normal(new Random(2), 72, k));
         HostTensor Run(OperatorKernels kernels) => OpRunner.Run([x, w], (model, build, inputs) =>
         {
-            var (a, scaleA) = build.Quantize(model, inputs[0], NumberFormat.Parse(format)!, "a");
-            var (b, scaleB) = build.Quantize(model, inputs[1], NumberFormat.Parse(format)!, "b");
-            return [build.ScaledMatMul(model, a, scaleA, b, scaleB, false, true, "product")];
+            var (a, scaleA) = build.Quantize(inputs[0], NumberFormat.Parse(format)!, "a");
+            var (b, scaleB) = build.Quantize(inputs[1], NumberFormat.Parse(format)!, "b");
+            return [build.ScaledMatMul(a, scaleA, b, scaleB, false, true, "product")];
         }, kernels: kernels)[0];
         var (body, native) = (Run(OperatorKernels.Functions), Run(OperatorKernels.Native));
         Assert.True(Numerics.RelativeError.Of(native.Elements, body.Elements) <= 1e-6);
@@ -105,8 +105,8 @@ public class NativeKernelTests
         [
             .. NumberFormat.All.SelectMany(format =>
             {
-                var rotated = build.HadamardTransform(model, inputs[0], 0, Hadamard.Blocks(300), false, $"{format}/rotate");
-                var (codes, scale) = build.Quantize(model, rotated, format, $"{format}/q");
+                var rotated = build.HadamardTransform(inputs[0], 0, Hadamard.Blocks(300), false, $"{format}/rotate");
+                var (codes, scale) = build.Quantize(rotated, format, $"{format}/q");
                 return new[] { rotated, codes, scale };
             }),
         ], kernels: OperatorKernels.Native, threads: threads);
@@ -117,9 +117,9 @@ public class NativeKernelTests
     public void The_library_runs_a_model_without_function_bodies_and_wins_over_a_body()
     {
         var graph = new Graph();
-        var model = new Model(graph) { Opsets = { [""] = HaloDomain.MinOpset } };
+        var model = new Model(graph, HaloOperators.Catalogue) { Opsets = { [""] = HaloDomain.MinOpset } };
         var x = graph.AddInput(new Value("x", ElementType.Float, Shape.Of(2, 4)));
-        graph.AddOutput(GraphBuilder.AtEnd(graph).HadamardTransform(model, x, 1, [4], false, "y"));
+        graph.AddOutput(GraphBuilder.AtEnd(graph).HadamardTransform(x, 1, [4], false, "y"));
         var wrong = new FunctionBody("X") { AttributeNames = ["axis", "blocks", "inverse"] };
         var function = model.Functions.Single();
         Assert.Equal([1, 1, 1, 1], Run()); // the bodies' meaning
@@ -148,9 +148,9 @@ public class NativeKernelTests
     public void What_a_kernel_refuses_names_operator_expectation_and_advice()
     {
         var graph = new Graph();
-        var model = new Model(graph) { Opsets = { [""] = HaloDomain.MinOpset } };
+        var model = new Model(graph, HaloOperators.Catalogue) { Opsets = { [""] = HaloDomain.MinOpset } };
         var x = graph.AddInput(new Value("x", ElementType.Float, Shape.Of(2, 4)));
-        var y = GraphBuilder.AtEnd(graph).HadamardTransform(model, x, 1, [4], false, "y");
+        var y = GraphBuilder.AtEnd(graph).HadamardTransform(x, 1, [4], false, "y");
         graph.AddOutput(y);
         y.Producer!.With(Attribute.Of("blocks", [2L, 1L]));
         using var options = new SessionSettings().ToOptions();

@@ -16,7 +16,7 @@ public static class OpRunner
         GraphOptimizationLevel level = GraphOptimizationLevel.ORT_DISABLE_ALL, long opset = HaloDomain.MinOpset,
         OperatorKernels kernels = OperatorKernels.Functions, int threads = 2)
     {
-        var model = new Model(new Graph()) { Opsets = { [""] = opset } };
+        var model = new Model(new Graph(), HaloOperators.Catalogue) { Opsets = { [""] = opset } };
         var values = inputs.Select((x, i) => model.Graph.AddInput(new Value($"x{i}", ElementType.Float, Shape.Of(x.Sizes)))).ToArray();
         var end = GraphBuilder.AtEnd(model.Graph);
         var outputs = build(model, end, values);

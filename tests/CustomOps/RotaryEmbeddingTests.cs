@@ -21,7 +21,7 @@ public class RotaryEmbeddingTests
     {
         var y = OpRunner.Run([X, Cos, Sin], (model, build, inputs) =>
         [
-            build.RotaryEmbedding(model, build.RotaryEmbedding(model, inputs[0], inputs[1], inputs[2], null, false, "there"), inputs[1], inputs[2], null,
+            build.RotaryEmbedding(build.RotaryEmbedding(inputs[0], inputs[1], inputs[2], null, false, "there"), inputs[1], inputs[2], null,
                 true, "back"),
         ], kernels: kernels)[0];
         Assert.True(RelativeError.Of(y.Elements, X.Elements) <= 5e-7); // cos^2 + sin^2 of rounded tables, and four roundings
@@ -67,7 +67,7 @@ public class RotaryEmbeddingTests
         string Message(params long[][] sizes) => Assert.Throws<HaloException>(() => OpRunner.Run(
             [.. sizes.Select(s => HostTensor.Normal(new Random(1), s))], (model, build, inputs) =>
             [
-                build.RotaryEmbedding(model, inputs[0], inputs[1], inputs[2],
+                build.RotaryEmbedding(inputs[0], inputs[1], inputs[2],
                     inputs.Count > 3 ? OpRunner.Cast(build, inputs[3], ElementType.Int64, "ids") : null, false, "rotate"),
             ])).Message;
         Assert.Contains("even D", Message([1, 1, 3, 5], [3, 2], [3, 2]));
@@ -80,7 +80,7 @@ public class RotaryEmbeddingTests
     private static HostTensor Rotate(HostTensor x, bool inverse, HostTensor? ids, OperatorKernels kernels) => OpRunner.Run(
         ids is null ? [x, Cos, Sin] : [x, Cos, Sin, ids], (model, build, inputs) =>
         [
-            build.RotaryEmbedding(model, inputs[0], inputs[1], inputs[2], ids is null ? null : OpRunner.Cast(build, inputs[3], ElementType.Int64, "ids"),
+            build.RotaryEmbedding(inputs[0], inputs[1], inputs[2], ids is null ? null : OpRunner.Cast(build, inputs[3], ElementType.Int64, "ids"),
                 inverse, "rotate"),
         ], kernels: kernels)[0];
 

@@ -1,3 +1,4 @@
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Passes.Infra;
 using Halo.Passes.Training;
@@ -80,5 +81,5 @@ public class AttachLossTests
         ["labels"] = Tensor.Of<long>(ElementType.Int64, sizes.AsSpan(0, 2), labels),
     }).Single().ToArray<float>()[0];
 
-    private static Model Parse(string graph) => GraphParser.Parse("ir_version: 10, opset: {\"\": 21}\n" + graph);
+    private static Model Parse(string graph) => GraphParser.Parse("ir_version: 10, opset: {\"\": 21}\n" + graph, HaloOperators.Catalogue);
 }

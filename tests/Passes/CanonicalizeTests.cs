@@ -122,7 +122,7 @@ public class CanonicalizeTests
     public void What_looks_like_a_pattern_and_is_none_is_reported_with_the_reason(string golden, params string[] reasons)
     {
         var text = File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "Golden", "canonicalize", golden + "_no_match", "before.txt"));
-        var run = PassManager.Run(Halo.Text.GraphParser.Parse(text), [new Canonicalize()], new PassOptions { Evaluator = Evaluator }).Passes.Single();
+        var run = PassManager.Run(Halo.Text.GraphParser.Parse(text, HaloOperators.Catalogue), [new Canonicalize()], new PassOptions { Evaluator = Evaluator }).Passes.Single();
         var found = run.Reported["canonical"].Select(r => $"{r!["node"]}: {r["reason"]}").Order(StringComparer.Ordinal).ToList();
         Assert.All(run.Reported["canonical"], r => Assert.False(r!["found"]!.GetValue<bool>()));
         Assert.Equal(reasons.Length, found.Count);
@@ -165,8 +165,7 @@ public class CanonicalizeTests
     /// <summary>The forward part at 3 x 24 tokens.</summary>
     internal static Model Read(string name, string file, string passes = Prepare)
     {
-        HaloOperators.Register();
-        var model = OnnxReader.Read(ExportFixture.File(name, file));
+        var model = OnnxReader.Read(ExportFixture.File(name, file), HaloOperators.Catalogue);
         foreach (var gradient in model.Graph.Outputs.Where(o => TrainingNames.IsGradient(o)).ToList())
             model.Graph.RemoveOutput(gradient);
         using var weights = Halo.Models.Weights.SafetensorsFile.Open(ExportFixture.File(name, "model.safetensors"));

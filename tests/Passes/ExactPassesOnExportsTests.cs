@@ -1,3 +1,4 @@
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Passes.Cleanup;
 using Halo.Passes.Infra;
@@ -30,7 +31,7 @@ public class ExactPassesOnExportsTests(ITestOutputHelper output)
     {
         using var folder = new TemporaryFolder();
         var path = ExportFixture.File(name, file);
-        var model = OnnxReader.Read(path);
+        var model = OnnxReader.Read(path, HaloOperators.Catalogue);
         var evaluator = new OnnxEvaluator();
         var inputs = Inputs(model);
         var options = new PassOptions { Evaluator = evaluator, VerifyInputs = inputs };
@@ -45,7 +46,7 @@ public class ExactPassesOnExportsTests(ITestOutputHelper output)
         Assert.All(run.Passes, p => Assert.All(p.Measured!, m => Assert.True(m.IsIdentical, $"{p.Pass.Name}: {m}")));
         Assert.True(run.Passes.Single(p => p.Pass is UpgradeOpset).Rewrites > 0);
 
-        var loaded = OnnxReader.Read(small);
+        var loaded = OnnxReader.Read(small, HaloOperators.Catalogue);
         var before = evaluator.Evaluate(model, inputs);
         Assert.All(before.Zip(evaluator.Evaluate(loaded, inputs)), p => Assert.Equal(p.First.ToBytes(), p.Second.ToBytes()));
 
@@ -61,7 +62,7 @@ public class ExactPassesOnExportsTests(ITestOutputHelper output)
     {
         using var folder = new TemporaryFolder();
         var path = ExportFixture.File(name, "training.onnx");
-        var model = OnnxReader.Read(path);
+        var model = OnnxReader.Read(path, HaloOperators.Catalogue);
         var constants = model.Graph.Initializers.Sum(v => v.Initializer!.SizeBytes);
         PassManager.Run(model, [new UpgradeOpset(), new FoldSplats()], new PassOptions());
         OnnxWriter.Write(model, folder["small.onnx"]);
@@ -77,7 +78,7 @@ public class ExactPassesOnExportsTests(ITestOutputHelper output)
     [InlineData("llama2-mha", "logits-dynamo-sdpa-opset23.onnx")]
     public void Graphs_that_the_stock_runtime_refuses_are_rewritten_all_the_same(string name, string file)
     {
-        var model = OnnxReader.Read(ExportFixture.File(name, file));
+        var model = OnnxReader.Read(ExportFixture.File(name, file), HaloOperators.Catalogue);
         PassManager.Run(model, Pipelines.Parse(Pipelines.Cleanup), new PassOptions { Evaluator = new OnnxEvaluator() });
         Assert.True(model.Opset >= 21);
     }
@@ -100,7 +101,7 @@ public class ExactPassesOnExportsTests(ITestOutputHelper output)
         var result = new Value("y", type, Shape.Of(10, 100));
         graph.Append(new Node("Identity", [constant], [result]));
         graph.AddOutput(result);
-        var model = new Model(graph) { Opsets = { [""] = 21 } };
+        var model = new Model(graph, HaloOperators.Catalogue) { Opsets = { [""] = 21 } };
         var run = PassManager.Run(model, [new FoldSplats()],
             new PassOptions { Evaluator = new OnnxEvaluator(), VerifyInputs = new Dictionary<string, Tensor>() });
         Assert.Equal(1, run.Passes.Single().Rewrites);
@@ -117,7 +118,7 @@ public class ExactPassesOnExportsTests(ITestOutputHelper output)
               b: float[4, 8] = Neg(a)  # m/axes
               y: float[4, 1] = ReduceMean<axes = [1]>(b)  # m
             }
-            """);
+            """, HaloOperators.Catalogue);
         var inputs = Inputs(model);
         PassManager.Run(model, [new UpgradeOpset(), new FoldSplats()], new PassOptions { Evaluator = new OnnxEvaluator(), VerifyInputs = inputs });
         var names = model.Graph.Nodes.Select(n => n.Name).Where(n => n.Length > 0).ToList();

@@ -1,3 +1,4 @@
+using Halo.CustomOps;
 using Halo.Passes.Infra;
 using Halo.Runner.Sessions;
 using Halo.Text;
@@ -34,14 +35,14 @@ public class GoldenTests
         var folder = Path.Combine(Root, pass, name);
         var options = Path.Combine(folder, "options.txt");
         var passes = PipelineParser.Parse(pass + (File.Exists(options) ? $"{{{File.ReadAllText(options).Trim()}}}" : ""));
-        var model = GraphParser.Parse(File.ReadAllText(Path.Combine(folder, "before.txt")));
+        var model = GraphParser.Parse(File.ReadAllText(Path.Combine(folder, "before.txt")), HaloOperators.Catalogue);
         var before = GraphPrinter.Print(model);
         var checkpoint = Path.Combine(folder, "checkpoint.txt");
         var run = new PassOptions
         {
             Evaluator = new OnnxEvaluator(),
             Checkpoint = !File.Exists(checkpoint) ? null
-                : GraphParser.Parse(File.ReadAllText(checkpoint)).Graph.Initializers.ToDictionary(v => v.Name, v => v.Initializer!),
+                : GraphParser.Parse(File.ReadAllText(checkpoint), HaloOperators.Catalogue).Graph.Initializers.ToDictionary(v => v.Name, v => v.Initializer!),
         };
 
         var rewrites = PassManager.Run(model, passes, run).Passes.Single().Rewrites;

@@ -32,7 +32,7 @@ public class HaloRewriteTests
     [MemberData(nameof(Exports))]
     public void Every_product_of_a_real_export_reads_codes_and_each_tensor_is_quantized_once(string name, string level)
     {
-        var model = OnnxReader.Read(ExportFixture.File(name, "training.onnx"));
+        var model = OnnxReader.Read(ExportFixture.File(name, "training.onnx"), HaloOperators.Catalogue);
         var blocks = name == "llama3-gqa" ? 3 : 2;
         Rewrite(model, level, "fp8");
         var (layers, _) = LinearGemms.In(model.Graph);
@@ -52,9 +52,9 @@ public class HaloRewriteTests
     public void Rotations_alone_keep_the_loss_and_every_gradient(string name, string level)
     {
         var inputs = Inputs(name);
-        var plain = OnnxReader.Read(ExportFixture.File(name, "training.onnx"));
+        var plain = OnnxReader.Read(ExportFixture.File(name, "training.onnx"), HaloOperators.Catalogue);
         var expected = Evaluator.Evaluate(plain, inputs);
-        var model = OnnxReader.Read(ExportFixture.File(name, "training.onnx"));
+        var model = OnnxReader.Read(ExportFixture.File(name, "training.onnx"), HaloOperators.Catalogue);
         Rewrite(model, level, "none");
         var found = Evaluator.Evaluate(model, inputs);
         foreach (var (output, index) in plain.Graph.Outputs.Select((o, i) => (o, i)))
@@ -108,7 +108,7 @@ public class HaloRewriteTests
     {
         Model Biased(out IReadOnlyList<string> biases)
         {
-            var model = OnnxReader.Read(ExportFixture.File("llama2-mha", "training.onnx"));
+            var model = OnnxReader.Read(ExportFixture.File("llama2-mha", "training.onnx"), HaloOperators.Catalogue);
             biases = BiasedExport.Make(model);
             return model;
         }
@@ -161,7 +161,7 @@ public class HaloRewriteTests
     [Fact]
     public void Layers_can_differ()
     {
-        var model = OnnxReader.Read(ExportFixture.File("llama2-mha", "training.onnx"));
+        var model = OnnxReader.Read(ExportFixture.File("llama2-mha", "training.onnx"), HaloOperators.Catalogue);
         PassManager.Run(model, Pipelines.Parse(
             "upgrade-opset,rotate-operands{scheme=halo-1 layers=\"*.down_proj: halo-2\"},"
             + "quantize-operands{format=fp8 layers=\"model.layers.0.*: none | *.up_proj: F=int8,int8\"}"), new PassOptions());
@@ -180,7 +180,7 @@ public class HaloRewriteTests
     {
         byte[] Once(out Model model)
         {
-            model = OnnxReader.Read(ExportFixture.File("llama32-tied", "training.onnx"));
+            model = OnnxReader.Read(ExportFixture.File("llama32-tied", "training.onnx"), HaloOperators.Catalogue);
             Rewrite(model, scheme, format);
             return OnnxWriter.ToBytes(model);
         }

@@ -1,3 +1,4 @@
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Models.HuggingFace;
 using Halo.Models.Llama;
@@ -75,7 +76,7 @@ public class HoldParametersTests
 
     private static Model Graph(long size = 3)
     {
-        var model = new Model(new Graph()) { Opsets = { [""] = 21 } };
+        var model = new Model(new Graph(), HaloOperators.Catalogue) { Opsets = { [""] = 21 } };
         var w = model.Graph.AddInput(new Value("w", ElementType.Float, Shape.Of(size)));
         model.Graph.Append(new Node("Neg", [w], [new Value("y", ElementType.Float, Shape.Of(size))], name: "y"));
         model.Graph.AddOutput(model.Graph.Values["y"]);

@@ -1,3 +1,4 @@
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Passes.Cleanup;
 using Halo.Passes.Infra;
@@ -83,7 +84,7 @@ public class NameParametersTests
               initializers { a: float[4, 4] = splat 0 }
               y: float[2, 4] = MatMul(x, a)  # proj
             }
-            """);
+            """, HaloOperators.Catalogue);
         var checkpoint = new Dictionary<string, Tensor> { ["x"] = Tensor.Floats([2, 4], new float[8]), ["w"] = Tensor.Floats([4, 4], new float[16]) };
         PassManager.Run(model, [new NameParameters()], new PassOptions { Checkpoint = checkpoint });
         Assert.Contains(model.Graph.Nodes, n => n.Is("Transpose") && n.Inputs[0]!.Name == "w");
@@ -103,7 +104,7 @@ public class NameParametersTests
         Assert.NotEqual(asIs, MatrixHash.Of(Tensor.Floats([7, 5], values), ElementType.Float).AsIs);
     }
 
-    private static Model Read(string file) => OnnxReader.Read(ExportFixture.File("llama2-mha", file));
+    private static Model Read(string file) => OnnxReader.Read(ExportFixture.File("llama2-mha", file), HaloOperators.Catalogue);
 
     private static (Model Model, Dictionary<string, Tensor> Checkpoint) WithNormsOfOnes(string file)
     {

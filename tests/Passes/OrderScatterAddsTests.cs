@@ -1,4 +1,5 @@
 using Halo.Building;
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Passes.Infra;
 using Halo.Passes.Training;
@@ -16,12 +17,12 @@ public class OrderScatterAddsTests
     [Fact]
     public void No_update_is_lost_where_rows_repeat()
     {
-        var graph = new Graph("gradient");
+        var model = new Model(new Graph("gradient"), HaloOperators.Catalogue) { Opsets = { [""] = 20 } };
+        var graph = model.Graph;
         var at = graph.AddInput(new Value("at", ElementType.Int64, Shape.Of(Updates, 1)));
         var updates = graph.AddInput(new Value("updates", ElementType.Float, Shape.Of(Updates, Columns)));
         var zeros = graph.AddInitializer("zeros", Tensor.Floats([Rows, Columns], new float[Rows * Columns]));
         graph.AddOutput(GraphBuilder.AtEnd(graph).Op("sum", "ScatterND", [zeros, at, updates], Attribute.Of("reduction", "add")));
-        var model = new Model(graph) { Opsets = { [""] = 20 } };
         Assert.Equal(1, PassManager.Run(model, [new OrderScatterAdds()], new PassOptions()).Passes[0].Rewrites);
 
         var random = new Random(3);
@@ -48,12 +49,13 @@ public class OrderScatterAddsTests
     [Fact]
     public void A_reduction_that_is_not_over_whole_rows_is_refused()
     {
-        var graph = new Graph("cells");
+        var model = new Model(new Graph("cells"), HaloOperators.Catalogue) { Opsets = { [""] = 20 } };
+        var graph = model.Graph;
         var at = graph.AddInput(new Value("at", ElementType.Int64, Shape.Of(8, 2)));
         var updates = graph.AddInput(new Value("updates", ElementType.Float, Shape.Of(8)));
         var table = graph.AddInput(new Value("table", ElementType.Float, Shape.Of(4, 4)));
         graph.AddOutput(GraphBuilder.AtEnd(graph).Op("sum", "ScatterND", [table, at, updates], Attribute.Of("reduction", "add")));
-        var e = Assert.Throws<PassException>(() => PassManager.Run(new Model(graph) { Opsets = { [""] = 20 } }, [new OrderScatterAdds()], new PassOptions()));
+        var e = Assert.Throws<PassException>(() => PassManager.Run(model, [new OrderScatterAdds()], new PassOptions()));
         Assert.Contains("one index each", e.Message, StringComparison.Ordinal);
     }
 }

@@ -1,3 +1,4 @@
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Passes.Export;
 using Halo.Passes.Export.Weights;
@@ -155,7 +156,7 @@ public class QuantizeWeightsTests
     /// <summary>x (1, rows, k) -> inner (rows, n) -> y, a head of which makes the first no head.</summary>
     private static Model Linear(int rows, int k, int n, float[] w, float[]? bias, Tensor? weight = null)
     {
-        var model = new Model(new Graph()) { Opsets = { [""] = 21 } };
+        var model = new Model(new Graph(), HaloOperators.Catalogue) { Opsets = { [""] = 21 } };
         var graph = model.Graph;
         var x = graph.AddInput(new Value("x", ElementType.Float, Shape.Of(1, rows, k)));
         var flat = new Value("flat", ElementType.Float, Shape.Of(rows, k));

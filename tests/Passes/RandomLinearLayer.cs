@@ -1,4 +1,5 @@
 using Halo.Building;
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Tests.Numerics;
 
@@ -25,7 +26,8 @@ public static class RandomLinearLayer
 
     public static Model Build(Form form, long tokens, long inFeatures, long outFeatures)
     {
-        var graph = new Graph("layer");
+        var model = new Model(new Graph("layer"), HaloOperators.Catalogue) { Opsets = { [""] = 21 } };
+        var graph = model.Graph;
         long[] batch = form == Form.Batched ? [2, tokens / 2] : [tokens];
         var x = graph.AddInput(new Value("X", ElementType.Float, Shape.Of([.. batch, inFeatures])));
         var w = graph.AddInput(new Value("W", ElementType.Float, Shape.Of(outFeatures, inFeatures)));
@@ -57,7 +59,7 @@ public static class RandomLinearLayer
         var loss = build.Op("loss", "ReduceSum", [build.Op("scaled", "Mul", [y, norm])], Attribute.Of("keepdims", 0L));
         foreach (var output in new[] { loss, y, dx, gradient })
             graph.AddOutput(output);
-        return new Model(graph) { Opsets = { [""] = 21 } };
+        return model;
     }
 
     /// <summary>Normal values with a channel of X and a token of E scaled up.</summary>

@@ -22,7 +22,7 @@ public class RederiveGradientTests
     [MemberData(nameof(Names))]
     public void Loss_and_gradients_are_those_of_the_exported_graph_and_of_PyTorch(string name)
     {
-        var plain = OnnxReader.Read(ExportFixture.File(name, "training.onnx"));
+        var plain = OnnxReader.Read(ExportFixture.File(name, "training.onnx"), HaloOperators.Catalogue);
         var inputs = CanonicalizeTests.Inputs(name, plain);
         var model = Rederived(name, "none", "none", inputs);
         Assert.Equal(plain.Graph.Inputs.Select(i => i.ToString()), model.Graph.Inputs.Select(i => i.ToString()));
@@ -86,7 +86,7 @@ public class RederiveGradientTests
     [InlineData("llama3-gqa", "halo-2")]
     public void A_rewrite_of_it_quantizes_as_that_of_the_exported_graph(string name, string level)
     {
-        var inputs = CanonicalizeTests.Inputs(name, OnnxReader.Read(ExportFixture.File(name, "training.onnx")));
+        var inputs = CanonicalizeTests.Inputs(name, OnnxReader.Read(ExportFixture.File(name, "training.onnx"), HaloOperators.Catalogue));
         var layers = name == "llama3-gqa" ? 3 : 2;
         var model = Rederived(name, level, "fp8");
         Assert.Equal((level == "halo-2" ? 25 : 18) * layers, Count(model, "Quantize"));
@@ -113,7 +113,7 @@ public class RederiveGradientTests
     [Fact]
     public void A_frozen_parameter_stays_frozen()
     {
-        var model = OnnxReader.Read(ExportFixture.File("llama2-mha", "training.onnx"));
+        var model = OnnxReader.Read(ExportFixture.File("llama2-mha", "training.onnx"), HaloOperators.Catalogue);
         var frozen = model.Graph.Outputs.Where(o => o.Name.Contains(".mlp.") || o.Name.Contains("embed")).ToList();
         frozen.ForEach(model.Graph.RemoveOutput);
         var outputs = model.Graph.Outputs.Select(o => o.Name).ToList();
@@ -129,7 +129,7 @@ public class RederiveGradientTests
     public void The_evaluation_graph_of_a_rederived_graph_takes_several_batches(int copies)
     {
         var path = ExportFixture.File("llama32-tied", "training.onnx");
-        var plain = OnnxReader.Read(path);
+        var plain = OnnxReader.Read(path, HaloOperators.Catalogue);
         var inputs = CanonicalizeTests.Inputs("llama32-tied", plain);
         var expected = Evaluator.Evaluate(EvaluationGraph.Of(plain), inputs)[0];
         var passes = Pipelines.Rewrite(HaloScheme.Parse("halo-1"), GemmFormats.Parse("none"), rederive: true);
@@ -152,7 +152,7 @@ public class RederiveGradientTests
     [Fact]
     public void A_forward_graph_is_refused()
     {
-        var e = Assert.Throws<PassException>(() => PassManager.Run(OnnxReader.Read(ExportFixture.File("llama2-mha", "loss-dynamo-opset18.onnx")),
+        var e = Assert.Throws<PassException>(() => PassManager.Run(OnnxReader.Read(ExportFixture.File("llama2-mha", "loss-dynamo-opset18.onnx"), HaloOperators.Catalogue),
             Pipelines.Parse("upgrade-opset,rederive-gradient"), new PassOptions { Evaluator = Evaluator }));
         Assert.Contains("For a forward graph use canonicalize and build-gradient", e.Message);
     }
@@ -162,7 +162,7 @@ public class RederiveGradientTests
 
     private static Model Rewritten(string name, string scheme, string format, bool rederive, IReadOnlyDictionary<string, Tensor>? verify = null)
     {
-        var model = OnnxReader.Read(ExportFixture.File(name, "training.onnx"));
+        var model = OnnxReader.Read(ExportFixture.File(name, "training.onnx"), HaloOperators.Catalogue);
         ShapeInference.Run(model.Graph);
         PassManager.Run(model, Pipelines.Rewrite(HaloScheme.Parse(scheme), GemmFormats.Parse(format), rederive: rederive),
             new PassOptions { Evaluator = Evaluator, VerifyInputs = verify });

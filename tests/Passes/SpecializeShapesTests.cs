@@ -1,3 +1,4 @@
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Passes.Canonical;
 using Halo.Passes.Canonical.Precision;
@@ -55,7 +56,7 @@ public class SpecializeShapesTests
         graph g({{inputs}}) -> ({{node[..node.IndexOf(" =", StringComparison.Ordinal)]}}) {
           {{node}}
         }
-        """);
+        """, HaloOperators.Catalogue);
 
     private static void Refused(Model model, IGraphPass pass, params string[] parts)
     {

@@ -1,6 +1,8 @@
 using Halo.Building;
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Serialization;
+
 using static Halo.Tests.Runner.HaloConsole;
 
 namespace Halo.Tests.Runner;
@@ -97,10 +99,11 @@ public class BadGraphTests
     public void A_graph_without_a_linear_layer_cannot_be_rotated_or_quantized()
     {
         using var folder = new TemporaryFolder();
-        var graph = new Graph("no_linear");
+        var model = new Model(new Graph("no_linear"), HaloOperators.Catalogue) { Opsets = { [""] = 21 } };
+        var graph = model.Graph;
         var x = graph.AddInput(new Value("x", ElementType.Float, Shape.Of(2, 4)));
         graph.AddOutput(GraphBuilder.AtEnd(graph).Op("y", "Relu", [x]));
-        OnnxWriter.Write(new Model(graph) { Opsets = { [""] = 21 } }, folder["graph.onnx"]);
+        OnnxWriter.Write(model, folder["graph.onnx"]);
         Refused(folder, "a linear layer", "rewrite", folder["graph.onnx"], "-o", folder["out.onnx"], "--format", "fp8");
         Refused(folder, "a linear layer", "rewrite", folder["graph.onnx"], "-o", folder["out.onnx"], "--scheme", "halo-1", "--format", "fp8");
         Refused(folder, "a linear layer", "rewrite", folder["graph.onnx"], "-o", folder["out.onnx"], "--scheme", "halo-1");
@@ -112,7 +115,7 @@ public class BadGraphTests
     {
         using var folder = new TemporaryFolder();
         TinyChat.Write(folder);
-        var model = OnnxReader.Read(folder["training.onnx"]);
+        var model = OnnxReader.Read(folder["training.onnx"], HaloOperators.Catalogue);
         foreach (var gradient in model.Graph.Outputs.Where(o => o.Name != "loss").ToList())
             model.Graph.RemoveOutput(gradient);
         OnnxWriter.Write(model, folder["training.onnx"]);
@@ -122,10 +125,11 @@ public class BadGraphTests
 
     private static Model External()
     {
-        var graph = new Graph("external");
+        var model = new Model(new Graph("external"), HaloOperators.Catalogue) { Opsets = { [""] = 21 } };
+        var graph = model.Graph;
         var x = graph.AddInput(new Value("x", ElementType.Float, Shape.Of(2, 32)));
         var w = graph.AddInitializer("w", Tensor.Floats([32, 32], new float[32 * 32]));
         graph.AddOutput(GraphBuilder.AtEnd(graph).Op("y", "MatMul", [x, w]));
-        return new Model(graph) { Opsets = { [""] = 21 } };
+        return model;
     }
 }

@@ -1,7 +1,9 @@
 using Halo.Building;
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Serialization;
 using Xunit.Abstractions;
+
 using static Halo.Tests.Runner.HaloConsole;
 
 namespace Halo.Tests.Runner;
@@ -53,10 +55,11 @@ public class FullDiskTests(ITestOutputHelper output)
 
         static Model Model(int weights, int comment)
         {
-            var graph = new Graph("pair") { DocString = new string('x', comment) };
+            var model = new Model(new Graph("pair") { DocString = new string('x', comment) }, HaloOperators.Catalogue) { Opsets = { [""] = 21 } };
+            var graph = model.Graph;
             var w = graph.AddInitializer("w", Tensor.Floats([weights], [.. Enumerable.Repeat((float)comment, weights)]));
             graph.AddOutput(GraphBuilder.AtEnd(graph).Op("y", "Relu", [w]));
-            return new Model(graph) { Opsets = { [""] = 21 } };
+            return model;
         }
     }
 

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Halo.CustomOps;
 using Halo.Passes.Infra;
 using Halo.Serialization;
 
@@ -33,7 +34,7 @@ public sealed class GraphVerbTests : IDisposable
         Assert.Equal("e4m3,e4m3", down.GetProperty("formats").GetProperty("F").GetString());
         Assert.Equal(13, report.RootElement.GetProperty("skipped").GetArrayLength());
 
-        var passes = Assert.Single(Ledger.Of(OnnxReader.Read(_folder["a.onnx"])).Rewrites).Passes;
+        var passes = Assert.Single(Ledger.Of(OnnxReader.Read(_folder["a.onnx"], HaloOperators.Catalogue)).Rewrites).Passes;
         Assert.Equal(passes.Select(p => p.Pass), report.RootElement.GetProperty("passes").EnumerateArray().Select(p => p.GetProperty("pass").GetString()));
         Assert.All(passes, p => Assert.NotNull(p.Measured));
         Assert.All(passes.Where(p => p.Effect == "exact"), p => Assert.Equal(p.Measured!.Outputs, p.Measured.Identical));

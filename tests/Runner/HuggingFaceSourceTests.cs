@@ -1,10 +1,12 @@
 using System.Text.Json.Nodes;
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Models.Bundled;
 using Halo.Models.Weights;
 using Halo.Serialization;
 using Halo.Tests.Models.Llama;
 using Halo.Tests.Numerics;
+
 using static Halo.Tests.Runner.HaloConsole;
 
 namespace Halo.Tests.Runner;
@@ -80,7 +82,7 @@ public class HuggingFaceSourceTests
         Assert.Equal(expected.Tensors.Keys.Count(n => n.StartsWith("grad.", StringComparison.Ordinal)), found.Tensors.Count);
         Assert.All(found.Tensors.Keys, name => Assert.True(RelativeError.Of(found.ReadFloats(name), expected.ReadFloats(name)) <= 1e-5, name));
         Succeed([.. gradient, "--precision", "bf16"]);
-        Assert.Equal(ElementType.BFloat16, OnnxReader.Read(folder["built.onnx"]).Graph.Outputs[^1].Type);
+        Assert.Equal(ElementType.BFloat16, OnnxReader.Read(folder["built.onnx"], HaloOperators.Catalogue).Graph.Outputs[^1].Type);
         Refused(folder, "--raw", [.. gradient, "--raw"]);
     }
 

@@ -1,4 +1,5 @@
 using Halo.Analysis;
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Passes.Infra;
 using Halo.Passes.Rewrite;
@@ -64,7 +65,7 @@ public class RewriteScaleTests
     private static (Model Model, long AllocatedBytes) Rewrite(TemporaryFolder folder, LlamaShape shape)
     {
         var input = Path.Combine(Directory.CreateDirectory(folder[$"in-{Directory.GetDirectories(folder.Path).Length}"]).FullName, "in.onnx");
-        SparseModelFile.Write(ScaledExport.Make(OnnxReader.Read(ExportFixture.File("llama3-gqa", "training.onnx")), shape), input);
+        SparseModelFile.Write(ScaledExport.Make(OnnxReader.Read(ExportFixture.File("llama3-gqa", "training.onnx"), HaloOperators.Catalogue), shape), input);
         var start = GC.GetAllocatedBytesForCurrentThread();
         var model = GraphRewriter.Rewrite(input, Pipelines.Rewrite(HaloScheme.Parse("halo-2"), GemmFormats.Parse("int8"))).Model;
         OnnxWriter.Write(model, folder["out.onnx"]);

@@ -38,7 +38,7 @@ public sealed class ScaledExport
     {
         if (shape.Layers < 2 || shape.Heads * shape.HeadDim != shape.Hidden || shape.HeadDim % 2 != 0 || shape.Heads % shape.KvHeads != 0)
             throw new ArgumentException($"{shape} is no LLaMA of two layers or more", nameof(shape));
-        var model = new Model(new ScaledExport(export.Graph, shape).Make())
+        var model = new Model(new ScaledExport(export.Graph, shape).Make(), export.Operators)
         {
             IrVersion = export.IrVersion,
             ProducerName = export.ProducerName,

@@ -1,4 +1,5 @@
 using Halo.Analysis;
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Runner.Sessions;
 using Halo.Serialization;
@@ -14,7 +15,7 @@ public class ScaledExportTests
     /// <summary>No two sizes are the same number, nor products of others that the graph also has.</summary>
     private static readonly LlamaShape Odd = new(Layers: 5, Batch: 2, Sequence: 11, Hidden: 48, Heads: 6, KvHeads: 3, Ffn: 20, Vocabulary: 37);
 
-    private static Model Export => OnnxReader.Read(ExportFixture.File("llama3-gqa", "training.onnx"));
+    private static Model Export => OnnxReader.Read(ExportFixture.File("llama3-gqa", "training.onnx"), HaloOperators.Catalogue);
 
     [Fact]
     public void At_the_sizes_of_the_export_it_is_the_export()
@@ -80,7 +81,7 @@ public class ScaledExportTests
         var model = ScaledExport.Make(Export, Odd);
         var path = folder["sparse.onnx"];
         SparseModelFile.Write(model, path);
-        var difference = GraphDiff.Between(model, OnnxReader.Read(path));
+        var difference = GraphDiff.Between(model, OnnxReader.Read(path, HaloOperators.Catalogue));
         Assert.True(difference.IsEmpty, difference.ToText());
     }
 

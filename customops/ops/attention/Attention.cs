@@ -1,5 +1,6 @@
 using Halo.Building;
 using Halo.Ir;
+using Halo.Operators;
 
 namespace Halo.CustomOps;
 
@@ -21,6 +22,16 @@ public sealed class Attention : HaloOperator
 
     public static string Overload(bool causal, bool hasMask, bool hasDocuments, ElementType type) =>
         AttentionParts.Overload(causal, hasMask, hasDocuments, type);
+
+    public override RecomputeKind? Recompute => RecomputeKind.Attention;
+
+    /// <summary>Q (B, H, T, D), K and V (B, G, T, D), mask and documents (B, T).</summary>
+    public override IReadOnlyList<FreeSize>? FreeSizes(FreeOperands x)
+    {
+        var (q, k, v) = (x.Sizes[0]!, x.Sizes[1]!, x.Sizes[2]!);
+        return q[0].IsFree && q[2].IsFree && !q[1].IsFree && !q[3].IsFree && k.SequenceEqual(v) && k[0].Equals(q[0]) && k[2].Equals(q[2])
+            && x.IsTokens(3, q) && x.IsTokens(4, q) ? q : null;
+    }
 
     public override void InferShapes(Node node)
     {
@@ -66,10 +77,10 @@ public static class AttentionExtensions
 {
     /// <summary>Attention of <paramref name="q"/> to keys and values; a <paramref name="scale"/> of 0 stands for D^(-1/2).</summary>
     public static (Value Y, Value LogSumExp) Attention(
-        this GraphBuilder build, Model model, Value q, Value k, Value v, Value? mask, Value? documentIds, bool causal, float scale, string name)
+        this GraphBuilder build, Value q, Value k, Value v, Value? mask, Value? documentIds, bool causal, float scale, string name)
     {
         AttentionParts.CheckType("attention", q);
-        var node = HaloOperators.Call(build, model, name, nameof(Attention), AttentionParts.Trimmed(q, k, v, mask, documentIds), 2,
+        var node = HaloOperators.Call(build, name, nameof(Attention), AttentionParts.Trimmed(q, k, v, mask, documentIds), 2,
             CustomOps.Attention.Overload(causal, mask is not null, documentIds is not null, q.Type), Attribute.Of("scale", scale),
             Attribute.Of("causal", causal ? 1L : 0L));
         return (node.Outputs[0], node.Outputs[1]);

@@ -78,11 +78,11 @@ public static class AttentionGradExtensions
 {
     /// <summary>The gradients of q, k and v from that of <paramref name="y"/>; everything else as the forward node has it.</summary>
     public static (Value Q, Value K, Value V) AttentionGrad(
-        this GraphBuilder build, Model model, Value dy, Value q, Value k, Value v, Value y, Value logSumExp, Value? mask, Value? documentIds, bool causal,
+        this GraphBuilder build, Value dy, Value q, Value k, Value v, Value y, Value logSumExp, Value? mask, Value? documentIds, bool causal,
         float scale, string name)
     {
         AttentionParts.CheckType("attention-grad", q);
-        var node = HaloOperators.Call(build, model, name, nameof(AttentionGrad), AttentionParts.Trimmed(dy, q, k, v, y, logSumExp, mask, documentIds), 3,
+        var node = HaloOperators.Call(build, name, nameof(AttentionGrad), AttentionParts.Trimmed(dy, q, k, v, y, logSumExp, mask, documentIds), 3,
             CustomOps.AttentionGrad.Overload(causal, mask is not null, documentIds is not null, q.Type), Attribute.Of("scale", scale),
             Attribute.Of("causal", causal ? 1L : 0L));
         return (node.Outputs[0], node.Outputs[1], node.Outputs[2]);

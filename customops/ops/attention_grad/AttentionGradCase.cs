@@ -25,7 +25,7 @@ public sealed class AttentionGradCase() : OpCase("AttentionGrad")
                 Value Ids(int i) => OpRunner.Cast(build, inputs[i], ElementType.Int64, "ids");
                 var mask = x.Oracle.Mask is null ? null : Ids(6);
                 var documents = x.Oracle.Documents is null ? null : Ids(mask is null ? 6 : 7);
-                var gradients = build.AttentionGrad(model, Typed(0), Typed(1), Typed(2), Typed(3), Typed(4), inputs[5], mask, documents,
+                var gradients = build.AttentionGrad(Typed(0), Typed(1), Typed(2), Typed(3), Typed(4), inputs[5], mask, documents,
                     x.Oracle.IsCausal, x.Oracle.Scale, "gradient");
                 return [gradients.Q, gradients.K, gradients.V];
             },

@@ -1,5 +1,6 @@
 using Halo.Building;
 using Halo.Ir;
+using Halo.Operators;
 
 namespace Halo.CustomOps;
 
@@ -16,6 +17,8 @@ public sealed class Barrier : HaloOperator
 
     public override string Schema => "Barrier(X: T, after...: A) -> Y: T;"
         + " T: float, float16, bfloat16, int8, int32, int64, float8e4m3fn, float8e5m2; A: float, float16, bfloat16";
+
+    public override OperatorRole Role => new OperatorRole.Ordering();
 
     public override void InferShapes(Node node)
     {
@@ -51,10 +54,10 @@ public sealed class Barrier : HaloOperator
 public static class BarrierExtensions
 {
     /// <summary><paramref name="x"/>, after all of <paramref name="after"/> are there.</summary>
-    public static Value Barrier(this GraphBuilder build, Model model, Value x, IReadOnlyList<Value> after, string name)
+    public static Value Barrier(this GraphBuilder build, Value x, IReadOnlyList<Value> after, string name)
     {
         if (after.Count == 0)
             throw new HaloException("barrier", $"'{x.Name}'", "something to wait for", "nothing", "Use the value itself.");
-        return HaloOperators.Call(build, model, name, nameof(Barrier), [x, .. after], 1, $"{after.Count}").Output;
+        return HaloOperators.Call(build, name, nameof(Barrier), [x, .. after], 1, $"{after.Count}").Output;
     }
 }

@@ -20,6 +20,6 @@ public sealed class BarrierCase() : OpCase("Barrier")
         [x, .. after], (model, build, inputs) =>
         {
             var typed = InType(build, inputs, type);
-            return [build.Barrier(model, typed[0], typed[1..], "barrier")];
+            return [build.Barrier(typed[0], typed[1..], "barrier")];
         }, () => [new(Read(x, type), _ => 0)]);
 }

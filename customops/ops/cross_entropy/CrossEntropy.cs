@@ -66,9 +66,9 @@ public static class CrossEntropyExtensions
 {
     /// <summary>The mean loss; the second result is what <see cref="CrossEntropyGrad"/> wants.</summary>
     public static (Value Loss, Value LogSumExp) CrossEntropy(
-        this GraphBuilder build, Model model, Value logits, Value labels, string name, long ignoreIndex = TrainingNames.IgnoredLabel)
+        this GraphBuilder build, Value logits, Value labels, string name, long ignoreIndex = TrainingNames.IgnoredLabel)
     {
-        var node = HaloOperators.Call(build, model, name, nameof(CrossEntropy), [logits, labels], 2, HaloOperators.OverloadOf("cross-entropy", logits),
+        var node = HaloOperators.Call(build, name, nameof(CrossEntropy), [logits, labels], 2, HaloOperators.OverloadOf("cross-entropy", logits),
             Attribute.Of("ignoreIndex", ignoreIndex));
         return (node.Outputs[0], node.Outputs[1]);
     }

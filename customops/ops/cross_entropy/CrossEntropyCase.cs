@@ -67,7 +67,7 @@ public sealed class CrossEntropyCase() : OpCase("CrossEntropy")
         (model, build, inputs) =>
         {
             var (loss, sums) = build.CrossEntropy(
-                model, InType(build, inputs.Take(1), type)[0], OpRunner.Cast(build, inputs[1], ElementType.Int64, "labels"), "loss", ignoreIndex);
+                InType(build, inputs.Take(1), type)[0], OpRunner.Cast(build, inputs[1], ElementType.Int64, "labels"), "loss", ignoreIndex);
             return [loss, sums];
         },
         () => Oracle(Read(logits, type), labels, ignoreIndex));

@@ -58,8 +58,8 @@ public static class CrossEntropyGradExtensions
 {
     /// <summary>The gradient of the logits that <see cref="CrossEntropy"/> read, from that of its loss.</summary>
     public static Value CrossEntropyGrad(
-        this GraphBuilder build, Model model, Value dLoss, Value logits, Value labels, Value logSumExp, string name,
+        this GraphBuilder build, Value dLoss, Value logits, Value labels, Value logSumExp, string name,
         long ignoreIndex = TrainingNames.IgnoredLabel) =>
-        HaloOperators.Call(build, model, name, nameof(CrossEntropyGrad), [dLoss, logits, labels, logSumExp], 1,
+        HaloOperators.Call(build, name, nameof(CrossEntropyGrad), [dLoss, logits, labels, logSumExp], 1,
             HaloOperators.OverloadOf("cross-entropy-grad", logits), Attribute.Of("ignoreIndex", ignoreIndex)).Output;
 }

@@ -44,7 +44,7 @@ public sealed class CrossEntropyGradCase() : OpCase("CrossEntropyGrad")
         return new OpCall($"{logits} {what}", [new HostTensor([], [DLoss]), logits, labels, sums],
             (model, build, inputs) =>
             [
-                build.CrossEntropyGrad(model, inputs[0], InType(build, [inputs[1]], type)[0], OpRunner.Cast(build, inputs[2], ElementType.Int64, "labels"),
+                build.CrossEntropyGrad(inputs[0], InType(build, [inputs[1]], type)[0], OpRunner.Cast(build, inputs[2], ElementType.Int64, "labels"),
                     inputs[3], "gradient", ignoreIndex),
             ],
             () => [Oracle(DLoss, read, labels, sums.Elements, ignoreIndex, type)])

@@ -59,10 +59,10 @@ public sealed class EmbeddingGrad : HaloOperator
 public static class EmbeddingGradExtensions
 {
     /// <summary>(<paramref name="rows"/>, C): the rows of <paramref name="dY"/> (N, C) added up by their <paramref name="ids"/> (N).</summary>
-    public static Value EmbeddingGrad(this GraphBuilder build, Model model, Value dY, Value ids, long rows, ElementType to, string name)
+    public static Value EmbeddingGrad(this GraphBuilder build, Value dY, Value ids, long rows, ElementType to, string name)
     {
         _ = HaloOperators.OverloadOf("embedding-grad", dY);
-        return HaloOperators.Call(build, model, name, nameof(EmbeddingGrad), [dY, ids], 1, CustomOps.EmbeddingGrad.Overload(dY.Type, to),
+        return HaloOperators.Call(build, name, nameof(EmbeddingGrad), [dY, ids], 1, CustomOps.EmbeddingGrad.Overload(dY.Type, to),
             Attribute.Of("rows", rows), Attribute.Of("to", (long)to)).Output;
     }
 }

@@ -34,7 +34,7 @@ public sealed class EmbeddingGradCase() : OpCase("EmbeddingGrad")
         var read = Read(dY, type);
         return new OpCall($"{dY} to {rows} rows, {what}", [dY, ids],
             (model, build, inputs) =>
-                [build.EmbeddingGrad(model, InType(build, [inputs[0]], type)[0], OpRunner.Cast(build, inputs[1], ElementType.Int64, "ids"), rows, to, "sum")],
+                [build.EmbeddingGrad(InType(build, [inputs[0]], type)[0], OpRunner.Cast(build, inputs[1], ElementType.Int64, "ids"), rows, to, "sum")],
             () => [Oracle(read, ids, rows, to)])
         {
             // The table itself does not matter: what is taken from it is linear.

@@ -1,5 +1,6 @@
 using Halo.Building;
 using Halo.Ir;
+using Halo.Operators;
 
 namespace Halo.CustomOps;
 
@@ -22,6 +23,12 @@ public sealed class HadamardTransform : HaloOperator
     public static string Overload(long axis, IReadOnlyList<long> blocks, bool inverse, ElementType type) =>
         $"axis{axis}_{string.Join('_', Runs(blocks).Select(run => run.Count == 1 ? $"{run.Block}" : $"{run.Block}x{run.Count}"))}"
         + (inverse ? "_inverse" : "") + (type == ElementType.Float ? "" : $"_{type.Name()}");
+
+    public override OperatorRole Role => new OperatorRole.Rotation("axis");
+
+    public override RecomputeKind? Recompute => RecomputeKind.Quantize;
+
+    public override IReadOnlyList<FreeSize>? FreeSizes(FreeOperands x) => !x.Sizes[0]![(int)x.Node.Int("axis", 1)].IsFree ? x.Sizes[0] : null;
 
     public override void InferShapes(Node node)
     {
@@ -108,7 +115,7 @@ public sealed class HadamardTransform : HaloOperator
 public static class HadamardTransformExtensions
 {
     /// <summary>Rotates <paramref name="x"/>, or undoes that (<c>inverse</c>), by blocks such as <see cref="Hadamard.Blocks"/> gives.</summary>
-    public static Value HadamardTransform(this GraphBuilder build, Model model, Value x, int axis, IReadOnlyList<long> blocks, bool inverse, string name)
+    public static Value HadamardTransform(this GraphBuilder build, Value x, int axis, IReadOnlyList<long> blocks, bool inverse, string name)
     {
         if (axis is not (0 or 1) || blocks.Count == 0 || !blocks.All(Hadamard.IsConstructible))
         {
@@ -120,7 +127,7 @@ public static class HadamardTransformExtensions
             throw new HaloException("hadamard-transform", $"'{x.Name}'", "float, float16 or bfloat16", x.Type.Name(),
                 "Infer shapes before rotating, or cast the value.");
         }
-        return HaloOperators.Call(build, model, name, nameof(HadamardTransform), [x], 1, CustomOps.HadamardTransform.Overload(axis, blocks, inverse, x.Type),
+        return HaloOperators.Call(build, name, nameof(HadamardTransform), [x], 1, CustomOps.HadamardTransform.Overload(axis, blocks, inverse, x.Type),
             Attribute.Of("axis", (long)axis), Attribute.Of("blocks", blocks), Attribute.Of("inverse", inverse ? 1L : 0L)).Output;
     }
 }

@@ -33,7 +33,7 @@ public sealed class HadamardTransformCase() : OpCase("HadamardTransform")
         (model, build, inputs) =>
         {
             var input = type == ElementType.Float ? inputs[0] : OpRunner.Cast(build, inputs[0], type, "cast");
-            return [build.HadamardTransform(model, input, axis, blocks, inverse, "rotate")];
+            return [build.HadamardTransform(input, axis, blocks, inverse, "rotate")];
         },
         () => [Oracle(x, axis, blocks, inverse, type)]);
 

@@ -1,5 +1,6 @@
 using Halo.Building;
 using Halo.Ir;
+using Halo.Operators;
 
 namespace Halo.CustomOps;
 
@@ -19,6 +20,10 @@ public sealed class Quantize : HaloOperator
     public override string Schema => "Quantize(X: T) -> Q: C, scale: float; T: float, float16, bfloat16; C: float8e4m3fn, float8e5m2, int8";
 
     public static string Overload(NumberFormat format, ElementType type) => type == ElementType.Float ? format.Name : $"{format.Name}_{type.Name()}";
+
+    public override OperatorRole Role => new OperatorRole.Codes("format");
+
+    public override RecomputeKind? Recompute => RecomputeKind.Quantize;
 
     public override void InferShapes(Node node)
     {
@@ -72,14 +77,14 @@ public sealed class Quantize : HaloOperator
 public static class QuantizeExtensions
 {
     /// <summary>Quantizes <paramref name="x"/> under one scale for the whole tensor.</summary>
-    public static (Value Codes, Value Scale) Quantize(this GraphBuilder build, Model model, Value x, NumberFormat format, string name)
+    public static (Value Codes, Value Scale) Quantize(this GraphBuilder build, Value x, NumberFormat format, string name)
     {
         if (x.Type is not (ElementType.Float or ElementType.Float16 or ElementType.BFloat16))
         {
             throw new HaloException("quantize", $"'{x.Name}'", "float, float16 or bfloat16", x.Type.Name(),
                 "Infer shapes before quantizing, or cast the value.");
         }
-        var node = HaloOperators.Call(build, model, name, nameof(Quantize), [x], 2, CustomOps.Quantize.Overload(format, x.Type),
+        var node = HaloOperators.Call(build, name, nameof(Quantize), [x], 2, CustomOps.Quantize.Overload(format, x.Type),
             Attribute.Of("format", format.Name));
         return (node.Outputs[0], node.Outputs[1]);
     }

@@ -32,7 +32,7 @@ public sealed class QuantizeCase() : OpCase("Quantize")
         (model, build, inputs) =>
         {
             var input = type == ElementType.Float ? inputs[0] : OpRunner.Cast(build, inputs[0], type, "cast");
-            var (codes, scale) = build.Quantize(model, input, format, "quantize");
+            var (codes, scale) = build.Quantize(input, format, "quantize");
             return [codes, scale];
         },
         () =>

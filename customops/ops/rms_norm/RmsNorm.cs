@@ -1,5 +1,6 @@
 using Halo.Building;
 using Halo.Ir;
+using Halo.Operators;
 
 namespace Halo.CustomOps;
 
@@ -14,6 +15,10 @@ public sealed class RmsNorm : HaloOperator
     public override string OpType => nameof(RmsNorm);
 
     public override string Schema => "RmsNorm(X: T, weight: T) -> Y: T, invRms: float; T: float, float16, bfloat16";
+
+    public override RecomputeKind? Recompute => RecomputeKind.Norm;
+
+    public override IReadOnlyList<FreeSize>? FreeSizes(FreeOperands x) => !x.Sizes[0]![^1].IsFree ? FreeOperands.LikeFirst(x) : null;
 
     public override void InferShapes(Node node)
     {
@@ -46,9 +51,9 @@ public sealed class RmsNorm : HaloOperator
 public static class RmsNormExtensions
 {
     /// <summary>Normalizes the rows of <paramref name="x"/>; the second result is what <see cref="RmsNormGrad"/> wants.</summary>
-    public static (Value Y, Value InvRms) RmsNorm(this GraphBuilder build, Model model, Value x, Value weight, float epsilon, string name)
+    public static (Value Y, Value InvRms) RmsNorm(this GraphBuilder build, Value x, Value weight, float epsilon, string name)
     {
-        var node = HaloOperators.Call(build, model, name, nameof(RmsNorm), [x, weight], 2, HaloOperators.OverloadOf("rms-norm", x),
+        var node = HaloOperators.Call(build, name, nameof(RmsNorm), [x, weight], 2, HaloOperators.OverloadOf("rms-norm", x),
             Attribute.Of("epsilon", epsilon));
         return (node.Outputs[0], node.Outputs[1]);
     }

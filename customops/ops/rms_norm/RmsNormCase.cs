@@ -49,7 +49,7 @@ public sealed class RmsNormCase() : OpCase("RmsNorm")
         (model, build, inputs) =>
         {
             var typed = InType(build, inputs, type);
-            var (y, invRms) = build.RmsNorm(model, typed[0], typed[1], epsilon, "norm");
+            var (y, invRms) = build.RmsNorm(typed[0], typed[1], epsilon, "norm");
             return [y, invRms];
         },
         () => Oracle(Read(x, type), Read(weight, type), epsilon, type));

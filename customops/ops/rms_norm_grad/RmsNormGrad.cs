@@ -51,9 +51,9 @@ public sealed class RmsNormGrad : HaloOperator
 public static class RmsNormGradExtensions
 {
     /// <summary>The gradients of what <see cref="RmsNorm"/> read, from that of its Y.</summary>
-    public static (Value DX, Value DWeight) RmsNormGrad(this GraphBuilder build, Model model, Value dy, Value x, Value weight, Value invRms, string name)
+    public static (Value DX, Value DWeight) RmsNormGrad(this GraphBuilder build, Value dy, Value x, Value weight, Value invRms, string name)
     {
-        var node = HaloOperators.Call(build, model, name, nameof(RmsNormGrad), [dy, x, weight, invRms], 2, HaloOperators.OverloadOf("rms-norm-grad", x));
+        var node = HaloOperators.Call(build, name, nameof(RmsNormGrad), [dy, x, weight, invRms], 2, HaloOperators.OverloadOf("rms-norm-grad", x));
         return (node.Outputs[0], node.Outputs[1]);
     }
 }

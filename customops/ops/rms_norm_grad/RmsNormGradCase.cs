@@ -34,7 +34,7 @@ public sealed class RmsNormGradCase() : OpCase("RmsNormGrad")
             (model, build, inputs) =>
             {
                 var typed = InType(build, inputs.Take(3), type);
-                var (dx, dWeight) = build.RmsNormGrad(model, typed[0], typed[1], typed[2], inputs[3], "gradient");
+                var (dx, dWeight) = build.RmsNormGrad(typed[0], typed[1], typed[2], inputs[3], "gradient");
                 return [dx, dWeight];
             },
             () => Oracle(readDy, readX, readWeight, rows.Elements, type))

@@ -1,5 +1,6 @@
 using Halo.Building;
 using Halo.Ir;
+using Halo.Operators;
 
 namespace Halo.CustomOps;
 
@@ -19,6 +20,10 @@ public sealed class RotaryEmbedding : HaloOperator
 
     public static string Overload(bool hasPositions, bool inverse, ElementType type) =>
         (hasPositions ? "positions" : "rows") + (inverse ? "_inverse" : "") + (type == ElementType.Float ? "" : $"_{type.Name()}");
+
+    public override RecomputeKind? Recompute => RecomputeKind.Rotary;
+
+    public override IReadOnlyList<FreeSize>? FreeSizes(FreeOperands x) => x.OnlyFree(0, 3) && x.IsTokens(3, x.Sizes[0]!) ? x.Sizes[0] : null;
 
     public override void InferShapes(Node node)
     {
@@ -98,14 +103,14 @@ public static class RotaryEmbeddingExtensions
 {
     /// <summary>Rotates the heads <paramref name="x"/> by their positions, or back (<c>inverse</c>).</summary>
     public static Value RotaryEmbedding(
-        this GraphBuilder build, Model model, Value x, Value cos, Value sin, Value? positionIds, bool inverse, string name)
+        this GraphBuilder build, Value x, Value cos, Value sin, Value? positionIds, bool inverse, string name)
     {
         if (x.Type is not (ElementType.Float or ElementType.Float16 or ElementType.BFloat16))
         {
             throw new HaloException("rotary-embedding", $"'{x.Name}'", "float, float16 or bfloat16", x.Type.Name(),
                 "Infer shapes before rotating, or cast the value.");
         }
-        return HaloOperators.Call(build, model, name, nameof(RotaryEmbedding), positionIds is null ? [x, cos, sin] : [x, cos, sin, positionIds], 1,
+        return HaloOperators.Call(build, name, nameof(RotaryEmbedding), positionIds is null ? [x, cos, sin] : [x, cos, sin, positionIds], 1,
             CustomOps.RotaryEmbedding.Overload(positionIds is not null, inverse, x.Type), Attribute.Of("inverse", inverse ? 1L : 0L)).Output;
     }
 }

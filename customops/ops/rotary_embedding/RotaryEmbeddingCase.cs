@@ -42,7 +42,7 @@ public sealed class RotaryEmbeddingCase() : OpCase("RotaryEmbedding")
             {
                 var input = type == ElementType.Float ? inputs[0] : OpRunner.Cast(build, inputs[0], type, "cast");
                 var positionIds = hasPositions ? OpRunner.Cast(build, inputs[3], ElementType.Int64, "ids") : null;
-                return [build.RotaryEmbedding(model, input, inputs[1], inputs[2], positionIds, inverse, "rotate")];
+                return [build.RotaryEmbedding(input, inputs[1], inputs[2], positionIds, inverse, "rotate")];
             },
             () => [Oracle(Array.ConvertAll(x.Elements, v => Bits.Round(v, type)), cos, sin, ids, x.Sizes, inverse, type)]);
     }

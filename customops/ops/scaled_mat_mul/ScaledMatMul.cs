@@ -1,5 +1,6 @@
 using Halo.Building;
 using Halo.Ir;
+using Halo.Operators;
 
 namespace Halo.CustomOps;
 
@@ -15,6 +16,8 @@ public sealed class ScaledMatMul : HaloOperator
     public override string Schema =>
         "ScaledMatMul(A: C, scaleA: float, B: D, scaleB: float) -> Y: float;"
         + " C: float8e4m3fn, float8e5m2, int8; D: float8e4m3fn, float8e5m2, int8";
+
+    public override OperatorRole Role => new OperatorRole.Product(0, 2) { ReadsCodes = true };
 
     public override void InferShapes(Node node)
     {
@@ -44,7 +47,7 @@ public static class ScaledMatMulExtensions
 {
     /// <summary>op(a) op(b) of two quantized matrices, in float32.</summary>
     public static Value ScaledMatMul(
-        this GraphBuilder build, Model model, Value a, Value scaleA, Value b, Value scaleB, bool transA, bool transB, string name) =>
-        HaloOperators.Call(build, model, name, nameof(ScaledMatMul), [a, scaleA, b, scaleB], 1, "",
+        this GraphBuilder build, Value a, Value scaleA, Value b, Value scaleB, bool transA, bool transB, string name) =>
+        HaloOperators.Call(build, name, nameof(ScaledMatMul), [a, scaleA, b, scaleB], 1, "",
             Attribute.Of("transA", transA ? 1L : 0L), Attribute.Of("transB", transB ? 1L : 0L)).Output;
 }

@@ -23,9 +23,9 @@ public sealed class ScaledMatMulCase() : OpCase("ScaledMatMul")
                     yield return new OpCall($"{formatA} {a} {transA} times {formatB} {b} {transB}", [a, b],
                         (model, build, inputs) =>
                         {
-                            var (qa, scaleA) = build.Quantize(model, inputs[0], formatA, "a");
-                            var (qb, scaleB) = build.Quantize(model, inputs[1], formatB, "b");
-                            return [build.ScaledMatMul(model, qa, scaleA, qb, scaleB, transA, transB, "product")];
+                            var (qa, scaleA) = build.Quantize(inputs[0], formatA, "a");
+                            var (qb, scaleB) = build.Quantize(inputs[1], formatB, "b");
+                            return [build.ScaledMatMul(qa, scaleA, qb, scaleB, transA, transB, "product")];
                         },
                         () => [Oracle(CodeTable.Quantize(formatA, a.Elements), CodeTable.Quantize(formatB, b.Elements), m, n, k, transA, transB)]);
                 }

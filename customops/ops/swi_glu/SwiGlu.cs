@@ -1,5 +1,6 @@
 using Halo.Building;
 using Halo.Ir;
+using Halo.Operators;
 
 namespace Halo.CustomOps;
 
@@ -13,6 +14,10 @@ public sealed class SwiGlu : HaloOperator
     public override string OpType => nameof(SwiGlu);
 
     public override string Schema => "SwiGlu(gate: T, up: T) -> Y: T; T: float, float16, bfloat16";
+
+    public override RecomputeKind? Recompute => RecomputeKind.Activation;
+
+    public override IReadOnlyList<FreeSize>? FreeSizes(FreeOperands x) => x.Sizes[0]!.SequenceEqual(x.Sizes[1]!) ? x.Sizes[0] : null;
 
     public override void InferShapes(Node node)
     {
@@ -41,6 +46,6 @@ public sealed class SwiGlu : HaloOperator
 public static class SwiGluExtensions
 {
     /// <summary>silu(gate) * up.</summary>
-    public static Value SwiGlu(this GraphBuilder build, Model model, Value gate, Value up, string name) =>
-        HaloOperators.Call(build, model, name, nameof(SwiGlu), [gate, up], 1, HaloOperators.OverloadOf("swi-glu", gate)).Output;
+    public static Value SwiGlu(this GraphBuilder build, Value gate, Value up, string name) =>
+        HaloOperators.Call(build, name, nameof(SwiGlu), [gate, up], 1, HaloOperators.OverloadOf("swi-glu", gate)).Output;
 }

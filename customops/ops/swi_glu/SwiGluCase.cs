@@ -29,7 +29,7 @@ public sealed class SwiGluCase() : OpCase("SwiGlu")
             (model, build, inputs) =>
             {
                 var typed = InType(build, inputs, type);
-                return [build.SwiGlu(model, typed[0], typed[1], "unit")];
+                return [build.SwiGlu(typed[0], typed[1], "unit")];
             },
             () => [Oracle(Read(gate, type), Read(up, type), type)]);
     }

@@ -43,9 +43,9 @@ public sealed class SwiGluGrad : HaloOperator
 public static class SwiGluGradExtensions
 {
     /// <summary>The gradients of what <see cref="SwiGlu"/> read, from that of its Y.</summary>
-    public static (Value DGate, Value DUp) SwiGluGrad(this GraphBuilder build, Model model, Value dy, Value gate, Value up, string name)
+    public static (Value DGate, Value DUp) SwiGluGrad(this GraphBuilder build, Value dy, Value gate, Value up, string name)
     {
-        var node = HaloOperators.Call(build, model, name, nameof(SwiGluGrad), [dy, gate, up], 2, HaloOperators.OverloadOf("swi-glu-grad", gate));
+        var node = HaloOperators.Call(build, name, nameof(SwiGluGrad), [dy, gate, up], 2, HaloOperators.OverloadOf("swi-glu-grad", gate));
         return (node.Outputs[0], node.Outputs[1]);
     }
 }

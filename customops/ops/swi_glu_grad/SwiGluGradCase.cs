@@ -27,7 +27,7 @@ public sealed class SwiGluGradCase() : OpCase("SwiGluGrad")
             (model, build, inputs) =>
             {
                 var typed = InType(build, inputs, type);
-                var (dGate, dUp) = build.SwiGluGrad(model, typed[0], typed[1], typed[2], "gradient");
+                var (dGate, dUp) = build.SwiGluGrad(typed[0], typed[1], typed[2], "gradient");
                 return [dGate, dUp];
             },
             () => Oracle(readDy, readGate, readUp, type))

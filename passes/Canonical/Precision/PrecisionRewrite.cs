@@ -1,6 +1,7 @@
 using Halo.Analysis;
 using Halo.Building;
 using Halo.Ir;
+using Halo.Operators;
 using Halo.Passes.Infra;
 
 namespace Halo.Passes.Canonical.Precision;
@@ -77,7 +78,7 @@ internal sealed class PrecisionRewrite(Graph graph, ElementType target, PassCont
             var isDependent = node.Inputs.Any(v => v is not null && dependent.Contains(v));
             if (isDependent)
                 dependent.UnionWith(node.Outputs);
-            if (target != ElementType.Float && isDependent && OperatorPrecisions.Of(node) != OperatorPrecision.Boundary)
+            if (target != ElementType.Float && isDependent && node.Facts.Precision != PrecisionClass.Boundary)
                 ConvertOperands(node);
             SetTypes(node);
         }
@@ -104,10 +105,10 @@ internal sealed class PrecisionRewrite(Graph graph, ElementType target, PassCont
         var floats = Enumerable.Range(0, node.Inputs.Count).Where(i => node.Inputs[i] is { } v && IsFloat(v)).ToList();
         if (floats.Any(i => node.Inputs[i]!.Type == ElementType.Double))
             return;
-        var isWide = OperatorPrecisions.Of(node) switch
+        var isWide = node.Facts.Precision switch
         {
-            OperatorPrecision.Narrow => false,
-            OperatorPrecision.Wide => true,
+            PrecisionClass.Narrow => false,
+            PrecisionClass.Wide => true,
             _ => floats.Any(i => !IsScalarConstant(node.Inputs[i]!) && node.Inputs[i]!.Type == ElementType.Float),
         };
         var type = isWide ? ElementType.Float : target;
@@ -153,7 +154,7 @@ internal sealed class PrecisionRewrite(Graph graph, ElementType target, PassCont
     /// <summary>Results have the type of the operands, where the operator's rule does not say another.</summary>
     private static void SetTypes(Node node)
     {
-        var operand = OperatorPrecisions.Of(node) == OperatorPrecision.Boundary ? ElementType.Undefined
+        var operand = node.Facts.Precision == PrecisionClass.Boundary ? ElementType.Undefined
             : node.Inputs.FirstOrDefault(v => v is not null && IsFloat(v))?.Type ?? ElementType.Undefined;
         foreach (var output in node.Outputs.Where(o => IsFloat(o) && operand != ElementType.Undefined))
             output.Type = operand;

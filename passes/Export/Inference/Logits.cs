@@ -1,5 +1,4 @@
 using Halo.Analysis;
-using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Passes.Infra;
 
@@ -23,7 +22,6 @@ public static class Logits
     /// <summary>What the loss is taken of: the product of the head, (B T, V) or (B, T, V); null where no linear layer leads to the loss.</summary>
     public static Value? ProductOf(Graph graph)
     {
-        HaloOperators.Register();
         return LinearGemms.In(graph).Layers.Where(l => l.IsHead).SelectMany(l => l.Of(GemmRole.F)).FirstOrDefault()?.Output;
     }
 

@@ -1,5 +1,6 @@
 using Halo.CustomOps;
 using Halo.Ir;
+using Halo.Operators;
 
 namespace Halo.Passes.Export.Weights;
 
@@ -67,7 +68,7 @@ internal sealed record AttentionPair(Node V, Node O, long HeadSize)
             return false;
         if (node.Is("Transpose"))
             return node.Ints("perm") is { } perm && perm[^1] == perm.Count - 1;
-        return node.IsStandard && node.OpType is "Reshape" or "Identity" or "Squeeze" or "Unsqueeze" or "Cast";
+        return node.Facts.Role is OperatorRole.View { KeepsOrder: true };
     }
 
     private static bool IsWhole(Value value, long size) => value.Shape is { Rank: > 0 } shape && shape[-1].Size is { } columns && columns % size == 0;

@@ -1,5 +1,6 @@
 using Halo.Analysis;
 using Halo.Ir;
+using Halo.Operators;
 
 namespace Halo.Passes.Export.Weights;
 
@@ -11,8 +12,7 @@ internal static class HeldLinear
         && (node.Input(2) is null || (node.Float("beta", 1) == 1 && node.Input(2)!.Initializer is not null)) && node.Inputs[1]!.Initializer is not null;
 
     /// <summary>The columns of <paramref name="output"/> are those of the node's input: its rows are laid out anew, or cast.</summary>
-    public static bool KeepsColumns(Node node, Value output) => node.IsStandard
-        && node.OpType is "Reshape" or "Identity" or "Squeeze" or "Unsqueeze" or "Flatten" or "Cast"
+    public static bool KeepsColumns(Node node, Value output) => node.Facts.Role is OperatorRole.View { KeepsOrder: true }
         && node.Inputs[0]!.Shape is { Rank: > 0 } from && output.Shape is { Rank: > 0 } to && from[-1].Size is { } columns && to[-1].Size == columns;
 
     /// <summary>What a value is before its rows were laid out anew.</summary>

@@ -8,19 +8,13 @@ internal static class GradientRules
 {
     private static readonly Dictionary<(string Domain, string OpType), GradientRule> Rules = Collect();
 
-    /// <summary>Operators whose gradient is zero wherever there is one.</summary>
-    private static readonly HashSet<string> Ends = new(StringComparer.Ordinal)
-    {
-        "Ceil", "EyeLike", "Floor", "RandomNormalLike", "RandomUniformLike", "Round", "Sign",
-    };
-
     /// <summary>Every operator with a rule.</summary>
     public static IReadOnlyCollection<(string Domain, string OpType)> All => Rules.Keys;
 
     public static GradientRule? Find(Node node) => Rules.GetValueOrDefault((node.Domain, node.OpType));
 
     /// <summary>No gradient goes through the node, whatever it reads.</summary>
-    public static bool IsEnd(Node node) => node.IsStandard && Ends.Contains(node.OpType);
+    public static bool IsEnd(Node node) => node.Facts.EndsGradient;
 
     private static Dictionary<(string, string), GradientRule> Collect()
     {

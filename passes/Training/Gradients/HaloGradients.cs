@@ -11,13 +11,13 @@ internal static class HaloGradients
     {
         ["RmsNorm"] = g =>
         {
-            var (dx, dWeight) = g.Build.RmsNormGrad(g.Model, g.D, g.In(0), g.In(1), Second(g), "");
+            var (dx, dWeight) = g.Build.RmsNormGrad(g.D, g.In(0), g.In(1), Second(g), "");
             g.Add(0, () => dx);
             g.Add(1, () => dWeight);
         },
         ["SwiGlu"] = g =>
         {
-            var (dGate, dUp) = g.Build.SwiGluGrad(g.Model, g.D, g.In(0), g.In(1), "");
+            var (dGate, dUp) = g.Build.SwiGluGrad(g.D, g.In(0), g.In(1), "");
             g.Add(0, () => dGate);
             g.Add(1, () => dUp);
         },
@@ -25,19 +25,19 @@ internal static class HaloGradients
         {
             if (g.Needs(1) || g.Needs(2))
                 throw g.Refused("tables of constants", "tables that depend on a parameter", "Freeze what the tables depend on.");
-            g.Add(0, () => g.Build.RotaryEmbedding(g.Model, g.D, g.In(1), g.In(2), g.Node.Input(3), g.Node.Int("inverse", 0) == 0, ""));
+            g.Add(0, () => g.Build.RotaryEmbedding(g.D, g.In(1), g.In(2), g.Node.Input(3), g.Node.Int("inverse", 0) == 0, ""));
         },
         ["Attention"] = g =>
         {
-            var (dq, dk, dv) = g.Build.AttentionGrad(g.Model, g.D, g.In(0), g.In(1), g.In(2), g.Y, Second(g), g.Node.Input(3), g.Node.Input(4),
+            var (dq, dk, dv) = g.Build.AttentionGrad(g.D, g.In(0), g.In(1), g.In(2), g.Y, Second(g), g.Node.Input(3), g.Node.Input(4),
                 g.Node.Int("causal", 1) != 0, g.Node.Float("scale", 0), "");
             g.Add(0, () => dq);
             g.Add(1, () => dk);
             g.Add(2, () => dv);
         },
-        ["CrossEntropy"] = g => g.Add(0, () => g.Build.CrossEntropyGrad(g.Model, g.D, g.In(0), g.In(1), Second(g), "",
+        ["CrossEntropy"] = g => g.Add(0, () => g.Build.CrossEntropyGrad(g.D, g.In(0), g.In(1), Second(g), "",
             g.Node.Int("ignoreIndex", TrainingNames.IgnoredLabel))),
-        ["HadamardTransform"] = g => g.Add(0, () => g.Build.HadamardTransform(g.Model, g.D, (int)g.Node.Int("axis", 1), g.Node.Ints("blocks")!,
+        ["HadamardTransform"] = g => g.Add(0, () => g.Build.HadamardTransform(g.D, (int)g.Node.Int("axis", 1), g.Node.Ints("blocks")!,
             g.Node.Int("inverse", 0) == 0, "")),
     };
 

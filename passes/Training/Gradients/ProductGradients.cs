@@ -1,3 +1,4 @@
+using Halo.Analysis;
 using Halo.Ir;
 
 namespace Halo.Passes.Training.Gradients;
@@ -50,18 +51,9 @@ internal static class ProductGradients
 
     private static Factor Through(Value value, bool transposed)
     {
-        while (value.Producer is { } node && IsMatrixTranspose(node))
+        while (value.Producer is { } node && OperandTrace.IsMatrixTranspose(node))
             (value, transposed) = (node.Inputs[0]!, !transposed);
         return new Factor(value, transposed, value);
-    }
-
-    private static bool IsMatrixTranspose(Node node)
-    {
-        var rank = node.Is("Transpose") ? node.Output.Shape?.Rank ?? 0 : 0;
-        if (rank < 2)
-            return false;
-        var perm = node.Ints("perm") ?? [.. Enumerable.Range(0, rank).Reverse().Select(a => (long)a)];
-        return perm[rank - 1] == rank - 2 && perm[rank - 2] == rank - 1 && perm.Take(rank - 2).Index().All(p => p.Item == p.Index);
     }
 
     /// <summary>A vector on the left is a row, one on the right a column; the product has no axis for either.</summary>

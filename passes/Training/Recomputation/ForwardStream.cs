@@ -1,5 +1,6 @@
 using Halo.Analysis;
 using Halo.Ir;
+using Halo.Operators;
 
 namespace Halo.Passes.Training.Recomputation;
 
@@ -107,9 +108,9 @@ internal sealed class ForwardStream
 
     private bool IsLinear(Node node) => IsProduct(node) && (_weightLike.Contains(node.Inputs[0]!) || _weightLike.Contains(Right(node)));
 
-    private static bool IsProduct(Node node) => node.OpType is "MatMul" or "Gemm" or "FusedMatMul" or "ScaledMatMul";
+    private static bool IsProduct(Node node) => node.Facts.Role is OperatorRole.Product;
 
-    private static Value Right(Node node) => node.Inputs[node.OpType == "ScaledMatMul" ? 2 : 1]!;
+    private static Value Right(Node node) => node.Inputs[((OperatorRole.Product)node.Facts.Role).B]!;
 
     private static HashSet<Node> SubgraphEvaluator(Value loss)
     {

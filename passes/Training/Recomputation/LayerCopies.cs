@@ -28,7 +28,7 @@ internal sealed class LayerCopies(Model model, ForwardStream stream, Recompute p
         var gates = new List<Value>();
         foreach (var gradient in incoming)
         {
-            var gate = Build(gradient).Barrier(model, gradient, finished, "");
+            var gate = Build(gradient).Barrier(gradient, finished, "");
             foreach (var use in gradient.Uses.Where(u => nodes.Contains(u.Node)).ToList())
                 use.Node.ReplaceInput(use.Index, gate);
             gates.Add(gate);
@@ -54,7 +54,7 @@ internal sealed class LayerCopies(Model model, ForwardStream stream, Recompute p
         if (_copies.TryGetValue(value, out var copy))
             return copy;
         if (!IsRepeated(value))
-            return _copies[value] = Build(value).Barrier(model, value, _gates, "");
+            return _copies[value] = Build(value).Barrier(value, _gates, "");
         var node = value.Producer!;
         var inputs = node.Inputs.Select(v => v is null ? null : Copy(v)).ToList();
         var outputs = node.Outputs.Select(o => new Value(model.Graph.FreeName($"{o.Name}/again"), o.Type, o.Shape)).ToList();

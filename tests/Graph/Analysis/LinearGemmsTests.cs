@@ -1,4 +1,5 @@
 using Halo.Analysis;
+using Halo.CustomOps;
 using Halo.Serialization;
 
 namespace Halo.Tests.Analysis;
@@ -14,7 +15,7 @@ public class LinearGemmsTests
     [InlineData("llama3-gqa", 3, "lm_head")]
     public void Every_joint_graph_has_seven_layers_a_block_with_all_three_products(string name, int blocks, string head)
     {
-        var (layers, skipped) = LinearGemms.In(OnnxReader.Read(ExportFixture.File(name, "training.onnx")).Graph);
+        var (layers, skipped) = LinearGemms.In(OnnxReader.Read(ExportFixture.File(name, "training.onnx"), HaloOperators.Catalogue).Graph);
         var expected = Enumerable.Range(0, blocks).SelectMany(b => Projections.Select(p => $"model.layers.{b}.{p}")).Order();
         Assert.Equal(expected, layers.Where(l => !l.IsHead).Select(l => l.Name).Order());
         Assert.Equal(head, Assert.Single(layers, l => l.IsHead).Name);
@@ -34,7 +35,7 @@ public class LinearGemmsTests
     [InlineData("llama3-gqa", "training-bf16.onnx", 3)]
     public void Casts_between_weight_and_product_do_not_hide_a_layer(string name, string file, int blocks)
     {
-        var (layers, _) = LinearGemms.In(OnnxReader.Read(ExportFixture.File(name, file)).Graph);
+        var (layers, _) = LinearGemms.In(OnnxReader.Read(ExportFixture.File(name, file), HaloOperators.Catalogue).Graph);
         Assert.Equal(7 * blocks + 1, layers.Count);
         Assert.All(layers, l => Assert.Equal(3, l.Gemms.Count));
     }
@@ -45,7 +46,7 @@ public class LinearGemmsTests
     [InlineData("llama32-tied", "logits-torchscript-opset17.onnx")]
     public void Forward_graphs_have_frozen_layers_with_F_alone(string name, string file)
     {
-        var (layers, _) = LinearGemms.In(OnnxReader.Read(ExportFixture.File(name, file)).Graph);
+        var (layers, _) = LinearGemms.In(OnnxReader.Read(ExportFixture.File(name, file), HaloOperators.Catalogue).Graph);
         Assert.Equal(15, layers.Count);
         Assert.Single(layers, l => l.IsHead);
         Assert.All(layers, l => Assert.Equal(GemmRole.F, Assert.Single(l.Gemms).Role));
@@ -54,7 +55,7 @@ public class LinearGemmsTests
     [Fact]
     public void A_weight_without_a_gradient_is_frozen_and_keeps_F_and_E()
     {
-        var model = OnnxReader.Read(ExportFixture.File("llama2-mha", "training.onnx"));
+        var model = OnnxReader.Read(ExportFixture.File("llama2-mha", "training.onnx"), HaloOperators.Catalogue);
         var gradient = model.Graph.Outputs.Single(o => o.Name == "grad.model.layers.1.mlp.up_proj.weight");
         model.Graph.RemoveOutput(gradient);
         var layer = LinearGemms.In(model.Graph).Layers.Single(l => l.Name == "model.layers.1.mlp.up_proj");

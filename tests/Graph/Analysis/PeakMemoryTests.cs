@@ -1,4 +1,5 @@
 using Halo.Analysis;
+using Halo.CustomOps;
 using Halo.Ir;
 
 namespace Halo.Tests.Analysis;
@@ -15,7 +16,7 @@ public class PeakMemoryTests
     [InlineData("b = Identity(x)\n y = Neg(b)", 0)]
     public void Values_are_there_until_their_last_reader(string nodes, long values)
     {
-        var graph = new Graph("peak");
+        var graph = new Model(new Graph("peak"), HaloOperators.Catalogue).Graph;
         var names = new Dictionary<string, Value> { ["x"] = graph.AddInput(new Value("x", ElementType.Float, Shape.Of(1000))) };
         foreach (var line in nodes.Split('\n'))
         {

@@ -1,4 +1,5 @@
 using Halo.Analysis;
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Serialization;
 
@@ -17,7 +18,7 @@ public class ShapeInferenceOnExportsTests
 
     private static void Check(string file)
     {
-        var graph = OnnxReader.Read(file).Graph;
+        var graph = OnnxReader.Read(file, HaloOperators.Catalogue).Graph;
         var recorded = graph.Values.Values.Where(v => v.Producer is not null).Select(v => (Value: v, v.Type, v.Shape)).ToList();
         foreach (var (value, _, _) in recorded)
             (value.Type, value.Shape) = (ElementType.Undefined, null);

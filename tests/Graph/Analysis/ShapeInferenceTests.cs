@@ -1,5 +1,6 @@
 using Halo.Analysis;
 using Halo.Ir;
+using Halo.Operators;
 using Halo.Text;
 
 namespace Halo.Tests.Analysis;
@@ -179,12 +180,16 @@ public class ShapeInferenceTests
     }
 
     [Fact]
-    public void Registered_rules_are_used_and_merged()
+    public void Rules_of_the_models_catalogue_are_used_and_merged()
     {
-        ShapeInference.Register("com.test", "Halve",
-            n => (n.Output.Type, n.Output.Shape) = (n.Input(0)!.Type, Shape.Of(n.Input(0)!.Shape![0].Size!.Value / 2)));
-        Assert.Equal("float[2]", Infer("y: float[B] = com.test.Halve(a)", "a: float[4]"));
-        Assert.Throws<HaloException>(() => Infer("y: float[3] = com.test.Halve(a)", "a: float[4]"));
+        var halve = new OperatorFacts("com.test", "Halve")
+        {
+            Shapes = inference => inference.Call(n => (n.Output.Type, n.Output.Shape) = (n.Input(0)!.Type, Shape.Of(n.Input(0)!.Shape![0].Size!.Value / 2))),
+        };
+        var operators = OperatorCatalogue.Standard.With([halve]);
+        Assert.Equal("float[2]", Infer("y: float[B] = com.test.Halve(a)", "a: float[4]", operators));
+        Assert.Equal("float[B]", Infer("y: float[B] = com.test.Halve(a)", "a: float[4]"));
+        Assert.Throws<HaloException>(() => Infer("y: float[3] = com.test.Halve(a)", "a: float[4]", operators));
     }
 
     [Fact]
@@ -198,15 +203,15 @@ public class ShapeInferenceTests
         Assert.InRange(watch.ElapsedMilliseconds, 0, 2000);
     }
 
-    private static string Infer(string nodes, string inputs)
+    private static string Infer(string nodes, string inputs, OperatorCatalogue? operators = null)
     {
-        var graph = Parse(nodes, inputs).Graph;
+        var graph = Parse(nodes, inputs, operators: operators).Graph;
         ShapeInference.Run(graph);
         var line = GraphPrinter.Print(graph.Values["y"].Producer!);
         return line["y: ".Length..line.IndexOf(" = ", StringComparison.Ordinal)];
     }
 
-    private static Model Parse(string nodes, string inputs, string output = "y") =>
+    private static Model Parse(string nodes, string inputs, string output = "y", OperatorCatalogue? operators = null) =>
         GraphParser.Parse($"opset: {{\"\": 21}}\ngraph g({inputs}) -> ({output}) {{\n "
-            + $"initializers {{ {Initializers} l12: int64[2] = {{1, 2}} }}\n {nodes}\n}}");
+            + $"initializers {{ {Initializers} l12: int64[2] = {{1, 2}} }}\n {nodes}\n}}", operators ?? OperatorCatalogue.Standard);
 }

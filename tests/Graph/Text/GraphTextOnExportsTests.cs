@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using Halo.CustomOps;
 using Halo.Serialization;
 using Halo.Text;
 
@@ -12,13 +13,13 @@ public class GraphTextOnExportsTests
     {
         foreach (var file in Directory.GetFiles(ExportFixture.Folder(name), "*.onnx").Order())
         {
-            var model = OnnxReader.Read(file);
+            var model = OnnxReader.Read(file, HaloOperators.Catalogue);
             var options = new PrintOptions { InlineElements = 64, NodeMetadata = true };
             var text = MakeSplats(GraphPrinter.Print(model, options));
-            var parsed = GraphParser.Parse(text);
+            var parsed = GraphParser.Parse(text, HaloOperators.Catalogue);
             Assert.Equal(text, GraphPrinter.Print(parsed, options));
             Assert.Equal(model.Graph.NodeCount, parsed.Graph.NodeCount);
-            Assert.Equal(GraphPrinter.Print(model), GraphPrinter.Print(OnnxReader.Read(file)));
+            Assert.Equal(GraphPrinter.Print(model), GraphPrinter.Print(OnnxReader.Read(file, HaloOperators.Catalogue)));
         }
     }
 

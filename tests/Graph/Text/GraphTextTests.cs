@@ -1,3 +1,4 @@
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Text;
 
@@ -45,14 +46,14 @@ public class GraphTextTests
     [Fact]
     public void Text_written_by_hand_is_printed_back_as_it_was()
     {
-        var text = GraphPrinter.Print(GraphParser.Parse(Complete));
+        var text = GraphPrinter.Print(GraphParser.Parse(Complete, HaloOperators.Catalogue));
         Assert.Equal(Complete.Replace("-> (y: float[batch, 64], loss)", "-> (y: float[batch, 64], loss: ?[3, ?])", StringComparison.Ordinal), text);
     }
 
     [Fact]
     public void Parsed_models_have_what_the_text_says()
     {
-        var model = GraphParser.Parse(Complete);
+        var model = GraphParser.Parse(Complete, HaloOperators.Catalogue);
         Assert.Equal(10, model.IrVersion);
         Assert.Equal(21, model.Opset);
         Assert.Equal("a \"quoted\" line\n", model.Metadata["halo.ledger"]);
@@ -80,7 +81,7 @@ public class GraphTextTests
               t = Add(x, a)
               y = Mul(t, b)
             }
-            """);
+            """, HaloOperators.Catalogue);
         Assert.Equal(3, model.Graph.Initializers.Count);
         Assert.Equal(ElementType.Float, model.Graph.Outputs[0].Type);
         Assert.Equal("t", model.Graph.Nodes.First().Name);
@@ -96,7 +97,7 @@ public class GraphTextTests
     [InlineData("graph g(x) -> (x) {\n", "line 2", "a name")]
     public void Mistakes_name_the_line_and_what_had_to_stand_there(string text, string line, string expected)
     {
-        var e = Assert.Throws<HaloException>(() => GraphParser.Parse(text));
+        var e = Assert.Throws<HaloException>(() => GraphParser.Parse(text, HaloOperators.Catalogue));
         Assert.StartsWith($"parse-graph: {line}: expected", e.Message, StringComparison.Ordinal);
         Assert.Contains(expected, e.Message, StringComparison.Ordinal);
     }
@@ -117,7 +118,7 @@ public class GraphTextTests
     public void The_text_around_a_node_is_a_few_lines_with_a_mark()
     {
         var lines = string.Join("\n", Enumerable.Range(1, 20).Select(i => $"v{i} = Neg(v{i - 1})"));
-        var graph = GraphParser.Parse($"graph g(v0) -> () {{\n{lines}\n}}").Graph;
+        var graph = GraphParser.Parse($"graph g(v0) -> () {{\n{lines}\n}}", HaloOperators.Catalogue).Graph;
         Assert.Equal("  v9 = Neg(v8)\n> v10 = Neg(v9)\n  v11 = Neg(v10)\n", GraphPrinter.PrintAround(graph.Values["v10"].Producer!, 1, 1));
     }
 }

@@ -1,4 +1,5 @@
 using Halo.Analysis;
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Models.Weights;
 using Halo.Passes.Infra;
@@ -161,12 +162,12 @@ public class BuildGradientTests
     private static void Refused(string graph, string message) =>
         Assert.Contains(message, Assert.Throws<PassException>(() => Run(Parse(graph), "build-gradient")).Message, StringComparison.Ordinal);
 
-    private static Model Parse(string graph) => GraphParser.Parse("ir_version: 10, opset: {\"\": 23}\n" + graph);
+    private static Model Parse(string graph) => GraphParser.Parse("ir_version: 10, opset: {\"\": 23}\n" + graph, HaloOperators.Catalogue);
 
     /// <summary>Joint graphs without their gradients.</summary>
     private static Model ForwardOf(string name)
     {
-        var model = OnnxReader.Read(ExportFixture.File(name, "training.onnx"));
+        var model = OnnxReader.Read(ExportFixture.File(name, "training.onnx"), HaloOperators.Catalogue);
         foreach (var output in model.Graph.Outputs.Where(o => TrainingNames.IsGradient(o)).ToList())
             model.Graph.RemoveOutput(output);
         Run(model, "upgrade-opset,remove-dead-code,fold-constants,deduplicate");

@@ -58,8 +58,7 @@ public class GradientRuleTests
     /// <summary>The operator, and a loss that is a random combination of the elements of its outputs, summed in float64.</summary>
     internal static (Model Model, IReadOnlyList<double[]> Point) Forward(GradientCase test, Random random)
     {
-        HaloOperators.Register();
-        var model = new Model(new Graph("case")) { Opsets = { [""] = test.Opset, ["com.microsoft"] = 1 } };
+        var model = new Model(new Graph("case"), HaloOperators.Catalogue) { Opsets = { [""] = test.Opset, ["com.microsoft"] = 1 } };
         var (graph, build, point) = (model.Graph, GraphBuilder.AtEnd(model.Graph), new List<double[]>());
         var values = new List<Value?>();
         foreach (var (argument, i) in test.Arguments.Select((a, i) => (a, i)))

@@ -1,5 +1,6 @@
 using System.Text.RegularExpressions;
 using Halo.Analysis;
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Passes.Canonical.Precision;
 using Halo.Passes.Export;
@@ -60,7 +61,7 @@ public class FreeShapesTests
               x: float[2, 3, 4] = Gather(embed, input_ids)
               y: float[2, 3, 4] = Add(x, positions)  # place
             }
-            """);
+            """, HaloOperators.Catalogue);
         var e = Assert.Throws<PassException>(() => PassManager.Run(model, [new FreeShapes()], new PassOptions()));
         Assert.StartsWith("free-shapes: 'place' (Add, forward): expected an operator that does with batch and sequence what a canonical", e.Message);
     }

@@ -59,7 +59,6 @@ internal static class Origins
     /// <summary>A graph of fixed sizes, its parameters inputs; the exported joint graphs have 3 x 24 tokens, or 8 x 256, whatever is asked for.</summary>
     public static Model Graph(string name, string origin, int batch, int sequence)
     {
-        HaloOperators.Register();
         if (origin is Built or BuiltTraining)
         {
             var model = LlamaGraph.Build(Config(name), batch, sequence);
@@ -76,5 +75,5 @@ internal static class Origins
         return read;
     }
 
-    private static Model Read(string name, string file) => OnnxReader.Read(name == LlamaTiny ? BundledGraph.Value : ExportFixture.File(name, file));
+    private static Model Read(string name, string file) => OnnxReader.Read(name == LlamaTiny ? BundledGraph.Value : ExportFixture.File(name, file), HaloOperators.Catalogue);
 }

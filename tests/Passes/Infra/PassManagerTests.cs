@@ -1,3 +1,4 @@
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Passes.Cleanup;
 using Halo.Passes.Infra;
@@ -22,7 +23,7 @@ public class PassManagerTests
     [Fact]
     public void A_failure_names_the_node_and_the_passes_before()
     {
-        var model = GraphParser.Parse(Doubling);
+        var model = GraphParser.Parse(Doubling, HaloOperators.Catalogue);
         model.Graph.Append(new Node("NoSuchOperator", [], [new Value("z")], name: "odd"));
         model.Opsets[""] = 20;
         var e = Assert.Throws<PassException>(() => PassManager.Run(model, [new Deduplicate(), new FoldSplats(), new UpgradeOpset()], new PassOptions()));
@@ -43,11 +44,11 @@ public class PassManagerTests
             Print = (name, _) => seen.Add(name),
             Evaluator = new OnnxEvaluator()
         };
-        var run = PassManager.Run(GraphParser.Parse(Doubling), Pipelines.Parse(Pipelines.Cleanup), options);
+        var run = PassManager.Run(GraphParser.Parse(Doubling, HaloOperators.Catalogue), Pipelines.Parse(Pipelines.Cleanup), options);
         Assert.Equal(["upgrade-opset", "order-scatter-adds", "remove-dead-code", "fold-splats"], run.Passes.Select(p => p.Pass.Name));
         Assert.Equal(["fold-splats"], seen);
         Assert.Contains("'deduplicat'", Assert.Throws<HaloException>(() =>
-            PassManager.Run(GraphParser.Parse(Doubling), [new Deduplicate()], new PassOptions { StopAfter = "deduplicat" })).Message, StringComparison.Ordinal);
+            PassManager.Run(GraphParser.Parse(Doubling, HaloOperators.Catalogue), [new Deduplicate()], new PassOptions { StopAfter = "deduplicat" })).Message, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -67,7 +68,7 @@ public class PassManagerTests
             _ => new ValueEffect.Quantizing(20)
         };
         var options = new PassOptions { Evaluator = new OnnxEvaluator(), VerifyInputs = Inputs };
-        PassRun Run() => PassManager.Run(GraphParser.Parse(Doubling), [new Scale(factor) { Effect = claimed }], options);
+        PassRun Run() => PassManager.Run(GraphParser.Parse(Doubling, HaloOperators.Catalogue), [new Scale(factor) { Effect = claimed }], options);
         if (!holds)
         {
             Assert.Contains("scale: output ", Assert.Throws<PassException>(Run).Message, StringComparison.Ordinal);
@@ -81,16 +82,16 @@ public class PassManagerTests
     [Fact]
     public void A_cycle_is_the_fault_of_the_pass_that_made_it()
     {
-        var e = Assert.Throws<PassException>(() => PassManager.Run(GraphParser.Parse(Doubling), [new Knot()], new PassOptions()));
+        var e = Assert.Throws<PassException>(() => PassManager.Run(GraphParser.Parse(Doubling, HaloOperators.Catalogue), [new Knot()], new PassOptions()));
         Assert.StartsWith("knot: ", e.Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public void Folding_without_a_runtime_is_refused_only_if_something_is_to_be_computed()
     {
-        PassManager.Run(GraphParser.Parse(Doubling), [new FoldConstants()], new PassOptions());
+        PassManager.Run(GraphParser.Parse(Doubling, HaloOperators.Catalogue), [new FoldConstants()], new PassOptions());
         var model = GraphParser.Parse(Doubling.Replace("y: float[2] = Mul(x, two)", "four = Add(two, two)  # sum\n  y: float[2] = Mul(x, four)",
-            StringComparison.Ordinal));
+            StringComparison.Ordinal), HaloOperators.Catalogue);
         Assert.StartsWith("fold-constants: 'sum' (Add, constant): expected a runtime", Assert.Throws<PassException>(() =>
             PassManager.Run(model, [new FoldConstants()], new PassOptions())).Message, StringComparison.Ordinal);
     }
@@ -100,7 +101,7 @@ public class PassManagerTests
     {
         static Model Rewritten(int times)
         {
-            var model = GraphParser.Parse(Doubling);
+            var model = GraphParser.Parse(Doubling, HaloOperators.Catalogue);
             var options = new PassOptions { Evaluator = new OnnxEvaluator(), VerifyInputs = Inputs };
             for (var i = 0; i < times; i++)
                 Ledger.Append(model, PassManager.Run(model, [new Scale(2.02f) { Effect = new ValueEffect.Quantizing(20) }, new FoldSplats()], options),
@@ -120,7 +121,7 @@ public class PassManagerTests
         Assert.Equal(2.02f, float.Parse(grown.Rewrites[0].Passes[0].Options!.Split('=')[1]));
         Assert.Throws<HaloException>(() => Ledger.Parse("{}"));
         Assert.Throws<HaloException>(() => Ledger.Parse("not JSON"));
-        Assert.Empty(Ledger.Of(GraphParser.Parse(Doubling)).Rewrites);
+        Assert.Empty(Ledger.Of(GraphParser.Parse(Doubling, HaloOperators.Catalogue)).Rewrites);
     }
 
     /// <summary>Changes the factor of the graph, and claims what it likes about that.</summary>

@@ -1,3 +1,4 @@
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Passes.Export.Weights;
 using Halo.Passes.Infra;
@@ -92,7 +93,7 @@ public class FeedbackRowsTests
     {
         foreach (var (moments, found) in new[] { (new Dictionary<string, Tensor>(), "found none"), (new() { ["w"] = Tensor.Floats([1, 1], [1f]) }, "[1, 1]") })
         {
-            var graph = new Graph();
+            var graph = new Model(new Graph(), HaloOperators.Catalogue).Graph;
             var weight = graph.AddInitializer("w", Tensor.Floats([2, 32], new float[64]));
             var error = Assert.Throws<PassException>(() => new ErrorFeedback("quantize-weights", moments).Of(weight, Grid("int4")));
             Assert.Contains("'w'", error.Message, StringComparison.Ordinal);

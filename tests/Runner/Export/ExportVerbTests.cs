@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Halo.CustomOps;
 using Halo.Io;
 using Halo.Models.Bundled;
 using Halo.Runner.Generation;
@@ -89,7 +90,7 @@ public sealed class ExportVerbTests : IDisposable
     public void Activations_are_what_codes_are_multiplied_by(string activations, long level)
     {
         HaloConsole.Succeed("export", LlamaTiny.Folder, "-o", _folder["out"], "--weights", "int8", "--activations", activations, "--prompts", "0");
-        var products = OnnxReader.Read(_folder["out/model.onnx"]).Graph.Nodes.Where(n => n.OpType == "MatMulNBits").ToList();
+        var products = OnnxReader.Read(_folder["out/model.onnx"], HaloOperators.Catalogue).Graph.Nodes.Where(n => n.OpType == "MatMulNBits").ToList();
         Assert.Equal(29, products.Count); // 4 layers of 7, and the head
         Assert.All(products, product => Assert.Equal(level, product.Int("accuracy_level", 0)));
     }

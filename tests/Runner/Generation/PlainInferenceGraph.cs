@@ -1,5 +1,6 @@
 using Halo.Analysis;
 using Halo.Building;
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Models.HuggingFace;
 using Halo.Models.Llama;
@@ -19,7 +20,7 @@ internal static class PlainInferenceGraph
     public static Model Build(LlamaConfig config, CheckpointReader checkpoint, int positions)
     {
         var graph = new Graph("llama");
-        var model = new Model(graph) { Opsets = { [""] = 21, [Microsoft] = 1 } };
+        var model = new Model(graph, HaloOperators.Catalogue) { Opsets = { [""] = 21, [Microsoft] = 1 } };
         var ids = graph.AddInput(new Value(TrainingNames.InputIds, ElementType.Int64, Sizes("batch_size", "sequence_length")));
         var mask = graph.AddInput(new Value(TrainingNames.AttentionMask, ElementType.Int64, Sizes("batch_size", "total_sequence_length")));
         var cache = Sizes("batch_size", config.KeyValueHeads, "past_sequence_length", config.HeadDim);

@@ -96,8 +96,7 @@ public sealed class GpuCoverageTests(EmulatedGpu gpu)
         }
         if (origin is not (Joint or Joint16))
             return ForwardExports.Gradient(name, settings.Raw ? origin[Raw.Length..] : origin, settings);
-        HaloOperators.Register();
-        var model = OnnxReader.Read(ExportFixture.File(name, origin));
+        var model = OnnxReader.Read(ExportFixture.File(name, origin), HaloOperators.Catalogue);
         ShapeInference.Run(model.Graph);
         return origin == Joint16 || precision == FloatPrecision.Fp32 ? model
             : SourceGraph.Built(model, [.. Pipelines.Parse(Pipelines.Cleanup), new ConvertPrecision(precision, KeepParameters: true)], "").Model;

@@ -122,7 +122,7 @@ public sealed class GpuOperatorTests(EmulatedGpu gpu)
         long[] sizes = [6, 8];
         long[] scales = block > 0 ? [6, 2] : axis is { } given ? [sizes[given]] : [];
         var codes = Bytes(type, sizes); // an initializer: float8 cannot cross the border to C#
-        var model = new Model(new Graph("one")) { Opsets = { [""] = 21 } };
+        var model = new Model(new Graph("one"), HaloOperators.Catalogue) { Opsets = { [""] = 21 } };
         var scale = Normal(ElementType.Float, scales);
         Value[] read = [model.Graph.AddInitializer("x", codes), model.Graph.AddInput(new Value("scale", ElementType.Float, Shape.Of(scales)))];
         var node = new Node("DequantizeLinear", read, [new Value("y", ElementType.Float, Shape.Of(sizes))], "", "node");
@@ -175,8 +175,7 @@ public sealed class GpuOperatorTests(EmulatedGpu gpu)
     /// <summary>A model of one operator; inputs are x0, x1 ... where they are given.</summary>
     private static Model OneNode(string opType, Tensor?[] inputs, long[][] outputs, ElementType type, params Attribute[] attributes)
     {
-        HaloOperators.Register();
-        var model = new Model(new Graph("one")) { Opsets = { [""] = 21, ["com.microsoft"] = 1 } };
+        var model = new Model(new Graph("one"), HaloOperators.Catalogue) { Opsets = { [""] = 21, ["com.microsoft"] = 1 } };
         var values = inputs.Select((x, i) => x is null ? null : model.Graph.AddInput(new Value($"x{i}", x.Type, Shape.Of([.. x.Sizes])))).ToArray();
         var dot = opType.LastIndexOf('.');
         var node = new Node(opType[(dot + 1)..], values, [.. outputs.Select((sizes, i) => new Value($"y{i}", type, Shape.Of(sizes)))],

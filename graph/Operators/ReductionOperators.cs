@@ -1,27 +1,33 @@
 using Halo.Ir;
 
-namespace Halo.Analysis.Shapes;
+namespace Halo.Operators;
 
 /// <summary>Operators that fold axes away, losses among them.</summary>
-internal static class ReductionShapes
+internal static class ReductionOperators
 {
-    public static Dictionary<string, InferenceRule> Rules { get; } = new()
-    {
-        ["ArgMax"] = Arg,
-        ["ArgMin"] = Arg,
-        ["SoftmaxCrossEntropyLoss"] = i =>
+    public static IReadOnlyList<OperatorFacts> Facts { get; } =
+    [
+        .. Reductions("Max").Select(f => f with { Recompute = RecomputeKind.Elementwise }),
+        .. Reductions("Min"),
+        .. Reductions("Sum", "Mean").Select(f => f with { Precision = PrecisionClass.Wide, Recompute = RecomputeKind.Elementwise }),
+        .. Reductions("Prod", "L1", "L2", "LogSum", "LogSumExp", "SumSquare").Select(f => f with { Precision = PrecisionClass.Wide }),
+        new("", "ArgMax") { Shapes = Arg },
+        new("", "ArgMin") { Shapes = Arg },
+        new("", "SoftmaxCrossEntropyLoss")
         {
-            Loss(i);
-            i.Set(1, i.Type(0), i.Shape(0));
+            Shapes = i =>
+            {
+                Loss(i);
+                i.Set(1, i.Type(0), i.Shape(0));
+            },
+            Precision = PrecisionClass.Wide,
         },
-        ["NegativeLogLikelihoodLoss"] = Loss,
-    };
+        new("", "NegativeLogLikelihoodLoss") { Shapes = Loss, Precision = PrecisionClass.Wide },
+    ];
 
-    static ReductionShapes()
-    {
-        foreach (var kind in new[] { "Sum", "Mean", "Max", "Min", "Prod", "L1", "L2", "LogSum", "LogSumExp", "SumSquare" })
-            Rules[$"Reduce{kind}"] = Reduce;
-    }
+    private static IEnumerable<OperatorFacts> Reductions(params string[] kinds) =>
+        kinds.Select(kind => new OperatorFacts("", $"Reduce{kind}") { Shapes = Reduce, IsShapeInput = input => input == 1 });
+
 
     /// <summary>Axes are an attribute up to opset 17 (ReduceSum: 12) and an input from there on; no axes means all of them.</summary>
     private static void Reduce(NodeInference i)

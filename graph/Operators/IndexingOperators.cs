@@ -1,25 +1,32 @@
 using Halo.Ir;
 
-namespace Halo.Analysis.Shapes;
+namespace Halo.Operators;
 
 /// <summary>Operators that take or put elements by index.</summary>
-internal static class IndexingShapes
+internal static class IndexingOperators
 {
-    public static Dictionary<string, InferenceRule> Rules { get; } = new()
-    {
-        ["Gather"] = Gather,
-        ["GatherElements"] = i => i.Set(i.Type(0), i.Shape(1)),
-        ["GatherND"] = GatherND,
-        ["ScatterND"] = ElementwiseShapes.LikeFirst,
-        ["ScatterElements"] = ElementwiseShapes.LikeFirst,
-        ["TensorScatter"] = ElementwiseShapes.LikeFirst,
-        ["OneHot"] = OneHot,
-        ["NonZero"] = i => i.Set(ElementType.Int64, i.Shape(0) is { } x ? new Shape([x.Rank, Dim.Unknown]) : null),
-        ["TopK"] = TopK,
-        ["Compress"] = i => i.Set(i.Type(0), i.Node.Attributes.ContainsKey("axis") && i.Shape(0) is { } x
-            ? new Shape(x.Select((d, axis) => axis == i.Axis(i.Node.Int("axis", 0), x.Rank) ? Dim.Unknown : d))
-            : new Shape([Dim.Unknown])),
-    };
+    public static IReadOnlyList<OperatorFacts> Facts { get; } =
+    [
+        new("", "Gather")
+        {
+            Shapes = Gather,
+            FreeSizes = x => x.OnlyFree(1) && x.Node.Int("axis", 0) == 0 ? [.. x.Sizes[1]!, .. x.Sizes[0]!.Skip(1)] : null,
+        },
+        new("", "GatherElements") { Shapes = i => i.Set(i.Type(0), i.Shape(1)) },
+        new("", "GatherND") { Shapes = GatherND },
+        new("", "ScatterND") { Shapes = ElementwiseOperators.LikeFirst },
+        new("", "ScatterElements") { Shapes = ElementwiseOperators.LikeFirst },
+        new("", "TensorScatter") { Shapes = ElementwiseOperators.LikeFirst },
+        new("", "OneHot") { Shapes = OneHot },
+        new("", "NonZero") { Shapes = i => i.Set(ElementType.Int64, i.Shape(0) is { } x ? new Shape([x.Rank, Dim.Unknown]) : null) },
+        new("", "TopK") { Shapes = TopK, IsShapeInput = input => input == 1 },
+        new("", "Compress")
+        {
+            Shapes = i => i.Set(i.Type(0), i.Node.Attributes.ContainsKey("axis") && i.Shape(0) is { } x
+                ? new Shape(x.Select((d, axis) => axis == i.Axis(i.Node.Int("axis", 0), x.Rank) ? Dim.Unknown : d))
+                : new Shape([Dim.Unknown])),
+        },
+    ];
 
     private static void Gather(NodeInference i)
     {

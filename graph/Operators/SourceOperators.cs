@@ -1,25 +1,31 @@
 using Halo.Ir;
 
-namespace Halo.Analysis.Shapes;
+namespace Halo.Operators;
 
 /// <summary>Operators that make tensors of their own: constants, ranges, shapes, random numbers.</summary>
-internal static class SourceShapes
+internal static class SourceOperators
 {
-    public static Dictionary<string, InferenceRule> Rules { get; } = new()
-    {
-        ["Constant"] = Constant,
-        ["ConstantOfShape"] = i => i.Set(i.Node.Attributes.TryGetValue("value", out var value) ? value.Tensor.Type : ElementType.Float,
-            i.Elements(0) is { } dims ? new Shape(dims) : null),
-        ["Range"] = Range,
-        ["Shape"] = ShapeOf,
-        ["Size"] = i => i.Set(ElementType.Int64, Shape.Scalar),
-        ["EyeLike"] = i => i.Set(DataType(i, i.Type(0)), i.Shape(0)),
-        ["RandomUniform"] = Random,
-        ["RandomNormal"] = Random,
-        ["RandomUniformLike"] = i => i.Set(DataType(i, i.Type(0)), i.Shape(0)),
-        ["RandomNormalLike"] = i => i.Set(DataType(i, i.Type(0)), i.Shape(0)),
-        ["Bernoulli"] = i => i.Set(DataType(i, i.Type(0)), i.Shape(0)),
-    };
+    public static IReadOnlyList<OperatorFacts> Facts { get; } =
+    [
+        new("", "Constant") { Shapes = Constant, Precision = PrecisionClass.Boundary },
+        new("", "ConstantOfShape")
+        {
+            Shapes = i => i.Set(i.Node.Attributes.TryGetValue("value", out var value) ? value.Tensor.Type : ElementType.Float,
+                i.Elements(0) is { } dims ? new Shape(dims) : null),
+            Precision = PrecisionClass.Boundary,
+            IsShapeInput = _ => true,
+        },
+        new("", "Range") { Shapes = Range, IsShapeInput = _ => true },
+        new("", "Shape") { Shapes = ShapeOf, Precision = PrecisionClass.Boundary },
+        new("", "Size") { Shapes = i => i.Set(ElementType.Int64, Shape.Scalar), Precision = PrecisionClass.Boundary },
+        new("", "EyeLike") { Shapes = Like, EndsGradient = true },
+        new("", "RandomUniform") { Shapes = Random, IsRandom = true },
+        new("", "RandomNormal") { Shapes = Random, IsRandom = true },
+        new("", "RandomUniformLike") { Shapes = Like, IsRandom = true, EndsGradient = true },
+        new("", "RandomNormalLike") { Shapes = Like, IsRandom = true, EndsGradient = true },
+        new("", "Bernoulli") { Shapes = Like, IsRandom = true },
+        new("", "Multinomial") { IsRandom = true },
+    ];
 
     /// <summary>How many steps of <paramref name="delta"/> lead from <paramref name="start"/> to <paramref name="limit"/>, the limit not counted.</summary>
     public static long RangeCount(long start, long limit, long delta) => Math.Max(0, (limit - start + delta - Math.Sign(delta)) / delta);
@@ -31,6 +37,8 @@ internal static class SourceShapes
         var (start, end) = (Clamped(node.Int("start", 0)), Clamped(node.Int("end", rank)));
         return (start, Math.Max(start, end));
     }
+
+    private static void Like(NodeInference i) => i.Set(DataType(i, i.Type(0)), i.Shape(0));
 
     private static ElementType DataType(NodeInference i, ElementType otherwise) => (ElementType)i.Node.Int("dtype", (long)otherwise);
 

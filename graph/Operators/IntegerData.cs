@@ -1,6 +1,6 @@
 using Halo.Ir;
 
-namespace Halo.Analysis.Shapes;
+namespace Halo.Operators;
 
 /// <summary>What a small integer or boolean tensor holds: each element a number, a symbol or unknown. Booleans are 0 and 1.</summary>
 /// <param name="Elements">All elements in order.</param>

@@ -1,6 +1,6 @@
 using Halo.Ir;
 
-namespace Halo.Analysis.Shapes;
+namespace Halo.Operators;
 
 /// <summary>Arithmetic of dimensions that may be symbols. Products and sums are symbols again: <c>2*batch*sequence</c>, <c>sequence + 1</c>.</summary>
 internal static class DimArithmetic

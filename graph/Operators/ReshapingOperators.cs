@@ -1,20 +1,48 @@
 using Halo.Ir;
 
-namespace Halo.Analysis.Shapes;
+namespace Halo.Operators;
 
 /// <summary>Operators that give the same elements other axes, or repeat them.</summary>
-internal static class ReshapingShapes
+internal static class ReshapingOperators
 {
-    public static Dictionary<string, InferenceRule> Rules { get; } = new()
+    public static IReadOnlyList<OperatorFacts> Facts { get; } =
+    [
+        new("", "Transpose")
+        {
+            Shapes = Transpose,
+            FreeSizes = FreeTranspose,
+            Role = new OperatorRole.View(ViewKind.Permutes),
+            Recompute = RecomputeKind.View,
+        },
+        Relabels("Reshape", Reshape) with
+        {
+            FreeSizes = x => x.OnlyFree(0) && x.Node.Output.Shape is { IsStatic: true } to ? FreeSize.Split(x.Sizes[0]!, to.Sizes) : null,
+            IsShapeInput = input => input == 1,
+        },
+        Relabels("Flatten", Flatten),
+        Relabels("Squeeze", Squeeze) with { IsShapeInput = input => input == 1 },
+        Relabels("Unsqueeze", Unsqueeze) with { IsShapeInput = input => input == 1 },
+        new("", "Expand")
+        {
+            Shapes = Expand,
+            Role = new OperatorRole.View(ViewKind.Repeats),
+            Recompute = RecomputeKind.View,
+            IsShapeInput = input => input == 1,
+        },
+        new("", "Tile") { Shapes = Tile, IsShapeInput = input => input == 1 },
+        new("", "Resize") { IsShapeInput = input => input >= 1 },
+        new("", "Upsample") { IsShapeInput = input => input >= 1 },
+    ];
+
+    private static OperatorFacts Relabels(string opType, InferenceRule shapes) =>
+        new("", opType) { Shapes = shapes, Role = new OperatorRole.View(ViewKind.Relabels), Recompute = RecomputeKind.View };
+
+    private static IReadOnlyList<FreeSize>? FreeTranspose(FreeOperands x)
     {
-        ["Transpose"] = Transpose,
-        ["Reshape"] = Reshape,
-        ["Flatten"] = Flatten,
-        ["Squeeze"] = Squeeze,
-        ["Unsqueeze"] = Unsqueeze,
-        ["Expand"] = Expand,
-        ["Tile"] = Tile,
-    };
+        var from = x.Sizes[0]!;
+        var perm = x.Node.Ints("perm") ?? [.. Enumerable.Range(0, from.Count).Reverse().Select(a => (long)a)];
+        return [.. perm.Select(a => from[(int)a])];
+    }
 
     private static void Transpose(NodeInference i)
     {
@@ -97,7 +125,7 @@ internal static class ReshapingShapes
     }
 
     private static void Expand(NodeInference i) =>
-        i.Set(i.Type(0), i.Shape(0) is { } x && i.Elements(1) is { } shape ? ElementwiseShapes.Broadcast(i, x, new Shape(shape)) : null);
+        i.Set(i.Type(0), i.Shape(0) is { } x && i.Elements(1) is { } shape ? ElementwiseOperators.Broadcast(i, x, new Shape(shape)) : null);
 
     private static void Tile(NodeInference i)
     {

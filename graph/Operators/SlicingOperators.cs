@@ -1,17 +1,29 @@
 using Halo.Ir;
 
-namespace Halo.Analysis.Shapes;
+namespace Halo.Operators;
 
 /// <summary>Operators that cut tensors, join them or pad them.</summary>
-internal static class SlicingShapes
+internal static class SlicingOperators
 {
-    public static Dictionary<string, InferenceRule> Rules { get; } = new()
-    {
-        ["Concat"] = Concat,
-        ["Split"] = Split,
-        ["Slice"] = Slice,
-        ["Pad"] = Pad,
-    };
+    public static IReadOnlyList<OperatorFacts> Facts { get; } =
+    [
+        new("", "Concat") { Shapes = Concat, Recompute = RecomputeKind.View },
+        new("", "Split")
+        {
+            Shapes = Split,
+            Role = new OperatorRole.View(ViewKind.Cuts),
+            Recompute = RecomputeKind.View,
+            IsShapeInput = input => input == 1,
+        },
+        new("", "Slice")
+        {
+            Shapes = Slice,
+            Role = new OperatorRole.View(ViewKind.Cuts),
+            Recompute = RecomputeKind.View,
+            IsShapeInput = input => input >= 1,
+        },
+        new("", "Pad") { Shapes = Pad, IsShapeInput = input => input is 1 or 3 },
+    ];
 
     /// <summary>First index and number of the elements that a slice takes of <paramref name="size"/> [ONNX Slice-13].</summary>
     public static (long First, long Count) Range(long size, long start, long end, long step)
@@ -20,7 +32,7 @@ internal static class SlicingShapes
         var last = Math.Clamp(end < 0 ? end + size : end, step > 0 ? 0 : -1, step > 0 ? size : Math.Max(size - 1, 0));
         if (size == 0)
             return (0, 0);
-        return (first, SourceShapes.RangeCount(first, last, step));
+        return (first, SourceOperators.RangeCount(first, last, step));
     }
 
     private static void Concat(NodeInference i)

@@ -1,18 +1,26 @@
 using Halo.Ir;
 
-namespace Halo.Analysis.Shapes;
+namespace Halo.Operators;
 
 /// <summary>Matrix products.</summary>
-internal static class ProductShapes
+internal static class ProductOperators
 {
-    public static Dictionary<string, InferenceRule> Rules { get; } = new()
-    {
-        ["MatMul"] = i => i.Set(i.Type(0), Product(i, i.Shape(0), i.Shape(1))),
-        ["MatMulInteger"] = i => i.Set(ElementType.Int32, Product(i, i.Shape(0), i.Shape(1))),
-        ["QLinearMatMul"] = i => i.Set(i.Type(7), Product(i, i.Shape(0), i.Shape(3))),
-        ["Gemm"] = Gemm,
-        ["Einsum"] = Einsum,
-    };
+    public static IReadOnlyList<OperatorFacts> Facts { get; } =
+    [
+        new("", "MatMul")
+        {
+            Shapes = i => i.Set(i.Type(0), Product(i, i.Shape(0), i.Shape(1))),
+            FreeSizes = FreeMatMul,
+            Role = new OperatorRole.Product(0, 1),
+            Precision = PrecisionClass.Narrow,
+        },
+        new("", "Gemm") { Shapes = Gemm, FreeSizes = FreeGemm, Role = new OperatorRole.Product(0, 1), Precision = PrecisionClass.Narrow },
+        new("", "Einsum") { Shapes = Einsum, Precision = PrecisionClass.Narrow },
+        new("", "MatMulInteger") { Shapes = i => i.Set(ElementType.Int32, Product(i, i.Shape(0), i.Shape(1))) },
+        new("", "QLinearMatMul") { Shapes = i => i.Set(i.Type(7), Product(i, i.Shape(0), i.Shape(3))) },
+        new("com.microsoft", "FusedMatMul") { Shapes = FusedMatMul, Role = new OperatorRole.Product(0, 1) { IsPlain = false } },
+        new("com.microsoft", "MatMulNBits") { Shapes = MatMulNBits },
+    ];
 
     /// <summary>com.microsoft: a MatMul whose operands may be transposed in their last two axes, or by batch.</summary>
     public static void FusedMatMul(NodeInference i)
@@ -45,7 +53,7 @@ internal static class ProductShapes
         var (k, other) = (a[^1], b.Rank == 1 ? b[0] : b[^2]);
         if (k.IsKnown && other.IsKnown && k != other)
             throw i.Error("one size to contract over", $"{a} and {b}");
-        var batch = ElementwiseShapes.Broadcast(i, new Shape(a.Take(a.Rank - 2)), new Shape(b.Take(b.Rank - 2)));
+        var batch = ElementwiseOperators.Broadcast(i, new Shape(a.Take(a.Rank - 2)), new Shape(b.Take(b.Rank - 2)));
         return new Shape([.. batch, .. a.Rank > 1 ? [a[^2]] : Array.Empty<Dim>(), .. b.Rank > 1 ? [b[^1]] : Array.Empty<Dim>()]);
     }
 
@@ -82,5 +90,17 @@ internal static class ProductShapes
         }
         var output = sides.Length > 1 ? sides[1] : string.Concat(sizes.Keys.Where(c => sides[0].Count(x => x == c) == 1).Order());
         i.Set(i.Type(0), new Shape(output.Select(c => sizes[c])));
+    }
+
+    private static IReadOnlyList<FreeSize>? FreeMatMul(FreeOperands x) =>
+        x.OnlyFree(0) && x.Sizes[1]!.Count == 2 && !x.Sizes[0]![^1].IsFree ? [.. x.Sizes[0]!.SkipLast(1), x.Sizes[1]![1]] : null;
+
+    private static IReadOnlyList<FreeSize>? FreeGemm(FreeOperands x)
+    {
+        if (!x.OnlyFree(0) || x.Node.Int("transA", 0) != 0 || x.Sizes[0]![1].IsFree)
+            return null;
+        var columns = x.Sizes[1]![x.Node.Int("transB", 0) != 0 ? 0 : 1];
+        var bias = x.Sizes.Count > 2 ? x.Sizes[2] : null;
+        return bias is null || bias.SkipLast(1).All(s => s.Was == 1) ? [x.Sizes[0]![0], columns] : null;
     }
 }

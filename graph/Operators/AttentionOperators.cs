@@ -1,15 +1,16 @@
 using Halo.Ir;
 
-namespace Halo.Analysis.Shapes;
+namespace Halo.Operators;
 
 /// <summary>Attention and rotary embedding, operators from opset 23 on.</summary>
-internal static class AttentionShapes
+internal static class AttentionOperators
 {
-    public static Dictionary<string, InferenceRule> Rules { get; } = new()
-    {
-        ["RotaryEmbedding"] = ElementwiseShapes.LikeFirst,
-        ["Attention"] = Attention,
-    };
+    public static IReadOnlyList<OperatorFacts> Facts { get; } =
+    [
+        new("", "RotaryEmbedding") { Shapes = ElementwiseOperators.LikeFirst, Precision = PrecisionClass.Narrow, Recompute = RecomputeKind.Rotary },
+        new("", "Attention") { Shapes = Attention, Precision = PrecisionClass.Narrow, Recompute = RecomputeKind.Attention },
+        new("com.microsoft", "GroupQueryAttention") { Shapes = GroupQueryAttention, Precision = PrecisionClass.Narrow },
+    ];
 
     /// <summary>Q, K, V are (batch, heads, length, size), or (batch, length, heads * size) with the head counts as attributes.</summary>
     private static void Attention(NodeInference i)

@@ -1,21 +1,24 @@
 using Halo.Ir;
 
-namespace Halo.Analysis.Shapes;
-
-/// <summary>Sets the outputs of one node from its inputs.</summary>
-internal delegate void InferenceRule(NodeInference inference);
+namespace Halo.Operators;
 
 /// <summary>One node as its rule sees it: what is known of the inputs, and where the outputs are set.</summary>
-internal sealed class NodeInference(Node node, IntegerData data, bool keepsDeclared)
+public sealed class NodeInference
 {
-    public Node Node => node;
+    private readonly Node _node;
+    private readonly IntegerData _data;
+    private readonly bool _keepsDeclared;
 
-    public Shape? Shape(int input) => node.Input(input)?.Shape;
+    internal NodeInference(Node node, IntegerData data, bool keepsDeclared) => (_node, _data, _keepsDeclared) = (node, data, keepsDeclared);
 
-    public ElementType Type(int input) => node.Input(input)?.Type ?? ElementType.Undefined;
+    public Node Node => _node;
+
+    public Shape? Shape(int input) => _node.Input(input)?.Shape;
+
+    public ElementType Type(int input) => _node.Input(input)?.Type ?? ElementType.Undefined;
 
     /// <summary>The elements of an integer input, each a number, a symbol or unknown; null if not even their count is known.</summary>
-    public Dim[]? Elements(int input) => node.Input(input) is { } value ? data.Of(value)?.Elements : null;
+    public Dim[]? Elements(int input) => _node.Input(input) is { } value ? _data.Of(value)?.Elements : null;
 
     /// <summary>The elements of an integer input, if all are numbers.</summary>
     public long[]? Numbers(int input) => Elements(input) is { } e && Array.TrueForAll(e, d => d.IsKnown) ? Array.ConvertAll(e, d => d.Size!.Value) : null;
@@ -24,8 +27,8 @@ internal sealed class NodeInference(Node node, IntegerData data, bool keepsDecla
     /// <returns>Null with <paramref name="isGiven"/> true if the input is there and not constant.</returns>
     public long[]? NumbersOrAttribute(int input, string attribute, out bool isGiven)
     {
-        var ints = node.Ints(attribute);
-        isGiven = ints is not null || node.Input(input) is not null;
+        var ints = _node.Ints(attribute);
+        isGiven = ints is not null || _node.Input(input) is not null;
         return ints is not null ? [.. ints] : Numbers(input);
     }
 
@@ -37,35 +40,35 @@ internal sealed class NodeInference(Node node, IntegerData data, bool keepsDecla
     /// <summary>Sets an output, if the node has it.</summary>
     public void Set(int output, ElementType type, Shape? shape)
     {
-        if (output < node.Outputs.Count)
-            Merge(node.Outputs[output], type, shape);
+        if (output < _node.Outputs.Count)
+            Merge(_node.Outputs[output], type, shape);
     }
 
     /// <summary>Applies a rule that sets the outputs itself.</summary>
     public void Call(Action<Node> rule)
     {
-        var declared = node.Outputs.Select(o => (o.Type, o.Shape)).ToArray();
-        rule(node);
+        var declared = _node.Outputs.Select(o => (o.Type, o.Shape)).ToArray();
+        rule(_node);
         for (var i = 0; i < declared.Length; i++)
         {
-            var (type, shape) = (node.Outputs[i].Type, node.Outputs[i].Shape);
-            (node.Outputs[i].Type, node.Outputs[i].Shape) = declared[i];
-            Merge(node.Outputs[i], type, shape);
+            var (type, shape) = (_node.Outputs[i].Type, _node.Outputs[i].Shape);
+            (_node.Outputs[i].Type, _node.Outputs[i].Shape) = declared[i];
+            Merge(_node.Outputs[i], type, shape);
         }
     }
 
-    public HaloException Error(string expected, string found) => new("infer-shapes", node.ToString(), expected, found,
+    public HaloException Error(string expected, string found) => new("infer-shapes", _node.ToString(), expected, found,
         "Correct the graph there; what is declared must agree with what the operators compute.");
 
     private void Merge(Value value, ElementType type, Shape? shape)
     {
-        if (type != ElementType.Undefined && value.Type != ElementType.Undefined && value.Type != type && keepsDeclared)
+        if (type != ElementType.Undefined && value.Type != ElementType.Undefined && value.Type != type && _keepsDeclared)
             throw Error($"'{value.Name}' of type {value.Type.Name()}, as declared", type.Name());
         if (type != ElementType.Undefined)
             value.Type = type;
         if (shape is null)
             return;
-        if (value.Shape is not { } declared || (!keepsDeclared && declared.Rank != shape.Rank))
+        if (value.Shape is not { } declared || (!_keepsDeclared && declared.Rank != shape.Rank))
         {
             value.Shape = shape;
             return;
@@ -75,9 +78,9 @@ internal sealed class NodeInference(Node node, IntegerData data, bool keepsDecla
         var dims = new Dim[shape.Rank];
         for (var i = 0; i < dims.Length; i++)
         {
-            if (keepsDeclared && declared[i].IsKnown && shape[i].IsKnown && declared[i] != shape[i])
+            if (_keepsDeclared && declared[i].IsKnown && shape[i].IsKnown && declared[i] != shape[i])
                 throw Error($"'{value.Name}' of shape {declared}, as declared", shape.ToString());
-            dims[i] = keepsDeclared ? MoreKnown(declared[i], shape[i]) : MoreKnown(shape[i], declared[i]);
+            dims[i] = _keepsDeclared ? MoreKnown(declared[i], shape[i]) : MoreKnown(shape[i], declared[i]);
         }
         value.Shape = declared.SequenceEqual(dims) ? declared : new Shape(dims);
     }

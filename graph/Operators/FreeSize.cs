@@ -1,12 +1,12 @@
 using Halo.Ir;
 
-namespace Halo.Passes.Export.Inference;
+namespace Halo.Operators;
 
 /// <summary>One factor of a size: a number, or B or T by its symbol, with the number that it was.</summary>
-internal readonly record struct SizeFactor(long Size, string? Symbol = null);
+public readonly record struct SizeFactor(long Size, string? Symbol = null);
 
 /// <summary>A size as its factors in row-major order: (B T) is B, then T. Numbers side by side are one.</summary>
-internal sealed class FreeSize : IEquatable<FreeSize>
+public sealed class FreeSize : IEquatable<FreeSize>
 {
     public FreeSize(IEnumerable<SizeFactor> factors)
     {

@@ -1,6 +1,6 @@
 using Halo.Ir;
 
-namespace Halo.Analysis.Shapes;
+namespace Halo.Operators;
 
 /// <summary>The operators through which exporters compute shapes, on partly known integers.</summary>
 internal static class IntegerFolding
@@ -65,7 +65,7 @@ internal static class IntegerFolding
     {
         if (node.Input(0)?.Shape is not { } shape)
             return null;
-        var (start, end) = SourceShapes.ShapeRange(node, shape.Rank);
+        var (start, end) = SourceOperators.ShapeRange(node, shape.Rank);
         return IntegerTensor.List(shape.Skip(start).Take(end - start));
     }
 
@@ -100,7 +100,7 @@ internal static class IntegerFolding
             : Input(node, data, input) is { Elements: [{ Size: { } number }] } ? number : null;
         if (At(1, null) is not { } start || At(2, null) is not { } end || At(4, 1) is not { } step || step == 0)
             return null;
-        var (first, count) = SlicingShapes.Range(x.Elements.Length, start, end, step);
+        var (first, count) = SlicingOperators.Range(x.Elements.Length, start, end, step);
         return IntegerTensor.List(Enumerable.Range(0, (int)count).Select(i => x.Elements[first + (i * step)]));
     }
 
@@ -120,7 +120,7 @@ internal static class IntegerFolding
         {
             return null;
         }
-        var count = SourceShapes.RangeCount(start, limit, delta);
+        var count = SourceOperators.RangeCount(start, limit, delta);
         return count > 64 ? null : IntegerTensor.List(Enumerable.Range(0, (int)count).Select(i => Dim.Of(start + (i * delta))));
     }
 
