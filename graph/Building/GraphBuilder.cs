@@ -40,7 +40,7 @@ public sealed class GraphBuilder
 
     /// <summary>Makes a node with one output.</summary>
     /// <param name="name">Extends the prefix: <c>prefix/name</c> names both the node and its output, with a number behind it if taken.</param>
-    /// <param name="opType">The operator; a domain may stand before the last dot, <c>com.halo.Quantize</c>.</param>
+    /// <param name="opType">The operator; a domain may stand before the last dot, <c>com.example.Scale</c>.</param>
     /// <param name="inputs">Values read; null leaves an optional input out.</param>
     /// <param name="attributes">The operator's attributes.</param>
     public Value Op(string name, string opType, ReadOnlySpan<Value?> inputs, params ReadOnlySpan<Attribute> attributes) =>

@@ -15,7 +15,7 @@ internal static class Names
 
     public static string Bare(string name) => name != Absent && IsBare(name) ? name : Quote(name);
 
-    /// <summary>The operator with its domain in front and the overload behind: <c>com.halo.Quantize:e4m3</c>.</summary>
+    /// <summary>The operator with its domain in front and the overload behind: <c>com.example.Scale:float16</c>.</summary>
     public static string Operator(string domain, string opType, string overload) =>
         (domain.Length > 0 ? (IsBare(domain) ? domain : Quote(domain)) + "." : "")
         + (IsBare(opType) && !opType.Contains('.') ? opType : Quote(opType))

@@ -23,8 +23,13 @@ internal static class LinearProducts
                     context.Skip(gemm.Node, $"its rows {gemm.A.Matrix.Shape} are not of known number");
                     continue;
                 }
+                if (CanonicalGemm.WhyNot(gemm) is { } reason)
+                {
+                    context.Skip(gemm.Node, reason);
+                    continue;
+                }
                 var read = gemm.Node.Inputs.OfType<Value>().ToList();
-                var node = CanonicalGemm.Make(model, layer, gemm).Node;
+                var node = CanonicalGemm.Make(layer, gemm).Node;
                 if (node == gemm.Node)
                     continue;
                 context.Step(node, $"multiply the rows of {layer.Name} in one Gemm");

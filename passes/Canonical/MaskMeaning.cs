@@ -20,6 +20,11 @@ internal sealed record MaskMeaning(bool Causal, Value? Padding)
     /// <remarks>
     /// Every query that sees a key at all must see exactly those that it should. Of queries that see none nothing is asked: exporters add the lowest
     /// number to all scores, which leaves equal weights, where Attention gives 0. Such queries are padding in front of a row.
+    /// Four paddings are enough because the same operators make every element of a mask: (b, i, j) depends on the places i and j, on the padding at j, or on
+    /// numbers of tokens, and no operator singles out one place of the padding. Each row is padded in all four ways: without padding the part that depends on
+    /// places shows alone, over all i and j; tokens at the start tell padding from a count of tokens; tokens at the end tell it from a count taken from the
+    /// start; holes tell it from any first or last token. A mask that passes and means something else would have to tell single places apart, by a table of
+    /// B S numbers, which is not what masks are made of; whoever doubts it compares the graphs by --verify.
     /// </remarks>
     /// <returns>The meaning, or why there is none.</returns>
     public static (MaskMeaning? MaskMeaning, string Reason) Of(CanonicalGraph graph, IReadOnlyList<MaskPart> parts, (long B, long H, long T, long S) scores)

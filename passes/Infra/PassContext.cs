@@ -4,24 +4,22 @@ using Halo.Ir;
 namespace Halo.Passes.Infra;
 
 /// <summary>What a pass is given beside the model, and where it says what it did and what it left.</summary>
-public sealed class PassContext(
-    string pass, IGraphEvaluator? evaluator = null, Action<string>? log = null, IReadOnlyDictionary<string, Tensor>? checkpoint = null,
-    Func<int, (Tensor Cos, Tensor Sin)>? rotaryTables = null, IReadOnlyDictionary<string, Tensor>? inputMoments = null)
+public sealed class PassContext(string pass, PassOptions options)
 {
     private readonly List<SkippedNode> _skipped = [];
     private readonly SortedDictionary<string, JsonArray> _report = new(StringComparer.Ordinal);
 
     /// <summary>Runs graphs, for passes that compute; null where the caller has no runtime.</summary>
-    public IGraphEvaluator? Evaluator => evaluator;
+    public IGraphEvaluator? Evaluator => options.Evaluator;
 
     /// <summary>The tensors of the model's checkpoint by name, read when looked at; null where none was given.</summary>
-    public IReadOnlyDictionary<string, Tensor>? Checkpoint => checkpoint;
+    public IReadOnlyDictionary<string, Tensor>? Checkpoint => options.Checkpoint;
 
     /// <summary>The model's rotary tables (positions, D/2) float32 for any number of positions; null where none were given.</summary>
-    public Func<int, (Tensor Cos, Tensor Sin)>? RotaryTables => rotaryTables;
+    public Func<int, (Tensor Cos, Tensor Sin)>? RotaryTables => options.RotaryTables;
 
     /// <summary>The second moment of the inputs of each linear layer by the name of its weight; null where none were given.</summary>
-    public IReadOnlyDictionary<string, Tensor>? InputMoments => inputMoments;
+    public IReadOnlyDictionary<string, Tensor>? InputMoments => options.InputMoments;
 
     public IReadOnlyList<SkippedNode> Skipped => _skipped;
 
@@ -29,7 +27,7 @@ public sealed class PassContext(
     public IReadOnlyDictionary<string, JsonArray> Reported => _report;
 
     /// <summary>Says what is about to be done to a node.</summary>
-    public void Step(Node node, string what) => log?.Invoke($"{pass}: {node}: {what}");
+    public void Step(Node node, string what) => options.Log?.Invoke($"{pass}: {node}: {what}");
 
     /// <summary>Leaves a node as it is: there is nothing to do, for this reason. What is asked for and impossible is an exception.</summary>
     public void Skip(Node node, string reason) => Skip(node.ToString(), reason);
@@ -38,7 +36,7 @@ public sealed class PassContext(
     public void Skip(string subject, string reason)
     {
         _skipped.Add(new SkippedNode(subject, reason));
-        log?.Invoke($"{pass}: {subject}: left, {reason}");
+        options.Log?.Invoke($"{pass}: {subject}: left, {reason}");
     }
 
     /// <summary>Adds a record to a section of the report.</summary>

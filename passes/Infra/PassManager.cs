@@ -41,7 +41,7 @@ public static class PassManager
 
     private static PassRecord RunOne(Model model, IGraphPass pass, PassOptions options)
     {
-        var context = new PassContext(pass.Name, options.Evaluator, options.Log, options.Checkpoint, options.RotaryTables, options.InputMoments);
+        var context = new PassContext(pass.Name, options);
         pass.Requires(model);
         var result = pass.Run(model, context);
         foreach (var graph in Graphs.Of(model))

@@ -2,6 +2,7 @@ using Halo.Analysis;
 using Halo.Building;
 using Halo.CustomOps;
 using Halo.Ir;
+using Halo.Operators;
 
 namespace Halo.Passes.Rewrite;
 
@@ -12,42 +13,45 @@ namespace Halo.Passes.Rewrite;
 /// </remarks>
 internal sealed class CanonicalGemm
 {
-    private readonly Model _model;
     private readonly LinearGemm _gemm;
     private readonly string _prefix;
 
-    private CanonicalGemm(Model model, LinearGemm gemm, Node node, string prefix)
-    {
-        (_model, _gemm, _prefix) = (model, gemm, prefix);
-        Node = node;
-    }
+    private CanonicalGemm(LinearGemm gemm, Node node, string prefix) => (_gemm, _prefix, Node) = (gemm, prefix, node);
 
     /// <summary>The Gemm (float) or ScaledMatMul (8 bits).</summary>
     public Node Node { get; private set; }
 
-    public Value A => Node.Inputs[0]!;
+    public Value A => Node.Inputs[Slots.A]!;
 
-    public Value B => Node.Inputs[1]!;
+    public Value B => Node.Inputs[Slots.B]!;
+
+    private OperatorRole.Product Slots => (OperatorRole.Product)Node.Facts.Role;
 
     private char LetterOfA => _gemm.Role == GemmRole.F ? 'x' : 'e';
 
     private char LetterOfB => _gemm.Role == GemmRole.G ? 'x' : 'w';
 
     /// <summary>Rewrites the product's node if it is not in this form yet. Names extend <c>LAYER/ROLE</c>.</summary>
-    public static CanonicalGemm Make(Model model, LinearLayer layer, LinearGemm gemm)
+    /// <remarks>Only where <see cref="WhyNot"/> has nothing against it.</remarks>
+    public static CanonicalGemm Make(LinearLayer layer, LinearGemm gemm)
     {
         var prefix = $"{layer.Name}/{gemm.Role}";
-        return new CanonicalGemm(model, gemm, IsCanonical(gemm) ? gemm.Node : Rewrite(gemm, prefix), prefix);
+        return new CanonicalGemm(gemm, IsCanonical(gemm) ? gemm.Node : Rewrite(gemm, prefix), prefix);
     }
+
+    /// <summary>Why the product cannot be brought to this form; null where it can.</summary>
+    public static string? WhyNot(LinearGemm gemm) => IsCanonical(gemm) ? null
+        : new[] { gemm.A.Matrix, gemm.B.Matrix }.FirstOrDefault(x => x.Shape is not { Rank: > 0 } shape || (shape.Rank != 2 && !shape[-1].IsKnown)) is { } open
+            ? $"the columns of '{open.Name}' {open.Shape} are not known" : null;
 
     /// <summary>Rotates the tensors that have this axis, and undoes it on the output if the output has it.</summary>
     public void Rotate(GemmAxis axis, IReadOnlyList<long> blocks)
     {
         var name = $"rotate_{axis.ToString().ToLowerInvariant()}";
         if (_gemm.AxisOfA(axis) is { } a)
-            Node.ReplaceInput(0, RotateOnce(A, a, blocks, $"{name}_{LetterOfA}"));
+            Node.ReplaceInput(Slots.A, RotateOnce(A, a, blocks, $"{name}_{LetterOfA}"));
         if (_gemm.AxisOfB(axis) is { } b)
-            Node.ReplaceInput(1, RotateOnce(B, b, blocks, $"{name}_{LetterOfB}"));
+            Node.ReplaceInput(Slots.B, RotateOnce(B, b, blocks, $"{name}_{LetterOfB}"));
         if (axis == GemmAxis.K)
             return; // cancels inside the product
         var product = Node.Output;
@@ -115,11 +119,11 @@ internal sealed class CanonicalGemm
     {
         if (x.Shape is { Rank: 2 })
             return x;
-        var columns = x.Shape?[-1].Size ?? throw new PassShapeException(x);
+        var columns = x.Shape![-1].Size!.Value;
         var present = x.Uses.Select(u => u.Node).FirstOrDefault(n => n.Is("Reshape") && n.Output.Shape is { Rank: 2 } s && s[1].Size == columns);
         if (present is not null)
             return present.Output;
-        var rows = x.Shape.IsStatic ? x.Shape.ElementCount!.Value / Math.Max(columns, 1) : -1;
+        var rows = x.Shape.ElementCount is { } count ? count / Math.Max(columns, 1) : -1;
         return build.Op(name, "Reshape", [x, build.Constant($"{name}/shape", Tensor.Int64s(rows, columns))]);
     }
 
@@ -140,9 +144,4 @@ internal sealed class CanonicalGemm
     }
 
     private static Attribute Flag(string name, bool value) => Attribute.Of(name, value ? 1L : 0L);
-
-    /// <summary>Thrown where an operand has no known column count; RotateOperands.Requires rules it out.</summary>
-    private sealed class PassShapeException(Value x)
-        : Infra.PassException("linear-gemms", $"'{x.Name}'", "a known last dimension", x.Shape?.ToString() ?? "an unknown shape",
-        "Specialise the graph's shapes first.");
 }

@@ -21,18 +21,10 @@ public sealed record QuantizeOperands(GemmFormats Format, LayerRules<GemmFormats
 
     public ValueEffect Effect => new ValueEffect.Quantizing(SignalFloorDb);
 
-    public PassResult Run(Model model, PassContext context)
-    {
-        var rewrites = 0;
-        foreach (var layer in RewritableLayers.In(model, context, Name))
-        {
-            var formats = Layers?.For(layer.Name, Format) ?? Format;
-            rewrites += layer.Gemms.Count(gemm => Quantize(model, context, layer, gemm, formats[gemm.Role]));
-        }
-        return new PassResult(rewrites);
-    }
+    public PassResult Run(Model model, PassContext context) => new(RewritableLayers.Rewrite(model, context, Name,
+        (layer, gemm) => Quantize(context, layer, gemm, (Layers?.For(layer.Name, Format) ?? Format)[gemm.Role]) ? 1 : 0));
 
-    private bool Quantize(Model model, PassContext context, LinearLayer layer, LinearGemm gemm, (NumberFormat Left, NumberFormat Right)? formats)
+    private bool Quantize(PassContext context, LinearLayer layer, LinearGemm gemm, (NumberFormat Left, NumberFormat Right)? formats)
     {
         if (formats is not { } wanted)
             return false;
@@ -48,7 +40,7 @@ public sealed record QuantizeOperands(GemmFormats Format, LayerRules<GemmFormats
             return false;
         }
         context.Step(gemm.Node, $"quantize {gemm.Role} of {layer.Name} to {wanted.Left}, {wanted.Right}");
-        CanonicalGemm.Make(model, layer, gemm).Quantize(wanted.Left, wanted.Right);
+        CanonicalGemm.Make(layer, gemm).Quantize(wanted.Left, wanted.Right);
         return true;
     }
 }

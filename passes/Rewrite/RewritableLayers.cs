@@ -7,9 +7,14 @@ namespace Halo.Passes.Rewrite;
 /// <summary>The linear layers that rotation and quantization work on: all but the head, which stays in full precision.</summary>
 internal static class RewritableLayers
 {
+    /// <summary>Rewrites each product of each layer and gives the sum of the rewrites.</summary>
+    /// <exception cref="PassException">There is no layer.</exception>
+    public static int Rewrite(Model model, PassContext context, string pass, Func<LinearLayer, LinearGemm, int> rewrite) =>
+        In(model, context, pass).Sum(layer => layer.Gemms.Sum(gemm => rewrite(layer, gemm)));
+
     /// <summary>The layers; what is passed over is told to <paramref name="context"/>.</summary>
     /// <exception cref="PassException">There is none: what was asked for cannot be done.</exception>
-    public static IReadOnlyList<LinearLayer> In(Model model, PassContext context, string pass)
+    private static IReadOnlyList<LinearLayer> In(Model model, PassContext context, string pass)
     {
         var (layers, skipped) = LinearGemms.In(model.Graph);
         foreach (var product in skipped)
@@ -22,6 +27,14 @@ internal static class RewritableLayers
                 $"{layers.Count} heads and {skipped.Count} other products",
                 "Check that parameters are graph inputs or initializers of rank 2, and that the graph is a training or forward graph of a LLaMA.");
         }
-        return [.. layers.Where(l => !l.IsHead)];
+        return [.. layers.Where(l => !l.IsHead).Select(l => l with { Gemms = [.. l.Gemms.Where(IsKnown)] })];
+
+        bool IsKnown(LinearGemm gemm)
+        {
+            var reason = CanonicalGemm.WhyNot(gemm);
+            if (reason is not null)
+                context.Skip(gemm.Node, reason);
+            return reason is null;
+        }
     }
 }

@@ -29,18 +29,10 @@ public sealed record RotateOperands(HaloScheme Scheme, LayerRules<HaloScheme>? L
             throw new PassException(Name, "max-token-block", "at least 1", $"{MaxTokenBlock}", "Leave it out for blocks of up to 1024 tokens.");
     }
 
-    public PassResult Run(Model model, PassContext context)
-    {
-        var rewrites = 0;
-        foreach (var layer in RewritableLayers.In(model, context, Name))
-        {
-            var scheme = Layers?.For(layer.Name, Scheme) ?? Scheme;
-            rewrites += layer.Gemms.Sum(gemm => Rotate(model, context, layer, gemm, scheme[gemm.Role]));
-        }
-        return new PassResult(rewrites);
-    }
+    public PassResult Run(Model model, PassContext context) => new(RewritableLayers.Rewrite(model, context, Name,
+        (layer, gemm) => Rotate(context, layer, gemm, (Layers?.For(layer.Name, Scheme) ?? Scheme)[gemm.Role])));
 
-    private int Rotate(Model model, PassContext context, LinearLayer layer, LinearGemm gemm, IReadOnlyList<GemmAxis> axes)
+    private int Rotate(PassContext context, LinearLayer layer, LinearGemm gemm, IReadOnlyList<GemmAxis> axes)
     {
         var wanted = axes.Where(axis => !gemm.IsRotated(axis)).ToList();
         foreach (var axis in axes.Except(wanted))
@@ -53,7 +45,7 @@ public sealed record RotateOperands(HaloScheme Scheme, LayerRules<HaloScheme>? L
                 "Rotate before quantizing: start from the graph as it was exported.");
         }
         var blocks = wanted.ToDictionary(axis => axis, axis => Blocks(layer, gemm, axis)); // sizes first: an unknown one must leave the graph as it is
-        var canonical = CanonicalGemm.Make(model, layer, gemm);
+        var canonical = CanonicalGemm.Make(layer, gemm);
         foreach (var axis in wanted)
         {
             context.Step(canonical.Node, $"rotate {gemm.Role} of {layer.Name} along {axis} = {string.Join(" + ", blocks[axis])}");

@@ -80,7 +80,13 @@ public sealed record NameParameters() : IGraphPass
         var parameters = new Dictionary<string, Value>(StringComparer.Ordinal);
         var order = open.Keys.Select((name, at) => (name, at)).ToDictionary(p => p.name, p => p.at, StringComparer.Ordinal);
         foreach (var ((initializer, match), uses) in assigned.OrderBy(a => order[a.Key.Match.Name]).ToList())
-            Replace(graph, initializer, match, uses, open[match.Name], parameters, context);
+        {
+            var name = initializer.Name; // before the parameter takes it
+            if (!parameters.TryGetValue(match.Name, out var parameter))
+                parameters.Add(match.Name, parameter = AddParameter(graph, match.Name, initializer.Type, open[match.Name].Shape));
+            Replace(graph, initializer, match, uses, parameter);
+            Note(context, match.Name, name, match.Transposed);
+        }
         foreach (var initializer in assigned.Keys.Select(k => k.Initializer).Distinct())
             graph.RemoveInitializer(initializer);
         return assigned.Count;
@@ -130,22 +136,21 @@ public sealed record NameParameters() : IGraphPass
             context.Skip($"initializer '{value.Name}'", "it equals no tensor of the checkpoint and is not used as a weight");
     }
 
-    private void Replace(Graph graph, Value initializer, ParameterMatch match, List<Use> uses, Tensor tensor, Dictionary<string, Value> parameters,
-        PassContext context)
+    private static Value AddParameter(Graph graph, string name, ElementType type, Shape shape)
     {
-        var name = initializer.Name;
-        if (!parameters.TryGetValue(match.Name, out var parameter))
-        {
-            if (graph.TryGetValue(match.Name, out var taken))
-                graph.Rename(taken, graph.FreeName(match.Name + Replacement.Suffix));
-            parameter = parameters[match.Name] = graph.AddInput(new Value(match.Name, initializer.Type, tensor.Shape));
-        }
+        if (graph.TryGetValue(name, out var taken))
+            graph.Rename(taken, graph.FreeName(name + Replacement.Suffix));
+        return graph.AddInput(new Value(name, type, shape));
+    }
+
+    /// <summary>Lets the readers of an initializer read a parameter, through a Transpose where it lies the other way round.</summary>
+    private void Replace(Graph graph, Value initializer, ParameterMatch match, List<Use> uses, Value parameter)
+    {
         if (parameter.Type != initializer.Type)
         {
             throw new PassException(Name, $"tensor '{match.Name}'", $"one type, {parameter.Type.Name()}, wherever the graph holds it",
-                $"{initializer.Type.Name()} '{name}'", "Export the graph in one precision.");
+                $"{initializer.Type.Name()} '{initializer.Name}'", "Export the graph in one precision.");
         }
-        Note(context, match.Name, name, match.Transposed);
         HandOn(initializer, parameter);
         var value = match.Transposed
             ? GraphBuilder.AfterDefinition(graph, parameter, match.Name).Op("transpose", "Transpose", [parameter], Attribute.Of("perm", [1L, 0L]))

@@ -16,6 +16,9 @@ namespace Halo.Passes.Training;
 /// <param name="Copies">N; 1 leaves the graph as it is.</param>
 public sealed record WidenBatch(int Copies) : IGraphPass
 {
+    /// <summary>Metadata of a batch input: how many batches it was widened to.</summary>
+    private const string MetadataKey = "halo.batches";
+
     public string Name => "widen-batch";
 
     public ValueEffect Effect => new ValueEffect.Exact();
@@ -32,12 +35,13 @@ public sealed record WidenBatch(int Copies) : IGraphPass
     {
         var graph = model.Graph;
         var batchInputs = graph.Inputs.Where(i => !i.Type.IsFloat()).ToList();
-        if (Copies == 1 || graph.Outputs.Any(o => o.Name.EndsWith($".{Copies - 1}", StringComparison.Ordinal)))
+        if (Copies == 1 || batchInputs.Exists(i => i.Metadata.ContainsKey(MetadataKey)))
         {
             context.Skip("the graph", Copies == 1 ? "one copy is the graph itself" : "already widened");
             return new PassResult(0);
         }
-        var gemms = LinearGemms.In(graph).Layers.Where(l => !l.IsHead).SelectMany(l => l.Gemms.Select(g => CanonicalGemm.Make(model, l, g).Node)).ToHashSet();
+        var gemms = LinearGemms.In(graph).Layers.Where(l => !l.IsHead)
+            .SelectMany(l => l.Gemms.Where(g => CanonicalGemm.WhyNot(g) is null).Select(g => CanonicalGemm.Make(l, g).Node)).ToHashSet();
         var nodes = graph.Nodes.ToList();
         var dependent = DependOn(batchInputs, nodes);
         // copy[v] are the N values that stand for v; a value that no batch input reaches stands for itself.
@@ -78,6 +82,7 @@ public sealed record WidenBatch(int Copies) : IGraphPass
         var shape = input.Shape ?? throw Refused("an unknown shape", "Export the graph at one batch.");
         var rows = shape[0].Size ?? throw Refused(shape.ToString(), "A graph of free batch needs no widening.");
         input.Shape = new Shape([rows * Copies, .. shape.Skip(1)]);
+        input.Metadata[MetadataKey] = $"{Copies}";
         var build = GraphBuilder.AfterDefinition(graph, input, $"{input.Name}/widen");
         return [.. build.Node("split", "Split", [input], Copies, "", Attribute.Of("axis", 0L), Attribute.Of("num_outputs", (long)Copies)).Outputs];
     };

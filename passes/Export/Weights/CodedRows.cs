@@ -16,8 +16,9 @@ internal readonly record struct RowSizes(int Codes, int Scales, int Zeros);
 
 /// <summary>A matrix as codes with scales and zero points, computed row by row while the codes are read.</summary>
 /// <remarks>
-/// Three tensors come from one reading of the weight: scales and zero points are kept from when the codes are read, which a file has first, until they are
-/// read themselves; who asks for them before, or again, has the weight read once more. Rows are coded in parallel.
+/// The tensors come from one reading of the weight, in whatever order they are read: what a reading makes beside the part that was asked for is kept until
+/// that part is read. Codes are large, and kept only where another part is read first; a part that is read again has the weight coded again. Rows are coded in
+/// parallel.
 /// </remarks>
 /// <param name="pass">For messages.</param>
 /// <param name="name">For messages.</param>
@@ -28,17 +29,52 @@ internal readonly record struct RowSizes(int Codes, int Scales, int Zeros);
 internal sealed class CodedRows(string pass, string name, Tensor source, RowSizes sizes, ElementType scaleType, Func<RowCoding> begin)
 {
     private readonly long _rows = source.Sizes[0];
-    private float[]? _scales;
-    private byte[]? _zeros;
+    private readonly HashSet<PartKind> _made = [];
+    private readonly Dictionary<PartKind, byte[]> _kept = [];
+
+    private enum PartKind
+    {
+        Codes,
+        Scales,
+        Zeros,
+    }
 
     /// <summary>The codes, of any type and sizes that have their bytes.</summary>
-    public Tensor Codes(ElementType type, params ReadOnlySpan<long> shape) => new(type, shape.ToArray(), new Part(_rows * sizes.Codes, Code));
+    public Tensor Codes(ElementType type, params ReadOnlySpan<long> shape) => Make(PartKind.Codes, type, shape, _rows * sizes.Codes);
 
-    public Tensor Scales(params ReadOnlySpan<long> shape) =>
-        new(scaleType, shape.ToArray(), new Part(scaleType.SizeBytes(_rows * sizes.Scales), ReadScales));
+    public Tensor Scales(params ReadOnlySpan<long> shape) => Make(PartKind.Scales, scaleType, shape, scaleType.SizeBytes(_rows * sizes.Scales));
 
-    public Tensor Zeros(params ReadOnlySpan<long> shape) => new(ElementType.UInt8, shape.ToArray(), new Part(_rows * sizes.Zeros, ReadZeros));
+    public Tensor Zeros(params ReadOnlySpan<long> shape) => Make(PartKind.Zeros, ElementType.UInt8, shape, _rows * sizes.Zeros);
 
+    private Tensor Make(PartKind kind, ElementType type, ReadOnlySpan<long> shape, long sizeBytes)
+    {
+        _made.Add(kind);
+        return new Tensor(type, shape.ToArray(), new Part(sizeBytes, chunk => Read(kind, chunk)));
+    }
+
+    private void Read(PartKind kind, ChunkReader chunk)
+    {
+        if (!_kept.Remove(kind, out var bytes))
+        {
+            if (kind == PartKind.Codes)
+            {
+                Code(chunk);
+                return;
+            }
+            var codes = _made.Contains(PartKind.Codes) && !_kept.ContainsKey(PartKind.Codes) ? new MemoryStream(checked((int)(_rows * sizes.Codes))) : null;
+            Code(piece =>
+            {
+                codes?.Write(piece);
+                return true;
+            });
+            if (codes is not null)
+                _kept[PartKind.Codes] = codes.ToArray();
+            _kept.Remove(kind, out bytes);
+        }
+        chunk(bytes!);
+    }
+
+    /// <summary>Codes all rows, hands the codes on piece by piece, and keeps scales and zero points if nobody stops it.</summary>
     private void Code(ChunkReader chunk)
     {
         var columns = (int)source.Sizes[1];
@@ -63,27 +99,14 @@ internal sealed class CodedRows(string pass, string name, Tensor source, RowSize
             first += rows;
             return isRead = chunk(codes.AsSpan(0, rows * sizes.Codes));
         });
-        if (isRead)
-            (_scales, _zeros) = (scales, zeros);
-    }
-
-    private void ReadScales(ChunkReader chunk)
-    {
-        if (_scales is null)
-            Code(_ => true);
-        var bytes = new byte[scaleType.SizeBytes(_scales!.Length)];
-        FloatConversions.FromFloat(scaleType, _scales, bytes);
-        _scales = null;
-        chunk(bytes);
-    }
-
-    private void ReadZeros(ChunkReader chunk)
-    {
-        if (_zeros is null)
-            Code(_ => true);
-        var zeros = _zeros!;
-        _zeros = null;
-        chunk(zeros);
+        if (!isRead)
+            return;
+        var scaleBytes = new byte[scaleType.SizeBytes(scales.Length)];
+        FloatConversions.FromFloat(scaleType, scales, scaleBytes);
+        if (_made.Contains(PartKind.Scales))
+            _kept[PartKind.Scales] = scaleBytes;
+        if (_made.Contains(PartKind.Zeros))
+            _kept[PartKind.Zeros] = zeros;
     }
 
     private void CheckFinite(ReadOnlySpan<float> values)

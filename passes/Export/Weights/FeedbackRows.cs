@@ -22,54 +22,66 @@ internal sealed record FeedbackRows(CodeGrid Grid, FeedbackFactor Factor)
 
     public void Code(ReadOnlySpan<float> rows, Span<byte> codes, Span<float> scales, Span<byte> zeros)
     {
-        var size = Factor.Size;
-        var count = rows.Length / size;
+        var count = rows.Length / Factor.Size;
         var groups = scales.Length / count;
-        var work = ArrayPool<float>.Shared.Rent(count * (size + Panel) + size);
-        var found = ArrayPool<byte>.Shared.Rent(count * (size + groups));
-        var values = work.AsSpan(0, count * size);
-        var errors = work.AsSpan(count * size, count * Panel);
-        var importance = work.AsSpan(count * (size + Panel), size);
-        var plain = found.AsSpan(0, count * size);
-        var points = found.AsSpan(count * size, count * groups);
+        // Slice rows of K columns at most: 32 (K + 128) + K floats, an int up to K = 65 million.
+        var floats = ArrayPool<float>.Shared.Rent(checked((count * (Factor.Size + Panel)) + Factor.Size));
+        var bytes = ArrayPool<byte>.Shared.Rent(checked(count * (Factor.Size + groups)));
+        try
+        {
+            var slice = new RowSlice(floats, bytes, scales, count, Factor.Size, groups);
+            Fit(rows, slice);
+            RoundAll(slice);
+            for (var r = 0; r < count; r++)
+            {
+                Pack(slice.Codes(r), slice.Zeros(r), codes.Slice(r * (codes.Length / count), codes.Length / count),
+                    zeros.Slice(r * (zeros.Length / count), zeros.Length / count));
+            }
+        }
+        finally
+        {
+            ArrayPool<float>.Shared.Return(floats);
+            ArrayPool<byte>.Shared.Return(bytes);
+        }
+    }
+
+    /// <summary>Scale and zero point of each group of a row, from the weight as it was; then the row's columns in the order in which they are rounded.</summary>
+    private void Fit(ReadOnlySpan<float> rows, RowSlice slice)
+    {
+        var size = Factor.Size;
         for (var j = 0; j < size; j++)
-            importance[Factor.Order[j]] = 1 / (Factor.Rows[(j * size) + j] * Factor.Rows[(j * size) + j]);
-        for (var r = 0; r < count; r++)
+            slice.Importance[Factor.Order[j]] = 1 / (Factor.Rows[(j * size) + j] * Factor.Rows[(j * size) + j]);
+        for (var r = 0; r < slice.Count; r++)
         {
             var row = rows.Slice(r * size, size);
-            for (var g = 0; g < groups; g++)
+            for (var g = 0; g < slice.Groups; g++)
             {
                 var group = (g * Grid.Group)..Math.Min(size, (g + 1) * Grid.Group);
-                (scales[(r * groups) + g], points[(r * groups) + g]) = Grid.Fit(row[group], importance[group]);
+                (slice.Scales(r)[g], slice.Zeros(r)[g]) = Grid.Fit(row[group], slice.Importance[group]);
             }
             for (var j = 0; j < size; j++)
-                values[(r * size) + j] = row[Factor.Order[j]];
+                slice.Values(r)[j] = row[Factor.Order[j]];
         }
+    }
+
+    /// <summary>Rounds panel by panel; what a panel does to the columns behind it is one product.</summary>
+    private void RoundAll(RowSlice slice)
+    {
+        var size = Factor.Size;
         for (var first = 0; first < size; first += Panel)
         {
             var last = Math.Min(size, first + Panel);
-            for (var r = 0; r < count; r++)
-            {
-                Round(values.Slice(r * size, size), first, last, errors.Slice(r * Panel, Panel), plain.Slice(r * size, size),
-                    scales.Slice(r * groups, groups), points.Slice(r * groups, groups));
-            }
+            for (var r = 0; r < slice.Count; r++)
+                Round(slice.Values(r), first, last, slice.Errors(r), slice.Codes(r), slice.Scales(r), slice.Zeros(r));
             for (var at = last; at < size; at += Tile)
             {
-                var width = Math.Min(Tile, size - at);
-                for (var r = 0; r < count; r++)
+                for (var r = 0; r < slice.Count; r++)
                 {
-                    var behind = values.Slice((r * size) + at, width);
-                    RowProducts.Subtract(behind, errors.Slice(r * Panel, last - first), Factor.Rows.AsSpan((first * size) + at), size);
+                    var behind = slice.Values(r).Slice(at, Math.Min(Tile, size - at));
+                    RowProducts.Subtract(behind, slice.Errors(r)[..(last - first)], Factor.Rows.AsSpan((first * size) + at), size);
                 }
             }
         }
-        for (var r = 0; r < count; r++)
-        {
-            Pack(plain.Slice(r * size, size), points.Slice(r * groups, groups), codes.Slice(r * (codes.Length / count), codes.Length / count),
-                zeros.Slice(r * (zeros.Length / count), zeros.Length / count));
-        }
-        ArrayPool<float>.Shared.Return(work);
-        ArrayPool<byte>.Shared.Return(found);
     }
 
     /// <summary>The columns of a panel of one row, and the error of each over U_jj.</summary>
@@ -104,5 +116,37 @@ internal sealed record FeedbackRows(CodeGrid Grid, FeedbackFactor Factor)
             return;
         for (var g = 0; g < points.Length; g++)
             zeros[g / 2] |= (byte)(points[g] << (g % 2 * 4));
+    }
+
+    /// <summary>The spans of a slice of rows, by row.</summary>
+    private readonly ref struct RowSlice(Span<float> floats, Span<byte> bytes, Span<float> scales, int count, int size, int groups)
+    {
+        private readonly Span<float> _values = floats[..(count * size)];
+        private readonly Span<float> _errors = floats.Slice(count * size, count * Panel);
+        private readonly Span<byte> _codes = bytes[..(count * size)];
+        private readonly Span<byte> _zeros = bytes.Slice(count * size, count * groups);
+        private readonly Span<float> _scales = scales;
+
+        public int Count => count;
+
+        public int Groups => groups;
+
+        /// <summary>What an error of each column counts, (K), by column.</summary>
+        public Span<float> Importance { get; } = floats.Slice(count * (size + Panel), size);
+
+        /// <summary>A row of the weight as feedback has left it, (K), in the order of rounding.</summary>
+        public Span<float> Values(int row) => _values.Slice(row * size, size);
+
+        /// <summary>Rounding errors of a panel's columns over U_jj, (Panel), in the order of rounding.</summary>
+        public Span<float> Errors(int row) => _errors.Slice(row * Panel, Panel);
+
+        /// <summary>One byte for each code, (K), by column.</summary>
+        public Span<byte> Codes(int row) => _codes.Slice(row * size, size);
+
+        /// <summary>Zero points, (groups).</summary>
+        public Span<byte> Zeros(int row) => _zeros.Slice(row * groups, groups);
+
+        /// <summary>Scales, (groups).</summary>
+        public Span<float> Scales(int row) => _scales.Slice(row * groups, groups);
     }
 }
