@@ -5,8 +5,9 @@ namespace Halo.Analysis;
 
 /// <summary>Fills in element types and shapes of values from what the operators' definitions say.</summary>
 /// <remarks>
-/// An operator's rule is one of its <see cref="OperatorFacts"/>, a function of the node's inputs. Symbols are carried through: equal symbols stay equal under broadcasting, products are written <c>2*batch*sequence</c>. Integer tensors that describe
-/// shapes are folded on the way (<see cref="IntegerData"/>). Subgraphs and function bodies are left alone.
+/// An operator's rule is one of its <see cref="OperatorFacts"/>, a function of the node's inputs. Symbols are carried through: equal symbols stay
+/// equal under broadcasting, products are written <c>2*batch*sequence</c>. Integer tensors that describe shapes are folded on the way
+/// (<see cref="IntegerData"/>). Subgraphs and function bodies are left alone.
 /// </remarks>
 public static class ShapeInference
 {

@@ -64,7 +64,7 @@ public static class AdamWGraph
             Value Input(string prefix) => graph.AddInput(new Value(prefix + name, ElementType.Float, shape));
             var (p, gradient, m, v) = (Input(""), Input(TrainingNames.GradientPrefix), Input(FirstMoment), Input(SecondMoment));
             var (newP, newM, newV) = build.AdamW(
-                model, p, gradient, m, v, factor, stepSize, root2, keep, settings.Beta1, settings.Beta2, settings.Epsilon, $"{name}/adamw");
+                p, gradient, m, v, factor, stepSize, root2, keep, settings.Beta1, settings.Beta2, settings.Epsilon, $"{name}/adamw");
             graph.Rename(newP, Updated + name);
             graph.Rename(newM, Updated + FirstMoment + name);
             graph.Rename(newV, Updated + SecondMoment + name);

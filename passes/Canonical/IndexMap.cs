@@ -27,7 +27,8 @@ internal sealed class IndexMap
         {
             case ViewKind.Relabels:
                 break;
-            case ViewKind.Converts when input.Type == Start.Type || (input.Type == ElementType.Float && Start.Type is ElementType.Float16 or ElementType.BFloat16):
+            case ViewKind.Converts when input.Type == Start.Type
+                || (input.Type == ElementType.Float && Start.Type is ElementType.Float16 or ElementType.BFloat16):
                 break; // to float32 and back again nothing is lost; the other way round it is
             case ViewKind.Permutes:
                 _steps.Add(Moved(from.Sizes, to.Sizes, node.Ints("perm") ?? [.. Enumerable.Range(0, from.Rank).Select(i => (long)(from.Rank - 1 - i))]));

@@ -15,7 +15,8 @@ internal static class DiffVerb
         var command = new Command("diff", "Compare two graphs by structure. Exit code 1 if they differ.") { a, b };
         command.SetAction(parsed =>
         {
-            var difference = GraphDiff.Between(OnnxReader.Read(parsed.GetValue(a)!, HaloOperators.Catalogue), OnnxReader.Read(parsed.GetValue(b)!, HaloOperators.Catalogue));
+            var difference = GraphDiff.Between(
+                OnnxReader.Read(parsed.GetValue(a)!, HaloOperators.Catalogue), OnnxReader.Read(parsed.GetValue(b)!, HaloOperators.Catalogue));
             Console.Write(difference.ToText());
             return difference.IsEmpty ? ExitCode.Done : ExitCode.Failed;
         });

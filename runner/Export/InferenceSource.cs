@@ -104,5 +104,6 @@ public sealed class InferenceSource : IDisposable
     public void Dispose() => Weights.Dispose();
 
     private static InferenceSource OfArtifact(string path, TrainingArtifact artifact, CheckpointReader weights, TrainConfig? config) =>
-        new(path, artifact.Checkpoint, weights, () => OnnxReader.Read(artifact.ForwardModel, HaloOperators.Catalogue)) { Valid = config?.Valid, Train = config?.Data };
+        new(path, artifact.Checkpoint, weights, () => OnnxReader.Read(artifact.ForwardModel, HaloOperators.Catalogue))
+        { Valid = config?.Valid, Train = config?.Data };
 }

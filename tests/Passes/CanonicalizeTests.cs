@@ -122,7 +122,8 @@ public class CanonicalizeTests
     public void What_looks_like_a_pattern_and_is_none_is_reported_with_the_reason(string golden, params string[] reasons)
     {
         var text = File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "Golden", "canonicalize", golden + "_no_match", "before.txt"));
-        var run = PassManager.Run(Halo.Text.GraphParser.Parse(text, HaloOperators.Catalogue), [new Canonicalize()], new PassOptions { Evaluator = Evaluator }).Passes.Single();
+        var run = PassManager.Run(
+            Halo.Text.GraphParser.Parse(text, HaloOperators.Catalogue), [new Canonicalize()], new PassOptions { Evaluator = Evaluator }).Passes.Single();
         var found = run.Reported["canonical"].Select(r => $"{r!["node"]}: {r["reason"]}").Order(StringComparer.Ordinal).ToList();
         Assert.All(run.Reported["canonical"], r => Assert.False(r!["found"]!.GetValue<bool>()));
         Assert.Equal(reasons.Length, found.Count);

@@ -152,7 +152,8 @@ public class RederiveGradientTests
     [Fact]
     public void A_forward_graph_is_refused()
     {
-        var e = Assert.Throws<PassException>(() => PassManager.Run(OnnxReader.Read(ExportFixture.File("llama2-mha", "loss-dynamo-opset18.onnx"), HaloOperators.Catalogue),
+        var e = Assert.Throws<PassException>(() => PassManager.Run(
+            OnnxReader.Read(ExportFixture.File("llama2-mha", "loss-dynamo-opset18.onnx"), HaloOperators.Catalogue),
             Pipelines.Parse("upgrade-opset,rederive-gradient"), new PassOptions { Evaluator = Evaluator }));
         Assert.Contains("For a forward graph use canonicalize and build-gradient", e.Message);
     }

@@ -58,13 +58,13 @@ public static class AdamWExtensions
 {
     /// <summary>The parameter and its moments after a step; <paramref name="keep"/> is 1 - learning rate * weight decay, null where nothing decays.</summary>
     public static (Value P, Value M, Value V) AdamW(
-        this GraphBuilder build, Model model, Value p, Value gradient, Value m, Value v, Value factor, Value stepSize, Value root2, Value? keep,
+        this GraphBuilder build, Value p, Value gradient, Value m, Value v, Value factor, Value stepSize, Value root2, Value? keep,
         double beta1, double beta2, double epsilon, string name)
     {
         var inputs = new List<Value?> { p, gradient, m, v, factor, stepSize, root2 };
         if (keep is not null)
             inputs.Add(keep);
-        var node = HaloOperators.Call(build, model, name, nameof(AdamW), [.. inputs], 3, keep is null ? "" : "decays",
+        var node = HaloOperators.Call(build, name, nameof(AdamW), [.. inputs], 3, keep is null ? "" : "decays",
             Attribute.Of("beta1", (float)beta1), Attribute.Of("rest1", (float)(1 - beta1)), Attribute.Of("beta2", (float)beta2),
             Attribute.Of("rest2", (float)(1 - beta2)), Attribute.Of("epsilon", (float)epsilon));
         return (node.Outputs[0], node.Outputs[1], node.Outputs[2]);

@@ -26,7 +26,7 @@ public sealed class AdamWCase() : OpCase("AdamW")
         return new OpCall($"{p} {what}", [p, g, m, v, .. scalars.Select(s => new HostTensor([], [s]))],
             (model, build, x) =>
             {
-                var (newP, newM, newV) = build.AdamW(model, x[0], x[1], x[2], x[3], x[4], x[5], x[6], x.Count > 7 ? x[7] : null, 0.9, 0.999, 1e-8, "adamw");
+                var (newP, newM, newV) = build.AdamW(x[0], x[1], x[2], x[3], x[4], x[5], x[6], x.Count > 7 ? x[7] : null, 0.9, 0.999, 1e-8, "adamw");
                 return [newP, newM, newV];
             },
             () => Oracle(p.Elements, g.Elements, m.Elements, v.Elements, factor, stepSize, root2, keep));

@@ -45,7 +45,7 @@ internal sealed record FeedbackRows(CodeGrid Grid, FeedbackFactor Factor)
         }
     }
 
-    /// <summary>Scale and zero point of each group of a row, from the weight as it was; then the row's columns in the order in which they are rounded.</summary>
+    /// <summary>Scale and zero point of each group, from the weight as it was; then columns in the order in which they are rounded.</summary>
     private void Fit(ReadOnlySpan<float> rows, RowSlice slice)
     {
         var size = Factor.Size;

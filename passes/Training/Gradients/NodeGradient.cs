@@ -105,8 +105,8 @@ internal sealed class NodeGradient
     public long[] Constant(int input)
     {
         var value = In(input);
-        return value.Integers() ?? throw Refused($"constants in input {input}", $"'{value.Name}', which is {(value.IsGraphInput ? "a graph input" : "computed")}",
-            "Run fold-constants first.");
+        return value.Integers() ?? throw Refused($"constants in input {input}",
+            $"'{value.Name}', which is {(value.IsGraphInput ? "a graph input" : "computed")}", "Run fold-constants first.");
     }
 
     public PassException Refused(string expected, string found, string advice) =>

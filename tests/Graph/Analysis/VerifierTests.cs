@@ -27,14 +27,14 @@ public class VerifierTests
         """;
 
     [Fact]
-    public void A_sound_model_passes() => Verifier.Check(GraphParser.Parse(Sound, HaloOperators.Catalogue));
+    public void A_sound_model_passes() => Verifier.Check(Parse(Sound));
 
     [Theory]
     [MemberData(nameof(ExportFixture.All), MemberType = typeof(ExportFixture))]
     public void Real_exports_pass(string name)
     {
         foreach (var file in Directory.GetFiles(ExportFixture.Folder(name), "*.onnx"))
-            Verifier.Check(OnnxReader.Read(file, HaloOperators.Catalogue));
+            Verifier.Check(OnnxReader.Read(file));
     }
 
     [Theory]
@@ -59,7 +59,7 @@ public class VerifierTests
     {
         var text = Sound.ReplaceLineEndings("\n");
         Assert.Contains(sound, text, StringComparison.Ordinal);
-        var model = GraphParser.Parse(text.Replace(sound, defect, StringComparison.Ordinal).Replace(sound2, defect2, StringComparison.Ordinal), HaloOperators.Catalogue);
+        var model = Parse(text.Replace(sound, defect, StringComparison.Ordinal).Replace(sound2, defect2, StringComparison.Ordinal));
         if (expected is null)
             Verifier.Check(model);
         else
@@ -69,14 +69,14 @@ public class VerifierTests
     [Fact]
     public void Float8_needs_ir_version_9()
     {
-        var model = GraphParser.Parse("ir_version: 8, opset: {\"\": 19}\ngraph g(x: float[]) -> (y) {\n y: float8e4m3fn[] = Cast<to = 17>(x)\n}", HaloOperators.Catalogue);
+        var model = Parse("ir_version: 8, opset: {\"\": 19}\ngraph g(x: float[]) -> (y) {\n y: float8e4m3fn[] = Cast<to = 17>(x)\n}");
         Assert.Contains("IR version 9 or later for float8e4m3fn", Message(model), StringComparison.Ordinal);
     }
 
     [Fact]
     public void A_use_before_the_definition_shows_the_lines_nearby()
     {
-        var model = GraphParser.Parse(Sound, HaloOperators.Catalogue);
+        var model = Parse(Sound);
         model.Graph.Prepend(new Node("Neg", [model.Graph.Values["q"]], [new Value("early")], name: "first"));
         var message = Message(model);
         Assert.StartsWith("verify: 'first' (Neg): expected input 0, 'q', to be defined before it, found 'q' (com.halo.Round) behind it", message,
@@ -87,7 +87,7 @@ public class VerifierTests
     [Fact]
     public void A_reader_outside_the_graph_is_found()
     {
-        var model = GraphParser.Parse(Sound, HaloOperators.Catalogue);
+        var model = Parse(Sound);
         _ = new Node("Neg", [model.Graph.Values["a"]], [new Value("lost")]);
         Assert.Contains("uses by nodes of the graph", Message(model), StringComparison.Ordinal);
     }
@@ -95,8 +95,8 @@ public class VerifierTests
     [Fact]
     public void A_value_of_another_graph_is_found()
     {
-        var model = GraphParser.Parse(Sound, HaloOperators.Catalogue);
-        var other = GraphParser.Parse(Sound, HaloOperators.Catalogue);
+        var model = Parse(Sound);
+        var other = Parse(Sound);
         model.Graph.Values["a"].Producer!.ReplaceInput(0, other.Graph.Values["x"]);
         Assert.Contains("an input or initializer of another graph", Message(model), StringComparison.Ordinal);
     }
@@ -104,7 +104,7 @@ public class VerifierTests
     [Fact]
     public void An_output_nobody_defines_is_found()
     {
-        var model = GraphParser.Parse(Sound, HaloOperators.Catalogue);
+        var model = Parse(Sound);
         model.Graph.AddOutput(new Value("nothing"));
         Assert.Contains("output 'nothing' to be defined, found no definition", Message(model), StringComparison.Ordinal);
     }
@@ -112,7 +112,7 @@ public class VerifierTests
     [Fact]
     public void An_initializer_of_another_type_or_shape_is_found()
     {
-        var model = GraphParser.Parse(Sound, HaloOperators.Catalogue);
+        var model = Parse(Sound);
         model.Graph.Values["w"].Shape = Shape.Of(4);
         Assert.Contains("the shape of its content, float[3], found [4]", Message(model), StringComparison.Ordinal);
         model.Graph.Values["w"].Type = ElementType.Double;
@@ -122,7 +122,7 @@ public class VerifierTests
     [Fact]
     public void An_initializer_in_a_function_body_is_found()
     {
-        var model = GraphParser.Parse(Sound, HaloOperators.Catalogue);
+        var model = Parse(Sound);
         model.Functions.First().Body.AddInitializer("w", Tensor.Scalar(1f));
         Assert.Contains("no initializers in a function body", Message(model), StringComparison.Ordinal);
     }
@@ -130,10 +130,12 @@ public class VerifierTests
     [Fact]
     public void A_domain_with_kernels_needs_no_function()
     {
-        var model = GraphParser.Parse("opset: {\"\": 21, \"com.halo\": 1}\ngraph g(x: float[]) -> (y) {\n y = com.halo.AllReduce(x)\n}", HaloOperators.Catalogue);
+        var model = Parse("opset: {\"\": 21, \"com.halo\": 1}\ngraph g(x: float[]) -> (y) {\n y = com.halo.AllReduce(x)\n}");
         Assert.Contains("a function 'com.halo.AllReduce'", Message(model), StringComparison.Ordinal);
         Verifier.Check(model, "com.halo");
     }
 
     private static string Message(Model model) => Assert.Throws<VerifierException>(() => Verifier.Check(model)).Message;
+
+    private static Model Parse(string text) => GraphParser.Parse(text, HaloOperators.Catalogue);
 }

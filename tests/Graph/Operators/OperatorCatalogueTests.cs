@@ -71,7 +71,7 @@ public class OperatorCatalogueTests
     {
         var graph = new Model(new Graph(), OperatorCatalogue.Standard).Graph;
         var fixedValue = graph.AddInitializer("fixed", Tensor.Int64s(1, 2));
-        Assert.Equal([1L, 2], fixedValue.Integers());
+        Assert.Equal([1L, 2], fixedValue.Integers()!);
         var computed = graph.Append(new Node("Constant", [], [new Value("c")]).With(Halo.Ir.Attribute.Of("value_float", 2.5f))).Output;
         Assert.Equal(2.5, computed.Number());
         Assert.Null(graph.AddInput(new Value("input", ElementType.Int64)).Constant);

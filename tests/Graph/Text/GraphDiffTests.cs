@@ -26,7 +26,7 @@ public class GraphDiffTests
         """;
 
     [Fact]
-    public void A_copy_is_the_same() => Assert.Equal("same structure\n", GraphDiff.Between(GraphParser.Parse(Base, HaloOperators.Catalogue), GraphParser.Parse(Base, HaloOperators.Catalogue)).ToText());
+    public void A_copy_is_the_same() => Assert.Equal("same structure\n", GraphDiff.Between(Parse(Base), Parse(Base)).ToText());
 
     [Theory]
     [InlineData("axis = -1", "axis = 0", "changed (1):\n  'z' (Softmax): Softmax<axis = -1> -> Softmax<axis = 0>\n")]
@@ -47,7 +47,7 @@ public class GraphDiffTests
     public void Each_planted_change_is_found_and_nothing_else(string before, string after, string expected)
     {
         Assert.Contains(before, Base, StringComparison.Ordinal);
-        var difference = GraphDiff.Between(GraphParser.Parse(Base, HaloOperators.Catalogue), GraphParser.Parse(Base.Replace(before, after, StringComparison.Ordinal), HaloOperators.Catalogue));
+        var difference = GraphDiff.Between(Parse(Base), Parse(Base.Replace(before, after, StringComparison.Ordinal)));
         Assert.Contains(expected, difference.ToText(), StringComparison.Ordinal);
         Assert.Equal(expected == "same structure\n", difference.IsEmpty);
         Assert.True(difference.OnlyInA.Count + difference.OnlyInB.Count + difference.Changed.Count <= 3, difference.ToText());
@@ -60,7 +60,7 @@ public class GraphDiffTests
     public void Renaming_every_value_and_node_changes_nothing(string name, string file)
     {
         var path = ExportFixture.File(name, file);
-        var (a, b) = (OnnxReader.Read(path, HaloOperators.Catalogue), OnnxReader.Read(path, HaloOperators.Catalogue));
+        var (a, b) = (OnnxReader.Read(path), OnnxReader.Read(path));
         Rename(b.Graph);
         var difference = GraphDiff.Between(a, b);
         Assert.True(difference.IsEmpty, difference.ToText());
@@ -71,7 +71,7 @@ public class GraphDiffTests
     public void One_change_in_a_renamed_real_graph_is_one_change()
     {
         var path = ExportFixture.File("llama3-gqa", "training.onnx");
-        var (a, b) = (OnnxReader.Read(path, HaloOperators.Catalogue), OnnxReader.Read(path, HaloOperators.Catalogue));
+        var (a, b) = (OnnxReader.Read(path), OnnxReader.Read(path));
         Rename(b.Graph);
         var sigmoid = b.Graph.Nodes.First(n => n.OpType == "Sigmoid");
         sigmoid.OpType = "Tanh";
@@ -86,8 +86,8 @@ public class GraphDiffTests
     {
         var lines = string.Join("\n",
             Enumerable.Range(0, 30).Select(i => $"layers.{i / 10}.neg{i} = Neg(x)\nlayers.{i / 10}.y{i} = Exp(layers.{i / 10}.neg{i})"));
-        var a = GraphParser.Parse("opset: {\"\": 21}\ngraph g(x: float[]) -> (x) {\n}", HaloOperators.Catalogue);
-        var b = GraphParser.Parse($"opset: {{\"\": 21}}\ngraph g(x: float[]) -> (x) {{\n{lines}\n}}", HaloOperators.Catalogue);
+        var a = Parse("opset: {\"\": 21}\ngraph g(x: float[]) -> (x) {\n}");
+        var b = Parse($"opset: {{\"\": 21}}\ngraph g(x: float[]) -> (x) {{\n{lines}\n}}");
         Assert.Contains("only in B (60):\n  layer 0: 20 nodes (Exp 10, Neg 10)\n  layer 1: 20 nodes", GraphDiff.Between(a, b).ToText(),
             StringComparison.Ordinal);
     }
@@ -100,4 +100,6 @@ public class GraphDiffTests
         foreach (var node in graph.Nodes)
             node.Name = $"node_{count++}";
     }
+
+    private static Model Parse(string text) => GraphParser.Parse(text, HaloOperators.Catalogue);
 }

@@ -75,5 +75,6 @@ internal static class Origins
         return read;
     }
 
-    private static Model Read(string name, string file) => OnnxReader.Read(name == LlamaTiny ? BundledGraph.Value : ExportFixture.File(name, file), HaloOperators.Catalogue);
+    private static Model Read(string name, string file) =>
+        OnnxReader.Read(name == LlamaTiny ? BundledGraph.Value : ExportFixture.File(name, file), HaloOperators.Catalogue);
 }

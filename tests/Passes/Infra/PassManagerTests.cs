@@ -48,7 +48,8 @@ public class PassManagerTests
         Assert.Equal(["upgrade-opset", "order-scatter-adds", "remove-dead-code", "fold-splats"], run.Passes.Select(p => p.Pass.Name));
         Assert.Equal(["fold-splats"], seen);
         Assert.Contains("'deduplicat'", Assert.Throws<HaloException>(() =>
-            PassManager.Run(GraphParser.Parse(Doubling, HaloOperators.Catalogue), [new Deduplicate()], new PassOptions { StopAfter = "deduplicat" })).Message, StringComparison.Ordinal);
+            PassManager.Run(GraphParser.Parse(Doubling, HaloOperators.Catalogue), [new Deduplicate()],
+                new PassOptions { StopAfter = "deduplicat" })).Message, StringComparison.Ordinal);
     }
 
     [Theory]
