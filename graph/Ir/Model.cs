@@ -77,24 +77,4 @@ public sealed class Model
     public bool HasFunction((string Domain, string Name, string Overload) key) => _functions.ContainsKey(key);
 
     public void RemoveFunction(Function function) => _functions.Remove(function.Key);
-
-    /// <summary>A copy that can be changed without this model; tensors, which do not change, are shared.</summary>
-    public Model Clone()
-    {
-        var copy = new Model(GraphCopy.Of(Graph), Operators)
-        {
-            IrVersion = IrVersion,
-            ProducerName = ProducerName,
-            ProducerVersion = ProducerVersion,
-            Domain = Domain,
-            ModelVersion = ModelVersion,
-            DocString = DocString,
-        };
-        foreach (var (domain, version) in Opsets)
-            copy.Opsets[domain] = version;
-        GraphCopy.CopyTo(Metadata, copy.Metadata);
-        foreach (var function in Functions)
-            copy.AddFunction(function with { Body = GraphCopy.Of(function.Body), Opsets = new(function.Opsets, StringComparer.Ordinal) });
-        return copy;
-    }
 }

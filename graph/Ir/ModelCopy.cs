@@ -6,7 +6,7 @@ public static class ModelCopy
     /// <summary>The same model in objects of its own, orders and free names included: passes give the same bytes of either. Tensors are shared.</summary>
     public static Model Clone(this Model model)
     {
-        var copy = new Model(new Copying().Of(model.Graph, outer: null))
+        var copy = new Model(new Copying().Of(model.Graph, outer: null), model.Operators)
         {
             IrVersion = model.IrVersion,
             ProducerName = model.ProducerName,

@@ -3,6 +3,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using Halo.CustomOps;
 using Halo.Io;
+using Halo.Ir;
 using Halo.Models.HuggingFace;
 using Halo.Models.Optimizer;
 using Halo.Models.Weights;
@@ -111,10 +112,9 @@ public sealed class TrainingArtifact
     /// <exception cref="HaloException">A file is damaged.</exception>
     public TrainingPlan PlanFor(TrainConfig config)
     {
-        HaloOperators.Register();
-        var training = OnnxReader.Read(TrainingModel);
+        var training = Read(TrainingModel);
         var device = new Device(config.Device);
-        return new TrainingPlan(training, () => OnnxReader.Read(EvalModel), () => OnnxReader.Read(ForwardModel), () => OnnxReader.Read(OptimizerModel))
+        return new TrainingPlan(training, () => Read(EvalModel), () => Read(ForwardModel), () => Read(OptimizerModel))
         {
             Config = config,
             Interface = TrainingInterface.Of(training.Graph, TrainingModel, device.Kind),
@@ -153,4 +153,6 @@ public sealed class TrainingArtifact
         }
         return Open(config.Model);
     }
+
+    private static Model Read(string path) => OnnxReader.Read(path, HaloOperators.Catalogue);
 }

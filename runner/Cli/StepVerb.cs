@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Halo.Analysis;
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Models.Optimizer;
 using Halo.Models.Weights;
@@ -64,7 +65,7 @@ internal static class StepVerb
         AdamWSettings settings, string? savePath, SessionSettings session)
     {
         session.Device.Require();
-        var model = OnnxReader.Read(graphPath);
+        var model = OnnxReader.Read(graphPath, HaloOperators.Catalogue);
         var @interface = TrainingInterface.Of(model.Graph, graphPath, session.Device.Kind);
         if (steps is not null && @interface.ParameterType != ElementType.Float)
         {

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Models.Optimizer;
 using Halo.Runner.Training;
@@ -26,7 +27,7 @@ public static class OptimizerSettings
     /// <exception cref="HaloException">The file is no such graph.</exception>
     public static AdamWSettings OfGraph(string path)
     {
-        var constants = OnnxReader.Read(path).Graph.Initializers.ToDictionary(v => v.Name, v => v.Initializer!, StringComparer.Ordinal);
+        var constants = OnnxReader.Read(path, HaloOperators.Catalogue).Graph.Initializers.ToDictionary(v => v.Name, v => v.Initializer!, StringComparer.Ordinal);
         double? Find(string name) => constants.GetValueOrDefault(name) is { Type: ElementType.Float, ElementCount: 1 } constant
             ? constant.ToArray<float>()[0] : null;
         double Get(string name) => Find(name)

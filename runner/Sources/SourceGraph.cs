@@ -1,4 +1,5 @@
 using Halo.Analysis;
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Models.Weights;
 using Halo.Passes.Infra;
@@ -22,8 +23,7 @@ public sealed record SourceGraph(Model Model, PassRun? Made, string InputSha256)
             throw new HaloException("model", path, "a graph (.onnx)", "a folder",
                 "Name the graph's file; halo prepare and halo train build graphs from Hugging Face folders.");
         }
-        CustomOps.HaloOperators.Register();
-        var model = OnnxReader.Read(path);
+        var model = OnnxReader.Read(path, HaloOperators.Catalogue);
         ShapeInference.Run(model.Graph);
         return new SourceGraph(model, null, GraphRewriter.Sha256(path));
     }
@@ -36,7 +36,6 @@ public sealed record SourceGraph(Model Model, PassRun? Made, string InputSha256)
     /// <param name="verify">Hold the passes from the first on that finds a float32 graph with a loss, with nothing left to convert, to their claims.</param>
     public static SourceGraph Built(Model model, IReadOnlyList<IGraphPass> passes, string inputSha256, PassOptions? options = null, bool verify = false)
     {
-        CustomOps.HaloOperators.Register();
         options = (options ?? new PassOptions()) with { Evaluator = new OnnxEvaluator() };
         var forward = verify ? passes.TakeWhile(p => p is not BuildGradient).ToList() : passes;
         var run = PassManager.Run(model, forward, options);

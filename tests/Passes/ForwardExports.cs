@@ -1,3 +1,4 @@
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Models.Weights;
 using Halo.Passes.Infra;
@@ -27,7 +28,7 @@ internal static class ForwardExports
     }
 
     public static Model Gradient(string name, string file, GradientSettings settings, IReadOnlyDictionary<string, Tensor>? checkpoint = null) =>
-        SourceGraph.Built(OnnxReader.Read(ExportFixture.File(name, file)), Pipelines.Gradient(settings), "",
+        SourceGraph.Built(OnnxReader.Read(ExportFixture.File(name, file), HaloOperators.Catalogue), Pipelines.Gradient(settings), "",
             new PassOptions { Checkpoint = checkpoint ?? Checkpoint(name) }).Model;
 
     /// <summary>Loss and gradients in float32, by name, from the checkpoint's weights on PyTorch's batch.</summary>

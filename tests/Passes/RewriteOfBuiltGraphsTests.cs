@@ -70,7 +70,8 @@ public class RewriteOfBuiltGraphsTests
         {
             Built => SourceGraph.Built(LlamaGraph.Build(LlamaConfig.Load(ExportFixture.Folder(name)), 3, 24), Pipelines.Differentiate(), "").Model,
             Rederived => SourceGraph.Built(
-                OnnxReader.Read(ExportFixture.File(name, "training.onnx")), Pipelines.Parse($"{Pipelines.Cleanup},{Pipelines.Rederive}"), "").Model,
+                OnnxReader.Read(ExportFixture.File(name, "training.onnx"), HaloOperators.Catalogue),
+                Pipelines.Parse($"{Pipelines.Cleanup},{Pipelines.Rederive}"), "").Model,
             _ => ForwardExports.Gradient(name, settings.Raw ? origin[Raw.Length..] : origin, settings),
         };
     }

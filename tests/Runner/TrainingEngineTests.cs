@@ -1,5 +1,6 @@
 using System.Numerics.Tensors;
 using Halo.Analysis;
+using Halo.CustomOps;
 using Halo.Models.Optimizer;
 using Halo.Models.Weights;
 using Halo.Runner.Data;
@@ -86,7 +87,7 @@ public class TrainingEngineTests
     private static TrainingEngine Engine(AdamWSettings settings, bool accumulates)
     {
         var path = ExportFixture.File("llama2-mha", "training.onnx");
-        var @interface = TrainingInterface.Of(OnnxReader.Read(path).Graph, path, GraphDevice.Cpu);
+        var @interface = TrainingInterface.Of(OnnxReader.Read(path, HaloOperators.Catalogue).Graph, path, GraphDevice.Cpu);
         var optimizer = OnnxWriter.ToBytes(AdamWGraph.Build(@interface.Trained, settings));
         var engine = new TrainingEngine(@interface, new GraphSession(path, new SessionSettings()), optimizer, accumulates, threads: 0);
         using var weights = SafetensorsFile.Open(ExportFixture.File("llama2-mha", "model.safetensors"));

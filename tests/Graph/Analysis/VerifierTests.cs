@@ -34,7 +34,7 @@ public class VerifierTests
     public void Real_exports_pass(string name)
     {
         foreach (var file in Directory.GetFiles(ExportFixture.Folder(name), "*.onnx"))
-            Verifier.Check(OnnxReader.Read(file));
+            Verifier.Check(OnnxReader.Read(file, HaloOperators.Catalogue));
     }
 
     [Theory]

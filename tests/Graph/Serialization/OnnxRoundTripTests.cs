@@ -85,7 +85,7 @@ public class OnnxRoundTripTests
         var graph = new Graph();
         graph.AddInitializer("small", Tensor.Int64s(1, 2));
         graph.AddOutput(graph.AddInput(new Value("x", ElementType.Float, Shape.Of(1))));
-        var model = new Model(graph) { Opsets = { [""] = 21 } };
+        var model = new Model(graph, HaloOperators.Catalogue) { Opsets = { [""] = 21 } };
         OnnxWriter.Write(model, folder["m.onnx"]);
         const long Size = (2L << 30) + (1 << 20);
         using (var sparse = File.Create(folder["big.data"]))

@@ -60,7 +60,7 @@ public class GraphDiffTests
     public void Renaming_every_value_and_node_changes_nothing(string name, string file)
     {
         var path = ExportFixture.File(name, file);
-        var (a, b) = (OnnxReader.Read(path), OnnxReader.Read(path));
+        var (a, b) = (OnnxReader.Read(path, HaloOperators.Catalogue), OnnxReader.Read(path, HaloOperators.Catalogue));
         Rename(b.Graph);
         var difference = GraphDiff.Between(a, b);
         Assert.True(difference.IsEmpty, difference.ToText());
@@ -71,7 +71,7 @@ public class GraphDiffTests
     public void One_change_in_a_renamed_real_graph_is_one_change()
     {
         var path = ExportFixture.File("llama3-gqa", "training.onnx");
-        var (a, b) = (OnnxReader.Read(path), OnnxReader.Read(path));
+        var (a, b) = (OnnxReader.Read(path, HaloOperators.Catalogue), OnnxReader.Read(path, HaloOperators.Catalogue));
         Rename(b.Graph);
         var sigmoid = b.Graph.Nodes.First(n => n.OpType == "Sigmoid");
         sigmoid.OpType = "Tanh";

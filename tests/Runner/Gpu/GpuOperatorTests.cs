@@ -159,11 +159,10 @@ public sealed class GpuOperatorTests(EmulatedGpu gpu)
     [Fact]
     public void A_limit_is_told_with_the_node_what_was_found_and_what_to_do()
     {
-        HaloOperators.Register();
-        var model = new Model(new Graph("one")) { Opsets = { [""] = 21 } };
+        var model = new Model(new Graph("one"), HaloOperators.Catalogue) { Opsets = { [""] = 21 } };
         var values = new[] { ("dy", Shape.Of(1, 60000)), ("x", Shape.Of(1, 60000)), ("weight", Shape.Of(60000)), ("invRms", Shape.Of(1)) }
             .Select(v => model.Graph.AddInput(new Value(v.Item1, ElementType.Float, v.Item2))).ToList();
-        var (dx, _) = GraphBuilder.AtEnd(model.Graph).RmsNormGrad(model, values[0], values[1], values[2], values[3], "gradient");
+        var (dx, _) = GraphBuilder.AtEnd(model.Graph).RmsNormGrad(values[0], values[1], values[2], values[3], "gradient");
         model.Graph.AddOutput(dx);
         var feeds = values.ToDictionary(v => v.Name, v => Normal(ElementType.Float, [.. v.Shape!.Select(d => d.Size!.Value)]));
         var error = Assert.Throws<OnnxRuntimeException>(() => gpu.Evaluate(model, feeds));

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Models.HuggingFace;
 using Halo.Models.Llama;
@@ -12,6 +13,7 @@ using Halo.Runner.Training;
 using Halo.Runner.Training.Config;
 using Halo.Runner.Training.Engine;
 using Halo.Serialization;
+
 using static Halo.Tests.Runner.HaloConsole;
 
 namespace Halo.Tests.Runner.Plans;
@@ -90,10 +92,11 @@ public sealed class TrainingPlanTests : IDisposable
         var artifact = TrainingArtifact.Write(TrainingPlan.Of(config, _ => { }), _folder["artifact"], _ => { });
         if (from == "constants") // of Halo 0.1, whose graph held them and whose manifest did not
         {
-            var graph = new Graph("adamw");
+            var model = new Model(new Graph("adamw"), HaloOperators.Catalogue) { Opsets = { [""] = 21 } };
+            var graph = model.Graph;
             foreach (var (name, value) in new[] { ("beta1", 0.9f), ("beta2", 0.999f), ("epsilon", 1e-8f), ("weight_decay", 0.01f), ("clip_norm", 1f) })
                 graph.AddInitializer(name, Tensor.Scalar(value));
-            OnnxWriter.Write(new Model(graph) { Opsets = { [""] = 21 } }, artifact.OptimizerModel);
+            OnnxWriter.Write(model, artifact.OptimizerModel);
             var path = _folder["artifact/manifest.json"];
             var manifest = JsonNode.Parse(File.ReadAllText(path))!.AsObject();
             manifest.Remove("optimizer");
