@@ -1,5 +1,6 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using Halo.Analysis;
 using Halo.Ir;
@@ -14,7 +15,7 @@ public sealed record Ledger(IReadOnlyList<LedgerRewrite> Rewrites)
     /// <summary>The key of the model's metadata.</summary>
     public const string MetadataKey = "halo.ledger";
 
-    private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web)
+    internal static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web)
     {
         DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
         Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
@@ -33,7 +34,7 @@ public sealed record Ledger(IReadOnlyList<LedgerRewrite> Rewrites)
     /// <param name="inputSha256">The hash of the file that was read, in lower-case hexadecimal.</param>
     public static Ledger Append(Model model, PassRun run, string inputSha256)
     {
-        var ledger = new Ledger([.. Of(model).Rewrites, new LedgerRewrite(ToolVersion, inputSha256, [.. run.Passes.Select(LedgerPass.Of)])]);
+        var ledger = new Ledger([.. Of(model).Rewrites, LedgerRewrite.Of(run, inputSha256)]);
         model.Metadata[MetadataKey] = ledger.ToJson();
         return ledger;
     }
@@ -57,7 +58,14 @@ public sealed record Ledger(IReadOnlyList<LedgerRewrite> Rewrites)
 /// <param name="Tool">Program and version.</param>
 /// <param name="InputSha256">The hash of the file that was read.</param>
 /// <param name="Passes">In the order they ran.</param>
-public sealed record LedgerRewrite(string Tool, string InputSha256, IReadOnlyList<LedgerPass> Passes);
+public sealed record LedgerRewrite(string Tool, string InputSha256, IReadOnlyList<LedgerPass> Passes)
+{
+    /// <summary>What a pipeline did.</summary>
+    public static LedgerRewrite Of(PassRun run, string inputSha256) => new(Ledger.ToolVersion, inputSha256, [.. run.Passes.Select(LedgerPass.Of)]);
+
+    /// <summary>The passes as the ledger's text has them.</summary>
+    public JsonNode PassesToJson() => JsonSerializer.SerializeToNode(Passes, Ledger.Json)!;
+}
 
 /// <param name="Pass">The pass's name.</param>
 /// <param name="Effect">exact, reassociating or quantizing.</param>

@@ -74,6 +74,16 @@ public static class Pipelines
         return passes;
     }
 
+    /// <summary>The rewrite of the forward part of a training graph for several batches at once: as many copies of it, rewritten as one graph.</summary>
+    /// <param name="copies">Batches at once.</param>
+    /// <param name="rewrite">The rewrite of the training graph. Where it builds the gradient anew, from canonical operators, the copies are canonical too.</param>
+    public static IReadOnlyList<IGraphPass> Widen(int copies, IReadOnlyList<IGraphPass> rewrite)
+    {
+        var gradient = rewrite.ToList().FindIndex(pass => pass is RederiveGradient);
+        return gradient < 0 ? [new UpgradeOpset(), new WidenBatch(copies), .. rewrite]
+            : [.. rewrite.Take(gradient), new Canonicalize(), new WidenBatch(copies), .. rewrite.Skip(gradient + 1)];
+    }
+
     /// <summary>
     /// The pipeline that makes a training graph of a forward graph: parameters by name, fixed sizes, a loss, one float type, operators of com.halo
     /// unless raw, the gradient.

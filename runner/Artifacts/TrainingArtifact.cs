@@ -1,10 +1,10 @@
-using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Halo.CustomOps;
 using Halo.Io;
 using Halo.Ir;
 using Halo.Models.HuggingFace;
+using Halo.Models.Json;
 using Halo.Models.Optimizer;
 using Halo.Models.Weights;
 using Halo.Runner.Plans;
@@ -28,8 +28,6 @@ public sealed class TrainingArtifact
     public const string Kind = "artifact";
 
     private const string ManifestName = "manifest.json";
-
-    private static readonly JsonSerializerOptions Json = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     private TrainingArtifact(string folder, JsonObject manifest) => (Folder, Manifest) = (folder, manifest);
 
@@ -103,7 +101,7 @@ public sealed class TrainingArtifact
             var kept = HuggingFaceFolder.Keep(plan.Companions, plan.Weights, artifact.Checkpoint, "model");
             if (kept.Values.Count(p => p == PlacedAs.Link) is > 0 and var links)
                 say($"{plan.Weights}: {links} files of weights are linked, not copied; whoever writes into them changes the artifact, which is then refused");
-            AtomicFile.WriteText(Path.Combine(target, ManifestName), ArtifactManifest.Of(plan, target, artifact.Checkpoint).ToJsonString(Json) + "\n");
+            AtomicFile.WriteText(Path.Combine(target, ManifestName), ArtifactManifest.Of(plan, target, artifact.Checkpoint).ToJsonString(JsonText.Readable) + "\n");
         });
         return Open(folder);
     }

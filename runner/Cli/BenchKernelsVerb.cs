@@ -10,7 +10,7 @@ internal static class BenchKernelsVerb
 {
     public static Command Command()
     {
-        var device = new Option<GraphDevice>("--device") { Description = "Whose kernels: cpu (operators of com.halo, each by its function body too) or cuda." };
+        var device = Choice<GraphDevice>.Option("--device", "Whose kernels: cpu (operators of com.halo, each by its function body too) or cuda.");
         var filter = new Option<string>("--filter")
         {
             Description = "Only kernels whose name and type have this in them, such as 'hadamard_transform 704' or 'e4m3'.",

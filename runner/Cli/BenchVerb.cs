@@ -43,7 +43,7 @@ internal static class BenchVerb
         };
         var threads = new Option<int>("--threads") { Description = "Threads; 0 is one for each core." };
         var rounds = new Option<int>("--rounds") { Description = "Updates timed of each variant.", DefaultValueFactory = _ => 15 };
-        var device = new Option<GraphDevice>("--device") { Description = "Where the graphs run: cpu or cuda." };
+        var device = Choice<GraphDevice>.Option("--device", "Where the graphs run: cpu or cuda.");
         var command = new Command("training", "Whole updates in float32 and in each format and level; on the CPU beside the rate of bare matrix products.")
         {
             graph, threads, rounds, device,
@@ -71,8 +71,8 @@ internal static class BenchVerb
             DefaultValueFactory = _ => "",
         };
         var seeds = new Option<int>("--seeds") { Description = "Seeds of every setting; 0: those that PyTorch's table has." };
-        var device = new Option<GraphDevice>("--device") { Description = "Where the graphs run: cpu or cuda." };
-        var precision = new Option<FloatPrecision>("--precision") { Description = "What the graphs compute in: fp32, bf16 or fp16; 16 bits need a GPU." };
+        var device = Choice<GraphDevice>.Option("--device", "Where the graphs run: cpu or cuda.");
+        var precision = Choice<FloatPrecision>.Option("--precision", "What the graphs compute in: fp32, bf16 or fp16; 16 bits need a GPU.");
         var table = new Option<bool>("--table") { Description = "Print the table of what is there, and run nothing." };
         var command = new Command("fidelity",
             "Fine-tune the bundled model in float32 and in each format and level, 180 updates each, and print the losses beside PyTorch's. Takes hours.")

@@ -82,11 +82,11 @@ internal static class ExportVerb
         {
             var settings = new ExportSettings(parsed.GetValue(source)!, Path.GetFullPath(parsed.GetValue(output)!))
             {
-                To = Named<ExportTarget>("--to", parsed.GetValue(to)!),
-                Weights = parsed.GetValue(weights) is { } text ? Named<WeightType>("--weights", text) : null,
+                To = Choice<ExportTarget>.Parse("export", "--to", parsed.GetValue(to)!),
+                Weights = parsed.GetValue(weights) is { } text ? Choice<WeightType>.Parse("export", "--weights", text) : null,
                 Rotate = parsed.GetValue(rotate),
                 Calibrate = parsed.GetValue(calibrate),
-                Activations = parsed.GetValue(activations) is { } by ? Named<ActivationFormat>("--activations", by) : null,
+                Activations = parsed.GetValue(activations) is { } by ? Choice<ActivationFormat>.Parse("export", "--activations", by) : null,
                 CalibrationData = parsed.GetValue(calibrationData),
                 Data = parsed.GetValue(data),
                 Prompts = parsed.GetValue(prompts),
@@ -108,12 +108,5 @@ internal static class ExportVerb
         var loss = parity.ForwardLoss is { } forward ? $", loss {forward:F4} -> {parity.Validation!.Loss:F4}" : "";
         return string.Create(CultureInfo.InvariantCulture,
             $"{shown.Positions} tokens: same most likely token {shown.Agreement:P2}, KL {shown.Divergence:G3} nats, logits within {shown.Largest:G3}{loss}");
-    }
-
-    private static T Named<T>(string option, string text) where T : struct, Enum
-    {
-        var names = Enum.GetNames<T>().Select(n => n.ToLowerInvariant()).ToList();
-        return names.IndexOf(text) is >= 0 and var at ? Enum.GetValues<T>()[at]
-            : throw new HaloException("export", option, string.Join(", ", names), $"'{text}'", "Name one of them.");
     }
 }

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Diagnostics;
 using System.Text.Json;
 using Halo.Models.Chat;
+using Halo.Models.Json;
 using Halo.Models.Tokenizers;
 using Halo.Runner.Generation;
 using Halo.Runner.Sessions;
@@ -48,7 +49,7 @@ internal static class GenerateVerb
         };
         var noCache = new Option<bool>("--no-cache") { Description = "Run all tokens again for each new one: slow, and the same tokens." };
         var threads = new Option<int>("--threads") { Description = "Threads on the CPU; 0 is one for each core.", HelpName = "N" };
-        var device = new Option<GraphDevice>("--device") { Description = "Where the graph runs; the default is cpu.", HelpName = "cpu|cuda" };
+        var device = Choice<GraphDevice>.Option("--device", "Where the graph runs; the default is cpu.", "cpu|cuda");
         var command = new Command("generate",
             "Continue prompts with a model: greedy, or drawn at a temperature. A completion ends at a stop token of the model.")
             { folder, prompts, chat, maxTokens, greedy, temperature, topP, topK, seed, noCache, threads, device };
@@ -103,9 +104,7 @@ internal static class GenerateVerb
 
     /// <summary>The beginning of a prompt on one line.</summary>
     private static string Shown(string prompt) =>
-        JsonSerializer.Serialize(prompt.Length > PromptShown ? prompt[..PromptShown] + "..." : prompt, Unescaped);
-
-    private static readonly JsonSerializerOptions Unescaped = new() { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+        JsonSerializer.Serialize(prompt.Length > PromptShown ? prompt[..PromptShown] + "..." : prompt, JsonText.Readable);
 
     private static string Reason(EndedBy ended) => ended switch
     {

@@ -1,8 +1,4 @@
 using System.CommandLine;
-using System.Text.Encodings.Web;
-using System.Text.Json;
-using System.Text.Json.Nodes;
-using Halo.Io;
 using Halo.Ir;
 using Halo.Models.Weights;
 using Halo.Passes.Canonical.Precision;
@@ -17,8 +13,6 @@ namespace Halo.Runner.Cli;
 /// <summary><c>halo gradient</c>: a forward graph or a Hugging Face folder in, a training graph out.</summary>
 internal static class GradientVerb
 {
-    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
-
     public static Command Command()
     {
         var input = new Argument<string>("FORWARD.onnx|DIR")
@@ -48,7 +42,7 @@ internal static class GradientVerb
         command.SetAction(parsed =>
         {
             var settings = new GradientSettings(parsed.GetValue(batch), parsed.GetValue(sequence),
-                PrecisionOf(parsed.GetValue(precision)!), parsed.GetValue(raw),
+                Choice<FloatPrecision>.Parse("gradient", "--precision", parsed.GetValue(precision)!), parsed.GetValue(raw),
                 parsed.GetValue(freeze) is { } text ? NamePatterns.Parse(text, null) : null);
             if (parsed.GetValue(verify) && settings.Precision != FloatPrecision.Fp32)
             {
@@ -60,14 +54,6 @@ internal static class GradientVerb
         });
         return command;
     }
-
-    private static FloatPrecision PrecisionOf(string text) => text switch
-    {
-        "fp32" => FloatPrecision.Fp32,
-        "bf16" => FloatPrecision.Bf16,
-        "fp16" => FloatPrecision.Fp16,
-        _ => throw new HaloException("gradient", "--precision", "fp32, bf16 or fp16", $"'{text}'", "Name one of them."),
-    };
 
     private static int Run(
         string input, string output, string? weights, GradientSettings settings, bool verify, string? report, Action<string>? log)
@@ -87,7 +73,7 @@ internal static class GradientVerb
         else
             OnnxWriter.Write(made.Model, output);
         if (report is not null)
-            AtomicFile.WriteText(report, Report(made).ToJsonString(Indented) + "\n");
+            RewriteReport.Write(report, made.Model, made.Made!, made.InputSha256);
         foreach (var pass in made.Made!.Passes)
             Console.Error.WriteLine($"{pass.Pass.Name}: {pass.Rewrites} rewrites, {pass.Skipped.Count} skipped");
         Console.WriteLine(LinearReport.Line(made.Model.Graph));
@@ -127,14 +113,4 @@ internal static class GradientVerb
         stream.Write(bytes);
         return true;
     }));
-
-    private static JsonObject Report(SourceGraph made)
-    {
-        var json = LinearReport.Of(made.Model.Graph);
-        foreach (var (section, records) in made.Made!.Passes.SelectMany(p => p.Reported))
-            json[section] = records.DeepClone();
-        json["passes"] = JsonNode.Parse(Ledger.Of(made.Model).ToJson())!["rewrites"]!.AsArray()[^1]!["passes"]!.DeepClone();
-        json["inputSha256"] = made.InputSha256;
-        return json;
-    }
 }

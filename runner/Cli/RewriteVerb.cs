@@ -1,8 +1,4 @@
 using System.CommandLine;
-using System.Text.Encodings.Web;
-using System.Text.Json;
-using System.Text.Json.Nodes;
-using Halo.Io;
 using Halo.Passes.Infra;
 using Halo.Passes.Rewrite;
 using Halo.Runner.Sources;
@@ -14,8 +10,6 @@ namespace Halo.Runner.Cli;
 /// <summary><c>halo rewrite</c>: a graph in, the rewritten graph out.</summary>
 internal static class RewriteVerb
 {
-    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
-
     public static Command Command()
     {
         var input = new Argument<string>("IN.onnx") { Description = "The graph: a training graph, or a forward graph." };
@@ -71,14 +65,7 @@ internal static class RewriteVerb
         var rewritten = GraphRewriter.Rewrite(input, passes, verify, options);
         OnnxWriter.Write(rewritten.Model, output);
         if (report is not null)
-        {
-            var json = LinearReport.Of(rewritten.Model.Graph);
-            json["passes"] = JsonNode.Parse(Ledger.Of(rewritten.Model).ToJson())!["rewrites"]!.AsArray()[^1]!["passes"]!.DeepClone();
-            foreach (var (section, records) in rewritten.Run.Passes.SelectMany(p => p.Reported))
-                json[section] = new JsonArray([.. (json[section] as JsonArray ?? []).Concat(records).Select(r => r!.DeepClone())]);
-            json["inputSha256"] = rewritten.InputSha256;
-            AtomicFile.WriteText(report, json.ToJsonString(Indented) + "\n");
-        }
+            RewriteReport.Write(report, rewritten.Model, rewritten.Run, rewritten.InputSha256);
         foreach (var pass in Ledger.Of(rewritten.Model).Rewrites[^1].Passes)
         {
             var measured = pass.Measured switch

@@ -36,8 +36,8 @@ internal static class StepVerb
         var clip = new Option<double?>("--clip") { Description = "Largest gradient norm." };
         var save = new Option<string?>("--save-params") { Description = "Safetensors to write the updated parameters to." };
         var threads = new Option<int>("--threads") { Description = "Threads; 0 is one for each core." };
-        var operators = new Option<OperatorKernels>("--operators") { Description = "What runs the operators of com.halo: native kernels or function bodies." };
-        var device = new Option<GraphDevice>("--device") { Description = "Where the graph runs: cpu or cuda." };
+        var operators = Choice<OperatorKernels>.Option("--operators", "What runs the operators of com.halo: native kernels or function bodies.");
+        var device = Choice<GraphDevice>.Option("--device", "Where the graph runs: cpu or cuda.");
         var command = new Command("step", "Run a training graph on one batch: loss and gradients, or losses over several updates.")
             { graph, parameters, batch, output, steps, lr, betas, epsilon, decay, clip, save, device, threads, operators };
         command.SetAction(parsed =>

@@ -1,9 +1,8 @@
-using System.Text.Encodings.Web;
-using System.Text.Json;
 using Halo.Io;
 using Halo.Ir;
 using Halo.Models.GenAi;
 using Halo.Models.HuggingFace;
+using Halo.Models.Json;
 using Halo.Runner.Generation;
 using Halo.Runner.Sessions;
 using Halo.Runner.Sources;
@@ -17,8 +16,6 @@ public static class Exporter
     public const string ParityName = "parity.json";
 
     private const string ModelKind = "model";
-
-    private static readonly JsonSerializerOptions Json = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <summary>The folder, whole or not at all: one whose comparison is out of bounds is not left behind.</summary>
     /// <param name="settings">What is asked for.</param>
@@ -45,7 +42,7 @@ public static class Exporter
             if (parity is null)
                 return;
             var bounds = settings.BoundsOf(weights);
-            AtomicFile.WriteText(Path.Combine(folder, ParityName), parity.ToJson(bounds).ToJsonString(Json) + "\n");
+            AtomicFile.WriteText(Path.Combine(folder, ParityName), parity.ToJson(bounds).ToJsonString(JsonText.Readable) + "\n");
             if (parity.Broken(bounds) is { Count: > 0 } broken)
             {
                 throw new InvalidOperationException(

@@ -3,6 +3,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using Halo.CustomOps;
 using Halo.Ir;
+using Halo.Models.Json;
 using Halo.Models.Optimizer;
 using Halo.Runner.Training;
 using Halo.Serialization;
@@ -12,16 +13,14 @@ namespace Halo.Runner.Plans;
 /// <summary>The settings of the optimizer graph: of a config, and as an artifact keeps them.</summary>
 public static class OptimizerSettings
 {
-    private static readonly JsonSerializerOptions Json = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
-
     public static AdamWSettings Of(TrainConfig config) => new(config.Beta1, config.Beta2, config.Epsilon, config.WeightDecay, config.ClipNorm);
 
     /// <summary>By the keys of the config.</summary>
-    public static JsonNode ToJson(AdamWSettings settings) => JsonSerializer.SerializeToNode(settings, Json)!;
+    public static JsonNode ToJson(AdamWSettings settings) => JsonSerializer.SerializeToNode(settings, JsonText.Readable)!;
 
     /// <summary>What <see cref="ToJson"/> wrote.</summary>
     /// <exception cref="JsonException">Something else.</exception>
-    public static AdamWSettings Parse(JsonNode json) => json.Deserialize<AdamWSettings>(Json) ?? throw new JsonException("null");
+    public static AdamWSettings Parse(JsonNode json) => json.Deserialize<AdamWSettings>(JsonText.Readable) ?? throw new JsonException("null");
 
     /// <summary>The settings of an optimizer graph of Halo 0.1, whose manifest does not say them: its constants, in float32.</summary>
     /// <exception cref="HaloException">The file is no such graph.</exception>

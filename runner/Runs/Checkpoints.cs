@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Halo.Io;
+using Halo.Models.Json;
 using Halo.Models.Optimizer;
 using Halo.Models.Weights;
 using Halo.Runner.Training.Engine;
@@ -23,7 +24,6 @@ public sealed class Checkpoints(string folder, int keep)
 {
     private const string Kind = "checkpoint";
     private const string StateName = "state.json";
-    private static readonly JsonSerializerOptions Json = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, WriteIndented = true };
 
     public string PathOf(int step) => Path.Combine(folder, $"step-{step:D8}");
 
@@ -37,7 +37,7 @@ public sealed class Checkpoints(string folder, int keep)
             SafetensorsWriter.Write(WeightsOf(target), [.. engine.Parameters.Sources()]);
             SafetensorsWriter.Write(Path.Combine(target, "optimizer.safetensors"),
                 [.. engine.FirstMoments.Sources(AdamWGraph.FirstMoment), .. engine.SecondMoments.Sources(AdamWGraph.SecondMoment)]);
-            AtomicFile.WriteText(Path.Combine(target, StateName), JsonSerializer.Serialize(state, Json) + "\n");
+            AtomicFile.WriteText(Path.Combine(target, StateName), JsonSerializer.Serialize(state, JsonText.Readable) + "\n");
         });
         Prune();
     }
@@ -86,7 +86,7 @@ public sealed class Checkpoints(string folder, int keep)
         var path = Path.Combine(checkpoint, StateName);
         try
         {
-            return JsonSerializer.Deserialize<RunState>(File.ReadAllText(path), Json) ?? throw new JsonException("null");
+            return JsonSerializer.Deserialize<RunState>(File.ReadAllText(path), JsonText.Readable) ?? throw new JsonException("null");
         }
         catch (Exception e) when (e is JsonException or IOException)
         {

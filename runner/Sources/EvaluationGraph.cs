@@ -1,10 +1,8 @@
 using Halo.Analysis;
 using Halo.Ir;
-using Halo.Passes.Canonical;
 using Halo.Passes.Cleanup;
 using Halo.Passes.Export.Inference;
 using Halo.Passes.Infra;
-using Halo.Passes.Training;
 
 namespace Halo.Runner.Sources;
 
@@ -21,18 +19,8 @@ public static class EvaluationGraph
         Of(model);
         if (model.Graph.TryGetValue(TrainingNames.Logits, out var logits))
             model.Graph.RemoveOutput(logits); // of many batches they are large, and nobody asked
-        PassManager.Run(model, Widening(copies, passes), new PassOptions { Evaluator = new Sessions.OnnxEvaluator() });
+        PassManager.Run(model, Pipelines.Widen(copies, passes), new PassOptions { Evaluator = new Sessions.OnnxEvaluator() });
         return model;
-    }
-
-    /// <summary>
-    /// The rewrite of a forward graph: where a training graph's gradient is built anew, its forward part is canonical, before there are several copies.
-    /// </summary>
-    private static IReadOnlyList<IGraphPass> Widening(int copies, IReadOnlyList<IGraphPass> passes)
-    {
-        var at = passes.ToList().FindIndex(pass => pass is RederiveGradient);
-        return at < 0 ? [new UpgradeOpset(), new WidenBatch(copies), .. passes]
-            : [.. passes.Take(at), new Canonicalize(), new WidenBatch(copies), .. passes.Skip(at + 1)];
     }
 
     /// <summary>Drops every gradient from a training graph and names the head's product as a second output.</summary>

@@ -72,6 +72,8 @@ public class BadOptionsTests
         string[] step = ["step", TinyChat.Graph, "--params", "p", "--batch", "b", "-o", "o"];
         Assert.DoesNotContain("System.", Refused(folder, "'three' for option '--steps'", [.. step, "--steps", "three"]), StringComparison.Ordinal);
         Refused(folder, "--betas", [.. step, "--betas", "0.9"]);
+        Refused(folder, "'tpu' for option '--device', which takes cpu or cuda", [.. step, "--device", "tpu"]);
+        Refused(folder, "'1' for option '--operators', which takes native or functions", [.. step, "--operators", "1"]);
         Refused(folder, "--steps", [.. step, "--steps", "0"]);
         Refused(folder, "--save-params", [.. step, "--save-params", "s"]);
         Refused(folder, "--pipeline", "rewrite", TinyChat.Graph, "-o", folder["out.onnx"], "--pipeline", "fold-constants", "--scheme", "halo-1");
