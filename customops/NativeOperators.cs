@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using System.Runtime.InteropServices;
 using System.Text;
 
@@ -41,20 +42,25 @@ public static class NativeOperators
 
     /// <summary>Times the CUDA kernels, a line of JSON each: versions, ceilings, kernels; <c>provider/benchmarks/benchmarks.h</c> has the keys.</summary>
     /// <param name="part">Of the names of those to time; empty for all.</param>
-    /// <param name="line">Is given each line when it is there. What it throws ends the process.</param>
+    /// <param name="line">Is given each line when it is there. What it throws ends the run and is thrown on.</param>
     /// <exception cref="InvalidOperationException">There is no GPU, a library is missing, or a kernel failed.</exception>
-    public static void BenchKernels(string part, Action<string> line)
+    public static void BenchKernels(string part, Action<string> line) => BenchKernels(LibraryPath, part, line);
+
+    internal static void BenchKernels(string libraryPath, string part, Action<string> line)
     {
-        var library = NativeLibrary.Load(LibraryPath);
-        var context = GCHandle.Alloc(line);
+        var library = NativeLibrary.Load(libraryPath);
+        var reader = new LineReader(line);
+        var context = GCHandle.Alloc(reader);
         try
         {
             unsafe
             {
-                var run = (delegate* unmanaged<byte*, delegate* unmanaged<nint, nint, void>, nint, nint>)NativeLibrary.GetExport(library, "HaloBenchKernels");
+                var run = (delegate* unmanaged<byte*, delegate* unmanaged<nint, nint, int>, nint, nint>)NativeLibrary.GetExport(library, "HaloBenchKernels");
                 fixed (byte* text = Encoding.UTF8.GetBytes(part + '\0'))
                 {
-                    if (Marshal.PtrToStringUTF8(run(text, &PassLine, GCHandle.ToIntPtr(context))) is { Length: > 0 } problem)
+                    var problem = Marshal.PtrToStringUTF8(run(text, &PassLine, GCHandle.ToIntPtr(context)));
+                    reader.Thrown?.Throw();
+                    if (problem is { Length: > 0 })
                         throw new InvalidOperationException($"bench: kernels: {problem}");
                 }
             }
@@ -66,7 +72,27 @@ public static class NativeOperators
     }
 
     [UnmanagedCallersOnly]
-    private static void PassLine(nint context, nint line) => ((Action<string>)GCHandle.FromIntPtr(context).Target!)(Marshal.PtrToStringUTF8(line)!);
+    private static int PassLine(nint context, nint line) => ((LineReader)GCHandle.FromIntPtr(context).Target!).Take(line) ? 1 : 0;
+
+    /// <summary>Passes lines on. An exception may not cross native frames, so it is kept until the call is over.</summary>
+    private sealed class LineReader(Action<string> line)
+    {
+        public ExceptionDispatchInfo? Thrown { get; private set; }
+
+        public bool Take(nint text)
+        {
+            try
+            {
+                line(Marshal.PtrToStringUTF8(text)!);
+                return true;
+            }
+            catch (Exception e)
+            {
+                Thrown = ExceptionDispatchInfo.Capture(e);
+                return false;
+            }
+        }
+    }
 
     /// <summary>The library's schemas, one line an operator, sorted; the form of <see cref="HaloOperator.Schema"/>.</summary>
     public static IReadOnlyList<string> Schemas() => Lines("HaloSchemas");

@@ -72,9 +72,6 @@ const OrtOp* ProductCache::get(bool trans_a, bool trans_b, float alpha) {
   return op;
 }
 
-Call::Call(OrtKernelContext* context, ProductCache& products, std::vector<TensorType> in, std::vector<TensorType> out)
-    : context_(context), products_(products), in_(std::move(in)), out_(std::move(out)) {}
-
 const void* Call::input(int i) const {
   const OrtValue* value = nullptr;
   check(ort->KernelContext_GetInput(context_, static_cast<size_t>(i), &value));
@@ -87,7 +84,7 @@ void* Call::output(int i) {
   size_t count = 0;
   check(ort->KernelContext_GetOutputCount(context_, &count));
   if (static_cast<size_t>(i) >= count) return nullptr;
-  const auto& sizes = out(i).shape.sizes();
+  const auto sizes = out(i).shape.sizes();
   OrtValue* value = nullptr;
   check(ort->KernelContext_GetOutput(context_, static_cast<size_t>(i), sizes.data(), sizes.size(), &value));
   if (value == nullptr) return nullptr;

@@ -51,7 +51,8 @@ class ProductCache {
 
 class Call final : public Executor, public Products {
  public:
-  Call(OrtKernelContext* context, ProductCache& products, std::vector<TensorType> in, std::vector<TensorType> out);
+  /// The types live as long as the call.
+  Call(OrtKernelContext* context, ProductCache& products, Types in, Types out) : context_(context), products_(products), in_(in), out_(out) {}
 
   const TensorType& in(int i) const { return in_[static_cast<size_t>(i)]; }
   const TensorType& out(int i) const { return out_[static_cast<size_t>(i)]; }
@@ -85,8 +86,7 @@ class Call final : public Executor, public Products {
 
   OrtKernelContext* context_;
   ProductCache& products_;
-  std::vector<TensorType> in_;
-  std::vector<TensorType> out_;
+  Types in_, out_;
 };
 
 }  // namespace halo

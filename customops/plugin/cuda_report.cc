@@ -31,12 +31,13 @@ __attribute__((visibility("default"))) const char* HaloCudaProblems() {
 #endif
 }
 
-/// Times the CUDA kernels whose names contain `part`: calls `line` with `context` and a line of JSON each, as cuda::run_benchmarks does. "" or what was wrong.
-__attribute__((visibility("default"))) const char* HaloBenchKernels([[maybe_unused]] const char* part, [[maybe_unused]] void (*line)(void*, const char*),
+/// Times the CUDA kernels whose names contain `part`: calls `line` with `context` and a line of JSON each, as cuda::run_benchmarks does; 0 from it
+/// ends the run. "" or what was wrong.
+__attribute__((visibility("default"))) const char* HaloBenchKernels([[maybe_unused]] const char* part, [[maybe_unused]] int (*line)(void*, const char*),
                                                                     [[maybe_unused]] void* context) {
 #ifdef HALO_CUDA
   static thread_local std::string text;
-  text = halo::cuda::run_benchmarks(part, [&](const std::string& found) { line(context, found.c_str()); }).message();
+  text = halo::cuda::run_benchmarks(part, [&](const std::string& found) { return line(context, found.c_str()) != 0; }).message();
   return text.c_str();
 #else
   return "expected a library with CUDA kernels, found one built without CUDA. Build where nvcc is on PATH.";

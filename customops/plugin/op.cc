@@ -1,5 +1,6 @@
 #include "plugin/op.h"
 
+#include <algorithm>
 #include <climits>
 
 namespace halo {
@@ -37,7 +38,7 @@ TensorType type_of(const OrtTensorTypeAndShapeInfo* info) {
   check(ort->GetDimensionsCount(info, &rank));
   std::vector<int64_t> sizes(rank);
   check(ort->GetDimensions(info, sizes.data(), rank));
-  return {.type = static_cast<DType>(type), .shape = Shape(std::move(sizes)), .present = true};
+  return {.type = static_cast<DType>(type), .shape = Shape(sizes), .present = true};
 }
 
 void report(OrtShapeInferContext* context, size_t index, const TensorType& result) {
@@ -56,8 +57,8 @@ std::vector<OpEntry>& registry() {
   return entries;
 }
 
-Status check_types(const Schema& schema, Types in) {
-  const auto wanted = parameters(schema.in, schema.types);
+Status check_types(const ReadSchema& schema, Types in) {
+  const auto& wanted = schema.in;
   for (size_t i = 0; i < wanted.size(); ++i) {
     if (i >= in.size() || !in[i].present) {
       HALO_REQUIRE(wanted[i].optional, "input " + wanted[i].name, "none", "Give it.");
@@ -112,11 +113,11 @@ void OpAttributes::read(const char* name, OrtOpAttrType type, void* data, size_t
   if (const OrtOpAttr* attribute = find(name)) check(ort->ReadOpAttr(attribute, type, data, bytes, &needed));
 }
 
-OrtStatus* infer_node(const Schema& schema, OrtShapeInferContext* context, Status (*infer)(const Attributes&, Types, ResultTypes)) noexcept {
+OrtStatus* infer_node(const ReadSchema& schema, OrtShapeInferContext* context, Status (*infer)(const Attributes&, Types, ResultTypes)) noexcept {
   return guarded(schema.name, [&] {
     size_t count = 0;
     check(ort->ShapeInferContext_GetInputCount(context, &count));
-    std::vector<TensorType> in(parameters(schema.in, schema.types).size(), kAbsent);
+    std::vector<TensorType> in(schema.in.size(), kAbsent);
     for (size_t i = 0; i < std::min(count, in.size()); ++i) {
       OrtTensorTypeAndShapeInfo* info = nullptr;
       check(ort->ShapeInferContext_GetInputTypeShape(context, i, &info));
@@ -124,8 +125,7 @@ OrtStatus* infer_node(const Schema& schema, OrtShapeInferContext* context, Statu
       in[i].present = in[i].type != DType::kUndefined;
     }
     HALO_RETURN_IF_ERROR(check_types(schema, in));
-    const auto results = parameters(schema.out, schema.types);
-    std::vector<TensorType> out(results.size());
+    std::vector<TensorType> out(schema.out.size());
     HALO_RETURN_IF_ERROR(infer(InferenceAttributes(context), in, out));
     for (size_t i = 0; i < out.size(); ++i) {
       if (out[i].present) report(context, i, out[i]);
@@ -134,18 +134,19 @@ OrtStatus* infer_node(const Schema& schema, OrtShapeInferContext* context, Statu
   });
 }
 
-Status read_types(const Schema& schema, OrtKernelContext* context, std::vector<TensorType>& in, std::vector<TensorType>& out) {
-  in.assign(parameters(schema.in, schema.types).size(), kAbsent);
-  out.assign(parameters(schema.out, schema.types).size(), TensorType{});
+Status read_types(const ReadSchema& schema, OrtKernelContext* context, ResultTypes in) {
+  std::fill(in.begin(), in.end(), kAbsent);
   size_t count = 0;
   check(ort->KernelContext_GetInputCount(context, &count));
   for (size_t i = 0; i < std::min(count, in.size()); ++i) {
     const OrtValue* value = nullptr;
     check(ort->KernelContext_GetInput(context, i, &value));
     if (value == nullptr) continue;
-    OrtTensorTypeAndShapeInfo* info = nullptr;
-    check(ort->GetTensorTypeAndShape(value, &info));
-    in[i] = type_of(TypeInfo(info).get());
+    ONNXTensorElementDataType type = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
+    const int64_t* sizes = nullptr;
+    size_t rank = 0;
+    check(ort->GetTensorElementTypeAndShapeDataReference(value, &type, &sizes, &rank));
+    in[i] = {.type = static_cast<DType>(type), .shape = Shape(std::span(sizes, rank)), .present = true};
   }
   return check_types(schema, in);
 }

@@ -3,6 +3,7 @@
 
 #include <onnxruntime_c_api.h>
 
+#include <array>
 #include <exception>
 #include <span>
 #include <vector>
@@ -42,13 +43,13 @@ OrtStatus* guarded(const char* name, F&& f) noexcept {
 }
 
 /// Reads the attributes and input types of a node, runs `infer` over them and reports the outputs.
-OrtStatus* infer_node(const Schema& schema, OrtShapeInferContext* context, Status (*infer)(const Attributes&, Types, ResultTypes)) noexcept;
+OrtStatus* infer_node(const ReadSchema& schema, OrtShapeInferContext* context, Status (*infer)(const Attributes&, Types, ResultTypes)) noexcept;
 
-/// The types of all inputs at run time, checked against the schema; outputs are as many as the schema has.
-Status read_types(const Schema& schema, OrtKernelContext* context, std::vector<TensorType>& in, std::vector<TensorType>& out);
+/// The types of all inputs at run time, as many as the schema has, checked against it.
+Status read_types(const ReadSchema& schema, OrtKernelContext* context, ResultTypes in);
 
 /// An error where an input is missing or of a type that the schema does not have.
-Status check_types(const Schema& schema, Types in);
+Status check_types(const ReadSchema& schema, Types in);
 
 /// Attributes by their handles, wherever those come from.
 class OpAttributes : public Attributes {
@@ -120,7 +121,7 @@ struct Op {
         return guarded(T::schema.name, [&] { return compute(*static_cast<Kernel*>(kernel), context); });
       };
       made.InferOutputShapeFn = [](const OrtCustomOp*, OrtShapeInferContext* context) {
-        return infer_node(T::schema, context, [](const Attributes& attributes, Types in, ResultTypes out) { return T(attributes).infer(in, out); });
+        return infer_node(schema_of<T>(), context, [](const Attributes& attributes, Types in, ResultTypes out) { return T(attributes).infer(in, out); });
       };
       if constexpr (requires { T::kAliasesFirstInput; }) {
         made.GetAliasMap = [](int** input, int** output) -> size_t {
@@ -136,15 +137,8 @@ struct Op {
   }
 
  private:
-  static const std::vector<Parameter>& inputs() {
-    static const auto side = parameters(T::schema.in, T::schema.types);
-    return side;
-  }
-
-  static const std::vector<Parameter>& outputs() {
-    static const auto side = parameters(T::schema.out, T::schema.types);
-    return side;
-  }
+  static const std::vector<Parameter>& inputs() { return schema_of<T>().in; }
+  static const std::vector<Parameter>& outputs() { return schema_of<T>().out; }
 
   static ONNXTensorElementDataType only_type(const Parameter& parameter) {
     return parameter.allowed.size() == 1 ? static_cast<ONNXTensorElementDataType>(parameter.allowed[0]) : ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
@@ -155,10 +149,11 @@ struct Op {
   }
 
   static Status compute(Kernel& kernel, OrtKernelContext* context) {
-    std::vector<TensorType> in, out;
-    HALO_RETURN_IF_ERROR(read_types(T::schema, context, in, out));
+    std::array<TensorType, parameters_count(T::schema.in)> in;
+    std::array<TensorType, parameters_count(T::schema.out)> out;
+    HALO_RETURN_IF_ERROR(read_types(schema_of<T>(), context, in));
     HALO_RETURN_IF_ERROR(kernel.op.infer(in, out));
-    Call call(context, kernel.products, std::move(in), std::move(out));
+    Call call(context, kernel.products, in, out);
     return kernel.op.compute(call);
   }
 };

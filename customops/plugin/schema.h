@@ -29,4 +29,26 @@ struct Parameter {
 /// One side of a schema, read.
 std::vector<Parameter> parameters(std::string_view side, std::string_view types);
 
+/// A schema with both sides read.
+struct ReadSchema {
+  explicit ReadSchema(const Schema& schema) : name(schema.name), in(parameters(schema.in, schema.types)), out(parameters(schema.out, schema.types)) {}
+
+  const char* name;
+  std::vector<Parameter> in, out;
+};
+
+/// The schema of an operator, read once a process.
+template <class T>
+const ReadSchema& schema_of() {
+  static const ReadSchema read(T::schema);
+  return read;
+}
+
+/// Parameters of one side, for arrays that hold what is known of each.
+constexpr size_t parameters_count(const char* side) {
+  size_t count = *side == '\0' ? 0 : 1;
+  for (; *side != '\0'; ++side) count += *side == ',' ? 1 : 0;
+  return count;
+}
+
 }  // namespace halo

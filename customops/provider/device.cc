@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "provider/architectures.h"
 #include "provider/errors.h"
 
 namespace halo::cuda {
@@ -35,7 +36,12 @@ Device::Device(int ordinal, const cudaDeviceProp& properties) : ordinal_(ordinal
   is_checked_ = checked != nullptr && checked[0] == '1';
 }
 
+bool Device::has_kernels() const { return runs_on(kBuiltFor, properties_.major, properties_.minor); }
+
 Status Device::prepare() {
+  HALO_REQUIRE(has_kernels(), "a GPU that the kernels were compiled for, HALO_CUDA_ARCHITECTURES " << kBuiltFor,
+               properties_.name << " of compute capability " << properties_.major << "." << properties_.minor,
+               "Build with -p:HaloCudaArchitectures= and its number (8.9: 89, 9.0: 90a, 10.0: 100a, 12.0: 120a), or run with --device cpu.");
   HALO_CUDA_RETURN_IF_ERROR(cudaSetDevice(ordinal_));
   const std::lock_guard lock(mutex_);
   if (is_ready_) return {};

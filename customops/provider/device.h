@@ -18,11 +18,14 @@ namespace halo::cuda {
 
 class Device {
  public:
-  /// The GPUs of this machine that the kernels are compiled for; none without a driver, and then `reason` says why. Touches no GPU.
+  /// The GPUs of this machine; none without a driver, and then `reason` says why. Touches no GPU.
   static const std::vector<Device*>& all();
   static const std::string& reason();
 
-  /// Makes stream and arena at first use; also makes the device that of the calling thread.
+  /// Whether the kernels are compiled for this GPU.
+  bool has_kernels() const;
+
+  /// Makes stream and arena at first use; also makes the device that of the calling thread. Refuses a GPU that the library was not built for.
   Status prepare();
 
   int ordinal() const { return ordinal_; }

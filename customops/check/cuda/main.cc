@@ -25,6 +25,7 @@ int bench(const std::vector<std::string>& parts) {
   const Status status = cuda::run_benchmarks(parts.empty() ? "" : parts[0], [](const std::string& line) {
     std::puts(line.c_str());
     std::fflush(stdout);
+    return true;
   });
   if (!status.ok()) std::fprintf(stderr, "error: bench: %s\n", status.message().c_str());
   return status.ok() ? 0 : 1;

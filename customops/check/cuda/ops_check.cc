@@ -181,7 +181,7 @@ void check_hadamard(const std::vector<int64_t>& sizes, int64_t others, int axis,
   int64_t n = 0;
   for (const int64_t size : sizes) {
     const HadamardOrder found = hadamard_order(size);
-    blocks.push_back({.size = size, .order = found.order, .log2 = found.log2, .signs = hadamard_signs(found.order)});
+    blocks.push_back({.size = size, .order = found.order, .log2 = found.log2});
     n += size;
   }
   const int64_t rows = axis == 1 ? others : n, columns = axis == 1 ? n : others;

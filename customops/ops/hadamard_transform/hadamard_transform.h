@@ -12,12 +12,11 @@
 
 namespace halo {
 
-/// One block of H: n = order 2^log2, and A_order row by row.
+/// One block of H: n = order 2^log2, order as hadamard_order gives it.
 struct HadamardBlock {
   int64_t size = 1;
   int64_t order = 1;
   int log2 = 0;
-  std::vector<float> signs;
 };
 
 /// X, Y: (rows, columns), row-major, Y may be X. The blocks sum to the rotated axis. A vector v along it becomes H^T v, or H v with `inverse`.

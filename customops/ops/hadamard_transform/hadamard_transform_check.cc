@@ -11,17 +11,18 @@ namespace {
 
 HadamardBlock block_of(int64_t size) {
   const HadamardOrder found = hadamard_order(size);
-  return {.size = size, .order = found.order, .log2 = found.log2, .signs = hadamard_signs(found.order)};
+  return {.size = size, .order = found.order, .log2 = found.log2};
 }
 
 /// H_n by its definition, row by row.
 std::vector<double> dense(const HadamardBlock& block) {
+  const std::vector<float> signs = hadamard_signs(block.order);
   const int64_t inner = block.size / block.order;
   std::vector<double> matrix;
   for (int64_t i = 0; i < block.size; ++i) {
     for (int64_t j = 0; j < block.size; ++j) {
       const int sign = __builtin_popcountll(static_cast<uint64_t>((i % inner) & (j % inner))) % 2 == 0 ? 1 : -1;
-      matrix.push_back(sign * block.signs[static_cast<size_t>((i / inner) * block.order + j / inner)] / std::sqrt(static_cast<double>(block.size)));
+      matrix.push_back(sign * signs[static_cast<size_t>((i / inner) * block.order + j / inner)] / std::sqrt(static_cast<double>(block.size)));
     }
   }
   return matrix;

@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <mutex>
+#include <utility>
 
 #include "common/dtype.h"
+#include "common/hadamard_matrix.h"
 
 namespace halo {
 
@@ -76,6 +80,16 @@ SignGroups group_signs(int64_t order, const std::vector<float>& signs, bool tran
   return groups;
 }
 
+/// The matrix of an order, made once a process: there are few orders, and the largest takes 256 KiB.
+const SignGroups& sign_groups(int64_t order, bool transposed) {
+  static std::mutex mutex;
+  static auto& made = *new std::map<std::pair<int64_t, bool>, SignGroups>;  // kernels may run until the process ends
+  const std::lock_guard lock(mutex);
+  const auto [at, is_new] = made.try_emplace({order, transposed});
+  if (is_new) at->second = group_signs(order, hadamard_signs(order), transposed);
+  return at->second;
+}
+
 /// All sixteen sums +-a +-b +-c +-d, by the bits of SignGroups.
 inline void signed_sums(Lanes a, Lanes b, Lanes c, Lanes d, Lanes* sums) {
   const Lanes low[4] = {a + b, b - a, a - b, -(a + b)}, high[4] = {c + d, d - c, c - d, -(c + d)};
@@ -113,7 +127,7 @@ void apply_signs(const Lanes* __restrict in, Lanes* __restrict out, int64_t inne
 /// A block with its matrix as this direction multiplies by it: A^T, or A for the inverse.
 struct Rotation {
   int64_t start, size;
-  SignGroups signs;
+  const SignGroups& signs;
   float scale;
 };
 
@@ -122,7 +136,7 @@ std::vector<Rotation> rotations(const std::vector<HadamardBlock>& blocks, bool i
   int64_t start = 0;
   for (const HadamardBlock& block : blocks) {
     const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(block.size)));
-    result.push_back({start, block.size, group_signs(block.order, block.signs, /*transposed=*/!inverse), scale});
+    result.push_back({start, block.size, sign_groups(block.order, /*transposed=*/!inverse), scale});
     start += block.size;
   }
   return result;

@@ -11,7 +11,12 @@ struct HadamardTransform {
   static constexpr Schema schema{.name = "HadamardTransform", .in = "X: T", .out = "Y: T", .types = "T: float, float16, bfloat16"};
 
   explicit HadamardTransform(const Attributes& attributes)
-      : axis(static_cast<int>(attributes.integer("axis", 1))), sizes(attributes.integers("blocks")), inverse(attributes.integer("inverse", 0) != 0) {}
+      : axis(static_cast<int>(attributes.integer("axis", 1))), sizes(attributes.integers("blocks")), inverse(attributes.integer("inverse", 0) != 0) {
+    for (const int64_t size : sizes) {
+      const HadamardOrder found = hadamard_order(size);
+      blocks.push_back({.size = size, .order = found.order, .log2 = found.log2});
+    }
+  }
 
   Status infer(Types in, ResultTypes out) const {
     HALO_REQUIRE(axis == 0 || axis == 1, "axis 0 or 1", axis, "Correct the attribute.");
@@ -23,11 +28,8 @@ struct HadamardTransform {
   }
 
   Status compute(Call& c) const {
-    std::vector<HadamardBlock> blocks;
-    for (const int64_t size : sizes) {
-      const HadamardOrder found = hadamard_order(size);
-      HALO_REQUIRE(found.order > 0, "blocks with a Hadamard matrix", size, "Take the blocks from Hadamard.Blocks.");
-      blocks.push_back({.size = size, .order = found.order, .log2 = found.log2, .signs = hadamard_signs(found.order)});
+    for (const HadamardBlock& block : blocks) {
+      HALO_REQUIRE(block.order > 0, "blocks with a Hadamard matrix", block.size, "Take the blocks from Hadamard.Blocks.");
     }
     return dispatch(c.in(0).type,
                     [&]<class T>() { hadamard_transform_cpu(c.data<T>(0), c.result<T>(0), c.in(0).shape[0], c.in(0).shape[1], axis, blocks, inverse, c); });
@@ -47,6 +49,7 @@ struct HadamardTransform {
 
   int axis;
   std::vector<int64_t> sizes;
+  std::vector<HadamardBlock> blocks;
   bool inverse;
 };
 

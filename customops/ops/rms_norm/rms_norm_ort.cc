@@ -14,7 +14,7 @@ struct RmsNorm {
     HALO_REQUIRE(x.rank() >= 1, "X (..., C)", x, "Reshape it to rows.");
     HALO_REQUIRE(weight.may_equal({x[-1]}), "weight [" << x[-1] << "], the last axis of X " << x, weight, "Give a weight for each column.");
     out[0] = in[0];
-    out[1] = {.type = DType::kFloat, .shape = Shape(std::vector<int64_t>(x.sizes().begin(), x.sizes().end() - 1))};
+    out[1] = {.type = DType::kFloat, .shape = Shape(x.sizes().first(static_cast<size_t>(x.rank() - 1)))};
     return {};
   }
 

@@ -15,7 +15,7 @@ struct RmsNormGrad {
     HALO_REQUIRE(x.rank() >= 1, "X (..., C)", x, "Reshape it to rows.");
     HALO_REQUIRE(dy.may_equal(x), "dY " << x << ", as X", dy, "Give the gradient of RmsNorm's Y.");
     HALO_REQUIRE(weight.may_equal({x[-1]}), "weight [" << x[-1] << "], the last axis of X " << x, weight, "Give a weight for each column.");
-    const Shape rows(std::vector<int64_t>(x.sizes().begin(), x.sizes().end() - 1));
+    const Shape rows(x.sizes().first(static_cast<size_t>(x.rank() - 1)));
     HALO_REQUIRE(inv_rms.may_equal(rows), "invRms " << rows << ", as X without its last axis", inv_rms, "Give the second output of RmsNorm.");
     out[0] = in[1];
     out[1] = in[2];

@@ -52,7 +52,7 @@ constexpr int64_t kOtherWorkspace = int64_t{1} << 20;
 
 }  // namespace
 
-Bench::Bench(std::string part, const std::function<void(const std::string&)>& line)
+Bench::Bench(std::string part, const std::function<bool(const std::string&)>& line)
     : part_(std::move(part)), line_(line), other_(kOtherCount), workspace_(kOtherWorkspace) {
   fill_normal(other_);
 }
@@ -73,9 +73,13 @@ Status Bench::open() {
   HALO_CUDA_RETURN_IF_ERROR(cudaGetDevice(&ordinal));
   HALO_CUDA_RETURN_IF_ERROR(cudaGetDeviceProperties(&properties, ordinal));
   HALO_CUDA_RETURN_IF_ERROR(cudaRuntimeGetVersion(&runtime));
-  line_("{\"gpu\": " + quoted(properties.name) + ", \"driver\": " + quoted(driver_version()) + ", \"cuda\": " + quoted(version(runtime)) +
+  write("{\"gpu\": " + quoted(properties.name) + ", \"driver\": " + quoted(driver_version()) + ", \"cuda\": " + quoted(version(runtime)) +
         ", \"cublaslt\": " + quoted(products_.version()) + ", \"file\": " + quoted(products_.path()) + ", \"rounds\": " + std::to_string(kRounds) + "}");
-  return {};
+  return status_;
+}
+
+void Bench::write(const std::string& text) {
+  if (!line_(text)) note(Status::error("the reader of the lines stopped"));
 }
 
 Status Bench::time_once(const std::function<Status()>& run, float* milliseconds) {
@@ -121,13 +125,13 @@ double Bench::time(const std::string& kernel, const std::string& type, const std
     text += ", \"tflop_per_s\": " + number("%.1f", work.operations / seconds * 1e-12);
     if (work.ceiling > 0) text += ", \"of_products\": " + number("%.3f", work.operations / seconds / work.ceiling);
   }
-  line_(text + "}");
+  write(text + "}");
   return seconds;
 }
 
 }  // namespace bench
 
-Status run_benchmarks(const std::string& part, const std::function<void(const std::string&)>& line) {
+Status run_benchmarks(const std::string& part, const std::function<bool(const std::string&)>& line) {
   int count = 0;
   const cudaError_t found = cudaGetDeviceCount(&count);
   HALO_REQUIRE(found == cudaSuccess && count > 0, "an NVIDIA GPU and its driver", (found == cudaSuccess ? "no GPU" : cudaGetErrorString(found)),

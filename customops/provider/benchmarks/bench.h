@@ -103,7 +103,7 @@ struct Ceilings {
 
 class Bench {
  public:
-  Bench(std::string part, const std::function<void(const std::string&)>& line);
+  Bench(std::string part, const std::function<bool(const std::string&)>& line);
   Bench(const Bench&) = delete;
   Bench& operator=(const Bench&) = delete;
   ~Bench();
@@ -126,10 +126,12 @@ class Bench {
 
  private:
   Status time_once(const std::function<Status()>& run, float* milliseconds);
+  /// Hands a line over; nothing is timed after one that the reader does not take.
+  void write(const std::string& text);
   double median_of(const std::function<Status()>& run);
 
   std::string part_;
-  const std::function<void(const std::string&)>& line_;
+  const std::function<bool(const std::string&)>& line_;
   LtProducts products_;
   Array<float> other_;  // what is read between runs, so that nothing of a kernel's is left in the cache
   Array<uint8_t> workspace_;

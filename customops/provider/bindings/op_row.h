@@ -1,6 +1,8 @@
 // The CUDA row of an operator of com.halo, from the same struct that gives its CPU kernel.
 #pragma once
 
+#include <array>
+#include <span>
 #include <vector>
 
 #include "common/shape.h"
@@ -9,15 +11,14 @@
 
 namespace halo {
 
-Status check_types(const Schema& schema, Types in);
+Status check_types(const ReadSchema& schema, Types in);
 
 namespace cuda {
 
-/// One run of an operator: its types, its tensors on the device.
+/// One run of an operator: its types, its tensors on the device, which live as long as the run.
 class OpLaunch {
  public:
-  OpLaunch(Launch& launch, std::vector<TensorType> in, std::vector<TensorType> out, std::vector<const void*> data)
-      : launch_(launch), in_(std::move(in)), out_(std::move(out)), data_(std::move(data)) {}
+  OpLaunch(Launch& launch, Types in, Types out, std::span<const void* const> data) : launch_(launch), in_(in), out_(out), data_(data) {}
 
   const TensorType& in(int i) const { return in_[static_cast<size_t>(i)]; }
   const TensorType& out(int i) const { return out_[static_cast<size_t>(i)]; }
@@ -33,7 +34,7 @@ class OpLaunch {
   /// Null for an output that nobody asked for. Allocated at the first call.
   template <class T = void>
   T* result(int i) const {
-    const auto& sizes = out(i).shape.sizes();
+    const auto sizes = out(i).shape.sizes();
     Dims dims{.rank = static_cast<int>(sizes.size())};
     for (size_t axis = 0; axis < sizes.size(); ++axis) dims.sizes[axis] = sizes[axis];
     return static_cast<T*>(launch_.out(i, dims));
@@ -41,8 +42,8 @@ class OpLaunch {
 
  private:
   Launch& launch_;
-  std::vector<TensorType> in_, out_;
-  std::vector<const void*> data_;
+  Types in_, out_;
+  std::span<const void* const> data_;
 };
 
 /// T as Op<T> wants it, with compute_cuda; `static bool supports_cuda(const Attributes&)` where not every node has a kernel.
@@ -56,20 +57,20 @@ KernelEntry op_row() {
                 if constexpr (requires { T::supports_cuda(node.attributes); }) {
                   if (!T::supports_cuda(node.attributes)) return false;
                 }
-                return check_types(T::schema, in).ok();
+                return check_types(schema_of<T>(), in).ok();
               },
           .make = [](const NodeAttributes& attributes) -> Kernel {
-            const size_t inputs = parameters(T::schema.in, T::schema.types).size(), outputs = parameters(T::schema.out, T::schema.types).size();
-            return [op = T(attributes), inputs, outputs](Launch& launch) -> Status {
-              std::vector<TensorType> in(inputs), out(outputs);
-              std::vector<const void*> data(inputs);
-              for (size_t i = 0; i < inputs; ++i) {
+            return [op = T(attributes)](Launch& launch) -> Status {
+              std::array<TensorType, parameters_count(T::schema.in)> in;
+              std::array<TensorType, parameters_count(T::schema.out)> out;
+              std::array<const void*, parameters_count(T::schema.in)> data;
+              for (size_t i = 0; i < in.size(); ++i) {
                 const Tensor x = launch.in(static_cast<int>(i));
-                in[i] = {.type = x.type, .shape = Shape(std::vector<int64_t>(x.dims.sizes, x.dims.sizes + x.dims.rank)), .present = x.is_present()};
+                in[i] = {.type = x.type, .shape = Shape(std::span(x.dims.sizes, static_cast<size_t>(x.dims.rank))), .present = x.is_present()};
                 data[i] = x.data;
               }
               HALO_RETURN_IF_ERROR(op.infer(in, out));
-              OpLaunch call(launch, std::move(in), std::move(out), std::move(data));
+              OpLaunch call(launch, in, out, data);
               return op.compute_cuda(call);
             };
           },

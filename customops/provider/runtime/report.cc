@@ -2,6 +2,9 @@
 
 #include <cuda_runtime_api.h>
 
+#include <cstdlib>
+
+#include "provider/architectures.h"
 #include "provider/device.h"
 #include "provider/driver.h"
 #include "provider/runtime/ep.h"
@@ -20,6 +23,7 @@ std::string report() {
   int number = 0;
   cudaRuntimeGetVersion(&number);
   line("CUDA runtime", version(number) + ", linked in");
+  line("kernels", "for compute capabilities " + std::string(kBuiltFor));
   const Driver* driver = nullptr;
   if (const Status status = Driver::open(&driver); status.ok()) {
     cudaDriverGetVersion(&number);
@@ -32,13 +36,20 @@ std::string report() {
     const cudaDeviceProp& properties = device->properties();
     line("GPU " + std::to_string(device->ordinal()), std::string(properties.name) + ", compute capability " + std::to_string(properties.major) + "." +
                                                          std::to_string(properties.minor) + ", " + std::to_string(properties.totalGlobalMem >> 20) + " MiB, " +
-                                                         std::to_string(properties.multiProcessorCount) + " multiprocessors");
+                                                         std::to_string(properties.multiProcessorCount) + " multiprocessors" +
+                                                         (device->has_kernels() ? "" : ", no kernels for it"));
   }
   if (!Device::all().empty()) {
     LtProducts& products = Device::all()[0]->products();
     const Status status = products.open();
     line("cuBLASLt", status.ok() ? products.version() + ", " + products.path() : status.message());
   }
+  const auto variable = [&](const char* name, const char* meaning) {
+    const char* value = std::getenv(name);
+    line(name, (value != nullptr && *value != '\0' ? "'" + std::string(value) + "'" : std::string("not set")) + ": " + meaning);
+  };
+  variable("HALO_CUDA_SYNC", "1 waits after each node, so that an error names it");
+  variable("HALO_CUBLASLT", "the file of cuBLASLt, where it is not among the loader's or in CUDA's folders");
   return text;
 }
 

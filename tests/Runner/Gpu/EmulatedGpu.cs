@@ -38,6 +38,9 @@ public sealed class EmulatedGpu : IDisposable
         File.CreateSymbolicLink(_folder["libhalo.so"], _library);
     }
 
+    /// <summary>The native library.</summary>
+    public string Library => _library;
+
     public void Dispose() => _folder.Dispose();
 
     /// <summary>The executable, which is to end with 0.</summary>

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text.RegularExpressions;
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Models.Bundled;
 using Halo.Models.Weights;
@@ -116,6 +117,23 @@ public sealed class EmulatedGpuTests : IDisposable
         var output = _gpu.Succeed(["doctor"]);
         Assert.Contains("GPU 0            emulated on the CPU, compute capability 9.0, 1024 MiB", output, StringComparison.Ordinal);
         Assert.Contains("cuBLASLt", output, StringComparison.Ordinal);
+        Assert.Contains("kernels          for compute capabilities 90a", output, StringComparison.Ordinal);
+        Assert.Contains("HALO_CUDA_SYNC   '1': 1 waits after each node", output, StringComparison.Ordinal);
+        Assert.Contains("HALO_CUBLASLT    not set: the file of cuBLASLt", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void What_a_reader_of_times_throws_ends_the_run_and_not_the_process()
+    {
+        var lines = new List<string>();
+        var error = Assert.Throws<IOException>(() => NativeOperators.BenchKernels(_gpu.Library, "transpose bfloat16", line =>
+        {
+            lines.Add(line);
+            if (lines.Count == 2)
+                throw new IOException("disk full");
+        }));
+        Assert.Equal("disk full", error.Message);
+        Assert.Equal(2, lines.Count);
     }
 
     [Fact]
