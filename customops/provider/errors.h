@@ -13,7 +13,7 @@ inline const char* advice_on(cudaError_t error) {
     case cudaErrorInvalidValue:
       return "Report the graph: a kernel was given what it does not take.";
     case cudaErrorNoKernelImageForDevice:
-      return "Build with -p:HaloCudaArchitectures= and this GPU's number; 'halo doctor' names both.";
+      return "Build Halo for this GPU: HALO_CUDA_ARCHITECTURES; 'halo doctor' names both.";
     default:
       return "See 'halo doctor'; HALO_CUDA_SYNC=1 waits after each node and so names the one that failed.";
   }
