@@ -1,5 +1,6 @@
 using System.Numerics.Tensors;
 using Halo.CustomOps;
+using Halo.Tests.Numerics;
 
 namespace Halo.Tests.CustomOps;
 
@@ -24,7 +25,7 @@ public class HadamardTests
             for (var j = 0; j <= i; j++)
             {
                 var dot = TensorPrimitives.Dot<double>(rows[i], rows[j]);
-                if (Math.Abs(dot - (i == j ? 1 : 0)) > 1e-9)
+                if (Math.Abs(dot - (i == j ? 1 : 0)) > Tolerances.Float64Sums)
                     Assert.Fail($"rows {i} and {j}: {dot}");
             }
         }
@@ -60,7 +61,7 @@ public class HadamardTests
             for (var i = 0; i < n; i++)
             {
                 for (var j = 0; j < n; j++)
-                    Assert.Equal(h[i, j], left[i / n2, j / n2] * right[i % n2, j % n2], 1e-12);
+                    Assert.Equal(h[i, j], left[i / n2, j / n2] * right[i % n2, j % n2], Tolerances.Float64);
             }
         }
     }

@@ -3,6 +3,7 @@ using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Runner.Sessions;
 using Halo.Serialization;
+using Halo.Tests.Numerics;
 using Microsoft.ML.OnnxRuntime;
 
 namespace Halo.Tests.CustomOps;
@@ -10,8 +11,11 @@ namespace Halo.Tests.CustomOps;
 /// <summary>Native kernel and function body on equal inputs, and what the library does as a whole.</summary>
 public class NativeKernelTests
 {
-    /// <summary>Codes may differ where x / scale is a tie up to rounding: of this share of elements, by one step.</summary>
-    private const double Ties = 1e-5;
+    /// <summary>
+    /// The share of elements whose x / scale is a tie up to rounding, where codes may differ, by one step. A rotation rounds sums of its row as well, so that
+    /// more of them cross a tie.
+    /// </summary>
+    private const double Ties = 1e-5, TiesOfRotated = 1e-4;
 
     public static TheoryData<string> Formats => [.. NumberFormat.All.Select(format => format.Name)];
 
@@ -27,22 +31,13 @@ public class NativeKernelTests
             return [codes, scale];
         }, kernels: kernels);
         var (body, native) = (Run(OperatorKernels.Functions), Run(OperatorKernels.Native));
-        Assert.Equal(body[1].Elements[0], native[1].Elements[0], body[1].Elements[0] * 1e-6f);
-        var values = CodeTable.Of(NumberFormat.Parse(format)!).Entries.Select(e => e.Value).ToArray();
-        var different = 0;
-        for (var i = 0; i < body[0].Elements.Length; i++)
-        {
-            if (body[0].Elements[i] == native[0].Elements[i])
-                continue;
-            different++;
-            Assert.Equal(1, Math.Abs(Array.BinarySearch(values, body[0].Elements[i]) - Array.BinarySearch(values, native[0].Elements[i])));
-        }
-        Assert.InRange(different, 0, (int)(Ties * x.Elements.Length * 10)); // a rotation rounds many sums, so more of them cross a tie
+        Assert.Equal(body[1].Elements[0], native[1].Elements[0], body[1].Elements[0] * (float)Tolerances.OneOperator);
+        AreEqualButAtTies(format, body[0], native[0], TiesOfRotated);
     }
 
     [Theory]
     [MemberData(nameof(Formats))]
-    public void Codes_of_equal_tensors_are_equal(string format)
+    public void Codes_of_equal_tensors_are_equal_but_at_ties(string format)
     {
         var x = HostTensor.Normal(new Random(2), 1000, 704);
         HostTensor[] Run(OperatorKernels kernels) => OpRunner.Run([x], (model, build, inputs) =>
@@ -52,7 +47,16 @@ public class NativeKernelTests
         }, kernels: kernels);
         var (body, native) = (Run(OperatorKernels.Functions), Run(OperatorKernels.Native));
         Assert.Equal(body[1].Elements, native[1].Elements);
-        Assert.InRange(body[0].Elements.Zip(native[0].Elements).Count(pair => pair.First != pair.Second), 0, (int)(Ties * x.Elements.Length));
+        AreEqualButAtTies(format, body[0], native[0], Ties);
+    }
+
+    private static void AreEqualButAtTies(string format, HostTensor expected, HostTensor found, double ties)
+    {
+        var values = CodeTable.Of(NumberFormat.Parse(format)!).Entries.Select(e => e.Value).ToArray();
+        int Place(float value) => Array.BinarySearch(values, value) is >= 0 and var place ? place : throw new ArgumentException($"{value} is no code of {format}");
+        var different = Enumerable.Range(0, expected.Elements.Length).Where(i => expected.Elements[i] != found.Elements[i]).ToList();
+        Assert.All(different, i => Assert.Equal(1, Math.Abs(Place(expected.Elements[i]) - Place(found.Elements[i]))));
+        Assert.InRange(different.Count, 0, (int)(ties * expected.Elements.Length));
     }
 
     [Theory]
@@ -94,7 +98,7 @@ public class NativeKernelTests
             return [build.ScaledMatMul(a, scaleA, b, scaleB, false, true, "product")];
         }, kernels: kernels)[0];
         var (body, native) = (Run(OperatorKernels.Functions), Run(OperatorKernels.Native));
-        Assert.True(Numerics.RelativeError.Of(native.Elements, body.Elements) <= 1e-6);
+        Assert.True(Numerics.RelativeError.Of(native.Elements, body.Elements) <= Tolerances.OneOperator);
     }
 
     [Fact]

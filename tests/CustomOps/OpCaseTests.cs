@@ -55,7 +55,7 @@ public class OpCaseTests
         var call = AllCalls[(opType, name)];
         var expected = call.Oracle();
         // The oracle computes in float64, from what the forward operator rounded to float32.
-        double Tolerance(int k, int i) => Math.Min(expected[k].Tolerance(i), 1e-6 * Math.Max(Math.Abs(expected[k].Elements[i]), 1));
+        double Tolerance(int k, int i) => Math.Min(expected[k].Tolerance(i), Tolerances.OneOperator * Math.Max(Math.Abs(expected[k].Elements[i]), 1));
         GradientCheck.Along(new Random(Seed), call.GradientOf!, [.. expected.Select(e => e.Elements)], Tolerance);
     }
 

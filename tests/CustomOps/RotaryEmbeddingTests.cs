@@ -24,7 +24,7 @@ public class RotaryEmbeddingTests
             build.RotaryEmbedding(build.RotaryEmbedding(inputs[0], inputs[1], inputs[2], null, false, "there"), inputs[1], inputs[2], null,
                 true, "back"),
         ], kernels: kernels)[0];
-        Assert.True(RelativeError.Of(y.Elements, X.Elements) <= 5e-7); // cos^2 + sin^2 of rounded tables, and four roundings
+        Assert.True(RelativeError.Of(y.Elements, X.Elements) <= Tolerances.RotaryEmbedding);
     }
 
     [Theory]
@@ -45,7 +45,7 @@ public class RotaryEmbeddingTests
                 sum += y * dy.Elements[i];
             }
             return sum;
-        }), [Array.ConvertAll(dx, v => (double)v)], 1e-6);
+        }), [Array.ConvertAll(dx, v => (double)v)], Tolerances.OneOperator);
     }
 
     [Theory]

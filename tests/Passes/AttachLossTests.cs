@@ -3,6 +3,7 @@ using Halo.Ir;
 using Halo.Passes.Infra;
 using Halo.Passes.Training;
 using Halo.Runner.Sessions;
+using Halo.Tests.Numerics;
 using Halo.Text;
 
 namespace Halo.Tests.Passes;
@@ -40,7 +41,7 @@ public class AttachLossTests
             count++;
         }
         var found = Evaluate(model, [batch, tokens, classes], logits, labels);
-        Assert.InRange(found, (sum / count) - 1e-5, (sum / count) + 1e-5);
+        Assert.InRange(found, (sum / count) - Tolerances.OtherOperators, (sum / count) + Tolerances.OtherOperators);
     }
 
     [Fact]

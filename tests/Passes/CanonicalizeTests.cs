@@ -55,9 +55,9 @@ public class CanonicalizeTests
         var inputs = Inputs(name, plain);
         var (model, _) = Canonical(name, file);
         foreach (var (output, (found, expected)) in model.Graph.Outputs.Zip(Evaluator.Evaluate(model, inputs).Zip(Evaluator.Evaluate(plain, inputs))))
-            Assert.True(RelativeError.Of(found, expected) <= 1e-6, $"{output.Name}: {RelativeError.Of(found, expected):E2}");
+            Assert.True(RelativeError.Of(found, expected) <= Tolerances.OneOperator, $"{output.Name}: {RelativeError.Of(found, expected):E2}");
         var (native, functions) = (new OnnxEvaluator(OperatorKernels.Native).Evaluate(model, inputs), Evaluator.Evaluate(model, inputs));
-        Assert.All(native.Zip(functions), p => Assert.True(RelativeError.Of(p.First, p.Second) <= 1e-6));
+        Assert.All(native.Zip(functions), p => Assert.True(RelativeError.Of(p.First, p.Second) <= Tolerances.OneOperator));
     }
 
     [Theory]
@@ -96,7 +96,7 @@ public class CanonicalizeTests
         var found = Evaluator.Evaluate(model, inputs)[0].ToArray<float>();
         var width = expected.Length / 72;
         float[] Attended(float[] all) => [.. all.Where((_, i) => kept[i / width] != 0)];
-        Assert.True(RelativeError.Of(Attended(found), Attended(expected)) <= 1e-6);
+        Assert.True(RelativeError.Of(Attended(found), Attended(expected)) <= Tolerances.OneOperator);
         Assert.All(found, x => Assert.True(float.IsFinite(x)));
     }
 

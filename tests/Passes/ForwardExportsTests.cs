@@ -13,9 +13,9 @@ namespace Halo.Tests.Passes;
 public class ForwardExportsTests(ITestOutputHelper output)
 {
     /// <summary>The export's constants (RoPE frequencies) are rounded to bfloat16, though the arithmetic is float32.</summary>
-    private const double BFloat16 = 2e-2;
+    private const double BFloat16 = Tolerances.BFloat16Graph;
 
-    private const double Float = 1e-5;
+    private const double Float = Tolerances.OtherOperators;
 
     public static TheoryData<string, string> Exports
     {
@@ -50,7 +50,7 @@ public class ForwardExportsTests(ITestOutputHelper output)
         var model = ForwardExports.Gradient("llama2-mha", file, new GradientSettings(ForwardExports.Rows, ForwardExports.Tokens, FloatPrecision.Fp16));
         Assert.All(model.Graph.Inputs.Where(i => i.Type.IsFloat()), i => Assert.Equal(ElementType.Float16, i.Type));
         Assert.All(model.Graph.Outputs, o => Assert.Equal(o.Name == "loss" ? ElementType.Float : ElementType.Float16, o.Type));
-        AreExpected("llama2-mha", ForwardExports.Step("llama2-mha", model), 2e-2);
+        AreExpected("llama2-mha", ForwardExports.Step("llama2-mha", model), Tolerances.BFloat16Graph);
     }
 
     /// <summary>What the CPU cannot run in bfloat16, brought back to float32, differs from the plain graph by the constants' rounding alone.</summary>
@@ -63,7 +63,7 @@ public class ForwardExportsTests(ITestOutputHelper output)
         Assert.All(model.Graph.Nodes.Where(n => n.OpType is "Softmax" or "ReduceMean" or "Pow" or "SoftmaxCrossEntropyLoss"),
             n => Assert.Equal(ElementType.Float, n.Output.Type));
         PassManager.Run(model, [new ConvertPrecision(FloatPrecision.Fp32)], new PassOptions());
-        AreExpected("llama32-tied", ForwardExports.Step("llama32-tied", model), 2e-2);
+        AreExpected("llama32-tied", ForwardExports.Step("llama32-tied", model), Tolerances.BFloat16Graph);
     }
 
     [Fact]

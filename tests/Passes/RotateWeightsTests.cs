@@ -21,7 +21,7 @@ public class RotateWeightsTests
         var expected = HeldModels.Logits(model);
         HeldModels.Run(model, "fold-norms");
         Assert.All(model.Graph.Nodes.Where(NormNodes.Is), n => Assert.False(NormNodes.Gain(n)!.AsSpan().ContainsAnyExcept(1f)));
-        Assert.True(RelativeError.Of(HeldModels.Logits(model), expected) < 1e-5);
+        Assert.True(RelativeError.Of(HeldModels.Logits(model), expected) < Tolerances.OtherOperators);
     }
 
     [Theory]
@@ -34,7 +34,7 @@ public class RotateWeightsTests
             var model = HeldModels.Read(name);
             HeldModels.Run(model, "fold-norms,rotate-weights" + options);
             var error = RelativeError.Of(HeldModels.Logits(model), expected);
-            Assert.True(error is > 0 and < 1e-4, $"{options}: {error:E2}");
+            Assert.True(error is > 0 and < Tolerances.RotatedTwice, $"{options}: {error:E2}");
             var layers = model.Graph.Nodes.Count(AttentionPair.IsAttention);
             Assert.Equal(options.Contains("online", StringComparison.Ordinal) ? layers : 0,
                 model.Graph.Nodes.Count(n => n.Is(nameof(HadamardTransform), HaloDomain.Name)));
@@ -67,7 +67,7 @@ public class RotateWeightsTests
         {
             var weight = plain.Graph.Values[name].Initializer!;
             var expected = definition(Matrix(weight)).Cast<double>().Select(v => (float)v).ToArray();
-            Assert.True(RelativeError.Of(turned.Graph.Values[name].Initializer!.ToArray<float>(), expected) < 1e-6, name);
+            Assert.True(RelativeError.Of(turned.Graph.Values[name].Initializer!.ToArray<float>(), expected) < Tolerances.OneOperator, name);
         }
     }
 

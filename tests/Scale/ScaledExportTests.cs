@@ -33,7 +33,7 @@ public class ScaledExportTests
             .Single(t => t.Type == ElementType.Float && t.Sizes.Count == 4 && t.Sizes[0] == 1 && t.ToArray<float>()[0] == (isCosine ? 1 : 0));
         var shape = LlamaShape.Export;
         // PyTorch multiplies position and frequency in float32: half a rounding of an angle of up to 23.
-        Assert.True(RelativeError.Of(ScaledConstants.Rotary(shape.Sequence, shape.HeadDim, isCosine ? Math.Cos : Math.Sin), export) < 2e-6);
+        Assert.True(RelativeError.Of(ScaledConstants.Rotary(shape.Sequence, shape.HeadDim, isCosine ? Math.Cos : Math.Sin), export) < Tolerances.FewSums);
     }
 
     /// <summary>Loss along the direction v: (loss(p + h v) - loss(p - h v)) / 2h is grad . v up to h^2 and the rounding of the losses over h.</summary>
@@ -63,7 +63,8 @@ public class ScaledExportTests
             var slope = g.Zip(direction, (a, b) => (double)a * b).Sum();
             const double Step = 1e-2;
             var measured = (Loss(Step) - Loss(-Step)) / (2 * Step);
-            Assert.True(Math.Abs(measured - slope) <= 1e-2 * Math.Abs(slope) + 1e-4, $"{name}: slope {slope:E4}, by differences {measured:E4}");
+            Assert.True(Math.Abs(measured - slope) <= Tolerances.Slope * Math.Abs(slope) + Tolerances.SlopeRounding,
+                $"{name}: slope {slope:E4}, by differences {measured:E4}");
 
             double Loss(double step)
             {

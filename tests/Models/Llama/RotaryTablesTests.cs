@@ -1,6 +1,7 @@
 using Halo.Models.Bundled;
 using Halo.Models.HuggingFace;
 using Halo.Models.Llama;
+using Halo.Tests.Numerics;
 
 namespace Halo.Tests.Models.Llama;
 
@@ -17,8 +18,8 @@ public class RotaryTablesTests
         for (var n = 0; n < c.Length; n++)
         {
             var angle = n / 32 * Math.Pow(500000, -2.0 * (n % 32) / 64);
-            Assert.Equal(Math.Cos(angle), c[n], 2e-4);
-            Assert.Equal(Math.Sin(angle), s[n], 2e-4);
+            Assert.Equal(Math.Cos(angle), c[n], Tolerances.RotaryAngle);
+            Assert.Equal(Math.Sin(angle), s[n], Tolerances.RotaryAngle);
         }
     }
 
@@ -32,7 +33,7 @@ public class RotaryTablesTests
         {
             var wavelength = 2 * Math.PI / before;
             var share = Math.Clamp(((8192 / wavelength) - 1) / 3, 0, 1); // of the unstretched frequency
-            Assert.Equal(before * (share + ((1 - share) / 8)), after, 1e-6 * before);
+            Assert.Equal(before * (share + ((1 - share) / 8)), after, Tolerances.OneOperator * before);
         }
     }
 }

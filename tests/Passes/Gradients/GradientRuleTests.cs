@@ -41,7 +41,7 @@ public class GradientRuleTests
         var found = Evaluator.Evaluate(gradient, Inputs(parameters, point)).Skip(1).Select(Doubles).ToArray();
         var function = new ScalarFunction(point, x => Doubles(Evaluator.Evaluate(model, Inputs(parameters, x)).Single())[0]);
         var isFloat = test.Type == ElementType.Float;
-        double Tolerance(int k, int i) => (isFloat ? 1e-5 : 1e-9) * Math.Max(1, Math.Abs(found[k][i]));
+        double Tolerance(int k, int i) => (isFloat ? Tolerances.OtherOperators : Tolerances.Float64Sums) * Math.Max(1, Math.Abs(found[k][i]));
         if (isFloat)
             GradientCheck.Along(random, function, found, Tolerance, FloatStep, FloatRoundoff);
         else

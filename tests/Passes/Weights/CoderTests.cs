@@ -28,7 +28,7 @@ public class CoderTests
                     Assert.True(Math.Abs(code - nearest) <= 1); // one more only at a tie that float32 rounds the other way
                     error += (counts.Length == 0 ? 1 : counts[i]) * Math.Pow(block[i] - (double)held * (code - zero), 2);
                 }
-                Assert.True(Math.Abs(error / PlainCodes.Error4(block, counts) - 1) < 1e-3, $"{error} against {PlainCodes.Error4(block, counts)}");
+                Assert.True(Math.Abs(error / PlainCodes.Error4(block, counts) - 1) < Tolerances.Search, $"{error} against {PlainCodes.Error4(block, counts)}");
             }
         }
     }
@@ -92,8 +92,8 @@ public class CoderTests
             {
                 var held = Fp8Coder.Scale(block, counts, x => x);
                 var (found, least) = (PlainCodes.ErrorFp8(block, counts, held), PlainCodes.LeastErrorFp8(block, counts));
-                Assert.True(found <= (least * (1 + 1e-3)) + 1e-8, $"{found} against {least}");
-                Assert.InRange(held / (block.Max(Math.Abs) / 448), 1 - 1e-6, 2);
+                Assert.True(found <= (least * (1 + Tolerances.Search)) + 1e-8, $"{found} against {least}");
+                Assert.InRange(held / (block.Max(Math.Abs) / 448), 1 - Tolerances.OneOperator, 2);
             }
             var codes = new byte[size];
             var plain = Fp8Coder.Block(block, codes, x => x);

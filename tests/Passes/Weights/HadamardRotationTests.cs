@@ -21,7 +21,7 @@ public class HadamardRotationTests
             var row = Values(random, n);
             var expected = Times(row, used, blocks);
             new HadamardRotation(blocks, used).Row(row);
-            Assert.True(RelativeError.Of(row, expected) < 1e-6);
+            Assert.True(RelativeError.Of(row, expected) < Tolerances.OneOperator);
         }
     }
 
@@ -41,7 +41,7 @@ public class HadamardRotationTests
             float[] Column(float[] of) => [.. Enumerable.Range(0, n).Select(i => of[i * Columns + column])];
             var row = Column(matrix);
             rotation.Row(row);
-            Assert.True(RelativeError.Of(Column(turned), row) < 1e-6);
+            Assert.True(RelativeError.Of(Column(turned), row) < Tolerances.OneOperator);
         }
     }
 

@@ -1,6 +1,7 @@
 using Halo.Models.Bundled;
 using Halo.Runner.Export;
 using Halo.Runner.Sessions;
+using Halo.Tests.Numerics;
 
 namespace Halo.Tests.Runner.Export;
 
@@ -29,7 +30,7 @@ public class InputMomentsTests
             for (var i = 0; i < moment.Length; i++)
             {
                 Assert.Equal(moment[i], a[i] + b[i]);
-                Assert.Equal(moment[i], moment[(i % size * size) + (i / size)], 1e-3f * (1 + Math.Abs(moment[i])));
+                Assert.Equal(moment[i], moment[(i % size * size) + (i / size)], (float)Tolerances.Moments * (1 + Math.Abs(moment[i])));
             }
             Assert.True(Enumerable.Range(0, size).Sum(i => moment[(i * size) + i]) > 0);
         }

@@ -1,6 +1,7 @@
 using Halo.Runner.Generation;
 using Halo.Runner.Sessions;
 using Halo.Tests.Models;
+using Halo.Tests.Numerics;
 
 namespace Halo.Tests.Runner.Generation;
 
@@ -44,7 +45,7 @@ public sealed class DecoderSessionTests
             var logits = decoding.Next(row).ToArray();
             Assert.Equal(Cases[row].Best.Select(b => b.Id), Enumerable.Range(0, logits.Length).OrderByDescending(id => logits[id]).Take(5));
             foreach (var (id, logit) in Cases[row].Best)
-                Assert.Equal(logit, logits[id], 1e-3);
+                Assert.Equal(logit, logits[id], Tolerances.Logits);
         }
     }
 

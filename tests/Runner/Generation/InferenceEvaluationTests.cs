@@ -9,6 +9,7 @@ using Halo.Runner.Sessions;
 using Halo.Runner.Sources;
 using Halo.Runner.Training.Engine;
 using Halo.Serialization;
+using Halo.Tests.Numerics;
 
 namespace Halo.Tests.Runner.Generation;
 
@@ -30,7 +31,7 @@ public sealed class InferenceEvaluationTests : IDisposable
         foreach (var together in (int[])[1, 5, 100])
         {
             var found = InferenceLoss.Of(model.Decoder, rows, together);
-            Assert.Equal(expected, found.Loss, 1e-5);
+            Assert.Equal(expected, found.Loss, Tolerances.MeanLoss);
             Assert.Equal(counted, found.CountedTokens);
         }
         Assert.StartsWith($"loss {expected:F4} | perplexity {Math.Exp(expected):G5} | {counted} tokens of {Rows} rows",

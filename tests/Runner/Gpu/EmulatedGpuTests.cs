@@ -5,6 +5,7 @@ using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Models.Bundled;
 using Halo.Models.Weights;
+using Halo.Tests.Numerics;
 
 namespace Halo.Tests.Runner.Gpu;
 
@@ -27,9 +28,9 @@ public sealed class EmulatedGpuTests : IDisposable
     public void Every_node_of_an_exported_step_runs_there(string name)
     {
         _gpu.Succeed(["step", .. GpuSteps.Arguments(name, "training.onnx"), "-o", _folder["a"], "--device", "cuda"]);
-        GpuSteps.Compare(_folder["a"], ExportFixture.File(name, "expected.safetensors"), 5e-6);
+        GpuSteps.Compare(_folder["a"], ExportFixture.File(name, "expected.safetensors"), Tolerances.SameGraph);
         _gpu.Succeed(["step", .. GpuSteps.Arguments(name, "training-bf16.onnx"), "-o", _folder["b"], "--device", "cuda"]);
-        GpuSteps.Compare(_folder["b"], ExportFixture.File(name, "expected.safetensors"), 2e-2);
+        GpuSteps.Compare(_folder["b"], ExportFixture.File(name, "expected.safetensors"), Tolerances.BFloat16Graph);
     }
 
     /// <summary>The gradient of ONNX's own operators, RMSNormalization, RotaryEmbedding and Attention among them.</summary>
@@ -43,15 +44,15 @@ public sealed class EmulatedGpuTests : IDisposable
         string[] step = ["step", _folder["raw.onnx"], .. GpuSteps.Arguments(name, "training.onnx")[1..]];
         HaloConsole.Succeed([.. step, "-o", _folder["cpu"]]);
         _gpu.Succeed([.. step, "-o", _folder["gpu"], "--device", "cuda"]);
-        GpuSteps.Compare(_folder["gpu"], _folder["cpu"], 1e-4);
+        GpuSteps.Compare(_folder["gpu"], _folder["cpu"], Tolerances.RawGradientOnGpu);
         HaloConsole.Succeed([.. GpuSteps.RawGradient(name, file), "-o", _folder["raw16.onnx"], "--precision", "bf16"]);
         step[1] = _folder["raw16.onnx"];
         _gpu.Succeed([.. step, "-o", _folder["gpu16"], "--device", "cuda"]);
-        GpuSteps.Compare(_folder["gpu16"], _folder["cpu"], 2e-2);
+        GpuSteps.Compare(_folder["gpu16"], _folder["cpu"], Tolerances.BFloat16Graph);
     }
 
     [Theory]
-    [InlineData("halo-0", "fp8", 1e-3)] // sums in another order; products are exact
+    [InlineData("halo-0", "fp8", Tolerances.SameCodesOtherOperators)] // sums in another order; products are exact
     [InlineData("halo-2", "int8", 0.1)] // rotations too: a code that rounds the other way is a step of the format
     public void Every_node_of_a_rewritten_step_runs_there(string scheme, string format, double tolerance)
     {
@@ -69,8 +70,8 @@ public sealed class EmulatedGpuTests : IDisposable
         string[] step = ["step", .. GpuSteps.Arguments("llama2-mha", "training.onnx"), "--steps", "3", "--clip", "1", "--weight-decay", "0.01"];
         HaloConsole.Succeed([.. step, "-o", _folder["cpu"], "--save-params", _folder["cpu-after"]]);
         _gpu.Succeed([.. step, "-o", _folder["gpu"], "--save-params", _folder["gpu-after"], "--device", "cuda"]);
-        GpuSteps.Compare(_folder["gpu"], _folder["cpu"], 1e-6);
-        GpuSteps.Compare(_folder["gpu-after"], _folder["cpu-after"], 1e-5);
+        GpuSteps.Compare(_folder["gpu"], _folder["cpu"], Tolerances.OneOperator);
+        GpuSteps.Compare(_folder["gpu-after"], _folder["cpu-after"], Tolerances.OtherOperators);
     }
 
     [Fact]

@@ -18,13 +18,13 @@ public sealed class GpuInferenceTests(EmulatedGpu gpu)
     private static readonly OnnxEvaluator Cpu = new();
 
     [Theory]
-    [InlineData(FloatPrecision.Fp32, null, false, 1e-5)]
-    [InlineData(FloatPrecision.Fp32, WeightFormat.Int4, true, 1e-5)]
-    [InlineData(FloatPrecision.Fp32, WeightFormat.Int8, false, 1e-5)]
-    [InlineData(FloatPrecision.Fp32, WeightFormat.Fp8, false, 1e-5)]
-    [InlineData(FloatPrecision.Fp32, WeightFormat.Fp16, false, 1e-5)]
-    [InlineData(FloatPrecision.Fp16, null, false, 1e-2)] // activations are rounded at other places
-    [InlineData(FloatPrecision.Fp16, WeightFormat.Int4, true, 1e-2)]
+    [InlineData(FloatPrecision.Fp32, null, false, Tolerances.OtherOperators)]
+    [InlineData(FloatPrecision.Fp32, WeightFormat.Int4, true, Tolerances.OtherOperators)]
+    [InlineData(FloatPrecision.Fp32, WeightFormat.Int8, false, Tolerances.OtherOperators)]
+    [InlineData(FloatPrecision.Fp32, WeightFormat.Fp8, false, Tolerances.OtherOperators)]
+    [InlineData(FloatPrecision.Fp32, WeightFormat.Fp16, false, Tolerances.OtherOperators)]
+    [InlineData(FloatPrecision.Fp16, null, false, Tolerances.Float16Graph)] // activations are rounded at other places
+    [InlineData(FloatPrecision.Fp16, WeightFormat.Int4, true, Tolerances.Float16Graph)]
     public void A_prompt_and_the_tokens_behind_it(FloatPrecision precision, WeightFormat? format, bool rotate, double tolerance)
     {
         var model = Origins.Graph(Model, Origins.Built, 3, 24);

@@ -41,7 +41,7 @@ public sealed class GpuOperatorTests(EmulatedGpu gpu)
             foreach (var (found, expected) in gpu.Evaluate(model, inputs).Zip(Cpu.Evaluate(model, inputs)))
             {
                 float[] a = Floats(found), b = Floats(expected);
-                if (!(RelativeError.Of(a, b) <= 1e-5 || a.Zip(b).All(p => Math.Abs(p.First - p.Second) <= 1e-6)))
+                if (!(RelativeError.Of(a, b) <= Tolerances.OtherOperators || a.Zip(b).All(p => Math.Abs(p.First - p.Second) <= Tolerances.OneOperator)))
                     problems.Add($"{test}: {RelativeError.Of(a, b):E2}");
             }
         }
@@ -51,9 +51,9 @@ public sealed class GpuOperatorTests(EmulatedGpu gpu)
 
     /// <summary>A prompt of rows of different lengths, then a token a row behind each: outputs and cache where there are tokens.</summary>
     [Theory]
-    [InlineData(ElementType.Float, false, 16, 1e-5)]
-    [InlineData(ElementType.Float, true, 32, 1e-5)]
-    [InlineData(ElementType.Float16, false, 16, 2e-3)]
+    [InlineData(ElementType.Float, false, 16, Tolerances.OtherOperators)]
+    [InlineData(ElementType.Float, true, 32, Tolerances.OtherOperators)]
+    [InlineData(ElementType.Float16, false, 16, Tolerances.Float16Operator)]
     public void Attention_over_a_cache(ElementType type, bool isInterleaved, int dim, double tolerance)
     {
         const int Rows = 2, Heads = 4, Groups = 2, Prompt = 5;
@@ -107,7 +107,7 @@ public sealed class GpuOperatorTests(EmulatedGpu gpu)
         ];
         var model = OneNode("com.microsoft.MatMulNBits", inputs, [[2, 3, N]], ElementType.Float,
             Attribute.Of("K", k), Attribute.Of("N", N), Attribute.Of("bits", bits), Attribute.Of("block_size", block));
-        Near(gpu.Evaluate(model, Feeds(inputs))[0], Cpu.Evaluate(model, Feeds(inputs))[0], 1e-5);
+        Near(gpu.Evaluate(model, Feeds(inputs))[0], Cpu.Evaluate(model, Feeds(inputs))[0], Tolerances.OtherOperators);
     }
 
     [Theory]
@@ -134,8 +134,8 @@ public sealed class GpuOperatorTests(EmulatedGpu gpu)
     }
 
     [Theory]
-    [InlineData(ElementType.Float, 1e-6)]
-    [InlineData(ElementType.Float16, 1e-3)]
+    [InlineData(ElementType.Float, Tolerances.OneOperator)]
+    [InlineData(ElementType.Float16, Tolerances.Float16Norm)]
     public void A_norm_with_its_statistics(ElementType type, double tolerance)
     {
         Tensor?[] inputs = [Normal(type, 2, 3, 20), Normal(type, 20)];

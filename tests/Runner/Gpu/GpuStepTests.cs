@@ -20,7 +20,7 @@ public sealed class GpuStepTests : IDisposable
     {
         Step(name, "training.onnx", "a");
         Step(name, "training.onnx", "b");
-        GpuSteps.Compare(_folder["a"], ExportFixture.File(name, "expected.safetensors"), 1e-4);
+        GpuSteps.Compare(_folder["a"], ExportFixture.File(name, "expected.safetensors"), Tolerances.RawGradientOnGpu);
         Assert.Equal(File.ReadAllBytes(_folder["a"]), File.ReadAllBytes(_folder["b"]));
     }
 
@@ -29,7 +29,7 @@ public sealed class GpuStepTests : IDisposable
     public void Graphs_in_bfloat16_run_too(string name)
     {
         Step(name, "training-bf16.onnx", "a");
-        GpuSteps.Compare(_folder["a"], ExportFixture.File(name, "expected.safetensors"), 2e-2);
+        GpuSteps.Compare(_folder["a"], ExportFixture.File(name, "expected.safetensors"), Tolerances.BFloat16Graph);
     }
 
     [WithGpu]
@@ -40,7 +40,7 @@ public sealed class GpuStepTests : IDisposable
         string[] gradient = GpuSteps.RawGradient(name, "logits-dynamo-sdpa-opset23.onnx");
         HaloProcess.Succeed([.. gradient, "-o", _folder["raw.onnx"]]);
         HaloProcess.Succeed([.. gradient, "-o", _folder["raw16.onnx"], "--precision", "bf16"]);
-        foreach (var (graph, tolerance) in new[] { ("raw.onnx", 1e-4), ("raw16.onnx", 2e-2) })
+        foreach (var (graph, tolerance) in new[] { ("raw.onnx", Tolerances.RawGradientOnGpu), ("raw16.onnx", Tolerances.BFloat16Graph) })
         {
             HaloProcess.Succeed(["step", _folder[graph], .. GpuSteps.Arguments(name, "training.onnx")[1..], "-o", _folder["a"], "--device", "cuda"]);
             GpuSteps.Compare(_folder["a"], ExportFixture.File(name, "expected.safetensors"), tolerance);
@@ -62,8 +62,8 @@ public sealed class GpuStepTests : IDisposable
         string[] updates = ["--steps", "5", "--clip", "1", "--weight-decay", "0.01", "--save-params"];
         Step(name, "training.onnx", "a", [.. updates, _folder["after-a"]]);
         HaloProcess.Succeed(["step", .. GpuSteps.Arguments(name, "training.onnx"), "-o", _folder["b"], .. updates, _folder["after-b"]]);
-        GpuSteps.Compare(_folder["a"], _folder["b"], 1e-5);
-        GpuSteps.Compare(_folder["after-a"], _folder["after-b"], 1e-4);
+        GpuSteps.Compare(_folder["a"], _folder["b"], Tolerances.OtherOperators);
+        GpuSteps.Compare(_folder["after-a"], _folder["after-b"], Tolerances.RawGradientOnGpu);
     }
 
     private void Step(string name, string graph, string output, params string[] more) =>

@@ -1,4 +1,5 @@
 using Halo.Runner.Training.Schedules;
+using Halo.Tests.Numerics;
 
 namespace Halo.Tests.Runner.Training;
 
@@ -25,7 +26,7 @@ public class LearningRateScheduleTests
     [InlineData(ScheduleKind.Wsd, 90, 0.52)]
     [InlineData(ScheduleKind.Wsd, 500, 0.2)]
     public void Decays_to_the_floor(ScheduleKind kind, int step, double expected)
-        => Assert.Equal(expected, new LearningRateSchedule(kind, 1, 0, 100, 0.2, 0.25).At(step), 1e-12);
+        => Assert.Equal(expected, new LearningRateSchedule(kind, 1, 0, 100, 0.2, 0.25).At(step), Tolerances.Float64);
 
     [Fact]
     public void Wsd_over_the_whole_run_is_linear()
