@@ -19,9 +19,15 @@ public static class LlamaCheckpoint
     /// <exception cref="HaloException">A parameter is missing, of another shape, or not float32, bfloat16 or float16; another tensor is there.</exception>
     public static IReadOnlyList<string> Check(LlamaConfig config, CheckpointReader checkpoint)
     {
+        CheckLayers(config, checkpoint);
         var parameters = LlamaParameters.Of(config);
         var names = parameters.Select(p => p.Name).ToHashSet(StringComparer.Ordinal);
         var missing = parameters.Where(p => !checkpoint.Tensors.ContainsKey(p.Name)).Select(p => p.Name).ToList();
+        if (missing.Count > 0 && checkpoint.Tensors.Keys.FirstOrDefault(n => n.EndsWith("." + missing[0], StringComparison.Ordinal)) is { } prefixed)
+        {
+            throw Refused(checkpoint.Path, "the names of the model's parameters", $"'{prefixed[..^missing[0].Length]}' before them, and other tensors beside them",
+                "Save the LLaMA in it by itself: Halo does not train what stands beside it.");
+        }
         if (missing.Count > 0)
             throw Refused(checkpoint.Path, "every parameter of the model", $"none of the names {Listed(missing)}", "Fetch all files of the checkpoint.");
         var unneeded = checkpoint.Tensors.Keys.Where(n => !names.Contains(n)).ToList();
@@ -38,6 +44,18 @@ public static class LlamaCheckpoint
         return unneeded;
 
         bool IsTiedHead(string name) => name == LlamaParameters.Head && config.TieWordEmbeddings;
+    }
+
+    /// <summary>Before a list of names is made, which may be longer than memory.</summary>
+    private static void CheckLayers(LlamaConfig config, CheckpointReader checkpoint)
+    {
+        var prefix = LlamaParameters.Layer(0)[..^1];
+        var layers = checkpoint.Tensors.Keys.Where(n => n.StartsWith(prefix, StringComparison.Ordinal)).Select(n => n[prefix.Length..].Split('.')[0]).Distinct().Count();
+        if (layers != config.Layers && layers > 0)
+        {
+            throw Refused(checkpoint.Path, $"{config.Layers} layers, num_hidden_layers of config.json", $"those of {layers}",
+                "Check that config.json and weights belong together, and that all files of the checkpoint are there.");
+        }
     }
 
     private static void CheckTensor(CheckpointReader checkpoint, string name, Shape shape)

@@ -10,6 +10,9 @@ public sealed class CheckpointReader : IDisposable
     /// <summary>What the file of a checkpoint is called, and the index of one in several.</summary>
     public const string SingleName = "model.safetensors", IndexName = "model.safetensors.index.json";
 
+    /// <summary>What wrappers put before every name: torch.compile, DataParallel and DDP, PEFT, models of text and images.</summary>
+    private static readonly string[] Wrappers = ["_orig_mod.", "module.", "base_model.model.", "language_model."];
+
     private readonly List<SafetensorsFile> _files = [];
     private readonly OrderedDictionary<string, SafetensorsTensor> _tensors = [];
 
@@ -22,6 +25,9 @@ public sealed class CheckpointReader : IDisposable
 
     /// <summary>The index of the shards; null for a single file.</summary>
     public string? IndexPath { get; private set; }
+
+    /// <summary>What a wrapper put before every name and <see cref="Tensors"/> are without; empty where nothing.</summary>
+    public string Prefix { get; private set; } = "";
 
     /// <summary>By name: the order of the file, or shard after shard.</summary>
     public IReadOnlyDictionary<string, SafetensorsTensor> Tensors => _tensors;
@@ -39,6 +45,7 @@ public sealed class CheckpointReader : IDisposable
             var file = Directory.Exists(path) ? InFolder(path) : path;
             if (file.EndsWith(".index.json", StringComparison.Ordinal)) reader.OpenShards(file);
             else reader.Add(SafetensorsFile.Open(file));
+            reader.Unwrap();
             return reader;
         }
         catch
@@ -73,6 +80,18 @@ public sealed class CheckpointReader : IDisposable
         _files.Add(file);
         foreach (var tensor in file.Tensors.Values)
             if (!_tensors.TryAdd(tensor.Name, tensor)) throw Disagreement(file.Path, $"tensor '{tensor.Name}' in one shard", "it in two");
+    }
+
+    /// <summary>Takes the prefix of a wrapper away where every name has it, so that no two can become one.</summary>
+    private void Unwrap()
+    {
+        while (_tensors.Count > 0 && Array.Find(Wrappers, w => _tensors.Keys.All(name => name.Length > w.Length && name.StartsWith(w, StringComparison.Ordinal))) is { } prefix)
+        {
+            SafetensorsTensor[] tensors = [.. _tensors.Values.Select(tensor => tensor.Named(tensor.Name[prefix.Length..]))];
+            _tensors.Clear();
+            foreach (var tensor in tensors) _tensors.Add(tensor.Name, tensor);
+            Prefix += prefix;
+        }
     }
 
     private void OpenShards(string index)

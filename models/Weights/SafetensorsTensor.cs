@@ -15,6 +15,9 @@ public sealed class SafetensorsTensor : ITensorBytes
         (_file, Name, DType, _shape, Offset, SizeBytes) = (file, entry.Name, entry.DType, entry.Shape, entry.Offset, entry.SizeBytes);
     }
 
+    /// <summary>The same tensor under another name.</summary>
+    internal SafetensorsTensor Named(string name) => new(_file, new SafetensorsEntry(name, DType, _shape, Offset, SizeBytes));
+
     public string Name { get; }
     public ElementType DType { get; }
     public IReadOnlyList<long> Shape => _shape;

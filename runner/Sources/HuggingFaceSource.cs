@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using Halo.Ir;
 using Halo.Models.HuggingFace;
 using Halo.Models.Llama;
@@ -7,10 +8,12 @@ using Halo.Runner.Training;
 namespace Halo.Runner.Sources;
 
 /// <summary>A Hugging Face folder as the model of a run: its graph is built from config.json, its weights and tokenizer are the defaults.</summary>
-public sealed class HuggingFaceSource
+public sealed partial class HuggingFaceSource
 {
     /// <summary>Rows and tokens of a run of the graph where neither is given; fewer tokens where the model takes fewer.</summary>
     public const int DefaultBatch = 8, DefaultSequence = 256;
+
+    private const string Models = "a Hugging Face folder, a forward or training graph (.onnx), or an artifact of halo prepare";
 
     private HuggingFaceSource(string folder, LlamaConfig config) => (Folder, Config) = (folder, config);
 
@@ -40,8 +43,13 @@ public sealed class HuggingFaceSource
     {
         if (!Path.Exists(config.Model))
         {
-            throw new HaloException("model", config.Model, "a Hugging Face folder, a forward or training graph (.onnx), or an artifact of halo prepare",
-                "no such file or folder", "Check the path.");
+            throw new HaloException("model", config.Model, Models, "no such file or folder", HubName().IsMatch(config.Model)
+                ? "Check the path; a name on a hub is none: download the model's files and name their folder." : "Check the path.");
+        }
+        if (File.Exists(config.Model) && Path.GetExtension(config.Model).ToLowerInvariant() is ".jsonl" or ".json" or ".safetensors" or ".yaml" or ".yml" or ".jinja")
+        {
+            throw new HaloException("model", config.Model, Models, $"a file of {Path.GetExtension(config.Model)}",
+                Path.GetExtension(config.Model) == ".jsonl" ? "Give rows as --data, and the model's folder as --model." : "Name the folder that it lies in.");
         }
         return Directory.Exists(config.Model) ? Open(config.Model) : null;
     }
@@ -61,7 +69,12 @@ public sealed class HuggingFaceSource
     public void CheckWeights(string weights, Action<string> say)
     {
         using var checkpoint = CheckpointReader.Open(weights);
+        if (checkpoint.Prefix.Length > 0)
+            say($"{weights}: names are taken without '{checkpoint.Prefix}', which a wrapper put before all of them");
         if (LlamaCheckpoint.Check(Config, checkpoint) is { Count: > 0 } unneeded)
             say($"{weights}: {unneeded.Count} tensors that the model does not need: {unneeded[0]}{(unneeded.Count > 1 ? " and so on" : "")}");
     }
+
+    [GeneratedRegex("^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$")]
+    private static partial Regex HubName();
 }

@@ -175,6 +175,35 @@ public sealed class SafetensorsTests : IDisposable
     }
 
     [Fact]
+    public void The_prefix_of_a_wrapper_is_taken_away_where_every_name_has_it()
+    {
+        SafetensorsWriter.Write(_folder["a"], [Floats("_orig_mod.module.model.a", 1), Floats("_orig_mod.module.b", 2)]);
+        using (var checkpoint = CheckpointReader.Open(_folder["a"]))
+        {
+            Assert.Equal(("_orig_mod.module.", true), (checkpoint.Prefix, checkpoint.Tensors.All(t => t.Key == t.Value.Name)));
+            Assert.Equal([2f], checkpoint.ReadFloats("b"));
+        }
+        SafetensorsWriter.Write(_folder["b"], [Floats("language_model.model.a", 1), Floats("vision.b", 2)]);
+        using var mixed = CheckpointReader.Open(_folder["b"]);
+        Assert.Equal(["language_model.model.a", "vision.b"], mixed.Tensors.Keys);
+    }
+
+    [Fact]
+    public void A_file_of_another_kind_is_called_what_it_is()
+    {
+        foreach (var (bytes, part) in new (byte[], string)[] { ("version https://git-lfs.github.com/spec/v1\n"u8.ToArray(), "git lfs pull"),
+            ("PK\x03\x04........"u8.ToArray(), "as PyTorch writes"), ("<!DOCTYPE html><html>"u8.ToArray(), "a web page") })
+        {
+            File.WriteAllBytes(_folder["x"], bytes);
+            Assert.Contains(part, Assert.Throws<HaloException>(() => SafetensorsFile.Open(_folder["x"])).Message);
+        }
+        Assert.Contains("found a folder", Assert.Throws<HaloException>(() => SafetensorsFile.Open(_folder.Path)).Message);
+        var header = "{\n\"a\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]},\n\"a\":{}}"u8.ToArray();
+        File.WriteAllBytes(_folder["x"], [.. BitConverter.GetBytes((long)header.Length), .. header]);
+        Assert.Contains("a second 'a' at line 3, byte 1", Assert.Throws<HaloException>(() => SafetensorsFile.Open(_folder["x"])).Message);
+    }
+
+    [Fact]
     public void A_failed_write_leaves_nothing()
     {
         Assert.Throws<HaloException>(() => SafetensorsWriter.Write(_folder["x"], [Floats("a", 1), Floats("a", 2)]));

@@ -29,7 +29,8 @@ internal static class YamlEvents
                 if (at is not NodeEvent) continue;
                 if (open.TryPeek(out var level) && level.IsMapping)
                 {
-                    if (level.IsKeyNext && at is not Scalar) throw Refused(reader, name, line, "a key that is text", "a list, a mapping or an alias");
+                    if (level.IsKeyNext && at is not Scalar { Value.Length: > 0 })
+                        throw Refused(reader, name, line, "a key that is text", at is Scalar ? "none" : "a list, a mapping or an alias");
                     level.IsKeyNext = !level.IsKeyNext;
                 }
                 if (at is MappingStart or SequenceStart) open.Push(new Level(at is MappingStart));

@@ -62,12 +62,22 @@ public sealed class ParameterBuffers : IDisposable
     }
 
     /// <summary>Fills every buffer from tensors of the same names behind <paramref name="prefix"/>; what else the file holds is not looked at.</summary>
-    /// <exception cref="HaloException">A tensor is missing, of a type that is not float32, bfloat16 or float16, or of another shape.</exception>
+    /// <exception cref="HaloException">A tensor is missing, of a type that is not float32, bfloat16 or float16, of another shape, or has values that are not
+    /// finite.</exception>
     public void Load(string path, IReadOnlyDictionary<string, SafetensorsTensor> tensors, string prefix = "")
     {
         Check(Parameters, path, tensors, prefix);
         foreach (var (name, _) in Parameters)
-            Write(name, tensors[prefix + name].ReadFloats());
+        {
+            var values = tensors[prefix + name].ReadFloats();
+            if (values.Length > 0 && !float.IsFinite(TensorPrimitives.MaxMagnitude(values))) // NaN where one is
+            {
+                var at = Array.FindIndex(values, v => !float.IsFinite(v));
+                throw new HaloException("load-parameters", $"{path}: '{prefix + name}'", "finite values", $"{values[at]} at element {at}",
+                    "The model was broken before it was saved: take an earlier checkpoint.");
+            }
+            Write(name, values);
+        }
     }
 
     /// <summary>Throws unless each parameter has a tensor that <see cref="Load"/> would take; reads none.</summary>
