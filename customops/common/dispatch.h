@@ -50,7 +50,7 @@ Status status_of_call(F&& f) {
 template <class... T, class F>
 Status dispatch(TypeList<T...>, DType type, F&& f) {
   Status status;
-  const bool is_known = ((type == dtype_of<T>() && (status = detail::status_of_call<T>(f), true)) || ...);
+  const bool is_known = ((type == dtype_of<T>() && (static_cast<void>(status = detail::status_of_call<T>(f)), true)) || ...);
   return is_known ? status : refuse(__FILE__, __LINE__, std::string("a tensor of ").append(TypeList<T...>::names()), name_of(type), "Cast it to one of them.");
 }
 

@@ -6,6 +6,9 @@ namespace Halo.Analysis;
 /// <summary>Follows a product's operand back through what leaves its content the same: transposes, reshapes, casts, rotations, codes.</summary>
 public static class OperandTrace
 {
+    /// <summary>Outputs, behind the codes, of what makes codes.</summary>
+    private const int ScaleIndex = 1, TransposedIndex = 2;
+
     private static readonly IReadOnlySet<int> NoAxes = new HashSet<int>();
 
     /// <summary>The two operands of a plain product as they lie before transposition; null for any other node.</summary>
@@ -17,7 +20,7 @@ public static class OperandTrace
     public static Value Root(Value value)
     {
         while (value.Producer is { } node && (node.Facts.Role is OperatorRole.View { KeepsContent: true } or OperatorRole.Rotation or OperatorRole.Ordering
-            || (node.Facts.Role is OperatorRole.Codes && value.ProducerIndex == 0)))
+            || (node.Facts.Role is OperatorRole.Codes && value.ProducerIndex != ScaleIndex)))
             value = node.Inputs[0]!;
         return value;
     }
@@ -45,6 +48,7 @@ public static class OperandTrace
         if (codes.Producer is not { Facts.Role: OperatorRole.Codes role } quantize)
             return new GemmOperand(codes, transposed, Root(codes), NoAxes, codes.Type.Name());
         var matrix = quantize.Inputs[0]!;
+        transposed ^= codes.ProducerIndex == TransposedIndex;
         return new GemmOperand(matrix, transposed, Root(matrix), RotatedAxes(matrix), role.FormatOf(quantize));
     }
 

@@ -36,6 +36,8 @@ public static class Pipelines
         typeof(WidenBatch),         // before rotations along the tokens, whose blocks depend on their number
         typeof(RotateOperands),     // before the casts: behind them it would spread the rounding error as well
         typeof(QuantizeOperands),   // behind rotations; codes are shared by all products that read a tensor
+        typeof(FuseCasts),          // behind quantization: it takes the casts away that stand around the products
+        typeof(FuseTransposedCodes), // behind the casts, which say what is quantized
         typeof(FuseEmbeddingGradient), // behind all analyses, which know the nodes that it takes together
         typeof(Recompute),          // behind rewriting: what it repeats is what will run
         typeof(TakeLogits),         // first of inference: it cuts the loss and the gradient away
@@ -54,7 +56,10 @@ public static class Pipelines
     private const string Tidy = "remove-dead-code,fold-splats,fold-constants,deduplicate";
 
     /// <summary>The end of every rewrite: what several nodes do becomes one kernel. Behind all analyses, which know the nodes.</summary>
-    public const string Fuse = "fuse-embedding-gradient,remove-dead-code";
+    public const string Fuse = "fuse-casts,fuse-embedding-gradient,remove-dead-code";
+
+    /// <summary>The same for graphs that run on a GPU.</summary>
+    public const string FuseForGpu = "fuse-casts,fuse-transposed-codes,fuse-embedding-gradient,remove-dead-code";
 
     /// <summary>The pipeline of a HALO rewrite.</summary>
     /// <param name="scheme">Axes to rotate.</param>
@@ -62,15 +67,17 @@ public static class Pipelines
     /// <param name="schemes">Other schemes for some layers.</param>
     /// <param name="formats">Other formats for some layers.</param>
     /// <param name="rederive">Build the gradient of a joint graph anew before.</param>
+    /// <param name="forGpu">Where the graph is to run: what helps there and costs on a CPU is done as well.</param>
     public static IReadOnlyList<IGraphPass> Rewrite(
-        HaloScheme scheme, GemmFormats format, LayerRules<HaloScheme>? schemes = null, LayerRules<GemmFormats>? formats = null, bool rederive = false)
+        HaloScheme scheme, GemmFormats format, LayerRules<HaloScheme>? schemes = null, LayerRules<GemmFormats>? formats = null, bool rederive = false,
+        bool forGpu = false)
     {
         var passes = Parse(rederive ? $"{Cleanup},{Rederive}" : Cleanup).ToList();
         if (!scheme.Equals(HaloScheme.None) || schemes is { IsEmpty: false })
             passes.Add(new RotateOperands(scheme, schemes is { IsEmpty: true } ? null : schemes));
         if (format.All.Any() || formats is { IsEmpty: false })
             passes.Add(new QuantizeOperands(format, formats is { IsEmpty: true } ? null : formats));
-        passes.AddRange(Parse(Fuse));
+        passes.AddRange(Parse(forGpu ? FuseForGpu : Fuse));
         return passes;
     }
 

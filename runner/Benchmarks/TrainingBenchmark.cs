@@ -51,7 +51,7 @@ public sealed class TrainingBenchmark(string graphPath, int threads, int rounds,
             foreach (var variant in variants)
             {
                 var rewritten = GraphRewriter.Rewrite(graphPath, Pipelines.Rewrite(HaloScheme.Parse(variant.Scheme), GemmFormats.Parse(variant.Format),
-                    rederive: variant.IsRederived));
+                    rederive: variant.IsRederived, forGpu: device.Kind == GraphDevice.Cuda));
                 var path = Path.Combine(folder, $"{runs.Count}.onnx");
                 OnnxWriter.Write(rewritten.Model, path);
                 var @interface = TrainingInterface.Of(rewritten.Model.Graph, graphPath, device.Kind);

@@ -1,5 +1,6 @@
 using Halo.Passes.Infra;
 using Halo.Passes.Rewrite;
+using Halo.Runner.Sessions;
 using Halo.Runner.Training;
 
 namespace Halo.Runner.Plans;
@@ -16,6 +17,7 @@ public static class RewritePasses
         var (scheme, format) = (HaloScheme.Parse(config.Scheme), GemmFormats.Parse(config.Format));
         return Pipelines.Rewrite(scheme, format,
             new LayerRules<HaloScheme>([.. config.Quantize.Select(r => (r.Match, r.Scheme is { } s ? HaloScheme.Parse(s) : scheme))]),
-            new LayerRules<GemmFormats>([.. config.Quantize.Select(r => (r.Match, r.Format is { } f ? GemmFormats.Parse(f) : format))]), config.Rederive);
+            new LayerRules<GemmFormats>([.. config.Quantize.Select(r => (r.Match, r.Format is { } f ? GemmFormats.Parse(f) : format))]), config.Rederive,
+            forGpu: config.Device == GraphDevice.Cuda);
     }
 }

@@ -79,7 +79,7 @@ HALO_CHECK(limits_of_blocks_are_named) {
   expect_refused(hadamard_transform_cuda(kFloat, none, nowhere, 1, 8, 1, &size, 0, false, nullptr), "blocks that sum to the rotated axis, 8", "0");
   const std::vector<int64_t> ones(65536, 1);
   expect_refused(hadamard_transform_cuda(kFloat, none, nowhere, 1, 65536, 1, ones.data(), 65536, false, nullptr), "at most 65535 blocks of one size", "65536");
-  expect_refused(quantize_cuda("e2m1", kFloat, none, nowhere, no_floats, 1, nowhere, nullptr), "format e4m3, e5m2, e3m2 or int8", "'e2m1'");
+  expect_refused(quantize_cuda("e2m1", kFloat, none, nowhere, nullptr, no_floats, 1, 1, nowhere, nullptr), "format e4m3, e5m2, e3m2 or int8", "'e2m1'");
 }
 
 HALO_CHECK(limits_of_moved_tensors_are_named) {
@@ -105,7 +105,7 @@ HALO_CHECK(types_without_a_kernel_are_named) {
   expect_refused(rms_norm_cuda(DType::kDouble, none, none, nowhere, no_floats, 1, 8, 1e-5f, nullptr), floats, "double");
   expect_refused(swi_glu_cuda(DType::kInt8, none, none, nowhere, 8, nullptr), floats, "int8");
   expect_refused(swi_glu_grad_cuda(DType::kInt32, none, none, none, nowhere, nowhere, 8, nullptr), floats, "int32");
-  expect_refused(quantize_cuda("int8", DType::kDouble, none, nowhere, no_floats, 1, nowhere, nullptr), floats, "double");
+  expect_refused(quantize_cuda("int8", DType::kDouble, none, nowhere, nullptr, no_floats, 1, 1, nowhere, nullptr), floats, "double");
   expect_refused(cuda::unary(cuda::UnaryOp::kExp, DType::kInt32, none, nowhere, 8, nullptr), "a type that this function takes", "int32");
   const cuda::Dims dims = dims_of({8});
   expect_refused(cuda::binary(cuda::BinaryOp::kAnd, kFloat, none, dims, none, dims, nowhere, dims, nullptr), "a type that this operator takes", "float");

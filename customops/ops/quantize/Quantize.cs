@@ -6,7 +6,8 @@ namespace Halo.CustomOps;
 
 /// <summary>Rounds a tensor to 8-bit codes under one scale, x ~ q * scale.</summary>
 /// <remarks>
-/// X (any shape), float32, float16 or bfloat16 -> Q (the same shape), scale () float32. Attribute: format.
+/// X (any shape), float32, float16 or bfloat16 -> Q (the same shape), scale () float32, transposed? (C, R). Attributes: format; transposed, 1 where X (R, C) is
+/// a matrix whose codes are wanted in both orders, as products of codes read them that contract different axes of X.
 /// scale = max |x| / qmax, or 1 where that is no normal float32; q = saturate(round-half-even(x / scale)), all in float32.
 /// A NaN or Inf in X makes the product that reads (Q, scale) non-finite: the scale is NaN or Inf, or a code is NaN.
 /// </remarks>
@@ -17,9 +18,11 @@ public sealed class Quantize : HaloOperator
 
     public override string OpType => nameof(Quantize);
 
-    public override string Schema => "Quantize(X: T) -> Q: C, scale: float; T: float, float16, bfloat16; C: float8e4m3fn, float8e5m2, int8";
+    public override string Schema =>
+        "Quantize(X: T) -> Q: C, scale: float, transposed?: C; T: float, float16, bfloat16; C: float8e4m3fn, float8e5m2, int8";
 
-    public static string Overload(NumberFormat format, ElementType type) => type == ElementType.Float ? format.Name : $"{format.Name}_{type.Name()}";
+    public static string Overload(NumberFormat format, ElementType type, bool transposed = false) =>
+        (type == ElementType.Float ? format.Name : $"{format.Name}_{type.Name()}") + (transposed ? "_transposed" : "");
 
     public override OperatorRole Role => new OperatorRole.Codes("format");
 
@@ -29,12 +32,27 @@ public sealed class Quantize : HaloOperator
     {
         (node.Outputs[0].Type, node.Outputs[0].Shape) = (FormatOf(node).CodeType, node.Inputs[0]!.Shape);
         (node.Outputs[1].Type, node.Outputs[1].Shape) = (ElementType.Float, Shape.Scalar);
+        if (!IsBoth(node))
+            return;
+        if (node.Outputs.Count != 3 || node.Inputs[0]!.Shape is { Rank: not 2 })
+        {
+            throw new HaloException("quantize", node.ToString(), "a matrix and three outputs where transposed is 1",
+                $"X {node.Inputs[0]!.Shape} and {node.Outputs.Count} outputs", "Reshape X to rows and columns.");
+        }
+        (node.Outputs[2].Type, node.Outputs[2].Shape) = (FormatOf(node).CodeType, node.Inputs[0]!.Shape is { } x ? new Shape([x[1], x[0]]) : null);
     }
+
+    /// <summary>Whether the codes are given in both orders.</summary>
+    private static bool IsBoth(Node node) => node.Int("transposed", 0) != 0;
 
     public override FunctionBody Body(Node node)
     {
         var format = FormatOf(node);
-        var body = new FunctionBody("X") { AttributeNames = ["format"] };
+        var body = new FunctionBody("X")
+        {
+            AttributeNames = ["format"],
+            AttributeDefaults = IsBoth(node) ? [Attribute.Of("transposed", 1L)] : [],
+        };
         var x = node.Inputs[0]!.Type == ElementType.Float ? body.Input(0) : body.Cast("x", body.Input(0), ElementType.Float);
         var exact = body.Op("exact", "Div", [AbsoluteMax(body, x), body.Constant("qmax", Tensor.Scalar(format.QMax))]);
         var tiny = body.Op("tiny", "Less", [exact, body.Constant("smallest", Tensor.Scalar(SmallestNormal))]);
@@ -42,7 +60,8 @@ public sealed class Quantize : HaloOperator
         if (format == NumberFormat.Int8) // has no code for NaN
             scale = body.Op("honest", "Add", [scale, NanIfAnyIs(body, x)]);
         var q = format == NumberFormat.E3M2 ? RoundToE3M2(body, x, scale) : QuantizeLinear(body, "q", x, scale, format.CodeType);
-        return body.Output("Q", q).Output("scale", scale);
+        body.Output("Q", q).Output("scale", scale);
+        return IsBoth(node) ? body.Output("transposed", body.Op("turned", "Transpose", [q], Attribute.Of("perm", [1L, 0L]))) : body;
     }
 
     /// <summary>Two reductions, which read X twice, are faster than Abs and one, which write it as well. Inf comes through, NaN does not.</summary>
@@ -79,13 +98,26 @@ public static class QuantizeExtensions
     /// <summary>Quantizes <paramref name="x"/> under one scale for the whole tensor.</summary>
     public static (Value Codes, Value Scale) Quantize(this GraphBuilder build, Value x, NumberFormat format, string name)
     {
+        var node = Node(build, x, format, name, transposed: false);
+        return (node.Outputs[0], node.Outputs[1]);
+    }
+
+    /// <summary>The same of a matrix, with its codes transposed as well.</summary>
+    public static (Value Codes, Value Scale, Value Transposed) QuantizeBoth(this GraphBuilder build, Value x, NumberFormat format, string name)
+    {
+        var node = Node(build, x, format, name, transposed: true);
+        return (node.Outputs[0], node.Outputs[1], node.Outputs[2]);
+    }
+
+    private static Node Node(GraphBuilder build, Value x, NumberFormat format, string name, bool transposed)
+    {
         if (x.Type is not (ElementType.Float or ElementType.Float16 or ElementType.BFloat16))
         {
             throw new HaloException("quantize", $"'{x.Name}'", "float, float16 or bfloat16", x.Type.Name(),
                 "Infer shapes before quantizing, or cast the value.");
         }
-        var node = HaloOperators.Call(build, name, nameof(Quantize), [x], 2, CustomOps.Quantize.Overload(format, x.Type),
-            Attribute.Of("format", format.Name));
-        return (node.Outputs[0], node.Outputs[1]);
+        var named = Attribute.Of("format", format.Name);
+        return HaloOperators.Call(build, name, nameof(Quantize), [x], transposed ? 3 : 2, CustomOps.Quantize.Overload(format, x.Type, transposed),
+            transposed ? [named, Attribute.Of("transposed", 1L)] : [named]);
     }
 }

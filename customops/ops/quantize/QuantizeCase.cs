@@ -4,7 +4,7 @@ using Halo.Tests.CustomOps;
 
 namespace Halo.Tests.Ops;
 
-/// <summary>Every code, every tie, random values; zeros, tiny and huge tensors, outliers; each type. Codes must be equal, not close.</summary>
+/// <summary>Every code, every tie, random values; zeros, tiny and huge tensors, outliers; each type; both orders. Codes must be equal, not close.</summary>
 public sealed class QuantizeCase() : OpCase("Quantize")
 {
     public override IEnumerable<OpCall> Calls(Random random)
@@ -22,6 +22,9 @@ public sealed class QuantizeCase() : OpCase("Quantize")
             yield return Call(format, "scale below the smallest normal", new HostTensor([2], [0.5e-38f * format.QMax, -1e-37f]));
             yield return Call(format, "huge", new HostTensor([4], [float.MaxValue, -float.MaxValue, 1e38f, -1e36f]));
             yield return Call(format, "outlier", Outlier(HostTensor.Normal(random, 3, 704)));
+            foreach (var type in FloatTypes)
+                yield return Both(format, HostTensor.Normal(random, 70, 33), type);
+            yield return Both(format, HostTensor.Normal(random, 1, 5), ElementType.Float);
             yield return Call(format, "bfloat16", HostTensor.Normal(random, 4, 64), ElementType.BFloat16);
             yield return Call(format, "float16", HostTensor.Normal(random, 4, 64), ElementType.Float16);
         }
@@ -40,6 +43,21 @@ public sealed class QuantizeCase() : OpCase("Quantize")
             var rounded = Array.ConvertAll(x.Elements, v => Bits.Round(v, type));
             var (values, scale) = CodeTable.Quantize(format, rounded);
             return [new Expected(values, _ => 0), new Expected([scale], _ => 0)];
+        });
+
+    private static OpCall Both(NumberFormat format, HostTensor x, ElementType type) => new(
+        $"{format} {x} {type} in both orders", [x],
+        (model, build, inputs) =>
+        {
+            var (codes, scale, transposed) = build.QuantizeBoth(InType(build, inputs, type)[0], format, "quantize");
+            return [codes, scale, transposed];
+        },
+        () =>
+        {
+            var (rows, columns) = ((int)x.Sizes[0], (int)x.Sizes[1]);
+            var (values, scale) = CodeTable.Quantize(format, Array.ConvertAll(x.Elements, v => Bits.Round(v, type)));
+            double[] turned = [.. Enumerable.Range(0, values.Length).Select(i => values[i % rows * columns + i / rows])];
+            return [new Expected(values, _ => 0), new Expected([scale], _ => 0), new Expected(turned, _ => 0)];
         });
 
     /// <summary>Contains qmax, so that the scale is 1: each code, the middle between neighbours, and the floats next to it.</summary>

@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "common/codes.h"
 #include "ops/quantize/quantize.h"
 #include "provider/kernels/rows.cuh"
@@ -8,13 +10,14 @@ namespace {
 
 constexpr int kThreads = 256;
 
-/// Blocks of the first pass, each of which leaves one partial result.
-constexpr int64_t kMostPartials = 1024;
+/// Blocks of the first pass at most, and elements of a block below which more blocks gain nothing.
+constexpr int64_t kMostBlocks = 1056, kLeastPiece = 16384;
 
-/// Elements of a block below which more blocks gain nothing.
-constexpr int64_t kLeastPiece = 16384;
+/// Codes along each side of a tile that is written in both orders.
+constexpr int kTile = 128;
 
-int64_t partials_of(int64_t count) { return std::clamp<int64_t>(count / kLeastPiece, 1, kMostPartials); }
+/// What a thread has of such a tile at a time: columns, and successive rows.
+constexpr int kTileWidth = 8, kTileRows = 4;
 
 /// max |x| with NaN above Inf, and that of numbers alone, as bits: on magnitudes their order is that of the numbers.
 struct Magnitudes {
@@ -31,9 +34,9 @@ __device__ Magnitudes over_block(Magnitudes own, uint32_t* scratch) {
 
 __device__ uint32_t bits_of(float x) { return std::bit_cast<uint32_t>(x); }
 
-/// A thread has 16 bytes a step. Reads x once; bound by memory.
+/// A thread has 16 bytes a step. Maxima of blocks meet in `largest`, zeroed before: which comes first does not matter. Reads x once; bound by memory.
 template <class T>
-__global__ void __launch_bounds__(kThreads) absolute_max_kernel(const T* x, int64_t count, Magnitudes* partials, bool is_packed) {
+__global__ void __launch_bounds__(kThreads) absolute_max_kernel(const T* x, int64_t count, Magnitudes* largest, bool is_packed) {
   constexpr int kWidth = cuda::kRowWidth<T>;
   __shared__ uint32_t scratch[cuda::kWarp];
   Magnitudes own{0, 0};
@@ -50,27 +53,58 @@ __global__ void __launch_bounds__(kThreads) absolute_max_kernel(const T* x, int6
     }
   }
   own = over_block(own, scratch);
-  if (threadIdx.x == 0) partials[blockIdx.x] = own;
+  if (threadIdx.x == 0) {
+    atomicMax(&largest->all, own.all);
+    atomicMax(&largest->numbers, own.numbers);
+  }
 }
 
 __device__ bool is_negative(float x) { return (bits_of(x) & 0x80000000u) != 0; }
 __device__ bool is_negative(BFloat16 x) { return (x.bits & 0x8000u) != 0; }
 __device__ bool is_negative(Float16 x) { return (x.bits & 0x8000u) != 0; }
 
+/// Divides by one number: a product with the reciprocal and a correction by the remainder [Markstein 1990], where neither leaves the range of float32. Rounded
+/// as division is, but for quotients so near the middle between two float32 (2^-23 of their distance) that the next one may be taken.
+struct Divisor {
+  float scale, reciprocal;
+  bool is_plain;
+  __device__ explicit Divisor(float scale) : scale(scale), reciprocal(1.0f / scale), is_plain(scale > 0x1p-60f && scale < 0x1p60f) {}
+  __device__ float under(float x) const {
+    if (!is_plain) return x / scale;
+    const float quotient = x * reciprocal;
+    return copysignf(fmaf(fmaf(-quotient, scale, x), reciprocal, quotient), x);  // -0 has a remainder of 0
+  }
+};
+
+template <class Format>
+inline constexpr bool kIsHardware = std::is_same_v<Format, E4M3> || std::is_same_v<Format, E5M2>;
+
+#ifndef HALO_CUDA_EMULATED
+/// Codes of two numbers, the first in the low byte. The sign of a NaN is lost.
+template <class Format>
+__device__ uint32_t encode_pair(float first, float second) {
+  uint16_t pair;
+  if constexpr (std::is_same_v<Format, E4M3>) {
+    asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(second), "f"(first));
+  } else {
+    asm("cvt.rn.satfinite.e5m2x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(second), "f"(first));
+  }
+  return pair;
+}
+#endif
+
+/// The sign bit of a code of x: quotients have the sign of x, and so has the NaN of one.
+template <class T>
+__device__ uint32_t sign_of(T x) {
+  return is_negative(x) ? 0x80u : 0u;
+}
+
 /// Format::encode of x / scale, with the sign of x where that is a NaN: neither the division nor the conversion of a float16 keeps it.
 template <class Format, class T>
-__device__ uint8_t encode(T x, float scale) {
-  const float quotient = to_float(x) / scale;
+__device__ uint8_t encode(T x, const Divisor& scale) {
+  const float quotient = scale.under(to_float(x));
 #ifndef HALO_CUDA_EMULATED
-  if constexpr (std::is_same_v<Format, E4M3> || std::is_same_v<Format, E5M2>) {
-    uint16_t pair;
-    if constexpr (std::is_same_v<Format, E4M3>) {
-      asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(0.0f), "f"(quotient));
-    } else {
-      asm("cvt.rn.satfinite.e5m2x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(0.0f), "f"(quotient));
-    }
-    return static_cast<uint8_t>(quotient != quotient ? (is_negative(x) ? 0xFF : 0x7F) : pair);
-  }
+  if constexpr (kIsHardware<Format>) return static_cast<uint8_t>(encode_pair<Format>(quotient, 0.0f) | sign_of(x));
 #endif
   if constexpr (!std::is_same_v<Format, Int8>) {
     if (quotient != quotient) return is_negative(x) ? 0xFF : 0x7F;
@@ -78,22 +112,38 @@ __device__ uint8_t encode(T x, float scale) {
   return Format::encode(quotient);
 }
 
-/// Every block finds the scale from the partial results, then encodes 16 bytes a thread and step. Reads x once, writes a byte for each; bound by memory.
+/// The codes of four numbers as the bytes of a word, the first in the lowest.
 template <class Format, class T>
-__global__ void __launch_bounds__(kThreads)
-    encode_kernel(const T* x, uint8_t* codes, float* scale, int64_t count, const Magnitudes* partials, int64_t partials_count, bool is_packed) {
-  constexpr int kWidth = cuda::kRowWidth<T>;
-  __shared__ uint32_t scratch[cuda::kWarp];
-  Magnitudes all{0, 0};
-  for (int64_t i = threadIdx.x; i < partials_count; i += kThreads) {
-    all.all = Larger()(all.all, partials[i].all);
-    all.numbers = Larger()(all.numbers, partials[i].numbers);
+__device__ uint32_t encode_four(T a, T b, T c, T d, const Divisor& scale) {
+#ifndef HALO_CUDA_EMULATED
+  if constexpr (kIsHardware<Format>) {
+    const uint32_t low = encode_pair<Format>(scale.under(to_float(a)), scale.under(to_float(b)));
+    const uint32_t high = encode_pair<Format>(scale.under(to_float(c)), scale.under(to_float(d)));
+    return low | high << 16 | sign_of(a) | sign_of(b) << 8 | sign_of(c) << 16 | sign_of(d) << 24;
   }
-  all = over_block(all, scratch);
-  const uint32_t used_bits = std::is_same_v<Format, Int8> ? all.all : all.numbers;
-  const float exact = std::bit_cast<float>(used_bits) / Format::kQMax;
-  const float used = exact < std::numeric_limits<float>::min() ? 1.0f : exact;
-  if (blockIdx.x == 0 && threadIdx.x == 0) *scale = used;
+#endif
+  return static_cast<uint32_t>(encode<Format>(a, scale)) | static_cast<uint32_t>(encode<Format>(b, scale)) << 8 |
+         static_cast<uint32_t>(encode<Format>(c, scale)) << 16 | static_cast<uint32_t>(encode<Format>(d, scale)) << 24;
+}
+
+/// Byte `row` of each of four words.
+__device__ uint32_t bytes_of(int row, uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+  const auto choice = static_cast<uint32_t>(row | (4 + row) << 4);
+  return __byte_perm(__byte_perm(a, b, choice), __byte_perm(c, d, choice), 0x5410);
+}
+
+template <class Format>
+__device__ float scale_of(const Magnitudes* largest) {
+  const float exact = std::bit_cast<float>(std::is_same_v<Format, Int8> ? largest->all : largest->numbers) / Format::kQMax;
+  return exact < std::numeric_limits<float>::min() ? 1.0f : exact;
+}
+
+/// Encodes 16 bytes a thread and step. Reads x once, writes a byte for each; bound by memory.
+template <class Format, class T>
+__global__ void __launch_bounds__(kThreads) encode_kernel(const T* x, uint8_t* codes, float* scale, int64_t count, const Magnitudes* largest, bool is_packed) {
+  constexpr int kWidth = cuda::kRowWidth<T>;
+  const Divisor used(scale_of<Format>(largest));
+  if (blockIdx.x == 0 && threadIdx.x == 0) *scale = used.scale;
   for (int64_t at = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * kWidth; at < count;
        at += static_cast<int64_t>(gridDim.x) * kThreads * kWidth) {
     const int length = count - at < kWidth ? static_cast<int>(count - at) : kWidth;
@@ -107,27 +157,99 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+/// Codes in both orders. A block has a tile of 128 x 128; a thread has, twice, 8 columns of four successive rows, whose codes are words of a column in shared
+/// memory: word (column, group of four rows) lies in slot group ^ (column / 8), so that neither writing (half a warp has 16 column groups of one row group, the
+/// other half those of the row group 16 further) nor reading (a warp has the 32 row groups of one column) meets a bank twice.
+/// Reads x once, writes two bytes for each element; bound by memory. grid: (columns / 128, rows / 128).
+template <class Format, class T>
+__global__ void __launch_bounds__(kThreads)
+    encode_both_kernel(const T* x, uint8_t* codes, uint8_t* turned, float* scale, int64_t rows, int64_t columns, const Magnitudes* largest, bool is_packed) {
+  constexpr int kGroups = kTile / kTileRows;
+  __shared__ uint32_t words[kTile * kGroups];
+  const Divisor used(scale_of<Format>(largest));
+  if (blockIdx.x == 0 && blockIdx.y == 0 && threadIdx.x == 0) *scale = used.scale;
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % cuda::kWarp, warp = thread / cuda::kWarp;
+  const int64_t row_at = static_cast<int64_t>(blockIdx.y) * kTile, column_at = static_cast<int64_t>(blockIdx.x) * kTile;
+  const int column = lane % 16 * kTileWidth;
+  const int64_t left = columns - column_at - column;
+  const int own = left < kTileWidth ? (left < 0 ? 0 : static_cast<int>(left)) : kTileWidth;
+  const bool is_whole = is_packed && own == kTileWidth;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int group = warp + 8 * half + 16 * (lane / 16);
+    const int64_t row = row_at + group * kTileRows;
+    T values[kTileRows][kTileWidth] = {};
+#pragma unroll
+    for (int r = 0; r < kTileRows; ++r) {
+      if (row + r < rows && own > 0) cuda::load_pack<kTileWidth>(x, (row + r) * columns + column_at + column, 1, is_whole, own, values[r]);
+    }
+    uint32_t of_column[kTileWidth];
+#pragma unroll
+    for (int i = 0; i < kTileWidth; ++i) of_column[i] = encode_four<Format>(values[0][i], values[1][i], values[2][i], values[3][i], used);
+#pragma unroll
+    for (int r = 0; r < kTileRows; ++r) {
+      if (row + r >= rows || own == 0) continue;
+      uint8_t* to = codes + (row + r) * columns + column_at + column;
+      cuda::Pack<uint32_t, 2> eight;
+#pragma unroll
+      for (int i = 0; i < 2; ++i) eight.values[i] = bytes_of(r, of_column[4 * i], of_column[4 * i + 1], of_column[4 * i + 2], of_column[4 * i + 3]);
+      if (is_whole) {
+        *reinterpret_cast<cuda::Pack<uint32_t, 2>*>(to) = eight;
+      } else {
+        for (int i = 0; i < own; ++i) to[i] = static_cast<uint8_t>(of_column[i] >> (8 * r));
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < kTileWidth; ++i) words[(column + i) * kGroups + (group ^ (column / kTileWidth))] = of_column[i];
+  }
+  __syncthreads();
+  const int64_t row = row_at + lane * kTileRows;
+  if (row >= rows) return;
+  const bool is_aligned = is_packed && rows % kTileRows == 0;
+#pragma unroll 4
+  for (int i = warp; i < kTile; i += kThreads / cuda::kWarp) {
+    if (column_at + i >= columns) return;
+    const uint32_t word = words[i * kGroups + (lane ^ (i / kTileWidth))];
+    uint8_t* to = turned + (column_at + i) * rows + row;
+    if (is_aligned) {
+      *reinterpret_cast<uint32_t*>(to) = word;
+    } else {
+      for (int r = 0; r < kTileRows && row + r < rows; ++r) to[r] = static_cast<uint8_t>(word >> (8 * r));
+    }
+  }
+}
+
 template <class Format>
-Status run(DType type, const void* x, uint8_t* codes, float* scale, int64_t count, Magnitudes* partials, cudaStream_t stream) {
+Status run(DType type, const void* data, uint8_t* codes, uint8_t* turned, float* scale, int64_t rows, int64_t columns, Magnitudes* largest,
+           cudaStream_t stream) {
   return cuda::dispatch_float(type, [&]<class T>() {
     constexpr int64_t kWidth = cuda::kRowWidth<T>;
+    const auto* x = static_cast<const T*>(data);
+    const int64_t count = rows * columns;
     const bool is_packed = cuda::is_aligned(x, 16) && cuda::is_aligned(codes, kWidth);
-    const int64_t partials_count = partials_of(count);
-    HALO_RETURN_IF_ERROR(
-        cuda::launch(absolute_max_kernel<T>, static_cast<unsigned>(partials_count), kThreads, 0, stream, static_cast<const T*>(x), count, partials, is_packed));
+    HALO_RETURN_IF_ERROR(HALO_CUDA_STATUS(cudaMemsetAsync(largest, 0, sizeof(Magnitudes), stream)));
+    const auto readers = static_cast<unsigned>(std::clamp<int64_t>(count / kLeastPiece, 1, kMostBlocks));
+    HALO_RETURN_IF_ERROR(cuda::launch(absolute_max_kernel<T>, readers, kThreads, 0, stream, x, count, largest, is_packed));
+    if (turned != nullptr && count > 0) {
+      const bool is_tiled = columns % kTileWidth == 0 && cuda::is_aligned(x, kTileWidth * sizeof(T)) && cuda::is_aligned(codes, kTileWidth) &&
+                            cuda::is_aligned(turned, kTileRows);
+      const dim3 grid(cuda::grid_for(columns, kTile), cuda::grid_for(rows, kTile));
+      return cuda::launch(encode_both_kernel<Format, T>, grid, kThreads, 0, stream, x, codes, turned, scale, rows, columns, largest, is_tiled);
+    }
     const auto blocks = static_cast<unsigned>(std::clamp<int64_t>(cuda::ceil_div(count, kThreads * kWidth * 4), 1, 4096));
-    return cuda::launch(encode_kernel<Format, T>, blocks, kThreads, 0, stream, static_cast<const T*>(x), codes, scale, count, partials, partials_count,
-                        is_packed);
+    return cuda::launch(encode_kernel<Format, T>, blocks, kThreads, 0, stream, x, codes, scale, count, largest, is_packed);
   });
 }
 
 }  // namespace
 
-int64_t quantize_workspace_cuda(int64_t count) { return partials_of(count) * static_cast<int64_t>(sizeof(Magnitudes)); }
+int64_t quantize_workspace_cuda() { return static_cast<int64_t>(sizeof(Magnitudes)); }
 
-Status quantize_cuda(const char* format, DType type, const void* x, void* codes, float* scale, int64_t count, void* workspace, cudaStream_t stream) {
-  return dispatch_format(
-      format, [&]<class Format>() { return run<Format>(type, x, static_cast<uint8_t*>(codes), scale, count, static_cast<Magnitudes*>(workspace), stream); });
+Status quantize_cuda(const char* format, DType type, const void* x, void* codes, void* turned, float* scale, int64_t rows, int64_t columns, void* workspace,
+                     cudaStream_t stream) {
+  return dispatch_format(format, [&]<class Format>() {
+    return run<Format>(type, x, static_cast<uint8_t*>(codes), static_cast<uint8_t*>(turned), scale, rows, columns, static_cast<Magnitudes*>(workspace), stream);
+  });
 }
 
 }  // namespace halo

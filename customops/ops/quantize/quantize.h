@@ -19,13 +19,17 @@ void quantize_cpu(const T* x, uint8_t* codes, float* scale, int64_t count, float
 
 int64_t quantize_partials(int64_t count);
 
+/// turned (columns, rows) = codes (rows, columns) transposed, in tiles that the cache holds.
+void transpose_codes_cpu(const uint8_t* codes, uint8_t* turned, int64_t rows, int64_t columns, const Executor& executor);
+
 #ifdef HALO_CUDA
 /// Bytes of workspace for quantize_cuda.
-int64_t quantize_workspace_cuda(int64_t count);
+int64_t quantize_workspace_cuda();
 
 /// As quantize_cpu<Format>, the same bits, but that Inf / Inf becomes a NaN of the sign of x, not of the processor's; `format` is Format::kName: e4m3, e5m2,
-/// e3m2 or int8.
-Status quantize_cuda(const char* format, DType type, const void* x, void* codes, float* scale, int64_t count, void* workspace, cudaStream_t stream);
+/// e3m2 or int8. `turned`, unless null, gets the codes of x (rows, columns) as (columns, rows), in the same pass.
+Status quantize_cuda(const char* format, DType type, const void* x, void* codes, void* turned, float* scale, int64_t rows, int64_t columns, void* workspace,
+                     cudaStream_t stream);
 #endif
 
 }  // namespace halo

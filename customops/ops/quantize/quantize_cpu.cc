@@ -1,5 +1,6 @@
 #include "ops/quantize/quantize.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <type_traits>
@@ -59,6 +60,19 @@ void quantize_cpu(const T* x, uint8_t* codes, float* scale, int64_t count, float
   const float used = exact < std::numeric_limits<float>::min() ? 1.0f : exact;
   *scale = used;
   executor.parallel_for(count, kGrain, [&](int64_t begin, int64_t end) { encode<Format>(x + begin, codes + begin, end - begin, used); });
+}
+
+void transpose_codes_cpu(const uint8_t* codes, uint8_t* turned, int64_t rows, int64_t columns, const Executor& executor) {
+  constexpr int64_t kTile = 64;
+  executor.parallel_for((columns + kTile - 1) / kTile, std::max<int64_t>(1, kGrain / (kTile * std::max<int64_t>(1, rows))), [=](int64_t begin, int64_t end) {
+    const int64_t last = std::min(columns, end * kTile);
+    for (int64_t row = 0; row < rows; row += kTile) {
+      const int64_t last_row = std::min(rows, row + kTile);
+      for (int64_t c = begin * kTile; c < last; ++c) {
+        for (int64_t r = row; r < last_row; ++r) turned[c * rows + r] = codes[r * columns + c];
+      }
+    }
+  });
 }
 
 #define HALO_INSTANTIATE(Format)                                                                           \

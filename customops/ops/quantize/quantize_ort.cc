@@ -6,14 +6,18 @@ namespace halo {
 
 struct Quantize {
   static constexpr Schema schema{
-      .name = "Quantize", .in = "X: T", .out = "Q: C, scale: float", .types = "T: float, float16, bfloat16; C: float8e4m3fn, float8e5m2, int8"};
+      .name = "Quantize", .in = "X: T", .out = "Q: C, scale: float, transposed?: C", .types = "T: float, float16, bfloat16; C: float8e4m3fn, float8e5m2, int8"};
 
-  explicit Quantize(const Attributes& attributes) : format(attributes.text("format")) {}
+  explicit Quantize(const Attributes& attributes) : format(attributes.text("format")), transposed(attributes.integer("transposed", 0) != 0) {}
 
   Status infer(Types in, ResultTypes out) const {
+    const Shape& x = in[0].shape;
+    HALO_REQUIRE(!transposed || x.rank() == 2, "a matrix where transposed is 1", x, "Reshape it to rows and columns.");
+    out[2].present = transposed;
     return dispatch_format(format, [&]<class Format>() {
       out[0] = {.type = Format::kType, .shape = in[0].shape};
       out[1] = {.type = DType::kFloat, .shape = {}};
+      if (transposed) out[2] = {.type = Format::kType, .shape = {x[1], x[0]}};
     });
   }
 
@@ -21,19 +25,25 @@ struct Quantize {
     const int64_t count = c.in(0).shape.count();
     const auto partial = c.scratch<float>(quantize_partials(count));
     return dispatch_format(format, [&]<class Format>() {
-      return dispatch(c.in(0).type, [&]<class T>() { quantize_cpu<Format>(c.data<T>(0), c.result<uint8_t>(0), c.result<float>(1), count, partial.data(), c); });
+      HALO_RETURN_IF_ERROR(
+          dispatch(c.in(0).type, [&]<class T>() { quantize_cpu<Format>(c.data<T>(0), c.result<uint8_t>(0), c.result<float>(1), count, partial.data(), c); }));
+      if (transposed) transpose_codes_cpu(c.result<uint8_t>(0), c.result<uint8_t>(2), c.in(0).shape[0], c.in(0).shape[1], c);
+      return Status();
     });
   }
 
 #ifdef HALO_CUDA
   Status compute_cuda(cuda::OpLaunch& c) const {
-    const int64_t count = c.in(0).shape.count();
-    HALO_WORKSPACE(work, c, quantize_workspace_cuda(count));
-    return quantize_cuda(format.c_str(), c.in(0).type, c.data(0), c.result(0), c.result<float>(1), count, work.data(), c.stream());
+    const Shape& x = c.in(0).shape;
+    const int64_t rows = transposed ? x[0] : 1, columns = transposed ? x[1] : x.count();
+    HALO_WORKSPACE(work, c, quantize_workspace_cuda());
+    return quantize_cuda(format.c_str(), c.in(0).type, c.data(0), c.result(0), transposed ? c.result(2) : nullptr, c.result<float>(1), rows, columns,
+                         work.data(), c.stream());
   }
 #endif
 
   std::string format;
+  bool transposed;
 };
 
 HALO_REGISTER_OP(Quantize);

@@ -6,22 +6,25 @@ namespace Halo.CustomOps;
 
 /// <summary>The product of two quantized matrices.</summary>
 /// <remarks>
-/// A (M, K) or with transA (K, M), B (K, N) or with transB (N, K), 8-bit codes; scaleA, scaleB () float32 -> Y (M, N) float32.
-/// Y = (op(A) op(B)) * (scaleA * scaleB), accumulated in float32 or better.
+/// A (M, K) or with transA (K, M), B (K, N) or with transB (N, K), 8-bit codes; scaleA, scaleB () float32 -> Y (M, N).
+/// Y = (op(A) op(B)) * (scaleA * scaleB), accumulated in float32 or better, rounded once. Attributes: transA, transB; to, the type of Y as ONNX numbers it,
+/// float32 where it is left out.
 /// </remarks>
 public sealed class ScaledMatMul : HaloOperator
 {
     public override string OpType => nameof(ScaledMatMul);
 
     public override string Schema =>
-        "ScaledMatMul(A: C, scaleA: float, B: D, scaleB: float) -> Y: float;"
-        + " C: float8e4m3fn, float8e5m2, int8; D: float8e4m3fn, float8e5m2, int8";
+        "ScaledMatMul(A: C, scaleA: float, B: D, scaleB: float) -> Y: R;"
+        + " C: float8e4m3fn, float8e5m2, int8; D: float8e4m3fn, float8e5m2, int8; R: float, float16, bfloat16";
+
+    public static string Overload(ElementType to) => to == ElementType.Float ? "" : to.Name();
 
     public override OperatorRole Role => new OperatorRole.Product(0, 2) { ReadsCodes = true };
 
     public override void InferShapes(Node node)
     {
-        node.Output.Type = ElementType.Float;
+        node.Output.Type = To(node);
         if (node.Inputs[0]!.Shape is not { } a || node.Inputs[2]!.Shape is not { } b)
             return;
         var (transA, transB) = ((int)node.Int("transA", 0), (int)node.Int("transB", 0));
@@ -35,19 +38,32 @@ public sealed class ScaledMatMul : HaloOperator
 
     public override FunctionBody Body(Node node)
     {
-        var body = new FunctionBody("A", "scaleA", "B", "scaleB") { AttributeDefaults = [Attribute.Of("transA", 0L), Attribute.Of("transB", 0L)] };
+        var (to, flags) = (To(node), (Attribute[])[Attribute.Of("transA", 0L), Attribute.Of("transB", 0L)]);
+        var body = new FunctionBody("A", "scaleA", "B", "scaleB")
+        {
+            AttributeDefaults = to == ElementType.Float ? flags : [.. flags, Attribute.Of("to", (long)to)],
+        };
         var product = body.Op("product", "Gemm", [body.Cast("a", body.Input(0), ElementType.Float), body.Cast("b", body.Input(2), ElementType.Float)],
             Attribute.Reference("transA", AttributeKind.Int, "transA"), Attribute.Reference("transB", AttributeKind.Int, "transB"));
-        return body.Output("Y", body.Op("y", "Mul", [product, body.Op("scale", "Mul", [body.Input(1), body.Input(3)])]));
+        var y = body.Op("y", "Mul", [product, body.Op("scale", "Mul", [body.Input(1), body.Input(3)])]);
+        return body.Output("Y", body.FromFloat("rounded", y, to));
     }
+
+    private static ElementType To(Node node) => (ElementType)node.Int("to", (long)ElementType.Float) is var to
+        && to is ElementType.Float or ElementType.Float16 or ElementType.BFloat16 ? to
+        : throw new HaloException("scaled-mat-mul", node.ToString(), "a product in float, float16 or bfloat16", to.Name(), "Correct the attribute to.");
 }
 
 /// <summary>Makes <see cref="CustomOps.ScaledMatMul"/> nodes.</summary>
 public static class ScaledMatMulExtensions
 {
-    /// <summary>op(a) op(b) of two quantized matrices, in float32.</summary>
+    /// <summary>op(a) op(b) of two quantized matrices, rounded to <paramref name="to"/>.</summary>
     public static Value ScaledMatMul(
-        this GraphBuilder build, Value a, Value scaleA, Value b, Value scaleB, bool transA, bool transB, string name) =>
-        HaloOperators.Call(build, name, nameof(ScaledMatMul), [a, scaleA, b, scaleB], 1, "",
-            Attribute.Of("transA", transA ? 1L : 0L), Attribute.Of("transB", transB ? 1L : 0L)).Output;
+        this GraphBuilder build, Value a, Value scaleA, Value b, Value scaleB, bool transA, bool transB, string name,
+        ElementType to = ElementType.Float)
+    {
+        var flags = (Attribute[])[Attribute.Of("transA", transA ? 1L : 0L), Attribute.Of("transB", transB ? 1L : 0L)];
+        return HaloOperators.Call(build, name, nameof(ScaledMatMul), [a, scaleA, b, scaleB], 1, CustomOps.ScaledMatMul.Overload(to),
+            to == ElementType.Float ? flags : [.. flags, Attribute.Of("to", (long)to)]).Output;
+    }
 }

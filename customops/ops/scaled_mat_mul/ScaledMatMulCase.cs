@@ -1,9 +1,10 @@
 using Halo.CustomOps;
+using Halo.Ir;
 using Halo.Tests.CustomOps;
 
 namespace Halo.Tests.Ops;
 
-/// <summary>Every pair of transpose flags and of formats, sizes that no vector width divides.</summary>
+/// <summary>Every pair of transpose flags and of formats, sizes that no vector width divides, each type of the product.</summary>
 public sealed class ScaledMatMulCase() : OpCase("ScaledMatMul")
 {
     private static readonly (NumberFormat A, NumberFormat B)[] Formats =
@@ -14,25 +15,33 @@ public sealed class ScaledMatMulCase() : OpCase("ScaledMatMul")
 
     public override IEnumerable<OpCall> Calls(Random random)
     {
+        foreach (var to in FloatTypes.Skip(1))
+            foreach (var (formatA, formatB) in Formats.Take(3))
+                yield return Call(random, 9, 6, 35, formatA, formatB, false, true, to);
         foreach (var (m, n, k) in new[] { (1, 1, 1), (3, 5, 19), (24, 17, 704) })
             foreach (var (formatA, formatB) in Formats)
                 foreach (var (transA, transB) in new[] { (false, false), (false, true), (true, false), (true, true) })
-                {
-                    var a = transA ? HostTensor.Normal(random, k, m) : HostTensor.Normal(random, m, k);
-                    var b = transB ? HostTensor.Normal(random, n, k) : HostTensor.Normal(random, k, n);
-                    yield return new OpCall($"{formatA} {a} {transA} times {formatB} {b} {transB}", [a, b],
-                        (model, build, inputs) =>
-                        {
-                            var (qa, scaleA) = build.Quantize(inputs[0], formatA, "a");
-                            var (qb, scaleB) = build.Quantize(inputs[1], formatB, "b");
-                            return [build.ScaledMatMul(qa, scaleA, qb, scaleB, transA, transB, "product")];
-                        },
-                        () => [Oracle(CodeTable.Quantize(formatA, a.Elements), CodeTable.Quantize(formatB, b.Elements), m, n, k, transA, transB)]);
-                }
+                    yield return Call(random, m, n, k, formatA, formatB, transA, transB, ElementType.Float);
+    }
+
+    private static OpCall Call(
+        Random random, int m, int n, int k, NumberFormat formatA, NumberFormat formatB, bool transA, bool transB, ElementType to)
+    {
+        var a = transA ? HostTensor.Normal(random, k, m) : HostTensor.Normal(random, m, k);
+        var b = transB ? HostTensor.Normal(random, n, k) : HostTensor.Normal(random, k, n);
+        return new OpCall($"{formatA} {a} {transA} times {formatB} {b} {transB}" + (to == ElementType.Float ? "" : $" in {to}"), [a, b],
+            (model, build, inputs) =>
+            {
+                var (qa, scaleA) = build.Quantize(inputs[0], formatA, "a");
+                var (qb, scaleB) = build.Quantize(inputs[1], formatB, "b");
+                return [build.ScaledMatMul(qa, scaleA, qb, scaleB, transA, transB, "product", to)];
+            },
+            () => [Oracle(CodeTable.Quantize(formatA, a.Elements), CodeTable.Quantize(formatB, b.Elements), m, n, k, transA, transB, to)]);
     }
 
     /// <summary>k products summed in float32, the product of the scales and the scaling: k + 2 roundings of at most the sum of magnitudes.</summary>
-    private static Expected Oracle((double[] Values, float Scale) a, (double[] Values, float Scale) b, int m, int n, int k, bool transA, bool transB)
+    private static Expected Oracle(
+        (double[] Values, float Scale) a, (double[] Values, float Scale) b, int m, int n, int k, bool transA, bool transB, ElementType to)
     {
         var (y, magnitudes) = (new double[m * n], new double[m * n]);
         for (var i = 0; i < m; i++)
@@ -47,6 +56,6 @@ public sealed class ScaledMatMulCase() : OpCase("ScaledMatMul")
                 }
             }
         }
-        return new Expected(y, i => (k + 2) * Epsilon * magnitudes[i]);
+        return new Expected(y, i => (k + 2) * Epsilon * magnitudes[i] + Rounding(y[i], to));
     }
 }

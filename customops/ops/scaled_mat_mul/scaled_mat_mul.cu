@@ -12,6 +12,9 @@ constexpr int kThreads = 256;
 /// Sizes of 8-bit products are multiples of this: what the matrix units' loads want.
 constexpr int64_t kMultiple = 16;
 
+/// Sums that a thread scales.
+constexpr int kSums = 4;
+
 /// Bytes along each side of a tile that is turned.
 constexpr int kTile = 64;
 
@@ -47,13 +50,33 @@ Status pack_codes(const uint8_t* codes, uint8_t* packed, int64_t rows, int64_t k
   return cuda::launch(pack_codes_kernel, grid, kThreads, 0, stream, codes, packed, rows, k, padded(rows), padded(k), transposed);
 }
 
-/// y (m, n) = sums (.., width) * (scaleA * scaleB). A thread has one element.
+/// y (m, n) = sums (.., width) * (scaleA * scaleB), null a scale of 1. A thread has 4 elements of a row.
+template <class T, class R>
+__global__ void __launch_bounds__(kThreads) scale_sums_kernel(const T* sums, const float* scale_a, const float* scale_b, R* y, int64_t packs,
+                                                              cuda::Divider packs_of_row, int64_t n, int64_t width, bool is_packed) {
+  const int64_t pack = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (pack >= packs) return;
+  const int64_t row = packs_of_row.quotient(static_cast<uint32_t>(pack)), at = (pack - row * packs_of_row.divisor) * kSums;
+  const int own = n - at < kSums ? static_cast<int>(n - at) : kSums;
+  const bool is_whole = is_packed && own == kSums;
+  const float scale = scale_a != nullptr ? *scale_a * *scale_b : 1.0f;
+  T values[kSums];
+  R results[kSums];
+  cuda::load_pack<kSums>(sums, row * width + at, 1, is_whole, own, values);
+#pragma unroll
+  for (int i = 0; i < kSums; ++i) results[i] = cuda::narrowed<R>(i < own ? static_cast<float>(values[i]) * scale : 0.0f);
+  cuda::store_pack<kSums>(y + row * n + at, is_whole, own, results);
+}
+
 template <class T>
-__global__ void __launch_bounds__(kThreads)
-    scale_sums_kernel(const T* sums, const float* scale_a, const float* scale_b, float* y, int64_t count, int64_t n, int64_t width) {
-  const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  if (at >= count) return;
-  y[at] = static_cast<float>(sums[at / n * width + at % n]) * (*scale_a * *scale_b);
+Status scale_sums(const T* sums, const float* scale_a, const float* scale_b, DType to, void* y, int64_t m, int64_t n, int64_t width, cudaStream_t stream) {
+  return cuda::dispatch_float(to, [&]<class R>() {
+    const int64_t packs_of_row = cuda::ceil_div(n, kSums), packs = m * packs_of_row;
+    HALO_REQUIRE(packs <= INT32_MAX, "at most " << INT32_MAX << " packs of sums", packs, "Take a smaller micro-batch.");
+    const bool is_packed = n % kSums == 0 && width % kSums == 0 && cuda::is_aligned(sums, 16) && cuda::is_aligned(y, kSums * sizeof(R));
+    return cuda::launch(scale_sums_kernel<T, R>, cuda::grid_for(packs, kThreads), kThreads, 0, stream, sums, scale_a, scale_b, static_cast<R*>(y), packs,
+                        cuda::Divider(packs_of_row), n, width, is_packed);
+  });
 }
 
 /// Codes as bfloat16, which holds each of them exactly. A thread has 8.
@@ -90,35 +113,44 @@ ScaledMatMulPath scaled_mat_mul_path(DType a, DType b) {
   return has_int8 || both_e5m2 ? ScaledMatMulPath::kDecoded : ScaledMatMulPath::kFloat8;
 }
 
-int64_t scaled_mat_mul_workspace_cuda(DType type_a, DType type_b, int64_t m, int64_t n, int64_t k) {
-  const int64_t products = cuda::LtProducts::kWorkspaceBytes;
-  if (scaled_mat_mul_path(type_a, type_b) == ScaledMatMulPath::kDecoded) return products + aligned(2 * m * k) + aligned(2 * k * n);
-  const bool needs_sums = scaled_mat_mul_path(type_a, type_b) == ScaledMatMulPath::kInt8 || m % kMultiple != 0 || n % kMultiple != 0;
-  return products + aligned(padded(m) * padded(k)) + aligned(padded(n) * padded(k)) + (needs_sums ? aligned(4 * padded(m) * padded(n)) : 0);
+namespace {
+
+/// Whether products are written as they are, and not summed in work memory first.
+bool is_whole(ScaledMatMulPath path, DType to, int64_t m, int64_t n) {
+  if (path == ScaledMatMulPath::kDecoded) return to == DType::kFloat;
+  return path == ScaledMatMulPath::kFloat8 && m % kMultiple == 0 && n % kMultiple == 0 && to != DType::kFloat16;
 }
 
-Status scaled_mat_mul_cuda(cuda::LtProducts& products, const QuantizedMatrix& a, const QuantizedMatrix& b, float* y, bool trans_a, bool trans_b, int64_t m,
-                           int64_t n, int64_t k, void* workspace, int64_t workspace_bytes, cudaStream_t stream) {
+}  // namespace
+
+int64_t scaled_mat_mul_workspace_cuda(DType type_a, DType type_b, DType to, int64_t m, int64_t n, int64_t k) {
+  const ScaledMatMulPath path = scaled_mat_mul_path(type_a, type_b);
+  const int64_t products = cuda::LtProducts::kWorkspaceBytes, sums = is_whole(path, to, m, n) ? 0 : aligned(4 * padded(m) * padded(n));
+  if (path == ScaledMatMulPath::kDecoded) return products + aligned(2 * m * k) + aligned(2 * k * n) + sums;
+  return products + aligned(padded(m) * padded(k)) + aligned(padded(n) * padded(k)) + sums;
+}
+
+Status scaled_mat_mul_cuda(cuda::LtProducts& products, const QuantizedMatrix& a, const QuantizedMatrix& b, DType to, void* y, bool trans_a, bool trans_b,
+                           int64_t m, int64_t n, int64_t k, void* workspace, int64_t workspace_bytes, cudaStream_t stream) {
   if (m * n == 0) return {};
-  const int64_t wanted = scaled_mat_mul_workspace_cuda(a.type, b.type, m, n, k);
+  const int64_t wanted = scaled_mat_mul_workspace_cuda(a.type, b.type, to, m, n, k);
   HALO_REQUIRE(workspace_bytes >= wanted, wanted << " bytes of workspace", workspace_bytes, "Ask scaled_mat_mul_workspace_cuda.");
-  if (k == 0) return HALO_CUDA_STATUS(cudaMemsetAsync(y, 0, static_cast<size_t>(4 * m * n), stream));
+  if (k == 0) return HALO_CUDA_STATUS(cudaMemsetAsync(y, 0, static_cast<size_t>(size_of(to) * m * n), stream));
   auto* rest = static_cast<uint8_t*>(workspace) + cuda::LtProducts::kWorkspaceBytes;
   const auto multiply = [&](const cuda::Product& product, const void* left, const void* right, void* out, const float* scale_a, const float* scale_b) {
     return products.multiply(product, left, right, out, scale_a, scale_b, workspace, cuda::LtProducts::kWorkspaceBytes, stream);
   };
-  const auto scale = [&]<class T>(const T* sums, int64_t width) {
-    return cuda::launch(scale_sums_kernel<T>, cuda::grid_for(m * n, kThreads), kThreads, 0, stream, sums, a.scale, b.scale, y, m * n, n, width);
-  };
   const ScaledMatMulPath path = scaled_mat_mul_path(a.type, b.type);
+  const bool whole = is_whole(path, to, m, n);
   if (path == ScaledMatMulPath::kDecoded) {
     auto* left = reinterpret_cast<BFloat16*>(rest);
     auto* right = reinterpret_cast<BFloat16*>(rest + aligned(2 * m * k));
+    auto* sums = whole ? static_cast<float*>(y) : reinterpret_cast<float*>(rest + aligned(2 * m * k) + aligned(2 * k * n));
     HALO_RETURN_IF_ERROR(decode(a, left, m * k, stream));
     HALO_RETURN_IF_ERROR(decode(b, right, k * n, stream));
     const cuda::Product product{.type_a = DType::kBFloat16, .type_b = DType::kBFloat16, .trans_a = trans_a, .trans_b = trans_b, .m = m, .n = n, .k = k};
-    HALO_RETURN_IF_ERROR(multiply(product, left, right, y, nullptr, nullptr));
-    return scale(y, n);
+    HALO_RETURN_IF_ERROR(multiply(product, left, right, sums, nullptr, nullptr));
+    return scale_sums(static_cast<const float*>(sums), a.scale, b.scale, to, y, m, n, n, stream);
   }
   uint8_t* packed_a = rest;
   uint8_t* packed_b = packed_a + aligned(padded(m) * padded(k));
@@ -136,13 +168,11 @@ Status scaled_mat_mul_cuda(cuda::LtProducts& products, const QuantizedMatrix& a,
   if (path == ScaledMatMulPath::kInt8) {
     product.type_y = DType::kInt32;
     HALO_RETURN_IF_ERROR(multiply(product, left, right, sums, nullptr, nullptr));
-    return scale(static_cast<const int32_t*>(sums), padded(n));
+    return scale_sums(static_cast<const int32_t*>(sums), a.scale, b.scale, to, y, m, n, padded(n), stream);
   }
-  const bool is_whole = padded(m) == m && padded(n) == n;
-  HALO_RETURN_IF_ERROR(multiply(product, left, right, is_whole ? y : static_cast<float*>(sums), a.scale, b.scale));
-  if (is_whole) return {};
-  return HALO_CUDA_STATUS(cudaMemcpy2DAsync(y, static_cast<size_t>(4 * n), sums, static_cast<size_t>(4 * padded(n)), static_cast<size_t>(4 * n),
-                                            static_cast<size_t>(m), cudaMemcpyDeviceToDevice, stream));
+  if (whole) product.type_y = to;
+  HALO_RETURN_IF_ERROR(multiply(product, left, right, whole ? y : sums, a.scale, b.scale));
+  return whole ? Status() : scale_sums(static_cast<const float*>(sums), nullptr, nullptr, to, y, m, n, padded(n), stream);
 }
 
 }  // namespace halo

@@ -38,12 +38,12 @@ enum class ScaledMatMulPath { kFloat8, kInt8, kDecoded };
 ScaledMatMulPath scaled_mat_mul_path(DType a, DType b);
 
 /// Bytes of workspace for scaled_mat_mul_cuda.
-int64_t scaled_mat_mul_workspace_cuda(DType type_a, DType type_b, int64_t m, int64_t n, int64_t k);
+int64_t scaled_mat_mul_workspace_cuda(DType type_a, DType type_b, DType to, int64_t m, int64_t n, int64_t k);
 
-/// As scaled_mat_mul_cpu with both scales on the device, products summed in float32 (int8: exactly, in int32). Operands that do not have K as their inner
-/// axis are transposed into the workspace first, sizes that are no multiple of 16 padded with zeros.
-Status scaled_mat_mul_cuda(cuda::LtProducts& products, const QuantizedMatrix& a, const QuantizedMatrix& b, float* y, bool trans_a, bool trans_b, int64_t m,
-                           int64_t n, int64_t k, void* workspace, int64_t workspace_bytes, cudaStream_t stream);
+/// As scaled_mat_mul_cpu with both scales on the device, products summed in float32 (int8: exactly, in int32) and rounded to `to`, a float type of 32 or 16
+/// bits. Operands that do not have K as their inner axis are transposed into the workspace first, sizes that are no multiple of 16 padded with zeros.
+Status scaled_mat_mul_cuda(cuda::LtProducts& products, const QuantizedMatrix& a, const QuantizedMatrix& b, DType to, void* y, bool trans_a, bool trans_b,
+                           int64_t m, int64_t n, int64_t k, void* workspace, int64_t workspace_bytes, cudaStream_t stream);
 #endif
 
 }  // namespace halo

@@ -46,8 +46,9 @@ void time_halo_operators(Bench& bench) {
   fill_normal(rows);
   fill_normal(angles);
   const Array<float> scalar(std::vector<float>{1.0f});
-  const Array<uint8_t> codes(kCount), workspace(std::max({rms_norm_grad_workspace_cuda(kRows, kColumns), cross_entropy_workspace_cuda(kRows),
-                                                          quantize_workspace_cuda(kCount), embedding_grad_workspace_cuda(kRows, kColumns)}));
+  const Array<uint8_t> codes(kCount), turned(kCount),
+      workspace(std::max({rms_norm_grad_workspace_cuda(kRows, kColumns), cross_entropy_workspace_cuda(kRows), quantize_workspace_cuda(),
+                          embedding_grad_workspace_cuda(kRows, kColumns)}));
   bench.time("rms_norm", type, shape, {.bytes = 2 * tensor},
              [&] { return rms_norm_cuda(kType, a.data(), vector.data(), y.data(), rows.data(), kRows, kColumns, 1e-5f, nullptr); });
   bench.time("rms_norm_grad", type, shape, {.bytes = 3 * tensor}, [&] {
@@ -73,8 +74,12 @@ void time_halo_operators(Bench& bench) {
   });
   // Once for the largest magnitude, once for the codes.
   for (const char* format : {"e4m3", "e5m2", "e3m2", "int8"}) {
-    bench.time(std::string("quantize ") + format, type, shape, {.bytes = 2 * tensor + static_cast<double>(kCount)},
-               [&, format] { return quantize_cuda(format, kType, a.data(), codes.data(), scalar.data(), kCount, workspace.data(), nullptr); });
+    bench.time(std::string("quantize ") + format, type, shape, {.bytes = 2 * tensor + static_cast<double>(kCount)}, [&, format] {
+      return quantize_cuda(format, kType, a.data(), codes.data(), nullptr, scalar.data(), kRows, kColumns, workspace.data(), nullptr);
+    });
+    bench.time(std::string("quantize both ") + format, type, shape, {.bytes = 2 * tensor + 2.0 * static_cast<double>(kCount)}, [&, format] {
+      return quantize_cuda(format, kType, a.data(), codes.data(), turned.data(), scalar.data(), kRows, kColumns, workspace.data(), nullptr);
+    });
   }
   time_rotations(bench, a, y);
 }

@@ -153,6 +153,18 @@ inline uint32_t __ballot_sync(uint32_t, bool vote) {
   return result;
 }
 
+/// Threads are coroutines of one thread: nothing comes in between.
+inline uint32_t atomicMax(uint32_t* at, uint32_t value) {
+  const uint32_t old = *at;
+  *at = old > value ? old : value;
+  return old;
+}
+inline uint32_t __byte_perm(uint32_t low, uint32_t high, uint32_t choice) {
+  const uint64_t all = static_cast<uint64_t>(high) << 32 | low;
+  uint32_t result = 0;
+  for (int i = 0; i < 4; ++i) result |= static_cast<uint32_t>(all >> (8 * (choice >> (4 * i) & 7)) & 0xFF) << (8 * i);
+  return result;
+}
 inline int __popc(uint32_t x) { return __builtin_popcount(x); }
 inline int __ffs(int x) { return __builtin_ffs(x); }
 
