@@ -40,6 +40,9 @@ public static class NativeOperators
     /// <summary>What went wrong in the provider since the last call: "node", "memory" and what belongs to them.</summary>
     public static IReadOnlyList<string[]> CudaProblems() => [.. Lines("HaloCudaProblems").Select(line => line.Split('\t'))];
 
+    /// <summary>Whose kernels ran attention on a GPU since the last call: "cudnn", nodes, its version; "halo", nodes, why not cuDNN's.</summary>
+    public static IReadOnlyList<string[]> CudaAttention() => [.. Lines("HaloCudaAttention").Select(line => line.Split('\t', 3))];
+
     /// <summary>Times the CUDA kernels, a line of JSON each: versions, ceilings, kernels; <c>provider/benchmarks/benchmarks.h</c> has the keys.</summary>
     /// <param name="part">Of the names of those to time; empty for all.</param>
     /// <param name="line">Is given each line when it is there. What it throws ends the run and is thrown on.</param>

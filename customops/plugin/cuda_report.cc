@@ -31,6 +31,18 @@ __attribute__((visibility("default"))) const char* HaloCudaProblems() {
 #endif
 }
 
+/// Whose kernels ran com.halo's attention on a GPU since the last call, a line each: "cudnn<TAB>nodes<TAB>version", "halo<TAB>nodes<TAB>why not cuDNN". Nodes
+/// count once a run, replayed runs not at all.
+__attribute__((visibility("default"))) const char* HaloCudaAttention() {
+#ifdef HALO_CUDA
+  static thread_local std::string text;
+  text = halo::cuda::take_attention();
+  return text.c_str();
+#else
+  return "";
+#endif
+}
+
 /// Times the CUDA kernels whose names contain `part`: calls `line` with `context` and a line of JSON each, as cuda::run_benchmarks does; 0 from it
 /// ends the run. "" or what was wrong.
 __attribute__((visibility("default"))) const char* HaloBenchKernels([[maybe_unused]] const char* part, [[maybe_unused]] int (*line)(void*, const char*),

@@ -96,6 +96,17 @@ void Device::shrink() {
 
 Device::Shortage Device::take_shortage() { return std::exchange(shortage_, Shortage{}); }
 
+void Device::note_attention(const std::string& reason) {
+  const std::lock_guard lock(mutex_);
+  ++(reason.empty() ? attention_use_.by_cudnn : attention_use_.by_halo);
+  if (!reason.empty()) attention_use_.reason = reason;
+}
+
+Device::AttentionUse Device::take_attention_use() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(attention_use_, AttentionUse{});
+}
+
 Order Device::begin_order() { return order_ = ++last_order_; }
 
 }  // namespace halo::cuda

@@ -1,4 +1,4 @@
-// A GPU: one stream that all sessions work on, one arena, one set of products.
+// A GPU: one stream that all sessions work on, one arena, one set of products, one of attention plans.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -10,6 +10,7 @@
 
 #include "common/arena.h"
 #include "common/status.h"
+#include "provider/cudnn/cudnn_attention.h"
 #include "provider/mapped_memory.h"
 #include "provider/products/lt_products.h"
 #include "provider/staging.h"
@@ -32,6 +33,7 @@ class Device {
   const cudaDeviceProp& properties() const { return properties_; }
   cudaStream_t stream() const { return stream_; }
   LtProducts& products() { return products_; }
+  CudnnAttention& attention() { return attention_; }
   Staging& staging() { return staging_; }
 
   /// Memory for work on the stream; null where there is none, and then take_shortage() tells.
@@ -56,6 +58,18 @@ class Device {
 
   /// Nothing is wanted where no allocation failed since the last call.
   Shortage take_shortage();
+
+  /// Which kernels ran attention.
+  struct AttentionUse {
+    int64_t by_cudnn = 0, by_halo = 0;  // nodes, counted once a run that is not replayed
+    std::string reason;                 // why not cuDNN, the last time
+  };
+
+  /// An empty reason: cuDNN's kernels run a node.
+  void note_attention(const std::string& reason);
+
+  /// Since the last call.
+  AttentionUse take_attention_use();
 
   /// Work until end_order() takes its memory in an order of its own, which keeps it until release_order(): that of a captured graph.
   Order begin_order();
@@ -82,10 +96,12 @@ class Device {
   std::unique_ptr<MappedMemory> memory_;
   std::unique_ptr<Arena> arena_;
   LtProducts products_;
+  CudnnAttention attention_;
   Staging staging_;
   Order order_ = kStreamOrder;
   Order last_order_ = kStreamOrder;
   Shortage shortage_;
+  AttentionUse attention_use_;
 };
 
 }  // namespace halo::cuda

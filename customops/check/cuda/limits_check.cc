@@ -58,10 +58,10 @@ HALO_CHECK(limits_of_rows_are_named) {
 HALO_CHECK(limits_of_heads_are_named) {
   const AttentionMask mask;
   const AttentionSizes many{.batch = 2048, .heads = 32, .groups = 8, .queries = 1, .keys = 1, .dim = 64};
-  expect_refused(attention_cuda(kFloat, none, none, none, mask, nowhere, no_floats, many, 1.0f, nullptr), "at most 65535 ", "65536");
-  expect_refused(attention_grad_cuda(kFloat, {}, mask, many, 1.0f, nowhere, nullptr), "at most 65535 ", "65536");
+  expect_refused(attention_cuda(kFloat, none, none, none, mask, nowhere, no_floats, many, 1.0f, nullptr, nullptr), "at most 65535 ", "65536");
+  expect_refused(attention_grad_cuda(kFloat, {}, mask, many, 1.0f, nullptr, nowhere, nullptr), "at most 65535 ", "65536");
   const AttentionSizes wide{.batch = 1, .heads = 1, .groups = 1, .queries = 1, .keys = 1, .dim = 257};
-  expect_refused(attention_cuda(kFloat, none, none, none, mask, nowhere, no_floats, wide, 1.0f, nullptr), "heads of 1 to 256 channels", "257");
+  expect_refused(attention_cuda(kFloat, none, none, none, mask, nowhere, no_floats, wide, 1.0f, nullptr, nullptr), "heads of 1 to 256 channels", "257");
   const AttentionSizes groups{.batch = 8192, .heads = 8, .groups = 8, .queries = 1, .keys = 1, .dim = 64};
   expect_refused(cuda::masked_attention(kFloat, none, none, none, {}, nowhere, groups, 64, 1.0f, nullptr), "at most 65535 ", "65536");
   const RotarySizes odd{.batch = 1, .heads = 1, .tokens = 4, .dim = 7, .positions = 4}, late{.batch = 1, .heads = 1, .tokens = 9, .dim = 8, .positions = 4};

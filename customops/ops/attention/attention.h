@@ -31,8 +31,9 @@ void attention_cpu(const T* q, const T* k, const T* v, const AttentionMask& mask
 /// As attention_cpu, with the scores of a tile of queries and keys at a time and a running maximum [Dao 2023]. 16-bit types with D up to 128 are multiplied by
 /// the matrix units, with float32 sums and probabilities rounded to the type; the others by plain float32 arithmetic. y or log_sum_exp may be null.
 /// A NaN in a hidden value reaches the queries whose tile has it, or none. Heads of 1 to 256 channels; B H is at most 65535.
+/// only_rows (B): batch rows with a 0 there are left alone; null: all are computed.
 Status attention_cuda(DType type, const void* q, const void* k, const void* v, const AttentionMask& mask, void* y, float* log_sum_exp,
-                      const AttentionSizes& sizes, float scale, cudaStream_t stream);
+                      const AttentionSizes& sizes, float scale, const int32_t* only_rows, cudaStream_t stream);
 #endif
 
 }  // namespace halo

@@ -12,6 +12,7 @@ namespace {
 struct Problem {
   AttentionSizes sizes;
   bool causal, has_mask, has_documents;
+  bool is_scattered = false;  // documents whose tokens lie apart
 };
 
 /// Scores and gradients are sums over channels and keys; a 16-bit kernel rounds probabilities and gradients of scores in between.
@@ -27,7 +28,7 @@ void check_attention(const Problem& problem) {
   const auto q = make(queries, 71), k = make(keys, 72), v = make(keys, 73), dy = make(queries, 74);
   std::vector<int64_t> mask, documents;
   for (int64_t i = 0; i < s.batch * s.keys; ++i) mask.push_back(i % 11 != 3 && i >= 2);
-  for (int64_t i = 0; i < s.batch * s.queries; ++i) documents.push_back(i / 7 * 1000000007);
+  for (int64_t i = 0; i < s.batch * s.queries; ++i) documents.push_back(problem.is_scattered ? i * 5 % 3 - 1 : i / 7 * 1000000007);
   const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(s.dim)));
   const AttentionMask host{problem.has_mask ? mask.data() : nullptr, problem.has_documents ? documents.data() : nullptr, problem.causal};
   std::vector<T> y(q.size()), dq(q.size()), dk(k.size()), dv(k.size());
@@ -46,7 +47,7 @@ void check_attention(const Problem& problem) {
   const double rough = std::is_same_v<T, float> ? 2e-5 : (std::is_same_v<T, BFloat16> ? 2e-2 : 3e-3);
   const auto near = [rough](double x) { return rough * (1 + std::fabs(x)); };
   const auto run = [&](T* out) {
-    return attention_cuda(type_of<T>(), q_device.data(), k_device.data(), v_device.data(), given, out, sums_device.data(), s, scale, nullptr);
+    return attention_cuda(type_of<T>(), q_device.data(), k_device.data(), v_device.data(), given, out, sums_device.data(), s, scale, nullptr, nullptr);
   };
   expect_all_near<T>(run_twice<T>(what, queries, run), reals(y), near, what);
   expect_all_near<float>(
@@ -56,7 +57,7 @@ void check_attention(const Problem& problem) {
   const auto gradient = [&](T* dq_out, T* dk_out, T* dv_out) {
     const AttentionGradBuffers buffers{dy_device.data(),  q_device.data(), k_device.data(), v_device.data(), y_given.data(),
                                        sums_given.data(), dq_out,          dk_out,          dv_out};
-    return attention_grad_cuda(type_of<T>(), buffers, given, s, scale, workspace.data(), nullptr);
+    return attention_grad_cuda(type_of<T>(), buffers, given, s, scale, nullptr, workspace.data(), nullptr);
   };
   const auto grad_near = [rough, &s](double x) { return 4 * rough * (1 + std::fabs(x)) * std::sqrt(static_cast<double>(s.heads / s.groups)); };
   expect_all_near<T>(run_twice<T>(what, queries, [&](T* out) { return gradient(out, dk_device.data(), dv_device.data()); }), reals(dq), grad_near,
@@ -69,11 +70,11 @@ void check_attention(const Problem& problem) {
 
 template <class T>
 void check_all() {
-  std::vector<Problem> problems = {{{1, 2, 2, 24, 24, 16}, true, false, false},  {{2, 4, 2, 70, 70, 32}, true, true, false},
-                                   {{1, 4, 1, 33, 33, 64}, true, true, true},    {{2, 2, 1, 9, 65, 20}, false, true, false},
-                                   {{1, 1, 1, 65, 65, 128}, false, false, true}, {{1, 2, 2, 40, 40, 256}, true, false, true},
-                                   {{1, 1, 1, 1, 1, 1}, true, false, false},     {{1, 2, 1, 66, 66, 96}, true, true, false},
-                                   {{4, 64, 8, 40, 40, 16}, true, false, false}};  // enough for two rows of 16 a warp
+  std::vector<Problem> problems = {
+      {{1, 2, 2, 24, 24, 16}, true, false, false},        {{2, 4, 2, 70, 70, 32}, true, true, false},   {{1, 4, 1, 33, 33, 64}, true, true, true},
+      {{2, 2, 1, 9, 65, 20}, false, true, false},         {{1, 1, 1, 65, 65, 128}, false, false, true}, {{1, 2, 2, 40, 40, 256}, true, false, true},
+      {{1, 1, 1, 1, 1, 1}, true, false, false},           {{1, 2, 1, 66, 66, 96}, true, true, false},   {{4, 64, 8, 40, 40, 16}, true, false, false},
+      {{1, 2, 1, 130, 130, 24}, false, true, true, true}, {{1, 2, 2, 140, 140, 40}, true, false, true}};
   if (!is_reduced()) {
     problems.push_back({{2, 8, 2, 300, 300, 64}, true, true, true});
     problems.push_back({{1, 4, 4, 257, 257, 128}, true, false, false});

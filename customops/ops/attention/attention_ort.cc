@@ -1,6 +1,9 @@
 #include "ops/attention/attention.h"
 #include "ops/attention/attention_types.h"
 #include "plugin/op.h"
+#ifdef HALO_CUDA
+#include "provider/bindings/attention_choice.h"
+#endif
 
 namespace halo {
 
@@ -34,8 +37,18 @@ struct Attention {
   Status compute_cuda(cuda::OpLaunch& c) const {
     const AttentionSizes sizes = attention_sizes(c.in(0).shape, c.in(1).shape);
     const AttentionMask mask{.mask = c.data<int64_t>(3), .documents = c.data<int64_t>(4), .causal = causal};
-    return attention_cuda(c.in(0).type, c.data(0), c.data(1), c.data(2), mask, c.result(0), c.result<float>(1), sizes, attention_scale(scale, sizes),
-                          c.stream());
+    const DType type = c.in(0).type;
+    void* y = c.result(0);
+    auto* sums = c.result<float>(1);
+    const float factor = attention_scale(scale, sizes);
+    bool is_by_cudnn = false;
+    HALO_RETURN_IF_ERROR(cuda::choose_attention(c, type, mask, sizes, {c.data(0), c.data(1), c.data(2), y}, &is_by_cudnn));
+    if (!is_by_cudnn) return attention_cuda(type, c.data(0), c.data(1), c.data(2), mask, y, sums, sizes, factor, nullptr, c.stream());
+    cuda::CudnnAttention& cudnn = c.device().attention();
+    int64_t bytes = 0;
+    HALO_RETURN_IF_ERROR(attention_cudnn_workspace(cudnn, type, mask, sizes, sums != nullptr, &bytes));
+    HALO_WORKSPACE(work, c, bytes);
+    return attention_cudnn(cudnn, type, c.data(0), c.data(1), c.data(2), mask, y, sums, sizes, factor, work.data(), c.stream());
   }
 #endif
 

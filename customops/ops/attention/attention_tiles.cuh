@@ -1,4 +1,6 @@
-// Tiles of an attention in shared memory: what Attention and AttentionGrad share. 256 threads, as 16 x 16, have a tile of queries and keys.
+// Tiles of an attention in shared memory, float32: what Attention, AttentionGrad and masked_attention share. A block of 256 threads, as 16 x 16, has a tile of
+// queries (rows) and of keys (columns) at a time. thread_row is the first of a thread's rows within the tile, thread_column its first column; row and column
+// without a prefix count from the start of the tensor.
 #pragma once
 
 #include "common/visibility.h"
@@ -9,25 +11,28 @@ namespace halo::attention_tiles {
 constexpr int kThreads = 256;
 constexpr int kSide = 16;
 
-/// kTile queries or keys at a time, heads of up to kDim channels. A thread has kEach rows that lie together, and as many columns kSide apart.
+/// Heads that attention_units.cuh takes, of 16-bit types; wider ones are left to these tiles.
+constexpr int64_t kMostUnitsDim = 128;
+
+/// kTile queries or keys, heads of up to kDim channels. A thread has kThreadRows rows that lie together, and as many columns kSide apart.
 template <int tile, int dim>
-struct Shape {
-  static constexpr int kTile = tile, kDim = dim, kEach = tile / kSide;
-  /// Channels of a thread: groups of kGroup that lie together, kSide groups apart.
-  static constexpr int kGroup = dim >= 64 ? 4 : dim / kSide, kGroups = dim / (kSide * kGroup), kOwn = kGroup * kGroups;
+struct FloatTile {
+  static constexpr int kTile = tile, kDim = dim, kThreadRows = tile / kSide;
+  /// Channels (elements of a head) of a thread: packs of kPack that lie together, kSide packs apart.
+  static constexpr int kPack = dim >= 64 ? 4 : dim / kSide, kPacks = dim / (kSide * kPack), kThreadChannels = kPack * kPacks;
   /// Floats from one row to the next; four more than there are, so that rows begin in different banks.
   static constexpr int kPitch = dim + 4, kScorePitch = tile + 4;
   static constexpr int kRows = tile * kPitch, kScores = tile * kScorePitch;
 };
 
-/// Calls f.operator()<Shape>() with the tile for heads of `dim` channels, 1 to 256.
+/// Calls f.operator()<FloatTile>() with the tile for heads of `dim` channels, 1 to 256.
 template <class F>
 Status dispatch_dim(int64_t dim, F&& f) {
   HALO_REQUIRE(dim >= 1 && dim <= 256, "heads of 1 to 256 channels", dim, "Run this graph on the CPU: --device cpu.");
-  if (dim <= 32) return f.template operator()<Shape<64, 32>>();
-  if (dim <= 64) return f.template operator()<Shape<64, 64>>();
-  if (dim <= 128) return f.template operator()<Shape<64, 128>>();
-  return f.template operator()<Shape<32, 256>>();
+  if (dim <= 32) return f.template operator()<FloatTile<64, 32>>();
+  if (dim <= 64) return f.template operator()<FloatTile<64, 64>>();
+  if (dim <= 128) return f.template operator()<FloatTile<64, 128>>();
+  return f.template operator()<FloatTile<32, 256>>();
 }
 
 /// Rows [first, first + tile) of x (rows, dim) as float32, zeros beyond: all of a thread's loads before its first store.
@@ -59,7 +64,7 @@ __device__ void load_rows(const T* x, int64_t first, int64_t rows, int64_t dim, 
 }
 
 /// Which keys the queries of one batch row see: what AttentionMask says of it.
-struct Sight {
+struct KeyVisibility {
   const int64_t *mask, *documents;  // of the batch row, or null
   int64_t queries, keys;
   bool causal;
@@ -71,55 +76,105 @@ struct Sight {
   }
 };
 
-__device__ inline Sight sight_of(const AttentionMask& mask, const AttentionSizes& sizes, int64_t batch) {
-  return {mask.mask == nullptr ? nullptr : mask.mask + batch * sizes.keys, mask.documents == nullptr ? nullptr : mask.documents + batch * sizes.queries,
-          sizes.queries, sizes.keys, mask.causal};
+/// Whether a batch row is left out: `only_rows`, where not null, has 0 for it.
+__device__ inline bool is_left_out(const int32_t* only_rows, int64_t batch) { return only_rows != nullptr && only_rows[batch] == 0; }
+
+/// has_masks false: there is neither mask nor documents, which the compiler then knows.
+template <bool has_masks = true>
+__device__ KeyVisibility visibility_of(const AttentionMask& mask, const AttentionSizes& sizes, int64_t batch) {
+  KeyVisibility visibility{nullptr, nullptr, sizes.queries, sizes.keys, mask.causal};
+  if constexpr (has_masks) {
+    if (mask.mask != nullptr) visibility.mask = mask.mask + batch * sizes.keys;
+    if (mask.documents != nullptr) visibility.documents = mask.documents + batch * sizes.queries;
+  }
+  return visibility;
 }
 
-/// products[r][c] = row kEach y + r of a times row x + kSide c of b, over kDim channels, four at a time.
+/// The least and the largest document of a tile's rows.
+struct DocumentRange {
+  int64_t least = 0, largest = 0;
+};
+
+/// Rows [first, first + count), those below `rows`; the same in all lanes of a warp.
+__device__ inline DocumentRange range_of(const int64_t* documents, int64_t first, int count, int64_t rows) {
+  if (documents == nullptr) return {};
+  DocumentRange range{std::numeric_limits<int64_t>::max(), std::numeric_limits<int64_t>::min()};
+  for (int i = static_cast<int>(threadIdx.x) % cuda::kWarp; i < count && first + i < rows; i += cuda::kWarp) {
+    const int64_t document = documents[first + i];
+    if (document < range.least) range.least = document;
+    if (document > range.largest) range.largest = document;
+  }
+  for (int lanes = cuda::kWarp / 2; lanes > 0; lanes /= 2) {
+    const int64_t least = __shfl_xor_sync(cuda::kAllLanes, range.least, lanes), largest = __shfl_xor_sync(cuda::kAllLanes, range.largest, lanes);
+    if (least < range.least) range.least = least;
+    if (largest > range.largest) range.largest = largest;
+  }
+  return range;
+}
+
+/// Whether any, and whether all, rows of a tile may be seen from another tile, by mask and documents alone.
+struct Overlap {
+  bool any = true, all = true;
+};
+
+/// Rows [first, first + count), those below `rows`, from a tile whose documents have that range; the same in all lanes of a warp. Any: rows that the mask shows
+/// and whose document lies within the range, which where documents are runs of rows are those that are seen. A tile without any is passed over.
+__device__ inline Overlap overlap_of(const int64_t* documents, const int64_t* mask, const DocumentRange& range, int64_t first, int count, int64_t rows) {
+  if (documents == nullptr && mask == nullptr) return {};
+  bool any = false, all = true;
+  for (int i = static_cast<int>(threadIdx.x) % cuda::kWarp; i < count && first + i < rows; i += cuda::kWarp) {
+    const int64_t document = documents == nullptr ? range.least : documents[first + i];
+    const bool is_in = (mask == nullptr || mask[first + i] != 0) && document >= range.least && document <= range.largest;
+    any = any || is_in;
+    all = all && is_in;
+  }
+  return {__ballot_sync(cuda::kAllLanes, any) != 0, __ballot_sync(cuda::kAllLanes, all) == cuda::kAllLanes && range.least == range.largest};
+}
+
+/// products[r][c] = row thread_row + r of a times row thread_column + kSide c of b, over kDim channels, four at a time.
 template <class S>
-__device__ void multiply_rows(const float* a, const float* b, float (&products)[S::kEach][S::kEach]) {
-  const int x = static_cast<int>(threadIdx.x) % kSide, y = static_cast<int>(threadIdx.x) / kSide;
+__device__ void multiply_rows(const float* a, const float* b, float (&products)[S::kThreadRows][S::kThreadRows]) {
+  const int thread_column = static_cast<int>(threadIdx.x) % kSide, thread_row = static_cast<int>(threadIdx.x) / kSide * S::kThreadRows;
 #pragma unroll
-  for (int r = 0; r < S::kEach; ++r) {
+  for (int r = 0; r < S::kThreadRows; ++r) {
 #pragma unroll
-    for (int c = 0; c < S::kEach; ++c) products[r][c] = 0;
+    for (int c = 0; c < S::kThreadRows; ++c) products[r][c] = 0;
   }
 #pragma unroll 4
   for (int d = 0; d < S::kDim; d += 4) {
-    cuda::Pack<float, 4> own_a[S::kEach], own_b[S::kEach];
+    cuda::Pack<float, 4> a_elements[S::kThreadRows], b_elements[S::kThreadRows];
 #pragma unroll
-    for (int r = 0; r < S::kEach; ++r) {
-      own_a[r] = *reinterpret_cast<const cuda::Pack<float, 4>*>(a + (y * S::kEach + r) * S::kPitch + d);
-      own_b[r] = *reinterpret_cast<const cuda::Pack<float, 4>*>(b + (x + kSide * r) * S::kPitch + d);
+    for (int r = 0; r < S::kThreadRows; ++r) {
+      a_elements[r] = *reinterpret_cast<const cuda::Pack<float, 4>*>(a + (thread_row + r) * S::kPitch + d);
+      b_elements[r] = *reinterpret_cast<const cuda::Pack<float, 4>*>(b + (thread_column + kSide * r) * S::kPitch + d);
     }
 #pragma unroll
-    for (int r = 0; r < S::kEach; ++r) {
+    for (int r = 0; r < S::kThreadRows; ++r) {
 #pragma unroll
-      for (int c = 0; c < S::kEach; ++c) {
+      for (int c = 0; c < S::kThreadRows; ++c) {
 #pragma unroll
-        for (int i = 0; i < 4; ++i) products[r][c] += own_a[r].values[i] * own_b[c].values[i];
+        for (int i = 0; i < 4; ++i) products[r][c] += a_elements[r].values[i] * b_elements[c].values[i];
       }
     }
   }
 }
 
-/// sums[r][own channel] += weight(row kEach y + r, i) * row i of values, over the tile's rows i. weights[row * row_step + i * step].
+/// sums[r][channel] += weight(row thread_row + r, i) * row i of values, over the tile's rows i. weights[row * row_step + i * step].
 template <class S>
-__device__ void add_weighted(const float* weights, int row_step, int step, const float* values, float (&sums)[S::kEach][S::kOwn]) {
-  const int x = static_cast<int>(threadIdx.x) % kSide, y = static_cast<int>(threadIdx.x) / kSide;
+__device__ void add_weighted(const float* weights, int row_step, int step, const float* values, float (&sums)[S::kThreadRows][S::kThreadChannels]) {
+  const int thread_column = static_cast<int>(threadIdx.x) % kSide, thread_row = static_cast<int>(threadIdx.x) / kSide * S::kThreadRows;
 #pragma unroll 4
   for (int i = 0; i < S::kTile; ++i) {
-    float own[S::kEach];
+    float row_weights[S::kThreadRows];
 #pragma unroll
-    for (int r = 0; r < S::kEach; ++r) own[r] = weights[(y * S::kEach + r) * row_step + i * step];
+    for (int r = 0; r < S::kThreadRows; ++r) row_weights[r] = weights[(thread_row + r) * row_step + i * step];
 #pragma unroll
-    for (int g = 0; g < S::kGroups; ++g) {
-      const auto pack = *reinterpret_cast<const cuda::Pack<float, S::kGroup>*>(values + i * S::kPitch + (g * kSide + x) * S::kGroup);
+    for (int g = 0; g < S::kPacks; ++g) {
+      const auto pack = *reinterpret_cast<const cuda::Pack<float, S::kPack>*>(values + i * S::kPitch + (g * kSide + thread_column) * S::kPack);
 #pragma unroll
-      for (int n = 0; n < S::kGroup; ++n) {
+      for (int n = 0; n < S::kPack; ++n) {
 #pragma unroll
-        for (int r = 0; r < S::kEach; ++r) sums[r][g * S::kGroup + n] += own[r] * pack.values[n];
+        for (int r = 0; r < S::kThreadRows; ++r) sums[r][g * S::kPack + n] += row_weights[r] * pack.values[n];
       }
     }
   }
@@ -127,14 +182,15 @@ __device__ void add_weighted(const float* weights, int row_step, int step, const
 
 /// Writes a thread's rows and channels of (rows, dim).
 template <class S, class T>
-__device__ void store_rows(T* out, int64_t first, int64_t rows, int64_t dim, const float (&values)[S::kEach][S::kOwn], const float (&factors)[S::kEach]) {
-  const int x = static_cast<int>(threadIdx.x) % kSide, y = static_cast<int>(threadIdx.x) / kSide;
+__device__ void store_rows(T* out, int64_t first, int64_t rows, int64_t dim, const float (&values)[S::kThreadRows][S::kThreadChannels],
+                           const float (&factors)[S::kThreadRows]) {
+  const int thread_column = static_cast<int>(threadIdx.x) % kSide, thread_row = static_cast<int>(threadIdx.x) / kSide * S::kThreadRows;
 #pragma unroll
-  for (int r = 0; r < S::kEach; ++r) {
-    const int64_t row = first + y * S::kEach + r;
+  for (int r = 0; r < S::kThreadRows; ++r) {
+    const int64_t row = first + thread_row + r;
 #pragma unroll
-    for (int i = 0; i < S::kOwn; ++i) {
-      const int column = (i / S::kGroup * kSide + x) * S::kGroup + i % S::kGroup;
+    for (int i = 0; i < S::kThreadChannels; ++i) {
+      const int column = (i / S::kPack * kSide + thread_column) * S::kPack + i % S::kPack;
       if (row < rows && column < dim) out[row * dim + column] = from_float<T>(values[r][i] * factors[r]);
     }
   }
@@ -146,5 +202,47 @@ __device__ float over_side(F combine, float value) {
   for (int mask = kSide / 2; mask > 0; mask /= 2) value = combine(value, __shfl_xor_sync(cuda::kAllLanes, value, mask));
   return value;
 }
+
+/// The softmax of a thread's rows while tiles of keys come one after the other: the largest score so far, and the sum of exponentials below it. [Dao 2023]
+template <class S>
+struct RunningSoftmax {
+  float largest[S::kThreadRows], total[S::kThreadRows] = {};
+
+  __device__ RunningSoftmax() {
+    for (float& score : largest) score = -std::numeric_limits<float>::infinity();
+  }
+
+  /// From the scores of a tile, -Inf where they are left out, to weights in shared memory by (row, column). `sums`, which weights of earlier tiles made, follow
+  /// the new maximum.
+  __device__ void add(const float (&scores)[S::kThreadRows][S::kThreadRows], float* weights, float (&sums)[S::kThreadRows][S::kThreadChannels]) {
+    const int thread_column = static_cast<int>(threadIdx.x) % kSide, thread_row = static_cast<int>(threadIdx.x) / kSide * S::kThreadRows;
+#pragma unroll
+    for (int r = 0; r < S::kThreadRows; ++r) {
+      float next = largest[r];
+#pragma unroll
+      for (int c = 0; c < S::kThreadRows; ++c) next = cuda::MaxOf()(next, scores[r][c]);
+      next = over_side(cuda::MaxOf(), next);
+      const bool has_seen = next != -std::numeric_limits<float>::infinity();
+      const float rescale = has_seen ? expf(largest[r] - next) : 1.0f;
+      float added = 0;
+#pragma unroll
+      for (int c = 0; c < S::kThreadRows; ++c) {
+        const float weight = has_seen ? expf(scores[r][c] - next) : 0.0f;
+        added += weight;
+        weights[(thread_row + r) * S::kScorePitch + thread_column + kSide * c] = weight;
+      }
+      total[r] = total[r] * rescale + over_side(cuda::SumOf(), added);
+      largest[r] = next;
+#pragma unroll
+      for (int i = 0; i < S::kThreadChannels; ++i) sums[r][i] *= rescale;
+    }
+  }
+
+  /// What turns weighted sums into means: 0 for a row that has seen nothing.
+  __device__ void factors(float (&result)[S::kThreadRows]) const {
+#pragma unroll
+    for (int r = 0; r < S::kThreadRows; ++r) result[r] = total[r] == 0.0f ? 0.0f : 1.0f / total[r];
+  }
+};
 
 }  // namespace halo::attention_tiles

@@ -47,9 +47,9 @@ struct AttentionGradBuffers {
 /// Bytes of workspace for attention_grad_cuda: rowsum(dY Y).
 int64_t attention_grad_workspace_cuda(const AttentionSizes& sizes);
 
-/// As attention_grad_cpu with tiles and limits as attention_cuda; no atomic additions, so that the same inputs give the same bits.
+/// As attention_grad_cpu with tiles, limits and only_rows as attention_cuda; no atomic additions, so that the same inputs give the same bits.
 Status attention_grad_cuda(DType type, const AttentionGradBuffers& buffers, const AttentionMask& mask, const AttentionSizes& sizes, float scale,
-                           void* workspace, cudaStream_t stream);
+                           const int32_t* only_rows, void* workspace, cudaStream_t stream);
 #endif
 
 }  // namespace halo

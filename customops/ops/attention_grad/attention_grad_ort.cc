@@ -2,6 +2,10 @@
 
 #include "ops/attention/attention_types.h"
 #include "plugin/op.h"
+#ifdef HALO_CUDA
+#include "ops/attention_grad/attention_grad_cudnn.h"
+#include "provider/bindings/attention_choice.h"
+#endif
 
 namespace halo {
 
@@ -39,8 +43,17 @@ struct AttentionGrad {
     const AttentionSizes sizes = attention_sizes(c.in(1).shape, c.in(2).shape);
     const AttentionMask mask{.mask = c.data<int64_t>(6), .documents = c.data<int64_t>(7), .causal = causal};
     const AttentionGradBuffers buffers{c.data(0), c.data(1), c.data(2), c.data(3), c.data(4), c.data<float>(5), c.result(0), c.result(1), c.result(2)};
-    HALO_WORKSPACE(work, c, attention_grad_workspace_cuda(sizes));
-    return attention_grad_cuda(c.in(1).type, buffers, mask, sizes, attention_scale(scale, sizes), work.data(), c.stream());
+    const DType type = c.in(1).type;
+    const float factor = attention_scale(scale, sizes);
+    bool is_by_cudnn = false;
+    HALO_RETURN_IF_ERROR(cuda::choose_attention(c, type, mask, sizes,
+                                                {buffers.dy, buffers.q, buffers.k, buffers.v, buffers.y, buffers.dq, buffers.dk, buffers.dv}, &is_by_cudnn));
+    cuda::CudnnAttention& cudnn = c.device().attention();
+    int64_t bytes = attention_grad_workspace_cuda(sizes);
+    if (is_by_cudnn) HALO_RETURN_IF_ERROR(attention_grad_cudnn_workspace(cudnn, type, buffers, mask, sizes, &bytes));
+    HALO_WORKSPACE(work, c, bytes);
+    if (is_by_cudnn) return attention_grad_cudnn(cudnn, type, buffers, mask, sizes, factor, work.data(), c.stream());
+    return attention_grad_cuda(type, buffers, mask, sizes, factor, nullptr, work.data(), c.stream());
   }
 #endif
 

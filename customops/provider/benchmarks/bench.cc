@@ -74,7 +74,8 @@ Status Bench::open() {
   HALO_CUDA_RETURN_IF_ERROR(cudaGetDeviceProperties(&properties, ordinal));
   HALO_CUDA_RETURN_IF_ERROR(cudaRuntimeGetVersion(&runtime));
   write("{\"gpu\": " + quoted(properties.name) + ", \"driver\": " + quoted(driver_version()) + ", \"cuda\": " + quoted(version(runtime)) +
-        ", \"cublaslt\": " + quoted(products_.version()) + ", \"file\": " + quoted(products_.path()) + ", \"rounds\": " + std::to_string(kRounds) + "}");
+        ", \"cublaslt\": " + quoted(products_.version()) + ", \"file\": " + quoted(products_.path()) +
+        ", \"cudnn\": " + quoted(attention_.open().ok() ? attention_.version() : "none") + ", \"rounds\": " + std::to_string(kRounds) + "}");
   return status_;
 }
 

@@ -12,6 +12,7 @@
 #include "common/codes.h"
 #include "common/dtype.h"
 #include "common/status.h"
+#include "provider/cudnn/cudnn_attention.h"
 #include "provider/products/lt_products.h"
 
 namespace halo::cuda::bench {
@@ -108,7 +109,7 @@ class Bench {
   Bench& operator=(const Bench&) = delete;
   ~Bench();
 
-  /// Opens cuBLASLt and writes the line of versions.
+  /// Opens cuBLASLt, and cuDNN where it is there, and writes the line of versions.
   Status open();
 
   /// Times a kernel and writes its line, unless its name does not have the part asked for (ceilings are wanted with any) or something failed before. Each run
@@ -121,6 +122,7 @@ class Bench {
   }
 
   LtProducts& products() { return products_; }
+  CudnnAttention& attention() { return attention_; }
   const Status& status() const { return status_; }
   Ceilings ceilings;
 
@@ -133,6 +135,7 @@ class Bench {
   std::string part_;
   const std::function<bool(const std::string&)>& line_;
   LtProducts products_;
+  CudnnAttention attention_;
   Array<float> other_;  // what is read between runs, so that nothing of a kernel's is left in the cache
   Array<uint8_t> workspace_;
   cudaEvent_t begin_ = nullptr, end_ = nullptr;

@@ -1,37 +1,8 @@
-// The operators of com.halo that the matrix units bound.
-#include "ops/attention/attention.h"
-#include "ops/attention_grad/attention_grad.h"
+// Products of com.halo.
 #include "ops/scaled_mat_mul/scaled_mat_mul.h"
 #include "provider/benchmarks/bench.h"
 
 namespace halo::cuda::bench {
-
-template <class T>
-void time_attention(Bench& bench) {
-  constexpr DType kType = dtype_of<T>();
-  const AttentionSizes sizes{kBatch, kHeads, kGroups, kTokens, kTokens, kDim};
-  const int64_t keys = kBatch * kGroups * kTokens * kDim;
-  Array<T> q(kCount), k(keys), v(keys), dy(kCount);
-  const Array<T> y(kCount), dq(kCount), dk(keys), dv(keys);
-  for (Array<T>* tensor : {&q, &k, &v, &dy}) fill_normal(*tensor);
-  const Array<float> sums(kBatch * kHeads * kTokens);
-  const Array<uint8_t> workspace(attention_grad_workspace_cuda(sizes));
-  const std::string type = name_of(kType), shape = shape_of({kBatch, kHeads, kTokens, kDim}) + ", " + std::to_string(kGroups) + " groups";
-  const float scale = 0.088f;
-  const AttentionMask causal{.mask = nullptr, .documents = nullptr, .causal = true};
-  const double ceiling = std::is_same_v<T, float> ? bench.ceilings.single : bench.ceilings.bfloat16;
-  // One product of queries and keys: half a square of scores, since a query sees no later key. Two of them forward, five backward.
-  const double product = 2.0 * static_cast<double>(kBatch * kHeads * kTokens) * static_cast<double>(kTokens * kDim) / 2;
-  const auto forward = [&] { return attention_cuda(kType, q.data(), k.data(), v.data(), causal, y.data(), sums.data(), sizes, scale, nullptr); };
-  bench.note(forward());  // the gradient wants its results
-  bench.time("attention", type, shape, {.operations = 2 * product, .ceiling = ceiling}, forward);
-  const AttentionGradBuffers buffers{dy.data(), q.data(), k.data(), v.data(), y.data(), sums.data(), dq.data(), dk.data(), dv.data()};
-  bench.time("attention_grad", type, shape, {.operations = 5 * product, .ceiling = ceiling},
-             [&] { return attention_grad_cuda(kType, buffers, causal, sizes, scale, workspace.data(), nullptr); });
-}
-
-template void time_attention<BFloat16>(Bench&);
-template void time_attention<float>(Bench&);
 
 /// The three products of a linear layer at each size: F = X W^T, E = dY W, G = dY^T X.
 void time_scaled_products(Bench& bench) {

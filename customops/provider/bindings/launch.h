@@ -8,6 +8,7 @@
 #include "provider/device.h"
 #include "provider/errors.h"
 #include "provider/kernels/tensor.h"
+#include "provider/settings.h"
 
 namespace halo::cuda {
 
@@ -49,9 +50,10 @@ class Workspace {
 
 class Launch {
  public:
-  Launch(OrtKernelContext* context, Device& device) : context_(context), device_(device) {}
+  Launch(OrtKernelContext* context, Device& device, const ProviderSettings& settings) : context_(context), device_(device), settings_(settings) {}
 
   Device& device() const { return device_; }
+  const ProviderSettings& settings() const { return settings_; }
   cudaStream_t stream() const { return device_.stream(); }
   int inputs_count() const;
   int outputs_count() const;
@@ -70,6 +72,7 @@ class Launch {
  private:
   OrtKernelContext* context_;
   Device& device_;
+  const ProviderSettings& settings_;
 };
 
 }  // namespace halo::cuda

@@ -23,6 +23,7 @@ class OpLaunch {
   const TensorType& in(int i) const { return in_[static_cast<size_t>(i)]; }
   const TensorType& out(int i) const { return out_[static_cast<size_t>(i)]; }
   Device& device() const { return launch_.device(); }
+  const ProviderSettings& settings() const { return launch_.settings(); }
   cudaStream_t stream() const { return launch_.stream(); }
 
   /// Null for an input that is left out.

@@ -13,10 +13,10 @@ using namespace attention_tiles;
 template <class S, class T>
 __global__ void __launch_bounds__(kThreads)
     masked_attention_kernel(const T* q, const T* k, const T* v, ScoreMask mask, T* y, AttentionSizes sizes, int64_t value_dim, float scale) {
-  constexpr float kLowest = std::numeric_limits<float>::lowest(), kNothing = -std::numeric_limits<float>::infinity();
+  constexpr float kLowest = std::numeric_limits<float>::lowest();
   auto* queries = dynamic_shared<float>();
   float *keys = queries + S::kRows, *weights = keys + S::kRows;
-  const int x = static_cast<int>(threadIdx.x) % kSide, own_row = static_cast<int>(threadIdx.x) / kSide * S::kEach;
+  const int thread_column = static_cast<int>(threadIdx.x) % kSide, thread_row = static_cast<int>(threadIdx.x) / kSide * S::kThreadRows;
   const int64_t pair = blockIdx.y, batch = pair / sizes.groups, heads = sizes.heads / sizes.groups, rows = heads * sizes.queries;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * S::kTile, past = mask.past == nullptr ? 0 : mask.past[batch * mask.past_step];
   const T *k_rows = k + pair * sizes.keys * sizes.dim, *v_rows = v + pair * sizes.keys * value_dim;
@@ -25,56 +25,40 @@ __global__ void __launch_bounds__(kThreads)
   const bool is_cut = mask.causal && mask.values == nullptr && past + last + 1 < sizes.keys;
   const int64_t end = is_cut ? past + last + 1 : sizes.keys;
   load_rows<S>(q + pair * rows * sizes.dim, first, rows, sizes.dim, queries);
-  float sums[S::kEach][S::kOwn] = {}, max[S::kEach], total[S::kEach] = {};
-  for (float& m : max) m = kNothing;
+  float sums[S::kThreadRows][S::kThreadChannels] = {};
+  RunningSoftmax<S> softmax;
   for (int64_t key_at = 0; key_at < end; key_at += S::kTile) {
     __syncthreads();
     load_rows<S>(k_rows, key_at, end, sizes.dim, keys);
     __syncthreads();
-    float scores[S::kEach][S::kEach];
+    float scores[S::kThreadRows][S::kThreadRows];
     multiply_rows<S>(queries, keys, scores);
 #pragma unroll
-    for (int r = 0; r < S::kEach; ++r) {
-      const int64_t row = first + own_row + r, query = row % sizes.queries, head = pair % sizes.groups * heads + row / sizes.queries;
+    for (int r = 0; r < S::kThreadRows; ++r) {
+      const int64_t row = first + thread_row + r, query = row % sizes.queries, head = pair % sizes.groups * heads + row / sizes.queries;
       const int64_t mask_at = batch * mask.strides[0] + head * mask.strides[1] + query * mask.strides[2];
-      float largest = max[r];
 #pragma unroll
-      for (int c = 0; c < S::kEach; ++c) {
-        const int64_t key = key_at + x + kSide * c;
+      for (int c = 0; c < S::kThreadRows; ++c) {
+        const int64_t key = key_at + thread_column + kSide * c;
         float score = scores[r][c] * scale;
         if (row >= rows || key >= end) {
-          score = kNothing;
+          score = -std::numeric_limits<float>::infinity();
         } else {
           if (mask.values != nullptr && !mask.is_bool) score += to_float(static_cast<const T*>(mask.values)[mask_at + key * mask.strides[3]]);
           if (mask.values != nullptr && mask.is_bool && !static_cast<const bool*>(mask.values)[mask_at + key * mask.strides[3]]) score = kLowest;
           if (mask.causal && key > past + query) score = kLowest;
         }
         scores[r][c] = score;
-        largest = MaxOf()(largest, score);
       }
-      largest = over_side(MaxOf(), largest);
-      const bool has_seen = largest != kNothing;
-      const float kept = has_seen ? expf(max[r] - largest) : 1.0f;
-      float added = 0;
-#pragma unroll
-      for (int c = 0; c < S::kEach; ++c) {
-        const float weight = has_seen ? expf(scores[r][c] - largest) : 0.0f;
-        added += weight;
-        weights[(own_row + r) * S::kScorePitch + x + kSide * c] = weight;
-      }
-      total[r] = total[r] * kept + over_side(SumOf(), added);
-      max[r] = largest;
-#pragma unroll
-      for (int i = 0; i < S::kOwn; ++i) sums[r][i] *= kept;
     }
+    softmax.add(scores, weights, sums);
     __syncthreads();
     load_rows<S>(v_rows, key_at, end, value_dim, keys);
     __syncthreads();
     add_weighted<S>(weights, S::kScorePitch, 1, keys, sums);
   }
-  float factors[S::kEach];
-#pragma unroll
-  for (int r = 0; r < S::kEach; ++r) factors[r] = total[r] == 0.0f ? 0.0f : 1.0f / total[r];
+  float factors[S::kThreadRows];
+  softmax.factors(factors);
   store_rows<S>(y + pair * rows * value_dim, first, rows, value_dim, sums, factors);
 }
 

@@ -20,20 +20,29 @@ int recording_of(const OrtRunOptions* options) {
   return text == nullptr ? 0 : std::atoi(text);
 }
 
-bool is_set(const OrtSessionOptions* options, const char* key) {
-  char text[8] = {};
-  size_t size = sizeof text;
+/// "" where the option is not given.
+std::string option_of(const OrtSessionOptions* options, const char* key) {
   int has = 0;
   check(ort->HasSessionConfigEntry(options, key, &has));
-  if (has == 0) return false;
-  check(ort->GetSessionConfigEntry(options, key, text, &size));
-  return std::strcmp(text, "1") == 0;
+  if (has == 0) return "";
+  size_t size = 0;
+  check(ort->GetSessionConfigEntry(options, key, nullptr, &size));
+  std::string text(size, '\0');
+  check(ort->GetSessionConfigEntry(options, key, text.data(), &size));
+  text.resize(std::strlen(text.c_str()));
+  return text;
 }
 
 }  // namespace
 
-Ep::Ep(Device& device, const OrtSessionOptions* options)
-    : OrtEp{}, device_(device), captures_(is_set(options, "ep.halocuda.graph_capture") && !device.is_checked()) {
+Status read_settings(const OrtSessionOptions* options, Device& device, ProviderSettings* settings) {
+  settings->records = option_of(options, "ep.halocuda.graph_capture") == "1";
+  HALO_RETURN_IF_ERROR(attention_kernels_of(option_of(options, "ep.halocuda.attention"), &settings->attention));
+  return settings->attention == AttentionKernels::kCudnn ? device.attention().open() : Status();
+}
+
+Ep::Ep(Device& device, const ProviderSettings& settings) : OrtEp{}, device_(device), settings_(settings) {
+  settings_.records = settings.records && !device.is_checked();
   ort_version_supported = ORT_API_VERSION;
   GetName = [](const OrtEp*) noexcept { return kProviderName; };
   GetCapability = [](OrtEp*, const OrtGraph* graph, OrtEpGraphSupportInfo* info) noexcept -> OrtStatus* {
@@ -43,7 +52,7 @@ Ep::Ep(Device& device, const OrtSessionOptions* options)
     return provider_guarded([&]() -> Status {
       if (of(self).registry_ == nullptr) {
         check(ort->GetEpApi()->CreateKernelRegistry(&of(self).registry_));
-        HALO_RETURN_IF_ERROR(halo::cuda::add_kernels(of(self).device_, of(self).registry_));
+        HALO_RETURN_IF_ERROR(halo::cuda::add_kernels(of(self).device_, of(self).settings_, of(self).registry_));
       }
       *registry = of(self).registry_;
       return {};
@@ -69,7 +78,7 @@ Ep::Ep(Device& device, const OrtSessionOptions* options)
   Sync = [](OrtEp* self) noexcept -> OrtStatus* {
     return provider_guarded([&] { return of(self).device_.is_capturing() ? Status() : of(self).device_.wait(); });
   };
-  if (captures_) offer_capture();
+  if (settings_.records) offer_capture();
 }
 
 Ep::~Ep() {
@@ -96,14 +105,14 @@ void Ep::offer_capture() {
 
 Status Ep::start_run(int id) {
   HALO_RETURN_IF_ERROR(device_.prepare());
-  if (!captures_ || id == kPlainRun || !recordings_[id].is_warm || recordings_[id].replayed != nullptr) return {};
+  if (!settings_.records || id == kPlainRun || !recordings_[id].is_warm || recordings_[id].replayed != nullptr) return {};
   HALO_RETURN_IF_ERROR(device_.wait());
   recordings_[id].order = device_.begin_order();
   return HALO_CUDA_STATUS(cudaStreamBeginCapture(device_.stream(), cudaStreamCaptureModeThreadLocal));
 }
 
 Status Ep::end_run(int id, bool waits) {
-  if (captures_ && id != kPlainRun) {
+  if (settings_.records && id != kPlainRun) {
     Recording& recording = recordings_[id];
     if (device_.is_capturing()) {
       device_.end_order();

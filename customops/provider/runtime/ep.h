@@ -6,13 +6,14 @@
 #include <map>
 
 #include "provider/device.h"
+#include "provider/settings.h"
 
 namespace halo::cuda {
 
 class Ep final : public OrtEp {
  public:
-  /// Option ep.halocuda.graph_capture=1 records the work of a run and replays it in later ones; not where each node is waited for.
-  Ep(Device& device, const OrtSessionOptions* options);
+  /// Where each node is waited for nothing is recorded.
+  Ep(Device& device, const ProviderSettings& settings);
   ~Ep();
   Ep(const Ep&) = delete;
   Ep& operator=(const Ep&) = delete;
@@ -36,10 +37,13 @@ class Ep final : public OrtEp {
   void forget(int id);
 
   Device& device_;
+  ProviderSettings settings_;
   OrtKernelRegistry* registry_ = nullptr;
-  bool captures_ = false;
   std::map<int, Recording> recordings_;
 };
+
+/// A session's options. What is asked for and not there is an error: cuDNN.
+Status read_settings(const OrtSessionOptions* options, Device& device, ProviderSettings* settings);
 
 /// GetCapability: claims each node that a kernel's row supports, and notes the others.
 Status claim_nodes(const OrtGraph* graph, OrtEpGraphSupportInfo* info);
@@ -48,6 +52,6 @@ Status claim_nodes(const OrtGraph* graph, OrtEpGraphSupportInfo* info);
 std::string take_unclaimed();
 
 /// Kernels of the table as those of ONNX Runtime.
-Status add_kernels(Device& device, OrtKernelRegistry* registry);
+Status add_kernels(Device& device, const ProviderSettings& settings, OrtKernelRegistry* registry);
 
 }  // namespace halo::cuda

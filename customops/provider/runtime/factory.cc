@@ -62,7 +62,9 @@ Factory::Factory() : OrtEpFactory{} {
       HALO_REQUIRE(count == 1, "one GPU for a session", count, "Give the device of this rank.");
       Device& device = device_at(ort->HardwareDevice_DeviceId(devices[0]));
       HALO_RETURN_IF_ERROR(device.prepare());
-      *made = new Ep(device, options);
+      ProviderSettings settings;
+      HALO_RETURN_IF_ERROR(read_settings(options, device, &settings));
+      *made = new Ep(device, settings);
       return {};
     });
   };

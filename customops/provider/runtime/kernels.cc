@@ -15,6 +15,7 @@ namespace {
 struct Source {
   const KernelEntry* entry;
   Device* device;
+  ProviderSettings settings;
 };
 
 class KernelNodeAttributes final : public NodeAttributes {
@@ -53,7 +54,11 @@ class KernelNodeAttributes final : public NodeAttributes {
 class NodeKernel final : public OrtKernelImpl {
  public:
   NodeKernel(const Source& source, const OrtKernelInfo* info)
-      : OrtKernelImpl{}, device_(*source.device), who_(described(*source.entry, info)), run_(source.entry->make(KernelNodeAttributes(info))) {
+      : OrtKernelImpl{},
+        device_(*source.device),
+        settings_(source.settings),
+        who_(described(*source.entry, info)),
+        run_(source.entry->make(KernelNodeAttributes(info))) {
     ort_version_supported = ORT_API_VERSION;
     Release = [](OrtKernelImpl* self) noexcept { delete static_cast<NodeKernel*>(self); };
     Compute = [](OrtKernelImpl* self, OrtKernelContext* context) noexcept -> OrtStatus* { return static_cast<NodeKernel*>(self)->compute(context); };
@@ -70,13 +75,14 @@ class NodeKernel final : public OrtKernelImpl {
 
   OrtStatus* compute(OrtKernelContext* context) noexcept {
     return provider_guarded(who_.c_str(), [&]() -> Status {
-      Launch launch(context, device_);
+      Launch launch(context, device_, settings_);
       HALO_RETURN_IF_ERROR(run_(launch));
       return device_.is_checked() && !device_.is_capturing() ? HALO_CUDA_STATUS(cudaStreamSynchronize(device_.stream())) : Status();
     });
   }
 
   Device& device_;
+  ProviderSettings settings_;
   std::string who_;
   Kernel run_;
 };
@@ -88,7 +94,7 @@ OrtStatus* make_kernel(void* state, const OrtKernelInfo* info, OrtKernelImpl** m
   });
 }
 
-void add(const OrtEpApi& api, const KernelEntry& entry, Device& device, OrtKernelRegistry* registry) {
+void add(const OrtEpApi& api, const KernelEntry& entry, Device& device, const ProviderSettings& settings, OrtKernelRegistry* registry) {
   OrtKernelDefBuilder* made = nullptr;
   check(api.CreateKernelDefBuilder(&made));
   const std::unique_ptr<OrtKernelDefBuilder, void (*)(OrtKernelDefBuilder*)> builder(
@@ -108,13 +114,13 @@ void add(const OrtEpApi& api, const KernelEntry& entry, Device& device, OrtKerne
   OrtKernelDef* definition = nullptr;
   check(api.KernelDefBuilder_Build(made, &definition));
   const std::unique_ptr<OrtKernelDef, void (*)(OrtKernelDef*)> owner(definition, [](OrtKernelDef* d) { ort->GetEpApi()->ReleaseKernelDef(d); });
-  check(api.KernelRegistry_AddKernel(registry, definition, make_kernel, new Source{&entry, &device}));
+  check(api.KernelRegistry_AddKernel(registry, definition, make_kernel, new Source{&entry, &device, settings}));
 }
 
 }  // namespace
 
-Status add_kernels(Device& device, OrtKernelRegistry* registry) {
-  for (const KernelEntry& entry : kernels()) add(*ort->GetEpApi(), entry, device, registry);
+Status add_kernels(Device& device, const ProviderSettings& settings, OrtKernelRegistry* registry) {
+  for (const KernelEntry& entry : kernels()) add(*ort->GetEpApi(), entry, device, settings, registry);
   return {};
 }
 

@@ -43,6 +43,19 @@ std::string report() {
     LtProducts& products = Device::all()[0]->products();
     const Status status = products.open();
     line("cuBLASLt", status.ok() ? products.version() + ", " + products.path() : status.message());
+    CudnnAttention& attention = Device::all()[0]->attention();
+    const Status opened = attention.open();
+    line("cuDNN", opened.ok() ? attention.version() + ", " + attention.path() + ", for attention" : "none, attention runs without: " + opened.message());
+  }
+  return text;
+}
+
+std::string take_attention() {
+  std::string text;
+  for (Device* device : Device::all()) {
+    const Device::AttentionUse use = device->take_attention_use();
+    if (use.by_cudnn > 0) text += "cudnn\t" + std::to_string(use.by_cudnn) + "\t" + device->attention().version() + "\n";
+    if (use.by_halo > 0) text += "halo\t" + std::to_string(use.by_halo) + "\t" + use.reason + "\n";
   }
   const auto variable = [&](const char* name, const char* meaning) {
     const char* value = std::getenv(name);

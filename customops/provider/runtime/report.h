@@ -11,4 +11,7 @@ std::string report();
 /// What went wrong since the last call, a line each: "memory<TAB>wanted<TAB>in use<TAB>free<TAB>total" in bytes, "node<TAB>what was left to others and why".
 std::string take_problems();
 
+/// Whose kernels ran attention since the last call, a line each: "cudnn<TAB>nodes<TAB>version", "halo<TAB>nodes<TAB>why".
+std::string take_attention();
+
 }  // namespace halo::cuda
