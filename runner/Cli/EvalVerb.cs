@@ -82,6 +82,8 @@ internal static class EvalVerb
         parameters.Load(checkpoint.Path, checkpoint.Tensors);
         using var evaluator = new Evaluator(open(plan.Session), plan.Interface, parameters, Copies(plan));
         var (loss, counted) = evaluator.Loss(plan.Data.ForEvaluation(rows, plan.BatchSize).Epoch());
+        if (plan.Device.IsGpu && AttentionUse.Take() is { } attention)
+            Console.Error.WriteLine(attention);
         Print(loss, counted, rows);
         return ExitCode.Done;
     }

@@ -38,8 +38,9 @@ internal static class StepVerb
         var threads = new Option<int>("--threads") { Description = "Threads; 0 is one for each core." };
         var operators = Choice<OperatorKernels>.Option("--operators", "What runs the operators of com.halo: native kernels or function bodies.");
         var device = Choice<GraphDevice>.Option("--device", "Where the graph runs: cpu or cuda.");
+        var attention = Choice<AttentionKernels>.Option("--attention", "Whose kernels run attention on a GPU: auto, halo or cudnn.");
         var command = new Command("step", "Run a training graph on one batch: loss and gradients, or losses over several updates.")
-            { graph, parameters, batch, output, steps, lr, betas, epsilon, decay, clip, save, device, threads, operators };
+            { graph, parameters, batch, output, steps, lr, betas, epsilon, decay, clip, save, device, threads, operators, attention };
         command.SetAction(parsed =>
         {
             if (parsed.GetValue(steps) is null && parsed.GetValue(save) is not null)
@@ -56,6 +57,7 @@ internal static class StepVerb
                     Replays = parsed.GetValue(steps) > 1,
                     Threads = parsed.GetValue(threads),
                     Operators = parsed.GetValue(operators),
+                    Attention = parsed.GetValue(attention),
                 });
         });
         return command;
@@ -98,6 +100,8 @@ internal static class StepVerb
                     .. engine.Gradients.Sources(TrainingNames.GradientPrefix)]);
             Console.WriteLine($"{loss:G9}");
         }
+        if (session.Device.IsGpu && AttentionUse.Take() is { } attention)
+            Console.Error.WriteLine(attention);
         return ExitCode.Done;
     }
 

@@ -81,7 +81,15 @@ public sealed class TrainingPlan
 
     /// <summary>How the graphs run.</summary>
     public SessionSettings Session =>
-        new() { Device = Device, Rank = Rank, Replays = true, Threads = Config.Threads, Operators = Config.Operators };
+        new()
+        {
+            Device = Device,
+            Rank = Rank,
+            Replays = true,
+            Threads = Config.Threads,
+            Operators = Config.Operators,
+            Attention = Config.Attention,
+        };
 
     /// <summary>Tokenizer and template, read when they are first asked for.</summary>
     /// <exception cref="HaloException">A file is missing, damaged, or does not fit the graph.</exception>

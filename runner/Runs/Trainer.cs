@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Halo.Models.HuggingFace;
 using Halo.Models.Weights;
+using Halo.Runner.Sessions;
 using Halo.Runner.Training.Engine;
 using Halo.Runner.Training.Metrics;
 
@@ -40,6 +41,8 @@ public sealed class Trainer(OpenedRun opened)
             while (Step < opened.TotalSteps && !stop.IsCancellationRequested)
             {
                 Add(Update());
+                if (opened.Plan.Device.IsGpu && AttentionUse.Take() is { } attention)
+                    progress.Say(attention);
                 Evaluate(metrics, Add, IsEvaluationDue());
                 if (IsDue(opened.Plan.Config.SaveEvery) || Step == opened.TotalSteps || stop.IsCancellationRequested)
                     Save(metrics);

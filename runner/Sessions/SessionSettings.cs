@@ -13,6 +13,19 @@ public enum OperatorKernels
     Functions,
 }
 
+/// <summary>Whose kernels run attention on a GPU.</summary>
+public enum AttentionKernels
+{
+    /// <summary>cuDNN's where it is there and takes the node (16-bit types, no documents), else ours.</summary>
+    Auto,
+
+    /// <summary>Ours.</summary>
+    Halo,
+
+    /// <summary>cuDNN's; an attention that it does not take is an error.</summary>
+    Cudnn,
+}
+
 /// <summary>How ONNX Runtime runs a graph.</summary>
 public sealed record SessionSettings
 {
@@ -37,6 +50,9 @@ public sealed record SessionSettings
     /// <summary>On the CPU; a GPU has its own kernels.</summary>
     public OperatorKernels Operators { get; init; }
 
+    /// <summary>On a GPU; the CPU has kernels of its own, and takes Auto alone.</summary>
+    public AttentionKernels Attention { get; init; }
+
     /// <summary>
     /// On the CPU; a GPU runs the nodes as they stand. Extended optimisation fuses operators; it gives the same values every time, though not those of
     /// the plain graph to the last bit.
@@ -51,9 +67,16 @@ public sealed record SessionSettings
     /// <summary>Where ONNX Runtime writes the time of every node, as a prefix of the file's path; null: nowhere.</summary>
     public string? ProfilePrefix { get; init; }
 
-    /// <exception cref="HaloException">The native library is asked for and is not there, or cannot run on this processor; there is no such GPU.</exception>
+    /// <exception cref="HaloException">
+    /// The native library is asked for and is not there, or cannot run on this processor; there is no such GPU; a GPU's kernels are asked of the CPU.
+    /// </exception>
     internal SessionOptions ToOptions()
     {
+        if (!Device.IsGpu && Attention != AttentionKernels.Auto)
+        {
+            throw new HaloException("session", "attention", "auto on the CPU, which has kernels of its own", $"{Attention}".ToLowerInvariant(),
+                "Leave --attention out, or run on a GPU with --device cuda.");
+        }
         var options = new SessionOptions
         {
             GraphOptimizationLevel = Device.IsGpu ? GraphOptimizationLevel.ORT_DISABLE_ALL : Optimization,
@@ -71,7 +94,8 @@ public sealed record SessionSettings
             NativeOperators.Register(options.RegisterCustomOpLibrary); // before the provider: a GPU has no schemas of its own
         if (Device.IsGpu)
         {
-            options.AppendExecutionProvider(OrtEnv.Instance(), [Device.Gpu], new Dictionary<string, string> { ["graph_capture"] = Replays ? "1" : "0" });
+            options.AppendExecutionProvider(OrtEnv.Instance(), [Device.Gpu],
+                new Dictionary<string, string> { ["graph_capture"] = Replays ? "1" : "0", ["attention"] = $"{Attention}".ToLowerInvariant() });
             options.AddSessionConfigEntry("session.disable_cpu_ep_fallback", "1");
         }
         return options;

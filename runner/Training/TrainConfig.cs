@@ -175,6 +175,10 @@ public sealed record TrainConfig
     [UsedBy(ConfigUse.Train | ConfigUse.Eval | ConfigUse.EvalFolder | ConfigUse.Answers)]
     public GraphDevice Device { get; init; }
 
+    [Description("Whose kernels run attention on a GPU: auto (cuDNN's where it is there and takes the graph's attention, else ours), halo (ours) or cudnn.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Eval)]
+    public AttentionKernels Attention { get; init; }
+
     [Description("Threads on the CPU; 0: one per core.")]
     [Range(0, SessionSettings.MaxThreads)]
     [UsedBy(ConfigUse.Train | ConfigUse.Eval | ConfigUse.EvalFolder | ConfigUse.Answers)]

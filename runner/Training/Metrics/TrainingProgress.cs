@@ -37,6 +37,13 @@ public sealed class TrainingProgress : IProgress<MetricsRow>
         });
     }
 
+    /// <summary>A line that stays.</summary>
+    public void Say(string line)
+    {
+        if (_live is null) _writer.WriteLine(line);
+        else _console!.WriteLine(line);
+    }
+
     public void Report(MetricsRow row)
     {
         if (row is { Kind: MetricsKind.Train, Milliseconds: { } ms }) Keep(_recentMilliseconds, ms, 20);
