@@ -1,4 +1,5 @@
 using Halo.Analysis;
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Passes.Infra;
 
@@ -28,7 +29,8 @@ public class ErrorFormTests
     {
         var node = Mod();
         var e = new VerifierException(node, "an input", "none");
-        Assert.StartsWith("verify: 'scale' (Mod): expected an input, found none. If a pass made this graph, it has a defect;", e.Message, StringComparison.Ordinal);
+        Assert.StartsWith("verify: 'scale' (Mod): expected an input, found none. If a pass made this graph, it has a defect;", e.Message,
+            StringComparison.Ordinal);
         Assert.Contains("\n", e.Message, StringComparison.Ordinal);
         Assert.Same(node, e.Node);
         Assert.Contains("Mod", e.Message.Split('\n', 2)[1], StringComparison.Ordinal);
@@ -36,7 +38,7 @@ public class ErrorFormTests
 
     private static Node Mod()
     {
-        var graph = new Graph();
+        var graph = new Model(new Graph(), HaloOperators.Catalogue) { Opsets = { [""] = 21 } }.Graph;
         var x = graph.AddInput(new Value("x", ElementType.Float, Shape.Of(2)));
         graph.AddOutput(Halo.Building.GraphBuilder.AtEnd(graph).Op("scale", "Mod", [x, x]));
         return graph.Nodes.Single();

@@ -53,7 +53,8 @@ public class NativeKernelTests
     private static void AreEqualButAtTies(string format, HostTensor expected, HostTensor found, double ties)
     {
         var values = CodeTable.Of(NumberFormat.Parse(format)!).Entries.Select(e => e.Value).ToArray();
-        int Place(float value) => Array.BinarySearch(values, value) is >= 0 and var place ? place : throw new ArgumentException($"{value} is no code of {format}");
+        int Place(float value) => Array.BinarySearch(values, value) is >= 0 and var place ? place
+            : throw new ArgumentException($"{value} is no code of {format}");
         var different = Enumerable.Range(0, expected.Elements.Length).Where(i => expected.Elements[i] != found.Elements[i]).ToList();
         Assert.All(different, i => Assert.Equal(1, Math.Abs(Place(expected.Elements[i]) - Place(found.Elements[i]))));
         Assert.InRange(different.Count, 0, (int)(ties * expected.Elements.Length));

@@ -80,7 +80,8 @@ public sealed class GraphVerbTests : IDisposable
         Assert.Contains("ONNX Runtime     1.31.1", output, StringComparison.Ordinal);
         foreach (var format in new[] { "e4m3", "e5m2", "int8", "e3m2" })
         {
-            var errors = Regex.Matches(output, $@"^{format} products +work on the CPU by (native kernels|function bodies), relative error ([0-9.E+-]+) on", RegexOptions.Multiline)
+            var errors = Regex.Matches(output, $@"^{format} products +work on the CPU by (native kernels|function bodies), relative error ([0-9.E+-]+) on",
+                RegexOptions.Multiline)
                 .Select(m => double.Parse(m.Groups[2].Value, CultureInfo.InvariantCulture)).ToList();
             Assert.Equal(2, errors.Count);
             Assert.All(errors, error => Assert.InRange(error, 1e-3, 0.1)); // of 2 to 7 bits of mantissa, twice
