@@ -47,6 +47,13 @@ std::string report() {
     const Status opened = attention.open();
     line("cuDNN", opened.ok() ? attention.version() + ", " + attention.path() + ", for attention" : "none, attention runs without: " + opened.message());
   }
+  const auto variable = [&](const char* name, const char* meaning) {
+    const char* value = std::getenv(name);
+    line(name, (value != nullptr && *value != '\0' ? "'" + std::string(value) + "'" : std::string("not set")) + ": " + meaning);
+  };
+  variable("HALO_CUDA_SYNC", "1 waits after each node, so that an error names it");
+  variable("HALO_CUBLASLT", "the file of cuBLASLt, where it is not among the loader's or in CUDA's folders");
+  variable("HALO_CUDNN", "the file of cuDNN, where it is not among the loader's or in CUDA's folders");
   return text;
 }
 
@@ -57,12 +64,6 @@ std::string take_attention() {
     if (use.by_cudnn > 0) text += "cudnn\t" + std::to_string(use.by_cudnn) + "\t" + device->attention().version() + "\n";
     if (use.by_halo > 0) text += "halo\t" + std::to_string(use.by_halo) + "\t" + use.reason + "\n";
   }
-  const auto variable = [&](const char* name, const char* meaning) {
-    const char* value = std::getenv(name);
-    line(name, (value != nullptr && *value != '\0' ? "'" + std::string(value) + "'" : std::string("not set")) + ": " + meaning);
-  };
-  variable("HALO_CUDA_SYNC", "1 waits after each node, so that an error names it");
-  variable("HALO_CUBLASLT", "the file of cuBLASLt, where it is not among the loader's or in CUDA's folders");
   return text;
 }
 
