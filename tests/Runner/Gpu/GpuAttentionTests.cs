@@ -36,7 +36,7 @@ public sealed class GpuAttentionTests : IDisposable
         Refused("expected bfloat16 or float16 for cuDNN's attention, found float", step32, "cudnn", PlainLoops);
         Assert.Contains("attention by halo's own kernels (expected bfloat16 or float16", Succeed(step32, "auto", "auto32", PlainLoops), StringComparison.Ordinal);
         Assert.Contains("attention by halo's own kernels (expected cuDNN, found an emulated GPU", Succeed(step, "auto", "auto"), StringComparison.Ordinal);
-        var (exitCode, error) = _gpu.Start([.. step, "-o", _folder["cpu"], "--attention", "cudnn"]);
+        var (exitCode, error) = _gpu.Start([.. step32, "-o", _folder["cpu"], "--attention", "cudnn"]);
         Assert.NotEqual(0, exitCode);
         Assert.Contains("attention: expected auto on the CPU", error, StringComparison.Ordinal);
     }
