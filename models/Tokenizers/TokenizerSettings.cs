@@ -22,9 +22,12 @@ internal sealed record TokenizerSettings(string? ChatTemplate, string? Bos, stri
 
     private static string TextOf(string path)
     {
-        try { return FileContent.Other(path) is var (found, advice) && !found.StartsWith("a web page", StringComparison.Ordinal)
-            ? throw new HaloException("read-tokenizer", path, "a chat template", found, advice)
-            : File.ReadAllText(path, new UTF8Encoding(false, throwOnInvalidBytes: true)); }
+        try
+        {
+            return FileContent.Other(path) is var (found, advice) && !found.StartsWith("a web page", StringComparison.Ordinal)
+                ? throw new HaloException("read-tokenizer", path, "a chat template", found, advice)
+                : File.ReadAllText(path, new UTF8Encoding(false, throwOnInvalidBytes: true));
+        }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or DecoderFallbackException)
         {
             throw new HaloException("read-tokenizer", path, "a text in UTF-8 that can be read", e.Message.TrimEnd('.'), "Check the file and its permissions.", e);

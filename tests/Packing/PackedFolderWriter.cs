@@ -45,7 +45,7 @@ internal sealed class PackedFolderWriter : IDisposable
     {
         List<Action> all = [];
         var at = 0;
-        foreach (var (start, length, write) in pieces.OrderBy(p => p.Start).Append((bytes.Length, 0, () => { })))
+        foreach (var (start, length, write) in pieces.OrderBy(p => p.Start).Append((bytes.Length, 0, all.Clear)))
         {
             var (from, to) = (at, start);
             if (to > from)

@@ -13,17 +13,19 @@ internal static class JinjaMethods
         {
             "items" => (_, _, site) => Pairs(map, site),
             "keys" => (_, _, site) => JinjaValues.Items(map, site),
-            "values" => (_, _, site) =>
-            {
-                site.MakeItems(map.Count);
-                return map.Values.ToList();
-            },
+            "values" => (_, _, site) => Values(map, site),
             "get" => (arguments, _, site) => map.TryGetValue(JinjaValues.Text(arguments.ElementAtOrDefault(0), site), out var value) ? value
                 : arguments.ElementAtOrDefault(1),
             _ => null,
         },
         _ => null,
     };
+
+    private static List<object?> Values(OrderedDictionary<string, object?> map, JinjaSite site)
+    {
+        site.MakeItems(map.Count);
+        return [.. map.Values];
+    }
 
     internal static List<object?> Pairs(IReadOnlyCollection<KeyValuePair<string, object?>> pairs, JinjaSite site)
     {
