@@ -128,7 +128,7 @@ Status dispatch_index(DType type, F&& f) {
 template <class F>
 Status dispatch_size(int64_t element_size, F&& f) {
   Status status;
-  const auto run = [&]<class T>() { return element_size == static_cast<int64_t>(sizeof(T)) && (status = f.template operator()<T>(), true); };
+  const auto run = [&]<class T>() { return element_size == static_cast<int64_t>(sizeof(T)) && (static_cast<void>(status = f.template operator()<T>()), true); };
   const bool is_known =
       run.template operator()<uint8_t>() || run.template operator()<uint16_t>() || run.template operator()<uint32_t>() || run.template operator()<uint64_t>();
   HALO_REQUIRE(is_known, "elements of 1, 2, 4 or 8 bytes", element_size, "Report the graph.");

@@ -36,7 +36,7 @@ struct Logic {
 
 template <class V>
 struct Power {
-  static constexpr int kOperands = 2;
+  [[maybe_unused]] static constexpr int kOperands = 2;
   /// 2, which squares come as, exactly a product.
   template <class T, class E>
   __device__ T operator()(T base, E exponent) const {

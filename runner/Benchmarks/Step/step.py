@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """A whole fine-tuning step (forward, backward, clipping, AdamW) on one GPU: `halo train` beside PyTorch. A line of JSON a figure.
 
   step.py folder  OUT SHAPE                              a Hugging Face folder of random bfloat16 weights, and rows that fill a sequence
