@@ -100,6 +100,9 @@ public static class NativeOperators
     /// <summary>The library's schemas, one line an operator, sorted; the form of <see cref="HaloOperator.Schema"/>.</summary>
     public static IReadOnlyList<string> Schemas() => Lines("HaloSchemas");
 
+    /// <summary>What C++ and C# both know, as fields of a line each: "format", "hadamard", "product-workspace"; <c>plugin/constants.cc</c> has the rest.</summary>
+    public static IReadOnlyList<string[]> Constants() => [.. Lines("HaloConstants").Select(line => line.Split('\t'))];
+
     /// <summary>The text that an entry point without arguments gives.</summary>
     private static string[] Lines(string entryPoint)
     {

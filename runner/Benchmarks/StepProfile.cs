@@ -10,7 +10,8 @@ public sealed record StepProfile(IReadOnlyList<(string Operator, double Millisec
 
     /// <param name="path">The JSON file.</param>
     /// <param name="skippedRuns">Runs at the beginning that do not count: the first allocates.</param>
-    public static StepProfile Read(string path, int skippedRuns)
+    /// <param name="without">Names of nodes that do not count.</param>
+    public static StepProfile Read(string path, int skippedRuns, IReadOnlySet<string>? without = null)
     {
         using var document = JsonDocument.Parse(File.ReadAllBytes(path));
         var runs = 0;
@@ -25,7 +26,7 @@ public sealed record StepProfile(IReadOnlyList<(string Operator, double Millisec
                     pending.ForEach(Add);
                 pending.Clear();
             }
-            else if (name.EndsWith(KernelSuffix, StringComparison.Ordinal))
+            else if (name.EndsWith(KernelSuffix, StringComparison.Ordinal) && without?.Contains(name[..^KernelSuffix.Length]) != true)
             {
                 var type = entry.GetProperty("args").GetProperty("op_name").GetString()!;
                 pending.Add((type, name[..^KernelSuffix.Length], entry.GetProperty("dur").GetDouble()));

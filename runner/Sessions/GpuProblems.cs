@@ -29,8 +29,8 @@ internal sealed record GpuProblems(IReadOnlyList<string> Nodes, GpuShortage? Mem
 /// <param name="Total">What the GPU has.</param>
 internal sealed record GpuShortage(long Wanted, long InUse, long Free, long Total)
 {
-    /// <summary>Work memory of products, LtProducts::kWorkspaceBytes, whatever the rows.</summary>
-    private const long ProductWork = 32 << 20;
+    /// <summary>Work memory of products, LtProducts::kWorkspaceBytes (a test compares them), whatever the rows.</summary>
+    internal const long ProductWork = 32 << 20;
 
     /// <summary>What is needed, what there is, and the rows that can fit.</summary>
     /// <param name="held">Bytes of parameters, gradients and moments, which do not depend on the rows.</param>

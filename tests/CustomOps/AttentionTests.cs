@@ -29,8 +29,8 @@ public class AttentionTests
         {
             var found = OpRunner.Run([dy, x.Q, x.K, x.V, .. x.Masks], (model, build, inputs) =>
             {
-                var mask = x.Oracle.Mask is null ? null : OpRunner.Cast(build, inputs[4], ElementType.Int64, "mask");
-                var documents = x.Oracle.Documents is null ? null : OpRunner.Cast(build, inputs[^1], ElementType.Int64, "documents");
+                var mask = x.Oracle.Mask is null ? null : OpCase.Cast(build, inputs[4], ElementType.Int64, "mask");
+                var documents = x.Oracle.Documents is null ? null : OpCase.Cast(build, inputs[^1], ElementType.Int64, "documents");
                 var (y, logSumExp) = build.Attention(inputs[1], inputs[2], inputs[3], mask, documents, x.Oracle.IsCausal, x.Oracle.Scale, "a");
                 var gradients = build.AttentionGrad(inputs[0], inputs[1], inputs[2], inputs[3], y, logSumExp, mask, documents, x.Oracle.IsCausal,
                     x.Oracle.Scale, "g");
@@ -48,7 +48,7 @@ public class AttentionTests
         var x = Cases.Values.Single(x => x is { Oracle: { IsCausal: true, Mask: not null, Documents: not null } });
         HostTensor[] Run(long opset) => OpRunner.Run([x.Q, x.K, x.V, .. x.Masks], (model, build, inputs) =>
         {
-            var ids = inputs.Skip(3).Select((value, i) => OpRunner.Cast(build, value, ElementType.Int64, $"ids{i}")).ToArray();
+            var ids = inputs.Skip(3).Select((value, i) => OpCase.Cast(build, value, ElementType.Int64, $"ids{i}")).ToArray();
             var (y, logSumExp) = build.Attention(inputs[0], inputs[1], inputs[2], ids[0], ids[1], true, 0, "a");
             var gradients = build.AttentionGrad(y, inputs[0], inputs[1], inputs[2], y, logSumExp, ids[0], ids[1], true, 0, "g");
             return [y, logSumExp, gradients.Q, gradients.K, gradients.V];
@@ -77,7 +77,7 @@ public class AttentionTests
         string Message(bool causal, params long[][] sizes) => Assert.Throws<HaloException>(() => OpRunner.Run(
             [.. sizes.Select(s => HostTensor.Normal(new Random(1), s))], (model, build, inputs) =>
             {
-                Value? Ids(int i) => i < inputs.Count ? OpRunner.Cast(build, inputs[i], ElementType.Int64, $"ids{i}") : null;
+                Value? Ids(int i) => i < inputs.Count ? OpCase.Cast(build, inputs[i], ElementType.Int64, $"ids{i}") : null;
                 return [build.Attention(inputs[0], inputs[1], inputs[2], Ids(3), Ids(4), causal, 0, "attention").Y];
             })).Message;
         Assert.Contains("(B, H, T, D)", Message(true, [2, 3, 4], [1, 2, 3, 4], [1, 2, 3, 4]));

@@ -75,7 +75,7 @@ public class NativeKernelTests
             {
                 var found = OpRunner.Run([x], (model, build, inputs) =>
                 {
-                    var (codes, scale) = build.Quantize(OpRunner.Cast(build, inputs[0], ElementType.BFloat16, "cast"), format, "q");
+                    var (codes, scale) = build.Quantize(OpCase.Cast(build, inputs[0], ElementType.BFloat16, "cast"), format, "q");
                     return [codes, scale];
                 }, kernels: kernels);
                 Assert.Equal(scale, found[1].Elements[0]);

@@ -67,18 +67,38 @@ public class OpCaseTests
     [Fact]
     public void The_native_library_has_the_same_schemas() => Assert.Equal(HaloOperators.All.Select(op => op.Schema), NativeOperators.Schemas());
 
+    /// <summary>A case gives what is timed, so that no list elsewhere does.</summary>
+    [Fact]
+    public void Benchmarks_have_names_of_their_own_and_a_measure()
+    {
+        var benchmarks = OpCase.All.SelectMany(op => op.Benchmarks).ToList();
+        Assert.Equal(benchmarks.Count, benchmarks.DistinctBy(b => (b.Kernel, b.Type)).Count());
+        Assert.All(benchmarks, b => Assert.True(b.Bytes > 0 != b.Operations > 0, $"{b.Kernel} {b.Type} counts bytes or operations"));
+        Assert.Equal(OpCase.All.Select(op => op.OpType), OpCase.All.Where(op => op.Benchmarks.Any()).Select(op => op.OpType));
+    }
+
     [Fact]
     public void Every_operator_folder_is_complete_and_registered()
     {
         var folders = Directory.GetDirectories(Path.Combine(RepositoryRoot.Path, "customops", "ops"));
         var words = folders.Select(path => Path.GetFileName(path).Split('_'));
         var names = words.Select(list => string.Concat(list.Select(word => char.ToUpperInvariant(word[0]) + word[1..]))).ToArray();
+        var checks = folders.SelectMany(path => Directory.GetFiles(path, "*_check_cuda.cc")).Select(File.ReadAllText).ToList();
+        var benches = folders.SelectMany(path => Directory.GetFiles(path, "*_bench.cc")).Select(File.ReadAllText).ToList();
         foreach (var (path, name) in folders.Zip(names))
         {
-            Assert.True(File.Exists(Path.Combine(path, name + ".cs")), $"{path} has {name}.cs");
-            Assert.True(File.Exists(Path.Combine(path, name + "Case.cs")), $"{path} has {name}Case.cs");
-            foreach (var suffix in new[] { ".h", "_cpu.cc", "_ort.cc" })
-                Assert.True(File.Exists(Path.Combine(path, Path.GetFileName(path) + suffix)), $"{path} has {Path.GetFileName(path)}{suffix}");
+            var op = Path.GetFileName(path);
+            foreach (var file in new[] { $"{name}.cs", $"{name}Case.cs", $"{op}.h", $"{op}_cpu.cc", $"{op}_ort.cc", $"{op}_check.cc" })
+                Assert.True(File.Exists(Path.Combine(path, file)), $"{path} has {file}");
+            var onGpu = File.Exists(Path.Combine(path, $"{op}.cu"));
+            Assert.True(onGpu || File.ReadAllText(Path.Combine(path, $"{op}_ort.cc")).Contains("cudaMemcpyAsync", StringComparison.Ordinal),
+                $"{path} has {op}.cu, or a copy in {op}_ort.cc is all that it does");
+            if (!onGpu)
+                continue;
+            // A gradient may be checked and timed with its operator, whose results it takes.
+            var include = $"#include \"ops/{op}/{op}";
+            Assert.True(checks.Any(text => text.Contains(include, StringComparison.Ordinal)), $"{path}: {op}.cu is checked in a *_check_cuda.cc");
+            Assert.True(benches.Any(text => text.Contains(include, StringComparison.Ordinal)), $"{path}: {op}.cu is timed in a *_bench.cc");
         }
         Assert.Equal(names.Order(), HaloOperators.All.Select(op => op.OpType));
         Assert.Equal(names.Order(), OpCase.All.Select(op => op.OpType).Order());

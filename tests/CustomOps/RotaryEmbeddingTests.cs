@@ -68,7 +68,7 @@ public class RotaryEmbeddingTests
             [.. sizes.Select(s => HostTensor.Normal(new Random(1), s))], (model, build, inputs) =>
             [
                 build.RotaryEmbedding(inputs[0], inputs[1], inputs[2],
-                    inputs.Count > 3 ? OpRunner.Cast(build, inputs[3], ElementType.Int64, "ids") : null, false, "rotate"),
+                    inputs.Count > 3 ? OpCase.Cast(build, inputs[3], ElementType.Int64, "ids") : null, false, "rotate"),
             ])).Message;
         Assert.Contains("even D", Message([1, 1, 3, 5], [3, 2], [3, 2]));
         Assert.Contains("[3, 4]", Message([1, 1, 3, 4], [3, 4], [3, 2]));
@@ -80,7 +80,7 @@ public class RotaryEmbeddingTests
     private static HostTensor Rotate(HostTensor x, bool inverse, HostTensor? ids, OperatorKernels kernels) => OpRunner.Run(
         ids is null ? [x, Cos, Sin] : [x, Cos, Sin, ids], (model, build, inputs) =>
         [
-            build.RotaryEmbedding(inputs[0], inputs[1], inputs[2], ids is null ? null : OpRunner.Cast(build, inputs[3], ElementType.Int64, "ids"),
+            build.RotaryEmbedding(inputs[0], inputs[1], inputs[2], ids is null ? null : OpCase.Cast(build, inputs[3], ElementType.Int64, "ids"),
                 inverse, "rotate"),
         ], kernels: kernels)[0];
 

@@ -1,8 +1,5 @@
 namespace Halo.Tests.Numerics;
 
-/// <summary>A function of several tensors, computed in float64, and the point at which it is differentiated.</summary>
-public sealed record ScalarFunction(IReadOnlyList<double[]> Point, Func<IReadOnlyList<double[]>, double> Value);
-
 /// <summary>Compares a gradient with central differences along a random direction.</summary>
 public static class GradientCheck
 {

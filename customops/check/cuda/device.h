@@ -218,6 +218,12 @@ std::function<double(double)> within(double units) {
   };
 }
 
+/// Near what the CPU has, which is rounded itself: a unit of T, and `units` of float32 of a number as large as `size`.
+template <class T>
+std::function<double(double)> beside(double units, double size = 0) {
+  return [units, size](double v) { return 2 * within<T>(units)(v) + units * 0x1p-24 * size; };
+}
+
 template <class T>
 std::string name_of_type() {
   return name_of(type_of<T>());

@@ -1,12 +1,17 @@
-using Halo.CustomOps;
-using Halo.Tests.CustomOps;
-
-namespace Halo.Tests.Ops;
+namespace Halo.CustomOps.Cases;
 
 /// <summary>Every size of a pack's end, with decay and without, at the first step and later. Bits must be those of float32 operations one by one.</summary>
 public sealed class AdamWCase() : OpCase("AdamW")
 {
     private const float Beta1 = 0.9f, Rest1 = (float)(1 - 0.9), Beta2 = 0.999f, Rest2 = (float)(1 - 0.999), Small = 1e-8f;
+
+    public override IEnumerable<OpBenchmark> Benchmarks =>
+    [
+        new(OpType, "float", "2048 x 704", random => Call(random, [Tiny.Tokens, Tiny.Ffn], 1, 1e-3f, 0.0316f, null, ""))
+        {
+            Bytes = Tiny.Tensors(7, Tiny.Tokens * Tiny.Ffn),
+        },
+    ];
 
     public override IEnumerable<OpCall> Calls(Random random)
     {

@@ -1,12 +1,15 @@
-using Halo.CustomOps;
 using Halo.Ir;
-using Halo.Tests.CustomOps;
 
-namespace Halo.Tests.Ops;
+namespace Halo.CustomOps.Cases;
 
 /// <summary>Every mask, grouped and ungrouped heads, sizes that no vector width divides, each type, outliers, values that are not finite.</summary>
 public sealed class AttentionCase() : OpCase("Attention")
 {
+    public override IEnumerable<OpBenchmark> Benchmarks =>
+    [
+        new(OpType, "float", Tiny.HeadsShape + ", 2 groups", random => Call(AttentionInputs.Benchmark(random))) { Operations = 2 * Tiny.ScoreOperations },
+    ];
+
     public override IEnumerable<OpCall> Calls(Random random) => AttentionInputs.All(random).Concat(NotFinite(random)).Select(Call);
 
     /// <summary>In V at the first key, which all queries see; in Q at one query; in K at one key, which the queries behind it see.</summary>
@@ -29,8 +32,8 @@ public sealed class AttentionCase() : OpCase("Attention")
         $"{x}", [x.Q, x.K, x.V, .. x.Masks],
         (model, build, inputs) =>
         {
-            Value Typed(int i) => x.Type == ElementType.Float ? inputs[i] : OpRunner.Cast(build, inputs[i], x.Type, "cast");
-            Value Ids(int i) => OpRunner.Cast(build, inputs[i], ElementType.Int64, "ids");
+            Value Typed(int i) => x.Type == ElementType.Float ? inputs[i] : Cast(build, inputs[i], x.Type, "cast");
+            Value Ids(int i) => Cast(build, inputs[i], ElementType.Int64, "ids");
             var mask = x.Oracle.Mask is null ? null : Ids(3);
             var documents = x.Oracle.Documents is null ? null : Ids(mask is null ? 3 : 4);
             var (y, logSumExp) = build.Attention(Typed(0), Typed(1), Typed(2), mask, documents, x.Oracle.IsCausal, x.Oracle.Scale, "attention");

@@ -62,15 +62,16 @@ constexpr int64_t kShortBatch = 1;
 constexpr int64_t kShortBatch = 32;
 #endif
 
-}  // namespace
-
 template <class T>
-void time_attention(Bench& bench) {
+void time_type(Bench& bench) {
   time_sizes<T>(bench, {kBatch, kHeads, kGroups, kTokens, kTokens, kDim}, true);
   if (!std::is_same_v<T, float>) time_sizes<T>(bench, {kShortBatch, kHeads, kGroups, kTokens / 4, kTokens / 4, kDim}, false);
 }
 
-template void time_attention<BFloat16>(Bench&);
-template void time_attention<float>(Bench&);
+}  // namespace
+
+HALO_BENCH(attention) {
+  for_types([&]<class T>() { time_type<T>(bench); });
+}
 
 }  // namespace halo::cuda::bench

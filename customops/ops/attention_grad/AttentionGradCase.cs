@@ -1,13 +1,15 @@
-using Halo.CustomOps;
 using Halo.Ir;
-using Halo.Tests.CustomOps;
-using Halo.Tests.Numerics;
 
-namespace Halo.Tests.Ops;
+namespace Halo.CustomOps.Cases;
 
 /// <summary>The cases of Attention. Y and logSumExp come from the oracle, rounded to their types.</summary>
 public sealed class AttentionGradCase() : OpCase("AttentionGrad")
 {
+    public override IEnumerable<OpBenchmark> Benchmarks =>
+    [
+        new(OpType, "float", Tiny.HeadsShape + ", 2 groups", random => Call(AttentionInputs.Benchmark(random), random)) { Operations = 5 * Tiny.ScoreOperations },
+    ];
+
     public override IEnumerable<OpCall> Calls(Random random) => AttentionInputs.All(random).Select(x => Call(x, random));
 
     private static OpCall Call(AttentionInputs x, Random random)
@@ -21,8 +23,8 @@ public sealed class AttentionGradCase() : OpCase("AttentionGrad")
             $"{x}", [dy, x.Q, x.K, x.V, y, logSumExp, .. x.Masks],
             (model, build, inputs) =>
             {
-                Value Typed(int i) => x.Type == ElementType.Float ? inputs[i] : OpRunner.Cast(build, inputs[i], x.Type, "cast");
-                Value Ids(int i) => OpRunner.Cast(build, inputs[i], ElementType.Int64, "ids");
+                Value Typed(int i) => x.Type == ElementType.Float ? inputs[i] : Cast(build, inputs[i], x.Type, "cast");
+                Value Ids(int i) => Cast(build, inputs[i], ElementType.Int64, "ids");
                 var mask = x.Oracle.Mask is null ? null : Ids(6);
                 var documents = x.Oracle.Documents is null ? null : Ids(mask is null ? 6 : 7);
                 var gradients = build.AttentionGrad(Typed(0), Typed(1), Typed(2), Typed(3), Typed(4), inputs[5], mask, documents,

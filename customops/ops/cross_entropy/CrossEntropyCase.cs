@@ -1,12 +1,18 @@
-using Halo.CustomOps;
 using Halo.Ir;
-using Halo.Tests.CustomOps;
 
-namespace Halo.Tests.Ops;
+namespace Halo.CustomOps.Cases;
 
 /// <summary>One row and many, one class and many; ignored rows, no row that counts; each type; large, masked and non-finite logits.</summary>
 public sealed class CrossEntropyCase() : OpCase("CrossEntropy")
 {
+    public override IEnumerable<OpBenchmark> Benchmarks =>
+    [
+        new(OpType, "float", "2048 x 2048", random => Call(HostTensor.Normal(random, Tiny.Tokens, Tiny.Vocabulary), Labels(random, Tiny.Tokens, Tiny.Vocabulary), ElementType.Float, ""))
+        {
+            Bytes = Tiny.Tensors(1, Tiny.Tokens * Tiny.Vocabulary),
+        },
+    ];
+
     public override IEnumerable<OpCall> Calls(Random random)
     {
         foreach (var (n, v) in new[] { (1, 1), (1, 17), (5, 1), (7, 33), (100, 500), (3, 20000) })
@@ -67,7 +73,7 @@ public sealed class CrossEntropyCase() : OpCase("CrossEntropy")
         (model, build, inputs) =>
         {
             var (loss, sums) = build.CrossEntropy(
-                InType(build, inputs.Take(1), type)[0], OpRunner.Cast(build, inputs[1], ElementType.Int64, "labels"), "loss", ignoreIndex);
+                InType(build, inputs.Take(1), type)[0], Cast(build, inputs[1], ElementType.Int64, "labels"), "loss", ignoreIndex);
             return [loss, sums];
         },
         () => Oracle(Read(logits, type), labels, ignoreIndex));

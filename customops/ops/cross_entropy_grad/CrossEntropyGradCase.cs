@@ -1,13 +1,18 @@
-using Halo.CustomOps;
 using Halo.Ir;
-using Halo.Tests.CustomOps;
-using Halo.Tests.Numerics;
 
-namespace Halo.Tests.Ops;
+namespace Halo.CustomOps.Cases;
 
 /// <summary>One row and many, one class and many; ignored rows, no row that counts; each type; large, masked and non-finite logits.</summary>
 public sealed class CrossEntropyGradCase() : OpCase("CrossEntropyGrad")
 {
+    public override IEnumerable<OpBenchmark> Benchmarks =>
+    [
+        new(OpType, "float", "2048 x 2048", random => Call(HostTensor.Normal(random, Tiny.Tokens, Tiny.Vocabulary), CrossEntropyCase.Labels(random, Tiny.Tokens, Tiny.Vocabulary), ElementType.Float, ""))
+        {
+            Bytes = Tiny.Tensors(2, Tiny.Tokens * Tiny.Vocabulary),
+        },
+    ];
+
     public override IEnumerable<OpCall> Calls(Random random)
     {
         foreach (var (n, v) in new[] { (1, 1), (1, 17), (5, 1), (7, 33), (100, 500), (3, 20000) })
@@ -44,7 +49,7 @@ public sealed class CrossEntropyGradCase() : OpCase("CrossEntropyGrad")
         return new OpCall($"{logits} {what}", [new HostTensor([], [DLoss]), logits, labels, sums],
             (model, build, inputs) =>
             [
-                build.CrossEntropyGrad(inputs[0], InType(build, [inputs[1]], type)[0], OpRunner.Cast(build, inputs[2], ElementType.Int64, "labels"),
+                build.CrossEntropyGrad(inputs[0], InType(build, [inputs[1]], type)[0], Cast(build, inputs[2], ElementType.Int64, "labels"),
                     inputs[3], "gradient", ignoreIndex),
             ],
             () => [Oracle(DLoss, read, labels, sums.Elements, ignoreIndex, type)])

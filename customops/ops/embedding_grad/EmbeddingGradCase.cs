@@ -1,13 +1,18 @@
-using Halo.CustomOps;
 using Halo.Ir;
-using Halo.Tests.CustomOps;
-using Halo.Tests.Numerics;
 
-namespace Halo.Tests.Ops;
+namespace Halo.CustomOps.Cases;
 
 /// <summary>One row and many, one place and many, ids all equal, all different and negative; each type, in itself and in float32; what is not finite.</summary>
 public sealed class EmbeddingGradCase() : OpCase("EmbeddingGrad")
 {
+    public override IEnumerable<OpBenchmark> Benchmarks =>
+    [
+        new(OpType, "float", "2048 x 256 into 2048", random => Call(HostTensor.Normal(random, Tiny.Tokens, Tiny.Hidden), Ids(Tiny.Tokens, _ => random.Next(Tiny.Vocabulary)), Tiny.Vocabulary, ElementType.Float, ElementType.Float, ""))
+        {
+            Bytes = Tiny.Tensors(2, Tiny.Tokens * Tiny.Hidden),
+        },
+    ];
+
     public override IEnumerable<OpCall> Calls(Random random)
     {
         foreach (var (n, c, v) in new[] { (1, 1, 1), (1, 17, 5), (7, 33, 3), (64, 8, 100), (300, 40, 7) })
@@ -34,7 +39,7 @@ public sealed class EmbeddingGradCase() : OpCase("EmbeddingGrad")
         var read = Read(dY, type);
         return new OpCall($"{dY} to {rows} rows, {what}", [dY, ids],
             (model, build, inputs) =>
-                [build.EmbeddingGrad(InType(build, [inputs[0]], type)[0], OpRunner.Cast(build, inputs[1], ElementType.Int64, "ids"), rows, to, "sum")],
+                [build.EmbeddingGrad(InType(build, [inputs[0]], type)[0], Cast(build, inputs[1], ElementType.Int64, "ids"), rows, to, "sum")],
             () => [Oracle(read, ids, rows, to)])
         {
             // The table itself does not matter: what is taken from it is linear.

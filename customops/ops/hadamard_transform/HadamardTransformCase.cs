@@ -1,12 +1,23 @@
-using Halo.CustomOps;
 using Halo.Ir;
-using Halo.Tests.CustomOps;
 
-namespace Halo.Tests.Ops;
+namespace Halo.CustomOps.Cases;
 
 /// <summary>Every size class: dense, two factors, several equal and unequal blocks, and blocks of one.</summary>
 public sealed class HadamardTransformCase() : OpCase("HadamardTransform")
 {
+    public override IEnumerable<OpBenchmark> Benchmarks =>
+    [
+        Benchmark("axis 1, 256", Tiny.Hidden, 1, Hadamard.Blocks(Tiny.Hidden)),
+        Benchmark("axis 1, 704", Tiny.Ffn, 1, Hadamard.Blocks(Tiny.Ffn)),
+        Benchmark("axis 0, 1024 twice", Tiny.Ffn, 0, Hadamard.Blocks(Tiny.Tokens, 1024)),
+    ];
+
+    private OpBenchmark Benchmark(string what, int columns, int axis, long[] blocks) => new($"{OpType} {what}", "float", $"{Tiny.Tokens} x {columns}",
+        random => Call(HostTensor.Normal(random, Tiny.Tokens, columns), axis, blocks, false, ElementType.Float))
+    {
+        Bytes = Tiny.Tensors(2, Tiny.Tokens * columns),
+    };
+
     public override IEnumerable<OpCall> Calls(Random random)
     {
         foreach (var n in new long[] { 1, 3, 19, 64, 72, 96, 172, 448, 704 })
@@ -32,7 +43,7 @@ public sealed class HadamardTransformCase() : OpCase("HadamardTransform")
         $"{x} {HadamardTransform.Overload(axis, blocks, inverse, type)}", [x],
         (model, build, inputs) =>
         {
-            var input = type == ElementType.Float ? inputs[0] : OpRunner.Cast(build, inputs[0], type, "cast");
+            var input = type == ElementType.Float ? inputs[0] : Cast(build, inputs[0], type, "cast");
             return [build.HadamardTransform(input, axis, blocks, inverse, "rotate")];
         },
         () => [Oracle(x, axis, blocks, inverse, type)]);

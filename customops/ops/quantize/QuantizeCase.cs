@@ -1,12 +1,13 @@
-using Halo.CustomOps;
 using Halo.Ir;
-using Halo.Tests.CustomOps;
 
-namespace Halo.Tests.Ops;
+namespace Halo.CustomOps.Cases;
 
 /// <summary>Every code, every tie, random values; zeros, tiny and huge tensors, outliers; each type; both orders. Codes must be equal, not close.</summary>
 public sealed class QuantizeCase() : OpCase("Quantize")
 {
+    public override IEnumerable<OpBenchmark> Benchmarks => NumberFormat.All.Select(format => new OpBenchmark(OpType, $"{format}", "2048 x 704",
+        random => Call(format, "normal", HostTensor.Normal(random, Tiny.Tokens, Tiny.Ffn))) { Bytes = 9.0 * Tiny.Tokens * Tiny.Ffn });
+
     public override IEnumerable<OpCall> Calls(Random random)
     {
         foreach (var format in NumberFormat.All)
@@ -34,7 +35,7 @@ public sealed class QuantizeCase() : OpCase("Quantize")
         $"{format} {what}", [x],
         (model, build, inputs) =>
         {
-            var input = type == ElementType.Float ? inputs[0] : OpRunner.Cast(build, inputs[0], type, "cast");
+            var input = type == ElementType.Float ? inputs[0] : Cast(build, inputs[0], type, "cast");
             var (codes, scale) = build.Quantize(input, format, "quantize");
             return [codes, scale];
         },

@@ -1,12 +1,18 @@
-using Halo.CustomOps;
 using Halo.Ir;
-using Halo.Tests.CustomOps;
 
-namespace Halo.Tests.Ops;
+namespace Halo.CustomOps.Cases;
 
 /// <summary>Every rank, sizes that no vector width divides, several tasks; each type; zeros, tiny and huge rows, outliers, NaN and Inf.</summary>
 public sealed class RmsNormCase() : OpCase("RmsNorm")
 {
+    public override IEnumerable<OpBenchmark> Benchmarks =>
+    [
+        new(OpType, "float", "2048 x 256", random => Call(HostTensor.Normal(random, Tiny.Tokens, Tiny.Hidden), HostTensor.Normal(random, Tiny.Hidden), 1e-5f, ElementType.Float, ""))
+        {
+            Bytes = Tiny.Tensors(2, Tiny.Tokens * Tiny.Hidden),
+        },
+    ];
+
     public override IEnumerable<OpCall> Calls(Random random)
     {
         foreach (var sizes in new long[][] { [1], [7], [1, 1], [4, 1], [3, 5], [2, 3, 17], [5, 288], [130, 300], [3, 20000] })

@@ -1,14 +1,19 @@
-using Halo.CustomOps;
 using Halo.Ir;
-using Halo.Tests.CustomOps;
-using Halo.Tests.Numerics;
 
-namespace Halo.Tests.Ops;
+namespace Halo.CustomOps.Cases;
 
 /// <summary>Every rank, sizes that no vector width divides, several tasks and pieces; each type; zeros, outliers, NaN and Inf.</summary>
 public sealed class RmsNormGradCase() : OpCase("RmsNormGrad")
 {
     private const float NormEpsilon = 1e-5f;
+
+    public override IEnumerable<OpBenchmark> Benchmarks =>
+    [
+        new(OpType, "float", "2048 x 256", random => Call(random, HostTensor.Normal(random, Tiny.Tokens, Tiny.Hidden), ElementType.Float, ""))
+        {
+            Bytes = Tiny.Tensors(3, Tiny.Tokens * Tiny.Hidden),
+        },
+    ];
 
     public override IEnumerable<OpCall> Calls(Random random)
     {

@@ -1,12 +1,19 @@
-using Halo.CustomOps;
 using Halo.Ir;
-using Halo.Tests.CustomOps;
 
-namespace Halo.Tests.Ops;
+namespace Halo.CustomOps.Cases;
 
 /// <summary>Head sizes whose half no vector width divides, with and without positions, both directions, each type, values that are not finite.</summary>
 public sealed class RotaryEmbeddingCase() : OpCase("RotaryEmbedding")
 {
+    public override IEnumerable<OpBenchmark> Benchmarks =>
+    [
+        new(OpType, "float", Tiny.HeadsShape, random =>
+            Call("normal", HostTensor.Normal(random, Tiny.Batch, Tiny.Heads, Tiny.Sequence, Tiny.Dim), Tiny.Sequence, false, false, ElementType.Float, random))
+        {
+            Bytes = Tiny.Tensors(2, Tiny.Tokens * Tiny.Hidden),
+        },
+    ];
+
     public override IEnumerable<OpCall> Calls(Random random)
     {
         foreach (var (b, h, t, d) in new[] { (1, 1, 1, 2), (2, 3, 7, 6), (2, 1, 33, 8), (1, 2, 65, 64), (3, 4, 64, 34) })
@@ -40,8 +47,8 @@ public sealed class RotaryEmbeddingCase() : OpCase("RotaryEmbedding")
             $"{what} {x} {positions} {RotaryEmbedding.Overload(hasPositions, inverse, type)}", hasPositions ? [x, cos, sin, ids] : [x, cos, sin],
             (model, build, inputs) =>
             {
-                var input = type == ElementType.Float ? inputs[0] : OpRunner.Cast(build, inputs[0], type, "cast");
-                var positionIds = hasPositions ? OpRunner.Cast(build, inputs[3], ElementType.Int64, "ids") : null;
+                var input = type == ElementType.Float ? inputs[0] : Cast(build, inputs[0], type, "cast");
+                var positionIds = hasPositions ? Cast(build, inputs[3], ElementType.Int64, "ids") : null;
                 return [build.RotaryEmbedding(input, inputs[1], inputs[2], positionIds, inverse, "rotate")];
             },
             () => [Oracle(Array.ConvertAll(x.Elements, v => Bits.Round(v, type)), cos, sin, ids, x.Sizes, inverse, type)]);

@@ -1,8 +1,6 @@
-using Halo.CustomOps;
 using Halo.Ir;
-using Halo.Tests.CustomOps;
 
-namespace Halo.Tests.Ops;
+namespace Halo.CustomOps.Cases;
 
 /// <summary>Every pair of transpose flags and of formats, sizes that no vector width divides, each type of the product.</summary>
 public sealed class ScaledMatMulCase() : OpCase("ScaledMatMul")
@@ -12,6 +10,13 @@ public sealed class ScaledMatMulCase() : OpCase("ScaledMatMul")
         (NumberFormat.E4M3, NumberFormat.E4M3), (NumberFormat.E5M2, NumberFormat.E4M3), (NumberFormat.Int8, NumberFormat.Int8),
         (NumberFormat.E3M2, NumberFormat.E3M2), (NumberFormat.E3M2, NumberFormat.Int8),
     ];
+
+    public override IEnumerable<OpBenchmark> Benchmarks => new[] { NumberFormat.E4M3, NumberFormat.Int8 }.Select(format =>
+        new OpBenchmark($"{OpType} A B^T", $"{format}", "2048 x 704 x 256",
+            random => Call(random, Tiny.Tokens, Tiny.Ffn, Tiny.Hidden, format, format, false, true, ElementType.Float))
+        {
+            Operations = 2.0 * Tiny.Tokens * Tiny.Ffn * Tiny.Hidden,
+        });
 
     public override IEnumerable<OpCall> Calls(Random random)
     {

@@ -1,12 +1,18 @@
-using Halo.CustomOps;
 using Halo.Ir;
-using Halo.Tests.CustomOps;
 
-namespace Halo.Tests.Ops;
+namespace Halo.CustomOps.Cases;
 
 /// <summary>Every rank, sizes that no vector width divides, several tasks; each type; gates far from zero on both sides, NaN and Inf.</summary>
 public sealed class SwiGluCase() : OpCase("SwiGlu")
 {
+    public override IEnumerable<OpBenchmark> Benchmarks =>
+    [
+        new(OpType, "float", "2048 x 704", random => Call(random, HostTensor.Normal(random, Tiny.Tokens, Tiny.Ffn), ElementType.Float, ""))
+        {
+            Bytes = Tiny.Tensors(3, Tiny.Tokens * Tiny.Ffn),
+        },
+    ];
+
     public override IEnumerable<OpCall> Calls(Random random)
     {
         foreach (var sizes in new long[][] { [], [1], [7], [3, 5], [2, 3, 17], [40, 1001] })

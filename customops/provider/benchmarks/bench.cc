@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <fstream>
+#include <map>
 
 #include "provider/benchmarks/benchmarks.h"
 #include "provider/errors.h"
@@ -50,7 +51,15 @@ constexpr int64_t kOtherCount = int64_t{64} << 20;
 
 constexpr int64_t kOtherWorkspace = int64_t{1} << 20;
 
+/// By name: the order in which files register is the linker's.
+std::map<std::string, void (*)(Bench&)>& registered() {
+  static std::map<std::string, void (*)(Bench&)> benches;
+  return benches;
+}
+
 }  // namespace
+
+Registration::Registration(const char* name, void (*run)(Bench&)) { registered().emplace(name, run); }
 
 Bench::Bench(std::string part, const std::function<bool(const std::string&)>& line)
     : part_(std::move(part)), line_(line), other_(kOtherCount), workspace_(kOtherWorkspace) {
@@ -142,11 +151,7 @@ Status run_benchmarks(const std::string& part, const std::function<bool(const st
   bench::measure_ceilings(bench);
   bench::time_standard_operators<BFloat16>(bench);
   bench::time_standard_operators<float>(bench);
-  bench::time_halo_operators<BFloat16>(bench);
-  bench::time_halo_operators<float>(bench);
-  bench::time_attention<BFloat16>(bench);
-  bench::time_attention<float>(bench);
-  bench::time_scaled_products(bench);
+  for (const auto& [name, time] : bench::registered()) time(bench);
   return bench.status();
 }
 

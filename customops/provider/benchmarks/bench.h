@@ -142,17 +142,38 @@ class Bench {
   Status status_;
 };
 
+/// Registers what times the kernels of an operator; they run in the order of their names, behind the ceilings and ONNX's own operators.
+struct Registration {
+  Registration(const char* name, void (*run)(Bench&));
+};
+
+/// Calls f.operator()<T>() with the types that training computes in.
+template <class F>
+void for_types(F&& f) {
+  f.template operator()<BFloat16>();
+  f.template operator()<float>();
+}
+
+/// Bytes of a tensor of kRows x kColumns.
+template <class T>
+inline constexpr double kTensorBytes = static_cast<double>(kCount) * sizeof(T);
+
+/// kRows ids of labels or tokens in [0, bound), neighbours far apart.
+inline std::vector<int64_t> ids_below(int64_t bound) {
+  std::vector<int64_t> ids;
+  for (int64_t i = 0; i < kRows; ++i) ids.push_back(i * 37 % bound);
+  return ids;
+}
+
 void measure_ceilings(Bench& bench);
 
 template <class T>
 void time_standard_operators(Bench& bench);
 
-template <class T>
-void time_halo_operators(Bench& bench);
-
-template <class T>
-void time_attention(Bench& bench);
-
-void time_scaled_products(Bench& bench);
-
 }  // namespace halo::cuda::bench
+
+/// HALO_BENCH(rms_norm) { bench.time(...); } in ops/rms_norm/rms_norm_bench.cc.
+#define HALO_BENCH(name)                                                                        \
+  static void time_##name(::halo::cuda::bench::Bench& bench);                                   \
+  static const ::halo::cuda::bench::Registration bench_registration_##name(#name, time_##name); \
+  static void time_##name([[maybe_unused]] ::halo::cuda::bench::Bench& bench)

@@ -8,6 +8,7 @@
 
 #include "common/status.h"
 #include "provider/kernels/tensor.h"
+#include "provider/products/workspace.h"
 
 namespace halo::cuda {
 
@@ -43,7 +44,7 @@ class LtProducts {
   std::string version() const;
 
   /// Bytes of workspace that multiply() wants; it may be given less, and then has fewer algorithms.
-  static constexpr int64_t kWorkspaceBytes = int64_t{32} << 20;
+  static constexpr int64_t kWorkspaceBytes = kProductWorkspaceBytes;
 
   /// scale_a, scale_b: for float8 one float32 each on the device (x = code * scale), else null. K = 0 and beta = 0 make Y zero.
   /// float8 wants trans_a = false, trans_b = true, M, N and K multiples of 16 and 16-byte pointers; int8 the same with multiples of 4.

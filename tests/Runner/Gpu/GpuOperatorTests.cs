@@ -151,7 +151,7 @@ public sealed class GpuOperatorTests(EmulatedGpu gpu)
         var model = OneNode("Gather", inputs, [[2, 2, 12]], ElementType.Float16);
         model.Graph.RemoveOutput(model.Graph.Outputs[0]);
         var rows = model.Graph.Nodes.Single().Output;
-        model.Graph.AddOutput(Tests.CustomOps.OpRunner.Cast(GraphBuilder.AtEnd(model.Graph), rows, ElementType.Float, "wide"));
+        model.Graph.AddOutput(OpCase.Cast(GraphBuilder.AtEnd(model.Graph), rows, ElementType.Float, "wide"));
         Assert.Equal(Cpu.Evaluate(model, Feeds(inputs))[0].ToBytes(), gpu.Evaluate(model, Feeds(inputs))[0].ToBytes());
     }
 

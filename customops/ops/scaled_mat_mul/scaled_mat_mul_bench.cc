@@ -1,11 +1,10 @@
-// Products of com.halo.
 #include "ops/scaled_mat_mul/scaled_mat_mul.h"
 #include "provider/benchmarks/bench.h"
 
 namespace halo::cuda::bench {
 
 /// The three products of a linear layer at each size: F = X W^T, E = dY W, G = dY^T X.
-void time_scaled_products(Bench& bench) {
+HALO_BENCH(scaled_mat_mul) {
   struct Size {
     int64_t m, n, k;
   };

@@ -1,6 +1,6 @@
 using Halo.Ir;
 
-namespace Halo.Tests.CustomOps;
+namespace Halo.CustomOps.Cases;
 
 /// <summary>An attention and its gradient by plain loops over every query and key in float64, with bounds on what float32 may be off.</summary>
 /// <remarks>
@@ -188,6 +188,10 @@ public sealed record AttentionInputs(string Name, AttentionOracle Oracle, HostTe
         Array.Clear(zeros.V.Elements);
         yield return zeros;
     }
+
+    /// <summary>A full batch of llama-tiny, with the mask that says so.</summary>
+    public static AttentionInputs Benchmark(Random random) => Normal("benchmark", new AttentionOracle(
+        Tiny.Batch, Tiny.Heads, Tiny.Groups, Tiny.Sequence, Tiny.Sequence, Tiny.Dim, true, Mask: [.. Enumerable.Repeat(1L, Tiny.Tokens)]), random);
 
     public static AttentionInputs Normal(string name, AttentionOracle oracle, Random random, ElementType type = ElementType.Float)
     {

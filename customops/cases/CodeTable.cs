@@ -1,6 +1,4 @@
-using Halo.CustomOps;
-
-namespace Halo.Tests.CustomOps;
+namespace Halo.CustomOps.Cases;
 
 /// <summary>The numbers of a format, written out one by one; rounding is a search for the nearest. Slow and plainly right.</summary>
 public sealed class CodeTable

@@ -1,0 +1,24 @@
+#include "ops/hadamard_transform/hadamard_transform.h"
+#include "provider/benchmarks/bench.h"
+
+namespace halo::cuda::bench {
+
+/// Along each axis, in every size whose vectors the tensor holds: powers of two, and those of the feed-forward layers of llama-tiny, LLaMA 2 and LLaMA 3.
+HALO_BENCH(hadamard_transform) {
+  for_types([&]<class T>() {
+    Array<T> x(kCount);
+    const Array<T> y(kCount);
+    fill_normal(x);
+    for (const int64_t size : {256, 704, 1024, 4096, 11008, 14336}) {
+      for (const int axis : {1, 0}) {
+        const int64_t others = kCount / size / 8 * 8, rows = axis == 1 ? others : size, columns = axis == 1 ? size : others;
+        if (others == 0) continue;
+        bench.time("hadamard_transform " + std::to_string(size) + " axis " + std::to_string(axis), name_of(dtype_of<T>()), shape_of({rows, columns}),
+                   {.bytes = 2.0 * static_cast<double>(rows * columns) * sizeof(T)},
+                   [&, size] { return hadamard_transform_cuda(dtype_of<T>(), x.data(), y.data(), rows, columns, axis, &size, 1, false, nullptr); });
+      }
+    }
+  });
+}
+
+}  // namespace halo::cuda::bench

@@ -1,0 +1,53 @@
+#include "ops/hadamard_transform/hadamard_transform.h"
+
+#include "check/cuda/device.h"
+#include "common/hadamard_matrix.h"
+
+namespace halo::check {
+
+namespace {
+
+const SerialExecutor kSerial;
+
+template <class T>
+void check_hadamard(const std::vector<int64_t>& sizes, int64_t others, int axis, bool inverse) {
+  std::vector<HadamardBlock> blocks;
+  int64_t n = 0;
+  for (const int64_t size : sizes) {
+    const HadamardOrder found = hadamard_order(size);
+    blocks.push_back({.size = size, .order = found.order, .log2 = found.log2});
+    n += size;
+  }
+  const int64_t rows = axis == 1 ? others : n, columns = axis == 1 ? n : others;
+  const auto x = numbers<T>(rows * columns, 61);
+  std::vector<T> y(x.size());
+  hadamard_transform_cpu(x.data(), y.data(), rows, columns, axis, blocks, inverse, kSerial);
+  const OnDevice<T> x_device(x);
+  const std::string what =
+      "hadamard transform " + name_of_type<T>() + " of " + std::to_string(sizes[0]) + " axis " + std::to_string(axis) + (inverse ? " inverse" : "");
+  const auto found = run_twice<T>(what, rows * columns, [&](T* out) {
+    return hadamard_transform_cuda(type_of<T>(), x_device.data(), out, rows, columns, axis, sizes.data(), static_cast<int64_t>(sizes.size()), inverse, nullptr);
+  });
+  expect_all_near<T>(found, reals(y), beside<T>(16, 300), what);
+}
+
+}  // namespace
+
+HALO_CHECK(cuda_hadamard_transform_as_the_cpu, Memory::kShared) {
+  for_floats([]<class T>() {
+    std::vector<std::vector<int64_t>> problems = {{1},  {2},   {4},   {8},   {32},        {64},     {12}, {40}, {52},
+                                                  {96}, {172}, {448}, {704}, {64, 16, 4}, {64, 64}, {76}, {284}};
+    if (!is_reduced()) {
+      for (const int64_t size : {1024, 4096, 11008, 14336, 13824, 2040, 8192, 100, 140, 16384, 28672}) problems.push_back({size});
+    }
+    for (const auto& sizes : problems) {
+      const int64_t others = sizes[0] > 4096 ? 9 : (is_reduced() ? 17 : 70);
+      for (const int axis : {0, 1}) {
+        check_hadamard<T>(sizes, others, axis, false);
+        check_hadamard<T>(sizes, others, axis, true);
+      }
+    }
+  });
+}
+
+}  // namespace halo::check

@@ -1,0 +1,49 @@
+#include "ops/rms_norm_grad/rms_norm_grad.h"
+
+#include "check/cuda/device.h"
+#include "ops/rms_norm/rms_norm.h"
+
+namespace halo::check {
+
+namespace {
+
+const SerialExecutor kSerial;
+
+template <class T>
+void check_gradient(int64_t rows, int64_t columns) {
+  const auto x = numbers<T>(rows * columns, 31), weight = numbers<T>(columns, 32), dy = numbers<T>(rows * columns, 33);
+  std::vector<T> y(x.size()), dx(x.size()), dweight(weight.size());
+  std::vector<float> inv_rms(static_cast<size_t>(rows)), partial(static_cast<size_t>(rms_norm_grad_partials(rows, columns)));
+  rms_norm_cpu(x.data(), weight.data(), y.data(), inv_rms.data(), rows, columns, 1e-5f, kSerial);
+  rms_norm_grad_cpu(dy.data(), x.data(), weight.data(), inv_rms.data(), dx.data(), dweight.data(), rows, columns, partial.data(), kSerial);
+  const OnDevice<T> x_device(x), weight_device(weight), dy_device(dy);
+  const OnDevice<float> inv_given(inv_rms);
+  const std::string what = "rms norm " + name_of_type<T>() + " " + std::to_string(rows) + " x " + std::to_string(columns);
+  const OnDevice<uint8_t> workspace(rms_norm_grad_workspace_cuda(rows, columns));
+  const OnDevice<T> dweight_device(columns);
+  const auto gradient = [&](T* dx_out, T* dweight_out) {
+    return rms_norm_grad_cuda(type_of<T>(), dy_device.data(), x_device.data(), weight_device.data(), inv_given.data(), dx_out, dweight_out, rows, columns,
+                              workspace.data(), nullptr);
+  };
+  // Outliers of 300 make single terms large: sums of them in float32 are off by units of these.
+  const auto dx_found = run_twice<T>(what + " dx", rows * columns, [&](T* out) { return gradient(out, dweight_device.data()); });
+  expect_all_near<T>(dx_found, reals(dx), beside<T>(64, 1000), what + " dx");
+  const OnDevice<T> dx_device(rows * columns);
+  const auto dweight_found = run_twice<T>(what + " dweight", columns, [&](T* out) { return gradient(dx_device.data(), out); });
+  expect_all_near<T>(dweight_found, reals(dweight), beside<T>(64, 1000 * std::sqrt(static_cast<double>(rows))), what + " dweight");
+  workspace.download(what + " workspace");
+}
+
+}  // namespace
+
+HALO_CHECK(cuda_rms_norm_grad_as_the_cpu, Memory::kShared) {
+  for_floats([]<class T>() {
+    for (const int64_t columns : {1, 7, 64, 96, 256, 1000, 4096}) check_gradient<T>(5, columns);
+    check_gradient<T>(700, 64);
+    check_gradient<T>(3, 12288);
+    check_gradient<T>(3, 20480);                      // more than registers hold in any type
+    if (!is_reduced()) check_gradient<T>(600, 4096);  // more rows than pieces
+  });
+}
+
+}  // namespace halo::check

@@ -1,0 +1,51 @@
+#include "ops/rotary_embedding/rotary_embedding.h"
+
+#include "check/cuda/device.h"
+
+namespace halo::check {
+
+namespace {
+
+const SerialExecutor kSerial;
+
+template <class T>
+void check_rotary(int64_t dim, bool has_positions, bool inverse) {
+  const RotarySizes sizes{.batch = 2, .heads = 3, .tokens = 9, .dim = dim, .positions = 17};
+  const int64_t count = sizes.batch * sizes.heads * sizes.tokens * dim;
+  const auto x = numbers<T>(count, 37);
+  const auto cos = normal(sizes.positions * dim / 2, 38), sin = normal(sizes.positions * dim / 2, 39);
+  std::vector<int64_t> positions;
+  for (int64_t i = 0; i < sizes.batch * sizes.tokens; ++i) positions.push_back(i * 5 % sizes.positions);
+  std::vector<T> y(x.size());
+  const Status status = rotary_embedding_cpu(x.data(), cos.data(), sin.data(), has_positions ? positions.data() : nullptr, y.data(), sizes, inverse, kSerial);
+  expect(status.ok(), status.message());
+  const OnDevice<T> x_device(x);
+  const OnDevice<float> cos_device(cos), sin_device(sin);
+  OnDevice<int64_t> positions_device(positions);
+  const std::string what = "rotary embedding " + name_of_type<T>() + " " + std::to_string(dim);
+  const auto run = [&](T* out) {
+    return rotary_embedding_cuda(type_of<T>(), x_device.data(), cos_device.data(), sin_device.data(), has_positions ? positions_device.data() : nullptr, out,
+                                 sizes, inverse, nullptr);
+  };
+  expect_all_near<T>(run_twice<T>(what, count, run), reals(y), beside<T>(4, 1000), what);
+  if (!has_positions) return;
+  positions[3] = 17;
+  positions_device.upload(positions);
+  const auto refused = run_twice<T>(what, count, run);
+  expect(std::isnan(real(refused[static_cast<size_t>(3 * dim)])) && !std::isnan(real(refused[static_cast<size_t>(2 * dim)])),
+         what + ": a position out of range");
+}
+
+}  // namespace
+
+HALO_CHECK(cuda_rotary_embedding_as_the_cpu) {
+  for_floats([]<class T>() {
+    for (const int64_t dim : {2, 16, 64, 128}) {
+      for (const bool has_positions : {false, true}) {
+        for (const bool inverse : {false, true}) check_rotary<T>(dim, has_positions, inverse);
+      }
+    }
+  });
+}
+
+}  // namespace halo::check

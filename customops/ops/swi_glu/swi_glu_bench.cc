@@ -1,0 +1,17 @@
+#include "ops/swi_glu/swi_glu.h"
+#include "provider/benchmarks/bench.h"
+
+namespace halo::cuda::bench {
+
+HALO_BENCH(swi_glu) {
+  for_types([&]<class T>() {
+    Array<T> gate(kCount), up(kCount);
+    const Array<T> y(kCount);
+    fill_normal(gate);
+    fill_normal(up);
+    bench.time("swi_glu", name_of(dtype_of<T>()), shape_of({kRows, kColumns}), {.bytes = 3 * kTensorBytes<T>},
+               [&] { return swi_glu_cuda(dtype_of<T>(), gate.data(), up.data(), y.data(), kCount, nullptr); });
+  });
+}
+
+}  // namespace halo::cuda::bench

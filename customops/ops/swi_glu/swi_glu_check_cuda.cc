@@ -1,0 +1,32 @@
+#include "ops/swi_glu/swi_glu.h"
+
+#include "check/cuda/device.h"
+
+namespace halo::check {
+
+namespace {
+
+const SerialExecutor kSerial;
+
+template <class T>
+void check_swi_glu(int64_t count) {
+  const auto gate = numbers<T>(count, 34), up = numbers<T>(count, 35);
+  std::vector<T> y(gate.size());
+  swi_glu_cpu(gate.data(), up.data(), y.data(), count, kSerial);
+  const OnDevice<T> gate_device(gate), up_device(up);
+  const std::string what = "swi glu " + name_of_type<T>();
+  const auto found = run_twice<T>(what, count, [&](T* out) { return swi_glu_cuda(type_of<T>(), gate_device.data(), up_device.data(), out, count, nullptr); });
+  expect_all_near<T>(
+      found, reals(y), [](double v) { return beside<T>(32)(v) + 1e-34; }, what);
+}
+
+}  // namespace
+
+HALO_CHECK(cuda_swi_glu_as_the_cpu) {
+  for_floats([]<class T>() {
+    for (const int64_t count : {1, 13, 4096}) check_swi_glu<T>(count);
+    if (!is_reduced()) check_swi_glu<T>(300003);
+  });
+}
+
+}  // namespace halo::check

@@ -1,0 +1,16 @@
+#include "ops/swi_glu_grad/swi_glu_grad.h"
+#include "provider/benchmarks/bench.h"
+
+namespace halo::cuda::bench {
+
+HALO_BENCH(swi_glu_grad) {
+  for_types([&]<class T>() {
+    Array<T> dy(kCount), gate(kCount), up(kCount);
+    const Array<T> dgate(kCount), dup(kCount);
+    for (Array<T>* tensor : {&dy, &gate, &up}) fill_normal(*tensor);
+    bench.time("swi_glu_grad", name_of(dtype_of<T>()), shape_of({kRows, kColumns}), {.bytes = 5 * kTensorBytes<T>},
+               [&] { return swi_glu_grad_cuda(dtype_of<T>(), dy.data(), gate.data(), up.data(), dgate.data(), dup.data(), kCount, nullptr); });
+  });
+}
+
+}  // namespace halo::cuda::bench

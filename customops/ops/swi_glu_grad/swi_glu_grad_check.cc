@@ -1,0 +1,62 @@
+#include <cmath>
+#include <limits>
+
+#include "check/check.h"
+#include "ops/swi_glu_grad/swi_glu_grad.h"
+
+namespace halo::check {
+
+namespace {
+
+/// fast_sigmoid is 0 where e^-x overflows, below -88.7: what is lost is less than 2^-126 of what it would be multiplied with.
+constexpr double kFlushed = 0x1p-126;
+
+template <class T>
+void check_tensor(const std::vector<float>& gates, const std::string& what) {
+  const auto count = static_cast<int64_t>(gates.size());
+  const auto gate = rounded<T>(gates), up = rounded<T>(normal(count, 2)), dy = rounded<T>(normal(count, 3));
+  Guarded<T> dgate(count), dup(count), serial_dgate(count), serial_dup(count);
+  swi_glu_grad_cpu(dy.data(), gate.data(), up.data(), dgate.data(), dup.data(), count, ThreadedExecutor());
+  expect(dgate.intact() && dup.intact(), what + ": wrote outside");
+  for (int64_t i = 0; i < count; ++i) {
+    const auto at = [i](const std::vector<T>& values) { return static_cast<double>(to_float(values[static_cast<size_t>(i)])); };
+    const double g = at(gate), u = at(up), error = at(dy), s = 1 / (1 + std::exp(-g));
+    const double slope = error * u * s * (1 + g * (1 - s)), flushed = (1 + std::fabs(g)) * (1 + std::fabs(u)) * (1 + std::fabs(error)) * kFlushed;
+    const double slope_magnitude = std::fabs(error * u * s) * (1 + std::fabs(g) * (1 - s) + std::fabs(g));
+    expect_near(to_float(dgate[i]), slope, 6e-7 * slope_magnitude + rounding<T>(slope) + flushed, what + ": dGate of " + std::to_string(g));
+    expect_near(to_float(dup[i]), error * g * s, 6e-7 * std::fabs(error * g * s) + rounding<T>(error * g * s) + flushed,
+                what + ": dUp of " + std::to_string(g));
+  }
+  swi_glu_grad_cpu(dy.data(), gate.data(), up.data(), serial_dgate.data(), serial_dup.data(), count, SerialExecutor());
+  expect(same(serial_dgate.data(), dgate.data(), count) && same(serial_dup.data(), dup.data(), count), what + ": threads change the result");
+}
+
+template <class T>
+void check_type(const std::string& what) {
+  for (const int64_t count : {0, 1, 7, 16, 33, 20000, 50001}) check_tensor<T>(normal(count, 1), what + " of " + std::to_string(count));
+  std::vector<float> wide;
+  for (float g = -120; g <= 120; g += 0.25f) wide.push_back(g);
+  check_tensor<T>(wide, what + " wide");
+  check_tensor<T>({0.0f, -0.0f, 1e-30f, -1e4f, 1e4f}, what + " special");
+}
+
+}  // namespace
+
+HALO_CHECK(swi_glu_grad_follows_its_equation) {
+  check_type<float>("float");
+  check_type<BFloat16>("bfloat16");
+  check_type<Float16>("float16");
+}
+
+HALO_CHECK(swi_glu_grad_shows_what_is_not_finite) {
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()}) {
+    const std::vector<float> gate(20, bad), up(20, 1.5f), dy(20, 0.5f);
+    std::vector<float> dgate(20), dup(20);
+    swi_glu_grad_cpu(dy.data(), gate.data(), up.data(), dgate.data(), dup.data(), 20, SerialExecutor());
+    for (size_t i = 0; i < 20; ++i) expect(!std::isfinite(dgate[i]) && !std::isfinite(dup[i]), "a gate that is not finite was lost");
+    swi_glu_grad_cpu(gate.data(), dy.data(), up.data(), dgate.data(), dup.data(), 20, SerialExecutor());
+    for (size_t i = 0; i < 20; ++i) expect(!std::isfinite(dgate[i]) && !std::isfinite(dup[i]), "a factor that is not finite was lost");
+  }
+}
+
+}  // namespace halo::check

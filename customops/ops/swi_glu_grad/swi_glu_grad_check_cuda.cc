@@ -1,0 +1,36 @@
+#include "ops/swi_glu_grad/swi_glu_grad.h"
+
+#include "check/cuda/device.h"
+
+namespace halo::check {
+
+namespace {
+
+const SerialExecutor kSerial;
+
+template <class T>
+void check_gradient(int64_t count) {
+  const auto gate = numbers<T>(count, 34), up = numbers<T>(count, 35), dy = numbers<T>(count, 36);
+  std::vector<T> dgate(gate.size()), dup(gate.size());
+  swi_glu_grad_cpu(dy.data(), gate.data(), up.data(), dgate.data(), dup.data(), count, kSerial);
+  const OnDevice<T> gate_device(gate), up_device(up), dy_device(dy), other(count);
+  const std::string what = "swi glu " + name_of_type<T>();
+  const auto found = run_twice<T>(what + " dgate", count, [&](T* out) {
+    return swi_glu_grad_cuda(type_of<T>(), dy_device.data(), gate_device.data(), up_device.data(), out, other.data(), count, nullptr);
+  });
+  expect_all_near<T>(
+      found, reals(dgate), [](double v) { return beside<T>(64)(v) + 2e-6; }, what + " dgate");
+  expect_all_near<T>(
+      other.download(what), reals(dup), [](double v) { return beside<T>(32)(v) + 1e-34; }, what + " dup");
+}
+
+}  // namespace
+
+HALO_CHECK(cuda_swi_glu_grad_as_the_cpu) {
+  for_floats([]<class T>() {
+    for (const int64_t count : {1, 13, 4096}) check_gradient<T>(count);
+    if (!is_reduced()) check_gradient<T>(300003);
+  });
+}
+
+}  // namespace halo::check
