@@ -15,7 +15,13 @@ internal static class ArtifactManifest
     /// <summary>Digests of the files of weights (<see cref="WeightsDigest"/>).</summary>
     public const string WeightsKey = "weights";
 
+    private const string FilesKey = "files";
+
     private const string OptimizerKey = "optimizer";
+
+    /// <summary>What every artifact's manifest has; the optimizer's settings are not in those of Halo 0.1.</summary>
+    private static readonly string[] Keys =
+        ["tool", "kind", "rows", "sequence", "scheme", "format", "pipeline", "graphSha256", "parameters", "ledger", "linears", "skipped", FilesKey, WeightsKey];
 
     /// <param name="plan">A plan that was made.</param>
     /// <param name="folder">The artifact's files, all but the manifest.</param>
@@ -42,9 +48,31 @@ internal static class ArtifactManifest
         };
         foreach (var (key, value) in LinearReport.Of(plan.Training.Graph))
             manifest[key] = value?.DeepClone();
-        manifest["files"] = Hashes(folder);
+        manifest[FilesKey] = Hashes(folder);
         manifest[WeightsKey] = Digests(checkpoint);
         return manifest;
+    }
+
+    /// <summary>Holds an artifact to its manifest: every key is there, and every file that it lists is as it was written.</summary>
+    /// <exception cref="HaloException">A key is missing, or a file is missing, changed or damaged.</exception>
+    public static void Check(JsonObject manifest, string path)
+    {
+        if (Keys.FirstOrDefault(key => manifest[key] is null) is { } missing)
+            throw new HaloException("artifact", path, $"the key '{missing}'", "none", "Prepare the artifact again; a run's own is beyond repair without it.");
+        var folder = Path.GetDirectoryName(path)!;
+        if (manifest[FilesKey] is not JsonObject files)
+            throw new HaloException("artifact", path, "an object of files and their SHA-256 under 'files'", "another value", "Prepare the artifact again.");
+        foreach (var (name, hash) in files)
+        {
+            var file = Path.Combine(folder, name);
+            if (!File.Exists(file))
+                throw new HaloException("artifact", folder, name, "no such file", "Prepare the artifact again.");
+            if (GraphRewriter.Sha256(file) != hash?.ToString())
+            {
+                throw new HaloException("artifact", file, "the content that the artifact was prepared with (files in manifest.json)", "other content",
+                    "Restore the file, or prepare the artifact again; settings of a run are given when it begins.");
+            }
+        }
     }
 
     /// <summary>The settings of the optimizer graph; null where the artifact is of Halo 0.1, which did not write them.</summary>

@@ -69,13 +69,15 @@ public sealed class TrainingArtifact
             throw new HaloException("artifact", folder, "an artifact with a manifest.json", "none", "Make one with halo prepare.");
         try
         {
-            var artifact = new TrainingArtifact(Path.GetFullPath(folder), JsonNode.Parse(File.ReadAllText(manifest))!.AsObject());
+            var artifact = new TrainingArtifact(Path.GetFullPath(folder), JsonNode.Parse(File.ReadAllText(manifest)) as JsonObject
+                ?? throw new HaloException("artifact", manifest, "a JSON object", "another value", "Prepare the artifact again."));
             foreach (var file in new[] { artifact.TrainingModel, artifact.EvalModel, artifact.OptimizerModel, artifact.ForwardModel,
                 Path.Combine(artifact.Checkpoint, "config.json") })
             {
                 if (!File.Exists(file))
                     throw new HaloException("artifact", folder, Path.GetFileName(file), "no such file", "Prepare the artifact again.");
             }
+            ArtifactManifest.Check(artifact.Manifest, Path.GetFullPath(manifest));
             return artifact;
         }
         catch (JsonException e)

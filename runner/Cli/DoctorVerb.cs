@@ -25,6 +25,7 @@ internal static class DoctorVerb
         Line("runtime", $"{RuntimeInformation.FrameworkDescription}, {RuntimeInformation.RuntimeIdentifier}, {RuntimeInformation.OSDescription}");
         Line("cores", $"{Environment.ProcessorCount}, {GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / (1 << 20):N0} MiB memory");
         Line("ONNX Runtime", OrtEnv.Instance().GetVersionString());
+        Line("telemetry", Telemetry.State);
         Line("devices", string.Join(", ", OrtEnv.Instance().GetEpDevices().Select(d => d.EpName)));
         Line("native operators", NativeOperators.IsBuilt ? $"{NativeOperators.LibraryPath}, {NativeOperators.Schemas().Count} operators"
             : $"none at {NativeOperators.LibraryPath}: built with SkipNative; run with --operators functions");

@@ -20,6 +20,20 @@ public static class HaloProcess
         return Finish(Start(info, arguments));
     }
 
+    /// <summary>Runs with some variables of the environment set, or left out where they are null.</summary>
+    public static (int ExitCode, string Output, string Error) RunWith(IReadOnlyDictionary<string, string?> environment, params string[] arguments)
+    {
+        var info = Info("dotnet");
+        foreach (var (name, value) in environment)
+        {
+            if (value is null)
+                info.Environment.Remove(name);
+            else
+                info.Environment[name] = value;
+        }
+        return Finish(Start(info, arguments));
+    }
+
     private static (int ExitCode, string Output, string Error) Finish(Process started)
     {
         using var process = started;

@@ -8,6 +8,7 @@ using Halo.Passes.Infra;
 using Halo.Runner.Artifacts;
 using Halo.Runner.Data;
 using Halo.Runner.Plans;
+using Halo.Runner.Sources;
 using Halo.Runner.Sessions;
 using Halo.Runner.Training;
 using Halo.Runner.Training.Config;
@@ -100,6 +101,7 @@ public sealed class TrainingPlanTests : IDisposable
             var path = _folder["artifact/manifest.json"];
             var manifest = JsonNode.Parse(File.ReadAllText(path))!.AsObject();
             manifest.Remove("optimizer");
+            manifest["files"]!["optimizer_model.onnx"] = GraphRewriter.Sha256(artifact.OptimizerModel);
             File.WriteAllText(path, manifest.ToJsonString());
             artifact = TrainingArtifact.Open(artifact.Folder);
         }
