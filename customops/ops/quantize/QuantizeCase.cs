@@ -5,8 +5,9 @@ namespace Halo.CustomOps.Cases;
 /// <summary>Every code, every tie, random values; zeros, tiny and huge tensors, outliers; each type; both orders. Codes must be equal, not close.</summary>
 public sealed class QuantizeCase() : OpCase("Quantize")
 {
-    public override IEnumerable<OpBenchmark> Benchmarks => NumberFormat.All.Select(format => new OpBenchmark(OpType, $"{format}", "2048 x 704",
-        random => Call(format, "normal", HostTensor.Normal(random, Tiny.Tokens, Tiny.Ffn))) { Bytes = 9.0 * Tiny.Tokens * Tiny.Ffn });
+    public override IEnumerable<OpBenchmark> Benchmarks => NumberFormat.All.Select(format => new OpBenchmark(
+        OpType, $"{format}", "2048 x 704", random => Call(format, "normal", HostTensor.Normal(random, Tiny.Tokens, Tiny.Ffn)))
+    { Bytes = 9.0 * Tiny.Tokens * Tiny.Ffn });
 
     public override IEnumerable<OpCall> Calls(Random random)
     {
