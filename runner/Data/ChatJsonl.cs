@@ -96,6 +96,10 @@ public static class ChatJsonl
             var messages = Messages(document.RootElement, path, line);
             return new ChatRow(line, messages, Tools(document.RootElement, path, line));
         }
+        catch (InvalidOperationException e) // half of a surrogate pair in a name, which the check for duplicates reads
+        {
+            throw Bad(path, line, "names in Unicode", "half of a surrogate pair", "Correct the escape.", e);
+        }
         catch (JsonException e)
         {
             if (JsonDuplicate.Find(bytes.Span) is { } twice) throw Bad(path, line, "one whole JSON object, each key once", twice, "Remove one of the two.", e);

@@ -70,7 +70,7 @@ public class TrainConfigTests
         {
             var watch = System.Diagnostics.Stopwatch.StartNew();
             Assert.Throws<HaloException>(() => TrainConfig.Parse(text, "x.yaml"));
-            Assert.InRange(watch.Elapsed.TotalSeconds, 0, 5);
+            Assert.InRange(watch.Elapsed.TotalSeconds, 0, 20); // milliseconds where nothing else runs
         }
     }
 
