@@ -90,7 +90,7 @@ public sealed class GenerateVerbTests
     [InlineData("top-p: expected a probability above 0 and up to 1, found 2", "--top-p", "2")]
     [InlineData("top-k: expected at least 1 token, found 0", "--top-k", "0")]
     [InlineData("--max-tokens: expected at least 1, found 0", "--max-tokens", "0")]
-    [InlineData("threads: expected 0 or more, found -1", "--threads", "-1")]
+    [InlineData("threads: expected 0 to 1024, found -1", "--threads", "-1")]
     [InlineData("--prompt: expected a message, with --chat, found an empty text", "--chat", "--prompt", " ")]
     public void Options_that_cannot_be_honoured_are_refused(string message, params string[] options)
     {
