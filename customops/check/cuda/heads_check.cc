@@ -155,7 +155,7 @@ HALO_CHECK(cuda_heads_are_placed_and_turned) {
 HALO_CHECK(cuda_places_end_each_row_of_a_cache) {
   const OnDevice<int32_t> lengths(std::vector<int32_t>{6, 2, 9});
   const auto run = [&](bool is_prompt) {
-    return run_twice<int64_t>("places", 6, [&](int64_t* out) { return cuda::cache_places(lengths.data(), 3, 2, is_prompt, out, nullptr); });
+    return run_twice<int64_t>("places", 6, [&](int64_t* out) { return cuda::cache_slots(lengths.data(), 3, 2, is_prompt, out, nullptr); });
   };
   expect(run(false) == std::vector<int64_t>{5, 6, 1, 2, 8, 9}, "places behind a past");
   expect(run(true) == std::vector<int64_t>{0, 1, 0, 1, 0, 1}, "places of a prompt");

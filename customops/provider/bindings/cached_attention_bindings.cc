@@ -48,11 +48,11 @@ Status run(const Settings& settings, Launch& launch) {
   void *present_k = launch.out(1, cache), *present_v = launch.out(2, cache);
   HALO_REQUIRE(present_k != nullptr && present_v != nullptr, "present keys and values", "outputs left out", "Give the node its three outputs.");
 
-  HALO_WORKSPACE(place_work, launch, batch * tokens * size_of(DType::kInt64));
+  HALO_WORKSPACE(slot_work, launch, batch * tokens * size_of(DType::kInt64));
   HALO_WORKSPACE(q_work, launch, batch * heads * tokens * dim * q.element_size());
   HALO_WORKSPACE(y_work, launch, tokens > 1 ? q_work.bytes() : 0);
-  auto* places = static_cast<int64_t*>(place_work.data());
-  HALO_RETURN_IF_ERROR(cache_places(lengths.as<int32_t>(), batch, tokens, tokens == total, places, launch.stream()));
+  auto* slots = static_cast<int64_t*>(slot_work.data());
+  HALO_RETURN_IF_ERROR(cache_slots(lengths.as<int32_t>(), batch, tokens, tokens == total, slots, launch.stream()));
   HALO_RETURN_IF_ERROR(extend(launch, past_k, present_k, cache));
   HALO_RETURN_IF_ERROR(extend(launch, past_v, present_v, cache));
 
@@ -62,7 +62,7 @@ Status run(const Settings& settings, Launch& launch) {
                 .sin = sin.data,
                 .turned = 2 * cos.dims.sizes[1],
                 .rows = cos.dims.sizes[0],
-                .positions = positions.is_present() ? positions.as<int64_t>() : places,
+                .positions = positions.is_present() ? positions.as<int64_t>() : slots,
                 .is_interleaved = settings.is_interleaved};
   }
   const HeadSizes own{.batch = batch, .heads = heads, .tokens = tokens, .dim = dim}, shared{.batch = batch, .heads = groups, .tokens = tokens, .dim = dim};
@@ -72,11 +72,11 @@ Status run(const Settings& settings, Launch& launch) {
   const void* values = is_packed ? packed + (heads + groups) * dim * q.element_size() : v.data;
   const HeadStrides in_cache = by_head(groups, kept, dim);
   HALO_RETURN_IF_ERROR(place_heads(q.type, q.data, by_query, q_work.data(), by_head(heads, tokens, dim), own, rotation, nullptr, tokens, launch.stream()));
-  HALO_RETURN_IF_ERROR(place_heads(q.type, keys, by_key, present_k, in_cache, shared, rotation, places, kept, launch.stream()));
-  HALO_RETURN_IF_ERROR(place_heads(q.type, values, by_key, present_v, in_cache, shared, {}, places, kept, launch.stream()));
+  HALO_RETURN_IF_ERROR(place_heads(q.type, keys, by_key, present_k, in_cache, shared, rotation, slots, kept, launch.stream()));
+  HALO_RETURN_IF_ERROR(place_heads(q.type, values, by_key, present_v, in_cache, shared, {}, slots, kept, launch.stream()));
 
   const AttentionSizes sizes{.batch = batch, .heads = heads, .groups = groups, .queries = tokens, .keys = kept, .dim = dim};
-  const ScoreMask mask{.causal = true, .past = places, .past_step = tokens};
+  const ScoreMask mask{.causal = true, .past = slots, .past_step = tokens};
   void* y = launch.out(0, {.rank = 3, .sizes = {batch, tokens, heads * dim}});
   void* by_heads = tokens > 1 ? y_work.data() : y;  // of one token both orders are the same
   const float scale = settings.scale != 0 ? settings.scale : 1.0f / std::sqrt(static_cast<float>(dim));

@@ -37,9 +37,9 @@ bool make_layout(const Dims* const (&dims)[operands], const Dims& y, Layout<oper
     const int64_t size = y.sizes[y.rank - 1 - axis];
     int64_t strides[operands];
     for (int i = 0; i < operands; ++i) {
-      const int64_t own = axis < dims[i]->rank ? dims[i]->sizes[dims[i]->rank - 1 - axis] : 1;
-      strides[i] = own == 1 ? 0 : running[i];
-      running[i] *= own;
+      const int64_t operand_size = axis < dims[i]->rank ? dims[i]->sizes[dims[i]->rank - 1 - axis] : 1;
+      strides[i] = operand_size == 1 ? 0 : running[i];
+      running[i] *= operand_size;
     }
     if (size == 1) continue;
     bool joins = rank > 0;
@@ -98,6 +98,7 @@ template <int width, class F, class Y, class A, class B, class C>
 __global__ void __launch_bounds__(256) broadcast_kernel(F f, Y* y, const A* a, const B* b, const C* c, Layout<3> layout, int64_t packs) {
   const int64_t pack = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (pack >= packs) return;
+  // The row of y, of `inner` elements; the pack's first element in that row; offsets in elements of each operand.
   int64_t row = 0, at = pack * width, offset_a, offset_b, offset_c;
   if (layout.rank > 1) {
     uint32_t rest = layout.packs_inner.quotient(static_cast<uint32_t>(pack));

@@ -14,16 +14,17 @@ __global__ void __launch_bounds__(256) cumulative_sum_kernel(const T* x, T* y, i
   __shared__ V tile[kPositions][kWarp + 1];
   const int64_t pair = static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x;
   const int64_t base = pair < pairs ? pair / inner * size * inner + pair % inner : 0;
-  const int own = static_cast<int>(threadIdx.y);
+  const int position = static_cast<int>(threadIdx.y);  // in the tile, below kPositions
   V before = 0;
+  // `first` and `step`: positions along the axis in the order of summing; `at`: the element of x and y.
   for (int64_t first = 0; first < size; first += kPositions) {
-    const int64_t step = first + own, at = base + (reverse ? size - 1 - step : step) * inner;
+    const int64_t step = first + position, at = base + (reverse ? size - 1 - step : step) * inner;
     const bool is_inside = pair < pairs && step < size;
-    tile[own][threadIdx.x] = is_inside ? static_cast<V>(widened(x[at])) : V(0);
+    tile[position][threadIdx.x] = is_inside ? static_cast<V>(widened(x[at])) : V(0);
     __syncthreads();
     V sum = before, total = before;
     for (int i = 0; i < kPositions; ++i) {
-      if (i < own || (i == own && !exclusive)) sum += tile[i][threadIdx.x];
+      if (i < position || (i == position && !exclusive)) sum += tile[i][threadIdx.x];
       total += tile[i][threadIdx.x];
     }
     if (is_inside) y[at] = narrowed<T>(sum);

@@ -14,9 +14,9 @@ __global__ void __launch_bounds__(kThreads) dequantize_kernel(const From* x, con
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (at >= count) return;
   const int64_t inner = at % layout.inner, row = at / layout.inner, middle = row % layout.size / layout.block, outer = row / layout.size;
-  const int64_t own = outer * layout.outer_step + middle * layout.size_step + inner * layout.inner_step;
-  const float offset = zero == nullptr ? 0.0f : static_cast<float>(number_of(zero[own]));
-  y[at] = from_float<T>((static_cast<float>(number_of(x[at])) - offset) * to_float(scale[own]));
+  const int64_t scale_at = outer * layout.outer_step + middle * layout.size_step + inner * layout.inner_step;  // the element of scale and zero
+  const float offset = zero == nullptr ? 0.0f : static_cast<float>(number_of(zero[scale_at]));
+  y[at] = from_float<T>((static_cast<float>(number_of(x[at])) - offset) * to_float(scale[scale_at]));
 }
 
 /// A thread has a byte of codes, up to four neighbours of a row. Bound by memory.

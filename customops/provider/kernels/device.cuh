@@ -63,7 +63,9 @@ inline int64_t most_shared_bytes() {
 
 inline bool is_aligned(const void* pointer, int64_t bytes) { return reinterpret_cast<uintptr_t>(pointer) % static_cast<uintptr_t>(bytes) == 0; }
 
-/// N elements that are loaded and stored by one instruction.
+/// N elements that are loaded and stored by one instruction. The last pack of a row has fewer: kernels write, for a pack that begins at column `at`,
+/// `count = columns - at < N ? static_cast<int>(columns - at) : N`. The cast loses nothing: the comparison bounds the difference by N from above, and
+/// from below a pack begins at most one step of its block behind the end, where the count is negative and no element is touched.
 template <class T, int N>
 struct alignas(sizeof(T) * N) Pack {
   T values[N];

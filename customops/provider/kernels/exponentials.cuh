@@ -17,29 +17,29 @@ __device__ V below(V x, V max) {
 }
 
 template <int count, class V>
-__device__ void add(Exponentials<V>& own, const V (&x)[count]) {
-  V max = own.max;
+__device__ void add(Exponentials<V>& running, const V (&x)[count]) {
+  V max = running.max;
 #pragma unroll
   for (int i = 0; i < count; ++i) max = MaxOf()(max, x[i]);
-  if (max != own.max) {
-    own.sum *= exp(below(own.max, max));
-    own.max = max;
+  if (max != running.max) {
+    running.sum *= exp(below(running.max, max));
+    running.max = max;
   }
 #pragma unroll
-  for (int i = 0; i < count; ++i) own.sum += exp(below(x[i], max));
+  for (int i = 0; i < count; ++i) running.sum += exp(below(x[i], max));
 }
 
 template <class V>
-__device__ void add(Exponentials<V>& own, V x) {
+__device__ void add(Exponentials<V>& running, V x) {
   const V one[1] = {x};
-  add(own, one);
+  add(running, one);
 }
 
-/// All threads get the whole. `scratch` has room for 32.
+/// All threads get the whole of what each has in `partial`. `scratch` has room for 32.
 template <class V>
-__device__ Exponentials<V> merged_over_block(Exponentials<V> own, V* scratch) {
-  const V max = over_block(MaxOf(), own.max, -std::numeric_limits<V>::infinity(), scratch);
-  const V sum = over_block(SumOf(), own.sum * exp(below(own.max, max)), V(0), scratch);
+__device__ Exponentials<V> merged_over_block(Exponentials<V> partial, V* scratch) {
+  const V max = over_block(MaxOf(), partial.max, -std::numeric_limits<V>::infinity(), scratch);
+  const V sum = over_block(SumOf(), partial.sum * exp(below(partial.max, max)), V(0), scratch);
   return {max, sum};
 }
 

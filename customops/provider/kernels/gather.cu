@@ -34,35 +34,36 @@ template <class T, class I>
 __global__ void __launch_bounds__(kThreads) gather_elements_kernel(const T* data, Dims data_dims, const I* indices, Dims dims, int axis, T* y, int64_t count) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (at >= count) return;
+  // `from`: the element of data, the sum of coordinate x stride over the axes; `rest`: the element of indices along the axes that are left.
   int64_t rest = at, from = 0, stride = 1;
   bool is_inside = true;
   for (int i = dims.rank - 1; i >= 0; --i) {
-    int64_t own = rest % dims.sizes[i];
+    int64_t coordinate = rest % dims.sizes[i];
     rest /= dims.sizes[i];
     if (i == axis) {
-      own = static_cast<int64_t>(indices[at]);
-      own += own < 0 ? data_dims.sizes[i] : 0;
-      is_inside = own >= 0 && own < data_dims.sizes[i];
+      coordinate = static_cast<int64_t>(indices[at]);
+      coordinate += coordinate < 0 ? data_dims.sizes[i] : 0;
+      is_inside = coordinate >= 0 && coordinate < data_dims.sizes[i];
     }
-    from += own * stride;
+    from += coordinate * stride;
     stride *= data_dims.sizes[i];
   }
   y[at] = is_inside ? data[from] : poison<T>();
 }
 
-/// sizes: those of the axes that a tuple names; `slices`: tuples of one batch.
+/// `named`: the sizes of the axes that a tuple names; `slices`: tuples of one batch.
 template <class T, class I>
 __global__ void __launch_bounds__(kThreads) gather_nd_kernel(const T* data, Dims named, const I* indices, T* y, int64_t count, int64_t slices, int64_t inner) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (at >= count) return;
   const int64_t slice = at / inner;
-  int64_t from = slice / slices;  // the batch
+  int64_t from = slice / slices;  // the batch, then the slice of data, of `inner` elements
   bool is_inside = true;
   for (int i = 0; i < named.rank; ++i) {
-    int64_t own = static_cast<int64_t>(indices[slice * named.rank + i]);
-    own += own < 0 ? named.sizes[i] : 0;
-    is_inside = is_inside && own >= 0 && own < named.sizes[i];
-    from = from * named.sizes[i] + own;
+    int64_t coordinate = static_cast<int64_t>(indices[slice * named.rank + i]);
+    coordinate += coordinate < 0 ? named.sizes[i] : 0;
+    is_inside = is_inside && coordinate >= 0 && coordinate < named.sizes[i];
+    from = from * named.sizes[i] + coordinate;
   }
   y[at] = is_inside ? data[from * inner + at % inner] : poison<T>();
 }

@@ -29,12 +29,12 @@ struct Rotation {
   bool is_interleaved = false;                // pairs are neighbours, else halves of the turned channels
 };
 
-/// y = the rows of x, which y may not overlap. `places` (B, T): the token of y that each token becomes, and is left out where that is outside
-/// [0, most_places); null: the same.
+/// y = the rows of x, which y may not overlap. `slots` (B, T): the token of y that each token becomes; a token whose slot is outside
+/// [0, slot_count) is left out; null: the same.
 Status place_heads(DType type, const void* x, const HeadStrides& x_strides, void* y, const HeadStrides& y_strides, const HeadSizes& sizes,
-                   const Rotation& rotation, const int64_t* places, int64_t most_places, cudaStream_t stream);
+                   const Rotation& rotation, const int64_t* slots, int64_t slot_count, cudaStream_t stream);
 
-/// places (B, T) = seqlens_k[b] + 1 - T + t, the tokens that a cache of seqlens_k[b] + 1 tokens ends with; `is_prompt`: t.
-Status cache_places(const int32_t* seqlens_k, int64_t batch, int64_t tokens, bool is_prompt, int64_t* places, cudaStream_t stream);
+/// slots (B, T) = seqlens_k[b] + 1 - T + t, the tokens that a cache of seqlens_k[b] + 1 tokens ends with; `is_prompt`: t.
+Status cache_slots(const int32_t* seqlens_k, int64_t batch, int64_t tokens, bool is_prompt, int64_t* slots, cudaStream_t stream);
 
 }  // namespace halo::cuda

@@ -1,13 +1,14 @@
 // Matrix units by their warp-wide instructions: 16 x 8 += 16 x 16 * 16 x 8 in bfloat16 or float16 with float32 sums. [PTX ISA, mma.m16n8k16, ldmatrix]
-// A lane is (group, place) = (lane / 4, lane % 4). It holds of C: rows group and group + 8 at columns 2 place and 2 place + 1.
+// A lane is (lane_row, quad_lane) = (lane / 4, lane % 4), in 0..7 and 0..3. It holds of C: rows lane_row and lane_row + 8 at columns 2 quad_lane and
+// 2 quad_lane + 1.
 #pragma once
 
 #include "provider/kernels/device.cuh"
 
 namespace halo::cuda {
 
-/// Four matrices of 8 x 8 16-bit elements from shared memory: lane 8 i + r gives the address of row r of matrix i, and gets of each matrix its row `group`
-/// at columns 2 place and 2 place + 1, or, transposed, its column `group` at those rows.
+/// Four matrices of 8 x 8 16-bit elements from shared memory: lane 8 i + r gives the address of row r of matrix i, and gets of each matrix its row
+/// lane_row at columns 2 quad_lane and 2 quad_lane + 1, or, transposed, its column lane_row at those rows.
 template <bool transposed>
 __device__ void load_matrices(const void* row, uint32_t (&registers)[4]) {
 #ifdef HALO_CUDA_EMULATED
@@ -28,7 +29,8 @@ __device__ void load_matrices(const void* row, uint32_t (&registers)[4]) {
 #endif
 }
 
-/// c += a b; a holds rows group, group + 8 at columns 2 place.., then the same at columns 8 on; b0 and b1 hold column group at rows 2 place.. and 8 on.
+/// c += a b; a holds rows lane_row, lane_row + 8 at columns 2 quad_lane.., then the same at columns 8 on; b0 and b1 hold column lane_row at rows
+/// 2 quad_lane.. and 8 on.
 template <class T>
 __device__ void multiply_add(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
 #ifdef HALO_CUDA_EMULATED

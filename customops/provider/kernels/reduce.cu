@@ -70,7 +70,7 @@ bool reduce_supports(ReduceOp op, DType type) {
 int64_t reduce_workspace(ReduceOp op, DType type, const Dims& x_dims, const bool* reduced) {
   const ReducePlan plan = plan_reduce(x_dims, reduced);
   const int64_t sum_bytes = type == DType::kDouble || type == DType::kInt32 || type == DType::kInt64 ? 8 : 4;
-  return plan.pieces > 1 && op != ReduceOp::kLogSumExp ? plan.pieces * plan.kept * sum_bytes : 0;
+  return plan.pieces > 1 && op != ReduceOp::kLogSumExp ? plan.pieces * plan.outputs * sum_bytes : 0;
 }
 
 Status reduce(ReduceOp op, DType type, const void* x, const Dims& x_dims, const bool* reduced, void* y, void* workspace, int64_t workspace_bytes,
@@ -78,8 +78,8 @@ Status reduce(ReduceOp op, DType type, const void* x, const Dims& x_dims, const 
   const Row* row = row_of(op);
   HALO_REQUIRE(row != nullptr && row->takes(type), "a type that this reduction takes", type, "Cast the tensor.");
   const ReducePlan plan = plan_reduce(x_dims, reduced);
-  if (plan.kept == 0) return {};
-  HALO_REQUIRE(plan.kept <= INT32_MAX, "at most " << INT32_MAX << " results", plan.kept, "Take a smaller batch or a shorter sequence.");
+  if (plan.outputs == 0) return {};
+  HALO_REQUIRE(plan.outputs <= INT32_MAX, "at most " << INT32_MAX << " results", plan.outputs, "Take a smaller batch or a shorter sequence.");
   HALO_REQUIRE(plan.reduced <= INT32_MAX || plan.reduced_rank <= 1, "at most " << INT32_MAX << " elements to each result, or all of them together in memory",
                plan.reduced, "Reduce one axis after the other.");
   return row->run(type, x, y, plan, workspace, workspace_bytes, stream);

@@ -29,8 +29,8 @@ template <class T, class F>
 __device__ void for_packs(int64_t columns, bool is_packed, F&& f) {
   for (int64_t at = static_cast<int64_t>(threadIdx.x) * kRowWidth<T>; at < columns; at += static_cast<int64_t>(blockDim.x) * kRowWidth<T>) {
     const int64_t left = columns - at;
-    const int own = left < kRowWidth<T> ? static_cast<int>(left) : kRowWidth<T>;
-    f(at, own, is_packed && own == kRowWidth<T>);
+    const int count = left < kRowWidth<T> ? static_cast<int>(left) : kRowWidth<T>;
+    f(at, count, is_packed && count == kRowWidth<T>);
   }
 }
 
@@ -49,8 +49,10 @@ struct RowPacks {
   static constexpr int kWidth = kRowWidth<T>, kCount = kRowPacks * kWidth;
   T values[kRowPacks][kWidth];
 
+  /// The first column of this thread's pack, in elements; packs of `pack` in [0, kRowPacks).
   static __device__ int64_t column(int64_t first, int pack) { return first + static_cast<int64_t>(pack) * blockDim.x * kWidth; }
-  static __device__ int own(int64_t first, int pack, int64_t columns) {
+  /// How many of the pack's elements the row has: at most kWidth, 0 or less for a pack behind its end.
+  static __device__ int count_in(int64_t first, int pack, int64_t columns) {
     const int64_t left = columns - column(first, pack);
     return left < kWidth ? static_cast<int>(left) : kWidth;
   }
@@ -58,7 +60,7 @@ struct RowPacks {
   __device__ void load(const T* row, int64_t first, int64_t columns, bool is_packed) {
 #pragma unroll
     for (int p = 0; p < kRowPacks; ++p) {
-      const int count = own(first, p, columns);
+      const int count = count_in(first, p, columns);
       load_pack<kWidth>(row, column(first, p), 1, is_packed && count == kWidth, count, values[p]);
     }
   }
@@ -66,7 +68,7 @@ struct RowPacks {
   /// Element e of pack p as a number, `empty` behind the row's end.
   template <class V>
   __device__ V number(int64_t first, int64_t columns, int p, int e, V empty) const {
-    return e < own(first, p, columns) ? static_cast<V>(widened(values[p][e])) : empty;
+    return e < count_in(first, p, columns) ? static_cast<V>(widened(values[p][e])) : empty;
   }
 
   template <class V>
@@ -83,7 +85,7 @@ struct RowPacks {
   static __device__ void store(T* row, int64_t first, int64_t columns, bool is_packed, F&& f) {
 #pragma unroll
     for (int p = 0; p < kRowPacks; ++p) {
-      const int count = own(first, p, columns);
+      const int count = count_in(first, p, columns);
       if (count <= 0) continue;
       T results[kWidth];
 #pragma unroll

@@ -1,4 +1,4 @@
-// What becomes of a place that several updates name.
+// What becomes of an element that several updates name.
 #pragma once
 
 #include "provider/kernels/device.cuh"

@@ -1,4 +1,4 @@
-// Elements put by index, one after the other in the order of the updates whatever the threads do: with kNone the last update of a place stays, with the
+// Elements put by index, one after the other in the order of the updates whatever the threads do: with kNone the last update of an element stays, with the
 // others they are taken in order. Negative indices count from the end; an index out of range changes nothing but the first element, which gets all bits 1
 // (NaN in every float type).
 #pragma once
@@ -13,7 +13,7 @@ enum class ScatterReduction { kNone, kAdd, kMul, kMax, kMin };
 bool scatter_supports(ScatterReduction reduction, DType type);
 
 /// y = data (data_dims), then y[i with indices[i] along axis] op= updates[i]; updates are of indices_dims. y may be data.
-/// A place is found among those of its line along `axis` by comparing with all of them: made for short lines.
+/// An element is found among those of its line along `axis` by comparing with all of them: made for short lines.
 Status scatter_elements(ScatterReduction reduction, DType type, const void* data, const Dims& data_dims, const Indices& indices, const Dims& indices_dims,
                         int axis, const void* updates, void* y, cudaStream_t stream);
 

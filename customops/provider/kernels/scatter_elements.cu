@@ -6,8 +6,9 @@ namespace {
 
 constexpr int kThreads = 256;
 
+/// An index below 0 counts from the end of an axis of `size`; what ONNX allows becomes one in [0, size).
 template <class I>
-__device__ int64_t place(I index, int64_t size) {
+__device__ int64_t from_start(I index, int64_t size) {
   const auto i = static_cast<int64_t>(index);
   return i < 0 ? i + size : i;
 }
@@ -19,12 +20,13 @@ __global__ void __launch_bounds__(kThreads)
     scatter_elements_kernel(const I* indices, Dims dims, const T* updates, T* y, Dims y_dims, int axis, int64_t stride, int64_t count) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (at >= count) return;
-  const int64_t length = dims.sizes[axis], size = y_dims.sizes[axis], own = at / stride % length, line = at - own * stride;
-  const int64_t index = place(indices[at], size);
+  // Along the axis: indices, elements of y, and the position of this update among the indices; `line`: the first update of its line.
+  const int64_t length = dims.sizes[axis], size = y_dims.sizes[axis], position = at / stride % length, line = at - position * stride;
+  const int64_t index = from_start(indices[at], size);
   if (index < 0 || index >= size) return;
   const bool overwrites = reduction == ScatterReduction::kNone;
-  for (int64_t i = overwrites ? own + 1 : 0; i < (overwrites ? length : own); ++i) {
-    if (place(indices[line + i * stride], size) == index) return;
+  for (int64_t i = overwrites ? position + 1 : 0; i < (overwrites ? length : position); ++i) {
+    if (from_start(indices[line + i * stride], size) == index) return;
   }
   int64_t rest = at, to = 0, y_stride = 1;
   for (int i = dims.rank - 1; i >= 0; --i) {
@@ -36,8 +38,8 @@ __global__ void __launch_bounds__(kThreads)
     y[to] = updates[at];
   } else {
     auto value = widened(y[to]);
-    for (int64_t i = own; i < length; ++i) {
-      if (place(indices[line + i * stride], size) == index) value = Update<reduction>()(value, widened(updates[line + i * stride]));
+    for (int64_t i = position; i < length; ++i) {
+      if (from_start(indices[line + i * stride], size) == index) value = Update<reduction>()(value, widened(updates[line + i * stride]));
     }
     y[to] = narrowed<T>(value);
   }
@@ -47,7 +49,7 @@ template <class T, class I>
 __global__ void __launch_bounds__(kThreads) poison_elements_kernel(const I* indices, T* y, int64_t size, int64_t count) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (at >= count) return;
-  const int64_t index = place(indices[at], size);
+  const int64_t index = from_start(indices[at], size);
   if (index < 0 || index >= size) poison(y);
 }
 

@@ -16,34 +16,34 @@ __global__ void __launch_bounds__(kThreads) name_slices_kernel(const I* indices,
   int64_t key = 0;
   bool is_inside = true;
   for (int axis = 0; axis < named.rank; ++axis) {
-    auto own = static_cast<int64_t>(indices[i * named.rank + axis]);
-    own += own < 0 ? named.sizes[axis] : 0;
-    is_inside = is_inside && own >= 0 && own < named.sizes[axis];
-    key = key * named.sizes[axis] + own;
+    auto coordinate = static_cast<int64_t>(indices[i * named.rank + axis]);
+    coordinate += coordinate < 0 ? named.sizes[axis] : 0;
+    is_inside = is_inside && coordinate >= 0 && coordinate < named.sizes[axis];
+    key = key * named.sizes[axis] + coordinate;
   }
   keys[i] = is_inside ? key : -1;
 }
 
-/// Sorts by counting: the place of update i is the number of those with a smaller key, or with the same one and an earlier number. A warp has one update,
-/// and a block reads all keys through shared memory.
+/// Sorts by counting: the sorted position of update i is the number of those with a smaller key, or with the same one and an earlier number. A warp has one
+/// update, and a block reads all keys through shared memory.
 __global__ void __launch_bounds__(kThreads) order_updates_kernel(const int64_t* keys, int64_t* sorted, int32_t* order, int64_t count) {
   __shared__ int64_t tile[kThreads];
-  const int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) / kWarp;
+  const int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) / kWarp;  // the update, the same for all lanes of a warp
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int64_t own = i < count ? keys[i] : 0;
-  int32_t rank = 0;
+  const int64_t key = i < count ? keys[i] : 0;
+  int32_t position = 0;
   for (int64_t first = 0; first < count; first += kThreads) {
     if (first + threadIdx.x < count) tile[threadIdx.x] = keys[first + threadIdx.x];
     __syncthreads();
     const int64_t left = count - first, length = left < kThreads ? left : kThreads;
 #pragma unroll
-    for (int j = lane; j < kThreads; j += kWarp) rank += j < length && (tile[j] < own || (tile[j] == own && first + j < i)) ? 1 : 0;
+    for (int j = lane; j < kThreads; j += kWarp) position += j < length && (tile[j] < key || (tile[j] == key && first + j < i)) ? 1 : 0;
     __syncthreads();
   }
-  rank = over_warp(SumOf(), rank);
+  position = over_warp(SumOf(), position);
   if (i >= count || lane != 0) return;
-  sorted[rank] = own;
-  order[rank] = static_cast<int32_t>(i);
+  sorted[position] = key;
+  order[position] = static_cast<int32_t>(i);
 }
 
 /// A block has the updates of one slice, from the first of them in order on, and some columns. grid: (updates, columns).

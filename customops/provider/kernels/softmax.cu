@@ -14,13 +14,13 @@ __device__ V normalized(V x, Exponentials<V> all, V log_sum) {
 /// A block has one row, of which each thread keeps its numbers: the maximum, then exponentials, their sum, and what is stored. Reads and writes each element
 /// once; bound by memory.
 template <bool logarithm, class T>
-__global__ void __launch_bounds__(512) softmax_kept_kernel(const T* x, T* y, int64_t size, bool is_packed) {
+__global__ void __launch_bounds__(512) softmax_registers_kernel(const T* x, T* y, int64_t size, bool is_packed) {
   using V = Real<T>;
   constexpr int kCount = RowPacks<T>::kCount;
   constexpr V kNothing = -std::numeric_limits<V>::infinity();
   __shared__ V scratch[kWarp];
   const T* in = x + static_cast<int64_t>(blockIdx.x) * size;
-  const int64_t first = static_cast<int64_t>(threadIdx.x) * kRowWidth<T>;
+  const int64_t first = static_cast<int64_t>(threadIdx.x) * kRowWidth<T>;  // the first column of this thread's first pack
   RowPacks<T> packs;
   packs.load(in, first, size, is_packed);
   V numbers[kCount], max = kNothing, sum = 0;
@@ -32,7 +32,7 @@ __global__ void __launch_bounds__(512) softmax_kept_kernel(const T* x, T* y, int
   for (int i = 0; i < kCount; ++i) {
     const V less = numbers[i] - max, power = exp(less);
     // What is behind the end of the row counts nothing, also where the row has nothing but -Inf, and so NaN.
-    if (i % kRowWidth<T> < RowPacks<T>::own(first, i / kRowWidth<T>, size)) sum += power;
+    if (i % kRowWidth<T> < RowPacks<T>::count_in(first, i / kRowWidth<T>, size)) sum += power;
     numbers[i] = logarithm ? less : power;
   }
   sum = over_block(SumOf(), sum, V(0), scratch);
@@ -52,16 +52,16 @@ __global__ void __launch_bounds__(1024) softmax_rows_kernel(const T* x, T* y, in
   __shared__ V scratch[kWarp];
   const T* in = x + static_cast<int64_t>(blockIdx.x) * size;
   T* out = y + static_cast<int64_t>(blockIdx.x) * size;
-  Exponentials<V> own;
+  Exponentials<V> partial;
   for_packs<T>(size, is_packed, [&](int64_t at, int count, bool is_whole) {
     T values[kWidth];
     V numbers[kWidth];
     load_pack<kWidth>(in, at, 1, is_whole, count, values);
 #pragma unroll
     for (int i = 0; i < kWidth; ++i) numbers[i] = i < count ? static_cast<V>(widened(values[i])) : -std::numeric_limits<V>::infinity();
-    add(own, numbers);
+    add(partial, numbers);
   });
-  const Exponentials<V> all = merged_over_block(own, scratch);
+  const Exponentials<V> all = merged_over_block(partial, scratch);
   const V log_sum = log(all.sum);
   for_packs<T>(size, is_packed, [&](int64_t at, int count, bool is_whole) {
     T values[kWidth], results[kWidth];
@@ -95,9 +95,9 @@ Status softmax_as(DType type, const void* x, void* y, int64_t outer, int64_t siz
     const auto* in = static_cast<const T*>(x);
     auto* out = static_cast<T*>(y);
     if (inner == 1) {
-      constexpr int64_t kKept = 512 * kRowWidth<T> * kRowPacks;
-      if (size <= kKept) {
-        return launch(softmax_kept_kernel<logarithm, T>, static_cast<unsigned>(outer), threads_for_packs<T>(size, 512), 0, stream, in, out, size,
+      constexpr int64_t kMostInRegisters = 512 * kRowWidth<T> * kRowPacks;
+      if (size <= kMostInRegisters) {
+        return launch(softmax_registers_kernel<logarithm, T>, static_cast<unsigned>(outer), threads_for_packs<T>(size, 512), 0, stream, in, out, size,
                       rows_are_packed<T>(size, {x, y}));
       }
       return launch(softmax_rows_kernel<logarithm, T>, static_cast<unsigned>(outer), threads_for_row<T>(size, 1024), 0, stream, in, out, size,
@@ -112,12 +112,12 @@ template <class T>
 __global__ void __launch_bounds__(256) log_sum_exp_kernel(const T* x, T* y, ReducePlan plan) {
   using V = Real<T>;
   __shared__ V scratch[kWarp];
-  const T* base = x + offset_of(blockIdx.x, plan.kept_rank, plan.kept_sizes, plan.kept_strides);
-  Exponentials<V> own;
+  const T* base = x + offset_of(blockIdx.x, plan.output_rank, plan.output_sizes, plan.output_strides);
+  Exponentials<V> partial;
   for (int64_t i = threadIdx.x; i < plan.reduced; i += blockDim.x) {
-    add(own, static_cast<V>(widened(base[offset_of(static_cast<uint32_t>(i), plan.reduced_rank, plan.reduced_sizes, plan.reduced_strides)])));
+    add(partial, static_cast<V>(widened(base[offset_of(static_cast<uint32_t>(i), plan.reduced_rank, plan.reduced_sizes, plan.reduced_strides)])));
   }
-  const Exponentials<V> all = merged_over_block(own, scratch);
+  const Exponentials<V> all = merged_over_block(partial, scratch);
   if (threadIdx.x == 0) y[blockIdx.x] = narrowed<T>(logarithm_of(all));
 }
 
@@ -131,7 +131,7 @@ Status softmax(bool logarithm, DType type, const void* x, void* y, int64_t outer
 
 Status reduce_log_sum_exp(DType type, const void* x, void* y, const ReducePlan& plan, cudaStream_t stream) {
   return dispatch_real(type, [&]<class T>() {
-    return launch(log_sum_exp_kernel<T>, static_cast<unsigned>(plan.kept), 256, 0, stream, static_cast<const T*>(x), static_cast<T*>(y), plan);
+    return launch(log_sum_exp_kernel<T>, static_cast<unsigned>(plan.outputs), 256, 0, stream, static_cast<const T*>(x), static_cast<T*>(y), plan);
   });
 }
 

@@ -6,7 +6,7 @@ namespace {
 
 constexpr int kThreads = 256;
 
-/// A thread moves one element. `first`: the number of the first one.
+/// A thread moves one element. `index`: its number along the axes that are left; count at most 2^30.
 template <class T>
 __global__ void __launch_bounds__(kThreads) strided_copy_kernel(const T* x, T* y, CopyPlan plan, uint32_t count) {
   uint32_t index = blockIdx.x * kThreads + threadIdx.x;
@@ -14,9 +14,9 @@ __global__ void __launch_bounds__(kThreads) strided_copy_kernel(const T* x, T* y
   int64_t x_at = 0, y_at = 0;
   for (int i = 0; i < plan.rank; ++i) {
     const uint32_t quotient = i == plan.rank - 1 ? 0 : plan.sizes[i].quotient(index);
-    const uint32_t own = index - quotient * plan.sizes[i].divisor;
-    x_at += own * plan.x_strides[i];
-    y_at += own * plan.y_strides[i];
+    const uint32_t coordinate = index - quotient * plan.sizes[i].divisor;
+    x_at += coordinate * plan.x_strides[i];
+    y_at += coordinate * plan.y_strides[i];
     index = quotient;
   }
   y[y_at] = x[x_at];
@@ -28,9 +28,9 @@ constexpr int kTile = 32, kRows = 8;
 __device__ inline void bases_of(const CopyPlan& plan, int across, uint32_t other, int64_t* x_base, int64_t* y_base) {
   for (int i = 1; i < plan.rank; ++i) {
     if (i == across) continue;
-    const uint32_t quotient = plan.sizes[i].quotient(other), own = other - quotient * plan.sizes[i].divisor;
-    *x_base += own * plan.x_strides[i];
-    *y_base += own * plan.y_strides[i];
+    const uint32_t quotient = plan.sizes[i].quotient(other), coordinate = other - quotient * plan.sizes[i].divisor;
+    *x_base += coordinate * plan.x_strides[i];
+    *y_base += coordinate * plan.y_strides[i];
     other = quotient;
   }
 }
