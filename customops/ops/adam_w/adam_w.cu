@@ -12,13 +12,13 @@ constexpr int kThreads = 256, kWidth = 4;
 __global__ void __launch_bounds__(kThreads) adam_w_kernel(AdamWTensors t, AdamWStep step, AdamWFactors factors, int64_t count, bool is_packed) {
   const int64_t at = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * kWidth;
   if (at >= count) return;
-  const int own = count - at < kWidth ? static_cast<int>(count - at) : kWidth;
-  const bool is_whole = is_packed && own == kWidth;
+  const int length = count - at < kWidth ? static_cast<int>(count - at) : kWidth;  // elements of the pack, 1 to kWidth
+  const bool is_whole = is_packed && length == kWidth;
   float p[kWidth], gradient[kWidth], m[kWidth], v[kWidth];
-  cuda::load_pack<kWidth>(t.p, at, 1, is_whole, own, p);
-  cuda::load_pack<kWidth>(t.gradient, at, 1, is_whole, own, gradient);
-  cuda::load_pack<kWidth>(t.m, at, 1, is_whole, own, m);
-  cuda::load_pack<kWidth>(t.v, at, 1, is_whole, own, v);
+  cuda::load_pack<kWidth>(t.p, at, 1, is_whole, length, p);
+  cuda::load_pack<kWidth>(t.gradient, at, 1, is_whole, length, gradient);
+  cuda::load_pack<kWidth>(t.m, at, 1, is_whole, length, m);
+  cuda::load_pack<kWidth>(t.v, at, 1, is_whole, length, v);
   const AdamWUpdate update{.factors = factors,
                            .factor = *step.factor,
                            .step_size = *step.step_size,
@@ -27,11 +27,11 @@ __global__ void __launch_bounds__(kThreads) adam_w_kernel(AdamWTensors t, AdamWS
                            .decays = step.keep != nullptr};
 #pragma unroll
   for (int i = 0; i < kWidth; ++i) {
-    if (i < own) update(p[i], gradient[i], m[i], v[i]);
+    if (i < length) update(p[i], gradient[i], m[i], v[i]);
   }
-  cuda::store_pack<kWidth>(t.new_p + at, is_whole, own, p);
-  cuda::store_pack<kWidth>(t.new_m + at, is_whole, own, m);
-  cuda::store_pack<kWidth>(t.new_v + at, is_whole, own, v);
+  cuda::store_pack<kWidth>(t.new_p + at, is_whole, length, p);
+  cuda::store_pack<kWidth>(t.new_m + at, is_whole, length, m);
+  cuda::store_pack<kWidth>(t.new_v + at, is_whole, length, v);
 }
 
 }  // namespace

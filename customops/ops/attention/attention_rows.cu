@@ -15,9 +15,9 @@ __global__ void __launch_bounds__(kThreads) attention_rows_kernel(const int64_t*
   // Visible keys, and in the upper half those behind a hidden one: none of the latter where the visible ones are the first.
   int64_t seen = 0;
   if (mask != nullptr) {
-    const int64_t* own = mask + batch * sizes.keys;
+    const int64_t* mask_row = mask + batch * sizes.keys;
     for (int64_t key = threadIdx.x; key < sizes.keys; key += kThreads) {
-      if (own[key] != 0) seen += 1 + (key > 0 && own[key - 1] == 0 ? int64_t{1} << 32 : 0);
+      if (mask_row[key] != 0) seen += 1 + (key > 0 && mask_row[key - 1] == 0 ? int64_t{1} << 32 : 0);
     }
     seen = cuda::over_block(cuda::SumOf(), seen, int64_t{0}, scratch);
   } else {

@@ -19,13 +19,13 @@ __global__ void __launch_bounds__(kMostThreads)
   const int64_t label = labels[blockIdx.x];
   const bool is_class = label >= 0 && label < classes;
   const float at_label = is_class ? to_float(x[label]) : std::numeric_limits<float>::quiet_NaN();
-  cuda::Exponentials<float> own;
+  cuda::Exponentials<float> thread_sum;
   cuda::for_row_packs<T>(x, classes, is_packed, [&](const cuda::RowPacks<T>& packs, int64_t first) {
     float numbers[cuda::RowPacks<T>::kCount];
     packs.numbers(first, classes, -std::numeric_limits<float>::infinity(), numbers);
-    cuda::add(own, numbers);
+    cuda::add(thread_sum, numbers);
   });
-  const cuda::Exponentials<float> all = cuda::merged_over_block(own, scratch);
+  const cuda::Exponentials<float> all = cuda::merged_over_block(thread_sum, scratch);
   if (threadIdx.x != 0) return;
   // The sum is that of the float32 output, so that the loss is the one that its gradient belongs to.
   const float sum = cuda::logarithm_of(all);

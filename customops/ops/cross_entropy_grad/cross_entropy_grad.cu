@@ -10,13 +10,13 @@ constexpr int kMostThreads = 512;
 
 __global__ void __launch_bounds__(1024) count_labels_kernel(const int64_t* labels, int64_t rows, int64_t ignored, double* counted) {
   __shared__ double scratch[cuda::kWarp];
-  double own = 0;
-  for (int64_t row = threadIdx.x; row < rows; row += blockDim.x) own += labels[row] == ignored ? 0.0 : 1.0;
-  own = cuda::over_block(cuda::SumOf(), own, 0.0, scratch);
-  if (threadIdx.x == 0) *counted = own;
+  double count = 0;  // labels that are not ignored, of the thread
+  for (int64_t row = threadIdx.x; row < rows; row += blockDim.x) count += labels[row] == ignored ? 0.0 : 1.0;
+  count = cuda::over_block(cuda::SumOf(), count, 0.0, scratch);
+  if (threadIdx.x == 0) *counted = count;
 }
 
-/// A block has a row. Reads and writes each element once; bound by memory.
+/// A block has a row. Reads and writes each element once; bound by memory. `at`: first class of a pack, `length`: its classes within the row, 1 to kWidth.
 template <class T>
 __global__ void __launch_bounds__(kMostThreads) cross_entropy_grad_kernel(const float* dloss, const T* logits, const int64_t* labels, const float* log_sum_exp,
                                                                           T* dlogits, int64_t classes, int64_t ignored, const double* counted, bool is_packed) {
@@ -27,15 +27,15 @@ __global__ void __launch_bounds__(kMostThreads) cross_entropy_grad_kernel(const 
   const bool is_ignored = label == ignored, is_class = label >= 0 && label < classes;
   const float sum = log_sum_exp[blockIdx.x];
   const float scale = is_class ? static_cast<float>(static_cast<double>(*dloss) / *counted) : std::numeric_limits<float>::quiet_NaN();
-  cuda::for_packs<T>(classes, is_packed, [&](int64_t at, int own, bool is_whole) {
+  cuda::for_packs<T>(classes, is_packed, [&](int64_t at, int length, bool is_whole) {
     T values[kWidth], results[kWidth];
-    cuda::load_pack<kWidth>(x, at, 1, is_whole, own, values);
+    cuda::load_pack<kWidth>(x, at, 1, is_whole, length, values);
 #pragma unroll
     for (int i = 0; i < kWidth; ++i) {
-      const float p = i < own ? expf(to_float(values[i]) - sum) : 0.0f;
+      const float p = i < length ? expf(to_float(values[i]) - sum) : 0.0f;
       results[i] = from_float<T>(is_ignored ? 0.0f : (at + i == label ? p - 1.0f : p) * scale);
     }
-    cuda::store_pack<kWidth>(dx + at, is_whole, own, results);
+    cuda::store_pack<kWidth>(dx + at, is_whole, length, results);
   });
 }
 

@@ -13,7 +13,7 @@ constexpr int kSortThreads = 1024, kSortWarps = kSortThreads / cuda::kWarp;
 /// Bits of a key that one pass of the sort looks at, and the counters that each warp has for them.
 constexpr int kDigitBits = 8, kDigits = 1 << kDigitBits;
 
-/// Sorted places whose rows one block adds up.
+/// Sorted entries whose rows one block adds up.
 constexpr int kPiece = 32;
 
 /// Rows that a thread has in flight.
@@ -27,14 +27,15 @@ constexpr int kTableRows = 16;
 
 constexpr int64_t kBlockColumns = kWidth * kThreads;
 
-/// A place among dy's rows and the row of the table that it goes to; `rows` for an id out of range, which is sorted behind all others.
-struct Place {
-  uint32_t row, at;
+/// What is sorted: `key`, the row of the table that a row of dy goes to, or `rows` for an id out of range, which is sorted behind all others; `dy_row`, that
+/// row of dy, 0 to count - 1. Entries lie at sorted positions 0 to count - 1.
+struct Entry {
+  uint32_t key, dy_row;
 };
 
-__device__ Place place_of(const int64_t* ids, int64_t at, int64_t rows) {
-  const int64_t id = ids[at] < 0 ? ids[at] + rows : ids[at];
-  return {static_cast<uint32_t>(id < 0 || id >= rows ? rows : id), static_cast<uint32_t>(at)};
+__device__ Entry entry_of(const int64_t* ids, int64_t dy_row, int64_t rows) {
+  const int64_t id = ids[dy_row] < 0 ? ids[dy_row] + rows : ids[dy_row];
+  return {static_cast<uint32_t>(id < 0 || id >= rows ? rows : id), static_cast<uint32_t>(dy_row)};
 }
 
 /// Sums of the values of all lower lanes.
@@ -47,65 +48,65 @@ __device__ uint32_t over_lower_lanes(uint32_t value, int lane) {
   return sum - value;
 }
 
-/// Sorts places by row, stably, from the lowest digit on: each warp counts the digits of its own stretch, counts become first places, each warp moves its
-/// stretch. One block; `count` places of 8 bytes are read twice and written once for each of `passes` digits, in L2.
-__global__ void __launch_bounds__(kSortThreads) sort_places_kernel(const int64_t* ids, int64_t rows, int64_t count, int passes, Place* even, Place* odd) {
+/// Sorts entries by key, stably, from the lowest digit on: each warp counts the digits of its own stretch, counts become first sorted positions, each warp
+/// moves its stretch. One block; `count` entries of 8 bytes are read twice and written once for each of `passes` digits, in L2.
+__global__ void __launch_bounds__(kSortThreads) sort_entries_kernel(const int64_t* ids, int64_t rows, int64_t count, int passes, Entry* even, Entry* odd) {
   __shared__ uint32_t counters[kSortWarps][kDigits];
   __shared__ uint32_t warp_sums[kSortWarps];
   const int thread = static_cast<int>(threadIdx.x), lane = thread % cuda::kWarp, warp = thread / cuda::kWarp;
   const int64_t stretch = (count + kSortThreads - 1) / kSortThreads * cuda::kWarp, first = warp * stretch;
   const int64_t end = first + stretch < count ? first + stretch : count;
   for (int pass = 0; pass < passes; ++pass) {
-    const Place* from = pass % 2 == 0 ? odd : even;
-    Place* to = pass % 2 == 0 ? even : odd;
+    const Entry* from = pass % 2 == 0 ? odd : even;
+    Entry* to = pass % 2 == 0 ? even : odd;
     const int shift = pass * kDigitBits;
-    // Calls f(place, whether there is one, its digit, the lanes with the same digit) for each 32 places of the warp.
-    const auto for_own = [&](auto&& f) {
-      for (int64_t at = first; at < end; at += cuda::kWarp) {
-        const bool is_there = at + lane < end;
-        Place place{0, 0};
-        if (is_there) place = pass == 0 ? place_of(ids, at + lane, rows) : from[at + lane];
-        const uint32_t digit = place.row >> shift & (kDigits - 1);
+    // Calls f(entry, whether there is one, its digit, the lanes with the same digit) for each 32 entries of the warp's stretch, one a lane.
+    const auto for_stretch = [&](auto&& f) {
+      for (int64_t position = first; position < end; position += cuda::kWarp) {
+        const bool is_there = position + lane < end;
+        Entry entry{0, 0};
+        if (is_there) entry = pass == 0 ? entry_of(ids, position + lane, rows) : from[position + lane];
+        const uint32_t digit = entry.key >> shift & (kDigits - 1);
         uint32_t same = __ballot_sync(cuda::kAllLanes, is_there);
         for (int bit = 0; bit < kDigitBits; ++bit) {
-          const bool own = (digit >> bit & 1u) != 0;
-          const uint32_t others = __ballot_sync(cuda::kAllLanes, own);
-          same &= own ? others : ~others;
+          const bool is_set = (digit >> bit & 1u) != 0;
+          const uint32_t others = __ballot_sync(cuda::kAllLanes, is_set);
+          same &= is_set ? others : ~others;
         }
-        f(place, is_there, digit, same);
+        f(entry, is_there, digit, same);
       }
     };
     for (int i = thread; i < kSortWarps * kDigits; i += kSortThreads) counters[i / kDigits][i % kDigits] = 0;
     __syncthreads();
-    for_own([&](const Place&, bool is_there, uint32_t digit, uint32_t same) {
+    for_stretch([&](const Entry&, bool is_there, uint32_t digit, uint32_t same) {
       if (is_there && lane == __ffs(static_cast<int>(same)) - 1) counters[warp][digit] += static_cast<uint32_t>(__popc(same));
       __syncwarp();
     });
     __syncthreads();
-    // Counts in the order digit, warp become the sums of those before; a thread has 8 of them.
-    constexpr int kOwn = kSortWarps * kDigits / kSortThreads;
-    uint32_t sum = 0, before[kOwn];
-    for (int i = 0; i < kOwn; ++i) {
-      const int own = thread * kOwn + i;
+    // Counts in the order digit, warp become the sums of those before; a thread has 8 of them: `counter` = digit * kSortWarps + warp.
+    constexpr int kThreadCounters = kSortWarps * kDigits / kSortThreads;
+    uint32_t sum = 0, before[kThreadCounters];
+    for (int i = 0; i < kThreadCounters; ++i) {
+      const int counter = thread * kThreadCounters + i;
       before[i] = sum;
-      sum += counters[own % kSortWarps][own / kSortWarps];
+      sum += counters[counter % kSortWarps][counter / kSortWarps];
     }
     const uint32_t lower = over_lower_lanes(sum, lane);
     if (lane == cuda::kWarp - 1) warp_sums[warp] = lower + sum;
     __syncthreads();
     if (warp == 0) warp_sums[lane] = over_lower_lanes(warp_sums[lane], lane);
     __syncthreads();
-    for (int i = 0; i < kOwn; ++i) {
-      const int own = thread * kOwn + i;
-      counters[own % kSortWarps][own / kSortWarps] = warp_sums[warp] + lower + before[i];
+    for (int i = 0; i < kThreadCounters; ++i) {
+      const int counter = thread * kThreadCounters + i;
+      counters[counter % kSortWarps][counter / kSortWarps] = warp_sums[warp] + lower + before[i];
     }
     __syncthreads();
-    for_own([&](const Place& place, bool is_there, uint32_t digit, uint32_t same) {
+    for_stretch([&](const Entry& entry, bool is_there, uint32_t digit, uint32_t same) {
       const uint32_t base = counters[warp][digit];
       __syncwarp();
       if (is_there) {
         const uint32_t rank = static_cast<uint32_t>(__popc(same & ((1u << lane) - 1)));
-        to[base + rank] = place;
+        to[base + rank] = entry;
         if (rank == 0) counters[warp][digit] = base + static_cast<uint32_t>(__popc(same));
       }
       __syncwarp();
@@ -122,52 +123,52 @@ struct Partials {
 };
 
 template <class V>
-__device__ void store_sums(V* to, bool is_packed, int own, const float (&sums)[kWidth]) {
+__device__ void store_sums(V* to, bool is_packed, int length, const float (&sums)[kWidth]) {
   V results[kWidth];
 #pragma unroll
   for (int i = 0; i < kWidth; ++i) results[i] = cuda::narrowed<V>(sums[i]);
-  cuda::store_pack<kWidth>(to, is_packed, own, results);
+  cuda::store_pack<kWidth>(to, is_packed, length, results);
 }
 
-/// A block has 32 sorted places and 1024 columns, a thread 8 columns; rows that lie within a piece are written, of others their part.
+/// A block has 32 sorted entries and 1024 columns, a thread 8 columns; rows that lie within a piece are written, of others their part.
 /// Reads each element of dy once; bound by memory. grid: (pieces, columns / 1024).
 template <class T, class R>
 __global__ void __launch_bounds__(kThreads)
-    sum_pieces_of_rows_kernel(const T* dy, const Place* places, R* dweight, Partials partials, int64_t count, int64_t rows, bool is_packed) {
-  __shared__ Place own_places[kPiece + 2];  // and the one before and behind
+    sum_pieces_of_rows_kernel(const T* dy, const Entry* entries, R* dweight, Partials partials, int64_t count, int64_t rows, bool is_packed) {
+  __shared__ Entry shared_entries[kPiece + 2];  // and the one before and behind
   const int64_t columns = partials.columns, piece = blockIdx.x, first = piece * kPiece;
-  const int length = count - first < kPiece ? static_cast<int>(count - first) : kPiece;
+  const int piece_length = count - first < kPiece ? static_cast<int>(count - first) : kPiece;
   if (threadIdx.x < kPiece + 2) {
-    const int64_t at = first + threadIdx.x - 1;
-    own_places[threadIdx.x] = at >= 0 && at < count ? places[at] : Place{UINT32_MAX, 0};
+    const int64_t position = first + threadIdx.x - 1;
+    shared_entries[threadIdx.x] = position >= 0 && position < count ? entries[position] : Entry{UINT32_MAX, 0};
   }
   __syncthreads();
   const int64_t column = static_cast<int64_t>(blockIdx.y) * kBlockColumns + static_cast<int64_t>(threadIdx.x) * kWidth;
   if (column >= columns) return;
-  const int own = columns - column < kWidth ? static_cast<int>(columns - column) : kWidth;
-  const bool is_whole = is_packed && own == kWidth;
-  const Place* at = own_places + 1;
+  const int length = columns - column < kWidth ? static_cast<int>(columns - column) : kWidth;  // columns of the thread, 1 to kWidth
+  const bool is_whole = is_packed && length == kWidth;
+  const Entry* piece_entries = shared_entries + 1;  // [0, piece_length), and its neighbours at -1 and piece_length
   float sums[kWidth] = {};
-  for (int i = 0; i < length; i += kRowsAhead) {
+  for (int i = 0; i < piece_length; i += kRowsAhead) {
     T values[kRowsAhead][kWidth];
 #pragma unroll
     for (int k = 0; k < kRowsAhead; ++k) {
-      if (i + k < length) cuda::load_pack<kWidth>(dy, at[i + k].at * columns + column, 1, is_whole, own, values[k]);
+      if (i + k < piece_length) cuda::load_pack<kWidth>(dy, piece_entries[i + k].dy_row * columns + column, 1, is_whole, length, values[k]);
     }
 #pragma unroll
     for (int k = 0; k < kRowsAhead; ++k) {
-      if (i + k >= length) break;
-      const uint32_t row = at[i + k].row;
+      if (i + k >= piece_length) break;
+      const uint32_t row = piece_entries[i + k].key;
 #pragma unroll
-      for (int n = 0; n < kWidth; ++n) sums[n] += n < own ? cuda::widened(values[k][n]) : 0.0f;
-      const bool is_last = i + k + 1 == length;
-      if (!is_last && at[i + k + 1].row == row) continue;
+      for (int n = 0; n < kWidth; ++n) sums[n] += n < length ? cuda::widened(values[k][n]) : 0.0f;
+      const bool is_last = i + k + 1 == piece_length;
+      if (!is_last && piece_entries[i + k + 1].key == row) continue;
       if (row < rows) {
-        const bool came = at[0].row == row && at[-1].row == row, goes_on = is_last && at[length].row == row;
+        const bool came = piece_entries[0].key == row && piece_entries[-1].key == row, goes_on = is_last && piece_entries[piece_length].key == row;
         if (came || goes_on) {
-          store_sums(partials.of(piece, came ? 0 : 1) + column, is_whole, own, sums);
+          store_sums(partials.of(piece, came ? 0 : 1) + column, is_whole, length, sums);
         } else {
-          store_sums(dweight + row * columns + column, is_whole, own, sums);
+          store_sums(dweight + row * columns + column, is_whole, length, sums);
         }
       }
 #pragma unroll
@@ -176,27 +177,27 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// A block has 16 rows of the table and 1024 columns: those without a place become 0, those of several pieces the sum of their parts, in order.
+/// A block has 16 rows of the table and 1024 columns: those without an entry become 0, those of several pieces the sum of their parts, in order.
 /// Writes what the other kernel has not. grid: (table rows / 16, columns / 1024).
 template <class R>
 __global__ void __launch_bounds__(kThreads)
-    complete_rows_kernel(const Place* places, R* dweight, Partials partials, int64_t count, int64_t rows, bool is_packed) {
+    complete_rows_kernel(const Entry* entries, R* dweight, Partials partials, int64_t count, int64_t rows, bool is_packed) {
   __shared__ int64_t starts[kTableRows + 1];
   const int64_t columns = partials.columns, first_row = static_cast<int64_t>(blockIdx.x) * kTableRows;
   if (threadIdx.x <= kTableRows) {
     const int64_t row = first_row + threadIdx.x;
-    int64_t low = 0, high = count;  // the first place that is not before `row`, found by halving
+    int64_t low = 0, high = count;  // the first sorted position whose key is not below `row`, found by halving
     while (low < high) {
       const int64_t middle = (low + high) / 2;
-      (places[middle].row < row ? low : high) = places[middle].row < row ? middle + 1 : middle;
+      (entries[middle].key < row ? low : high) = entries[middle].key < row ? middle + 1 : middle;
     }
     starts[threadIdx.x] = low;
   }
   __syncthreads();
   const int64_t column = static_cast<int64_t>(blockIdx.y) * kBlockColumns + static_cast<int64_t>(threadIdx.x) * kWidth;
   if (column >= columns) return;
-  const int own = columns - column < kWidth ? static_cast<int>(columns - column) : kWidth;
-  const bool is_whole = is_packed && own == kWidth;
+  const int length = columns - column < kWidth ? static_cast<int>(columns - column) : kWidth;  // columns of the thread, 1 to kWidth
+  const bool is_whole = is_packed && length == kWidth;
   for (int i = 0; i < kTableRows && first_row + i < rows; ++i) {
     const int64_t begin = starts[i], end = starts[i + 1], piece = begin / kPiece, last_piece = (end - 1) / kPiece;
     if (begin < end && piece == last_piece) continue;
@@ -204,42 +205,42 @@ __global__ void __launch_bounds__(kThreads)
     if (begin < end) {
       for (int64_t p = piece; p <= last_piece; ++p) {
         float values[kWidth];
-        cuda::load_pack<kWidth>(partials.of(p, p == piece ? 1 : 0), column, 1, is_whole, own, values);
+        cuda::load_pack<kWidth>(partials.of(p, p == piece ? 1 : 0), column, 1, is_whole, length, values);
 #pragma unroll
-        for (int n = 0; n < kWidth; ++n) sums[n] += n < own ? values[n] : 0.0f;
+        for (int n = 0; n < kWidth; ++n) sums[n] += n < length ? values[n] : 0.0f;
       }
     }
-    store_sums(dweight + (first_row + i) * columns + column, is_whole, own, sums);
+    store_sums(dweight + (first_row + i) * columns + column, is_whole, length, sums);
   }
-  if (first_row == 0 && column == 0 && count > 0 && places[count - 1].row >= rows) *dweight = cuda::narrowed<R>(NAN);
+  if (first_row == 0 && column == 0 && count > 0 && entries[count - 1].key >= rows) *dweight = cuda::narrowed<R>(NAN);
 }
 
 int64_t aligned(int64_t bytes) { return cuda::ceil_div(bytes, 256) * 256; }
 
 template <class T, class R>
 Status run(const T* dy, const int64_t* ids, R* dweight, int64_t count, int64_t columns, int64_t rows, void* workspace, cudaStream_t stream) {
-  const int64_t places_bytes = aligned(count * static_cast<int64_t>(sizeof(Place)));
-  auto* even = static_cast<Place*>(workspace);
-  auto* odd = reinterpret_cast<Place*>(static_cast<char*>(workspace) + places_bytes);
-  const Partials partials{.sums = reinterpret_cast<float*>(static_cast<char*>(workspace) + 2 * places_bytes), .columns = columns};
+  const int64_t entries_bytes = aligned(count * static_cast<int64_t>(sizeof(Entry)));
+  auto* even = static_cast<Entry*>(workspace);
+  auto* odd = reinterpret_cast<Entry*>(static_cast<char*>(workspace) + entries_bytes);
+  const Partials partials{.sums = reinterpret_cast<float*>(static_cast<char*>(workspace) + 2 * entries_bytes), .columns = columns};
   int passes = 1;
   while (passes * kDigitBits < 32 && rows >> (passes * kDigitBits) > 0) ++passes;
-  const Place* places = passes % 2 == 0 ? odd : even;
+  const Entry* entries = passes % 2 == 0 ? odd : even;
   const auto wide = static_cast<unsigned>(cuda::ceil_div(columns, kBlockColumns));
   const bool is_packed = columns % kWidth == 0 && cuda::is_aligned(dy, 32) && cuda::is_aligned(dweight, 32) && cuda::is_aligned(partials.sums, 32);
   if (count > 0) {
-    HALO_RETURN_IF_ERROR(cuda::launch(sort_places_kernel, 1, kSortThreads, 0, stream, ids, rows, count, passes, even, odd));
-    HALO_RETURN_IF_ERROR(cuda::launch(sum_pieces_of_rows_kernel<T, R>, dim3(cuda::grid_for(count, kPiece), wide), kThreads, 0, stream, dy, places, dweight,
+    HALO_RETURN_IF_ERROR(cuda::launch(sort_entries_kernel, 1, kSortThreads, 0, stream, ids, rows, count, passes, even, odd));
+    HALO_RETURN_IF_ERROR(cuda::launch(sum_pieces_of_rows_kernel<T, R>, dim3(cuda::grid_for(count, kPiece), wide), kThreads, 0, stream, dy, entries, dweight,
                                       partials, count, rows, is_packed));
   }
-  return cuda::launch(complete_rows_kernel<R>, dim3(cuda::grid_for(rows, kTableRows), wide), kThreads, 0, stream, places, dweight, partials, count, rows,
+  return cuda::launch(complete_rows_kernel<R>, dim3(cuda::grid_for(rows, kTableRows), wide), kThreads, 0, stream, entries, dweight, partials, count, rows,
                       is_packed);
 }
 
 }  // namespace
 
 int64_t embedding_grad_workspace_cuda(int64_t count, int64_t columns) {
-  return 2 * aligned(count * static_cast<int64_t>(sizeof(Place))) + cuda::ceil_div(count, kPiece) * 2 * columns * static_cast<int64_t>(sizeof(float));
+  return 2 * aligned(count * static_cast<int64_t>(sizeof(Entry))) + cuda::ceil_div(count, kPiece) * 2 * columns * static_cast<int64_t>(sizeof(float));
 }
 
 Status embedding_grad_cuda(DType type, DType to, const void* dy, const int64_t* ids, void* dweight, int64_t count, int64_t columns, int64_t rows,

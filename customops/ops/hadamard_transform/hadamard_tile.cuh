@@ -97,7 +97,8 @@ template <int steps, class T>
 __device__ __forceinline__ void multiply_columns(float* tile, const Signs& signs, const Columns& columns) {
   using Part = std::conditional_t<std::is_same_v<T, float>, BFloat16, T>;
   constexpr int kParts = std::is_same_v<T, float> ? 3 : 1;
-  const int lane = static_cast<int>(threadIdx.x) % cuda::kWarp, group = lane / 4, place = lane % 4;
+  // In a product's tile a lane has rows group and group + 8, of A_K and of the sums, and two columns from 2 quad_lane on; of b it has column group.
+  const int lane = static_cast<int>(threadIdx.x) % cuda::kWarp, group = lane / 4, quad_lane = lane % 4;
   const int warp = static_cast<int>(threadIdx.x) / cuda::kWarp, warps = static_cast<int>(blockDim.x) / cuda::kWarp, order = columns.order;
   for (int strip = warp * 8; strip < columns.count; strip += warps * 8) {
     const bool is_column = strip + group < columns.count;
@@ -109,7 +110,7 @@ __device__ __forceinline__ void multiply_columns(float* tile, const Signs& signs
       if (16 * t >= order) continue;
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        const int j = 16 * t + 8 * half + 2 * place;
+        const int j = 16 * t + 8 * half + 2 * quad_lane;
         float low = value(j), high = value(j + 1);
 #pragma unroll
         for (int p = 0; p < kParts; ++p) {
@@ -127,15 +128,15 @@ __device__ __forceinline__ void multiply_columns(float* tile, const Signs& signs
 #pragma unroll
       for (int t = 0; t < steps; ++t) {
         if (16 * t >= order) continue;
-        const uint32_t up = upper[t / 2] >> (t % 2 * 16 + 2 * place), down = lower[t / 2] >> (t % 2 * 16 + 2 * place);
+        const uint32_t up = upper[t / 2] >> (t % 2 * 16 + 2 * quad_lane), down = lower[t / 2] >> (t % 2 * 16 + 2 * quad_lane);
         const uint32_t a[4] = {signed_ones<Part>(up), signed_ones<Part>(down), signed_ones<Part>(up >> 8), signed_ones<Part>(down >> 8)};
 #pragma unroll
         for (int p = 0; p < kParts; ++p) cuda::multiply_add<Part>(sums, a, b[p][t][0], b[p][t][1]);
       }
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        const int own_row = row + group + i / 2 * 8, column = strip + 2 * place + i % 2;
-        if (own_row < order && column < columns.count) tile[padded(columns.first(column) + (own_row << columns.inner_log2))] = sums[i];
+        const int sum_row = row + group + i / 2 * 8, column = strip + 2 * quad_lane + i % 2;
+        if (sum_row < order && column < columns.count) tile[padded(columns.first(column) + (sum_row << columns.inner_log2))] = sums[i];
       }
     }
   }

@@ -18,7 +18,7 @@ constexpr int kMostThreads = 512;
 constexpr int64_t kTileElements = 8192;
 
 /// Elements of a thread: one group of the most levels.
-constexpr int64_t kEach = 32;
+constexpr int64_t kThreadElements = 32;
 
 /// Blocks that a multiprocessor has at a time at most, and its shared memory. [CUDA, compute capability 9.0]
 constexpr int64_t kBlocksOfOne = 8, kSharedOfOne = int64_t{227} << 10;
@@ -27,7 +27,7 @@ constexpr int64_t kBlocksOfOne = 8, kSharedOfOne = int64_t{227} << 10;
 constexpr int64_t kSectorBytes = 32;
 
 /// Where the tile lies: element e of vector v at e * step + v * stride behind the block's first.
-struct Place {
+struct TileLayout {
   int64_t vectors, step, stride, blocks_step;
   bool along_columns;  // vectors are neighbours in memory
   int width_log2;
@@ -35,17 +35,17 @@ struct Place {
 };
 
 /// Where element i of the tile lies in the matrix: i counts (vector, element) along rows, (element, vector) along columns.
-__device__ inline int64_t location(const Place& place, int i, int64_t first_vector, bool* is_inside) {
+__device__ inline int64_t location(const TileLayout& layout, int i, int64_t first_vector, bool* is_inside) {
   int vector, element;
-  if (place.along_columns) {
-    vector = i & ((1 << place.width_log2) - 1);
-    element = i >> place.width_log2;
+  if (layout.along_columns) {
+    vector = i & ((1 << layout.width_log2) - 1);
+    element = i >> layout.width_log2;
   } else {
-    vector = static_cast<int>(place.size.quotient(static_cast<uint32_t>(i)));
-    element = i - vector * static_cast<int>(place.size.divisor);
+    vector = static_cast<int>(layout.size.quotient(static_cast<uint32_t>(i)));
+    element = i - vector * static_cast<int>(layout.size.divisor);
   }
-  *is_inside = first_vector + vector < place.vectors;
-  return element * place.step + (first_vector + vector) * place.stride;
+  *is_inside = first_vector + vector < layout.vectors;
+  return element * layout.step + (first_vector + vector) * layout.stride;
 }
 
 /// Packs of neighbours that a thread loads before it stores the first.
@@ -53,7 +53,7 @@ constexpr int kInFlight = 4;
 
 /// Brings this block's elements into the tile, zeros for vectors that are not there.
 template <int width, class T>
-__device__ void load_tile(const T* x, const Place& place, int elements, int64_t first_vector, float* tile) {
+__device__ void load_tile(const T* x, const TileLayout& layout, int elements, int64_t first_vector, float* tile) {
   const int stride = static_cast<int>(blockDim.x) * width;
   for (int first = static_cast<int>(threadIdx.x) * width; first < elements; first += kInFlight * stride) {
     cuda::Pack<T, width> packs[kInFlight];
@@ -61,7 +61,7 @@ __device__ void load_tile(const T* x, const Place& place, int elements, int64_t 
     for (int n = 0; n < kInFlight; ++n) {
       const int i = first + n * stride;
       bool is_inside = false;
-      const int64_t at = i < elements ? location(place, i, first_vector, &is_inside) : 0;
+      const int64_t at = i < elements ? location(layout, i, first_vector, &is_inside) : 0;
       if (is_inside) {
         packs[n] = *reinterpret_cast<const cuda::Pack<T, width>*>(x + at);
       } else {
@@ -91,34 +91,34 @@ constexpr int kLeastBlocks = steps < kMostSteps || !std::is_same_v<T, float> ? 2
 /// units. `steps`: of K, 0 for K = 1 and for plain sums. grid: (blocks that walk over all vectors, blocks of H of this size).
 template <int width, int steps, class T>
 __global__ void __launch_bounds__(kMostThreads, kLeastBlocks<steps, T>)
-    hadamard_transform_kernel(const T* x, T* y, Place place, SignRule rule, int log2, bool inverse, float scale) {
+    hadamard_transform_kernel(const T* x, T* y, TileLayout layout, SignRule rule, int log2, bool inverse, float scale) {
   constexpr int kPackLevels = width == 8 ? 3 : (width == 4 ? 2 : 0);
   auto* tile = cuda::dynamic_shared<float>();
-  const int vectors = 1 << place.width_log2, elements = static_cast<int>(place.size.divisor) * vectors, order = rule.size();
-  const int unit_log2 = place.along_columns ? place.width_log2 : 0, inner_log2 = log2 + unit_log2;
+  const int vectors = 1 << layout.width_log2, elements = static_cast<int>(layout.size.divisor) * vectors, order = rule.size();
+  const int unit_log2 = layout.along_columns ? layout.width_log2 : 0, inner_log2 = log2 + unit_log2;
   auto* words = reinterpret_cast<uint32_t*>(tile + padded(elements));
   const Signs signs{words, order, (order + 31) / 32};
-  const Columns columns{place.along_columns ? 1 << inner_log2 : 1 << (inner_log2 + place.width_log2), order, inner_log2};
-  x += blockIdx.y * place.blocks_step;
-  y += blockIdx.y * place.blocks_step;
+  const Columns columns{layout.along_columns ? 1 << inner_log2 : 1 << (inner_log2 + layout.width_log2), order, inner_log2};
+  x += blockIdx.y * layout.blocks_step;
+  y += blockIdx.y * layout.blocks_step;
   for (int i = static_cast<int>(threadIdx.x); order > 1 && i < (order + 15) / 16 * 16 * signs.row_words; i += static_cast<int>(blockDim.x)) {
     const int row = i / signs.row_words, first = i % signs.row_words * 32;
-    uint32_t own = 0;
+    uint32_t word = 0;  // bit n: the sign in row `row`, column first + n
     for (int n = 0; n < 32 && row < order && first + n < order; ++n) {
-      own |= static_cast<uint32_t>(inverse ? rule.is_minus(row, first + n) : rule.is_minus(first + n, row)) << n;
+      word |= static_cast<uint32_t>(inverse ? rule.is_minus(row, first + n) : rule.is_minus(first + n, row)) << n;
     }
-    words[i] = own;
+    words[i] = word;
   }
-  for (int64_t first_vector = static_cast<int64_t>(blockIdx.x) * vectors; first_vector < place.vectors;
+  for (int64_t first_vector = static_cast<int64_t>(blockIdx.x) * vectors; first_vector < layout.vectors;
        first_vector += static_cast<int64_t>(gridDim.x) * vectors) {
-    load_tile<width>(x, place, elements, first_vector, tile);
+    load_tile<width>(x, layout, elements, first_vector, tile);
     __syncthreads();
     if constexpr (steps > 0) {
       multiply_columns<steps, T>(tile, signs, columns);
       __syncthreads();
     }
     // A thread stores packs of neighbours along the vector: the levels among them cost it nothing but additions.
-    const bool has_pack_levels = kPackLevels > 0 && !place.along_columns && log2 >= kPackLevels && (steps > 0 || order == 1);
+    const bool has_pack_levels = kPackLevels > 0 && !layout.along_columns && log2 >= kPackLevels && (steps > 0 || order == 1);
     transform_levels(tile, elements, has_pack_levels ? kPackLevels : 0, log2, unit_log2);
     if (steps == 0 && order > 1) {
       for (int i = static_cast<int>(threadIdx.x); i < order * columns.count; i += static_cast<int>(blockDim.x)) {
@@ -129,13 +129,13 @@ __global__ void __launch_bounds__(kMostThreads, kLeastBlocks<steps, T>)
           sum += signs.is_minus(row, j) ? -value : value;
         }
         bool is_inside = false;
-        const int64_t to = location(place, from + (row << inner_log2), first_vector, &is_inside);
+        const int64_t to = location(layout, from + (row << inner_log2), first_vector, &is_inside);
         if (is_inside) y[to] = from_float<T>(sum * scale);
       }
     } else {
       for (int i = static_cast<int>(threadIdx.x) * width; i < elements; i += static_cast<int>(blockDim.x) * width) {
         bool is_inside = false;
-        const int64_t to = location(place, i, first_vector, &is_inside);
+        const int64_t to = location(layout, i, first_vector, &is_inside);
         if (!is_inside) continue;
         float values[width];
 #pragma unroll
@@ -185,13 +185,13 @@ bool hadamard_transform_supports_cuda(int64_t size) {
 Status hadamard_transform_cuda(DType type, const void* x, void* y, int64_t rows, int64_t columns, int axis, const int64_t* blocks, int64_t blocks_count,
                                bool inverse, cudaStream_t stream) {
   const bool along_columns = axis == 0;
-  Place place{.vectors = along_columns ? columns : rows,
-              .step = along_columns ? columns : 1,
-              .stride = along_columns ? 1 : columns,
-              .blocks_step = 0,
-              .along_columns = along_columns,
-              .width_log2 = 0,
-              .size = {}};
+  TileLayout layout{.vectors = along_columns ? columns : rows,
+                    .step = along_columns ? columns : 1,
+                    .stride = along_columns ? 1 : columns,
+                    .blocks_step = 0,
+                    .along_columns = along_columns,
+                    .width_log2 = 0,
+                    .size = {}};
   if (rows * columns == 0) return {};
   int64_t start = 0;
   for (int64_t first = 0, last = 0; first < blocks_count; first = last) {
@@ -204,13 +204,14 @@ Status hadamard_transform_cuda(DType type, const void* x, void* y, int64_t rows,
     const HadamardOrder found = hadamard_order(size);
     const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(size)));
     HALO_RETURN_IF_ERROR(cuda::dispatch_float(type, [&]<class T>() {
-      const int64_t width = width_for(size, found.order, place.vectors, along_columns, sizeof(T)), bytes = shared_bytes(size, width, found.order);
-      place.size = cuda::Divider(size);
-      place.width_log2 = std::countr_zero(static_cast<uint64_t>(width));
-      place.blocks_step = size * place.step;
-      const auto threads = static_cast<unsigned>(std::clamp<int64_t>(cuda::ceil_div(size * width, kEach * cuda::kWarp) * cuda::kWarp, 64, kMostThreads));
-      const T* from = static_cast<const T*>(x) + start * place.step;
-      T* to = static_cast<T*>(y) + start * place.step;
+      const int64_t width = width_for(size, found.order, layout.vectors, along_columns, sizeof(T)), bytes = shared_bytes(size, width, found.order);
+      layout.size = cuda::Divider(size);
+      layout.width_log2 = std::countr_zero(static_cast<uint64_t>(width));
+      layout.blocks_step = size * layout.step;
+      const auto threads =
+          static_cast<unsigned>(std::clamp<int64_t>(cuda::ceil_div(size * width, kThreadElements * cuda::kWarp) * cuda::kWarp, 64, kMostThreads));
+      const T* from = static_cast<const T*>(x) + start * layout.step;
+      T* to = static_cast<T*>(y) + start * layout.step;
       const auto are_packed = [&](int64_t pack) {
         const auto pack_bytes = pack * static_cast<int64_t>(sizeof(T));
         return cuda::is_aligned(from, pack_bytes) && cuda::is_aligned(to, pack_bytes) && columns % pack == 0 && (along_columns ? width : size) % pack == 0;
@@ -220,10 +221,10 @@ Status hadamard_transform_cuda(DType type, const void* x, void* y, int64_t rows,
           are_packed(kWhole) ? kernel_for<kWhole, T>(found.order) : (are_packed(kHalf) ? kernel_for<kHalf, T>(found.order) : kernel_for<1, T>(found.order));
       HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
       // Blocks with signs to make have several tiles, so that making them does not count.
-      int64_t tiles = cuda::ceil_div(place.vectors, width);
+      int64_t tiles = cuda::ceil_div(layout.vectors, width);
       if (found.order > 1) tiles = std::min(tiles, cuda::multiprocessors() * std::max<int64_t>(1, std::min(kBlocksOfOne, kSharedOfOne / bytes)));
       return cuda::launch(kernel, dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(last - first)), threads, static_cast<size_t>(bytes), stream, from,
-                          to, place, hadamard_sign_rule(found.order), found.log2, inverse, scale);
+                          to, layout, hadamard_sign_rule(found.order), found.log2, inverse, scale);
     }));
     start += size * (last - first);
   }

@@ -28,8 +28,8 @@ struct Larger {
   __device__ uint32_t operator()(uint32_t a, uint32_t b) const { return a > b ? a : b; }
 };
 
-__device__ Magnitudes over_block(Magnitudes own, uint32_t* scratch) {
-  return {cuda::over_block(Larger(), own.all, 0u, scratch), cuda::over_block(Larger(), own.numbers, 0u, scratch)};
+__device__ Magnitudes over_block(Magnitudes maxima, uint32_t* scratch) {
+  return {cuda::over_block(Larger(), maxima.all, 0u, scratch), cuda::over_block(Larger(), maxima.numbers, 0u, scratch)};
 }
 
 __device__ uint32_t bits_of(float x) { return std::bit_cast<uint32_t>(x); }
@@ -39,7 +39,7 @@ template <class T>
 __global__ void __launch_bounds__(kThreads) absolute_max_kernel(const T* x, int64_t count, Magnitudes* largest, bool is_packed) {
   constexpr int kWidth = cuda::kRowWidth<T>;
   __shared__ uint32_t scratch[cuda::kWarp];
-  Magnitudes own{0, 0};
+  Magnitudes maxima{0, 0};
   for (int64_t at = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * kWidth; at < count;
        at += static_cast<int64_t>(gridDim.x) * kThreads * kWidth) {
     const int length = count - at < kWidth ? static_cast<int>(count - at) : kWidth;
@@ -48,14 +48,14 @@ __global__ void __launch_bounds__(kThreads) absolute_max_kernel(const T* x, int6
 #pragma unroll
     for (int i = 0; i < kWidth; ++i) {
       const uint32_t magnitude = i < length ? bits_of(to_float(values[i])) & detail::kMagnitude : 0u;
-      own.all = Larger()(own.all, magnitude);
-      own.numbers = Larger()(own.numbers, magnitude > detail::kInfinity ? 0u : magnitude);
+      maxima.all = Larger()(maxima.all, magnitude);
+      maxima.numbers = Larger()(maxima.numbers, magnitude > detail::kInfinity ? 0u : magnitude);
     }
   }
-  own = over_block(own, scratch);
+  maxima = over_block(maxima, scratch);
   if (threadIdx.x == 0) {
-    atomicMax(&largest->all, own.all);
-    atomicMax(&largest->numbers, own.numbers);
+    atomicMax(&largest->all, maxima.all);
+    atomicMax(&largest->numbers, maxima.numbers);
   }
 }
 
@@ -172,8 +172,8 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t row_at = static_cast<int64_t>(blockIdx.y) * kTile, column_at = static_cast<int64_t>(blockIdx.x) * kTile;
   const int column = lane % 16 * kTileWidth;
   const int64_t left = columns - column_at - column;
-  const int own = left < kTileWidth ? (left < 0 ? 0 : static_cast<int>(left)) : kTileWidth;
-  const bool is_whole = is_packed && own == kTileWidth;
+  const int length = left < kTileWidth ? (left < 0 ? 0 : static_cast<int>(left)) : kTileWidth;  // columns of the thread, 0 to kTileWidth
+  const bool is_whole = is_packed && length == kTileWidth;
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const int group = warp + 8 * half + 16 * (lane / 16);
@@ -181,14 +181,14 @@ __global__ void __launch_bounds__(kThreads)
     T values[kTileRows][kTileWidth] = {};
 #pragma unroll
     for (int r = 0; r < kTileRows; ++r) {
-      if (row + r < rows && own > 0) cuda::load_pack<kTileWidth>(x, (row + r) * columns + column_at + column, 1, is_whole, own, values[r]);
+      if (row + r < rows && length > 0) cuda::load_pack<kTileWidth>(x, (row + r) * columns + column_at + column, 1, is_whole, length, values[r]);
     }
     uint32_t of_column[kTileWidth];
 #pragma unroll
     for (int i = 0; i < kTileWidth; ++i) of_column[i] = encode_four<Format>(values[0][i], values[1][i], values[2][i], values[3][i], used);
 #pragma unroll
     for (int r = 0; r < kTileRows; ++r) {
-      if (row + r >= rows || own == 0) continue;
+      if (row + r >= rows || length == 0) continue;
       uint8_t* to = codes + (row + r) * columns + column_at + column;
       cuda::Pack<uint32_t, 2> eight;
 #pragma unroll
@@ -196,7 +196,7 @@ __global__ void __launch_bounds__(kThreads)
       if (is_whole) {
         *reinterpret_cast<cuda::Pack<uint32_t, 2>*>(to) = eight;
       } else {
-        for (int i = 0; i < own; ++i) to[i] = static_cast<uint8_t>(of_column[i] >> (8 * r));
+        for (int i = 0; i < length; ++i) to[i] = static_cast<uint8_t>(of_column[i] >> (8 * r));
       }
     }
 #pragma unroll

@@ -8,59 +8,60 @@ namespace {
 
 constexpr int kMostThreads = 512;
 
-/// A block has a row, whose packs it keeps where a thread has at most `kept` of them (0: reads them again, from cache).
-template <int kept, class T>
+/// A block has a row, whose packs stay in registers where a thread has at most `thread_packs` of them (0: are read again, from cache). `at`: first column of a
+/// pack, `length`: its columns within the row, 1 to kWidth.
+template <int thread_packs, class T>
 __global__ void __launch_bounds__(kMostThreads)
     rms_norm_kernel(const T* x, const T* weight, T* y, float* inv_rms, int64_t columns, float epsilon, bool is_packed) {
   constexpr int kWidth = cuda::kRowWidth<T>;
   __shared__ float scratch[cuda::kWarp];
   const T* in = x + static_cast<int64_t>(blockIdx.x) * columns;
   T* out = y + static_cast<int64_t>(blockIdx.x) * columns;
-  T packs[kept > 0 ? kept : 1][kWidth];
+  T packs[thread_packs > 0 ? thread_packs : 1][kWidth];
   float squares = 0;
-  const auto square = [&](const T(&values)[kWidth], int own) {
+  const auto square = [&](const T(&values)[kWidth], int length) {
 #pragma unroll
     for (int i = 0; i < kWidth; ++i) {
-      const float v = i < own ? to_float(values[i]) : 0.0f;
+      const float v = i < length ? to_float(values[i]) : 0.0f;
       squares += v * v;
     }
   };
-  if constexpr (kept > 0) {
+  if constexpr (thread_packs > 0) {
 #pragma unroll
-    for (int n = 0; n < kept; ++n) {
+    for (int n = 0; n < thread_packs; ++n) {
       const int64_t at = (static_cast<int64_t>(n) * blockDim.x + threadIdx.x) * kWidth;
-      const int own = columns - at < kWidth ? static_cast<int>(columns - at) : kWidth;
-      if (own <= 0) continue;
-      cuda::load_pack<kWidth>(in, at, 1, is_packed && own == kWidth, own, packs[n]);
-      square(packs[n], own);
+      const int length = columns - at < kWidth ? static_cast<int>(columns - at) : kWidth;
+      if (length <= 0) continue;
+      cuda::load_pack<kWidth>(in, at, 1, is_packed && length == kWidth, length, packs[n]);
+      square(packs[n], length);
     }
   } else {
-    cuda::for_packs<T>(columns, is_packed, [&](int64_t at, int own, bool is_whole) {
-      cuda::load_pack<kWidth>(in, at, 1, is_whole, own, packs[0]);
-      square(packs[0], own);
+    cuda::for_packs<T>(columns, is_packed, [&](int64_t at, int length, bool is_whole) {
+      cuda::load_pack<kWidth>(in, at, 1, is_whole, length, packs[0]);
+      square(packs[0], length);
     });
   }
   const float mean = cuda::over_block(cuda::SumOf(), squares, 0.0f, scratch) / static_cast<float>(columns);
   const float scale = 1.0f / sqrtf(mean + epsilon);
   if (threadIdx.x == 0 && inv_rms != nullptr) inv_rms[blockIdx.x] = scale;
-  const auto store = [&](const T(&values)[kWidth], int64_t at, int own, bool is_whole) {
+  const auto store = [&](const T(&values)[kWidth], int64_t at, int length, bool is_whole) {
     T weights[kWidth], results[kWidth];
-    cuda::load_pack<kWidth>(weight, at, 1, is_whole, own, weights);
+    cuda::load_pack<kWidth>(weight, at, 1, is_whole, length, weights);
 #pragma unroll
-    for (int i = 0; i < kWidth; ++i) results[i] = from_float<T>(i < own ? to_float(values[i]) * scale * to_float(weights[i]) : 0.0f);
-    cuda::store_pack<kWidth>(out + at, is_whole, own, results);
+    for (int i = 0; i < kWidth; ++i) results[i] = from_float<T>(i < length ? to_float(values[i]) * scale * to_float(weights[i]) : 0.0f);
+    cuda::store_pack<kWidth>(out + at, is_whole, length, results);
   };
-  if constexpr (kept > 0) {
+  if constexpr (thread_packs > 0) {
 #pragma unroll
-    for (int n = 0; n < kept; ++n) {
+    for (int n = 0; n < thread_packs; ++n) {
       const int64_t at = (static_cast<int64_t>(n) * blockDim.x + threadIdx.x) * kWidth;
-      const int own = columns - at < kWidth ? static_cast<int>(columns - at) : kWidth;
-      if (own > 0) store(packs[n], at, own, is_packed && own == kWidth);
+      const int length = columns - at < kWidth ? static_cast<int>(columns - at) : kWidth;
+      if (length > 0) store(packs[n], at, length, is_packed && length == kWidth);
     }
   } else {
-    cuda::for_packs<T>(columns, is_packed, [&](int64_t at, int own, bool is_whole) {
-      cuda::load_pack<kWidth>(in, at, 1, is_whole, own, packs[0]);
-      store(packs[0], at, own, is_whole);
+    cuda::for_packs<T>(columns, is_packed, [&](int64_t at, int length, bool is_whole) {
+      cuda::load_pack<kWidth>(in, at, 1, is_whole, length, packs[0]);
+      store(packs[0], at, length, is_whole);
     });
   }
 }

@@ -17,14 +17,15 @@ constexpr int64_t kMostPieces = 512;
 int64_t pieces_of(int64_t rows) { return std::clamp<int64_t>(rows, 1, kMostPieces); }
 
 /// A block has a piece of the rows, and a sum for each column in shared memory that one thread owns. A row is read twice, the second time from cache.
+/// `at`: first column of a pack, `length`: its columns within the row, 1 to kWidth.
 template <class T>
 __global__ void __launch_bounds__(kMostThreads) rms_norm_grad_kernel(const T* dy, const T* x, const T* weight, const float* inv_rms, T* dx, float* partial,
                                                                      int64_t rows, int64_t columns, int64_t piece, bool is_packed) {
   constexpr int kWidth = cuda::kRowWidth<T>;
   __shared__ float scratch[cuda::kWarp];
   auto* sums = cuda::dynamic_shared<float>();
-  cuda::for_packs<T>(columns, is_packed, [&](int64_t at, int own, bool) {
-    for (int i = 0; i < own; ++i) sums[at + i] = 0.0f;
+  cuda::for_packs<T>(columns, is_packed, [&](int64_t at, int length, bool) {
+    for (int i = 0; i < length; ++i) sums[at + i] = 0.0f;
   });
   const int64_t begin = blockIdx.x * piece, end = begin + piece < rows ? begin + piece : rows;
   for (int64_t row = begin; row < end; ++row) {
@@ -32,32 +33,32 @@ __global__ void __launch_bounds__(kMostThreads) rms_norm_grad_kernel(const T* dy
     T* out = dx + row * columns;
     const float scale = inv_rms[row];
     T e[kWidth], v[kWidth], w[kWidth], results[kWidth];
-    const auto load = [&](int64_t at, int own, bool is_whole) {
-      cuda::load_pack<kWidth>(errors, at, 1, is_whole, own, e);
-      cuda::load_pack<kWidth>(in, at, 1, is_whole, own, v);
-      cuda::load_pack<kWidth>(weight, at, 1, is_whole, own, w);
+    const auto load = [&](int64_t at, int length, bool is_whole) {
+      cuda::load_pack<kWidth>(errors, at, 1, is_whole, length, e);
+      cuda::load_pack<kWidth>(in, at, 1, is_whole, length, v);
+      cuda::load_pack<kWidth>(weight, at, 1, is_whole, length, w);
     };
     float dot = 0;
-    cuda::for_packs<T>(columns, is_packed, [&](int64_t at, int own, bool is_whole) {
-      load(at, own, is_whole);
+    cuda::for_packs<T>(columns, is_packed, [&](int64_t at, int length, bool is_whole) {
+      load(at, length, is_whole);
 #pragma unroll
-      for (int i = 0; i < kWidth; ++i) dot += i < own ? to_float(e[i]) * to_float(w[i]) * (to_float(v[i]) * scale) : 0.0f;
+      for (int i = 0; i < kWidth; ++i) dot += i < length ? to_float(e[i]) * to_float(w[i]) * (to_float(v[i]) * scale) : 0.0f;
     });
     const float mean = cuda::over_block(cuda::SumOf(), dot, 0.0f, scratch) / static_cast<float>(columns);
-    cuda::for_packs<T>(columns, is_packed, [&](int64_t at, int own, bool is_whole) {
-      load(at, own, is_whole);
+    cuda::for_packs<T>(columns, is_packed, [&](int64_t at, int length, bool is_whole) {
+      load(at, length, is_whole);
 #pragma unroll
       for (int i = 0; i < kWidth; ++i) {
-        if (i >= own) continue;
+        if (i >= length) continue;
         const float error = to_float(e[i]), n = to_float(v[i]) * scale;
         results[i] = from_float<T>(scale * (error * to_float(w[i]) - n * mean));
         sums[at + i] += error * n;
       }
-      cuda::store_pack<kWidth>(out + at, is_whole, own, results);
+      cuda::store_pack<kWidth>(out + at, is_whole, length, results);
     });
   }
-  cuda::for_packs<T>(columns, is_packed, [&](int64_t at, int own, bool) {
-    for (int i = 0; i < own; ++i) partial[blockIdx.x * columns + at + i] = sums[at + i];
+  cuda::for_packs<T>(columns, is_packed, [&](int64_t at, int length, bool) {
+    for (int i = 0; i < length; ++i) partial[blockIdx.x * columns + at + i] = sums[at + i];
   });
 }
 

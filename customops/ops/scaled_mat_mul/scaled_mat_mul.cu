@@ -57,15 +57,15 @@ __global__ void __launch_bounds__(kThreads) scale_sums_kernel(const T* sums, con
   const int64_t pack = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (pack >= packs) return;
   const int64_t row = packs_of_row.quotient(static_cast<uint32_t>(pack)), at = (pack - row * packs_of_row.divisor) * kSums;
-  const int own = n - at < kSums ? static_cast<int>(n - at) : kSums;
-  const bool is_whole = is_packed && own == kSums;
+  const int length = n - at < kSums ? static_cast<int>(n - at) : kSums;  // sums of the pack, 1 to kSums
+  const bool is_whole = is_packed && length == kSums;
   const float scale = scale_a != nullptr ? *scale_a * *scale_b : 1.0f;
   T values[kSums];
   R results[kSums];
-  cuda::load_pack<kSums>(sums, row * width + at, 1, is_whole, own, values);
+  cuda::load_pack<kSums>(sums, row * width + at, 1, is_whole, length, values);
 #pragma unroll
-  for (int i = 0; i < kSums; ++i) results[i] = cuda::narrowed<R>(i < own ? static_cast<float>(values[i]) * scale : 0.0f);
-  cuda::store_pack<kSums>(y + row * n + at, is_whole, own, results);
+  for (int i = 0; i < kSums; ++i) results[i] = cuda::narrowed<R>(i < length ? static_cast<float>(values[i]) * scale : 0.0f);
+  cuda::store_pack<kSums>(y + row * n + at, is_whole, length, results);
 }
 
 template <class T>
@@ -84,13 +84,13 @@ template <class Format>
 __global__ void __launch_bounds__(kThreads) decode_kernel(const uint8_t* codes, BFloat16* values, int64_t count, bool is_packed) {
   const int64_t at = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * 8;
   if (at >= count) return;
-  const int own = count - at < 8 ? static_cast<int>(count - at) : 8;
+  const int length = count - at < 8 ? static_cast<int>(count - at) : 8;  // codes of the pack, 1 to 8
   uint8_t in[8];
   BFloat16 out[8];
-  cuda::load_pack<8>(codes, at, 1, is_packed && own == 8, own, in);
+  cuda::load_pack<8>(codes, at, 1, is_packed && length == 8, length, in);
 #pragma unroll
-  for (int i = 0; i < 8; ++i) out[i] = from_float<BFloat16>(i < own ? Format::decode(in[i]) : 0.0f);
-  cuda::store_pack<8>(values + at, is_packed && own == 8, own, out);
+  for (int i = 0; i < 8; ++i) out[i] = from_float<BFloat16>(i < length ? Format::decode(in[i]) : 0.0f);
+  cuda::store_pack<8>(values + at, is_packed && length == 8, length, out);
 }
 
 Status decode(const QuantizedMatrix& matrix, BFloat16* values, int64_t count, cudaStream_t stream) {

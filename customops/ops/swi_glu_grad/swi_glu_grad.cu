@@ -12,12 +12,12 @@ __global__ void __launch_bounds__(256) swi_glu_grad_kernel(const T* dy, const T*
   constexpr int kWidth = 16 / static_cast<int>(sizeof(T));
   const int64_t at = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * kWidth;
   if (at >= count) return;
-  const int own = count - at < kWidth ? static_cast<int>(count - at) : kWidth;
-  const bool is_packed = is_aligned && own == kWidth;
+  const int length = count - at < kWidth ? static_cast<int>(count - at) : kWidth;  // elements of the pack, 1 to kWidth
+  const bool is_packed = is_aligned && length == kWidth;
   T errors[kWidth], gates[kWidth], ups[kWidth], gate_gradients[kWidth], up_gradients[kWidth];
-  cuda::load_pack<kWidth>(dy, at, 1, is_packed, own, errors);
-  cuda::load_pack<kWidth>(gate, at, 1, is_packed, own, gates);
-  cuda::load_pack<kWidth>(up, at, 1, is_packed, own, ups);
+  cuda::load_pack<kWidth>(dy, at, 1, is_packed, length, errors);
+  cuda::load_pack<kWidth>(gate, at, 1, is_packed, length, gates);
+  cuda::load_pack<kWidth>(up, at, 1, is_packed, length, ups);
 #pragma unroll
   for (int i = 0; i < kWidth; ++i) {
     const float error = to_float(errors[i]), g = to_float(gates[i]), u = to_float(ups[i]);
@@ -25,8 +25,8 @@ __global__ void __launch_bounds__(256) swi_glu_grad_kernel(const T* dy, const T*
     gate_gradients[i] = from_float<T>(error * u * s * (1.0f + g * (1.0f - s)));
     up_gradients[i] = from_float<T>(error * (g * s));
   }
-  cuda::store_pack<kWidth>(dgate + at, is_packed, own, gate_gradients);
-  cuda::store_pack<kWidth>(dup + at, is_packed, own, up_gradients);
+  cuda::store_pack<kWidth>(dgate + at, is_packed, length, gate_gradients);
+  cuda::store_pack<kWidth>(dup + at, is_packed, length, up_gradients);
 }
 
 }  // namespace
