@@ -8,6 +8,8 @@ public sealed class RunFolder
 {
     public const string Kind = "run";
 
+    private const string ConfigName = "config.yaml";
+
     private readonly bool _isNew;
     private readonly bool _hadFolder;
 
@@ -19,7 +21,7 @@ public sealed class RunFolder
 
     public string Path { get; }
 
-    public string Config => In("config.yaml");
+    public string Config => In(ConfigName);
 
     public string Artifact => In("artifact");
 
@@ -42,13 +44,21 @@ public sealed class RunFolder
     {
         if (Is(path))
             throw new HaloException("train", path, "a new folder", "a run", "Give --resume to go on with it, or choose another output.");
-        if (File.Exists(path) || (Directory.Exists(path) && Directory.EnumerateFileSystemEntries(path).Any()))
+        if (File.Exists(path) || (Directory.Exists(path) && !Directory.EnumerateFileSystemEntries(path).All(IsOfAStart)))
             throw new HaloException("train", path, "a new or empty folder", "something that is no run of Halo's", "Choose another output.");
         var run = new RunFolder(path, isNew: true);
         try
         {
+            // Where there is no folder one is made whole beside its place; in one that is there the marker comes last: a marked run has its config.
+            if (!run._hadFolder)
+            {
+                OwnedFolder.Write(run.Path, Kind, folder => AtomicFile.WriteText(System.IO.Path.Combine(folder, ConfigName), configYaml));
+                return run;
+            }
+            foreach (var left in Directory.GetFiles(run.Path))
+                File.Delete(left);
             AtomicFile.WriteText(run.Config, configYaml);
-            OwnedFolder.Mark(run.Path, Kind); // last: a marked run has its config
+            OwnedFolder.Mark(run.Path, Kind);
         }
         catch
         {
@@ -57,6 +67,11 @@ public sealed class RunFolder
         }
         return run;
     }
+
+    /// <summary>What a process that was killed while it began a run may have left in the folder: settings without a marker, or half of either.</summary>
+    private static bool IsOfAStart(string entry) => File.Exists(entry) && System.IO.Path.GetFileName(entry) is var name
+        && (name == ConfigName || (name.StartsWith('.') && name.EndsWith(".partial", StringComparison.Ordinal)
+            && (name.Contains(ConfigName, StringComparison.Ordinal) || name.Contains(OwnedFolder.MarkerName, StringComparison.Ordinal))));
 
     /// <exception cref="HaloException">There is no run.</exception>
     public static RunFolder Open(string path)

@@ -45,4 +45,22 @@ public class BadResumeTests
         File.WriteAllText(folder["run/config.yaml"], File.ReadAllText(folder["run/config.yaml"]).Replace("speed: 9\n", "", StringComparison.Ordinal));
         Assert.Contains("done: 2 steps", Succeed(resume), StringComparison.Ordinal);
     }
+
+    /// <summary>A process killed between settings and marker, where the folder was there already, leaves what the next start takes for its own.</summary>
+    [Fact]
+    public void What_a_killed_start_left_is_begun_again()
+    {
+        using var folder = new TemporaryFolder();
+        string[] train = ["train", .. TinyChat.Write(folder), "--data", folder["data.jsonl"], "-o", folder["run"], "--steps", "1"];
+        Directory.CreateDirectory(folder["run"]);
+        folder.File("run/config.yaml", "speed: 9");
+        folder.File("run/.halo.json.99999.partial", "{");
+        Assert.Contains("done: 1 steps", Succeed(train), StringComparison.Ordinal);
+        Assert.False(File.Exists(folder["run/.halo.json.99999.partial"]));
+
+        Directory.CreateDirectory(folder["other"]);
+        folder.File("other/config.yaml", "speed: 9");
+        folder.File("other/notes.txt", "mine");
+        Refused(folder, "no run of Halo's", [.. train[..^3], folder["other"], "--steps", "1"]);
+    }
 }
