@@ -183,7 +183,9 @@ public sealed class ExportVerbTests : IDisposable
         foreach (var name in (string[])["config.json", "generation_config.json", "tokenizer_config.json", "model.safetensors"])
             File.Copy(Path.Combine(LlamaTiny.Folder, name), _folder[name]);
         var tokenizer = JsonNode.Parse(File.ReadAllText(Path.Combine(LlamaTiny.Folder, "tokenizer.json")))!;
-        tokenizer["added_tokens"]!.AsArray()[0]!["id"] = 4000;
+        var beyond = tokenizer["added_tokens"]![0]!.DeepClone();
+        (beyond["id"], beyond["content"]) = (4000, "<|beyond|>");
+        tokenizer["added_tokens"]!.AsArray().Add(beyond);
         File.WriteAllText(_folder["tokenizer.json"], tokenizer.ToJsonString());
         HaloConsole.Refused(_folder, $"{_folder["tokenizer.json"]}: expected at most 2048 ids", "export", _folder.Path, "-o", _folder["out"]);
     }
