@@ -14,7 +14,10 @@ internal enum Piece : byte
     /// <summary>A count and float32 values: all of their lowest bytes, then all of the next; the sign last, so that the highest byte is the exponent.</summary>
     Floats,
 
-    /// <summary>A count, an offset, and what each value of <see cref="TorchDraws"/> is off in units of its last place, as <see cref="Floats"/> are.</summary>
+    /// <summary>
+    /// A count, an offset, and how far each value of <see cref="TorchDraws"/> is off: the difference of the bit patterns, 0, -1, 1, -2 and so on counted from 0,
+    /// in planes of bytes as <see cref="Floats"/> are.
+    /// </summary>
     Draws,
 
     /// <summary>A place in the first file, rows and columns: float32 values of there, rounded to bfloat16 or not, transposed or not.</summary>
@@ -24,7 +27,7 @@ internal enum Piece : byte
 /// <summary>A folder in one file: the exports' checkpoint, and what repeats it, take the place of a few words. See Fixtures/README.md.</summary>
 internal static class PackedFolder
 {
-    public const double Deviation = 0.02; // initializer_range of every export's config.json
+    public const float Deviation = 0.02f; // initializer_range of every export's config.json
 
     /// <exception cref="InvalidDataException">A file is not what was packed.</exception>
     public static void Unpack(string path, string folder)
@@ -50,6 +53,16 @@ internal static class PackedFolder
     public static uint SignLast(float value) => uint.RotateLeft(BitConverter.SingleToUInt32Bits(value), 1);
 
     public static float Float(uint signLast) => BitConverter.UInt32BitsToSingle(uint.RotateRight(signLast, 1));
+
+    /// <summary>How far a value is from a draw, with the sign last, and the value again.</summary>
+    public static uint Off(float value, float draw)
+    {
+        var off = BitConverter.SingleToInt32Bits(value) - BitConverter.SingleToInt32Bits(draw);
+        return (uint)((off << 1) ^ (off >> 31));
+    }
+
+    public static float Draw(float draw, uint off) =>
+        BitConverter.Int32BitsToSingle(BitConverter.SingleToInt32Bits(draw) + ((int)(off >> 1) ^ -(int)(off & 1)));
 
     /// <summary>The values of a matrix in another order, or rounded to bfloat16, as a graph may hold them.</summary>
     public static byte[] Changed(Piece piece, ReadOnlySpan<float> matrix, int rows, int columns)
@@ -81,7 +94,7 @@ internal static class PackedFolder
                 var values = draws.Normal(packed.ReadInt32(), count, Deviation);
                 var off = Planes(packed, count);
                 for (var at = 0; at < count; at++)
-                    values[at] = Float(SignLast(values[at]) + off[at]);
+                    values[at] = Draw(values[at], off[at]);
                 return MemoryMarshal.AsBytes<float>(values).ToArray();
             default:
                 var (place, rows) = (count, packed.ReadInt32());

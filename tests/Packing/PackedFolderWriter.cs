@@ -118,7 +118,7 @@ internal sealed class PackedFolderWriter : IDisposable
     private void WriteDraws(float[] values, int offset)
     {
         var draws = _draws.Normal(offset, values.Length, PackedFolder.Deviation);
-        WritePlanes(Piece.Draws, [.. values.Zip(draws, (value, draw) => PackedFolder.SignLast(value) - PackedFolder.SignLast(draw))], offset);
+        WritePlanes(Piece.Draws, [.. values.Zip(draws, PackedFolder.Off)], offset);
     }
 
     private void WritePlanes(Piece piece, uint[] words, int? offset = null)

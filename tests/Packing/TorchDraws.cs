@@ -1,8 +1,8 @@
 namespace Halo.Tests.Packing;
 
 /// <summary>
-/// Normal draws as <c>torch.Tensor.normal_</c> makes them on a CPU from <c>torch.manual_seed</c>, but for the last bits: PyTorch computes in float32 what is
-/// float64 here.
+/// Normal draws as <c>torch.Tensor.normal_</c> makes them on a CPU from <c>torch.manual_seed</c>, rounded to float32 where PyTorch rounds; its logarithm, cosine
+/// and sine are within a unit of the last place, and those here half a unit.
 /// </summary>
 /// <remarks>
 /// A Mersenne twister [Matsumoto and Nishimura 1998]; its low 24 bits over 2^24 are a uniform u. Groups of 16 of them are eight pairs (u[k], u[k + 8]), and a
@@ -19,7 +19,7 @@ internal sealed class TorchDraws(uint seed)
     /// <param name="offset">Uniforms taken before the first.</param>
     /// <param name="count">A multiple of 16.</param>
     /// <param name="deviation">The standard deviation.</param>
-    public float[] Normal(int offset, int count, double deviation)
+    public float[] Normal(int offset, int count, float deviation)
     {
         while (_uniforms.Count < offset + count)
             Advance();
@@ -27,9 +27,9 @@ internal sealed class TorchDraws(uint seed)
         for (var at = 0; at < count; at++)
         {
             var first = at % 16 < 8 ? at : at - 8;
-            var radius = deviation * Math.Sqrt(-2 * Math.Log(1 - (double)_uniforms[offset + first]));
-            var angle = 2 * Math.PI * _uniforms[offset + first + 8];
-            draws[at] = (float)(radius * (first == at ? Math.Cos(angle) : Math.Sin(angle)));
+            var radius = MathF.Sqrt(-2 * (float)Math.Log(1 - _uniforms[offset + first]));
+            double angle = (float)(2 * Math.PI) * _uniforms[offset + first + 8];
+            draws[at] = radius * (float)(first == at ? Math.Cos(angle) : Math.Sin(angle)) * deviation;
         }
         return draws;
     }
