@@ -8,8 +8,8 @@ internal static class ElementwiseOperators
     public static IReadOnlyList<OperatorFacts> Facts { get; } =
     [
         .. Like("Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BitwiseNot", "Celu", "Clip", "Cosh", "CumProd", "Elu", "HardSigmoid",
-            "HardSwish", "Hardmax", "LeakyRelu", "Mish", "Not", "Selu", "Shrink", "Sinh", "Softsign", "Tan", "ThresholdedRelu", "Trilu"),
-        .. Like("Ceil", "Floor", "Round", "Sign").Select(f => f with { EndsGradient = true }),
+            "HardSwish", "Hardmax", "LeakyRelu", "Mish", "Not", "Round", "Selu", "Shrink", "Sinh", "Softsign", "Tan", "ThresholdedRelu", "Trilu"),
+        .. Like("Ceil", "Floor", "Sign").Select(f => f with { EndsGradient = true }),
         .. Like("Cos", "Sin", "Log", "LogSoftmax", "CumSum").Select(f => f with { Precision = PrecisionClass.Wide }),
         .. Like("Exp", "Sqrt", "Reciprocal").Select(f => f with { Precision = PrecisionClass.Wide, Recompute = RecomputeKind.Elementwise }),
         .. Like("Relu", "Softplus", "Swish", "Tanh", "Gelu").Select(f => f with { Recompute = RecomputeKind.Activation }),
@@ -25,10 +25,11 @@ internal static class ElementwiseOperators
         .. new[] { "Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual" }.Select(op => new OperatorFacts("", op)
         {
             Shapes = i => i.Set(ElementType.Bool, BroadcastAll(i)),
+            EndsGradient = true,
         }),
         new("", "Where") { Shapes = i => i.Set(i.Type(1), Broadcast(i, 0, 1, 2)), Recompute = RecomputeKind.Elementwise },
-        new("", "IsNaN") { Shapes = i => i.Set(ElementType.Bool, i.Shape(0)) },
-        new("", "IsInf") { Shapes = i => i.Set(ElementType.Bool, i.Shape(0)) },
+        new("", "IsNaN") { Shapes = i => i.Set(ElementType.Bool, i.Shape(0)), EndsGradient = true },
+        new("", "IsInf") { Shapes = i => i.Set(ElementType.Bool, i.Shape(0)), EndsGradient = true },
         new("", "Identity") { Shapes = LikeFirst, FreeSizes = FreeOperands.LikeFirst, Role = new OperatorRole.View(ViewKind.Relabels) },
         new("", "Cast")
         {

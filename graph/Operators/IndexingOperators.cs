@@ -18,7 +18,11 @@ internal static class IndexingOperators
         new("", "ScatterElements") { Shapes = ElementwiseOperators.LikeFirst },
         new("", "TensorScatter") { Shapes = ElementwiseOperators.LikeFirst },
         new("", "OneHot") { Shapes = OneHot },
-        new("", "NonZero") { Shapes = i => i.Set(ElementType.Int64, i.Shape(0) is { } x ? new Shape([x.Rank, Dim.Unknown]) : null) },
+        new("", "NonZero")
+        {
+            Shapes = i => i.Set(ElementType.Int64, i.Shape(0) is { } x ? new Shape([x.Rank, Dim.Unknown]) : null),
+            EndsGradient = true,
+        },
         new("", "TopK") { Shapes = TopK, IsShapeInput = input => input == 1 },
         new("", "Compress")
         {

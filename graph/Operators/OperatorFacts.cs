@@ -60,7 +60,7 @@ public sealed record OperatorFacts(string Domain, string OpType)
     /// <summary>Two runs on the same inputs may give different results.</summary>
     public bool IsRandom { get; init; }
 
-    /// <summary>Its gradient is zero wherever there is one.</summary>
+    /// <summary>Its gradient is zero wherever there is one: steps, positions, comparisons, sizes. Rounding is none of them: training goes on behind it, or is an error.</summary>
     public bool EndsGradient { get; init; }
 
     /// <summary>Whether an input carries shapes, axes and the like, which shape inference must be able to read.</summary>

@@ -11,8 +11,8 @@ internal static class ReductionOperators
         .. Reductions("Min"),
         .. Reductions("Sum", "Mean").Select(f => f with { Precision = PrecisionClass.Wide, Recompute = RecomputeKind.Elementwise }),
         .. Reductions("Prod", "L1", "L2", "LogSum", "LogSumExp", "SumSquare").Select(f => f with { Precision = PrecisionClass.Wide }),
-        new("", "ArgMax") { Shapes = Arg },
-        new("", "ArgMin") { Shapes = Arg },
+        new("", "ArgMax") { Shapes = Arg, EndsGradient = true },
+        new("", "ArgMin") { Shapes = Arg, EndsGradient = true },
         new("", "SoftmaxCrossEntropyLoss")
         {
             Shapes = i =>

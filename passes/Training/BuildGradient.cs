@@ -9,7 +9,8 @@ namespace Halo.Passes.Training;
 /// <remarks>
 /// Reverse-mode differentiation: the nodes between the trained parameters and the loss are taken from the last to the first, and the rule of each
 /// (<c>Gradients/</c>) adds to the gradients of what it reads. All of them stand behind the forward nodes. Gradients have the shape and type of
-/// their parameter. Shapes are static; integer inputs that give shapes and axes are constant.
+/// their parameter. Shapes are static; integer inputs that give shapes and axes are constant. Comparisons and other steps end a gradient, as their slope is
+/// zero; a parameter that the loss depends on by steps alone is an error, and so is rounding but for QuantizeLinear with DequantizeLinear.
 /// </remarks>
 /// <param name="Freeze">Parameters without a gradient, by patterns.</param>
 public sealed record BuildGradient(NamePatterns? Freeze = null) : IGraphPass
@@ -62,6 +63,11 @@ public sealed record BuildGradient(NamePatterns? Freeze = null) : IGraphPass
             if (node.Outputs.Any(o => gradients.Of(o) is not null))
                 GradientRules.Find(node)!(new NodeGradient(node, gradients));
         }
+        if (trained.Find(p => gradients.Of(p) is null) is { } without)
+        {
+            throw new PassException(Name, $"'{without.Name}'", "a path to the loss that a gradient goes through",
+                "one through inputs without a gradient alone", "Freeze it, or change how it is used.");
+        }
         foreach (var parameter in trained)
             Output(graph, parameter, gradients);
         return new PassResult(trained.Count);
@@ -82,7 +88,7 @@ public sealed record BuildGradient(NamePatterns? Freeze = null) : IGraphPass
     {
         var name = TrainingNames.GradientOf(parameter.Name);
         var build = Building.GraphBuilder.AtEnd(graph, name);
-        var gradient = gradients.Of(parameter) ?? gradients.Zeros(parameter, build);
+        var gradient = gradients.Of(parameter)!;
         if (gradient.Producer is null || gradient.IsGraphOutput)
             gradient = build.Op("", "Identity", [gradient]);
         graph.Rename(gradient, name);

@@ -85,6 +85,8 @@ public sealed record SessionSettings
             IntraOpNumThreads = Threads > 0 ? Threads : Environment.ProcessorCount,
             LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR,
         };
+        // Codes stay signed: ONNX Runtime makes them unsigned on x64, and leaves an output_dtype that contradicts the zero point.
+        options.AddSessionConfigEntry("session.qdqisint8allowed", "1");
         if (ProfilePrefix is { } prefix)
         {
             options.ProfileOutputPathPrefix = prefix; // first: it is read when profiling is switched on

@@ -101,16 +101,17 @@ internal static class ElementwiseGradients
         }
     }
 
-    /// <summary>An element at a limit counts as inside, as in PyTorch.</summary>
+    /// <summary>An element at a limit counts as inside, as in PyTorch. Codes are compared as numbers: not every type of them has a kernel.</summary>
     private static void Clip(NodeGradient g)
     {
         var zero = g.Scalar(0, g.D);
+        Value Number(Value x) => x.Type.IsFloat() ? x : g.Cast(x, ElementType.Float);
         g.Add(0, () =>
         {
             var d = g.D;
             if (g.Node.Input(1) is { } min)
-                d = g.Op("Where", g.Op("Less", g.In(0), min), zero, d);
-            return g.Node.Input(2) is { } max ? g.Op("Where", g.Op("Greater", g.In(0), max), zero, d) : d;
+                d = g.Op("Where", g.Op("Less", Number(g.In(0)), Number(min)), zero, d);
+            return g.Node.Input(2) is { } max ? g.Op("Where", g.Op("Greater", Number(g.In(0)), Number(max)), zero, d) : d;
         });
         g.Add(1, () => g.Op("Where", g.Op("Less", g.In(0), g.In(1)), g.D, zero));
         g.Add(2, () => g.Op("Where", g.Op("Greater", g.In(0), g.In(2)), g.D, zero));

@@ -19,13 +19,16 @@ internal sealed class GradientGraph(Model model, IReadOnlySet<Value> needing)
     /// <summary>The gradient found so far; null where nothing has contributed.</summary>
     public Value? Of(Value value) => _gradients.GetValueOrDefault(value);
 
-    /// <summary>Adds to the gradient of <paramref name="value"/>, in the order of the calls.</summary>
+    /// <summary>Adds to the gradient of <paramref name="value"/>, in the order of the calls; that of codes is float32.</summary>
     public void Add(Value value, Value gradient, GraphBuilder build)
     {
-        if (gradient.Type != value.Type || !gradient.Shape!.Equals(value.Shape))
+        if (gradient.Type != TypeOf(value) || !gradient.Shape!.Equals(value.Shape))
             throw new InvalidOperationException($"the gradient of {value} is {gradient}");
         _gradients[value] = Of(value) is { } sum ? build.Op("sum", "Add", [sum, gradient]) : gradient;
     }
+
+    /// <summary>The type of a value's gradient.</summary>
+    private static ElementType TypeOf(Value value) => value.Type.IsFloat() ? value.Type : ElementType.Float;
 
     /// <summary>An initializer with this one element, made once.</summary>
     public Value Scalar(double value, ElementType type)
@@ -46,7 +49,7 @@ internal sealed class GradientGraph(Model model, IReadOnlySet<Value> needing)
     public Value Ints(params ReadOnlySpan<long> values) => Constant($"[{string.Join(",", values.ToArray())}]", Tensor.Int64s(values));
 
     public Value Zeros(Value like, GraphBuilder build) => build.Op("zeros", "ConstantOfShape", [Ints(like.Shape!.Sizes)],
-        Attribute.Of("value", new Tensor(like.Type, [1], new MemoryBytes(new byte[like.Type.SizeBytes(1)]))));
+        Attribute.Of("value", new Tensor(TypeOf(like), [1], new MemoryBytes(new byte[TypeOf(like).SizeBytes(1)]))));
 
     private Value Constant(string text, Tensor tensor)
     {

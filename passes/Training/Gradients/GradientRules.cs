@@ -13,9 +13,6 @@ internal static class GradientRules
 
     public static GradientRule? Find(Node node) => Rules.GetValueOrDefault((node.Domain, node.OpType));
 
-    /// <summary>No gradient goes through the node, whatever it reads.</summary>
-    public static bool IsEnd(Node node) => node.Facts.EndsGradient;
-
     private static Dictionary<(string, string), GradientRule> Collect()
     {
         var rules = new Dictionary<(string, string), GradientRule>();
@@ -23,7 +20,8 @@ internal static class GradientRules
         {
             ("", ElementwiseGradients.Rules), ("", ActivationGradients.Rules), ("", ReductionGradients.Rules), ("", ProductGradients.Rules),
             ("", ReshapingGradients.Rules), ("", SlicingGradients.Rules), ("", IndexingGradients.Rules), ("", NormalizationGradients.Rules),
-            ("", LossGradients.Rules), ("", AttentionGradients.Rules), ("com.microsoft", MicrosoftGradients.Rules), (HaloDomain.Name, HaloGradients.Rules),
+            ("", LossGradients.Rules), ("", AttentionGradients.Rules), ("", StraightThrough.Rules),
+            ("com.microsoft", MicrosoftGradients.Rules), (HaloDomain.Name, HaloGradients.Rules),
         })
         {
             foreach (var (opType, rule) in family)

@@ -65,7 +65,7 @@ internal sealed class NodeGradient
 
     public Value Ints(params ReadOnlySpan<long> values) => _gradients.Ints(values);
 
-    /// <summary>Zeros of the shape and type of <paramref name="like"/>.</summary>
+    /// <summary>Zeros like the gradient of <paramref name="like"/>.</summary>
     public Value Zeros(Value like) => _gradients.Zeros(like, Build);
 
     public Value Cast(Value x, ElementType type) => x.Type == type ? x : Op("Cast", [x], Attribute.Of("to", (long)type));

@@ -51,7 +51,8 @@ public class GradientRuleTests
     [Fact]
     public void Every_rule_has_a_case()
     {
-        var tested = AllCases.Values.Select(c => c.OpType).ToHashSet();
+        // Rounding has no slope to compare with: StraightThroughTests.
+        var tested = AllCases.Values.Select(c => c.OpType).Concat(["QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"]).ToHashSet();
         Assert.Equal(GradientRules.All.Select(r => r.Domain.Length == 0 ? r.OpType : $"{r.Domain}.{r.OpType}").Order(), tested.Order());
     }
 

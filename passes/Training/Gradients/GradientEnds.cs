@@ -1,0 +1,54 @@
+using Halo.Ir;
+
+namespace Halo.Passes.Training.Gradients;
+
+/// <summary>Nodes where gradients end and zero is right: steps, whose slope is zero, and what was cut off by hand.</summary>
+/// <remarks>
+/// The exporters of PyTorch drop <c>detach()</c>. Of x + (q(x) - x).detach(), which is how layers that round are trained, x + (q(x) - x) is left, whose
+/// gradient is zero. Where q rounds, or takes other steps, that can mean nothing else, and the difference ends gradients as its author wrote it.
+/// </remarks>
+internal sealed class GradientEnds
+{
+    private readonly Dictionary<Node, bool> _known = [];
+
+    public bool Has(Node node)
+    {
+        if (!_known.TryGetValue(node, out var ends))
+            _known.Add(node, ends = IsStep(node) || IsDetached(node));
+        return ends;
+    }
+
+    /// <summary>What the operator gives does not change with small changes of what it reads: comparisons, positions, signs, shapes.</summary>
+    private static bool IsStep(Node node) => node.Facts.EndsGradient || (node.Is("Cast") && node.Output.Type == ElementType.Bool)
+        || (node.Is("TopK") && node.Outputs[0] is { Uses.Count: 0, IsGraphOutput: false });
+
+    /// <summary>q - x of x + (q - x), or x - q of x - (x - q).</summary>
+    private static bool IsDetached(Node node)
+    {
+        if (!node.Is("Sub") || node.Output.OnlyUser is not { } outer)
+            return false;
+        var (x, q) = outer.Is("Add") ? (node.Input(1), node.Input(0))
+            : outer.Is("Sub") && outer.Input(1) == node.Output ? (node.Input(0), node.Input(1)) : (null, null);
+        return x is not null && q is not null && outer.Inputs.Contains(x) && RoundsBetween(x, q);
+    }
+
+    private static bool RoundsBetween(Value x, Value q)
+    {
+        var (seen, pending, rounds, meets) = (new HashSet<Value> { q }, new Stack<Value>([q]), false, false);
+        while (pending.TryPop(out var value))
+        {
+            if (value == x)
+            {
+                meets = true;
+                continue;
+            }
+            if (value.Producer is not { } node)
+                continue;
+            rounds |= node.Is("Round") || node.Is("QuantizeLinear") || (node.Facts.EndsGradient && !node.Is("Shape") && !node.Is("Size"))
+                || (node.Is("Cast") && node.Input(0)?.Type.IsFloat() == true && !node.Output.Type.IsFloat());
+            foreach (var input in Graph.ReadBy(node).Where(seen.Add))
+                pending.Push(input);
+        }
+        return rounds && meets;
+    }
+}
