@@ -74,7 +74,6 @@ public class OpCaseTests
         var benchmarks = OpCase.All.SelectMany(op => op.Benchmarks).ToList();
         Assert.Equal(benchmarks.Count, benchmarks.DistinctBy(b => (b.Kernel, b.Type)).Count());
         Assert.All(benchmarks, b => Assert.True(b.Bytes > 0 != b.Operations > 0, $"{b.Kernel} {b.Type} counts bytes or operations"));
-        Assert.Equal(OpCase.All.Select(op => op.OpType), OpCase.All.Where(op => op.Benchmarks.Any()).Select(op => op.OpType));
     }
 
     [Fact]
@@ -95,6 +94,7 @@ public class OpCaseTests
                 $"{path} has {op}.cu, or a copy in {op}_ort.cc is all that it does");
             if (!onGpu)
                 continue;
+            Assert.True(OpCase.All.Any(test => test.OpType == name && test.Benchmarks.Any()), $"{name}Case has benchmarks");
             // A gradient may be checked and timed with its operator, whose results it takes.
             var include = $"#include \"ops/{op}/{op}";
             Assert.True(checks.Any(text => text.Contains(include, StringComparison.Ordinal)), $"{path}: {op}.cu is checked in a *_check_cuda.cc");

@@ -5,14 +5,6 @@ namespace Halo.CustomOps.Cases;
 /// <summary>Every type and rank; one to three tensors to wait for, NaN and Inf among their elements.</summary>
 public sealed class BarrierCase() : OpCase("Barrier")
 {
-    public override IEnumerable<OpBenchmark> Benchmarks =>
-    [
-        new(OpType, "float", "2048 x 704", random => Call(HostTensor.Normal(random, Tiny.Tokens, Tiny.Ffn), ElementType.Float, [HostTensor.Normal(random, 3)]))
-        {
-            Bytes = Tiny.Tensors(2, Tiny.Tokens * Tiny.Ffn),
-        },
-    ];
-
     public override IEnumerable<OpCall> Calls(Random random)
     {
         foreach (var sizes in new long[][] { [], [1], [3, 5], [0, 4], [2, 3, 17], [40, 1001] })
