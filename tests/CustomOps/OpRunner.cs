@@ -7,17 +7,23 @@ using Microsoft.ML.OnnxRuntime;
 
 namespace Halo.Tests.CustomOps;
 
-/// <summary>Runs a few nodes in ONNX Runtime on the CPU: by their function bodies, or by the native kernels.</summary>
+/// <summary>Runs a few nodes in ONNX Runtime on the CPU: by their function bodies, or by the native kernels; or on a GPU.</summary>
 public static class OpRunner
 {
     /// <summary>The outputs as float32; shapes that ONNX Runtime computed are compared with what the shape rules said.</summary>
     public static HostTensor[] Run(
         IReadOnlyList<HostTensor> inputs, Func<Model, GraphBuilder, IReadOnlyList<Value>, IReadOnlyList<Value>> build,
         GraphOptimizationLevel level = GraphOptimizationLevel.ORT_DISABLE_ALL, long opset = HaloDomain.MinOpset,
-        OperatorKernels kernels = OperatorKernels.Functions, int threads = 2)
+        OperatorKernels kernels = OperatorKernels.Functions, int threads = 2, Device? device = null)
     {
         var (model, outputs) = OpCall.ToModel(inputs, build, opset);
-        using var options = new SessionSettings { Optimization = level, Threads = threads, Operators = kernels }.ToOptions();
+        using var options = new SessionSettings
+        {
+            Optimization = level,
+            Threads = threads,
+            Operators = kernels,
+            Device = device ?? Device.Cpu,
+        }.ToOptions();
         using var session = new InferenceSession(OnnxWriter.ToBytes(model), options);
         using var runOptions = new RunOptions();
         var fed = inputs.Select(x => OrtValue.CreateTensorValueFromMemory(x.Elements, x.Sizes)).ToArray();
