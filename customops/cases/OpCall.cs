@@ -4,7 +4,11 @@ using Halo.Ir;
 namespace Halo.CustomOps.Cases;
 
 /// <summary>What an output has to be: float64 values, and how far each may be off.</summary>
-public sealed record Expected(double[] Elements, Func<int, double> Tolerance);
+public sealed record Expected(double[] Elements, Func<int, double> Tolerance)
+{
+    /// <summary>How much farther off a CUDA kernel may be, which rounds between where that of the CPU does not.</summary>
+    public Func<int, double> OnGpu { get; init; } = _ => 0;
+}
 
 /// <summary>A function of several tensors, computed in float64, and the point at which it is differentiated.</summary>
 public sealed record ScalarFunction(IReadOnlyList<double[]> Point, Func<IReadOnlyList<double[]>, double> Value);

@@ -42,6 +42,6 @@ public sealed class AttentionCase() : OpCase("Attention")
         () =>
         {
             var (y, logSumExp) = x.Oracle.Forward(AttentionInputs.Exact(x.Q), AttentionInputs.Exact(x.K), AttentionInputs.Exact(x.V));
-            return [y.ToExpected(v => Rounding(v, x.Type)), logSumExp.ToExpected(_ => 0)];
+            return [y.ToExpected(x.Type, v => Rounding(v, x.Type)), logSumExp.ToExpected(x.Type, _ => 0)];
         });
 }

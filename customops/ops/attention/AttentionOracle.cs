@@ -48,8 +48,7 @@ public sealed record AttentionOracle(
                 for (var d = 0; d < Dim; d++)
                 {
                     var value = v[KeyAt(row, j) + d];
-                    y.Values[row * Dim + d] += p * value;
-                    y.Errors[row * Dim + d] += (p * (Factor(2 * error) + 2 * (Keys + 1) * U) + Tiny) * Math.Abs(value);
+                    y.Add(row * Dim + d, p, value, (p * (Factor(2 * error) + 2 * (Keys + 1) * U) + Tiny) * Math.Abs(value));
                 }
             }
         }
@@ -85,9 +84,9 @@ public sealed record AttentionOracle(
                 for (var d = 0; d < Dim; d++)
                 {
                     var (query, key) = (row * Dim + d, KeyAt(row, j) + d);
-                    dq.Add(query, UsedScale * ds * k[key], Math.Abs(UsedScale * k[key]) * (dsError + (Keys + 3) * U * dsMagnitude));
-                    dk.Add(key, UsedScale * ds * q[query], Math.Abs(UsedScale * q[query]) * (dsError + (rowsOfPair + 3) * U * dsMagnitude));
-                    dv.Add(key, p * dy[query], Math.Abs(dy[query]) * (p * (factor + (rowsOfPair + 1) * U) + Tiny));
+                    dq.Add(query, ds, UsedScale * k[key], Math.Abs(UsedScale * k[key]) * (dsError + (Keys + 3) * U * dsMagnitude));
+                    dk.Add(key, ds, UsedScale * q[query], Math.Abs(UsedScale * q[query]) * (dsError + (rowsOfPair + 3) * U * dsMagnitude));
+                    dv.Add(key, p, dy[query], Math.Abs(dy[query]) * (p * (factor + (rowsOfPair + 1) * U) + Tiny));
                 }
             }
         }
@@ -120,21 +119,33 @@ public sealed record AttentionOracle(
     private static double Factor(double error) => Math.Exp(error + 128 * U) - 1;
 }
 
-/// <summary>Numbers, and how far each may be off.</summary>
-public sealed record Bounded(double[] Values, double[] Errors)
+/// <summary>Sums of products, how far each sum may be off, the sum of the products' magnitudes, and that of their second factors' alone.</summary>
+public sealed record Bounded(double[] Values, double[] Errors, double[] Magnitudes, double[] Factors)
 {
-    public Bounded(int count) : this(new double[count], new double[count])
+    public Bounded(int count) : this(new double[count], new double[count], new double[count], new double[count])
     {
     }
 
-    public void Add(int index, double value, double error)
+    /// <summary>One product more; <paramref name="weight"/> is a probability, or a score's gradient.</summary>
+    public void Add(int index, double weight, double factor, double error)
     {
-        Values[index] += value;
+        Values[index] += weight * factor;
         Errors[index] += error;
+        Magnitudes[index] += Math.Abs(weight * factor);
+        Factors[index] += Math.Abs(factor);
     }
 
-    public Expected ToExpected(Func<double, double> rounding) =>
-        new(Values, i => double.IsFinite(Values[i]) ? Errors[i] + rounding(Values[i]) : 0);
+    /// <remarks>Matrix units read weights in the type of the inputs: each is rounded by half a unit in its last place, and float16 ends at 2^-24.</remarks>
+    public Expected ToExpected(ElementType type, Func<double, double> rounding) =>
+        new(Values, i => double.IsFinite(Values[i]) ? Errors[i] + rounding(Values[i]) : 0)
+        {
+            OnGpu = i => !double.IsFinite(Values[i]) ? 0 : type switch
+            {
+                ElementType.BFloat16 => Magnitudes[i] / 256,
+                ElementType.Float16 => Magnitudes[i] / 2048 + Factors[i] / (1 << 25),
+                _ => 0,
+            },
+        };
 }
 
 /// <summary>An attention with its inputs, as both operators are tested on it.</summary>

@@ -34,7 +34,7 @@ public sealed class AttentionGradCase() : OpCase("AttentionGrad")
             () =>
             {
                 var gradients = x.Oracle.Backward(AttentionInputs.Exact(dy), q, k, v, AttentionInputs.Exact(y), AttentionInputs.Exact(logSumExp));
-                return [.. new[] { gradients.Q, gradients.K, gradients.V }.Select(g => g.ToExpected(e => Rounding(e, x.Type)))];
+                return [.. new[] { gradients.Q, gradients.K, gradients.V }.Select(g => g.ToExpected(x.Type, e => Rounding(e, x.Type)))];
             })
         {
             // Y and logSumExp are float32, so the slope is that of the function to their rounding; scores of 1e4 amplify it.

@@ -41,8 +41,17 @@ public sealed class ScaledMatMulCase() : OpCase("ScaledMatMul")
                 var (qb, scaleB) = build.Quantize(inputs[1], formatB, "b");
                 return [build.ScaledMatMul(qa, scaleA, qb, scaleB, transA, transB, "product", to)];
             },
-            () => [Oracle(CodeTable.Quantize(formatA, a.Elements), CodeTable.Quantize(formatB, b.Elements), m, n, k, transA, transB, to)]);
+            () =>
+            {
+                var (codesA, codesB) = (CodeTable.Quantize(formatA, a.Elements), CodeTable.Quantize(formatB, b.Elements));
+                var isFloat8 = formatA != NumberFormat.Int8 && formatB != NumberFormat.Int8;
+                var largest = (double)formatA.QMax * codesA.Scale * formatB.QMax * codesB.Scale;
+                return [Oracle(codesA, codesB, m, n, k, transA, transB, to) with { OnGpu = _ => isFloat8 ? Cut(largest, k) : 0 }];
+            });
     }
+
+    /// <summary>Hopper's matrix units cut the products of a float8 sum at 13 bits below the largest of 32 neighbours. [DeepSeek-V3, 3.3.2]</summary>
+    private static double Cut(double largest, int k) => Math.ScaleB(largest, -13) * Math.Ceiling(k / 32.0);
 
     /// <summary>k products summed in float32, the product of the scales and the scaling: k + 2 roundings of at most the sum of magnitudes.</summary>
     private static Expected Oracle(
