@@ -21,5 +21,19 @@ public sealed class AppendedFile : IDisposable
         }
     }
 
+    /// <summary>Waits until all that was appended is on the disk.</summary>
+    /// <exception cref="HaloException">The disk fails.</exception>
+    public void Sync()
+    {
+        try
+        {
+            DiskSync.File(_stream.SafeFileHandle, _stream.Name);
+        }
+        catch (IOException e)
+        {
+            throw AtomicFile.Refusal(_stream.Name, e.Message, e);
+        }
+    }
+
     public void Dispose() => _stream.Dispose();
 }

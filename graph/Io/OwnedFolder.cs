@@ -1,5 +1,3 @@
-using System.Diagnostics;
-using System.Globalization;
 using System.Text.Json;
 
 namespace Halo.Io;
@@ -25,14 +23,21 @@ public static class OwnedFolder
     public static bool IsOurs(string folder) => File.Exists(Path.Combine(folder, MarkerName));
 
     /// <summary>What the marker of <paramref name="folder"/> says it is; null without a marker.</summary>
+    /// <remarks>A folder that a killed process had put aside, to put another in its place, is brought back first.</remarks>
     public static string? KindOf(string folder)
     {
+        if (!Directory.Exists(folder))
+            PartialFiles.BringBack(folder);
         if (!IsOurs(folder))
             return null;
         try
         {
             using var marker = JsonDocument.Parse(File.ReadAllText(Path.Combine(folder, MarkerName)));
             return marker.RootElement.GetProperty("kind").GetString();
+        }
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        {
+            return null; // removed or replaced meanwhile
         }
         catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException)
         {
@@ -51,25 +56,45 @@ public static class OwnedFolder
         AtomicFile.WriteText(Path.Combine(folder, MarkerName), JsonSerializer.Serialize(new { tool = "halo", version, kind }) + "\n");
     }
 
-    /// <summary>Writes <paramref name="target"/> as a whole or not at all: a sibling folder is filled, marked, and renamed.</summary>
-    /// <exception cref="HaloException">The target is not Halo's or of another kind, or the disk is full; nothing is left behind.</exception>
-    public static void Write(string target, string kind, Action<string> fill)
+    /// <summary>Writes <paramref name="target"/> as a whole or not at all: a sibling is filled, marked, brought onto the disk, and takes its place.</summary>
+    /// <exception cref="HaloException">The target is not Halo's or of another kind, or the disk is full or fails; nothing is left behind.</exception>
+    public static void Write(string target, string kind, Action<string> fill) => Write(target, kind, fill, FolderPlacement.Replace);
+
+    /// <summary>As <see cref="Write(string, string, Action{string})"/>, where nothing is: what another process puts there meanwhile is not replaced.</summary>
+    public static void Create(string target, string kind, Action<string> fill) => Write(target, kind, fill, FolderPlacement.Create);
+
+    /// <summary>Removes a folder: it loses its name first, so that a kill in the middle leaves no half of it.</summary>
+    public static void Remove(string folder)
+    {
+        var doomed = PartialFiles.For(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder)));
+        Directory.Move(folder, doomed);
+        Directory.Delete(doomed, recursive: true);
+    }
+
+    /// <summary>Removes what ended processes left half-written in a folder, if there is one. What a living process writes stays.</summary>
+    public static void RemoveAbandoned(string folder) => PartialFiles.RemoveAllAbandoned(folder);
+
+    private static void Write(string target, string kind, Action<string> fill, Action<string, string> place)
     {
         target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(target));
-        CheckReplaceable(target, kind);
-        DropAbandoned(target);
-        var temporary = PartialOf(target, $"{Environment.ProcessId}");
+        var temporary = PartialFiles.For(target);
+        var isMade = false;
         try
         {
-            Directory.CreateDirectory(temporary);
+            PartialFiles.RemoveAbandoned(target);
+            CheckReplaceable(target, kind);
+            FolderPlacement.Make(temporary);
+            isMade = true;
+            using var held = FileLock.OfFolder(temporary);
             fill(temporary);
             Mark(temporary, kind);
-            Replace(temporary, target);
+            DiskSync.Tree(temporary);
+            place(temporary, target);
         }
         catch (Exception e)
         {
-            if (Directory.Exists(temporary))
-                Directory.Delete(temporary, recursive: true);
+            if (isMade)
+                TryDelete(temporary);
             if (AtomicFile.IsOfTheDisk(e))
                 throw new HaloException("write-folder", target, "a place where the folder can be written", Named(e.Message).TrimEnd('.'),
                     "Free space or choose another output.", e);
@@ -81,57 +106,14 @@ public static class OwnedFolder
         string Named(string text) => text.Replace(temporary, target, StringComparison.Ordinal); // as the user knows the folder
     }
 
-    private static string PartialOf(string target, string process) =>
-        Path.Combine(Path.GetDirectoryName(target)!, $".{Path.GetFileName(target)}.{process}.partial");
-
-    /// <summary>Removes what processes of this machine left that were killed while they wrote the same target.</summary>
-    /// <remarks>Two machines must not write one target at the same time: neither knows the processes of the other.</remarks>
-    private static void DropAbandoned(string target)
-    {
-        if (!Directory.Exists(Path.GetDirectoryName(target)))
-            return;
-        foreach (var partial in Directory.GetDirectories(Path.GetDirectoryName(target)!, Path.GetFileName(PartialOf(target, "*"))))
-        {
-            var name = Path.GetFileName(partial).Split('.')[^2];
-            if (int.TryParse(name, CultureInfo.InvariantCulture, out var process) && partial == PartialOf(target, name) && !IsRunning(process))
-                Directory.Delete(partial, recursive: true);
-        }
-    }
-
-    private static bool IsRunning(int process)
+    private static void TryDelete(string folder)
     {
         try
         {
-            using var found = Process.GetProcessById(process);
-            return !found.HasExited;
+            if (Directory.Exists(folder))
+                Directory.Delete(folder, recursive: true);
         }
-        catch (ArgumentException)
-        {
-            return false;
-        }
-    }
-
-    private static void Replace(string temporary, string target)
-    {
-        if (Directory.Exists(target) && !Directory.EnumerateFileSystemEntries(target).Any())
-            Directory.Delete(target);
-        if (!Directory.Exists(target))
-        {
-            Directory.Move(temporary, target);
-            return;
-        }
-        var old = temporary + ".old";
-        Directory.Move(target, old);
-        try
-        {
-            Directory.Move(temporary, target);
-        }
-        catch
-        {
-            Directory.Move(old, target);
-            throw;
-        }
-        Directory.Delete(old, recursive: true);
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { /* the first failure is the one to report; the next writing removes it */ }
     }
 
     private static HaloException Refusal(string folder, string expected, string found) =>

@@ -39,13 +39,31 @@ public static class SafetensorsWriter
 {
     private static readonly JsonWriterOptions JsonForm = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
+    /// <param name="path">The file.</param>
+    /// <param name="tensors">Their bytes are asked for while they are written.</param>
+    /// <param name="metadata">The header's <c>__metadata__</c>; null: none.</param>
+    /// <returns>The digest of each tensor's bytes (<see cref="TensorDigests"/>).</returns>
     /// <exception cref="HaloException">Two tensors of one name, a dtype the format lacks, or a place that cannot be written; nothing is left
     /// behind.</exception>
     /// <exception cref="InvalidOperationException">A source wrote another number of bytes than its shape has.</exception>
-    public static void Write(string path, IReadOnlyList<SafetensorsSource> tensors, IReadOnlyDictionary<string, string>? metadata = null)
+    public static IReadOnlyDictionary<string, string> Write(
+        string path, IReadOnlyList<SafetensorsSource> tensors, IReadOnlyDictionary<string, string>? metadata = null)
+    {
+        using var file = Begin(path, tensors, metadata, out var digests);
+        file.Commit();
+        return digests;
+    }
+
+    /// <summary>As <see cref="Write"/>, but for its place: the file appears when it is committed.</summary>
+    public static PendingFile Begin(string path, IReadOnlyList<SafetensorsSource> tensors) => Begin(path, tensors, metadata: null, out _);
+
+    private static PendingFile Begin(string path, IReadOnlyList<SafetensorsSource> tensors, IReadOnlyDictionary<string, string>? metadata,
+        out IReadOnlyDictionary<string, string> digests)
     {
         var header = Header(path, tensors, metadata);
-        AtomicFile.Write(path, stream =>
+        var found = new OrderedDictionary<string, string>();
+        digests = found;
+        return PendingFile.Write(path, stream =>
         {
             Span<byte> length = stackalloc byte[8];
             BinaryPrimitives.WriteInt64LittleEndian(length, header.Length);
@@ -53,10 +71,11 @@ public static class SafetensorsWriter
             stream.Write(header);
             foreach (var tensor in tensors)
             {
-                var before = stream.Position;
-                tensor.Write(stream);
-                if (stream.Position - before != SizeBytes(tensor))
-                    throw new InvalidOperationException($"'{tensor.Name}' wrote {stream.Position - before} bytes where its shape has {SizeBytes(tensor)}.");
+                var hashed = new HashedStream(stream);
+                tensor.Write(hashed);
+                if (hashed.Position != SizeBytes(tensor))
+                    throw new InvalidOperationException($"'{tensor.Name}' wrote {hashed.Position} bytes where its shape has {SizeBytes(tensor)}.");
+                found.Add(tensor.Name, hashed.Digest);
             }
         });
     }

@@ -27,7 +27,7 @@ public sealed class TrainingArtifact
 {
     public const string Kind = "artifact";
 
-    private const string ManifestName = "manifest.json";
+    public const string ManifestName = "manifest.json";
 
     private TrainingArtifact(string folder, JsonObject manifest) => (Folder, Manifest) = (folder, manifest);
 
@@ -59,7 +59,7 @@ public sealed class TrainingArtifact
         return CheckpointReader.Open(Checkpoint);
     }
 
-    public static bool Is(string path) => Directory.Exists(path) && OwnedFolder.KindOf(path) == Kind;
+    public static bool Is(string path) => OwnedFolder.KindOf(path) == Kind;
 
     /// <exception cref="HaloException">The folder is no artifact, or lacks a file.</exception>
     public static TrainingArtifact Open(string folder)

@@ -64,7 +64,7 @@ internal static class DemoVerb
         if (!outcome.IsComplete)
         {
             Console.WriteLine($"stopped after step {outcome.Step} of {outcome.TotalSteps}; go on with: halo train --resume -o {folder}");
-            return ExitCode.Done;
+            return ExitCode.Interrupted;
         }
         Console.WriteLine($"""
             validation loss   {outcome.Before:F4} -> {outcome.After:F4}

@@ -59,10 +59,10 @@ internal static class EvalVerb
             throw new HaloException("eval", "--batch-size, --micro-batch-size, --sequence-length", "a graph or a Hugging Face folder as --model",
                 "a folder whose evaluation graph has its sizes", "Leave it out, or give the model that it was prepared from, with --scheme and --format.");
         }
-        var run = isRun ? RunFolder.Open(config.Model) : null;
-        var artifact = TrainingArtifact.Open(run is null ? config.Model : ArtifactOf(run));
-        var weights = run is null ? config.Weights : InferenceSource.NewestWeights(run);
-        using var checkpoint = weights is null ? artifact.OpenWeights() : CheckpointReader.Open(weights);
+        using var run = isRun ? RunFolder.Open(config.Model) : null;
+        var artifact = run is null ? TrainingArtifact.Open(config.Model) : run.OpenArtifact(run.ReadConfig());
+        using var checkpoint = (run is not null ? InferenceSource.NewestWeights(run) : config.Weights is { } given ? CheckpointReader.Open(given) : null)
+            ?? artifact.OpenWeights();
         return Evaluate(artifact.PlanFor(config), checkpoint, settings => new GraphSession(artifact.EvalModel, settings));
     }
 
@@ -98,10 +98,4 @@ internal static class EvalVerb
 
     /// <summary>Micro-batches that the graph takes at once.</summary>
     private static int Copies(TrainingPlan plan) => (plan.BatchSize + plan.Interface.Rows - 1) / plan.Interface.Rows;
-
-    private static string ArtifactOf(RunFolder run)
-    {
-        var model = TrainConfig.Load(run.Config).Model;
-        return TrainingArtifact.Is(model) ? model : run.Artifact;
-    }
 }

@@ -94,16 +94,10 @@ internal static class GradientVerb
     private static void WriteBoth(Model model, string output, IEnumerable<SafetensorsSource> parameters)
     {
         var target = Path.ChangeExtension(Path.GetFullPath(output), ".safetensors");
-        var waiting = Path.Combine(Path.GetDirectoryName(target)!, $".{Path.GetFileName(target)}.partial-{Environment.ProcessId}");
-        try
+        using (var weights = SafetensorsWriter.Begin(target, [.. parameters]))
         {
-            SafetensorsWriter.Write(waiting, [.. parameters]);
             OnnxWriter.Write(model, output);
-            File.Move(waiting, target, overwrite: true);
-        }
-        finally
-        {
-            File.Delete(waiting);
+            weights.Commit();
         }
         Console.Error.WriteLine($"weights, under the graph's own names: {target}");
     }

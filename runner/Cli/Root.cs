@@ -9,6 +9,9 @@ internal static class ExitCode
     public const int Done = 0;
     public const int Failed = 1;
     public const int WrongInput = 2;
+
+    /// <summary>A signal ended training, which can be gone on with: 128 and SIGINT, as shells have it.</summary>
+    public const int Interrupted = 130;
 }
 
 /// <summary>The command line: one file a verb, listed here.</summary>

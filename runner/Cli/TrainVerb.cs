@@ -54,7 +54,7 @@ internal static class TrainVerb
         Console.WriteLine(outcome.IsComplete
             ? $"done: {outcome.Step} steps{Losses(outcome)}; model in {run.Model}, report in {run.Report}"
             : $"stopped after step {outcome.Step} of {outcome.TotalSteps}; go on with: halo train --resume -o {run.Path}");
-        return ExitCode.Done;
+        return outcome.IsComplete ? ExitCode.Done : ExitCode.Interrupted;
     }
 
     /// <summary>From config to plan, artifact and all that is open while a run trains. What is refused here leaves no new run behind.</summary>
@@ -69,6 +69,7 @@ internal static class TrainVerb
         catch
         {
             run.Discard();
+            run.Dispose();
             throw;
         }
     }
@@ -77,7 +78,7 @@ internal static class TrainVerb
     private static (TrainingPlan Plan, TrainingArtifact Artifact) Prepared(TrainConfig config, RunFolder run)
     {
         var written = TrainingArtifact.Is(config.Model) ? TrainingArtifact.OpenFor(config)
-            : TrainingArtifact.Is(run.Artifact) ? TrainingArtifact.Open(run.Artifact) : null;
+            : TrainingArtifact.Is(run.Artifact) ? run.OpenArtifact(config) : null;
         if (written is not null)
             return (written.PlanFor(config), written);
         var plan = TrainingPlan.Of(config, Console.Error.WriteLine);
@@ -112,7 +113,16 @@ internal static class TrainVerb
             throw new HaloException("resume", $"--{given.Keys.First().Replace('_', '-')}", "no settings but the run's own", "another option",
                 $"A run goes on as it began, by {run.Config}; leave the option out, or start a new run.");
         }
-        return (TrainConfig.Load(run.Config, null, "data", "output") with { Output = run.Path }, run);
+        var resumed = RunFolder.Resume(output);
+        try
+        {
+            return (resumed.ReadConfig(), resumed);
+        }
+        catch
+        {
+            resumed.Dispose();
+            throw;
+        }
     }
 
     private static int DryRun(TrainConfig config)

@@ -55,10 +55,10 @@ public sealed class InferenceSource : IDisposable
         path = System.IO.Path.GetFullPath(path);
         if (RunFolder.Is(path))
         {
-            var run = RunFolder.Open(path);
-            var config = TrainConfig.Load(run.Config);
-            var trained = TrainingArtifact.Open(TrainingArtifact.Is(config.Model) ? config.Model : run.Artifact);
-            return OfArtifact(path, trained, NewestWeights(run) is { } weights ? CheckpointReader.Open(weights) : trained.OpenWeights(), config);
+            using var run = RunFolder.Open(path);
+            var config = run.ReadConfig();
+            var trained = run.OpenArtifact(config);
+            return OfArtifact(path, trained, NewestWeights(run) ?? trained.OpenWeights(), config);
         }
         if (TrainingArtifact.Is(path))
         {
@@ -78,11 +78,16 @@ public sealed class InferenceSource : IDisposable
         return new InferenceSource(path, path, CheckpointReader.Open(path), () => folder.Build(batch: null, sequence: null));
     }
 
-    /// <summary>The weights of a run's newest checkpoint; null where there is none and the run has its starting weights.</summary>
-    public static string? NewestWeights(RunFolder run)
+    /// <summary>The weights of a run's newest checkpoint; null where none was saved yet and the run has its starting weights.</summary>
+    /// <exception cref="HaloException">It is damaged, or there is none any more.</exception>
+    public static CheckpointReader? NewestWeights(RunFolder run)
     {
-        var checkpoints = new Checkpoints(run.Checkpoints, keep: 1);
-        return checkpoints.Newest() is { } state ? Checkpoints.WeightsOf(checkpoints.PathOf(state.Step)) : null;
+        var saved = run.Record?.NewestCheckpoint; // read first: a trainer may save more meanwhile
+        if (new Checkpoints(run.Checkpoints, keep: 1).OpenNewestWeights() is not var (weights, step))
+            return saved is { } lost ? throw run.LostCheckpoint(lost) : null;
+        if (saved > step)
+            Console.Error.WriteLine(run.MissedCheckpoint(saved.Value, step));
+        return weights;
     }
 
     /// <exception cref="HaloException">There is none, or one of another model.</exception>

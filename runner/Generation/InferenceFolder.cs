@@ -41,7 +41,7 @@ public sealed class InferenceFolder
 
     /// <summary>Whether a path looks like one: it has a genai_config.json, or a marker that says so.</summary>
     public static bool Is(string path) =>
-        Directory.Exists(path) && (File.Exists(In(path, GenAiConfig.FileName)) || OwnedFolder.KindOf(path) == Kind);
+        OwnedFolder.KindOf(path) == Kind || File.Exists(In(path, GenAiConfig.FileName));
 
     /// <summary>Opens and checks a folder. Weights are not read, but all of them are there.</summary>
     /// <exception cref="HaloException">What is missing, damaged or belongs to another model, with what to do about it.</exception>

@@ -13,7 +13,11 @@ namespace Halo.Runner.Runs;
 /// <param name="BatchInEpoch">Of the next batch, from 0.</param>
 /// <param name="DataSha256">Hash of the training data; the order of rows means nothing over other data.</param>
 /// <param name="ValidLoss">Validation loss at this step; null where it was not evaluated.</param>
-public sealed record RunState(int Step, int Epoch, int BatchInEpoch, string DataSha256, double? ValidLoss);
+public sealed record RunState(int Step, int Epoch, int BatchInEpoch, string DataSha256, double? ValidLoss)
+{
+    /// <summary>The digest of every tensor (<see cref="TensorDigests"/>), by file; null in checkpoints of Halo 0.1.</summary>
+    public IReadOnlyDictionary<string, IReadOnlyDictionary<string, string>>? Digests { get; init; }
+}
 
 /// <summary>The checkpoints of a run: folders <c>step-00000060</c>, each whole or not there.</summary>
 /// <remarks>
@@ -22,47 +26,78 @@ public sealed record RunState(int Step, int Epoch, int BatchInEpoch, string Data
 /// </remarks>
 public sealed class Checkpoints(string folder, int keep)
 {
-    private const string Kind = "checkpoint";
-    private const string StateName = "state.json";
+    public const string Kind = "checkpoint";
+
+    private const string StateName = "state.json", WeightsName = "model.safetensors", MomentsName = "optimizer.safetensors";
+    private const string Advice = "The file was damaged or exchanged: remove this checkpoint's folder to go on from the one before it.";
 
     public string PathOf(int step) => Path.Combine(folder, $"step-{step:D8}");
 
     /// <summary>Weights of a checkpoint, for reading.</summary>
-    public static string WeightsOf(string checkpoint) => Path.Combine(checkpoint, "model.safetensors");
+    public static string WeightsOf(string checkpoint) => Path.Combine(checkpoint, WeightsName);
 
+    /// <summary>Writes a checkpoint, brings it onto the disk, and then deletes those that need not be kept.</summary>
     public void Save(TrainingEngine engine, RunState state)
     {
         OwnedFolder.Write(PathOf(state.Step), Kind, target =>
         {
-            SafetensorsWriter.Write(WeightsOf(target), [.. engine.Parameters.Sources()]);
-            SafetensorsWriter.Write(Path.Combine(target, "optimizer.safetensors"),
-                [.. engine.FirstMoments.Sources(AdamWGraph.FirstMoment), .. engine.SecondMoments.Sources(AdamWGraph.SecondMoment)]);
-            AtomicFile.WriteText(Path.Combine(target, StateName), JsonSerializer.Serialize(state, JsonText.Readable) + "\n");
+            var digests = new OrderedDictionary<string, IReadOnlyDictionary<string, string>>
+            {
+                [WeightsName] = SafetensorsWriter.Write(WeightsOf(target), [.. engine.Parameters.Sources()]),
+                [MomentsName] = SafetensorsWriter.Write(Path.Combine(target, MomentsName),
+                    [.. engine.FirstMoments.Sources(AdamWGraph.FirstMoment), .. engine.SecondMoments.Sources(AdamWGraph.SecondMoment)]),
+            };
+            AtomicFile.WriteText(Path.Combine(target, StateName), JsonSerializer.Serialize(state with { Digests = digests }, JsonText.Readable) + "\n");
         });
         Prune();
     }
 
-    /// <summary>The state of the newest checkpoint; null if there is none. What a kill left half-written is removed.</summary>
-    public RunState? Newest()
-    {
-        if (!Directory.Exists(folder))
-            return null;
-        foreach (var partial in Directory.GetDirectories(folder, ".*.partial*"))
-            Directory.Delete(partial, recursive: true);
-        return All().LastOrDefault();
-    }
+    /// <summary>The state of the newest checkpoint; null if there is none.</summary>
+    public RunState? Newest() => All().LastOrDefault();
 
     /// <summary>The checkpoint of the least validation loss; null where none was evaluated.</summary>
     public RunState? Best() => All().Where(s => s.ValidLoss is not null).MinBy(s => s.ValidLoss);
 
+    /// <summary>The weights of the newest checkpoint, also beside a trainer that saves and deletes meanwhile; null if there is none.</summary>
+    /// <exception cref="HaloException">It is damaged.</exception>
+    public (CheckpointReader Weights, int Step)? OpenNewestWeights()
+    {
+        while (Newest() is { } state)
+        {
+            try
+            {
+                return (OpenWeights(state), state.Step);
+            }
+            catch (HaloException) when (!Directory.Exists(PathOf(state.Step))) { /* deleted meanwhile: there is a newer one */ }
+        }
+        return null;
+    }
+
     /// <summary>Fills the engine's buffers from a checkpoint.</summary>
+    /// <exception cref="HaloException">It is damaged, or of another model.</exception>
     public void Load(TrainingEngine engine, RunState state)
     {
         using var weights = SafetensorsFile.Open(WeightsOf(PathOf(state.Step)));
+        using var moments = SafetensorsFile.Open(Path.Combine(PathOf(state.Step), MomentsName));
+        Check(weights, WeightsName, state);
+        Check(moments, MomentsName, state);
         engine.Parameters.Load(weights.Path, weights.Tensors);
-        using var moments = SafetensorsFile.Open(Path.Combine(PathOf(state.Step), "optimizer.safetensors"));
         engine.FirstMoments.Load(moments.Path, moments.Tensors, AdamWGraph.FirstMoment);
         engine.SecondMoments.Load(moments.Path, moments.Tensors, AdamWGraph.SecondMoment);
+    }
+
+    private CheckpointReader OpenWeights(RunState state)
+    {
+        var path = WeightsOf(PathOf(state.Step));
+        using (var file = SafetensorsFile.Open(path))
+            Check(file, WeightsName, state);
+        return CheckpointReader.Open(path);
+    }
+
+    private static void Check(SafetensorsFile file, string name, RunState state)
+    {
+        if (state.Digests is { } digests)
+            TensorDigests.Check(file, digests.GetValueOrDefault(name) ?? new Dictionary<string, string>(), Advice);
     }
 
     private void Prune()
@@ -70,27 +105,29 @@ public sealed class Checkpoints(string folder, int keep)
         var all = All();
         var best = Best()?.Step;
         foreach (var old in all.SkipLast(keep).Where(s => s.Step != best))
-        {
-            // Renamed first: a kill in the middle of the deletion must not leave half a checkpoint under its name.
-            var doomed = Path.Combine(folder, $".step-{old.Step:D8}.{Environment.ProcessId}.partial");
-            Directory.Move(PathOf(old.Step), doomed);
-            Directory.Delete(doomed, recursive: true);
-        }
+            OwnedFolder.Remove(PathOf(old.Step));
     }
 
-    private List<RunState> All() =>
-        [.. Directory.GetDirectories(folder, "step-*").Where(d => OwnedFolder.KindOf(d) == Kind).Order(StringComparer.Ordinal).Select(ReadState)];
+    private List<RunState> All() => !Directory.Exists(folder) ? []
+        : [.. Directory.GetDirectories(folder, "step-*").Where(d => OwnedFolder.KindOf(d) == Kind).Order(StringComparer.Ordinal)
+            .Select(ReadState).OfType<RunState>()];
 
-    private static RunState ReadState(string checkpoint)
+    /// <summary>Null where the checkpoint was deleted meanwhile.</summary>
+    private RunState? ReadState(string checkpoint)
     {
         var path = Path.Combine(checkpoint, StateName);
         try
         {
-            return JsonSerializer.Deserialize<RunState>(File.ReadAllText(path), JsonText.Readable) ?? throw new JsonException("null");
+            var state = JsonSerializer.Deserialize<RunState>(File.ReadAllText(path), JsonText.Readable) ?? throw new JsonException("null");
+            return PathOf(state.Step) == checkpoint ? state : throw new JsonException($"the state of step {state.Step}");
+        }
+        catch (IOException) when (!Directory.Exists(checkpoint))
+        {
+            return null;
         }
         catch (Exception e) when (e is JsonException or IOException)
         {
-            throw new HaloException("resume", path, "the state of a checkpoint", e.Message.TrimEnd('.'),
+            throw new HaloException("resume", path, "the state of this checkpoint", e.Message.TrimEnd('.'),
                 "Remove this checkpoint's folder to go on from the one before it.", e);
         }
     }

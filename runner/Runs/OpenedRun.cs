@@ -4,6 +4,7 @@ using Halo.Runner.Data;
 using Halo.Runner.Plans;
 using Halo.Runner.Sessions;
 using Halo.Runner.Sources;
+using Halo.Runner.Training;
 using Halo.Runner.Training.Engine;
 using Halo.Runner.Training.Schedules;
 
@@ -40,6 +41,9 @@ public sealed class OpenedRun : IDisposable
     /// <summary>Of the training data.</summary>
     public required string DataSha256 { get; init; }
 
+    /// <summary>What the run was started with, as run.json has it.</summary>
+    public required RunRecord Began { get; init; }
+
     /// <summary>Updates done: those of the newest checkpoint, whose content the engine has; 0 and the starting weights where there is none.</summary>
     public required int Step { get; init; }
 
@@ -60,7 +64,8 @@ public sealed class OpenedRun : IDisposable
         var valid = config.Valid is { } path ? plan.Data.ForEvaluation(plan.Data.Load(path)) : null;
         var totalSteps = config.TotalSteps(train.BatchesPerEpoch);
         var schedule = config.ScheduleOver(totalSteps);
-        var dataSha256 = GraphRewriter.Sha256(config.Data!);
+        var began = HoldToStart(run, artifact, config);
+        var dataSha256 = began.DataSha256!;
         OptimizerSettings.Check(config, plan.Optimizer, artifact.Folder);
         _ = plan.UpdatedParameters;
 
@@ -68,7 +73,7 @@ public sealed class OpenedRun : IDisposable
             plan.BatchSize > @interface.Rows, config.Threads);
         var evaluator = new Evaluator(new GraphSession(artifact.EvalModel, plan.Session), @interface, engine.Parameters);
         var checkpoints = new Checkpoints(run.Checkpoints, config.KeepCheckpoints);
-        var step = Start(checkpoints, engine, artifact, config.Data!, dataSha256);
+        var step = Start(checkpoints, engine, artifact, run, config.Data!, dataSha256, say);
         say($"{engine.Parameters.Parameters.Sum(p => p.Shape.ElementCount!.Value):N0} parameters; steps {step} to {totalSteps}, "
             + $"{plan.BatchSize} rows each in micro-batches of {@interface.Rows} x {@interface.Sequence}");
         return new OpenedRun
@@ -84,6 +89,7 @@ public sealed class OpenedRun : IDisposable
             Schedule = schedule,
             TotalSteps = totalSteps,
             DataSha256 = dataSha256,
+            Began = began,
             Step = step,
         };
     }
@@ -92,19 +98,44 @@ public sealed class OpenedRun : IDisposable
     {
         Evaluator.Dispose();
         Engine.Dispose();
+        Run.Dispose();
     }
 
-    /// <summary>The newest checkpoint's step, its content loaded; 0 and the starting weights if there is none.</summary>
-    private static int Start(Checkpoints checkpoints, TrainingEngine engine, TrainingArtifact artifact, string data, string dataSha256)
+    /// <summary>Holds artifact and data to what the run was started with, or notes it where this is the start.</summary>
+    private static RunRecord HoldToStart(RunFolder run, TrainingArtifact artifact, TrainConfig config)
     {
+        const string Advice = "Restore the file, or start a new run from the fine-tuned model.";
+        var record = run.Record ?? new RunRecord(GraphRewriter.Sha256(run.Config));
+        var began = record with
+        {
+            ArtifactSha256 = run.HoldArtifact(artifact.Folder),
+            DataSha256 = RunRecord.Hold(config.Data!, record.DataSha256, "data", Advice),
+            ValidSha256 = config.Valid is { } valid ? RunRecord.Hold(valid, record.ValidSha256, "validation data", Advice) : null,
+        };
+        if (began != run.Record)
+            run.Record = began;
+        return began;
+    }
+
+    /// <summary>The newest checkpoint's step, its content loaded; 0 and the starting weights if the run has saved none.</summary>
+    private static int Start(Checkpoints checkpoints, TrainingEngine engine, TrainingArtifact artifact, RunFolder run, string data, string dataSha256,
+        Action<string> say)
+    {
+        var saved = run.Record?.NewestCheckpoint;
         if (checkpoints.Newest() is { } state)
         {
             if (state.DataSha256 != dataSha256)
                 throw new HaloException("resume", data, "the data that the run began with", "other content",
                     "Restore the file, or start a new run from the fine-tuned model.");
+            if (saved > state.Step)
+                say(run.MissedCheckpoint(saved.Value, state.Step));
+            if (state.Digests is null)
+                say($"{checkpoints.PathOf(state.Step)}: of Halo 0.1, without digests: its tensors are taken as they are");
             checkpoints.Load(engine, state);
             return state.Step;
         }
+        if (saved is { } lost)
+            throw run.LostCheckpoint(lost);
         using var weights = artifact.OpenWeights();
         engine.Parameters.Load(artifact.Checkpoint, weights.Tensors);
         return 0;

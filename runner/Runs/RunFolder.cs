@@ -1,10 +1,12 @@
 using Halo.Io;
+using Halo.Runner.Artifacts;
+using Halo.Runner.Training;
 using Halo.Runner.Training.Metrics;
 
 namespace Halo.Runner.Runs;
 
-/// <summary>The folder of a run and what lies where in it.</summary>
-public sealed class RunFolder
+/// <summary>The folder of a run and what lies where in it. Who trains it holds its lock; who reads it changes nothing.</summary>
+public sealed class RunFolder : IDisposable
 {
     public const string Kind = "run";
 
@@ -12,12 +14,10 @@ public sealed class RunFolder
 
     private readonly bool _isNew;
     private readonly bool _hadFolder;
+    private readonly RunLock? _lock;
 
-    private RunFolder(string path, bool isNew)
-    {
-        Path = System.IO.Path.GetFullPath(path);
-        (_isNew, _hadFolder) = (isNew, Directory.Exists(Path));
-    }
+    private RunFolder(string path, RunLock? held, bool isNew, bool hadFolder) =>
+        (Path, _lock, _isNew, _hadFolder) = (System.IO.Path.GetFullPath(path), held, isNew, hadFolder);
 
     public string Path { get; }
 
@@ -36,59 +36,86 @@ public sealed class RunFolder
 
     public string Checkpoints => In("checkpoints");
 
-    public static bool Is(string path) => Directory.Exists(path) && OwnedFolder.KindOf(path) == Kind;
-
-    /// <summary>A new run in an absent or empty folder.</summary>
-    /// <exception cref="HaloException">There is something in the folder.</exception>
-    public static RunFolder Create(string path, string configYaml)
+    /// <summary>What the run was started with; null where it is of Halo 0.1. Writing needs the lock.</summary>
+    /// <exception cref="HaloException">The file is damaged.</exception>
+    public RunRecord? Record
     {
-        if (Is(path))
-            throw new HaloException("train", path, "a new folder", "a run", "Give --resume to go on with it, or choose another output.");
-        if (File.Exists(path) || (Directory.Exists(path) && !Directory.EnumerateFileSystemEntries(path).All(IsOfAStart)))
-            throw new HaloException("train", path, "a new or empty folder", "something that is no run of Halo's", "Choose another output.");
-        var run = new RunFolder(path, isNew: true);
-        try
-        {
-            // Where there is no folder one is made whole beside its place; in one that is there the marker comes last: a marked run has its config.
-            if (!run._hadFolder)
-            {
-                OwnedFolder.Write(run.Path, Kind, folder => AtomicFile.WriteText(System.IO.Path.Combine(folder, ConfigName), configYaml));
-                return run;
-            }
-            foreach (var left in Directory.GetFiles(run.Path))
-                File.Delete(left);
-            AtomicFile.WriteText(run.Config, configYaml);
-            OwnedFolder.Mark(run.Path, Kind);
-        }
-        catch
-        {
-            run.Discard();
-            throw;
-        }
-        return run;
+        get => RunRecord.Read(In(RunRecord.FileName));
+        set => value!.Write(In(RunRecord.FileName));
     }
 
-    /// <summary>What a process that was killed while it began a run may have left in the folder: settings without a marker, or half of either.</summary>
-    private static bool IsOfAStart(string entry) => File.Exists(entry) && System.IO.Path.GetFileName(entry) is var name
-        && (name == ConfigName || (name.StartsWith('.') && name.EndsWith(".partial", StringComparison.Ordinal)
-            && (name.Contains(ConfigName, StringComparison.Ordinal) || name.Contains(OwnedFolder.MarkerName, StringComparison.Ordinal))));
+    public static bool Is(string path) => OwnedFolder.KindOf(path) == Kind;
 
-    /// <exception cref="HaloException">There is no run.</exception>
+    /// <summary>A new run in an absent or empty folder, locked.</summary>
+    /// <param name="path">The folder.</param>
+    /// <param name="configYaml">The run's settings.</param>
+    /// <param name="fill">Puts more into the folder, before it is the run's.</param>
+    /// <exception cref="HaloException">There is something in the folder, or another process begins a run there.</exception>
+    public static RunFolder Create(string path, string configYaml, Action<string>? fill = null)
+    {
+        CheckFree(path);
+        if (File.Exists(path) || (Directory.Exists(path) && !Directory.EnumerateFileSystemEntries(path).All(IsOfAStart)))
+            throw new HaloException("train", path, "a new or empty folder", "something that is no run of Halo's", "Choose another output.");
+        return Directory.Exists(path) ? InFolder(path, configYaml, fill) : AsFolder(path, configYaml, fill);
+    }
+
+    /// <summary>A run, to be read.</summary>
+    /// <exception cref="HaloException">There is none.</exception>
     public static RunFolder Open(string path)
     {
         if (!Is(path))
             throw new HaloException("resume", path, "the folder of a run", Directory.Exists(path) ? "another folder" : "no such folder",
                 "Name the output of the run to go on with.");
-        var run = new RunFolder(path, isNew: false);
-        foreach (var partial in Directory.GetFileSystemEntries(run.Path, ".*.partial*"))
-        {
-            if (Directory.Exists(partial))
-                Directory.Delete(partial, recursive: true);
-            else
-                File.Delete(partial);
-        }
+        return new RunFolder(path, held: null, isNew: false, hadFolder: true);
+    }
+
+    /// <summary>A run to be gone on with, locked. What ended processes left half-written goes.</summary>
+    /// <exception cref="HaloException">There is none, or another process trains it.</exception>
+    public static RunFolder Resume(string path)
+    {
+        _ = Open(path);
+        var run = new RunFolder(path, RunLock.Take(path, path), isNew: false, hadFolder: true);
+        OwnedFolder.RemoveAbandoned(run.Path);
+        OwnedFolder.RemoveAbandoned(run.Checkpoints);
         return run;
     }
+
+    /// <summary>The settings that the run began with.</summary>
+    /// <exception cref="HaloException">The file is damaged, or was edited since.</exception>
+    public TrainConfig ReadConfig()
+    {
+        var config = TrainConfig.Load(Config, null, "data", "output") with { Output = Path };
+        RunRecord.Hold(Config, Record?.ConfigSha256, "settings",
+            "Restore the file; halo train --resume RUN --learning-rate X --output NEW goes on with other settings, as a branch of the run.");
+        return config;
+    }
+
+    /// <summary>The run's artifact: its own, or the one that was its model.</summary>
+    /// <exception cref="HaloException">It is not there yet, or another one is.</exception>
+    public TrainingArtifact OpenArtifact(TrainConfig config)
+    {
+        var folder = TrainingArtifact.Is(config.Model) ? config.Model : Artifact;
+        if (!TrainingArtifact.Is(folder))
+        {
+            throw new HaloException("run", Path, "a run whose artifact is written", "none yet",
+                "Wait until its trainer has prepared it; if nobody trains it, go on with halo train --resume.");
+        }
+        HoldArtifact(folder);
+        return TrainingArtifact.Open(folder);
+    }
+
+    /// <summary>Throws where an artifact is not the one that the run began with.</summary>
+    /// <returns>The digest of its manifest.</returns>
+    public string HoldArtifact(string folder) => RunRecord.Hold(
+        System.IO.Path.Combine(folder, TrainingArtifact.ManifestName), Record?.ArtifactSha256, "artifact", "Restore the artifact; another one takes a new run.");
+
+    /// <summary>What a run says whose checkpoints are gone: it never begins again as if it had none.</summary>
+    public HaloException LostCheckpoint(int step) => new("run", Checkpoints, $"a checkpoint; that of step {step} was saved last (run.json)", "none",
+        "Restore the folder, or begin a new run in another folder.");
+
+    /// <summary>What it says where only the newest is gone.</summary>
+    public string MissedCheckpoint(int saved, int step) =>
+        $"{Checkpoints}: the checkpoint of step {saved}, which was saved last, is not there; taking that of step {step}";
 
     /// <summary>Takes back a run that was refused before its first step: its folder is as before <see cref="Create"/>. A run to go on with stays.</summary>
     public void Discard()
@@ -100,6 +127,79 @@ public sealed class RunFolder
         foreach (var file in _hadFolder ? Directory.GetFiles(Path) : [])
             File.Delete(file);
     }
+
+    public void Dispose() => _lock?.Dispose();
+
+    private static void CheckFree(string path)
+    {
+        if (Is(path))
+            throw new HaloException("train", path, "a new folder", "a run", "Give --resume to go on with it, or choose another output.");
+    }
+
+    /// <summary>Where there is no folder one is made whole beside its place, with the lock held before it has its name.</summary>
+    private static RunFolder AsFolder(string path, string configYaml, Action<string>? fill)
+    {
+        RunLock? held = null;
+        try
+        {
+            OwnedFolder.Create(path, Kind, folder =>
+            {
+                held = RunLock.Take(folder, path);
+                Begin(folder, configYaml, fill);
+            });
+        }
+        catch
+        {
+            held?.Dispose();
+            CheckFree(path); // another process was first
+            throw;
+        }
+        return new RunFolder(path, held, isNew: true, hadFolder: false);
+    }
+
+    /// <summary>In a folder that is there the marker comes last: a marked run has its config.</summary>
+    private static RunFolder InFolder(string path, string configYaml, Action<string>? fill)
+    {
+        var run = new RunFolder(path, RunLock.Take(path, path), isNew: true, hadFolder: true);
+        try
+        {
+            CheckFree(path);
+        }
+        catch
+        {
+            run.Dispose();
+            throw;
+        }
+        try
+        {
+            foreach (var left in Directory.GetFiles(run.Path).Where(file => System.IO.Path.GetFileName(file) != RunLock.FileName))
+                File.Delete(left);
+            Begin(run.Path, configYaml, fill);
+            DiskSync.Tree(run.Path);
+            OwnedFolder.Mark(run.Path, Kind);
+        }
+        catch
+        {
+            run.Discard();
+            run.Dispose();
+            throw;
+        }
+        return run;
+    }
+
+    private static void Begin(string folder, string configYaml, Action<string>? fill)
+    {
+        var config = System.IO.Path.Combine(folder, ConfigName);
+        AtomicFile.WriteText(config, configYaml);
+        new RunRecord(Sources.GraphRewriter.Sha256(config)).Write(System.IO.Path.Combine(folder, RunRecord.FileName));
+        fill?.Invoke(folder);
+    }
+
+    /// <summary>What a process that was killed while it began a run may have left in the folder: settings without a marker, or half of either.</summary>
+    private static bool IsOfAStart(string entry) => File.Exists(entry) && System.IO.Path.GetFileName(entry) is var name
+        && (name is ConfigName or RunRecord.FileName or RunLock.FileName
+            || (name.StartsWith('.') && name.EndsWith(".partial", StringComparison.Ordinal)
+                && new[] { ConfigName, RunRecord.FileName, OwnedFolder.MarkerName }.Any(of => name.StartsWith("." + of, StringComparison.Ordinal))));
 
     private string In(string name) => System.IO.Path.Combine(Path, name);
 }

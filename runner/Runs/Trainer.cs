@@ -35,6 +35,8 @@ public sealed class Trainer(OpenedRun opened)
         using var metrics = Step == 0 ? MetricsLog.Create(opened.Run.Metrics) : MetricsLog.Resume(opened.Run.Metrics, Step);
         using var events = new TensorBoardWriter(opened.Run.Path, metrics.Rows);
         var progress = new TrainingProgress(opened.TotalSteps, opened.Plan.Config.LogEvery);
+        if (metrics.Missing(Step) is > 0 and var missing)
+            progress.Say($"{opened.Run.Metrics}: the rows of {missing} of {Step} updates are missing; report and curves go on without them");
         progress.Run(() =>
         {
             Evaluate(metrics, Add, IsEvaluationDue());
@@ -92,7 +94,10 @@ public sealed class Trainer(OpenedRun opened)
     private void Save(MetricsLog metrics)
     {
         var valid = metrics.Rows.LastOrDefault(r => r.Kind == MetricsKind.Eval && r.Step == Step)?.Loss;
-        opened.Checkpoints.Save(opened.Engine, new RunState(Step, Step / opened.Train.BatchesPerEpoch, Step % opened.Train.BatchesPerEpoch, opened.DataSha256, valid));
+        metrics.Sync();
+        var perEpoch = opened.Train.BatchesPerEpoch;
+        opened.Checkpoints.Save(opened.Engine, new RunState(Step, Step / perEpoch, Step % perEpoch, opened.DataSha256, valid));
+        opened.Run.Record = (opened.Run.Record ?? opened.Began) with { NewestCheckpoint = Step };
     }
 
     private TrainingOutcome Finish(MetricsLog metrics)
@@ -111,7 +116,8 @@ public sealed class Trainer(OpenedRun opened)
     /// <summary>The trained values of a checkpoint's tensor; null where the graph does not take it. A tied head repeats the embedding.</summary>
     private float[]? Trained(SafetensorsTensor tensor)
     {
-        var name = tensor.Name == "lm_head.weight" && LlamaConfig.Load(opened.Artifact.Checkpoint).TieWordEmbeddings ? "model.embed_tokens.weight" : tensor.Name;
+        var isTied = tensor.Name == "lm_head.weight" && LlamaConfig.Load(opened.Artifact.Checkpoint).TieWordEmbeddings;
+        var name = isTied ? "model.embed_tokens.weight" : tensor.Name;
         return opened.Engine.Parameters.Parameters.Any(p => p.Name == name) ? opened.Engine.Parameters.Read(name) : null;
     }
 

@@ -48,7 +48,7 @@ public sealed class TrainVerbTests : IDisposable
         await Process.Start("kill", [$"-{signal}", $"{process.Id}"]).WaitForExitAsync();
         await process.WaitForExitAsync();
         Assert.DoesNotContain("error", await error, StringComparison.Ordinal);
-        Assert.Equal(0, process.ExitCode);
+        Assert.Equal(130, process.ExitCode);
         var rows = Rows("run");
         Assert.Contains($"stopped after step {rows} of 1000", await output, StringComparison.Ordinal);
         Assert.True(File.Exists(Path.Combine(_run["run"], "checkpoints", $"step-{rows:D8}", "model.safetensors")));

@@ -77,7 +77,7 @@ public sealed partial class FidelityStudy(
             Halo(cell, train);
         if (!IsComplete())
             throw new InvalidOperationException($"fidelity: '{cell.Name}': training was stopped. Run the study again to go on with it.");
-        var run = RunFolder.Open(path);
+        using var run = RunFolder.Open(path);
         var checkpoints = new Checkpoints(run.Checkpoints, keep: 1);
         var masters = Checkpoints.WeightsOf(checkpoints.PathOf(checkpoints.Newest()!.Step));
         var losses = File.ReadLines(run.Metrics).Select(line => JsonDocument.Parse(line).RootElement).Where(e => e.GetProperty("kind").GetString() == "train")

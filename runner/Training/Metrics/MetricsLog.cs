@@ -69,6 +69,12 @@ public sealed class MetricsLog : IDisposable
         _rows.Add(row);
     }
 
+    /// <summary>Brings the rows onto the disk, so that a checkpoint that follows has none missing before it.</summary>
+    public void Sync() => _file.Sync();
+
+    /// <summary>Updates, from the first to the last of <paramref name="steps"/>, without a row; 0 where none is missing.</summary>
+    public int Missing(int steps) => steps - _rows.Where(r => r.Kind == MetricsKind.Train && r.Step <= steps).Select(r => r.Step).Distinct().Count();
+
     public void Dispose() => _file.Dispose();
 
     private static string Line(MetricsRow row) => JsonSerializer.Serialize(row, Json) + "\n";

@@ -1,0 +1,73 @@
+using System.Text.Json;
+using Halo.Io;
+using Halo.Models.Json;
+using Halo.Runner.Sources;
+
+namespace Halo.Runner.Runs;
+
+/// <summary>run.json: what a run was started with, as digests, and how far its checkpoints have come. What is read again is held to it.</summary>
+/// <param name="ConfigSha256">Of config.yaml.</param>
+public sealed record RunRecord(string ConfigSha256)
+{
+    public const string FileName = "run.json";
+
+    /// <summary>Of the artifact's manifest.json, which has the digests of its other files; null until the artifact is there.</summary>
+    public string? ArtifactSha256 { get; init; }
+
+    /// <summary>Of the training data; null until they were read.</summary>
+    public string? DataSha256 { get; init; }
+
+    /// <summary>Of the validation data; null until they were read, or without any.</summary>
+    public string? ValidSha256 { get; init; }
+
+    /// <summary>The newest checkpoint that was saved whole; null before the first.</summary>
+    public int? NewestCheckpoint { get; init; }
+
+    /// <summary>Where the run comes from; null for one that began with its model's weights.</summary>
+    public BranchOrigin? Branch { get; init; }
+
+    /// <summary>Null where the run is of Halo 0.1, which wrote none.</summary>
+    /// <exception cref="HaloException">Damaged.</exception>
+    public static RunRecord? Read(string path)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize<RunRecord>(File.ReadAllText(path), JsonText.Readable) ?? throw new JsonException("null");
+        }
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        {
+            return null;
+        }
+        catch (Exception e) when (e is JsonException or IOException or UnauthorizedAccessException)
+        {
+            throw new HaloException("run", path, "what the run was started with", e.Message.TrimEnd('.'), "Restore the file, or start a new run.", e);
+        }
+    }
+
+    public void Write(string path) => AtomicFile.WriteText(path, JsonSerializer.Serialize(this, JsonText.Readable) + "\n");
+
+    /// <summary>Throws where a file is not the one that the run began with.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="recorded">Its digest; null where none was kept.</param>
+    /// <param name="what">What messages call it.</param>
+    /// <param name="advice">What to do about it.</param>
+    /// <returns>The file's digest.</returns>
+    /// <exception cref="HaloException">Other content, or no such file.</exception>
+    public static string Hold(string path, string? recorded, string what, string advice)
+    {
+        if (!File.Exists(path))
+            throw new HaloException("run", path, $"the {what} that the run began with", "no such file", advice);
+        var found = GraphRewriter.Sha256(path);
+        return recorded is null || recorded == found ? found
+            : throw new HaloException("run", path, $"the {what} that the run began with (run.json)", "other content", advice);
+    }
+}
+
+/// <summary>The run and the checkpoint that a run goes on from with other settings.</summary>
+/// <param name="Run">The folder of the other run, as it was named then.</param>
+/// <param name="Step">Updates done in it.</param>
+/// <param name="Changed">By key: its value there and its value here, as text of YAML.</param>
+public sealed record BranchOrigin(string Run, int Step, IReadOnlyDictionary<string, BranchChange> Changed);
+
+/// <summary>A setting that a branch has otherwise.</summary>
+public sealed record BranchChange(string? From, string? To);

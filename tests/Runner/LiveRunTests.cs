@@ -1,0 +1,128 @@
+using Halo.Io;
+using Halo.Models.Weights;
+using Halo.Runner.Runs;
+using static Halo.Tests.Runner.HaloConsole;
+
+namespace Halo.Tests.Runner;
+
+/// <summary>Runs beside each other, and runs whose files are not those that they were started with.</summary>
+public sealed class LiveRunTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+    private readonly string[] _train;
+
+    public LiveRunTests() =>
+        _train = ["train", .. TinyChat.Write(_folder), "--data", _folder["data.jsonl"], "-o", _folder["run"], "--steps", "2", "--save-every", "1"];
+
+    public void Dispose() => _folder.Dispose();
+
+    private string[] Resume => ["train", "--resume", "-o", _folder["run"]];
+
+    private string[] Eval => ["eval", "--model", _folder["run"], "--data", _folder["data.jsonl"]];
+
+    private string[] Export => ["export", _folder["run"], "-o", _folder["exported"], "--to", "hf"];
+
+    private string[] Generate => ["generate", _folder["run"], "--prompt", "1", "--max-tokens", "2"];
+
+    [Fact]
+    public void One_process_trains_a_run_and_others_read_it()
+    {
+        Succeed(_train);
+        using (RunFolder.Resume(_folder["run"]))
+        {
+            // What the living trainer writes at the moment, and what a dead one left: readers leave both.
+            string[] written = [_folder[$"run/.x.{Owner}.partial"], _folder[$"run/checkpoints/.x.{Owner}.partial"], _folder["run/.x.2147483647-1.partial"]];
+            foreach (var folder in written)
+                Directory.CreateDirectory(folder);
+            Assert.Contains($"process {Environment.ProcessId} on {Environment.MachineName}",
+                Refused(_folder, "a run that nobody trains", Resume), StringComparison.Ordinal);
+            foreach (var verb in (string[][])[Eval, Export, Generate])
+                Succeed(verb);
+            Assert.All(written, folder => Assert.True(Directory.Exists(folder), folder));
+        }
+        Succeed(Resume);
+        Assert.False(Directory.Exists(_folder["run/.x.2147483647-1.partial"]));
+        Assert.True(Directory.Exists(_folder[$"run/.x.{Owner}.partial"]));
+    }
+
+    [Fact]
+    public void Two_runs_are_not_begun_in_one_empty_folder()
+    {
+        Directory.CreateDirectory(_folder["run"]);
+        using (RunLock.Take(_folder["run"], "run"))
+            Refused(_folder, "a run that nobody trains", _train);
+        Succeed(_train);
+    }
+
+    [Fact]
+    public void A_run_whose_artifact_is_being_prepared_is_not_read_and_not_touched()
+    {
+        Succeed(_train);
+        Directory.Move(_folder["run/artifact"], _folder[$"run/.artifact.{Owner}.partial"]);
+        foreach (var verb in (string[][])[Eval, Export, Generate])
+            Refused(_folder, "a run whose artifact is written", verb);
+    }
+
+    [Theory]
+    [InlineData("model.safetensors", true)]
+    [InlineData("optimizer.safetensors", false)]
+    public void One_flipped_bit_of_a_checkpoint_is_noticed(string file, bool isRead)
+    {
+        Succeed(_train);
+        var path = _folder[$"run/checkpoints/step-00000002/{file}"];
+        var bytes = File.ReadAllBytes(path);
+        string name;
+        using (var tensors = SafetensorsFile.Open(path))
+            name = tensors.Tensors.Keys.Last();
+        bytes[^2] ^= 1;
+        File.WriteAllBytes(path, bytes);
+        Assert.Contains(name, Refused(_folder, "the bytes that were written", Resume), StringComparison.Ordinal);
+        if (isRead)
+        {
+            foreach (var verb in (string[][])[Eval, Export, Generate])
+                Refused(_folder, "the bytes that were written", verb);
+        }
+        File.Copy(path.Replace("step-00000002", "step-00000001", StringComparison.Ordinal), path, overwrite: true); // whole, of another step
+        Refused(_folder, "the bytes that were written", Resume);
+    }
+
+    [Fact]
+    public void Settings_artifact_and_data_are_those_that_the_run_began_with()
+    {
+        Succeed([.. _train, "--valid", _folder["data.jsonl"]]);
+        var config = _folder["run/config.yaml"];
+        var text = File.ReadAllText(config);
+        File.WriteAllText(config, text.Replace("seed: 0", "seed: 1", StringComparison.Ordinal));
+        foreach (var verb in (string[][])[Resume, Eval, Export])
+            Refused(_folder, "the settings that the run began with", verb);
+        File.WriteAllText(config, text);
+
+        // Another whole artifact, prepared from the same model.
+        Succeed("prepare", "--model", _folder["training.onnx"], "--weights", _folder["model"], "-o", _folder["other"], "--scheme", "halo-1", "--format", "fp8");
+        Directory.Move(_folder["run/artifact"], _folder["kept"]);
+        Directory.Move(_folder["other"], _folder["run/artifact"]);
+        foreach (var verb in (string[][])[Resume, Eval, Export])
+            Refused(_folder, "the artifact that the run began with", verb);
+        Directory.Delete(_folder["run/artifact"], recursive: true);
+        Directory.Move(_folder["kept"], _folder["run/artifact"]);
+
+        File.AppendAllText(_folder["data.jsonl"], TinyChat.Rows);
+        Refused(_folder, "data that the run began with", Resume);
+    }
+
+    [Fact]
+    public void Lost_checkpoints_and_metrics_are_said()
+    {
+        Succeed(_train);
+        File.Delete(_folder["run/metrics.jsonl"]);
+        Assert.Contains("rows of 2 of 2 updates are missing", Run(Resume).Error, StringComparison.Ordinal);
+        Directory.Delete(_folder["run/checkpoints/step-00000002"], recursive: true);
+        Assert.Contains("that of step 1", Run(Eval).Error, StringComparison.Ordinal);
+        Assert.Contains("taking that of step 1", Run(Resume).Error, StringComparison.Ordinal);
+        Directory.Delete(_folder["run/checkpoints"], recursive: true);
+        foreach (var verb in (string[][])[Resume, Eval, Export, Generate])
+            Refused(_folder, "that of step 2 was saved last", verb);
+    }
+
+    private static string Owner => Path.GetFileName(PartialFiles.For("/x"))[".x.".Length..^".partial".Length];
+}
