@@ -27,7 +27,10 @@ public sealed class PassContext(string pass, PassOptions options)
     public IReadOnlyDictionary<string, JsonArray> Reported => _report;
 
     /// <summary>Says what is about to be done to a node.</summary>
-    public void Step(Node node, string what) => options.Log?.Invoke($"{pass}: {node}: {what}");
+    public void Step(Node node, string what) => Step(node.ToString(), what);
+
+    /// <summary>Of something that is no node, such as an input.</summary>
+    public void Step(string subject, string what) => options.Log?.Invoke($"{pass}: {subject}: {what}");
 
     /// <summary>Leaves a node as it is: there is nothing to do, for this reason. What is asked for and impossible is an exception.</summary>
     public void Skip(Node node, string reason) => Skip(node.ToString(), reason);

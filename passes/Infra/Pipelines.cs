@@ -17,6 +17,7 @@ public static class Pipelines
     [
         typeof(UpgradeOpset),       // first: every later pass makes operators of the newest opset, and function bodies need 21
         typeof(Repair),             // before anything runs: mends exports that ONNX Runtime refuses or computes wrongly
+        typeof(AdaptInputs),        // before shapes: batches give int64 tokens, and no places of them
         typeof(NameParameters),     // before shapes and folding: it recognises weights by the bytes that the exporter wrote
         typeof(HoldParameters),     // the reverse, of exports: before weights are folded, rotated and rounded
         typeof(SpecializeShapes),   // before the loss: labels take the fixed sizes of the tokens
@@ -97,7 +98,7 @@ public static class Pipelines
     /// </summary>
     public static IReadOnlyList<IGraphPass> Gradient(GradientSettings settings) =>
     [
-        new UpgradeOpset(), new Repair(), new NameParameters(), new SpecializeShapes(settings.Batch, settings.Sequence), new AttachLoss(),
+        new UpgradeOpset(), new Repair(), new AdaptInputs(), new NameParameters(), new SpecializeShapes(settings.Batch, settings.Sequence), new AttachLoss(),
         new ConvertPrecision(settings.Precision, settings.KeepParameters), .. Parse(Tidy),
         .. settings.Raw ? (IReadOnlyList<IGraphPass>)[]
             : [new Canonicalize(settings.Precision == FloatPrecision.Fp32 ? Canonicalize.Float32Bound : Canonicalize.Float16Bound)],

@@ -68,6 +68,8 @@ internal static class StepVerb
     {
         session.Device.Require();
         var model = OnnxReader.Read(graphPath, HaloOperators.Catalogue);
+        ShapeInference.Run(model.Graph);
+        var adapted = PassManager.Run(model, [new AdaptInputs(KeepPositions: true), new OrderScatterAdds()], new PassOptions()).Passes.Any(p => p.Rewrites > 0);
         var @interface = TrainingInterface.Of(model.Graph, graphPath, session.Device.Kind);
         if (steps is not null && @interface.ParameterType != ElementType.Float)
         {
@@ -76,7 +78,7 @@ internal static class StepVerb
         }
         using var checkpoint = CheckpointReader.Open(parametersPath);
         var micro = ReadBatch(batchPath, @interface);
-        using var engine = new TrainingEngine(@interface, Session(model, graphPath, session),
+        using var engine = new TrainingEngine(@interface, Session(model, graphPath, adapted, session),
             steps is null ? null : OnnxWriter.ToBytes(AdamWGraph.Build(@interface.Trained, settings)), accumulates: false, session.Threads);
         engine.Parameters.Load(parametersPath, checkpoint.Tensors);
         if (steps is { } count)
@@ -105,15 +107,11 @@ internal static class StepVerb
         return ExitCode.Done;
     }
 
-    /// <summary>The graph as it stands in the file, but for scatters that ONNX Runtime gets wrong.</summary>
-    private static GraphSession Session(Model model, string path, SessionSettings settings)
-    {
-        ShapeInference.Run(model.Graph);
-        var run = PassManager.Run(model, [new OrderScatterAdds()], new PassOptions());
-        return run.Passes[0].Rewrites == 0 ? new GraphSession(path, settings) : new GraphSession(Path.GetFileName(path), OnnxWriter.ToBytes(model), settings);
-    }
+    /// <summary>The graph as it stands in the file, but for int32 tokens and scatters that ONNX Runtime gets wrong.</summary>
+    private static GraphSession Session(Model model, string path, bool adapted, SessionSettings settings) =>
+        adapted ? new GraphSession(Path.GetFileName(path), OnnxWriter.ToBytes(model), settings) : new GraphSession(path, settings);
 
-    /// <summary>The batch as it stands in the file: only its types and sizes are checked.</summary>
+    /// <summary>The batch as it stands in the file: only its types and sizes are checked. Without position_ids a row is one document.</summary>
     private static MicroBatch ReadBatch(string path, TrainingInterface @interface)
     {
         using var file = SafetensorsFile.Open(path);
@@ -124,7 +122,9 @@ internal static class StepVerb
 
     private static long[] Read(SafetensorsFile file, string path, string name, TrainingInterface @interface)
     {
-        if (!file.Tensors.TryGetValue(name, out var tensor) || tensor.DType != ElementType.Int64
+        if (!file.Tensors.TryGetValue(name, out var tensor) && name == TrainingNames.PositionIds)
+            return [.. Enumerable.Range(0, @interface.Rows * @interface.Sequence).Select(i => (long)i % @interface.Sequence)];
+        if (tensor is null || tensor.DType != ElementType.Int64
             || !tensor.Shape.SequenceEqual([@interface.Rows, @interface.Sequence]))
         {
             throw new HaloException("step", $"{path}: '{name}'", $"int64[{@interface.Rows}, {@interface.Sequence}], the graph's batch and sequence",

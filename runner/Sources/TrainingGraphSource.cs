@@ -70,8 +70,13 @@ public sealed class TrainingGraphSource
         }
         if (IsTrainingGraph(_file.Model.Graph))
         {
-            return precision == FloatPrecision.Fp32 ? _file : SourceGraph.Built(
-                _file.Model.Clone(), [.. Pipelines.Parse(Pipelines.Cleanup), new ConvertPrecision(precision, KeepParameters: true)], _file.InputSha256);
+            var adapt = new AdaptInputs(KeepPositions: true);
+            if (precision != FloatPrecision.Fp32)
+            {
+                return SourceGraph.Built(_file.Model.Clone(),
+                    [.. Pipelines.Parse(Pipelines.Cleanup), adapt, new ConvertPrecision(precision, KeepParameters: true)], _file.InputSha256);
+            }
+            return _file.Model.Graph.Inputs.Any(i => i.Type == ElementType.Int32) ? SourceGraph.Built(_file.Model.Clone(), [adapt], _file.InputSha256) : _file;
         }
         using var checkpoint = CheckpointReader.Open(StartingFiles.Weights(_config));
         var (batch, sequence) = Sizes(_file.Model.Graph);

@@ -1,3 +1,4 @@
+using Halo.Analysis;
 using Halo.Ir;
 
 namespace Halo.Runner.Sources;
@@ -31,7 +32,10 @@ public static class VerificationInputs
                 return Tensor.Floats(shape.Sizes, Fill(count, () => (float)(center + WeightDeviation * Normal(random))));
             case ElementType.Int64:
                 var isMask = input.Name.Contains("mask", StringComparison.Ordinal);
-                return Tensor.Of<long>(ElementType.Int64, shape.Sizes, Fill(count, () => isMask ? 1L : random.NextInt64(vocabulary)));
+                if (input.Name == TrainingNames.PositionIds)
+                    return Tensor.Of<long>(ElementType.Int64, shape.Sizes, [.. Enumerable.Range(0, count).Select(i => i % shape.Sizes[^1])]);
+                return Tensor.Of<long>(ElementType.Int64, shape.Sizes,
+                    Fill(count, () => isMask ? 1L : input.Name == TrainingNames.DocumentIds ? 0L : random.NextInt64(vocabulary)));
             default:
                 throw new HaloException("verify", $"input '{input.Name}'", "float or int64", input.Type.Name(), "Verify the float32 graph.");
         }
