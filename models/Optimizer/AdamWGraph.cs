@@ -21,6 +21,7 @@ public sealed record AdamWSettings(double Beta1 = 0.9, double Beta2 = 0.999, dou
 ///   g = grad * gradient_scale * min(1, clip / (gradient_norm + 1e-6))   [torch.nn.utils.clip_grad_norm_]
 ///   m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2      here and below com.halo.AdamW, a node for each parameter
 ///   p = p (1 - lr wd) - lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)   [Loshchilov and Hutter 2019, algorithm 2]
+/// Parameters and moments may be bfloat16: then there is an input seed () int64, and results are rounded by chance.
 /// gradient_norm is that of the scaled gradient. Bias corrections are computed in float64: 1 - 0.999^t loses four digits in float32.
 /// </remarks>
 public static class AdamWGraph
@@ -29,6 +30,7 @@ public static class AdamWGraph
     public const string GradientScale = "gradient_scale";
     public const string GradientNorm = "gradient_norm";
     public const string Step = "step";
+    public const string Seed = "seed";
     public const string Updated = "updated.";
     public const string FirstMoment = "exp_avg.";
     public const string SecondMoment = "exp_avg_sq.";
@@ -36,7 +38,12 @@ public static class AdamWGraph
     /// <summary>What clip_grad_norm_ adds to the norm.</summary>
     private const float ClipEpsilon = 1e-6f;
 
-    public static Model Build(IReadOnlyList<(string Name, Shape Shape)> parameters, AdamWSettings settings)
+    /// <param name="parameters">Names and shapes.</param>
+    /// <param name="settings">Of the whole run.</param>
+    /// <param name="type">Of parameters and moments: float32 or bfloat16.</param>
+    /// <param name="gradient">Of gradients; null: the same. Sums over micro-batches are float32.</param>
+    public static Model Build(IReadOnlyList<(string Name, Shape Shape)> parameters, AdamWSettings settings, ElementType type = ElementType.Float,
+        ElementType? gradient = null)
     {
         using var activity = GraphActivity.Build("adamw");
         var model = NewModel("adamw");
@@ -59,12 +66,13 @@ public static class AdamWGraph
         var keep = settings.WeightDecay == 0 ? null
             : build.Op("keep", "Sub", [Constant("1", 1), build.Op("decay", "Mul", [lr, Constant("weight_decay", settings.WeightDecay)])]);
 
-        foreach (var (name, shape) in parameters)
+        var seed = type == ElementType.Float ? null : Scalar(Seed, ElementType.Int64);
+        foreach (var (number, (name, shape)) in parameters.Index())
         {
-            Value Input(string prefix) => graph.AddInput(new Value(prefix + name, ElementType.Float, shape));
-            var (p, gradient, m, v) = (Input(""), Input(TrainingNames.GradientPrefix), Input(FirstMoment), Input(SecondMoment));
-            var (newP, newM, newV) = build.AdamW(
-                p, gradient, m, v, factor, stepSize, root2, keep, settings.Beta1, settings.Beta2, settings.Epsilon, $"{name}/adamw");
+            Value Input(string prefix, ElementType? other = null) => graph.AddInput(new Value(prefix + name, other ?? type, shape));
+            var (p, g, m, v) = (Input(""), Input(TrainingNames.GradientPrefix, gradient), Input(FirstMoment), Input(SecondMoment));
+            var (newP, newM, newV) = build.AdamW(p, g, m, v, factor, stepSize, root2, keep, settings.Beta1, settings.Beta2, settings.Epsilon,
+                $"{name}/adamw", seed is null ? null : (step, seed, number));
             graph.Rename(newP, Updated + name);
             graph.Rename(newM, Updated + FirstMoment + name);
             graph.Rename(newV, Updated + SecondMoment + name);

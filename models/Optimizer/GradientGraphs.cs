@@ -1,5 +1,6 @@
 using Halo.Analysis;
 using Halo.Building;
+using Halo.CustomOps;
 using Halo.Ir;
 
 namespace Halo.Models.Optimizer;
@@ -15,7 +16,9 @@ public static class GradientGraphs
 
     /// <summary>sum.P = keep * sum.P + weight * grad.P, in place; keep is 0 for the first micro-batch of an update and 1 for the others.</summary>
     /// <remarks>Weighted by counted tokens and scaled by their total, the sum is the gradient of the mean over all counted tokens.</remarks>
-    public static Model Accumulate(IReadOnlyList<(string Name, Shape Shape)> parameters)
+    /// <param name="parameters">Names and shapes.</param>
+    /// <param name="type">Of gradients; sums are float32.</param>
+    public static Model Accumulate(IReadOnlyList<(string Name, Shape Shape)> parameters, ElementType type = ElementType.Float)
     {
         var model = AdamWGraph.NewModel("accumulate");
         var graph = model.Graph;
@@ -25,7 +28,9 @@ public static class GradientGraphs
         foreach (var (name, shape) in parameters)
         {
             var sum = graph.AddInput(new Value(Sum + name, ElementType.Float, shape));
-            var gradient = graph.AddInput(new Value(TrainingNames.GradientOf(name), ElementType.Float, shape));
+            var gradient = graph.AddInput(new Value(TrainingNames.GradientOf(name), type, shape));
+            if (type != ElementType.Float)
+                gradient = build.Op($"{name}/float", "Cast", [gradient], Attribute.Of("to", (long)ElementType.Float));
             graph.AddOutput(build.Op(Updated + Sum + name, "Add",
                 [build.Op($"{name}/kept", "Mul", [sum, keep]), build.Op($"{name}/weighted", "Mul", [gradient, weight])]));
         }
@@ -33,16 +38,20 @@ public static class GradientGraphs
     }
 
     /// <summary>gradient_norm () = gradient_scale * || all grad.P ||, the norm of the scaled gradient.</summary>
-    public static Model Norm(IReadOnlyList<(string Name, Shape Shape)> parameters)
+    /// <param name="parameters">Names and shapes.</param>
+    /// <param name="type">Of gradients.</param>
+    public static Model Norm(IReadOnlyList<(string Name, Shape Shape)> parameters, ElementType type = ElementType.Float)
     {
         var model = AdamWGraph.NewModel("gradient_norm");
         var graph = model.Graph;
         var scale = graph.AddInput(new Value(AdamWGraph.GradientScale, ElementType.Float, Shape.Scalar));
         var build = GraphBuilder.AtEnd(graph);
-        var squares = parameters.Select(p => build.Op($"{p.Name}/square", "ReduceSumSquare",
-            [graph.AddInput(new Value(TrainingNames.GradientOf(p.Name), ElementType.Float, p.Shape))], Attribute.Of("keepdims", 0L))).ToArray();
+        var squares = parameters.Select(p => Square(graph.AddInput(new Value(TrainingNames.GradientOf(p.Name), type, p.Shape)), $"{p.Name}/square")).ToArray();
         var norm = build.Op("norm", "Sqrt", [build.Op("squares", "Sum", squares)]);
         graph.AddOutput(build.Op(AdamWGraph.GradientNorm, "Mul", [norm, scale]));
         return model;
+
+        Value Square(Value gradient, string name) => type == ElementType.Float
+            ? build.Op(name, "ReduceSumSquare", [gradient], Attribute.Of("keepdims", 0L)) : build.SquareSum(gradient, name);
     }
 }

@@ -5,21 +5,26 @@ namespace Halo.CustomOps;
 
 /// <summary>What AdamW does to one parameter and its moments.</summary>
 /// <remarks>
-/// P, gradient, m, v (any shape, the same) float32; factor, stepSize, root2, keep? () float32 -> updatedP, updatedM, updatedV. Attributes: beta1, rest1 = 1 -
+/// P, gradient, m, v (any shape, the same), float32; factor, stepSize, root2, keep? () float32 -> updatedP, updatedM, updatedV. Attributes: beta1, rest1 = 1 -
 /// beta1, beta2, rest2 = 1 - beta2, each rounded from float64; epsilon.
 ///   g = gradient * factor;  m = m beta1 + g rest1;  v = v beta2 + (g g) rest2
 ///   p = p keep - m / (sqrt(v) / root2 + epsilon) * stepSize, without keep p as it is   [Loshchilov and Hutter 2019, algorithm 2]
 /// Every product, sum, quotient and root is rounded to float32 by itself, so that body and kernels, CPU and GPU, give the same bits. Each element is read
 /// before it is written: outputs may lie where the inputs do.
+/// P, m and v may be bfloat16, with a gradient of either type: computed in float32, and each result rounded up or down by chance (<see cref="ChanceRounding"/>),
+/// by step, seed () int64 and the attribute tensor, which numbers the parameters of a run. To the nearest, v would never fall again, and a small step be lost.
 /// </remarks>
 public sealed class AdamW : HaloOperator
 {
-    private static readonly string[] Inputs = ["P", "gradient", "m", "v", "factor", "stepSize", "root2", "keep"];
+    private const int KeepInput = 7, StepInput = 8, SeedInput = 9;
+
+    private static readonly string[] Inputs = ["P", "gradient", "m", "v", "factor", "stepSize", "root2", "keep", "step", "seed"];
 
     public override string OpType => nameof(AdamW);
 
-    public override string Schema => "AdamW(P: T, gradient: T, m: T, v: T, factor: float, stepSize: float, root2: float, keep?: float)"
-        + " -> updatedP: T, updatedM: T, updatedV: T; T: float";
+    public override string Schema =>
+        "AdamW(P: T, gradient: G, m: T, v: T, factor: F, stepSize: F, root2: F, keep?: F, step?: I, seed?: I)"
+        + " -> updatedP: T, updatedM: T, updatedV: T; T: float, bfloat16; G: float, bfloat16; F: float; I: int64";
 
     public override void InferShapes(Node node)
     {
@@ -31,24 +36,40 @@ public sealed class AdamW : HaloOperator
             ShapeRule.Require("adam-w", node, x, Inputs[i], i < 4 ? p.Shape! : Shape.Scalar, i < 4 ? "Give tensors of the parameter's shape." : "Give a scalar.");
         }
         foreach (var output in node.Outputs)
-            (output.Type, output.Shape) = (ElementType.Float, p.Shape);
+            (output.Type, output.Shape) = (p.Type, p.Shape);
+    }
+
+    public static string Overload(ElementType type, ElementType gradient, bool decays)
+    {
+        var types = type == ElementType.Float ? "" : type == gradient ? type.Name() : $"{type.Name()}_{gradient.Name()}";
+        return string.Join('_', new[] { types, decays ? "decays" : "" }.Where(part => part.Length > 0));
     }
 
     public override FunctionBody Body(Node node)
     {
-        var body = new FunctionBody(Inputs.AsSpan(0, node.Input(7) is null ? 7 : 8))
+        var type = node.Inputs[0]!.Type;
+        var isRounded = type != ElementType.Float;
+        var body = new FunctionBody(Inputs.AsSpan(0, node.Inputs.Count))
         {
             AttributeNames = ["beta1", "rest1", "beta2", "rest2", "epsilon"],
+            AttributeDefaults = isRounded ? [Attribute.Of("tensor", 0L)] : [],
         };
         Value Factor(string name) => body.Op(name, "Constant", [], Attribute.Reference("value_float", AttributeKind.Float, name));
         Value Mul(string name, Value a, Value b) => body.Op(name, "Mul", [a, b]);
-        var g = Mul("g", body.Input(1), body.Input(4));
-        var m = body.Op("newM", "Add", [Mul("kept1", body.Input(2), Factor("beta1")), Mul("gm", g, Factor("rest1"))]);
-        var v = body.Op("newV", "Add", [Mul("kept2", body.Input(3), Factor("beta2")), Mul("gv", Mul("gg", g, g), Factor("rest2"))]);
+        Value Input(int i, string name) => body.ToFloat(name, body.Input(i), node.Inputs[i]!.Type);
+        var g = Mul("g", Input(1, "wideGradient"), body.Input(4));
+        var m = body.Op("newM", "Add", [Mul("kept1", Input(2, "wideM"), Factor("beta1")), Mul("gm", g, Factor("rest1"))]);
+        var v = body.Op("newV", "Add", [Mul("kept2", Input(3, "wideV"), Factor("beta2")), Mul("gv", Mul("gg", g, g), Factor("rest2"))]);
         var root = body.Op("root", "Div", [body.Op("sqrt", "Sqrt", [v]), body.Input(6)]);
         var direction = body.Op("direction", "Div", [m, body.Op("denominator", "Add", [root, Factor("epsilon")])]);
-        var old = node.Input(7) is null ? body.Input(0) : Mul("old", body.Input(0), body.Input(7));
+        var wideP = Input(0, "wideP");
+        var old = node.Input(KeepInput) is null ? wideP : Mul("old", wideP, body.Input(KeepInput));
         var p = body.Op("newP", "Sub", [old, Mul("update", direction, body.Input(5))]);
+        if (isRounded)
+        {
+            var tensor = body.Op("tensor", "Constant", [], Attribute.Reference("value_int", AttributeKind.Int, "tensor"));
+            (p, m, v) = ChanceRounding.Of(body, [p, m, v], body.Input(StepInput), body.Input(SeedInput), tensor);
+        }
         return body.Output("updatedP", p).Output("updatedM", m).Output("updatedV", v);
     }
 }
@@ -56,17 +77,26 @@ public sealed class AdamW : HaloOperator
 /// <summary>Makes <see cref="CustomOps.AdamW"/> nodes.</summary>
 public static class AdamWExtensions
 {
-    /// <summary>The parameter and its moments after a step; <paramref name="keep"/> is 1 - learning rate * weight decay, null where nothing decays.</summary>
+    /// <summary>
+    /// The parameter and its moments after a step; <paramref name="keep"/> is 1 - learning rate * weight decay, null where nothing decays.
+    /// <paramref name="chance"/> rounds those of bfloat16; null for float32.
+    /// </summary>
     public static (Value P, Value M, Value V) AdamW(
         this GraphBuilder build, Value p, Value gradient, Value m, Value v, Value factor, Value stepSize, Value root2, Value? keep,
-        double beta1, double beta2, double epsilon, string name)
+        double beta1, double beta2, double epsilon, string name, (Value Step, Value Seed, long Tensor)? chance = null)
     {
         var inputs = new List<Value?> { p, gradient, m, v, factor, stepSize, root2 };
-        if (keep is not null)
+        if (keep is not null || chance is not null)
             inputs.Add(keep);
-        var node = HaloOperators.Call(build, name, nameof(AdamW), [.. inputs], 3, keep is null ? "" : "decays",
-            Attribute.Of("beta1", (float)beta1), Attribute.Of("rest1", (float)(1 - beta1)), Attribute.Of("beta2", (float)beta2),
-            Attribute.Of("rest2", (float)(1 - beta2)), Attribute.Of("epsilon", (float)epsilon));
+        List<Attribute> attributes = [Attribute.Of("beta1", (float)beta1), Attribute.Of("rest1", (float)(1 - beta1)), Attribute.Of("beta2", (float)beta2),
+            Attribute.Of("rest2", (float)(1 - beta2)), Attribute.Of("epsilon", (float)epsilon)];
+        if (chance is var (step, seed, tensor))
+        {
+            inputs.AddRange([step, seed]);
+            attributes.Add(Attribute.Of("tensor", tensor));
+        }
+        var node = HaloOperators.Call(build, name, nameof(AdamW), [.. inputs], 3, CustomOps.AdamW.Overload(p.Type, gradient.Type, keep is not null),
+            [.. attributes]);
         return (node.Outputs[0], node.Outputs[1], node.Outputs[2]);
     }
 }

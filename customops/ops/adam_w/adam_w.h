@@ -6,6 +6,7 @@
 
 #include "common/dtype.h"
 #include "common/executor.h"
+#include "common/rounding.h"
 
 #ifdef HALO_CUDA
 #include "provider/kernels/tensor.h"
@@ -20,12 +21,18 @@ struct AdamWFactors {
 /// Scalars of one step, which are computed in the graph.
 struct AdamWStep {
   const float *factor, *step_size, *root2;
-  const float* keep;  // null where nothing decays
+  const float* keep;           // null where nothing decays
+  const int64_t *step, *seed;  // of the random bits; null where nothing is rounded
+  int64_t tensor;              // the number of the parameter among those of the run, below 2^29
 };
 
+/// The parameter, its moments and what becomes of them in T, the gradient in G.
+template <class T, class G>
 struct AdamWTensors {
-  const float *p, *gradient, *m, *v;
-  float *new_p, *new_m, *new_v;
+  const T* p;
+  const G* gradient;
+  const T *m, *v;
+  T *new_p, *new_m, *new_v;
 };
 
 /// One element, each operation rounded by itself: nothing is contracted to a fused multiply-add, on no processor.
@@ -33,6 +40,14 @@ struct AdamWUpdate {
   AdamWFactors factors;
   float factor, step_size, root2, keep;
   bool decays;
+
+  HALO_HD AdamWUpdate(const AdamWFactors& given, const AdamWStep& step)
+      : factors(given),
+        factor(*step.factor),
+        step_size(*step.step_size),
+        root2(*step.root2),
+        keep(step.keep ? *step.keep : 1.0f),
+        decays(step.keep != nullptr) {}
 
   HALO_HD void operator()(float& p, float gradient, float& m, float& v) const {
     const float g = times(gradient, factor);
@@ -52,12 +67,30 @@ struct AdamWUpdate {
 #endif
 };
 
-/// Reads four tensors and writes three; each element is read before it is written, so outputs may be inputs. Bound by memory.
-void adam_w_cpu(const AdamWTensors& tensors, const AdamWStep& step, const AdamWFactors& factors, int64_t count, const Executor& executor);
+/// The random bits of one parameter's step: a stream for the parameter and one for each moment, a block of each for 8 elements. Streams from 2^31 on are
+/// the optimizer's, whatever else draws under the same seed.
+struct AdamWRounding {
+  PhiloxStream p{}, m{}, v{};
+
+  AdamWRounding() = default;
+  HALO_HD explicit AdamWRounding(const AdamWStep& step) {
+    const auto seed = static_cast<uint64_t>(*step.seed);
+    const auto number = static_cast<uint32_t>(*step.step), first = 0x80000000u + 3 * static_cast<uint32_t>(step.tensor);
+    p = {seed, number, first};
+    m = {seed, number, first + 1};
+    v = {seed, number, first + 2};
+  }
+};
+
+/// Reads four tensors and writes three; each element is read before it is written, so outputs may be inputs. Bound by memory. T, G: float, float; or
+/// bfloat16 and either, which is computed in float and rounded by chance.
+template <class T, class G>
+void adam_w_cpu(const AdamWTensors<T, G>& tensors, const AdamWStep& step, const AdamWFactors& factors, int64_t count, const Executor& executor);
 
 #ifdef HALO_CUDA
 /// The same bits, with the scalars on the device.
-Status adam_w_cuda(const AdamWTensors& tensors, const AdamWStep& step, const AdamWFactors& factors, int64_t count, cudaStream_t stream);
+template <class T, class G>
+Status adam_w_cuda(const AdamWTensors<T, G>& tensors, const AdamWStep& step, const AdamWFactors& factors, int64_t count, cudaStream_t stream);
 #endif
 
 }  // namespace halo

@@ -1,0 +1,104 @@
+using Halo.Ir;
+
+namespace Halo.CustomOps;
+
+/// <summary>In a function body: float32 to one of the two neighbours in bfloat16, by random bits that are a function of their place.</summary>
+/// <remarks>
+/// The bits of element e of result k (0 to 2) are half of a word of Philox4x32-10 [Salmon et al. 2011] under the key seed: counter (e / 8, low and high word;
+/// step; 2^31 + 3 tensor + k), word e % 8 / 2, its lower half for even e. A float32 lies between two numbers of bfloat16, 2^16 steps apart: it becomes the
+/// farther one from 0 where its distance from the nearer, in steps, plus the bits reach 2^16. What is not finite is rounded to the nearest.
+/// Written in ONNX's integers of 64 bits, none of which overflow, and float64, which holds every number of them exactly.
+/// </remarks>
+internal static class ChanceRounding
+{
+    private const long Word = 1L << 32, Half = 1L << 16;
+
+    public static (Value, Value, Value) Of(FunctionBody body, Value[] results, Value step, Value seed, Value tensor)
+    {
+        var math = new Integers(body);
+        var size = body.Op("size", "Size", [results[0]]);
+        var blocks = math.Op("Div", math.Op("Add", size, math.Number(7)), math.Number(8));
+        var index = body.Op("blockIndex", "Range", [math.Number(0), blocks, math.Number(1)]);
+        var streams = math.Op("Add", math.Op("Mul", tensor, math.Number(3)), body.Constant("streams",
+            Tensor.Of(ElementType.Int64, [3, 1], [1L << 31, (1L << 31) + 1, (1L << 31) + 2])));
+        var words = Philox(math, [math.Low(index), math.High(index), math.Low(step), streams], math.Low(seed), math.Low(math.High(seed)));
+        // (3, blocks, 4 words, 2 halves) in order of elements.
+        var shape = body.Constant("wordShape", Tensor.Int64s(3, -1, 1));
+        var halves = words.SelectMany(word => new[] { math.Op("Mod", word, math.Number(Half)), math.Op("Div", word, math.Number(Half)) })
+            .Select(half => body.Op(math.Name(), "Reshape", [half, shape])).ToArray();
+        var bits = body.Op("bits", "Reshape", [body.Op("halves", "Concat", halves, Attribute.Of("axis", 2L)), body.Constant("flatBits", Tensor.Int64s(3, -1))]);
+        var flat = body.Constant("flat", Tensor.Int64s(-1));
+        var cut = body.Op("cut", "Slice", [bits, body.Constant("from", Tensor.Int64s(0)), body.Op("sizeRow", "Reshape", [size, flat]),
+            body.Constant("cutAxis", Tensor.Int64s(1))]);
+        var sizes = body.Op("sizes", "Shape", [results[0]]);
+        var rounded = results.Select((x, k) => Round(body, math, x,
+            body.Op($"bits{k}", "Reshape", [body.Op($"row{k}", "Gather", [cut, math.Number(k)]), sizes]), $"rounded{k}")).ToArray();
+        return (rounded[0], rounded[1], rounded[2]);
+    }
+
+    private static Value[] Philox(Integers math, Value[] counter, Value key0, Value key1)
+    {
+        var (a, b, c, d) = (counter[0], counter[1], counter[2], counter[3]);
+        for (var round = 0; round < 10; round++)
+        {
+            var (highA, lowA) = math.Product(0xD2511F53, a);
+            var (highC, lowC) = math.Product(0xCD9E8D57, c);
+            (a, b, c, d) = (math.Xor(math.Xor(highC, b), key0), lowC, math.Xor(math.Xor(highA, d), key1), lowA);
+            key0 = math.Low(math.Op("Add", key0, math.Number(0x9E3779B9)));
+            key1 = math.Low(math.Op("Add", key1, math.Number(0xBB67AE85)));
+        }
+        return [a, b, c, d];
+    }
+
+    private static Value Round(FunctionBody body, Integers math, Value x, Value bits, string name)
+    {
+        var magnitude = math.Op("Abs", body.Cast(math.Name(), x, ElementType.Double));
+        // The power of two at or below the magnitude, from 2^-126 on, where steps of float32 stop shrinking: by halving the range of exponents.
+        var power = math.Real(Math.ScaleB(1, -126));
+        for (var exponent = 128; exponent > 0; exponent /= 2)
+        {
+            var next = math.Op("Mul", power, math.Real(Math.ScaleB(1, exponent)));
+            power = body.Op(math.Name(), "Where", [math.Op("GreaterOrEqual", magnitude, next), next, power]);
+        }
+        var step = math.Op("Mul", power, math.Real(1.0 / 128)); // of bfloat16
+        var steps = body.Cast(math.Name(), math.Op("Mul", math.Op("Div", magnitude, step), math.Real(Half)), ElementType.Int64);
+        var whole = body.Cast(math.Name(), math.Op("Div", math.Op("Add", steps, bits), math.Number(Half)), ElementType.Double);
+        var result = math.Op("Mul", math.Op("Mul", whole, step), math.Op("Sign", body.Cast(math.Name(), x, ElementType.Double)));
+        var isFinite = math.Op("Less", magnitude, math.Real(double.PositiveInfinity));
+        var number = body.Op(math.Name(), "Where", [isFinite, body.Cast(math.Name(), result, ElementType.Float), x]);
+        return body.Cast(name, number, ElementType.BFloat16);
+    }
+
+    /// <summary>Nodes of 64-bit integers below 2^63 under names of their own.</summary>
+    private sealed class Integers(FunctionBody body)
+    {
+        private readonly Dictionary<long, Value> _numbers = [];
+        private int _count;
+
+        public string Name() => $"chance{_count++}";
+
+        public Value Number(long value) =>
+            _numbers.TryGetValue(value, out var known) ? known : _numbers[value] = body.Constant(Name(), Tensor.Scalar(value));
+
+        public Value Real(double value) => body.Constant(Name(), Tensor.Of(ElementType.Double, [], [value]));
+
+        public Value Op(string type, params ReadOnlySpan<Value?> inputs) => body.Op(Name(), type, inputs);
+
+        public Value Xor(Value a, Value b) => Op("BitwiseXor", a, b);
+
+        /// <summary>The lower 32 bits of any number, also of a negative one.</summary>
+        public Value Low(Value x) => Op("BitwiseAnd", x, Number(Word - 1));
+
+        /// <summary>The higher ones of a number.</summary>
+        public Value High(Value x) => Op("Div", Op("Sub", x, Low(x)), Number(Word));
+
+        /// <summary>Both words of a product of words, by halves of the second.</summary>
+        public (Value High, Value Low) Product(long constant, Value x)
+        {
+            var (half, factor) = (Number(Half), Number(constant));
+            var lower = Op("Mul", Op("Mod", x, half), factor);
+            var upper = Op("Add", Op("Mul", Op("Div", x, half), factor), Op("Div", lower, half)); // below 2^49
+            return (Op("Div", upper, half), Op("Add", Op("Mul", Op("Mod", upper, half), half), Op("Mod", lower, half)));
+        }
+    }
+}
