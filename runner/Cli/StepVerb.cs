@@ -111,13 +111,15 @@ internal static class StepVerb
     private static GraphSession Session(Model model, string path, bool adapted, SessionSettings settings) =>
         adapted ? new GraphSession(Path.GetFileName(path), OnnxWriter.ToBytes(model), settings) : new GraphSession(path, settings);
 
-    /// <summary>The batch as it stands in the file: only its types and sizes are checked. Without position_ids a row is one document.</summary>
+    /// <summary>The batch as it stands in the file, held to what the graph takes. Without position_ids a row is one document.</summary>
     private static MicroBatch ReadBatch(string path, TrainingInterface @interface)
     {
         using var file = SafetensorsFile.Open(path);
         var inputs = @interface.Batch.ToDictionary(input => input.Role, input => Read(file, path, input.Name, @interface));
         var counted = inputs[BatchRole.Labels].Where((label, i) => label != TrainingNames.IgnoredLabel && i % @interface.Sequence > 0).Count();
-        return new MicroBatch(inputs, counted, (int)inputs[BatchRole.Mask].Sum());
+        var batch = new MicroBatch(inputs, counted, (int)inputs[BatchRole.Mask].Sum());
+        @interface.Check(batch, path);
+        return batch;
     }
 
     private static long[] Read(SafetensorsFile file, string path, string name, TrainingInterface @interface)

@@ -100,4 +100,48 @@ public class StepVerbTests
         Refused("no such file", "step", folder["nowhere.onnx"], "--params", weights, "--batch", batch);
         Refused("Option '--params' is required", "step", graph, "--batch", batch);
     }
+
+    /// <summary>PyTorch refuses these; a graph's GatherElements takes -1 as the last token.</summary>
+    [Theory]
+    [MemberData(nameof(Exports))]
+    public void A_batch_is_checked_before_it_runs(string name)
+    {
+        using var folder = new TemporaryFolder();
+        var (graph, weights) = (ExportFixture.File(name, "training.onnx"), ExportFixture.File(name, "model.safetensors"));
+        HaloConsole.Succeed("rewrite", graph, "-o", folder["halo.onnx"], "--scheme", "halo-2", "--format", "int8", "--rederive");
+        using var batch = SafetensorsFile.Open(ExportFixture.File(name, "expected.safetensors"));
+        var shape = batch.Tensors["labels"].Shape;
+        var (place, last) = ((int)(shape[1] + 2), batch.Tensors.Values.Where(t => t.Name.Contains("embed", StringComparison.Ordinal)).Max(t => t.Shape[0]));
+        (string Input, Func<long, long> Change, string Message)[] wrong =
+        [
+            ("labels", _ => -1, "'labels', row 1, token 2 (both from 0): expected -100, or an id from 0 to"),
+            ("labels", _ => last, $"to {last - 1}, found {last}"),
+            ("input_ids", _ => -1, "'input_ids', row 1, token 2 (both from 0): expected an id from 0 to"),
+            ("input_ids", _ => last, $"to {last - 1}, found {last}"),
+            ("attention_mask", _ => 2, "'attention_mask', row 1, token 2 (both from 0): expected 0 or 1, found 2"),
+        ];
+        foreach (var form in (string[])[graph, folder["halo.onnx"]])
+        {
+            foreach (var (input, change, message) in wrong)
+                Refused(message, form, Changed(input, (value, n) => n == place ? change(value) : value));
+            Refused("a label that counts", form, Changed("labels", (_, _) => -100));
+        }
+
+        string Changed(string input, Func<long, int, long> change)
+        {
+            var path = folder["batch.safetensors"];
+            var sources = from tensor in (string[])["input_ids", "attention_mask", "labels"]
+                          let values = batch.ReadLongs(tensor).Select((v, n) => tensor == input ? change(v, n) : v).ToArray()
+                          select new SafetensorsSource(tensor, Halo.Ir.ElementType.Int64, shape, System.Runtime.InteropServices.MemoryMarshal.AsBytes<long>(values).ToArray());
+            SafetensorsWriter.Write(path, [.. sources]);
+            return path;
+        }
+
+        void Refused(string message, string form, string path)
+        {
+            string[] arguments = ["step", form, "--params", weights, "--batch", path, "-o", folder["out.safetensors"]];
+            HaloConsole.Message(message, arguments, HaloConsole.Run(arguments));
+            Assert.False(File.Exists(folder["out.safetensors"]));
+        }
+    }
 }

@@ -7,6 +7,7 @@ namespace Halo.Runner.Training.Engine;
 /// <summary>Runs an evaluation graph over the same parameter buffers that training updates.</summary>
 public sealed class Evaluator : IDisposable
 {
+    private readonly TrainingInterface _interface;
     private readonly GraphSession _session;
     private readonly BatchBuffers _batch;
     private readonly List<DeviceTensor> _losses = [];
@@ -17,7 +18,7 @@ public sealed class Evaluator : IDisposable
     /// <param name="copies">Micro-batches that the graph takes at once (widen-batch), each with a loss of its own.</param>
     public Evaluator(GraphSession session, TrainingInterface @interface, ParameterBuffers parameters, int copies = 1)
     {
-        _session = session;
+        (_interface, _session) = (@interface, session);
         _batch = new BatchBuffers(@interface.Batch, copies * @interface.Rows, @interface.Sequence, session.Device);
         _batch.BindTo(session);
         foreach (var (name, _) in @interface.Parameters)
@@ -38,6 +39,8 @@ public sealed class Evaluator : IDisposable
         long counted = 0;
         foreach (var together in batches.SelectMany(b => b.MicroBatches.Where(m => !m.Empty).Chunk(_losses.Count)))
         {
+            foreach (var micro in together)
+                _interface.Check(micro);
             _batch.Fill([.. Enumerable.Range(0, _losses.Count).Select(n => together[n < together.Length ? n : 0])]); // free places repeat the first, unread
             _session.Run();
             for (var n = 0; n < together.Length; n++)

@@ -25,6 +25,7 @@ public sealed class TrainingEngine : IDisposable
     /// <summary>Of graphs that are written in place: no fusion may move a read behind a write.</summary>
     private const GraphOptimizationLevel InPlace = GraphOptimizationLevel.ORT_DISABLE_ALL;
 
+    private readonly TrainingInterface _interface;
     private readonly GraphSession _training;
     private readonly GraphSession? _norm;
     private readonly GraphSession? _optimizer;
@@ -41,7 +42,7 @@ public sealed class TrainingEngine : IDisposable
     /// <param name="threads">Threads of the small graphs; 0 is one for each core.</param>
     public TrainingEngine(TrainingInterface @interface, GraphSession training, byte[]? optimizer, bool accumulates, int threads)
     {
-        _training = training;
+        (_interface, _training) = (@interface, training);
         var settings = training.Settings with { Optimization = InPlace, ProfilePrefix = null, Threads = threads };
         Parameters = new ParameterBuffers(@interface.Parameters, training.Device, @interface.ParameterType);
         _gradients = new ParameterBuffers(@interface.Trained, training.Device, @interface.ParameterType);
@@ -102,8 +103,10 @@ public sealed class TrainingEngine : IDisposable
     public ParameterBuffers Gradients => _gradients;
 
     /// <summary>Runs the graph on one micro-batch and returns its loss; the gradients lie in <see cref="Gradients"/>.</summary>
+    /// <exception cref="HaloException">A value of the batch is out of bounds, or none of its labels counts.</exception>
     public double Run(MicroBatch batch)
     {
+        _interface.Check(batch);
         _batch.Fill(batch);
         _training.Run();
         return Read(TrainingNames.Loss);

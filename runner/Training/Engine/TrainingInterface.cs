@@ -24,10 +24,17 @@ public sealed record TrainingInterface(
     /// <summary>The inputs that a batch fills, as the graph has them.</summary>
     public IReadOnlyList<BatchInput> Batch { get; init; } = Required;
 
+    /// <summary>What a batch's values may be.</summary>
+    public BatchBounds Bounds { get; init; } = new(null, null);
+
     /// <summary>Of every parameter and gradient.</summary>
     public ElementType ParameterType { get; init; } = ElementType.Float;
 
     public IEnumerable<(string Name, Shape Shape)> Parameters => Trained.Concat(Frozen);
+
+    /// <summary>Throws unless a micro-batch is one that the graph takes.</summary>
+    /// <exception cref="HaloException">A value is out of bounds, or no label counts.</exception>
+    public void Check(MicroBatch batch, string? file = null) => Bounds.Check(batch, Batch, Sequence, file);
 
     /// <summary>The form of its micro-batches.</summary>
     public BatchLayout Layout(int padId) => new(Rows, Sequence, padId, Batch);
@@ -75,6 +82,7 @@ public sealed record TrainingInterface(
         return new TrainingInterface(trained, frozen, (int)tokens!.Shape![0].Size!.Value, (int)tokens.Shape[1].Size!.Value)
         {
             Batch = batch,
+            Bounds = BatchBounds.Of(graph),
             ParameterType = type,
         };
 
