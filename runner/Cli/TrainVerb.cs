@@ -7,6 +7,7 @@ using Halo.Runner.Runs;
 using Halo.Runner.Sessions;
 using Halo.Runner.Training;
 using Halo.Runner.Training.Config;
+using Halo.Runner.Training.Engine;
 
 namespace Halo.Runner.Cli;
 
@@ -17,10 +18,22 @@ internal static class TrainVerb
     {
         var command = new Command("train", "Fine-tune: a Hugging Face folder, or a graph and weights, and chat data in, a fine-tuned Hugging Face folder out.");
         var options = new ConfigOptions(command, ConfigUse.Train);
-        var resume = new Option<bool>("--resume") { Description = "Go on with the run in --output from its newest checkpoint." };
+        var resume = new Option<string?>("--resume")
+        {
+            Description = "Go on with a run (that in --output, where none is named) from its newest checkpoint. With settings such as --learning-rate, or "
+                + "another --output: as a new run in --output, which begins with the weights and moments of the checkpoint.",
+            Arity = ArgumentArity.ZeroOrOne,
+            HelpName = "RUN",
+        };
+        var from = new Option<int?>("--from-step")
+        {
+            Description = "With --resume RUN: the checkpoint to begin the new run with, by its step.",
+            HelpName = "N",
+        };
         var dryRun = new Option<bool>("--dry-run") { Description = "Rewrite the graph and read the data, print what would be done, and write nothing." };
         var schema = new Option<bool>("--schema") { Description = "Print the JSON schema of the YAML config and end." };
         command.Add(resume);
+        command.Add(from);
         command.Add(dryRun);
         command.Add(schema);
         command.SetAction(parsed =>
@@ -30,16 +43,18 @@ internal static class TrainVerb
                 Console.WriteLine(TrainConfig.Schema());
                 return ExitCode.Done;
             }
-            if (parsed.GetValue(resume))
+            if (parsed.GetResult(resume) is { Implicit: false })
             {
                 if (parsed.GetValue(dryRun))
                     throw new HaloException("resume", "--dry-run", "a new run with it", "--resume", "Leave one of them out.");
                 var given = options.Given(parsed);
                 if (options.File(parsed) is { } file)
                     given["config"] = file;
-                var (config, run) = Resumed(given);
+                var (config, run) = parsed.GetValue(resume) is { } named ? GoneOn(named, given, parsed.GetValue(from)) : Resumed(given);
                 return Run(config, run);
             }
+            if (parsed.GetValue(from) is not null)
+                throw new HaloException("train", "--from-step", "--resume RUN with it", "a new run", "Leave it out, or name the run to go on from.");
             var fresh = options.Read(parsed, "data", "output");
             return parsed.GetValue(dryRun) ? DryRun(fresh) : Run(fresh, RunFolder.Create(fresh.Output!, fresh.ToYaml()));
         });
@@ -50,11 +65,25 @@ internal static class TrainVerb
     public static int Run(TrainConfig config, RunFolder run)
     {
         using var opened = Open(config, run);
-        var outcome = Train(new Trainer(opened));
+        var outcome = Trained(opened);
         Console.WriteLine(outcome.IsComplete
             ? $"done: {outcome.Step} steps{Losses(outcome)}; model in {run.Model}, report in {run.Report}"
             : $"stopped after step {outcome.Step} of {outcome.TotalSteps}; go on with: halo train --resume -o {run.Path}");
         return outcome.IsComplete ? ExitCode.Done : ExitCode.Interrupted;
+    }
+
+    /// <summary>Trains; a run that fails says how it can be gone on with.</summary>
+    private static TrainingOutcome Trained(OpenedRun opened)
+    {
+        try
+        {
+            return Train(new Trainer(opened));
+        }
+        catch (TrainingFailedException e) when (opened.Checkpoints.Newest() is { } state)
+        {
+            throw new TrainingFailedException(
+                $"{e.Message} 'halo train --resume {opened.Run.Path} --learning-rate X --output NEW' goes on from step {state.Step}.");
+        }
     }
 
     /// <summary>From config to plan, artifact and all that is open while a run trains. What is refused here leaves no new run behind.</summary>
@@ -111,9 +140,35 @@ internal static class TrainVerb
         if (given.Count > 0)
         {
             throw new HaloException("resume", $"--{given.Keys.First().Replace('_', '-')}", "no settings but the run's own", "another option",
-                $"A run goes on as it began, by {run.Config}; leave the option out, or start a new run.");
+                $"A run goes on as it began, by {run.Config}; 'halo train --resume {output} --learning-rate X --output NEW' goes on with other settings, as a "
+                    + "new run.");
         }
-        var resumed = RunFolder.Resume(output);
+        return InPlace(output);
+    }
+
+    /// <summary>The run itself where nothing is asked for but to go on; else a branch of it.</summary>
+    private static (TrainConfig Config, RunFolder Run) GoneOn(string path, Dictionary<string, string> given, int? step)
+    {
+        if (given.ContainsKey("config"))
+            throw new HaloException("resume", "--config", "settings as options", "a file of settings", "Give those that are to change as options.");
+        given.Remove("output", out var output);
+        var isElsewhere = output is not null && Path.GetFullPath(output).TrimEnd('/') != Path.GetFullPath(path).TrimEnd('/');
+        if (given.Count == 0 && step is null && !isElsewhere)
+            return InPlace(path);
+        if (output is not null && !isElsewhere)
+            throw new HaloException("resume", "--output", "another folder than the run's, as its settings are to change", "the run's", "Choose another.");
+        if (given.TryGetValue("valid", out var valid))
+            given["valid"] = Path.GetFullPath(valid);
+        output ??= RunBranch.FreeName(path);
+        var branch = RunBranch.Begin(path, given, output, step);
+        Console.Error.WriteLine($"{branch.Run.Path}: goes on from step {branch.Run.Record!.Branch!.Step} of {path}"
+            + string.Concat(branch.Run.Record.Branch.Changed.Select(c => $"; {c.Key} {c.Value.From ?? "null"} -> {c.Value.To ?? "null"}")));
+        return branch;
+    }
+
+    private static (TrainConfig Config, RunFolder Run) InPlace(string path)
+    {
+        var resumed = RunFolder.Resume(path);
         try
         {
             return (resumed.ReadConfig(), resumed);

@@ -55,6 +55,17 @@ public sealed class Checkpoints(string folder, int keep)
     /// <summary>The state of the newest checkpoint; null if there is none.</summary>
     public RunState? Newest() => All().LastOrDefault();
 
+    /// <summary>The state of the checkpoint of a step; of the newest where none is named.</summary>
+    /// <exception cref="HaloException">There is none.</exception>
+    public RunState At(int? step)
+    {
+        var all = All();
+        return (step is null ? all.LastOrDefault() : all.FirstOrDefault(s => s.Step == step))
+            ?? throw new HaloException("resume", folder, step is null ? "a checkpoint" : $"a checkpoint of step {step}",
+                all.Count == 0 ? "none" : $"those of {string.Join(", ", all.Select(s => s.Step))}",
+                all.Count == 0 ? "Start a new run: this one has saved none." : "Give one of them, or leave it out for the newest.");
+    }
+
     /// <summary>The checkpoint of the least validation loss; null where none was evaluated.</summary>
     public RunState? Best() => All().Where(s => s.ValidLoss is not null).MinBy(s => s.ValidLoss);
 

@@ -74,6 +74,8 @@ public sealed class OpenedRun : IDisposable
         var evaluator = new Evaluator(new GraphSession(artifact.EvalModel, plan.Session), @interface, engine.Parameters);
         var checkpoints = new Checkpoints(run.Checkpoints, config.KeepCheckpoints);
         var step = Start(checkpoints, engine, artifact, run, config.Data!, dataSha256, say);
+        if (step > totalSteps)
+            throw new HaloException("resume", "steps", $"at least the {step} updates that are done", $"{totalSteps}", "Give more --steps or --epochs.");
         say($"{engine.Parameters.Parameters.Sum(p => p.Shape.ElementCount!.Value):N0} parameters; steps {step} to {totalSteps}, "
             + $"{plan.BatchSize} rows each in micro-batches of {@interface.Rows} x {@interface.Sequence}");
         return new OpenedRun

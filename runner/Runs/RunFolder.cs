@@ -107,7 +107,8 @@ public sealed class RunFolder : IDisposable
     /// <summary>Throws where an artifact is not the one that the run began with.</summary>
     /// <returns>The digest of its manifest.</returns>
     public string HoldArtifact(string folder) => RunRecord.Hold(
-        System.IO.Path.Combine(folder, TrainingArtifact.ManifestName), Record?.ArtifactSha256, "artifact", "Restore the artifact; another one takes a new run.");
+        System.IO.Path.Combine(folder, TrainingArtifact.ManifestName), Record?.ArtifactSha256, "artifact",
+        "Restore the artifact; another one takes a new run.");
 
     /// <summary>What a run says whose checkpoints are gone: it never begins again as if it had none.</summary>
     public HaloException LostCheckpoint(int step) => new("run", Checkpoints, $"a checkpoint; that of step {step} was saved last (run.json)", "none",

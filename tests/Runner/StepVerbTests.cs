@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Text.Json;
 using Halo.Models.Bundled;
 using Halo.Models.Weights;
@@ -132,7 +133,7 @@ public class StepVerbTests
             var path = folder["batch.safetensors"];
             var sources = from tensor in (string[])["input_ids", "attention_mask", "labels"]
                           let values = batch.ReadLongs(tensor).Select((v, n) => tensor == input ? change(v, n) : v).ToArray()
-                          select new SafetensorsSource(tensor, Halo.Ir.ElementType.Int64, shape, System.Runtime.InteropServices.MemoryMarshal.AsBytes<long>(values).ToArray());
+                          select new SafetensorsSource(tensor, Halo.Ir.ElementType.Int64, shape, MemoryMarshal.AsBytes<long>(values).ToArray());
             SafetensorsWriter.Write(path, [.. sources]);
             return path;
         }
