@@ -43,6 +43,10 @@ public static class NativeOperators
     /// <summary>Whose kernels ran attention on a GPU since the last call: "cudnn", nodes, its version; "halo", nodes, why not cuDNN's.</summary>
     public static IReadOnlyList<string[]> CudaAttention() => [.. Lines("HaloCudaAttention").Select(line => line.Split('\t', 3))];
 
+    /// <summary>Memory of each GPU that was used, in bytes: in use, at the most since the last call, backed by the driver, and what the GPU has.</summary>
+    public static IReadOnlyList<(int Ordinal, long InUse, long Peak, long Reserved, long Total)> CudaMemory() =>
+        [.. Lines("HaloCudaMemory").Select(line => Array.ConvertAll(line.Split('\t'), long.Parse)).Select(f => ((int)f[0], f[1], f[2], f[3], f[4]))];
+
     /// <summary>Times the CUDA kernels, a line of JSON each: versions, ceilings, kernels; <c>provider/benchmarks/benchmarks.h</c> has the keys.</summary>
     /// <param name="part">Of the names of those to time; empty for all.</param>
     /// <param name="line">Is given each line when it is there. What it throws ends the run and is thrown on.</param>

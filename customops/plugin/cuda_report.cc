@@ -43,6 +43,17 @@ __attribute__((visibility("default"))) const char* HaloCudaAttention() {
 #endif
 }
 
+/// Memory of each GPU that was used, a line each: "ordinal<TAB>in use<TAB>peak<TAB>reserved<TAB>total" in bytes; peak is since the last call.
+__attribute__((visibility("default"))) const char* HaloCudaMemory() {
+#ifdef HALO_CUDA
+  static thread_local std::string text;
+  text = halo::cuda::take_memory();
+  return text.c_str();
+#else
+  return "";
+#endif
+}
+
 /// Times the CUDA kernels whose names contain `part`: calls `line` with `context` and a line of JSON each, as cuda::run_benchmarks does; 0 from it
 /// ends the run. "" or what was wrong.
 __attribute__((visibility("default"))) const char* HaloBenchKernels([[maybe_unused]] const char* part, [[maybe_unused]] int (*line)(void*, const char*),

@@ -90,6 +90,17 @@ Status Device::wait() {
   return {};
 }
 
+bool Device::is_ready() {
+  const std::lock_guard lock(mutex_);
+  return is_ready_;
+}
+
+ArenaStats Device::take_memory() {
+  const ArenaStats stats = arena_->stats();
+  arena_->reset_peak();
+  return stats;
+}
+
 void Device::shrink() {
   if (wait().ok()) arena_->shrink();
 }

@@ -49,6 +49,13 @@ class Device {
   Status wait();
 
   ArenaStats memory() const { return arena_->stats(); }
+
+  /// Whether prepare() was done.
+  bool is_ready();
+
+  /// As memory(); the peak begins anew.
+  ArenaStats take_memory();
+
   void shrink();
 
   /// The last allocation that failed, in bytes.

@@ -45,6 +45,7 @@ internal static class Root
             StepVerb.Command(),
             TrainVerb.Command(),
             PrepareVerb.Command(),
+            PlanVerb.Command(),
             EvalVerb.Command(),
             ExportVerb.Command(),
             GenerateVerb.Command(),

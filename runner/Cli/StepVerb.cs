@@ -7,6 +7,7 @@ using Halo.Models.Weights;
 using Halo.Passes.Infra;
 using Halo.Passes.Training;
 using Halo.Runner.Data;
+using Halo.Runner.Memory;
 using Halo.Runner.Sessions;
 using Halo.Runner.Training.Engine;
 using Halo.Serialization;
@@ -104,6 +105,12 @@ internal static class StepVerb
         }
         if (session.Device.IsGpu && AttentionUse.Take() is { } attention)
             Console.Error.WriteLine(attention);
+        if (DeviceMemory.Take(session.Device) is { } memory)
+        {
+            var planned = MemoryPlan.Of(@interface, model.Graph, null, steps is null ? null : AdamWGraph.Build(@interface.Trained, settings).Graph,
+                accumulates: false, GraphDevice.Cuda, session.Attention);
+            Console.Error.WriteLine($"memory: {(steps > 1 ? planned.PeakBytes : planned.FirstRunBytes):N0} bytes planned, {memory.Peak:N0} in use at the most, {memory.Reserved:N0} reserved");
+        }
         return ExitCode.Done;
     }
 

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Runtime.InteropServices;
 using Halo.Passes.Rewrite;
 using Halo.Runner.Artifacts;
+using Halo.Runner.Memory;
 using Halo.Runner.Plans;
 using Halo.Runner.Runs;
 using Halo.Runner.Sessions;
@@ -192,13 +193,15 @@ internal static class TrainVerb
         var batches = plan.Data.ForTraining(rows, plan.BatchSize, config.Seed);
         var parameters = plan.Interface.Parameters.Sum(p => p.Shape.ElementCount!.Value);
         var trained = plan.UpdatedParameters.Sum(p => p.Shape.ElementCount!.Value);
+        var memory = PlannedMemory.Of(plan);
         Console.Error.Write(config.ToYaml());
         Console.Error.WriteLine(LinearReport.Line(plan.Training.Graph));
         foreach (var line in rows.Notes.Prepend(rows.Summary))
             Console.Error.WriteLine(line);
         Console.WriteLine($"would train {trained:N0} of {parameters:N0} parameters for {config.TotalSteps(batches.BatchesPerEpoch)} steps "
-            + $"over {rows.Rows.Count} rows ({rows.Tokens} tokens); "
-            + $"{(4 * parameters + 12 * trained) / (1 << 20):N0} MiB for float32 weights, gradients and moments, besides activations");
+            + $"over {rows.Rows.Count} rows ({rows.Tokens} tokens); needs {MemorySize.Text(memory.PeakBytes)} of memory:");
+        foreach (var line in MemoryText.Table(memory))
+            Console.WriteLine(line);
         return ExitCode.Done;
     }
 }

@@ -68,6 +68,7 @@ public sealed class OpenedRun : IDisposable
         var dataSha256 = began.DataSha256!;
         OptimizerSettings.Check(config, plan.Optimizer, artifact.Folder);
         _ = plan.UpdatedParameters;
+        say(PlannedMemory.Line(plan));
 
         var engine = new TrainingEngine(@interface, new GraphSession(artifact.TrainingModel, plan.Session), File.ReadAllBytes(artifact.OptimizerModel),
             plan.BatchSize > @interface.Rows, config.Threads);

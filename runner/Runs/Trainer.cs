@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Halo.Models.HuggingFace;
 using Halo.Models.Weights;
+using Halo.Runner.Memory;
 using Halo.Runner.Sessions;
 using Halo.Runner.Training.Engine;
 using Halo.Runner.Training.Metrics;
@@ -42,7 +43,10 @@ public sealed class Trainer(OpenedRun opened)
             Evaluate(metrics, Add, IsEvaluationDue());
             while (Step < opened.TotalSteps && !stop.IsCancellationRequested)
             {
-                Add(Update());
+                var update = Update();
+                Add(update);
+                if (update is { MemoryPeak: { } peak, MemoryReserved: { } reserved } && Step == opened.Step + 1)
+                    progress.Say($"memory: {MemorySize.Text(peak)} in use at the most, {MemorySize.Text(reserved)} reserved");
                 if (opened.Plan.Device.IsGpu && AttentionUse.Take() is { } attention)
                     progress.Say(attention);
                 Evaluate(metrics, Add, IsEvaluationDue());
@@ -68,6 +72,7 @@ public sealed class Trainer(OpenedRun opened)
         var rate = opened.Schedule.At(Step);
         var result = opened.Engine.Step(batch.MicroBatches, Step + 1, rate);
         Step++;
+        var memory = DeviceMemory.Take(opened.Plan.Device);
         return new MetricsRow
         {
             Step = Step,
@@ -79,6 +84,8 @@ public sealed class Trainer(OpenedRun opened)
             Milliseconds = watch.Elapsed.TotalMilliseconds,
             Tokens = result.Tokens,
             CountedTokens = result.CountedTokens,
+            MemoryPeak = memory?.Peak,
+            MemoryReserved = memory?.Reserved,
             Time = Now(),
         };
     }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Halo.Ir;
 using Halo.Passes.Canonical.Precision;
 using Microsoft.ML.OnnxRuntime;
@@ -26,8 +27,13 @@ public sealed class Device(GraphDevice kind, int ordinal = 0)
     /// <exception cref="HaloException">There is no such GPU, or no provider for it.</exception>
     public string Name => IsGpu ? Gpu.HardwareDevice.Metadata.Entries["name"] : "the CPU";
 
-    /// <summary>Bytes of the <see cref="DeviceTensor"/>s on a GPU; 0 on the CPU, where nobody asks.</summary>
+    /// <summary>Bytes of the <see cref="DeviceTensor"/>s there.</summary>
     public long HeldBytes => Interlocked.Read(ref _heldBytes);
+
+    /// <summary>Bytes of memory that the device has, the host's where it is the CPU.</summary>
+    /// <exception cref="HaloException">There is no such GPU, or no provider for it.</exception>
+    public long TotalBytes => IsGpu ? long.Parse(Gpu.HardwareDevice.Metadata.Entries["memory_bytes"], CultureInfo.InvariantCulture)
+        : GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
 
     /// <summary>A GPU as ONNX Runtime knows it.</summary>
     /// <exception cref="HaloException">There is no such GPU, or no provider for it.</exception>
@@ -54,15 +60,14 @@ public sealed class Device(GraphDevice kind, int ordinal = 0)
     /// <exception cref="InvalidOperationException">The device has no memory left.</exception>
     internal OrtValue Allocate(ElementType type, long[] sizes, long sizeBytes)
     {
-        if (!IsGpu)
-            return OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, (TensorElementType)(int)type, sizes);
         try
         {
-            var value = OrtValue.CreateAllocatedTensorValue(OrtEnv.Instance().GetSharedAllocator(Memory), (TensorElementType)(int)type, sizes);
+            var allocator = IsGpu ? OrtEnv.Instance().GetSharedAllocator(Memory) : OrtAllocator.DefaultInstance;
+            var value = OrtValue.CreateAllocatedTensorValue(allocator, (TensorElementType)(int)type, sizes);
             Interlocked.Add(ref _heldBytes, sizeBytes);
             return value;
         }
-        catch (OnnxRuntimeException e) when (GpuProblems.Take().Memory is { } shortage)
+        catch (OnnxRuntimeException e) when (IsGpu && GpuProblems.Take().Memory is { } shortage)
         {
             throw new InvalidOperationException($"device: cuda: {shortage.Text(HeldBytes, rows: null)}", e);
         }
@@ -70,8 +75,7 @@ public sealed class Device(GraphDevice kind, int ordinal = 0)
 
     internal void Free(OrtValue value, long sizeBytes)
     {
-        if (IsGpu)
-            Interlocked.Add(ref _heldBytes, -sizeBytes);
+        Interlocked.Add(ref _heldBytes, -sizeBytes);
         value.Dispose();
     }
 }

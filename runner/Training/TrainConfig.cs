@@ -25,11 +25,11 @@ public sealed record QuantizeRule
 public sealed record TrainConfig
 {
     [Description("Hugging Face folder, forward graph, training graph or artifact folder.")]
-    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.EvalFolder | ConfigUse.Answers)]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.EvalFolder | ConfigUse.Answers | ConfigUse.Plan)]
     public required string Model { get; init; }
 
     [Description("Safetensors with the starting weights; null: those that come with the model.")]
-    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact)]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact | ConfigUse.Plan)]
     public string? Weights { get; init; }
 
     [Description("Folder of tokenizer.json; null: the model's folder.")]
@@ -41,7 +41,7 @@ public sealed record TrainConfig
     public string? Data { get; init; }
 
     [Description("JSONL conversations to evaluate on; null: no evaluation.")]
-    [UsedBy(ConfigUse.Train)]
+    [UsedBy(ConfigUse.Train | ConfigUse.Plan)]
     public string? Valid { get; init; }
 
     [Description("Folder of the run: checkpoints, metrics, report.")]
@@ -49,27 +49,27 @@ public sealed record TrainConfig
     public string? Output { get; init; }
 
     [Description("HALO level (none, halo-0, halo-1, halo-2) or text per GEMM, such as F=K;E=N+M;G=N.")]
-    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact)]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact | ConfigUse.Plan)]
     public string Scheme { get; init; } = "none";
 
     [Description("Format (none, fp8, int8, fp6) or text per GEMM, such as F=e4m3,e4m3;E=e5m2,e4m3;G=e5m2,e4m3.")]
-    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact)]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact | ConfigUse.Plan)]
     public string Format { get; init; } = "none";
 
     [Description("Build the gradient of an exported training graph anew, from fused operators: the same values, sooner.")]
-    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact)]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact | ConfigUse.Plan)]
     public bool Rederive { get; init; }
 
     [Description("Float type that the graph computes in (fp32, bf16, fp16); parameters and gradients stay float32. 16 bits need a GPU.")]
-    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact)]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact | ConfigUse.Plan)]
     public FloatPrecision Precision { get; init; }
 
     [Description("Scheme and format per layer; the first rule that matches wins.")]
-    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact)]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact | ConfigUse.Plan)]
     public IReadOnlyList<QuantizeRule> Quantize { get; init; } = [];
 
     [Description("Pass pipeline as text; null: the pipeline that scheme and format call for.")]
-    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact)]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact | ConfigUse.Plan)]
     public string? Pipeline { get; init; }
 
     [Description("Passes over the data; null where steps is given. With neither, one.")]
@@ -84,17 +84,17 @@ public sealed record TrainConfig
 
     [Description("Rows per update, or at a time where nothing is trained; null: one micro-batch.")]
     [Range(1, int.MaxValue)]
-    [UsedBy(ConfigUse.Train | ConfigUse.Eval | ConfigUse.EvalFolder | ConfigUse.Answers)]
+    [UsedBy(ConfigUse.Train | ConfigUse.Eval | ConfigUse.EvalFolder | ConfigUse.Answers | ConfigUse.Plan)]
     public int? BatchSize { get; init; }
 
     [Description("Rows per run of the graph; null: the graph's own, or the default of a graph that is built.")]
     [Range(1, int.MaxValue)]
-    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Answers)]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Answers | ConfigUse.Plan)]
     public int? MicroBatchSize { get; init; }
 
     [Description("Tokens at which a row is cut and to which it is padded; null: the graph's own, or the default of a graph that is built.")]
     [Range(2, int.MaxValue)]
-    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.EvalFolder | ConfigUse.Answers)]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.EvalFolder | ConfigUse.Answers | ConfigUse.Plan)]
     public int? SequenceLength { get; init; }
 
     [Description("Draws the order of the rows.")]
@@ -143,12 +143,12 @@ public sealed record TrainConfig
 
     [Description("AdamW: decoupled weight decay, on every parameter.")]
     [Range(0, double.MaxValue)]
-    [UsedBy(ConfigUse.Train | ConfigUse.Prepare)]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Plan)]
     public double WeightDecay { get; init; }
 
     [Description("Norm to which the gradient is clipped; null: no clipping.")]
     [Range(0, double.MaxValue, MinimumIsExclusive = true)]
-    [UsedBy(ConfigUse.Train | ConfigUse.Prepare)]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Plan)]
     public double? ClipNorm { get; init; }
 
     [Description("Updates between evaluations; 0: only before and after the run.")]
@@ -172,11 +172,11 @@ public sealed record TrainConfig
     public int LogEvery { get; init; } = 1;
 
     [Description("Where the graphs run.")]
-    [UsedBy(ConfigUse.Train | ConfigUse.Eval | ConfigUse.EvalFolder | ConfigUse.Answers)]
+    [UsedBy(ConfigUse.Train | ConfigUse.Eval | ConfigUse.EvalFolder | ConfigUse.Answers | ConfigUse.Plan)]
     public GraphDevice Device { get; init; }
 
     [Description("Whose kernels run attention on a GPU: auto (cuDNN's where it is there and takes the graph's attention, else ours), halo (ours) or cudnn.")]
-    [UsedBy(ConfigUse.Train | ConfigUse.Eval)]
+    [UsedBy(ConfigUse.Train | ConfigUse.Eval | ConfigUse.Plan)]
     public AttentionKernels Attention { get; init; }
 
     [Description("Threads on the CPU; 0: one per core.")]

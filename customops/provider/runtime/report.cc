@@ -67,6 +67,20 @@ std::string take_attention() {
   return text;
 }
 
+std::string take_memory() {
+  std::string text;
+  for (Device* device : Device::all()) {
+    if (!device->is_ready()) continue;
+    const ArenaStats stats = device->take_memory();
+    text += std::to_string(device->ordinal());
+    for (const int64_t bytes : {stats.in_use, stats.peak, stats.mapped, static_cast<int64_t>(device->properties().totalGlobalMem)}) {
+      text += "\t" + std::to_string(bytes);
+    }
+    text += "\n";
+  }
+  return text;
+}
+
 std::string take_problems() {
   std::string text = take_unclaimed();
   for (Device* device : Device::all()) {

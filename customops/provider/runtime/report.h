@@ -11,6 +11,9 @@ std::string report();
 /// What went wrong since the last call, a line each: "memory<TAB>wanted<TAB>in use<TAB>free<TAB>total" in bytes, "node<TAB>what was left to others and why".
 std::string take_problems();
 
+/// Memory of each GPU that was used, a line each: "ordinal<TAB>in use<TAB>peak<TAB>reserved<TAB>total" in bytes; peak is since the last call.
+std::string take_memory();
+
 /// Whose kernels ran attention since the last call, a line each: "cudnn<TAB>nodes<TAB>version", "halo<TAB>nodes<TAB>why".
 std::string take_attention();
 

@@ -23,6 +23,9 @@ public enum ConfigUse
 
     /// <summary>An artifact, which holds the value: it is left out where the model is one.</summary>
     Artifact = 32,
+
+    /// <summary>halo plan.</summary>
+    Plan = 64,
 }
 
 /// <summary>Says at a property of <see cref="TrainConfig"/> what reads it; a verb has options for the keys that it reads.</summary>

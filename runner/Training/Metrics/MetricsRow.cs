@@ -38,6 +38,12 @@ public sealed record MetricsRow
     /// <summary>Tokens that the loss is the mean of.</summary>
     public long? CountedTokens { get; init; }
 
+    /// <summary>Bytes of GPU memory in use at the most since the last such row.</summary>
+    public long? MemoryPeak { get; init; }
+
+    /// <summary>Bytes of GPU memory that the driver gave out.</summary>
+    public long? MemoryReserved { get; init; }
+
     /// <summary>Seconds since 1970, when the row was taken.</summary>
     public double Time { get; init; }
 

@@ -1,0 +1,109 @@
+using Halo.Ir;
+using Halo.Memory;
+using Halo.Operators;
+
+namespace Halo.CustomOps;
+
+/// <summary>What the kernels of the GPU provider do with memory; a test compares it with what the provider says of itself and with what it takes.</summary>
+/// <param name="byCudnn">Attention of 16-bit types is cuDNN's.</param>
+public sealed class GpuKernelMemory(bool byCudnn) : IKernelMemory
+{
+    /// <summary>kProductWorkspaceBytes.</summary>
+    public const long ProductBytes = 32L << 20;
+
+    /// <summary>Sums of norms' weight gradients over at most so many pieces of the rows (rms_norm_grad.cu).</summary>
+    private const long MostPieces = 512;
+
+    /// <summary>Sorted places that one block of an embedding's gradient sums (embedding_grad.cu).</summary>
+    private const long EmbeddingPiece = 32;
+
+    /// <summary>CudnnAttention::kWorkspaceBound.</summary>
+    private const long ScoreBound = 1L << 30;
+
+    private static readonly HashSet<string> Views = ["Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"];
+
+    private static readonly Dictionary<string, int[]> Overwrites = new(StringComparer.Ordinal);
+
+    static GpuKernelMemory()
+    {
+        foreach (var op in (string[])["Neg", "Abs", "Sign", "Sqrt", "Reciprocal", "Exp", "Log", "Sigmoid", "Tanh", "Erf", "Relu", "Sin", "Cos", "Floor", "Ceil",
+            "Round", "Not", "Pow", "Clip", "Swish", "QuickGelu", "ScatterElements", "ScatterND", "Softmax", "LogSoftmax"])
+            Overwrites.Add(op, [0]);
+        foreach (var op in (string[])["Add", "Sub", "Mul", "Div", "And", "Or", "Xor", "Mod"])
+            Overwrites.Add(op, [0, 1]);
+    }
+
+    public bool IsView(Node node) => (node.IsStandard && Views.Contains(node.OpType)) || node.Facts.Role is OperatorRole.Ordering;
+
+    public IReadOnlyList<int> MayOverwrite(Node node) => Overwrites.GetValueOrDefault(node.OpType) ?? [];
+
+    public bool IsOnHost(Node node) => node.IsStandard && node.OpType is "Shape" or "Size";
+
+    public long WorkBytes(Node node) => node.OpType switch
+    {
+        "MatMul" or "Gemm" or "FusedMatMul" => ProductBytes,
+        "ScaledMatMul" => ScaledProduct(node),
+        "Attention" when node.Domain == HaloDomain.Name => byCudnn && Is16Bit(node) ? Forward(node) : 0,
+        "AttentionGrad" => byCudnn && Is16Bit(node) ? Backward(node) : 4 * Elements(node.Inputs[5]!),
+        "RmsNormGrad" => 4 * Math.Clamp(Rows(node.Inputs[1]!), 1, MostPieces) * Size(node.Inputs[1]!, -1),
+        "CrossEntropy" => 8 * Rows(node.Inputs[0]!),
+        "EmbeddingGrad" => Embedding(node),
+        "Quantize" or "CrossEntropyGrad" => RunMemory.Alignment,
+        _ => 0,
+    };
+
+    /// <summary>scaled_mat_mul_workspace_cuda.</summary>
+    private static long ScaledProduct(Node node)
+    {
+        var (a, b, transA) = (node.Inputs[0]!, node.Inputs[2]!, node.Int("transA", 0) != 0);
+        var (m, k, n) = (Size(a, transA ? 1 : 0), Size(a, transA ? 0 : 1), Size(node.Output, 1));
+        var (hasInt8, isInt8) = (a.Type == ElementType.Int8 || b.Type == ElementType.Int8, a.Type == ElementType.Int8 && b.Type == ElementType.Int8);
+        var isDecoded = (hasInt8 && !isInt8) || (a.Type == ElementType.Float8E5M2 && b.Type == ElementType.Float8E5M2);
+        var isWhole = isDecoded ? node.Output.Type == ElementType.Float
+            : !isInt8 && m % 16 == 0 && n % 16 == 0 && node.Output.Type != ElementType.Float16;
+        var sums = isWhole ? 0 : Aligned(4 * Padded(m) * Padded(n));
+        return ProductBytes + sums + (isDecoded ? Aligned(2 * m * k) + Aligned(2 * k * n) : Aligned(Padded(m) * Padded(k)) + Aligned(Padded(n) * Padded(k)));
+    }
+
+    private static long Embedding(Node node)
+    {
+        var (count, columns) = (Size(node.Inputs[0]!, 0), Size(node.Inputs[0]!, 1));
+        return (2 * Aligned(8 * count)) + ((count + EmbeddingPiece - 1) / EmbeddingPiece * 2 * columns * 4);
+    }
+
+    private static bool Is16Bit(Node node) => node.Output.Type is ElementType.BFloat16 or ElementType.Float16;
+
+    /// <summary>attention_cudnn: lengths of rows, sums that nobody asked for.</summary>
+    private static long Forward(Node node) => (node.Input(3) is null ? 0 : Aligned(12 * Size(node.Inputs[0]!, 0)))
+        + (node.Outputs.Count > 1 ? 0 : Aligned(4 * Elements(node.Output) / Math.Max(1, Size(node.Output, -1))));
+
+    /// <summary>attention_grad_cudnn: lengths, delta, and gradients of scores of as many key/value heads as 1 GiB holds.</summary>
+    private static long Backward(Node node)
+    {
+        var (q, k) = (node.Inputs[1]!, node.Inputs[2]!);
+        var (batch, heads, queries, dim, groups, keys) = (Size(q, 0), Size(q, 1), Size(q, 2), Size(q, 3), Size(k, 1), Size(k, 2));
+        var shared = heads / Math.Max(1, groups);
+        var together = ScoreBound / Math.Max(1, 2 * shared * keys * (queries + (2 * dim)));
+        var pairs = together >= groups ? groups * Divisor(batch, together / Math.Max(1, groups)) : Divisor(groups, together);
+        return Aligned(12 * batch) + Aligned(4 * batch * heads * queries) + (pairs * 2 * shared * keys * (queries + (2 * dim)));
+    }
+
+    /// <summary>The largest divisor of a number that is at most another.</summary>
+    private static long Divisor(long number, long most)
+    {
+        var divisor = Math.Clamp(most, 1, Math.Max(1, number));
+        while (number % divisor != 0)
+            divisor--;
+        return divisor;
+    }
+
+    private static long Padded(long size) => (size + 15) / 16 * 16;
+
+    private static long Aligned(long bytes) => (bytes + 255) / 256 * 256;
+
+    private static long Rows(Value value) => Elements(value) / Math.Max(1, Size(value, -1));
+
+    private static long Elements(Value value) => value.Shape?.ElementCount ?? 0;
+
+    private static long Size(Value value, int axis) => value.Shape?[axis].Size ?? 0;
+}

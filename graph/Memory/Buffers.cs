@@ -1,0 +1,135 @@
+using Halo.Ir;
+
+namespace Halo.Memory;
+
+/// <summary>Memory that one value after another has during a run.</summary>
+/// <param name="SizeBytes">As asked for.</param>
+/// <param name="Values">The values that lie in it, views included, in the order of the run.</param>
+/// <param name="First">The place, in the order of the run, of the node that writes the first value.</param>
+/// <param name="Last">The place of the last node that reads a value in it; that of the last node of all where nobody does.</param>
+public sealed record Buffer(long SizeBytes, IReadOnlyList<Value> Values, int First, int Last);
+
+/// <summary>Which memory ONNX Runtime takes for the values of a graph, and how long it keeps it.</summary>
+/// <remarks>
+/// As its planner does for one stream: a view shares; an output overwrites an input that is read for the last time where the kernel can; else it takes
+/// the buffer freed last that has its sizes and width; else a new one. A buffer is kept from its first value to the last reader of its last one, also in
+/// between. Inputs, initializers and outputs of the graph belong to others.
+/// </remarks>
+public sealed class Buffers
+{
+    private readonly IKernelMemory _kernels;
+    private readonly Dictionary<Value, int> _uses = [];
+    private readonly Dictionary<Value, Value> _roots = [];
+    private readonly LinkedList<Value> _free = [];
+    private readonly Dictionary<Value, (List<Value> Values, int First, int Last)> _taken = []; // by the first value
+    private readonly List<Value> _firsts = [];
+    private readonly Dictionary<Node, int> _places = [];
+
+    private Buffers(IReadOnlyList<Node> order, IKernelMemory kernels)
+    {
+        (Order, _kernels) = (order, kernels);
+        if (order.Count > 0)
+            Count(order[0].Graph!);
+        for (var i = 0; i < order.Count; i++)
+        {
+            _places.Add(order[i], i);
+            foreach (var output in Present(order[i]))
+                Place(order[i], output, i);
+            foreach (var value in order[i].Inputs.OfType<Value>().Concat(Present(order[i])))
+                Drop(value, i);
+        }
+        var end = order.Count - 1;
+        All = [.. _firsts.Select(v => (First: v, Taken: _taken[v]))
+            .Select(b => new Buffer(Bytes(b.First)!.Value, b.Taken.Values, b.Taken.First, b.Taken.Last < 0 ? end : b.Taken.Last))];
+    }
+
+    /// <summary>The nodes as they run.</summary>
+    public IReadOnlyList<Node> Order { get; }
+
+    /// <summary>Those that a run takes, in the order in which it does.</summary>
+    public IReadOnlyList<Buffer> All { get; }
+
+    /// <summary>The place of a node in the order of the run.</summary>
+    public int PlaceOf(Node node) => _places[node];
+
+    /// <summary>The last value of a buffer that is written up to a place and read there or behind it; null where the buffer is kept for a later one.</summary>
+    public Value? ValueIn(Buffer buffer, int place) => buffer.Values.LastOrDefault(v => PlaceOf(v.Producer!) <= place
+        && (PlaceOf(v.Producer!) == place || v.Uses.Any(u => _places.GetValueOrDefault(u.Node, -1) >= place)));
+
+    /// <param name="graph">With shapes inferred; what has none counts nothing.</param>
+    /// <param name="kernels">Of the runtime.</param>
+    public static Buffers Of(Graph graph, IKernelMemory kernels) => new(RunOrder.Of(graph), kernels);
+
+    /// <param name="order">All nodes of a graph, as they run.</param>
+    /// <param name="kernels">Of the runtime.</param>
+    public static Buffers Of(IReadOnlyList<Node> order, IKernelMemory kernels) => new(order, kernels);
+
+    /// <summary>Bytes of a value's elements; null where its sizes are not known.</summary>
+    public static long? Bytes(Value value) => value.Shape?.ElementCount is { } count ? value.Type.SizeBytes(count) : null;
+
+    private void Count(Graph graph)
+    {
+        foreach (var node in Order)
+        {
+            foreach (var value in node.Inputs.OfType<Value>().Concat(Present(node)))
+                Add(value);
+        }
+        foreach (var value in graph.Inputs.Concat(graph.Initializers).Concat(graph.Outputs))
+            Add(value);
+
+        void Add(Value value) => _uses[value] = _uses.GetValueOrDefault(value) + 1;
+    }
+
+    private void Place(Node node, Value output, int at)
+    {
+        if (output.IsGraphOutput)
+            return;
+        var reused = Overwritten(node, output);
+        if (reused is null && Freed(node, output) is { } freed)
+        {
+            _free.Remove(freed);
+            reused = freed;
+        }
+        if (reused is not null)
+        {
+            var root = Root(reused);
+            _roots[output] = root;
+            _uses[root] += _uses[output];
+            if (_taken.TryGetValue(root, out var taken))
+                taken.Values.Add(output);
+        }
+        else if (!_kernels.IsOnHost(node) && Bytes(output) is not null)
+        {
+            _taken[output] = ([output], at, -1);
+            _firsts.Add(output);
+        }
+    }
+
+    private Value? Overwritten(Node node, Value output)
+    {
+        if (output.ProducerIndex != 0)
+            return null;
+        if (_kernels.IsView(node))
+            return node.Inputs[0];
+        return _kernels.MayOverwrite(node).Select(i => node.Input(i)).OfType<Value>()
+            .FirstOrDefault(input => _uses[Root(input)] == 1 && AreAlike(input, output));
+    }
+
+    private Value? Freed(Node node, Value output) => output.Shape is { Rank: > 0 } && !_kernels.IsOnHost(node)
+        ? _free.FirstOrDefault(v => _taken.ContainsKey(v) && AreAlike(v, output)) : null;
+
+    private Value Root(Value value) => _roots.GetValueOrDefault(value, value);
+
+    private void Drop(Value value, int at)
+    {
+        var root = Root(value);
+        if (_taken.TryGetValue(root, out var taken) && value.Producer != Order[at])
+            _taken[root] = taken with { Last = at };
+        if (--_uses[root] == 0)
+            _free.AddFirst(root);
+    }
+
+    private static bool AreAlike(Value a, Value b) => a.Shape is { IsStatic: true } && a.Shape.Equals(b.Shape) && a.Type.Bits() == b.Type.Bits();
+
+    private static IEnumerable<Value> Present(Node node) => node.Outputs.Where(o => o.Name.Length > 0);
+}

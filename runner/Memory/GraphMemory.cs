@@ -1,0 +1,80 @@
+using Halo.Analysis;
+using Halo.Ir;
+using Halo.Memory;
+using Halo.Operators;
+
+namespace Halo.Runner.Memory;
+
+/// <summary>What a graph takes while it runs, besides what it is bound to.</summary>
+/// <param name="Name">Of the graph, such as <c>training</c>.</param>
+/// <param name="Run">One run.</param>
+/// <param name="ConstantBytes">Of its initializers, which a session holds.</param>
+/// <param name="Parts">What <see cref="RunMemory.LiveBytes"/> are made of, largest first.</param>
+public sealed record GraphMemory(string Name, RunMemory Run, long ConstantBytes, IReadOnlyList<MemoryPart> Parts)
+{
+    public long PeakBytes => Run.PeakBytes;
+
+    /// <summary>The node at which most is taken.</summary>
+    public Node? PeakNode => Run.Buffers.Order.ElementAtOrDefault(Run.Peak);
+
+    /// <param name="name">Of the graph.</param>
+    /// <param name="graph">The graph; its shapes are inferred.</param>
+    /// <param name="kernels">Of what runs it.</param>
+    public static GraphMemory Of(string name, Graph graph, IKernelMemory kernels)
+    {
+        ShapeInference.Run(graph);
+        var run = RunMemory.Of(Buffers.Of(graph, kernels), kernels);
+        var constants = graph.Initializers.Where(i => !i.IsGraphInput).Sum(i => RunMemory.Rounded(Buffers.Bytes(i) ?? 0));
+        return new GraphMemory(name, run, constants, [.. PartsOf(graph, run, kernels).OrderByDescending(p => p.SizeBytes)]);
+    }
+
+    private static IEnumerable<MemoryPart> PartsOf(Graph graph, RunMemory run, IKernelMemory kernels)
+    {
+        if (run.Buffers.Order.Count == 0)
+            return [];
+        var forward = Forward(graph);
+        var ofData = new HashSet<Value>(graph.Inputs.Where(i => !i.Type.IsFloat()));
+        foreach (var node in run.Buffers.Order.Where(n => Graph.ReadBy(n).Any(ofData.Contains)))
+            ofData.UnionWith(node.Outputs);
+        var parts = run.At(run.Peak).Select(b => new MemoryPart(Class(b), RunMemory.Rounded(b.SizeBytes)))
+            .Append(new MemoryPart("work memory of kernels", kernels.WorkBytes(run.Buffers.Order[run.Peak])));
+        return parts.GroupBy(p => p.Name).Select(g => new MemoryPart(g.Key, g.Sum(p => p.SizeBytes))).Where(p => p.SizeBytes > 0);
+
+        string Class(Halo.Memory.Buffer buffer)
+        {
+            if (run.Buffers.ValueIn(buffer, run.Peak) is not { } value)
+                return "kept for later values of the same sizes";
+            if (!ofData.Contains(value))
+                return value.Type.Bits() <= 8 ? "codes of weights" : "weights in another type or order";
+            if (!forward.Contains(value.Producer!))
+                return "gradients of activations";
+            return value.Uses.All(u => forward.Contains(u.Node)) ? "activations on their way"
+                : value.Type.Bits() <= 8 ? "saved codes" : $"saved by {Source(value)}";
+        }
+    }
+
+    /// <summary>The operator that computed what a view shows.</summary>
+    private static string Source(Value value)
+    {
+        var node = value.Producer!;
+        while (node.Facts.Role is OperatorRole.View && node.Inputs[0]?.Producer is { } before)
+            node = before;
+        return node.OpType;
+    }
+
+    /// <summary>The nodes that the loss, or whatever the graph gives, is computed by.</summary>
+    private static HashSet<Node> Forward(Graph graph)
+    {
+        var roots = graph.Outputs.Where(o => o.Name == TrainingNames.Loss).ToList();
+        var pending = new Stack<Value>(roots.Count > 0 ? roots : graph.Outputs);
+        var forward = new HashSet<Node>();
+        while (pending.TryPop(out var value))
+        {
+            if (value.Producer is not { } node || !forward.Add(node))
+                continue;
+            foreach (var input in Graph.ReadBy(node))
+                pending.Push(input);
+        }
+        return forward;
+    }
+}

@@ -1,0 +1,87 @@
+using Halo.Analysis;
+using Halo.CustomOps;
+using Halo.Ir;
+using Halo.Memory;
+using Halo.Models.Optimizer;
+using Halo.Runner.Sessions;
+using Halo.Runner.Training.Engine;
+
+namespace Halo.Runner.Memory;
+
+/// <summary>What training takes on its device, known before anything is allocated.</summary>
+/// <remarks>
+/// Held for the whole run: parameters, gradients, their sums over micro-batches, moments, a batch, the graphs' constants. Graphs run one after the other,
+/// so that the most of one of them comes on top. Not counted: what the driver takes for itself, and the host's own memory.
+/// </remarks>
+/// <param name="Held">Held for the whole run, each class.</param>
+/// <param name="Graphs">Training, evaluation, optimizer: those that there are.</param>
+public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<GraphMemory> Graphs)
+{
+    public long HeldBytes => Held.Sum(p => p.SizeBytes);
+
+    /// <summary>The graph that takes most.</summary>
+    public GraphMemory Largest => Graphs.MaxBy(g => g.PeakBytes)!;
+
+    /// <summary>Graphs run in the same memory, as on a GPU; else each session keeps its own.</summary>
+    public bool SharesMemory { get; init; }
+
+    /// <summary>The most at once.</summary>
+    public long PeakBytes => HeldBytes + (SharesMemory ? Largest.PeakBytes : Graphs.Sum(g => g.PeakBytes));
+
+    /// <summary>The most at once while the first run of the training graph lasts, whose buffers are not packed yet.</summary>
+    public long FirstRunBytes => HeldBytes + Graphs[0].Run.LiveBytes;
+
+    /// <param name="interface">The training graph's.</param>
+    /// <param name="training">The graph that is run; shapes are inferred.</param>
+    /// <param name="evaluation">The same without gradients; null where nothing is evaluated.</param>
+    /// <param name="optimizer">The update; null where there is none.</param>
+    /// <param name="accumulates">An update has several micro-batches.</param>
+    /// <param name="device">What runs the graphs.</param>
+    /// <param name="attention">Whose kernels run attention on a GPU.</param>
+    public static MemoryPlan Of(TrainingInterface @interface, Graph training, Graph? evaluation, Graph? optimizer, bool accumulates, GraphDevice device,
+        AttentionKernels attention)
+    {
+        var kernels = KernelsOf(device, attention);
+        var graphs = new List<GraphMemory> { GraphMemory.Of("training", training, kernels) };
+        if (evaluation is not null)
+            graphs.Add(GraphMemory.Of("evaluation", evaluation, kernels));
+        var held = new List<MemoryPart>
+        {
+            Part("parameters", Inputs(training, @interface.Parameters.Select(p => p.Name))),
+            Part("gradients", training.Outputs.Where(o => o.Name.StartsWith(TrainingNames.GradientPrefix, StringComparison.Ordinal))),
+        };
+        if (optimizer is not null)
+        {
+            var sums = GradientGraphs.Accumulate(@interface.Trained).Graph;
+            graphs.Add(GraphMemory.Of("gradient norm", GradientGraphs.Norm(@interface.Trained).Graph, kernels));
+            graphs.Add(GraphMemory.Of("optimizer", optimizer, kernels));
+            if (accumulates)
+            {
+                graphs.Add(GraphMemory.Of("sums of gradients", sums, kernels));
+                held.Add(Part("sums of gradients", Inputs(sums, @interface.Trained.Select(p => GradientGraphs.Sum + p.Name))));
+            }
+            held.Add(Part("moments", optimizer.Inputs.Where(i => i.Name.StartsWith(AdamWGraph.FirstMoment, StringComparison.Ordinal)
+                || i.Name.StartsWith(AdamWGraph.SecondMoment, StringComparison.Ordinal))));
+        }
+        var batches = evaluation is null ? 1 : 2;
+        held.Add(new MemoryPart("constants, batches and scalars", graphs.Sum(g => g.ConstantBytes) + (ScalarCount * RunMemory.Alignment)
+            + (batches * Inputs(training, @interface.Batch.Select(b => b.Name)).Sum(Rounded))));
+        return new MemoryPlan(held, graphs) { SharesMemory = device == GraphDevice.Cuda };
+    }
+
+    private static IKernelMemory KernelsOf(GraphDevice device, AttentionKernels attention) =>
+        device == GraphDevice.Cuda ? new GpuKernelMemory(attention != AttentionKernels.Halo) : new CpuKernelMemory();
+
+    /// <summary>Loss, norm, factors, learning rate, step: a tensor each.</summary>
+    private const int ScalarCount = 8;
+
+    private static IEnumerable<Value> Inputs(Graph graph, IEnumerable<string> names)
+    {
+        var wanted = names.ToHashSet(StringComparer.Ordinal);
+        return graph.Inputs.Where(i => wanted.Contains(i.Name));
+    }
+
+    private static MemoryPart Part(string name, IEnumerable<Value> values) => new(name, values.Sum(Rounded));
+
+    private static long Rounded(Value value) => RunMemory.Rounded(Buffers.Bytes(value) ?? 0);
+}
