@@ -37,6 +37,8 @@ internal static class HaloGradients
         },
         ["CrossEntropy"] = g => g.Add(0, () => g.Build.CrossEntropyGrad(g.D, g.In(0), g.In(1), Second(g), "",
             g.Node.Int("ignoreIndex", TrainingNames.IgnoredLabel))),
+        // The same words, so the same mask; nothing of the forward pass is read.
+        ["Dropout"] = g => g.Add(0, () => g.Build.Dropout(g.D, g.In(1), g.In(2), g.Node.Float("ratio", 0), g.Node.Int("stream", 0), "")),
         ["HadamardTransform"] = g => g.Add(0, () => g.Build.HadamardTransform(g.D, (int)g.Node.Int("axis", 1), g.Node.Ints("blocks")!,
             g.Node.Int("inverse", 0) == 0, "")),
     };

@@ -56,6 +56,10 @@ internal static class BlockCases
         {
             Build = (_, b, x) => b.CrossEntropy(x[0]!, x[1]!, "n").Loss,
         },
+        new("some are dropped", "com.halo.Dropout", [X(3, 5), Index([], 7), Index([], 2)])
+        {
+            Build = (_, b, x) => b.Dropout(x[0]!, x[1]!, x[2]!, 0.4f, 3, "n"),
+        },
         new("columns", "com.halo.HadamardTransform", [X(3, 4)]) { Build = (_, b, x) => b.HadamardTransform(x[0]!, 1, [4], false, "n") },
         new("rows, inverse", "com.halo.HadamardTransform", [X(12, 3)]) { Build = (_, b, x) => b.HadamardTransform(x[0]!, 0, [12], true, "n") },
     ];
