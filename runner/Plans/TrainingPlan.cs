@@ -7,6 +7,7 @@ using Halo.Runner.Sessions;
 using Halo.Runner.Sources;
 using Halo.Runner.Training;
 using Halo.Runner.Training.Engine;
+using Halo.Serialization;
 
 namespace Halo.Runner.Plans;
 
@@ -28,7 +29,7 @@ public sealed class TrainingPlan
         (_source, Training, Rewritten, Passes) = (source, rewritten.Model, rewritten, passes);
         _evaluation = new Lazy<Model>(() => EvaluationGraph.Of(Training.Clone()));
         _forward = new Lazy<Model>(() => source.Forward().Model);
-        _optimizer = new Lazy<Model>(() => AdamWGraph.Build(UpdatedParameters, Optimizer!));
+        _optimizer = new Lazy<Model>(() => AdamWGraph.Build(UpdatedParameters, Optimizer!, Interface!.ParameterType));
         _data = new Lazy<RunData>(ReadCompanions);
     }
 
@@ -57,8 +58,8 @@ public sealed class TrainingPlan
     /// <summary>Loss and logits as they were before the rewrite, in float32: what is exported and generates.</summary>
     public Model Forward => _forward.Value;
 
-    /// <summary>The update of <see cref="UpdatedParameters"/>.</summary>
-    /// <exception cref="HaloException">The parameters are not float32.</exception>
+    /// <summary>The update of <see cref="UpdatedParameters"/>, from gradients of the parameters' type.</summary>
+    /// <exception cref="HaloException">The parameters are not of the type that the run is to keep.</exception>
     public Model OptimizerModel => _optimizer.Value;
 
     /// <summary>What <see cref="Training"/> takes and gives.</summary>
@@ -96,10 +97,18 @@ public sealed class TrainingPlan
     public RunData Data => _data.Value;
 
     /// <summary>The parameters that updates write.</summary>
-    /// <exception cref="HaloException">They are not float32.</exception>
-    public IReadOnlyList<(string Name, Shape Shape)> UpdatedParameters => Interface.ParameterType == ElementType.Float ? Interface.Trained
+    /// <exception cref="HaloException">They are neither float32 nor, where the config says so, bfloat16.</exception>
+    public IReadOnlyList<(string Name, Shape Shape)> UpdatedParameters => Interface.ParameterType == ElementType.Float || KeepsBFloat16 ? Interface.Trained
         : throw new HaloException("train", Config.Model, "float32 parameters, which an update keeps its digits in", Interface.ParameterType.Name(),
-            "Make the float32 graph of it with halo gradient --precision fp32; --precision bf16 of halo train computes in bfloat16 over float32 parameters.");
+            "Make the float32 graph of it with halo gradient --precision fp32; --precision bf16 of halo train computes in bfloat16 over float32 parameters, "
+            + "with --states bf16 over bfloat16 ones.");
+
+    /// <summary>The update as bytes; where gradients are summed over micro-batches, which is done in float32, it takes them so.</summary>
+    public byte[] OptimizerFor(bool accumulates, string written) => accumulates && Interface.ParameterType != ElementType.Float
+        ? OnnxWriter.ToBytes(AdamWGraph.Build(UpdatedParameters, Optimizer, Interface.ParameterType, ElementType.Float)) : File.ReadAllBytes(written);
+
+    /// <summary>A plan that was read has parameters of the type that it was prepared with.</summary>
+    private bool KeepsBFloat16 => Interface.ParameterType == ElementType.BFloat16 && (_source is null || Config.States == StatePrecision.Bf16);
 
     /// <summary>Reads, makes or builds the training graph of a config and rewrites it; holds sizes, weights, config.json and tokenizer to it.</summary>
     /// <param name="config">Model, weights, sizes and rewrite.</param>

@@ -21,7 +21,7 @@ public sealed record RunState(int Step, int Epoch, int BatchInEpoch, string Data
 
 /// <summary>The checkpoints of a run: folders <c>step-00000060</c>, each whole or not there.</summary>
 /// <remarks>
-/// model.safetensors holds the float32 masters under their Hugging Face names, optimizer.safetensors the moments (exp_avg.P, exp_avg_sq.P),
+/// model.safetensors holds the parameters, float32 masters or bfloat16 (states), under their Hugging Face names, optimizer.safetensors the moments (exp_avg.P, exp_avg_sq.P),
 /// state.json the <see cref="RunState"/>. The newest K are kept, and the one of the least validation loss.
 /// </remarks>
 public sealed class Checkpoints(string folder, int keep)
@@ -43,9 +43,9 @@ public sealed class Checkpoints(string folder, int keep)
         {
             var digests = new OrderedDictionary<string, IReadOnlyDictionary<string, string>>
             {
-                [WeightsName] = SafetensorsWriter.Write(WeightsOf(target), [.. engine.Parameters.Sources()]),
+                [WeightsName] = SafetensorsWriter.Write(WeightsOf(target), [.. engine.Parameters.ExactSources()]),
                 [MomentsName] = SafetensorsWriter.Write(Path.Combine(target, MomentsName),
-                    [.. engine.FirstMoments.Sources(AdamWGraph.FirstMoment), .. engine.SecondMoments.Sources(AdamWGraph.SecondMoment)]),
+                    [.. engine.FirstMoments.ExactSources(AdamWGraph.FirstMoment), .. engine.SecondMoments.ExactSources(AdamWGraph.SecondMoment)]),
             };
             AtomicFile.WriteText(Path.Combine(target, StateName), JsonSerializer.Serialize(state with { Digests = digests }, JsonText.Readable) + "\n");
         });

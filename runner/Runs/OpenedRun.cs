@@ -1,3 +1,4 @@
+using Halo.Ir;
 using Halo.Passes.Rewrite;
 using Halo.Runner.Artifacts;
 using Halo.Runner.Data;
@@ -70,14 +71,16 @@ public sealed class OpenedRun : IDisposable
         _ = plan.UpdatedParameters;
         say(PlannedMemory.Line(plan));
 
-        var engine = new TrainingEngine(@interface, new GraphSession(artifact.TrainingModel, plan.Session), File.ReadAllBytes(artifact.OptimizerModel),
-            plan.BatchSize > @interface.Rows, config.Threads);
+        var accumulates = plan.BatchSize > @interface.Rows;
+        var engine = new TrainingEngine(@interface, new GraphSession(artifact.TrainingModel, plan.Session),
+            plan.OptimizerFor(accumulates, artifact.OptimizerModel), accumulates, config.Threads, config.Seed);
         var evaluator = new Evaluator(new GraphSession(artifact.EvalModel, plan.Session), @interface, engine.Parameters);
         var checkpoints = new Checkpoints(run.Checkpoints, config.KeepCheckpoints);
         var step = Start(checkpoints, engine, artifact, run, config.Data!, dataSha256, say);
         if (step > totalSteps)
             throw new HaloException("resume", "steps", $"at least the {step} updates that are done", $"{totalSteps}", "Give more --steps or --epochs.");
-        say($"{engine.Parameters.Parameters.Sum(p => p.Shape.ElementCount!.Value):N0} parameters; steps {step} to {totalSteps}, "
+        say($"{engine.Parameters.Parameters.Sum(p => p.Shape.ElementCount!.Value):N0} parameters{(@interface.ParameterType == ElementType.Float ? "" : $", gradients and moments in {@interface.ParameterType.Name()}")}; "
+            + $"steps {step} to {totalSteps}, "
             + $"{plan.BatchSize} rows each in micro-batches of {@interface.Rows} x {@interface.Sequence}");
         return new OpenedRun
         {

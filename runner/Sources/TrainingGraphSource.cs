@@ -74,22 +74,26 @@ public sealed class TrainingGraphSource
             if (precision != FloatPrecision.Fp32)
             {
                 return SourceGraph.Built(_file.Model.Clone(),
-                    [.. Pipelines.Parse(Pipelines.Cleanup), adapt, new ConvertPrecision(precision, KeepParameters: true)], _file.InputSha256);
+                    [.. Pipelines.Parse(Pipelines.Cleanup), adapt, new ConvertPrecision(precision, KeepsParameters(precision))], _file.InputSha256);
             }
             return _file.Model.Graph.Inputs.Any(i => i.Type == ElementType.Int32) ? SourceGraph.Built(_file.Model.Clone(), [adapt], _file.InputSha256) : _file;
         }
         using var checkpoint = CheckpointReader.Open(StartingFiles.Weights(_config));
         var (batch, sequence) = Sizes(_file.Model.Graph);
-        return SourceGraph.Built(_file.Model.Clone(), Pipelines.Gradient(new GradientSettings(batch, sequence, precision, KeepParameters: true)),
+        return SourceGraph.Built(_file.Model.Clone(), Pipelines.Gradient(new GradientSettings(batch, sequence, precision, KeepsParameters(precision))),
             _file.InputSha256, new PassOptions { Checkpoint = SourceGraph.TensorsOf(checkpoint) });
     }
 
-    /// <summary>The forward graph of the folder, with float32 parameters.</summary>
+    /// <summary>Whether parameters and gradients stay float32 in a graph that computes in this type.</summary>
+    private bool KeepsParameters(FloatPrecision precision) => precision == FloatPrecision.Fp32 || _config.States == StatePrecision.Fp32;
+
+    /// <summary>The forward graph of the folder, with parameters of the type that the run keeps.</summary>
     private SourceGraph Built(FloatPrecision precision)
     {
         if (!_forward.TryGetValue(precision, out var built))
         {
-            var model = Folder!.Build(_config.MicroBatchSize, _config.SequenceLength, precision.Type(), ElementType.Float);
+            var model = Folder!.Build(_config.MicroBatchSize, _config.SequenceLength, precision.Type(),
+                KeepsParameters(precision) ? ElementType.Float : precision.Type());
             _forward.Add(precision, built = new SourceGraph(model, null, GraphRewriter.Sha256(Folder.ConfigPath)));
         }
         return built.Copy();

@@ -20,6 +20,13 @@ public sealed record QuantizeRule
     public string? Format { get; init; }
 }
 
+/// <summary>The float type of what a run keeps: parameters, gradients, moments.</summary>
+public enum StatePrecision
+{
+    Fp32,
+    Bf16,
+}
+
 /// <summary>Everything that <c>halo train</c> can set. A property is a YAML key (snake_case), an option (kebab-case) and a schema entry.</summary>
 /// <remarks>Adding a setting is adding a property: reader, writer, schema, range checks and the options of verbs go by the properties and their attributes.</remarks>
 public sealed record TrainConfig
@@ -60,9 +67,13 @@ public sealed record TrainConfig
     [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact | ConfigUse.Plan)]
     public bool Rederive { get; init; }
 
-    [Description("Float type that the graph computes in (fp32, bf16, fp16); parameters and gradients stay float32. 16 bits need a GPU.")]
+    [Description("Float type that the graph computes in (fp32, bf16, fp16); parameters and gradients stay float32 unless states says otherwise. 16 bits need a GPU.")]
     [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact | ConfigUse.Plan)]
     public FloatPrecision Precision { get; init; }
+
+    [Description("Float type of parameters, gradients and moments: fp32, or bf16, half the memory, updates rounded by chance; bf16 goes with precision bf16.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact | ConfigUse.Plan)]
+    public StatePrecision States { get; init; }
 
     [Description("Scheme and format per layer; the first rule that matches wins.")]
     [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact | ConfigUse.Plan)]

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using Halo.Io;
+using Halo.Passes.Canonical.Precision;
 using YamlDotNet.Core;
 using YamlDotNet.RepresentationModel;
 
@@ -149,6 +150,9 @@ internal static class ConfigReader
         if (config.Schedule != Schedules.ScheduleKind.Wsd && config.DecayFraction != Schedules.LearningRateSchedule.DefaultDecayFraction)
             throw new HaloException(Reader, where("decay_fraction"), "schedule wsd", $"schedule {ConfigKey.NameOf(config.Schedule.ToString())}",
                 "Remove it or set 'schedule: wsd'.");
+        if (config is { States: StatePrecision.Bf16, Precision: not FloatPrecision.Bf16 })
+            throw new HaloException(Reader, where("states"), "precision bf16 with it", $"precision {ConfigKey.NameOf(config.Precision.ToString())}",
+                "Set 'precision: bf16', or leave states out.");
         if (config.Steps is { } total && config.WarmupSteps > total)
             throw new HaloException(Reader, where("warmup_steps"), $"at most the {total} steps", $"{config.WarmupSteps}", "Lower it.");
     }

@@ -103,6 +103,11 @@ public sealed class ParameterBuffers : IDisposable
         Parameters.Select(p => new SafetensorsSource(prefix + p.Name, ElementType.Float, p.Shape.Sizes,
             stream => stream.Write(MemoryMarshal.AsBytes(Read(p.Name).AsSpan()))));
 
+    /// <summary>The buffers as they are, to the bit, as tensors of a safetensors file.</summary>
+    public IEnumerable<SafetensorsSource> ExactSources(string prefix = "") => _type == ElementType.Float ? Sources(prefix)
+        : Parameters.Select(p => new SafetensorsSource(prefix + p.Name, _type, p.Shape.Sizes,
+            stream => stream.Write(MemoryMarshal.AsBytes(_values[p.Name].ToArray<ushort>().AsSpan()))));
+
     public void Dispose()
     {
         foreach (var value in _values.Values)

@@ -40,15 +40,16 @@ public sealed class TrainingEngine : IDisposable
     /// <param name="optimizer">The AdamW graph, serialized; null where the graph is only run.</param>
     /// <param name="accumulates">Updates may have more than one micro-batch.</param>
     /// <param name="threads">Threads of the small graphs; 0 is one for each core.</param>
-    public TrainingEngine(TrainingInterface @interface, GraphSession training, byte[]? optimizer, bool accumulates, int threads)
+    /// <param name="seed">Of the bits by which parameters and moments of bfloat16 are rounded.</param>
+    public TrainingEngine(TrainingInterface @interface, GraphSession training, byte[]? optimizer, bool accumulates, int threads, long seed = 0)
     {
         (_interface, _training) = (@interface, training);
         var settings = training.Settings with { Optimization = InPlace, ProfilePrefix = null, Threads = threads };
         Parameters = new ParameterBuffers(@interface.Parameters, training.Device, @interface.ParameterType);
         _gradients = new ParameterBuffers(@interface.Trained, training.Device, @interface.ParameterType);
         var updated = optimizer is null ? [] : @interface.Trained;
-        FirstMoments = new ParameterBuffers(updated, training.Device);
-        SecondMoments = new ParameterBuffers(updated, training.Device);
+        FirstMoments = new ParameterBuffers(updated, training.Device, @interface.ParameterType);
+        SecondMoments = new ParameterBuffers(updated, training.Device, @interface.ParameterType);
         _batch = new BatchBuffers(@interface.Batch, @interface.Rows, @interface.Sequence, training.Device);
         _batch.BindTo(training);
         foreach (var (name, _) in @interface.Parameters)
@@ -62,7 +63,7 @@ public sealed class TrainingEngine : IDisposable
         if (accumulates)
         {
             _sums = new ParameterBuffers(@interface.Trained, training.Device);
-            _accumulator = new GraphSession("accumulator", OnnxWriter.ToBytes(GradientGraphs.Accumulate(@interface.Trained)), settings);
+            _accumulator = new GraphSession("accumulator", OnnxWriter.ToBytes(GradientGraphs.Accumulate(@interface.Trained, @interface.ParameterType)), settings);
             _accumulator.BindInput(GradientGraphs.Keep, Scalar(GradientGraphs.Keep));
             _accumulator.BindInput(GradientGraphs.Weight, Scalar(GradientGraphs.Weight));
             foreach (var (name, _) in @interface.Trained)
@@ -73,7 +74,7 @@ public sealed class TrainingEngine : IDisposable
             }
         }
         var gradients = _sums ?? _gradients;
-        _norm = new GraphSession("gradient_norm", OnnxWriter.ToBytes(GradientGraphs.Norm(@interface.Trained)), settings);
+        _norm = new GraphSession("gradient_norm", OnnxWriter.ToBytes(GradientGraphs.Norm(@interface.Trained, accumulates ? ElementType.Float : @interface.ParameterType)), settings);
         _optimizer = new GraphSession("optimizer_model.onnx", optimizer, settings);
         _norm.BindInput(AdamWGraph.GradientScale, Scalar(AdamWGraph.GradientScale));
         _norm.BindOutput(AdamWGraph.GradientNorm, Scalar(AdamWGraph.GradientNorm));
@@ -83,6 +84,11 @@ public sealed class TrainingEngine : IDisposable
                 _optimizer.BindInput(name, Scalar(name));
         }
         _optimizer.BindInput(AdamWGraph.Step, Scalar(AdamWGraph.Step, ElementType.Int64));
+        if (_optimizer.Inputs.ContainsKey(AdamWGraph.Seed))
+        {
+            _optimizer.BindInput(AdamWGraph.Seed, Scalar(AdamWGraph.Seed, ElementType.Int64));
+            _scalars[AdamWGraph.Seed].Write<long>([seed]);
+        }
         foreach (var (name, _) in @interface.Trained)
         {
             _norm.BindInput(TrainingNames.GradientOf(name), gradients[name]);

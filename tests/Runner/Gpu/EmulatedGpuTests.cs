@@ -74,6 +74,33 @@ public sealed class EmulatedGpuTests : IDisposable
         GpuSteps.Compare(_folder["gpu-after"], _folder["cpu-after"], Tolerances.OtherOperators);
     }
 
+    /// <summary>Parameters, gradients and moments of bfloat16, over micro-batches: the same bits where the run was stopped, and near those of float32.</summary>
+    [Fact]
+    public void A_run_that_keeps_16_bits_goes_on_with_the_same_bits()
+    {
+        const string Row = """{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"select a from b where c = d"}]}""";
+        File.WriteAllLines(_folder["rows.jsonl"], Enumerable.Range(0, 4).Select(i => Row.Replace("where c", $"where c{i}", StringComparison.Ordinal)));
+        string[] train = ["train", "--model", LlamaTiny.Folder, "--data", _folder["rows.jsonl"], "--device", "cuda", "--precision", "bf16",
+            "--micro-batch-size", "1", "--sequence-length", "24", "--batch-size", "2", "--learning-rate", "1e-3", "--schedule", "constant", "--clip-norm", "1",
+            "--steps", "2", "--seed", "5"];
+        _gpu.Succeed([.. train, "--states", "bf16", "--save-every", "1", "-o", _folder["narrow"]]);
+        var last = _folder["narrow/checkpoints/step-00000002"];
+        string[] files = [.. new[] { "model.safetensors", "optimizer.safetensors" }.Select(file => Path.Combine(last, file))];
+        var whole = files.Select(File.ReadAllBytes).ToList();
+        Directory.Delete(last, recursive: true); // as if the run had been killed behind the first update
+        _gpu.Succeed(["train", "--resume", "-o", _folder["narrow"]]);
+        Assert.Equal(whole, files.Select(File.ReadAllBytes));
+        _gpu.Succeed([.. train, "-o", _folder["wide"]]);
+        using var found = SafetensorsFile.Open(files[0]);
+        using var wide = SafetensorsFile.Open(_folder["wide/checkpoints/step-00000002/model.safetensors"]);
+        Assert.All(found.Tensors.Values, tensor => Assert.Equal(ElementType.BFloat16, tensor.DType));
+        foreach (var name in found.Tensors.Keys)
+        {
+            var error = RelativeError.Of(found.ReadFloats(name), wide.ReadFloats(name));
+            Assert.True(error <= Tolerances.BFloat16Graph, $"{name}: {error:E2}");
+        }
+    }
+
     [Fact]
     public void Answers_are_those_of_the_CPU()
     {

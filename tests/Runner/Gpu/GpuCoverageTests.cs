@@ -83,6 +83,11 @@ public sealed class GpuCoverageTests(EmulatedGpu gpu)
         Assert.Empty(gpu.LeftOver(AdamWGraph.Build(parameters, new AdamWSettings())));
         Assert.Empty(gpu.LeftOver(GradientGraphs.Norm(parameters)));
         Assert.Empty(gpu.LeftOver(GradientGraphs.Accumulate(parameters)));
+        const ElementType Half = ElementType.BFloat16;
+        Assert.Empty(gpu.LeftOver(AdamWGraph.Build(parameters, new AdamWSettings(WeightDecay: 0.01, ClipNorm: 1), Half)));
+        Assert.Empty(gpu.LeftOver(AdamWGraph.Build(parameters, new AdamWSettings(), Half, ElementType.Float)));
+        Assert.Empty(gpu.LeftOver(GradientGraphs.Norm(parameters, Half)));
+        Assert.Empty(gpu.LeftOver(GradientGraphs.Accumulate(parameters, Half)));
     }
 
     private static Model Make(string name, string origin, FloatPrecision precision)
