@@ -52,8 +52,9 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
         };
         if (optimizer is not null)
         {
-            var sums = GradientGraphs.Accumulate(@interface.Trained).Graph;
-            graphs.Add(GraphMemory.Of("gradient norm", GradientGraphs.Norm(@interface.Trained).Graph, kernels));
+            var sums = GradientGraphs.Accumulate(@interface.Trained, @interface.ParameterType).Graph;
+            var summed = accumulates ? ElementType.Float : @interface.ParameterType;
+            graphs.Add(GraphMemory.Of("gradient norm", GradientGraphs.Norm(@interface.Trained, summed).Graph, kernels));
             graphs.Add(GraphMemory.Of("optimizer", optimizer, kernels));
             if (accumulates)
             {

@@ -27,8 +27,9 @@ public static class PlannedMemory
     {
         var @interface = TrainingInterface.Of(training.Graph, config.Model, config.Device);
         return MemoryPlan.Of(@interface, training.Graph, config.Valid is null ? null : EvaluationGraph.Of(training.Clone()).Graph,
-            AdamWGraph.Build(@interface.Trained, OptimizerSettings.Of(config)).Graph, (config.BatchSize ?? @interface.Rows) > @interface.Rows, config.Device,
-            config.Attention);
+            AdamWGraph.Build(@interface.Trained, OptimizerSettings.Of(config),
+                @interface.ParameterType == ElementType.BFloat16 ? ElementType.BFloat16 : ElementType.Float).Graph,
+            (config.BatchSize ?? @interface.Rows) > @interface.Rows, config.Device, config.Attention);
     }
 
     /// <summary>The line at the start of a log.</summary>
