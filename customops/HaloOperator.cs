@@ -29,12 +29,16 @@ public abstract class HaloOperator
     /// <summary>All of this, as the catalogue of a model has it.</summary>
     public OperatorFacts Facts => new(HaloDomain.Name, OpType)
     {
+        RequiredInputs = Inputs.Count(name => !name.Contains('?') && !name.Contains("...", StringComparison.Ordinal)),
+        RequiredOutputs = 1,
         Shapes = inference => inference.Call(InferShapes),
         FreeSizes = FreeSizes,
         Role = Role,
         Precision = Precision,
         Recompute = Recompute,
     };
+
+    private string[] Inputs => Schema[(Schema.IndexOf('(') + 1)..Schema.IndexOf(')')].Split(',');
 
     /// <summary>The function of the overload that <paramref name="node"/> calls.</summary>
     /// <param name="node">A call, with its overload, attributes and typed inputs.</param>

@@ -30,10 +30,22 @@ public static class ShapeInference
             ? Array.ConvertAll(known.Elements, e => e.Size!.Value)
             : null;
 
+    private static string Operands(Node node) => string.Join(", ", node.Inputs.Select(v => v is null ? "none" : $"{v.Type.Name()}{v.Shape}"));
+
     private static void Infer(Node node, IntegerData data, bool keepsDeclared)
     {
         // In a function body an attribute may stand for the caller's: what follows from it is known at each call only.
-        if (node.Facts.Shapes is { } rule && node.Attributes.Values.All(a => a.ReferenceTo is null))
-            rule(new NodeInference(node, data, keepsDeclared));
+        if (node.Facts.Shapes is not { } rule || node.Attributes.Values.Any(a => a.ReferenceTo is not null))
+            return;
+        var inference = new NodeInference(node, data, keepsDeclared);
+        try
+        {
+            rule(inference);
+        }
+        catch (Exception e) when (e is not HaloException)
+        {
+            // Ranks, axes and sizes that the operator does not allow, met by a rule that took them for granted.
+            throw inference.Error("operands as the operator's definition has them", $"{Operands(node)}: {e.Message.TrimEnd('.')}", e);
+        }
     }
 }

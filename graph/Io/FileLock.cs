@@ -48,7 +48,7 @@ public sealed class FileLock : IDisposable
             return false;
         try
         {
-            using var file = Posix.Open(path, Posix.ReadOnly | Posix.NoFollow | 0x800); // O_NONBLOCK: a FIFO without a writer
+            using var file = Posix.Open(path, Posix.ReadOnly | Posix.NoFollow | Posix.NoWait);
             return Posix.Lock(file, Posix.Exclusive | Posix.NonBlocking) != 0 && Marshal.GetLastPInvokeError() == Posix.WouldBlock;
         }
         catch (IOException)

@@ -15,6 +15,7 @@ public sealed class MappedFile
     public MappedFile(string path)
     {
         Path = System.IO.Path.GetFullPath(path);
+        FilePlace.RequireRegular(Path);
         _handle = File.OpenHandle(Path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete);
         SizeBytes = RandomAccess.GetLength(_handle); // of the open file: that of a path to a symbolic link is the link's
         if (SizeBytes == 0)

@@ -10,6 +10,9 @@ internal static partial class Posix
 
     public const int ReadOnly = 0, ReadWrite = 2, Create = 0x40, IsFolder = 0x10000, NoFollow = 0x20000, CloseOnExec = 0x80000;
 
+    /// <summary>O_NONBLOCK: a named pipe opens without a writer.</summary>
+    public const int NoWait = 0x800;
+
     public const int Exclusive = 2, NonBlocking = 4;
 
     /// <summary>Two names change places, with no moment without either.</summary>

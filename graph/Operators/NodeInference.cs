@@ -57,8 +57,8 @@ public sealed class NodeInference
         }
     }
 
-    public HaloException Error(string expected, string found) => new("infer-shapes", _node.ToString(), expected, found,
-        "Correct the graph there; what is declared must agree with what the operators compute.");
+    public HaloException Error(string expected, string found, Exception? inner = null) => new("infer-shapes", _node.ToString(), expected, found,
+        "Correct the graph there; what is declared must agree with what the operators compute.", inner);
 
     private void Merge(Value value, ElementType type, Shape? shape)
     {

@@ -18,12 +18,12 @@ public sealed class OperatorCatalogue
     }
 
     /// <summary>ONNX's operators and those of com.microsoft that graphs of language models use. A file per family.</summary>
-    public static OperatorCatalogue Standard { get; } = new(
+    public static OperatorCatalogue Standard { get; } = new(((IEnumerable<OperatorFacts>)
     [
         .. ElementwiseOperators.Facts, .. ReductionOperators.Facts, .. ProductOperators.Facts, .. ReshapingOperators.Facts, .. SlicingOperators.Facts,
         .. IndexingOperators.Facts, .. SourceOperators.Facts, .. NormalizationOperators.Facts, .. AttentionOperators.Facts,
         .. QuantizationOperators.Facts,
-    ]);
+    ]).Select(OperandCounts.With));
 
     /// <summary>All that is listed.</summary>
     public IReadOnlyCollection<OperatorFacts> All => _facts.Values;

@@ -43,6 +43,12 @@ public sealed record OperatorFacts(string Domain, string OpType)
     /// <summary>Of an operator that no catalogue lists: it does something, and nothing is known of it.</summary>
     public static OperatorFacts Unknown { get; } = new("", "");
 
+    /// <summary>Inputs that are there in every model that was read; rules read them without looking.</summary>
+    public int RequiredInputs { get; init; }
+
+    /// <summary>Outputs that are there in every model that was read.</summary>
+    public int RequiredOutputs { get; init; }
+
     /// <summary>Null where types and shapes of the outputs stay as they are declared.</summary>
     public InferenceRule? Shapes { get; init; }
 
@@ -60,7 +66,7 @@ public sealed record OperatorFacts(string Domain, string OpType)
     /// <summary>Two runs on the same inputs may give different results.</summary>
     public bool IsRandom { get; init; }
 
-    /// <summary>Its gradient is zero wherever there is one: steps, positions, comparisons, sizes. Rounding is none of them: training goes on behind it, or is an error.</summary>
+    /// <summary>Its gradient is zero wherever there is one: steps, positions, comparisons, sizes. Rounding is none of them (passes/DECISIONS.md).</summary>
     public bool EndsGradient { get; init; }
 
     /// <summary>Whether an input carries shapes, axes and the like, which shape inference must be able to read.</summary>

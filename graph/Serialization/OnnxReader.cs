@@ -14,6 +14,9 @@ public static class OnnxReader
     private const int InitializerField = 5;
     private const string Reader = "read-onnx";
 
+    /// <summary>Of a model, or of its graph: each becomes an object of some hundred bytes. A graph of 405B parameters has 60 000 nodes.</summary>
+    private const int MaxFields = 1 << 22;
+
     /// <exception cref="HaloException">The file is missing, damaged, or uses what Halo does not carry through a rewrite.</exception>
     /// <param name="path">The .onnx file.</param>
     /// <param name="operators">What is known of the operators that may occur in it.</param>
@@ -29,7 +32,8 @@ public static class OnnxReader
         {
             return file.View(0, (int)file.SizeBytes, bytes => ReadModel(path, file, bytes, operators));
         }
-        catch (Exception e) when (e is InvalidDataException or InvalidProtocolBufferException or OverflowException)
+        catch (Exception e) when (e is not HaloException and not IOException and not UnauthorizedAccessException and not OutOfMemoryException
+            || e is InvalidDataException or InvalidProtocolBufferException)
         {
             throw new HaloException(Reader, path, "an ONNX model", e.Message.TrimEnd('.'), "The file is damaged or cut short; export or copy it again.", e);
         }
@@ -41,8 +45,9 @@ public static class OnnxReader
         var header = new List<byte>();
         (int Start, int Length)? graph = null;
         var scanner = new WireScanner(bytes);
-        while (scanner.Next())
+        for (var count = 0; scanner.Next(); count++)
         {
+            CheckCount(count);
             if (scanner is { Field: GraphField, IsLengthDelimited: true })
                 graph = graph is null ? scanner.Content.GetOffsetAndLength(bytes.Length) : throw new InvalidDataException("two graphs");
             else
@@ -58,15 +63,25 @@ public static class OnnxReader
         var rest = new List<byte>();
         var body = bytes.Slice(found.Start, found.Length);
         var fields = new WireScanner(body);
-        while (fields.Next())
+        for (var count = 0; fields.Next(); count++)
         {
+            CheckCount(count);
             if (fields is { Field: InitializerField, IsLengthDelimited: true })
                 initializers.Add(tensors.ReadInitializer(body[fields.Content], file, found.Start + fields.Content.GetOffsetAndLength(body.Length).Offset));
             else
                 rest.AddRange(body[fields.Whole]);
         }
         var graphProto = GraphProto.Parser.ParseFrom(rest.ToArray());
-        return new ProtoToIr(path, tensors, operators).Model(model, graphProto, initializers);
+        var read = new ProtoToIr(path, tensors, operators).Model(model, graphProto, initializers);
+        FunctionSizes.Check(read, (expected, found) => new HaloException(Reader, path, expected, found, "Export the graph without such functions."));
+        OperandCounts.Check(read, (expected, found) => new HaloException(Reader, path, expected, found, "The file is damaged; export it again."));
+        return read;
+    }
+
+    private static void CheckCount(int fields)
+    {
+        if (fields >= MaxFields)
+            throw new InvalidDataException($"more than {MaxFields} nodes, values and tensors");
     }
 
     private static void CheckSupported(string path, ModelProto model)

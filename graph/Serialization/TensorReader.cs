@@ -77,6 +77,9 @@ internal sealed class TensorReader(string modelPath)
         {
             if (!File.Exists(path))
                 throw Defect(proto, $"external data in '{location}'", "no such file", "Copy it beside the model.");
+            var real = FilePlace.WithoutLinks(path);
+            if (!Places().Any(place => real.StartsWith(place.TrimEnd(Path.DirectorySeparatorChar) + Path.DirectorySeparatorChar, StringComparison.Ordinal)))
+                throw Defect(proto, "external data inside the model's folder", $"'{location}', a link to {real}", "Put the file itself beside the model.");
             _externalFiles[path] = file = new MappedFile(path);
         }
         var offset = Number("offset", 0);
@@ -88,6 +91,9 @@ internal sealed class TensorReader(string modelPath)
         long Number(string key, long otherwise) => !entries.TryGetValue(key, out var text) ? otherwise
             : long.TryParse(text, out var value) ? value : throw Defect(proto, $"a number as external {key}", $"'{text}'");
     }
+
+    /// <summary>The model's folder, and where the model lies if it is a link: caches of downloads keep graph and data side by side under links.</summary>
+    private IEnumerable<string> Places() => [FilePlace.WithoutLinks(_folder), Path.GetDirectoryName(FilePlace.WithoutLinks(modelPath))!];
 
     private static byte[] TypedData(TensorProto proto, ElementType type) => type switch
     {

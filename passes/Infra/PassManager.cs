@@ -31,6 +31,12 @@ public static class PassManager
             {
                 throw PassException.After([.. done.Select(r => r.Pass.Name)], e);
             }
+            catch (Exception e) when (e is not IOException and not UnauthorizedAccessException and not OutOfMemoryException)
+            {
+                throw PassException.After([.. done.Select(r => r.Pass.Name)], new PassException(pass.Name, $"graph '{model.Graph.Name}'",
+                    "a graph that keeps to the definitions of its operators", $"{e.GetType().Name}: {e.Message.TrimEnd('.')}",
+                    "Check the graph with another tool; if it is right, the pass has a defect: report it with the graph.", e));
+            }
             if (options.PrintAfter.Contains(pass.Name))
                 options.Print!(pass.Name, model);
             if (pass.Name == options.StopAfter)
