@@ -38,24 +38,35 @@ public static class HuggingFaceExport
         IReadOnlyList<string> companions, IReadOnlyDictionary<string, Tensor> tensors, string target, string kind, ElementType? type = null,
         long shardBytes = ShardBytes)
     {
+        Check(companions, tensors, type);
+        OwnedFolder.Write(target, kind, folder => Fill(companions, tensors, folder, type, shardBytes));
+    }
+
+    /// <summary>As <see cref="Write(IReadOnlyList{string}, IReadOnlyDictionary{string, Tensor}, string, string, ElementType?, long)"/>, into a folder that is
+    /// there.</summary>
+    public static void Fill(
+        IReadOnlyList<string> companions, IReadOnlyDictionary<string, Tensor> tensors, string folder, ElementType? type = null, long shardBytes = ShardBytes)
+    {
+        Check(companions, tensors, type);
+        var shards = Shards(tensors, type, shardBytes);
+        var metadata = new Dictionary<string, string> { ["format"] = "pt" }; // without it Transformers refuses the file
+        HuggingFaceFolder.WriteCompanions(companions, folder);
+        if (type is { } to)
+            WriteType(Path.Combine(folder, Config), to);
+        foreach (var (n, names) in shards.Index())
+            SafetensorsWriter.Write(Path.Combine(folder, FileName(n, shards.Count)), [.. names.Select(t => Source(t, tensors[t], type))], metadata);
+        if (shards.Count > 1)
+            WriteIndex(Path.Combine(folder, CheckpointReader.IndexName), tensors, shards, type);
+    }
+
+    private static void Check(IReadOnlyList<string> companions, IReadOnlyDictionary<string, Tensor> tensors, ElementType? type)
+    {
         HuggingFaceFolder.CheckCompanions(companions);
         foreach (var (name, tensor) in tensors)
         {
             if (type is not null && !tensor.Type.IsFloat())
                 throw Refusal($"tensor '{name}'", "floating point values", tensor.Type.Name(), "Start from the checkpoint before it was quantized.");
         }
-        var shards = Shards(tensors, type, shardBytes);
-        var metadata = new Dictionary<string, string> { ["format"] = "pt" }; // without it Transformers refuses the file
-        OwnedFolder.Write(target, kind, folder =>
-        {
-            HuggingFaceFolder.WriteCompanions(companions, folder);
-            if (type is { } to)
-                WriteType(Path.Combine(folder, Config), to);
-            foreach (var (n, names) in shards.Index())
-                SafetensorsWriter.Write(Path.Combine(folder, FileName(n, shards.Count)), [.. names.Select(t => Source(t, tensors[t], type))], metadata);
-            if (shards.Count > 1)
-                WriteIndex(Path.Combine(folder, CheckpointReader.IndexName), tensors, shards, type);
-        });
     }
 
     private static long SizeBytes(Tensor tensor, ElementType? type) => (type ?? tensor.Type).SizeBytes(tensor.ElementCount);

@@ -94,6 +94,7 @@ internal static class ExportVerb
                 MaxDivergence = parsed.GetValue(divergence),
                 Threads = parsed.GetValue(threads),
             };
+            Outputs.Check("export", [("--output", settings.Output)], settings.Source, settings.Data, settings.CalibrationData);
             var parity = Exporter.Write(settings, Console.Error.WriteLine);
             Console.Error.WriteLine(parity is null ? "not compared (--prompts 0, and no validation data)" : Line(parity));
             Console.WriteLine(settings.Output);

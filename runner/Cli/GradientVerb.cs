@@ -58,6 +58,8 @@ internal static class GradientVerb
     private static int Run(
         string input, string output, string? weights, GradientSettings settings, bool verify, string? report, Action<string>? log)
     {
+        Outputs.Check("gradient",
+            [("--output", output), ("--report", report), ("weights beside --output", weights is null ? WeightsOf(output) : null)], input, weights);
         if (!Path.Exists(input))
             throw new HaloException("model", input, "a forward graph (.onnx) or a Hugging Face folder", "neither", "Check the path.");
         var folder = Directory.Exists(input) ? HuggingFaceSource.Open(input) : null;
@@ -90,10 +92,12 @@ internal static class GradientVerb
         return new SourceGraph(model, null, GraphRewriter.Sha256(folder.ConfigPath));
     }
 
+    private static string WeightsOf(string output) => Path.ChangeExtension(Path.GetFullPath(output), ".safetensors");
+
     /// <summary>Graph and weights, or neither: the weights wait under another name until the graph is written.</summary>
     private static void WriteBoth(Model model, string output, IEnumerable<SafetensorsSource> parameters)
     {
-        var target = Path.ChangeExtension(Path.GetFullPath(output), ".safetensors");
+        var target = WeightsOf(output);
         using (var weights = SafetensorsWriter.Begin(target, [.. parameters]))
         {
             OnnxWriter.Write(model, output);

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Halo.Io;
 using Halo.Passes.Rewrite;
 using Halo.Runner.Artifacts;
 using Halo.Runner.Plans;
@@ -16,6 +17,8 @@ internal static class PrepareVerb
         command.SetAction(parsed =>
         {
             var config = options.Read(parsed, "output");
+            Outputs.Check("prepare", [("--output", config.Output)], config.Model, config.Weights, config.Tokenizer);
+            OwnedFolder.CheckReplaceable(config.Output!, TrainingArtifact.Kind);
             var plan = TrainingPlan.Of(config, Console.Error.WriteLine);
             var artifact = TrainingArtifact.Write(plan, config.Output!, Console.Error.WriteLine);
             Console.Error.WriteLine(LinearReport.Line(plan.Training.Graph));

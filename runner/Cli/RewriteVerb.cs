@@ -62,6 +62,7 @@ internal static class RewriteVerb
 
     private static int Run(string input, string output, IReadOnlyList<IGraphPass> passes, bool verify, string? report, PassOptions options)
     {
+        Outputs.Check("rewrite", [("--output", output), ("--report", report)], input);
         var rewritten = GraphRewriter.Rewrite(input, passes, verify, options);
         OnnxWriter.Write(rewritten.Model, output);
         if (report is not null)

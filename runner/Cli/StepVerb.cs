@@ -67,6 +67,7 @@ internal static class StepVerb
     private static int Run(string graphPath, string parametersPath, string batchPath, string outputPath, int? steps, double learningRate,
         AdamWSettings settings, string? savePath, SessionSettings session)
     {
+        Outputs.Check("step", [("--output", outputPath), ("--save-params", savePath)], graphPath, parametersPath, batchPath);
         session.Device.Require();
         var model = OnnxReader.Read(graphPath, HaloOperators.Catalogue);
         ShapeInference.Run(model.Graph);

@@ -57,6 +57,7 @@ internal static class TrainVerb
             if (parsed.GetValue(from) is not null)
                 throw new HaloException("train", "--from-step", "--resume RUN with it", "a new run", "Leave it out, or name the run to go on from.");
             var fresh = options.Read(parsed, "data", "output");
+            Outputs.Check("train", [("--output", fresh.Output)], fresh.Model, fresh.Weights, fresh.Tokenizer, fresh.Data, fresh.Valid);
             return parsed.GetValue(dryRun) ? DryRun(fresh) : Run(fresh, RunFolder.Create(fresh.Output!, fresh.ToYaml()));
         });
         return command;

@@ -74,26 +74,47 @@ public sealed class ChatDataset
     /// <exception cref="HaloException">A defect of the file, a row that the encoder refuses or in which it counts nothing, or no row is left.</exception>
     public static ChatDataset Load(string path, Func<ChatConversation, (int[] Ids, byte[] LossMask)> encode, int maxLength)
     {
-        ArgumentOutOfRangeException.ThrowIfLessThan(maxLength, 2);
         var rows = new List<TokenizedRow>();
-        int truncated = 0, dropped = 0, longest = 0;
         foreach (var chat in ChatJsonl.Read(path))
         {
             var (ids, mask) = Encode(chat, encode, path);
             var whole = new TokenizedRow(ids, mask);
-            longest = Math.Max(longest, ids.Length);
             if (whole.CountedTokens == 0)
                 throw new HaloException("load-data", $"{path}, line {chat.Line}", "a token of the assistant that counts in the loss", "none",
                     "Check that the chat template renders assistant messages.");
-            var row = ids.Length <= maxLength ? whole : new TokenizedRow(ids[..maxLength], mask[..maxLength]);
-            if (row.CountedTokens == 0) { dropped++; continue; }
-            if (row != whole) truncated++;
+            rows.Add(whole);
+        }
+        return new ChatDataset(path, int.MaxValue) { Rows = rows, LongestRow = rows.Select(r => r.Ids.Length).DefaultIfEmpty().Max() }.CutAt(maxLength);
+    }
+
+    /// <summary>The same rows, none longer than a graph takes.</summary>
+    /// <param name="maxLength">The graph's sequence length T, in tokens.</param>
+    /// <exception cref="HaloException">No row is left.</exception>
+    public ChatDataset CutAt(int maxLength)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(maxLength, 2);
+        var rows = new List<TokenizedRow>();
+        var truncated = 0;
+        foreach (var whole in Rows)
+        {
+            var row = whole.Ids.Length <= maxLength ? whole : new TokenizedRow(whole.Ids[..maxLength], whole.LossMask[..maxLength]);
+            if (row.CountedTokens == 0)
+                continue;
+            if (row != whole)
+                truncated++;
             rows.Add(row);
         }
         if (rows.Count == 0)
-            throw new HaloException("load-data", path, $"a row with an assistant token among its first {maxLength}", $"none in {dropped} rows",
+            throw new HaloException("load-data", Path, $"a row with an assistant token among its first {maxLength}", $"none in {Rows.Count} rows",
                 "Use a graph with a longer sequence or shorter rows.");
-        return new ChatDataset(path, maxLength) { Rows = rows, Truncated = truncated, Dropped = dropped, LongestRow = longest };
+        return new ChatDataset(Path, maxLength)
+        {
+            Rows = rows,
+            Truncated = truncated,
+            Dropped = Rows.Count - rows.Count,
+            LongestRow = LongestRow,
+            Notes = Notes,
+        };
     }
 
     /// <summary>Adds the line to what the encoder complains about.</summary>

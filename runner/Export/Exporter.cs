@@ -1,8 +1,10 @@
 using Halo.Io;
 using Halo.Ir;
+using Halo.Models.Chat;
 using Halo.Models.GenAi;
 using Halo.Models.HuggingFace;
 using Halo.Models.Json;
+using Halo.Models.Weights;
 using Halo.Runner.Generation;
 using Halo.Runner.Sessions;
 using Halo.Runner.Sources;
@@ -28,13 +30,18 @@ public static class Exporter
         settings.Check();
         using var source = InferenceSource.Open(settings.Source);
         CheckPlace(settings, source);
+        FiniteValues.Check(source.Weights.Path, source.Weights.Tensors.Values);
         var session = new SessionSettings { Threads = settings.Threads };
         var weights = settings.Weights ?? (settings.To == ExportTarget.Onnx ? WeightType.Fp32 : NameOf(source.Config.DType));
         Parity? parity = null;
         OwnedFolder.Write(settings.Output, KindOf(settings), folder =>
         {
             if (settings.To == ExportTarget.Hf)
-                HuggingFaceExport.Write([source.Companions], SourceGraph.TensorsOf(source.Weights), folder, ModelKind, TypeOf(weights));
+            {
+                HuggingFaceExport.Fill([source.Companions], SourceGraph.TensorsOf(source.Weights), folder, TypeOf(weights));
+                if (File.Exists(Path.Combine(source.Companions, "tokenizer.json")))
+                    GenerationConfig.WriteStops(folder, [.. StopTokens.Of(source.Companions, source.Config, source.OpenTokenizer())]);
+            }
             else
                 WriteInferenceFolder(settings, source, weights, folder, say);
             say($"compare with {source.Path}");

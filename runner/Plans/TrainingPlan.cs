@@ -24,13 +24,13 @@ public sealed class TrainingPlan
     private readonly Lazy<RunData> _data;
     private readonly TrainingGraphSource? _source; // null where the plan was read
 
-    private TrainingPlan(TrainingGraphSource source, RewrittenGraph rewritten, IReadOnlyList<IGraphPass> passes)
+    private TrainingPlan(TrainingGraphSource source, RewrittenGraph rewritten, IReadOnlyList<IGraphPass> passes, RunData data)
     {
         (_source, Training, Rewritten, Passes) = (source, rewritten.Model, rewritten, passes);
         _evaluation = new Lazy<Model>(() => EvaluationGraph.Of(Training.Clone()));
         _forward = new Lazy<Model>(() => source.Forward().Model);
         _optimizer = new Lazy<Model>(() => AdamWGraph.Build(UpdatedParameters, Optimizer!, Interface!.ParameterType));
-        _data = new Lazy<RunData>(ReadCompanions);
+        _data = new Lazy<RunData>(() => data.For(Interface!));
     }
 
     /// <summary>A plan that was read.</summary>
@@ -38,7 +38,7 @@ public sealed class TrainingPlan
     {
         (Training, Passes) = (training, []);
         (_evaluation, _forward, _optimizer) = (new Lazy<Model>(evaluation), new Lazy<Model>(forward), new Lazy<Model>(optimizer));
-        _data = new Lazy<RunData>(ReadCompanions);
+        _data = new Lazy<RunData>(() => DataOf(Companions!).For(Interface!));
     }
 
     public required TrainConfig Config { get; init; }
@@ -119,15 +119,19 @@ public sealed class TrainingPlan
         var passes = RewritePasses.Of(config);
         var source = TrainingGraphSource.Open(config);
         source.Folder?.CheckWeights(StartingFiles.Weights(config), say); // before anything is built: config.json may ask for more than fits into memory
+        var companions = StartingFiles.Companions(config);
+        var data = DataOf(companions); // what takes seconds to be found wrong comes before a graph that takes minutes
+        data.Read(config.Data);
+        data.Read(config.Valid);
         var rewritten = GraphRewriter.Rewrite(source.Training(), passes);
         var device = new Device(config.Device);
-        var plan = new TrainingPlan(source, rewritten, passes)
+        var plan = new TrainingPlan(source, rewritten, passes, data)
         {
             Config = config,
             Interface = TrainingInterface.Of(rewritten.Model.Graph, config.Model, device.Kind),
             Optimizer = OptimizerSettings.Of(config),
             Weights = StartingFiles.Weights(config),
-            Companions = StartingFiles.Companions(config),
+            Companions = companions,
             Device = device,
         };
         plan.CheckSizes();
@@ -143,10 +147,10 @@ public sealed class TrainingPlan
         : EvaluationGraph.Widened(_source.Training(), copies, Passes);
 
     /// <summary>A complaint names the user's file and not a copy.</summary>
-    private RunData ReadCompanions()
+    private static RunData DataOf(IReadOnlyList<string> companions)
     {
-        HuggingFaceFolder.CheckCompanions(Companions);
-        return new RunData(HuggingFaceFolder.Find(Companions, "config.json")!, HuggingFaceFolder.Find(Companions, "tokenizer.json") ?? Companions[0], Interface);
+        HuggingFaceFolder.CheckCompanions(companions);
+        return new RunData(HuggingFaceFolder.Find(companions, "config.json")!, HuggingFaceFolder.Find(companions, "tokenizer.json") ?? companions[0]);
     }
 
     /// <summary>A training graph has its sizes; a config may repeat them but not ask for others.</summary>

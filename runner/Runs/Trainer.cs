@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Halo.Models.Chat;
 using Halo.Models.HuggingFace;
 using Halo.Models.Weights;
 using Halo.Runner.Memory;
@@ -94,7 +95,7 @@ public sealed class Trainer(OpenedRun opened)
     {
         if (!isDue || opened.Valid is null || metrics.Has(MetricsKind.Eval, Step))
             return;
-        var (loss, counted) = opened.Evaluator.Loss(opened.Valid.Epoch());
+        var (loss, counted) = opened.Evaluator.Loss(opened.Valid.Epoch(), Step);
         add(new MetricsRow { Step = Step, Kind = MetricsKind.Eval, Loss = loss, CountedTokens = counted, Time = Now() });
     }
 
@@ -116,7 +117,11 @@ public sealed class Trainer(OpenedRun opened)
         if (!outcome.IsComplete)
             return outcome;
         using (opened.Artifact.OpenWeights()) // what the graph does not take is copied from there
-            HuggingFaceFolder.Write([opened.Artifact.Checkpoint], opened.Artifact.Checkpoint, opened.Run.Model, "model", Trained);
+        {
+            var folder = opened.Artifact.Checkpoint;
+            HuggingFaceFolder.Write([folder], folder, opened.Run.Model, "model", Trained,
+                [.. StopTokens.Of(folder, LlamaConfig.Load(folder), opened.Plan.Data.Tokenizer)]);
+        }
         return outcome;
     }
 

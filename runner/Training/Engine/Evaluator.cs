@@ -32,11 +32,13 @@ public sealed class Evaluator : IDisposable
 
     /// <summary>The summed loss of all counted tokens over their number.</summary>
     /// <param name="batches">Each of at most as many micro-batches as the graph takes at once, or of any number where it takes one.</param>
+    /// <param name="step">Updates done, for messages; null where nothing is trained.</param>
     /// <exception cref="TrainingFailedException">The loss is not finite.</exception>
-    public (double Loss, long CountedTokens) Loss(IEnumerable<Batch> batches)
+    public (double Loss, long CountedTokens) Loss(IEnumerable<Batch> batches, int? step = null)
     {
         double sum = 0;
         long counted = 0;
+        var run = 0;
         foreach (var together in batches.SelectMany(b => b.MicroBatches.Where(m => !m.Empty).Chunk(_losses.Count)))
         {
             foreach (var micro in together)
@@ -45,13 +47,18 @@ public sealed class Evaluator : IDisposable
             _session.Run();
             for (var n = 0; n < together.Length; n++)
             {
-                sum += (double)_losses[n].ToArray<float>()[0] * together[n].CountedTokens;
+                var loss = (double)_losses[n].ToArray<float>()[0];
+                if (!double.IsFinite(loss))
+                {
+                    throw new TrainingFailedException($"eval: {(step is { } at ? $"step {at}, " : "")}micro-batch {run}: expected a finite loss, found {loss}. "
+                        + "Check the weights, or try a scheme with more rotations.");
+                }
+                run++;
+                sum += loss * together[n].CountedTokens;
                 counted += together[n].CountedTokens;
             }
         }
-        return double.IsFinite(sum) ? (sum / counted, counted)
-            : throw new TrainingFailedException("eval: expected a finite loss, found a non-finite one. "
-                + "Check the weights, or try a scheme with more rotations.");
+        return (sum / counted, counted);
     }
 
     public void Dispose()

@@ -69,14 +69,8 @@ public sealed class ParameterBuffers : IDisposable
         Check(Parameters, path, tensors, prefix);
         foreach (var (name, _) in Parameters)
         {
-            var values = tensors[prefix + name].ReadFloats();
-            if (values.Length > 0 && !float.IsFinite(TensorPrimitives.MaxMagnitude(values))) // NaN where one is
-            {
-                var at = Array.FindIndex(values, v => !float.IsFinite(v));
-                throw new HaloException("load-parameters", $"{path}: '{prefix + name}'", "finite values", $"{values[at]} at element {at}",
-                    "The model was broken before it was saved: take an earlier checkpoint.");
-            }
-            Write(name, values);
+            FiniteValues.Check(path, [tensors[prefix + name]]);
+            Write(name, tensors[prefix + name].ReadFloats());
         }
     }
 

@@ -36,6 +36,39 @@ public sealed class ExportVerbTests : IDisposable
         Assert.True(parity.GetProperty("cached").GetProperty("positions").GetInt64() > 100);
     }
 
+    /// <summary>Transformers stops by generation_config.json alone: the mark of the template's end of turn, which the model learned, is in it.</summary>
+    [Fact]
+    public void A_hugging_face_folder_stops_where_its_template_ends_a_turn()
+    {
+        var model = Directory.CreateDirectory(_folder["model"]).FullName;
+        foreach (var file in Directory.GetFiles(LlamaTiny.Folder).Where(f => Path.GetFileName(f) != "generation_config.json"))
+            File.Copy(file, Path.Combine(model, Path.GetFileName(file)));
+        var config = JsonNode.Parse(File.ReadAllText(Path.Combine(model, "config.json")))!;
+        config["eos_token_id"] = 1;
+        File.WriteAllText(Path.Combine(model, "config.json"), config.ToJsonString());
+        HaloConsole.Succeed("export", model, "-o", _folder["out"], "--to", "hf", "--prompts", "0");
+        Assert.Equal("[1,4]", JsonNode.Parse(File.ReadAllText(_folder["out/generation_config.json"]))!["eos_token_id"]!.ToJsonString());
+    }
+
+    /// <summary>Also where nothing is compared.</summary>
+    [Theory]
+    [InlineData("hf")]
+    [InlineData("onnx")]
+    public void Weights_that_are_not_finite_are_not_exported(string to)
+    {
+        var model = Directory.CreateDirectory(_folder["model"]).FullName;
+        foreach (var file in Directory.GetFiles(LlamaTiny.Folder))
+            File.Copy(file, Path.Combine(model, Path.GetFileName(file)));
+        var weights = Path.Combine(model, "model.safetensors");
+        var bytes = File.ReadAllBytes(weights);
+        bytes[^1] = bytes[^2] = 0xFF; // a NaN in bfloat16 and float32
+        File.WriteAllBytes(weights, bytes);
+        var (exitCode, _, error) = HaloConsole.Run("export", model, "-o", _folder["out"], "--to", to, "--prompts", "0");
+        Assert.Equal(2, exitCode);
+        Assert.Contains("expected finite values, found NaN at element", error, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(_folder["out"]));
+    }
+
     [Fact]
     public void Rotations_in_the_weights_leave_the_function_as_it_is()
     {

@@ -1,8 +1,7 @@
-using Halo.Models.Chat;
 using Halo.Models.HuggingFace;
 using Halo.Models.Tokenizers;
 
-namespace Halo.Runner.Generation;
+namespace Halo.Models.Chat;
 
 /// <summary>The ids that end a completion.</summary>
 public static class StopTokens
