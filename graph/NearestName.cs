@@ -10,6 +10,18 @@ public static class NearestName
         return best.Name is not null && best.Distance <= Math.Max(2, name.Length / 3) ? best.Name : null;
     }
 
+    /// <summary>The name that a pattern which matches none comes nearest to: by whole names, or by the last part behind its *.</summary>
+    /// <param name="pattern">With * and ?.</param>
+    /// <param name="names">Separated by dots, such as <c>model.layers.0.mlp.down_proj</c>.</param>
+    public static string? OfPattern(string pattern, IReadOnlyCollection<string> names) =>
+        Of(pattern, names.Concat(names.SelectMany(Ends).Distinct(StringComparer.Ordinal)));
+
+    private static IEnumerable<string> Ends(string name)
+    {
+        for (var dot = name.IndexOf('.', StringComparison.Ordinal); dot >= 0; dot = name.IndexOf('.', dot + 1))
+            yield return $"*{name[dot..]}";
+    }
+
     /// <summary>Levenshtein's distance, row by row.</summary>
     private static int Distance(string a, string b)
     {

@@ -24,6 +24,35 @@ public sealed class LayerRules<T> : IOptionText<LayerRules<T>> where T : class, 
         return otherwise;
     }
 
+    /// <summary>Every rule is the first that matches some layer, so that what was asked for is done.</summary>
+    /// <param name="pass">Whose rules these are.</param>
+    /// <param name="layers">Names of the layers that it works on.</param>
+    /// <param name="heads">Names of those that it leaves as they are.</param>
+    /// <param name="otherwise">The setting of other layers.</param>
+    /// <exception cref="HaloException">A rule has no effect.</exception>
+    public void Check(string pass, IReadOnlyList<string> layers, IReadOnlyList<string> heads, T otherwise)
+    {
+        foreach (var (at, (pattern, setting)) in _rules.Index())
+        {
+            bool Matches(string name) => FileSystemName.MatchesSimpleExpression(pattern, name, ignoreCase: false);
+            var matched = layers.Where(Matches).ToList();
+            if (matched.Count == 0)
+            {
+                if (heads.Any(Matches) && (setting.ToString() == otherwise.ToString() || setting.ToString() == "none"))
+                    continue;
+                var nearest = NearestName.OfPattern(pattern, layers);
+                throw new HaloException(pass, $"rule '{pattern}: {setting}'", "a pattern that matches linear layers",
+                    heads.Any(Matches) ? "one of heads alone, which stay in full precision" : "one that matches none",
+                    nearest is null ? $"Layers are named such as '{layers[0]}'." : $"Did you mean '{nearest}'?");
+            }
+            if (_rules.Take(at).FirstOrDefault(r => matched.All(m => FileSystemName.MatchesSimpleExpression(r.Pattern, m, ignoreCase: false))).Pattern is { } first)
+            {
+                throw new HaloException(pass, $"rule '{pattern}: {setting}'", "layers that no rule before it takes", $"all {matched.Count} taken by '{first}'",
+                    "The first rule that matches wins: put the narrower one in front.");
+            }
+        }
+    }
+
     public static LayerRules<T> Parse(string s, IFormatProvider? provider) => new([
         .. s.Split('|', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).Select(rule =>
         {

@@ -21,8 +21,8 @@ public sealed record QuantizeOperands(GemmFormats Format, LayerRules<GemmFormats
 
     public ValueEffect Effect => new ValueEffect.Quantizing(SignalFloorDb);
 
-    public PassResult Run(Model model, PassContext context) => new(RewritableLayers.Rewrite(model, context, Name,
-        (layer, gemm) => Quantize(context, layer, gemm, (Layers?.For(layer.Name, Format) ?? Format)[gemm.Role]) ? 1 : 0));
+    public PassResult Run(Model model, PassContext context) => new(RewritableLayers.Rewrite(model, context, Name, Layers, Format,
+        (layer, gemm, format) => Quantize(context, layer, gemm, format[gemm.Role]) ? 1 : 0));
 
     private bool Quantize(PassContext context, LinearLayer layer, LinearGemm gemm, (NumberFormat Left, NumberFormat Right)? formats)
     {

@@ -7,16 +7,22 @@ namespace Halo.Passes.Rewrite;
 /// <summary>The linear layers that rotation and quantization work on: all but the head, which stays in full precision.</summary>
 internal static class RewritableLayers
 {
-    /// <summary>Rewrites each product of each layer and gives the sum of the rewrites.</summary>
-    /// <exception cref="PassException">There is no layer.</exception>
-    public static int Rewrite(Model model, PassContext context, string pass, Func<LinearLayer, LinearGemm, int> rewrite) =>
-        In(model, context, pass).Sum(layer => layer.Gemms.Sum(gemm => rewrite(layer, gemm)));
+    /// <summary>Rewrites each product of each layer by the layer's setting and gives the sum of the rewrites.</summary>
+    /// <exception cref="HaloException">There is no layer, or a rule without effect.</exception>
+    public static int Rewrite<T>(Model model, PassContext context, string pass, LayerRules<T>? rules, T otherwise,
+        Func<LinearLayer, LinearGemm, T, int> rewrite) where T : class, IOptionText<T>
+    {
+        var layers = In(model, context, pass, out var heads);
+        rules?.Check(pass, [.. layers.Select(l => l.Name)], heads, otherwise);
+        return layers.Sum(layer => layer.Gemms.Sum(gemm => rewrite(layer, gemm, rules?.For(layer.Name, otherwise) ?? otherwise)));
+    }
 
     /// <summary>The layers; what is passed over is told to <paramref name="context"/>.</summary>
     /// <exception cref="PassException">There is none: what was asked for cannot be done.</exception>
-    private static IReadOnlyList<LinearLayer> In(Model model, PassContext context, string pass)
+    private static List<LinearLayer> In(Model model, PassContext context, string pass, out IReadOnlyList<string> heads)
     {
         var (layers, skipped) = LinearGemms.In(model.Graph);
+        heads = [.. layers.Where(l => l.IsHead).Select(l => l.Name)];
         foreach (var product in skipped)
             context.Skip(product.Node, product.Reason);
         foreach (var head in layers.Where(l => l.IsHead))

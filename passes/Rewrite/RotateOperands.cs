@@ -29,8 +29,8 @@ public sealed record RotateOperands(HaloScheme Scheme, LayerRules<HaloScheme>? L
             throw new PassException(Name, "max-token-block", "at least 1", $"{MaxTokenBlock}", "Leave it out for blocks of up to 1024 tokens.");
     }
 
-    public PassResult Run(Model model, PassContext context) => new(RewritableLayers.Rewrite(model, context, Name,
-        (layer, gemm) => Rotate(context, layer, gemm, (Layers?.For(layer.Name, Scheme) ?? Scheme)[gemm.Role])));
+    public PassResult Run(Model model, PassContext context) => new(RewritableLayers.Rewrite(model, context, Name, Layers, Scheme,
+        (layer, gemm, scheme) => Rotate(context, layer, gemm, scheme[gemm.Role])));
 
     private int Rotate(PassContext context, LinearLayer layer, LinearGemm gemm, IReadOnlyList<GemmAxis> axes)
     {

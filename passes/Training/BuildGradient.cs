@@ -34,8 +34,9 @@ public sealed record BuildGradient(NamePatterns? Freeze = null) : IGraphPass
         var unmatched = Freeze?.Unmatched([.. Parameters(model.Graph).Select(p => p.Name)]) ?? [];
         if (unmatched.Count > 0)
         {
+            var names = Parameters(model.Graph).Select(p => p.Name).ToList();
             throw new PassException(Name, "freeze", "patterns that match parameters", string.Join(", ", unmatched),
-                $"Parameters are the float inputs of the graph, such as '{Parameters(model.Graph).FirstOrDefault()?.Name}'.");
+                NearestName.OfPattern(unmatched[0], names) is { } meant ? $"Did you mean '{meant}'?" : $"Parameters are the float inputs of the graph, such as '{names.FirstOrDefault()}'.");
         }
     }
 

@@ -86,7 +86,11 @@ internal static class BenchVerb
             var all = FidelityCell.WithSeeds(parsed.GetValue(seeds));
             var cells = all.Where(cell => cell.Name.Contains(parsed.GetValue(only)!, StringComparison.Ordinal)).ToList();
             if (cells.Count == 0)
-                throw new HaloException("bench", "--only", "part of a run's name", $"'{parsed.GetValue(only)}'", $"Names are like {FidelityCell.All[0].Name}.");
+            {
+                var meant = NearestName.Of(parsed.GetValue(only)!, all.SelectMany(c => c.Name.Split('_').Append(c.Name)));
+                throw new HaloException("bench", "--only", "part of a run's name", $"'{parsed.GetValue(only)}'",
+                    meant is null ? $"Names are like {FidelityCell.All[0].Name}." : $"Did you mean '{meant}'?");
+            }
             var study = new FidelityStudy(Path.GetFullPath(parsed.GetValue(output)!), parsed.GetValue(jobs), parsed.GetValue(threads), all,
                 parsed.GetValue(device), parsed.GetValue(precision));
             if (!parsed.GetValue(table))

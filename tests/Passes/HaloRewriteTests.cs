@@ -175,6 +175,23 @@ public class HaloRewriteTests
     }
 
     [Theory]
+    [InlineData("*.nosuch: none", "rule '*.nosuch: none': expected a pattern that matches linear layers, found one that matches none. Layers are named such as 'model.layers.0.")]
+    [InlineData("*.down_porj: none", "found one that matches none. Did you mean '*.down_proj'?")]
+    [InlineData("model.layers.1.mlp.up_projj: none", "found one that matches none. Did you mean 'model.layers.1.mlp.up_proj'?")]
+    [InlineData("*.mlp.*: none | *.up_proj: int8", "rule '*.up_proj: int8': expected layers that no rule before it takes, found all 2 taken by '*.mlp.*'.")]
+    [InlineData("lm_head: int8", "found one of heads alone, which stay in full precision")]
+    [InlineData("lm_head: none | *.up_proj: none | *.mlp.*: int8", null)]
+    public void A_rule_without_effect_is_refused(string rules, string? message)
+    {
+        var model = OnnxReader.Read(ExportFixture.File("llama2-mha", "training.onnx"), HaloOperators.Catalogue);
+        var passes = Pipelines.Parse($"upgrade-opset,quantize-operands{{format=fp8 layers=\"{rules}\"}}");
+        if (message is null)
+            PassManager.Run(model, passes, new PassOptions());
+        else
+            Assert.Contains(message, Assert.Throws<PassException>(() => PassManager.Run(model, passes, new PassOptions())).Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
     [InlineData("halo-2", "fp8")]
     [InlineData("halo-1", "none")]
     public void A_second_run_rewrites_nothing_and_an_identical_one_gives_identical_bytes(string scheme, string format)
