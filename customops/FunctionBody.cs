@@ -19,11 +19,14 @@ public sealed class FunctionBody
     /// <summary>Attributes with a default.</summary>
     public IReadOnlyList<Attribute> AttributeDefaults { get; init; } = [];
 
+    /// <summary>Begins the names of what is made from then on, where parts of other bodies are written into one.</summary>
+    public string Prefix { get; set; } = "";
+
     public Value Input(int index) => Graph.Inputs[index];
 
     /// <summary>Makes a node; <paramref name="name"/> is its and its output's name.</summary>
     public Value Op(string name, string opType, ReadOnlySpan<Value?> inputs, params ReadOnlySpan<Attribute> attributes) =>
-        Append(opType, inputs, [new Value(name)], attributes).Output;
+        Append(opType, inputs, [new Value(Prefix + name)], attributes).Output;
 
     public Value Constant(string name, Tensor tensor) => Op(name, "Constant", [], Attribute.Of("value", tensor));
 

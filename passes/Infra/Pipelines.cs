@@ -40,6 +40,7 @@ public static class Pipelines
         typeof(FuseCasts),          // behind quantization: it takes the casts away that stand around the products
         typeof(FuseTransposedCodes), // behind the casts, which say what is quantized
         typeof(FuseEmbeddingGradient), // behind all analyses, which know the nodes that it takes together
+        typeof(FuseLoss),           // behind all analyses, which find the head by its product
         typeof(Recompute),          // behind rewriting: what it repeats is what will run
         typeof(TakeLogits),         // first of inference: it cuts the loss and the gradient away
         typeof(FreeShapes),         // before the cache: its inputs have free sizes
@@ -60,7 +61,7 @@ public static class Pipelines
     public const string Fuse = "fuse-casts,fuse-embedding-gradient,remove-dead-code";
 
     /// <summary>The same for graphs that run on a GPU.</summary>
-    public const string FuseForGpu = "fuse-casts,fuse-transposed-codes,fuse-embedding-gradient,remove-dead-code";
+    public const string FuseForGpu = "fuse-casts,fuse-transposed-codes,fuse-embedding-gradient,fuse-loss,remove-dead-code";
 
     /// <summary>The pipeline of a HALO rewrite.</summary>
     /// <param name="scheme">Axes to rotate.</param>

@@ -14,10 +14,11 @@ public static class LinearReport
         var (layers, skipped) = LinearGemms.In(graph);
         return new JsonObject
         {
-            ["linears"] = new JsonArray([.. layers.Select(Layer)]),
+            ["linears"] = new JsonArray([.. layers.Select(Layer), .. Heads(graph).Select(Head)]),
             ["skipped"] = new JsonArray([
                 .. skipped.Select(s => new JsonObject { ["node"] = s.Node.Name, ["reason"] = s.Reason }),
-                .. layers.Where(l => l.IsHead).Select(l => new JsonObject { ["node"] = l.Gemms[0].Node.Name, ["reason"] = "the head stays in full precision" }),
+                .. layers.Where(l => l.IsHead).Select(l => l.Gemms[0].Node).Concat(Heads(graph))
+                    .Select(n => new JsonObject { ["node"] = n.Name, ["reason"] = "the head stays in full precision" }),
             ]),
         };
     }
@@ -30,7 +31,19 @@ public static class LinearReport
         var rotations = graph.Nodes.Count(n => n.Is(nameof(HadamardTransform), HaloDomain.Name));
         var quantizations = graph.Nodes.Count(n => n.Is(nameof(Quantize), HaloDomain.Name));
         return $"{layers.Count(l => !l.IsHead)} linear layers with {gemms.Count} products, {gemms.Count(g => g.IsQuantized)} of them in 8 bits; "
-            + $"{rotations} rotations, {quantizations} quantizations; {layers.Count(l => l.IsHead)} head and {skipped.Count} other products in full precision";
+            + $"{rotations} rotations, {quantizations} quantizations; {layers.Count(l => l.IsHead) + Heads(graph).Count()} head and {skipped.Count} other products in full precision";
+    }
+
+    /// <summary>Heads that are one node with the loss and both gradients.</summary>
+    private static IEnumerable<Node> Heads(Graph graph) => graph.Nodes.Where(n => n.Is(nameof(LinearCrossEntropy), HaloDomain.Name));
+
+    private static JsonObject Head(Node node)
+    {
+        var record = new JsonObject { ["weight"] = node.Inputs[1]!.Name, ["layer"] = node.Name, ["frozen"] = false, ["head"] = true };
+        foreach (var role in Enum.GetValues<GemmRole>())
+            record[role.ToString()] = new JsonArray(JsonValue.Create(node.Name));
+        (record["rotations"], record["formats"]) = (new JsonObject(), new JsonObject());
+        return record;
     }
 
     private static JsonObject Layer(LinearLayer layer)

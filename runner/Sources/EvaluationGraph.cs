@@ -1,7 +1,9 @@
 using Halo.Analysis;
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Passes.Cleanup;
 using Halo.Passes.Export.Inference;
+using Halo.Passes.Fusion;
 using Halo.Passes.Infra;
 
 namespace Halo.Runner.Sources;
@@ -28,15 +30,25 @@ public static class EvaluationGraph
     /// <returns>The same model.</returns>
     public static Model Of(Model model)
     {
+        if (model.Graph.Nodes.Any(n => n.Is(nameof(LinearCrossEntropy), HaloDomain.Name)))
+        {
+            DropGradients(model);
+            FuseLoss.Undo(model);
+        }
         var head = Logits.ProductOf(model.Graph);
-        foreach (var output in model.Graph.Outputs.Where(o => o.Name != TrainingNames.Loss).ToList())
-            model.Graph.RemoveOutput(output);
+        DropGradients(model);
         if (head is not null)
         {
             Logits.Rename(model.Graph, head);
             model.Graph.AddOutput(head);
         }
-        PassManager.Run(model, [new RemoveDeadCode()], new PassOptions());
         return model;
+    }
+
+    private static void DropGradients(Model model)
+    {
+        foreach (var output in model.Graph.Outputs.Where(o => o.Name != TrainingNames.Loss).ToList())
+            model.Graph.RemoveOutput(output);
+        PassManager.Run(model, [new RemoveDeadCode()], new PassOptions());
     }
 }

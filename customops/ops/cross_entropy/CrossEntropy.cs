@@ -33,7 +33,13 @@ public sealed class CrossEntropy : HaloOperator
     public override FunctionBody Body(Node node)
     {
         var body = new FunctionBody("logits", "labels") { AttributeDefaults = [Attribute.Of("ignoreIndex", TrainingNames.IgnoredLabel)] };
-        var (logits, labels) = (body.ToFloat("x", body.Input(0), node.Inputs[0]!.Type), body.Input(1));
+        var (loss, sums) = Of(body, body.ToFloat("x", body.Input(0), node.Inputs[0]!.Type), body.Input(1));
+        return body.Output("loss", loss).Output("logSumExp", sums);
+    }
+
+    /// <summary>Loss and logSumExp of float32 logits.</summary>
+    internal static (Value Loss, Value Sums) Of(FunctionBody body, Value logits, Value labels)
+    {
         var zero = body.Constant("zero", Tensor.Scalar(0L));
         var last = body.Constant("last", Tensor.Int64s(-1));
         var sums = body.Op("sums", "ReduceLogSumExp", [logits, last], Attribute.Of("keepdims", 0L));
@@ -46,7 +52,7 @@ public sealed class CrossEntropy : HaloOperator
         var losses = body.Op("losses", "Where", [counted, body.Op("nll", "Sub", [sums, chosen]), body.Constant("none", Tensor.Scalar(0f))]);
         var total = body.Op("total", "ReduceSum", [body.Cast("wide", losses, ElementType.Double)], Attribute.Of("keepdims", 0L));
         var mean = body.Op("mean", "Div", [total, Count(body, counted, ElementType.Double)]);
-        return body.Output("loss", body.Cast("float", mean, ElementType.Float)).Output("logSumExp", sums);
+        return (body.Cast("float", mean, ElementType.Float), sums);
     }
 
     /// <summary>Which rows count.</summary>

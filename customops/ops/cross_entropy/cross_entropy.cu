@@ -60,8 +60,12 @@ Status cross_entropy_cuda(DType type, const void* logits, const int64_t* labels,
     HALO_RETURN_IF_ERROR(cuda::launch(cross_entropy_kernel<T>, static_cast<unsigned>(rows), cuda::threads_for_packs<T>(classes, kMostThreads), 0, stream,
                                       static_cast<const T*>(logits), labels, log_sum_exp, row_losses, classes, ignored,
                                       cuda::rows_are_packed<T>(classes, {logits})));
-    return cuda::launch(mean_loss_kernel, 1, 1024, 0, stream, row_losses, labels, rows, ignored, loss);
+    return mean_loss_cuda(row_losses, labels, rows, ignored, loss, stream);
   });
+}
+
+Status mean_loss_cuda(const double* row_losses, const int64_t* labels, int64_t rows, int64_t ignored, float* loss, cudaStream_t stream) {
+  return cuda::launch(mean_loss_kernel, 1, 1024, 0, stream, row_losses, labels, rows, ignored, loss);
 }
 
 }  // namespace halo

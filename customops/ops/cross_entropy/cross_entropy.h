@@ -31,6 +31,9 @@ int64_t cross_entropy_workspace_cuda(int64_t rows);
 /// which there are at most 2^31 - 1.
 Status cross_entropy_cuda(DType type, const void* logits, const int64_t* labels, float* loss, float* log_sum_exp, int64_t rows, int64_t classes,
                           int64_t ignored, void* workspace, cudaStream_t stream);
+
+/// The mean of row_losses (rows) over the rows whose label is not `ignored`, in float64, by one block.
+Status mean_loss_cuda(const double* row_losses, const int64_t* labels, int64_t rows, int64_t ignored, float* loss, cudaStream_t stream);
 #endif
 
 }  // namespace halo

@@ -1,23 +1,8 @@
 #include "ops/cross_entropy/cross_entropy.h"
 
-#include <cmath>
-
-#include "common/dtype.h"
-#include "common/reductions.h"
-#include "common/vector_math.h"
+#include "ops/cross_entropy/log_sum_exp.h"
 
 namespace halo {
-
-namespace {
-
-template <class T>
-double log_sum_exp_of(const T* x, int64_t n) {
-  const float max = max_of(n, [x](int64_t i) { return to_float(x[i]); });
-  const float shift = std::isfinite(max) ? max : 0.0f;  // Inf - Inf would be NaN
-  return static_cast<double>(shift) + std::log(sum_of(n, [x, shift](int64_t i) { return fast_exp(to_float(x[i]) - shift); }));
-}
-
-}  // namespace
 
 Status count_labels(const int64_t* labels, int64_t rows, int64_t classes, int64_t ignored, int64_t* counted) {
   *counted = 0;

@@ -38,18 +38,23 @@ public sealed class CrossEntropyGrad : HaloOperator
             AttributeDefaults = [Attribute.Of("ignoreIndex", TrainingNames.IgnoredLabel)],
         };
         var type = node.Inputs[1]!.Type;
-        var (logits, labels) = (body.ToFloat("x", body.Input(1), type), body.Input(2));
+        var dLogits = Of(body, body.Input(0), body.ToFloat("x", body.Input(1), type), body.Input(2), body.Input(3));
+        return body.Output("dLogits", body.FromFloat("rounded", dLogits, type));
+    }
+
+    /// <summary>dLogits of float32 logits.</summary>
+    internal static Value Of(FunctionBody body, Value dLoss, Value logits, Value labels, Value logSumExp)
+    {
         var last = body.Constant("last", Tensor.Int64s(-1));
-        var p = body.Op("p", "Exp", [body.Op("logP", "Sub", [logits, body.Op("sums", "Unsqueeze", [body.Input(3), last])])]);
+        var p = body.Op("p", "Exp", [body.Op("logP", "Sub", [logits, body.Op("sums", "Unsqueeze", [logSumExp, last])])]);
         var size = body.Op("size", "Squeeze", [body.Op("sizes", "Shape", [logits], Attribute.Of("start", 1L))]);
         var classes = body.Op("classes", "Range", [body.Constant("from", Tensor.Scalar(0L)), size, body.Constant("step", Tensor.Scalar(1L))]);
         var oneHot = body.Cast("oneHot", body.Op("isLabel", "Equal", [body.Op("column", "Unsqueeze", [labels, last]), classes]), ElementType.Float);
         var counted = CustomOps.CrossEntropy.Counted(body, labels);
-        var scale = body.Op("scale", "Div", [body.Input(0), CustomOps.CrossEntropy.Count(body, counted, ElementType.Float)]);
+        var scale = body.Op("scale", "Div", [dLoss, CustomOps.CrossEntropy.Count(body, counted, ElementType.Float)]);
         var scaled = body.Op("scaled", "Mul", [body.Op("difference", "Sub", [p, oneHot]), scale]);
         // Not a product with 0: an ignored row may hold what is not finite.
-        var dLogits = body.Op("dx", "Where", [body.Op("rows", "Unsqueeze", [counted, last]), scaled, body.Constant("none", Tensor.Scalar(0f))]);
-        return body.Output("dLogits", body.FromFloat("rounded", dLogits, type));
+        return body.Op("dx", "Where", [body.Op("rows", "Unsqueeze", [counted, last]), scaled, body.Constant("none", Tensor.Scalar(0f))]);
     }
 }
 

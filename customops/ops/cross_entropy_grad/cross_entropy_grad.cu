@@ -41,13 +41,17 @@ __global__ void __launch_bounds__(kMostThreads) cross_entropy_grad_kernel(const 
 
 }  // namespace
 
+Status count_labels_cuda(const int64_t* labels, int64_t rows, int64_t ignored, double* counted, cudaStream_t stream) {
+  return cuda::launch(count_labels_kernel, 1, 1024, 0, stream, labels, rows, ignored, counted);
+}
+
 int64_t cross_entropy_grad_workspace_cuda() { return static_cast<int64_t>(sizeof(double)); }
 
 Status cross_entropy_grad_cuda(DType type, const float* dloss, const void* logits, const int64_t* labels, const float* log_sum_exp, void* dlogits, int64_t rows,
                                int64_t classes, int64_t ignored, void* workspace, cudaStream_t stream) {
   HALO_REQUIRE(rows <= cuda::kMostBlocksX, "at most " << cuda::kMostBlocksX << " rows", rows, "Take a smaller batch or a shorter sequence.");
   auto* counted = static_cast<double*>(workspace);
-  HALO_RETURN_IF_ERROR(cuda::launch(count_labels_kernel, 1, 1024, 0, stream, labels, rows, ignored, counted));
+  HALO_RETURN_IF_ERROR(count_labels_cuda(labels, rows, ignored, counted, stream));
   return cuda::dispatch_float(type, [&]<class T>() {
     return cuda::launch(cross_entropy_grad_kernel<T>, static_cast<unsigned>(rows), cuda::threads_for_row<T>(classes, kMostThreads), 0, stream, dloss,
                         static_cast<const T*>(logits), labels, log_sum_exp, static_cast<T*>(dlogits), classes, ignored, counted,

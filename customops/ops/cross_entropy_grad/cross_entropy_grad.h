@@ -28,6 +28,9 @@ int64_t cross_entropy_grad_workspace_cuda();
 /// rows.
 Status cross_entropy_grad_cuda(DType type, const float* dloss, const void* logits, const int64_t* labels, const float* log_sum_exp, void* dlogits, int64_t rows,
                                int64_t classes, int64_t ignored, void* workspace, cudaStream_t stream);
+
+/// The number of labels that are not `ignored`, by one block.
+Status count_labels_cuda(const int64_t* labels, int64_t rows, int64_t ignored, double* counted, cudaStream_t stream);
 #endif
 
 }  // namespace halo
