@@ -45,13 +45,25 @@ public static class HaloOperators
 
     /// <summary>The overload of an operator that has one for each floating type: "" for float32, else the name of the type of <paramref name="x"/>.</summary>
     /// <exception cref="HaloException">The type is none that the operators compute with.</exception>
-    internal static string OverloadOf(string op, Value x) => x.Type switch
+    internal static string OverloadOf(string op, Value x)
     {
-        ElementType.Float => "",
-        ElementType.Float16 or ElementType.BFloat16 => x.Type.Name(),
-        _ => throw new HaloException(op, $"'{x.Name}'", "float, float16 or bfloat16", x.Type.Name(),
-            "Infer shapes before the node is made, or cast the value."),
-    };
+        RequireFloat(op, x);
+        return x.Type == ElementType.Float ? "" : x.Type.Name();
+    }
+
+    /// <summary>Throws unless <paramref name="x"/> is of a type that the operators compute with.</summary>
+    /// <exception cref="HaloException">The type is none of float, float16 and bfloat16.</exception>
+    internal static void RequireFloat(string op, Value x)
+    {
+        if (!IsComputed(x.Type))
+        {
+            throw new HaloException(op, $"'{x.Name}'", "float, float16 or bfloat16", x.Type.Name(),
+                "Infer shapes before the node is made, or cast the value.");
+        }
+    }
+
+    /// <summary>Types that the operators compute with, in float32.</summary>
+    internal static bool IsComputed(ElementType type) => type is ElementType.Float or ElementType.Float16 or ElementType.BFloat16;
 
     /// <summary>Makes a call of one of the operators, with its function.</summary>
     internal static Node Call(

@@ -12,5 +12,6 @@ internal static class ShapeRule
             throw new HaloException(op, node.ToString(), $"{parameter} {expected}", $"{found}", advice);
     }
 
-    private static bool Differ(Dim a, Dim b) => a.Size is { } sizeA && b.Size is { } sizeB && sizeA != sizeB;
+    /// <summary>Two sizes that are known and not the same.</summary>
+    public static bool Differ(Dim a, Dim b) => a.Size is { } sizeA && b.Size is { } sizeB && sizeA != sizeB;
 }

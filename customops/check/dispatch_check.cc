@@ -44,6 +44,19 @@ HALO_CHECK(known_types_are_called_once) {
   }
 }
 
+HALO_CHECK(types_of_unknown_size_are_refused) {
+  expect(size_of(DType::kBool) == 1 && size_of(DType::kFloat8E5M2) == 1 && size_of(DType::kBFloat16) == 2 && size_of(DType::kInt64) == 8, "sizes of types");
+  for (const DType type : {DType::kUndefined, kUnknown}) {
+    bool is_refused = false;
+    try {
+      size_of(type);
+    } catch (const std::invalid_argument& e) {
+      is_refused = std::string(e.what()).find(std::to_string(static_cast<int>(type))) != std::string::npos;
+    }
+    expect(is_refused, "the size of an unknown type");
+  }
+}
+
 HALO_CHECK(codes_of_another_type_are_not_multiplied) {
   const uint8_t code = 1;
   const float scale = 1;

@@ -4,6 +4,8 @@
 #include <bit>
 #include <cstdint>
 #include <ostream>
+#include <stdexcept>
+#include <string>
 
 // Functions that kernels on a GPU call as well.
 #ifdef __CUDACC__
@@ -60,6 +62,7 @@ inline const char* name_of(DType type) {
 
 inline std::ostream& operator<<(std::ostream& out, DType type) { return out << name_of(type); }
 
+/// Bytes of an element. Throws std::invalid_argument for a type that is not listed here.
 inline int64_t size_of(DType type) {
   switch (type) {
     case DType::kFloat:
@@ -71,8 +74,15 @@ inline int64_t size_of(DType type) {
     case DType::kFloat16:
     case DType::kBFloat16:
       return 2;
-    default:
+    case DType::kUInt8:
+    case DType::kInt8:
+    case DType::kBool:
+    case DType::kFloat8E4M3:
+    case DType::kFloat8E5M2:
       return 1;
+    default:
+      throw std::invalid_argument("expected elements of a type of known size, found ONNX's type " + std::to_string(static_cast<int>(type)) +
+                                  ". Cast the tensor.");
   }
 }
 

@@ -15,10 +15,6 @@
 #include "plugin/call.h"
 #include "plugin/schema.h"
 
-#ifdef HALO_CUDA
-#include "provider/bindings/op_row.h"
-#endif
-
 namespace halo {
 
 /// What one operator's binding gives; see Op below.
@@ -159,16 +155,3 @@ struct Op {
 };
 
 }  // namespace halo
-
-#ifdef HALO_CUDA
-#define HALO_REGISTER_CUDA_OP(Type) ::halo::cuda::kernels().push_back(::halo::cuda::op_row<Type>())
-#else
-#define HALO_REGISTER_CUDA_OP(Type) static_cast<void>(0)
-#endif
-
-#define HALO_REGISTER_OP(Type)                                                     \
-  static const bool registered_##Type = [] {                                       \
-    ::halo::registry().push_back({&Type::schema, ::halo::Op<Type>::definition()}); \
-    HALO_REGISTER_CUDA_OP(Type);                                                   \
-    return true;                                                                   \
-  }()

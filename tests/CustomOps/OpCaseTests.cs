@@ -82,8 +82,6 @@ public class OpCaseTests
         var folders = Directory.GetDirectories(Path.Combine(RepositoryRoot.Path, "customops", "ops"));
         var words = folders.Select(path => Path.GetFileName(path).Split('_'));
         var names = words.Select(list => string.Concat(list.Select(word => char.ToUpperInvariant(word[0]) + word[1..]))).ToArray();
-        var checks = folders.SelectMany(path => Directory.GetFiles(path, "*_check_cuda.cc")).Select(File.ReadAllText).ToList();
-        var benches = folders.SelectMany(path => Directory.GetFiles(path, "*_bench.cc")).Select(File.ReadAllText).ToList();
         foreach (var (path, name) in folders.Zip(names))
         {
             var op = Path.GetFileName(path);
@@ -95,10 +93,8 @@ public class OpCaseTests
             if (!onGpu)
                 continue;
             Assert.True(OpCase.All.Any(test => test.OpType == name && test.Benchmarks.Any()), $"{name}Case has benchmarks");
-            // A gradient may be checked and timed with its operator, whose results it takes.
-            var include = $"#include \"ops/{op}/{op}";
-            Assert.True(checks.Any(text => text.Contains(include, StringComparison.Ordinal)), $"{path}: {op}.cu is checked in a *_check_cuda.cc");
-            Assert.True(benches.Any(text => text.Contains(include, StringComparison.Ordinal)), $"{path}: {op}.cu is timed in a *_bench.cc");
+            Assert.True(File.Exists(Path.Combine(path, $"{op}_check_cuda.cc")), $"{path}: {op}.cu is checked in {op}_check_cuda.cc");
+            Assert.True(File.Exists(Path.Combine(path, $"{op}_bench.cc")), $"{path}: {op}.cu is timed in {op}_bench.cc");
         }
         Assert.Equal(names.Order(), HaloOperators.All.Select(op => op.OpType));
         Assert.Equal(names.Order(), OpCase.All.Select(op => op.OpType).Order());

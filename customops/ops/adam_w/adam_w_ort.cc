@@ -1,6 +1,6 @@
 #include "ops/adam_w/adam_w.h"
 
-#include "plugin/op.h"
+#include "ops/binding.h"
 
 namespace halo {
 

@@ -79,7 +79,7 @@ public static class AttentionExtensions
     public static (Value Y, Value LogSumExp) Attention(
         this GraphBuilder build, Value q, Value k, Value v, Value? mask, Value? documentIds, bool causal, float scale, string name)
     {
-        AttentionParts.CheckType("attention", q);
+        HaloOperators.RequireFloat("attention", q);
         var node = HaloOperators.Call(build, name, nameof(Attention), AttentionParts.Trimmed(q, k, v, mask, documentIds), 2,
             CustomOps.Attention.Overload(causal, mask is not null, documentIds is not null, q.Type), Attribute.Of("scale", scale),
             Attribute.Of("causal", causal ? 1L : 0L));

@@ -13,29 +13,23 @@ internal static class AttentionParts
         var causal = node.Int("causal", 1) != 0;
         if (queries.Rank != 4)
             throw Refused("Q (B, H, T, D)", $"{queries}", "Reshape it to heads.");
-        if (keys.Rank != 4 || Differ(keys[0], queries[0]) || Differ(keys[3], queries[3]))
+        if (keys.Rank != 4 || ShapeRule.Differ(keys[0], queries[0]) || ShapeRule.Differ(keys[3], queries[3]))
             throw Refused($"K (B, G, S, D) for Q {queries}", $"{keys}", "Reshape it to heads.");
-        if (values.Rank != 4 || values.Zip(keys).Any(pair => Differ(pair.First, pair.Second)))
+        if (values.Rank != 4 || values.Zip(keys).Any(pair => ShapeRule.Differ(pair.First, pair.Second)))
             throw Refused($"V of the shape of K {keys}", $"{values}", "Check the projections.");
         if (queries[1].Size is { } heads && keys[1].Size is { } groups && (groups == 0 || heads % groups != 0))
             throw Refused("heads that are a multiple of the key/value heads", $"{heads} and {groups}", "Check the number of heads.");
-        if ((causal || documentIds is not null) && Differ(keys[2], queries[2]))
+        if ((causal || documentIds is not null) && ShapeRule.Differ(keys[2], queries[2]))
         {
             throw Refused("as many keys as queries where causal or with documents", $"{keys[2]} and {queries[2]}",
                 "Set causal to 0, or give the keys of the queries.");
         }
-        if (mask?.Shape is { } m && (m.Rank != 2 || Differ(m[0], keys[0]) || Differ(m[1], keys[2])))
+        if (mask?.Shape is { } m && (m.Rank != 2 || ShapeRule.Differ(m[0], keys[0]) || ShapeRule.Differ(m[1], keys[2])))
             throw Refused($"mask (B, S) for K {keys}", $"{m}", "Expand it to the batch.");
-        if (documentIds?.Shape is { } d && (d.Rank != 2 || Differ(d[0], queries[0]) || Differ(d[1], queries[2])))
+        if (documentIds?.Shape is { } d && (d.Rank != 2 || ShapeRule.Differ(d[0], queries[0]) || ShapeRule.Differ(d[1], queries[2])))
             throw Refused($"documentIds (B, T) for Q {queries}", $"{d}", "Expand them to the batch.");
 
         HaloException Refused(string expected, string found, string advice) => new(source, node.ToString(), expected, found, advice);
-    }
-
-    public static void CheckType(string source, Value q)
-    {
-        if (q.Type is not (ElementType.Float or ElementType.Float16 or ElementType.BFloat16))
-            throw new HaloException(source, $"'{q.Name}'", "float, float16 or bfloat16", q.Type.Name(), "Infer shapes first, or cast the value.");
     }
 
     public static string Overload(bool causal, bool hasMask, bool hasDocuments, ElementType type) =>
@@ -51,8 +45,6 @@ internal static class AttentionParts
             count--;
         return inputs[..count];
     }
-
-    public static bool Differ(Dim a, Dim b) => a.Size is { } x && b.Size is { } y && x != y;
 
     /// <summary>The attribute, or D^(-1/2) in place of 0: (1).</summary>
     public static Value Scale(FunctionBody body, Value q)

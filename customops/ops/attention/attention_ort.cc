@@ -1,6 +1,6 @@
 #include "ops/attention/attention.h"
 #include "ops/attention/attention_types.h"
-#include "plugin/op.h"
+#include "ops/binding.h"
 #ifdef HALO_CUDA
 #include "provider/bindings/attention_choice.h"
 #endif

@@ -30,7 +30,7 @@ public sealed class AttentionGrad : HaloOperator
         {
             if (q.Shape is not { } shape || found is null)
                 continue;
-            if (found.Rank != rank || found.Zip(shape).Any(pair => AttentionParts.Differ(pair.First, pair.Second)))
+            if (found.Rank != rank || found.Zip(shape).Any(pair => ShapeRule.Differ(pair.First, pair.Second)))
             {
                 throw new HaloException("attention-grad", node.ToString(), $"{name} {new Shape(shape.Take(rank))}", $"{found}",
                     "Take it from the same attention.");
@@ -81,7 +81,7 @@ public static class AttentionGradExtensions
         this GraphBuilder build, Value dy, Value q, Value k, Value v, Value y, Value logSumExp, Value? mask, Value? documentIds, bool causal,
         float scale, string name)
     {
-        AttentionParts.CheckType("attention-grad", q);
+        HaloOperators.RequireFloat("attention-grad", q);
         var node = HaloOperators.Call(build, name, nameof(AttentionGrad), AttentionParts.Trimmed(dy, q, k, v, y, logSumExp, mask, documentIds), 3,
             CustomOps.AttentionGrad.Overload(causal, mask is not null, documentIds is not null, q.Type), Attribute.Of("scale", scale),
             Attribute.Of("causal", causal ? 1L : 0L));

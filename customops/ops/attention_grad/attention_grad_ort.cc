@@ -1,7 +1,7 @@
 #include "ops/attention_grad/attention_grad.h"
 
 #include "ops/attention/attention_types.h"
-#include "plugin/op.h"
+#include "ops/binding.h"
 #ifdef HALO_CUDA
 #include "ops/attention_grad/attention_grad_cudnn.h"
 #include "provider/bindings/attention_choice.h"

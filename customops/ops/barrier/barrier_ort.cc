@@ -1,6 +1,6 @@
 #include "ops/barrier/barrier.h"
 
-#include "plugin/op.h"
+#include "ops/binding.h"
 
 namespace halo {
 

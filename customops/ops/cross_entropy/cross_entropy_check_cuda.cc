@@ -1,6 +1,7 @@
 #include "ops/cross_entropy/cross_entropy.h"
 
 #include "check/cuda/device.h"
+#include "check/cuda/limits.h"
 
 namespace halo::check {
 
@@ -45,6 +46,11 @@ HALO_CHECK(cuda_cross_entropy_as_the_cpu, Memory::kShared) {
     check_cross_entropy<T>(3, 20000);  // several steps of a block
     if (!is_reduced()) check_cross_entropy<T>(64, 32000);
   });
+}
+
+HALO_CHECK(limits_of_cross_entropy_are_named) {
+  expect_refused(cross_entropy_cuda(kFloat, none, no_labels, no_floats, no_floats, kTooMany, 1, -100, nowhere, nullptr), "at most 2147483647 rows",
+                 "2147483648");
 }
 
 }  // namespace halo::check

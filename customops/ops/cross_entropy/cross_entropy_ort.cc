@@ -1,6 +1,6 @@
 #include "ops/cross_entropy/cross_entropy.h"
 
-#include "plugin/op.h"
+#include "ops/binding.h"
 
 namespace halo {
 

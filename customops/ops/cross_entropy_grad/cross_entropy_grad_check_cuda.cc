@@ -1,6 +1,7 @@
 #include "ops/cross_entropy_grad/cross_entropy_grad.h"
 
 #include "check/cuda/device.h"
+#include "check/cuda/limits.h"
 #include "ops/cross_entropy/cross_entropy.h"
 
 namespace halo::check {
@@ -47,6 +48,11 @@ HALO_CHECK(cuda_cross_entropy_grad_as_the_cpu, Memory::kShared) {
     check_gradient<T>(3, 20000);  // several steps of a block
     if (!is_reduced()) check_gradient<T>(64, 32000);
   });
+}
+
+HALO_CHECK(limits_of_cross_entropy_grad_are_named) {
+  expect_refused(cross_entropy_grad_cuda(kFloat, no_floats, none, no_labels, no_floats, nowhere, kTooMany, 1, -100, nowhere, nullptr),
+                 "at most 2147483647 rows", "2147483648");
 }
 
 }  // namespace halo::check

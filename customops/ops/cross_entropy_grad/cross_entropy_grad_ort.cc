@@ -1,6 +1,6 @@
 #include "ops/cross_entropy_grad/cross_entropy_grad.h"
 
-#include "plugin/op.h"
+#include "ops/binding.h"
 
 namespace halo {
 

@@ -1,6 +1,6 @@
 #include "ops/dropout/dropout.h"
 
-#include "plugin/op.h"
+#include "ops/binding.h"
 
 namespace halo {
 

@@ -1,6 +1,6 @@
 #include "ops/embedding_grad/embedding_grad.h"
 
-#include "plugin/op.h"
+#include "ops/binding.h"
 
 namespace halo {
 

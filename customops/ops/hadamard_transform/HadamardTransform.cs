@@ -122,11 +122,7 @@ public static class HadamardTransformExtensions
             throw new HaloException("hadamard-transform", $"'{x.Name}'", "axis 0 or 1 and blocks with a Hadamard matrix",
                 $"axis {axis}, blocks [{string.Join(", ", blocks)}]", "Take the blocks from Hadamard.Blocks.");
         }
-        if (x.Type is not (ElementType.Float or ElementType.Float16 or ElementType.BFloat16))
-        {
-            throw new HaloException("hadamard-transform", $"'{x.Name}'", "float, float16 or bfloat16", x.Type.Name(),
-                "Infer shapes before rotating, or cast the value.");
-        }
+        HaloOperators.RequireFloat("hadamard-transform", x);
         return HaloOperators.Call(build, name, nameof(HadamardTransform), [x], 1, CustomOps.HadamardTransform.Overload(axis, blocks, inverse, x.Type),
             Attribute.Of("axis", (long)axis), Attribute.Of("blocks", blocks), Attribute.Of("inverse", inverse ? 1L : 0L)).Output;
     }

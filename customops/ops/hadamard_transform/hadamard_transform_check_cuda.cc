@@ -1,6 +1,7 @@
 #include "ops/hadamard_transform/hadamard_transform.h"
 
 #include "check/cuda/device.h"
+#include "check/cuda/limits.h"
 #include "common/hadamard_matrix.h"
 
 namespace halo::check {
@@ -48,6 +49,17 @@ HALO_CHECK(cuda_hadamard_transform_as_the_cpu, Memory::kShared) {
       }
     }
   });
+}
+
+HALO_CHECK(limits_of_hadamard_transform_are_named) {
+  for (const int64_t size : {int64_t{3}, int64_t{1} << 20}) {
+    expect_refused(hadamard_transform_cuda(kFloat, none, nowhere, 1, size, 1, &size, 1, false, nullptr), "a block with a Hadamard matrix",
+                   std::to_string(size));
+  }
+  const int64_t size = 4;
+  expect_refused(hadamard_transform_cuda(kFloat, none, nowhere, 1, 8, 1, &size, 0, false, nullptr), "blocks that sum to the rotated axis, 8", "0");
+  const std::vector<int64_t> ones(65536, 1);
+  expect_refused(hadamard_transform_cuda(kFloat, none, nowhere, 1, 65536, 1, ones.data(), 65536, false, nullptr), "at most 65535 blocks of one size", "65536");
 }
 
 }  // namespace halo::check

@@ -2,8 +2,8 @@
 #include <numeric>
 
 #include "common/hadamard_matrix.h"
+#include "ops/binding.h"
 #include "ops/hadamard_transform/hadamard_transform.h"
-#include "plugin/op.h"
 
 namespace halo {
 

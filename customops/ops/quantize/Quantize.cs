@@ -111,11 +111,7 @@ public static class QuantizeExtensions
 
     private static Node Node(GraphBuilder build, Value x, NumberFormat format, string name, bool transposed)
     {
-        if (x.Type is not (ElementType.Float or ElementType.Float16 or ElementType.BFloat16))
-        {
-            throw new HaloException("quantize", $"'{x.Name}'", "float, float16 or bfloat16", x.Type.Name(),
-                "Infer shapes before quantizing, or cast the value.");
-        }
+        HaloOperators.RequireFloat("quantize", x);
         var named = Attribute.Of("format", format.Name);
         return HaloOperators.Call(build, name, nameof(Quantize), [x], transposed ? 3 : 2, CustomOps.Quantize.Overload(format, x.Type, transposed),
             transposed ? [named, Attribute.Of("transposed", 1L)] : [named]);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "check/cuda/device.h"
+#include "check/cuda/limits.h"
 #include "common/codes.h"
 
 namespace halo::check {
@@ -96,6 +97,11 @@ HALO_CHECK(cuda_quantize_gives_codes_in_both_orders, Memory::kShared) {
     }
   });
   if (!is_reduced()) check_quantize_both<E4M3, BFloat16>(16384, 4096);
+}
+
+HALO_CHECK(limits_of_quantize_are_named) {
+  expect_refused(quantize_cuda("e2m1", kFloat, none, nowhere, nullptr, no_floats, 1, 1, nowhere, nullptr), "format e4m3, e5m2, e3m2 or int8", "'e2m1'");
+  expect_refused(quantize_cuda("int8", DType::kDouble, none, nowhere, nullptr, no_floats, 1, 1, nowhere, nullptr), kFloatTensors, "double");
 }
 
 }  // namespace halo::check

@@ -1,6 +1,6 @@
 #include "common/codes.h"
+#include "ops/binding.h"
 #include "ops/quantize/quantize.h"
-#include "plugin/op.h"
 
 namespace halo {
 

@@ -1,6 +1,7 @@
 #include "ops/rms_norm/rms_norm.h"
 
 #include "check/cuda/device.h"
+#include "check/cuda/limits.h"
 
 namespace halo::check {
 
@@ -34,6 +35,11 @@ HALO_CHECK(cuda_rms_norm_as_the_cpu, Memory::kShared) {
     check_rms_norm<T>(3, 20480);  // more than registers hold in any type
     if (!is_reduced()) check_rms_norm<T>(600, 4096);
   });
+}
+
+HALO_CHECK(limits_of_rms_norm_are_named) {
+  expect_refused(rms_norm_cuda(kFloat, none, none, nowhere, no_floats, kTooMany, 1, 1e-5f, nullptr), "at most 2147483647 rows", "2147483648");
+  expect_refused(rms_norm_cuda(DType::kDouble, none, none, nowhere, no_floats, 1, 8, 1e-5f, nullptr), kFloatTensors, "double");
 }
 
 }  // namespace halo::check

@@ -1,6 +1,6 @@
 #include "ops/rms_norm/rms_norm.h"
 
-#include "plugin/op.h"
+#include "ops/binding.h"
 
 namespace halo {
 

@@ -1,6 +1,7 @@
 #include "ops/rms_norm_grad/rms_norm_grad.h"
 
 #include "check/cuda/device.h"
+#include "check/cuda/limits.h"
 #include "ops/rms_norm/rms_norm.h"
 
 namespace halo::check {
@@ -44,6 +45,11 @@ HALO_CHECK(cuda_rms_norm_grad_as_the_cpu, Memory::kShared) {
     check_gradient<T>(3, 20480);                      // more than registers hold in any type
     if (!is_reduced()) check_gradient<T>(600, 4096);  // more rows than pieces
   });
+}
+
+HALO_CHECK(limits_of_rms_norm_grad_are_named) {
+  const int64_t columns = int64_t{1} << 20;
+  expect_refused(rms_norm_grad_cuda(kFloat, none, none, none, no_floats, nowhere, nowhere, 1, columns, nowhere, nullptr), "at most ", "1048576");
 }
 
 }  // namespace halo::check

@@ -1,6 +1,6 @@
 #include "ops/rms_norm_grad/rms_norm_grad.h"
 
-#include "plugin/op.h"
+#include "ops/binding.h"
 
 namespace halo {
 

@@ -34,14 +34,14 @@ public sealed class RotaryEmbedding : HaloOperator
                 throw Refused(node, "X (B, H, T, D) with an even D", $"{shape}", "Pad or split the heads.");
             foreach (var table in new[] { cos.Shape, sin.Shape })
             {
-                if (table is not null && (table.Rank != 2 || Differ(table[1], shape[3].Size / 2)))
+                if (table is not null && (table.Rank != 2 || shape[3].Size is { } channels && ShapeRule.Differ(table[1], channels / 2)))
                     throw Refused(node, $"tables (P, D/2) for X {shape}", $"{table}", "Leave out the repeated half of the angles.");
             }
-            if (cos.Shape is { } c && sin.Shape is { } s && Differ(c[0], s[0].Size))
+            if (cos.Shape is { } c && sin.Shape is { } s && ShapeRule.Differ(c[0], s[0]))
                 throw Refused(node, "tables of one size", $"cos {c}, sin {s}", "Take both from the same positions.");
             if (positions is null && cos.Shape?[0].Size < shape[2].Size)
                 throw Refused(node, $"a row for each of {shape[2]} tokens", $"{cos.Shape[0]}", "Make longer tables, or give positions.");
-            if (positions?.Shape is { } p && (p.Rank != 2 || Differ(p[0], shape[0].Size) || Differ(p[1], shape[2].Size)))
+            if (positions?.Shape is { } p && (p.Rank != 2 || ShapeRule.Differ(p[0], shape[0]) || ShapeRule.Differ(p[1], shape[2])))
                 throw Refused(node, $"positions (B, T) for X {shape}", $"{p}", "Expand them to the batch.");
         }
         (node.Output.Type, node.Output.Shape) = (x.Type, x.Shape);
@@ -92,8 +92,6 @@ public sealed class RotaryEmbedding : HaloOperator
         return node.Input(3) is null ? found : body.Op(name, "Unsqueeze", [found, body.Constant(name + ".heads", Tensor.Int64s(1))]);
     }
 
-    private static bool Differ(Dim found, long? expected) => found.Size is { } a && expected is { } b && a != b;
-
     private static HaloException Refused(Node node, string expected, string found, string advice) =>
         new("rotary-embedding", node.ToString(), expected, found, advice);
 }
@@ -105,11 +103,7 @@ public static class RotaryEmbeddingExtensions
     public static Value RotaryEmbedding(
         this GraphBuilder build, Value x, Value cos, Value sin, Value? positionIds, bool inverse, string name)
     {
-        if (x.Type is not (ElementType.Float or ElementType.Float16 or ElementType.BFloat16))
-        {
-            throw new HaloException("rotary-embedding", $"'{x.Name}'", "float, float16 or bfloat16", x.Type.Name(),
-                "Infer shapes before rotating, or cast the value.");
-        }
+        HaloOperators.RequireFloat("rotary-embedding", x);
         return HaloOperators.Call(build, name, nameof(RotaryEmbedding), positionIds is null ? [x, cos, sin] : [x, cos, sin, positionIds], 1,
             CustomOps.RotaryEmbedding.Overload(positionIds is not null, inverse, x.Type), Attribute.Of("inverse", inverse ? 1L : 0L)).Output;
     }

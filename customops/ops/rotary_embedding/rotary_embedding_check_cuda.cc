@@ -1,6 +1,7 @@
 #include "ops/rotary_embedding/rotary_embedding.h"
 
 #include "check/cuda/device.h"
+#include "check/cuda/limits.h"
 
 namespace halo::check {
 
@@ -46,6 +47,13 @@ HALO_CHECK(cuda_rotary_embedding_as_the_cpu) {
       }
     }
   });
+}
+
+HALO_CHECK(limits_of_rotary_embedding_are_named) {
+  const RotarySizes odd{.batch = 1, .heads = 1, .tokens = 4, .dim = 7, .positions = 4}, late{.batch = 1, .heads = 1, .tokens = 9, .dim = 8, .positions = 4};
+  expect_refused(rotary_embedding_cuda(kFloat, none, no_floats, no_floats, no_labels, nowhere, odd, false, nullptr), "heads of an even number of channels",
+                 "7");
+  expect_refused(rotary_embedding_cuda(kFloat, none, no_floats, no_floats, no_labels, nowhere, late, false, nullptr), "tables of at least 9 positions", "4");
 }
 
 }  // namespace halo::check

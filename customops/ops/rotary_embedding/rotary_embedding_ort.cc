@@ -1,5 +1,5 @@
+#include "ops/binding.h"
 #include "ops/rotary_embedding/rotary_embedding.h"
-#include "plugin/op.h"
 
 namespace halo {
 

@@ -50,7 +50,7 @@ public sealed class ScaledMatMul : HaloOperator
     }
 
     private static ElementType To(Node node) => (ElementType)node.Int("to", (long)ElementType.Float) is var to
-        && to is ElementType.Float or ElementType.Float16 or ElementType.BFloat16 ? to
+        && HaloOperators.IsComputed(to) ? to
         : throw new HaloException("scaled-mat-mul", node.ToString(), "a product in float, float16 or bfloat16", to.Name(), "Correct the attribute to.");
 }
 

@@ -1,7 +1,7 @@
 #include "ops/scaled_mat_mul/scaled_mat_mul.h"
 
 #include "common/conversions.h"
-#include "plugin/op.h"
+#include "ops/binding.h"
 
 namespace halo {
 

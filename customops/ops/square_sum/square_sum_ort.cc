@@ -1,6 +1,6 @@
 #include "ops/square_sum/square_sum.h"
 
-#include "plugin/op.h"
+#include "ops/binding.h"
 
 namespace halo {
 

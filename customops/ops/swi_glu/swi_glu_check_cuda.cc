@@ -1,6 +1,7 @@
 #include "ops/swi_glu/swi_glu.h"
 
 #include "check/cuda/device.h"
+#include "check/cuda/limits.h"
 
 namespace halo::check {
 
@@ -28,5 +29,7 @@ HALO_CHECK(cuda_swi_glu_as_the_cpu) {
     if (!is_reduced()) check_swi_glu<T>(300003);
   });
 }
+
+HALO_CHECK(limits_of_swi_glu_are_named) { expect_refused(swi_glu_cuda(DType::kInt8, none, none, nowhere, 8, nullptr), kFloatTensors, "int8"); }
 
 }  // namespace halo::check

@@ -1,6 +1,6 @@
 #include "ops/swi_glu/swi_glu.h"
 
-#include "plugin/op.h"
+#include "ops/binding.h"
 
 namespace halo {
 

@@ -1,6 +1,7 @@
 #include "ops/swi_glu_grad/swi_glu_grad.h"
 
 #include "check/cuda/device.h"
+#include "check/cuda/limits.h"
 
 namespace halo::check {
 
@@ -31,6 +32,10 @@ HALO_CHECK(cuda_swi_glu_grad_as_the_cpu) {
     for (const int64_t count : {1, 13, 4096}) check_gradient<T>(count);
     if (!is_reduced()) check_gradient<T>(300003);
   });
+}
+
+HALO_CHECK(limits_of_swi_glu_grad_are_named) {
+  expect_refused(swi_glu_grad_cuda(DType::kInt32, none, none, none, nowhere, nowhere, 8, nullptr), kFloatTensors, "int32");
 }
 
 }  // namespace halo::check

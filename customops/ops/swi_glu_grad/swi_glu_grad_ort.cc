@@ -1,6 +1,6 @@
 #include "ops/swi_glu_grad/swi_glu_grad.h"
 
-#include "plugin/op.h"
+#include "ops/binding.h"
 
 namespace halo {
 
