@@ -13,7 +13,6 @@ public sealed record GenAiConfig(GenAiModel Model, GenAiSearch Search)
 {
     public const string FileName = "genai_config.json";
     private const string Reader = "read-genai-config";
-    private static readonly JsonSerializerOptions Json = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, WriteIndented = true, NewLine = "\n" };
 
     /// <summary>The config of a LLaMA's inference graph with the names of <see cref="GenAiInputs"/> and <see cref="GenAiOutputs"/>.</summary>
     /// <param name="config">The model's sizes.</param>
@@ -84,7 +83,7 @@ public sealed record GenAiConfig(GenAiModel Model, GenAiSearch Search)
     }
 
     /// <summary>The text of the file.</summary>
-    public string ToJson() => JsonSerializer.Serialize(this, Json) + "\n";
+    public string ToJson() => JsonSerializer.Serialize(this, JsonText.IndentedSnake) + "\n";
 
     /// <summary>Writes <see cref="FileName"/> into a folder, atomically.</summary>
     public void Write(string folder) => AtomicFile.WriteText(Path.Combine(folder, FileName), ToJson());

@@ -14,7 +14,6 @@ public static class HuggingFaceExport
 
     private const string Config = "config.json";
 
-    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
 
     /// <summary>As below, of a folder or file of safetensors.</summary>
     public static void Write(
@@ -96,7 +95,7 @@ public static class HuggingFaceExport
         var places = new JsonObject(
             shards.Index().SelectMany(s => s.Item.Select(name => KeyValuePair.Create(name, (JsonNode?)FileName(s.Index, shards.Count)))));
         var index = new JsonObject { ["metadata"] = new JsonObject { ["total_size"] = tensors.Values.Sum(t => SizeBytes(t, type)) }, ["weight_map"] = places };
-        AtomicFile.WriteText(path, index.ToJsonString(Indented) + "\n");
+        AtomicFile.WriteText(path, index.ToJsonString(JsonText.Indented) + "\n");
     }
 
     /// <summary>Says the type in the word that the file has: <c>dtype</c> of Transformers 5, else <c>torch_dtype</c>, which every version reads.</summary>
@@ -110,7 +109,7 @@ public static class HuggingFaceExport
             ElementType.BFloat16 => "bfloat16",
             _ => throw Refusal(path, "float, float16 or bfloat16", type.Name(), "Choose one of them."),
         };
-        AtomicFile.WriteText(path, config.ToJsonString(Indented) + "\n");
+        AtomicFile.WriteText(path, config.ToJsonString(JsonText.Indented) + "\n");
     }
 
     private static JsonObject ReadConfig(string path)

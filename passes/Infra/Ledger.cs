@@ -1,8 +1,7 @@
-using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using System.Text.Json.Serialization;
 using Halo.Analysis;
+using Halo.Io;
 using Halo.Ir;
 
 namespace Halo.Passes.Infra;
@@ -14,14 +13,6 @@ public sealed record Ledger(IReadOnlyList<LedgerRewrite> Rewrites)
 {
     /// <summary>The key of the model's metadata.</summary>
     public const string MetadataKey = "halo.ledger";
-
-    internal static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web)
-    {
-        DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
-        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
-        RespectRequiredConstructorParameters = true,
-        RespectNullableAnnotations = true,
-    };
 
     public static string ToolVersion { get; } = $"halo {typeof(Ledger).Assembly.GetName().Version!.ToString(3)}";
 
@@ -39,13 +30,13 @@ public sealed record Ledger(IReadOnlyList<LedgerRewrite> Rewrites)
         return ledger;
     }
 
-    public string ToJson() => JsonSerializer.Serialize(this, Json);
+    public string ToJson() => JsonSerializer.Serialize(this, JsonText.Embedded);
 
     public static Ledger Parse(string text)
     {
         try
         {
-            return JsonSerializer.Deserialize<Ledger>(text, Json) ?? throw new JsonException("null");
+            return JsonSerializer.Deserialize<Ledger>(text, JsonText.Embedded) ?? throw new JsonException("null");
         }
         catch (JsonException e)
         {
@@ -64,7 +55,7 @@ public sealed record LedgerRewrite(string Tool, string InputSha256, IReadOnlyLis
     public static LedgerRewrite Of(PassRun run, string inputSha256) => new(Ledger.ToolVersion, inputSha256, [.. run.Passes.Select(LedgerPass.Of)]);
 
     /// <summary>The passes as the ledger's text has them.</summary>
-    public JsonNode PassesToJson() => JsonSerializer.SerializeToNode(Passes, Ledger.Json)!;
+    public JsonNode PassesToJson() => JsonSerializer.SerializeToNode(Passes, JsonText.Embedded)!;
 }
 
 /// <param name="Pass">The pass's name.</param>

@@ -4,7 +4,6 @@ using Halo.CustomOps;
 using Halo.Io;
 using Halo.Ir;
 using Halo.Models.HuggingFace;
-using Halo.Models.Json;
 using Halo.Models.Optimizer;
 using Halo.Models.Weights;
 using Halo.Runner.Plans;

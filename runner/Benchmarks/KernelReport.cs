@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
-using System.Text.Json.Serialization;
+using Halo.Io;
 
 namespace Halo.Runner.Benchmarks;
 
@@ -10,12 +10,10 @@ namespace Halo.Runner.Benchmarks;
 /// <param name="Times">Ceilings and kernels as they were measured.</param>
 public sealed record KernelReport(IReadOnlyDictionary<string, string> Versions, IReadOnlyList<KernelTime> Times)
 {
-    private static readonly JsonSerializerOptions Json = new() { DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull };
-
     public IEnumerable<KernelTime> Kernels => Times.Where(t => !t.IsCeiling);
 
     public string ToJsonLines() =>
-        string.Concat([JsonSerializer.Serialize(Versions, Json) + "\n", .. Times.Select(t => JsonSerializer.Serialize(t, Json) + "\n")]);
+        string.Concat([JsonSerializer.Serialize(Versions, JsonText.Line) + "\n", .. Times.Select(t => JsonSerializer.Serialize(t, JsonText.Line) + "\n")]);
 
     public string ToMarkdown()
     {

@@ -1,8 +1,8 @@
 using System.CommandLine;
 using System.Diagnostics;
 using System.Text.Json;
+using Halo.Io;
 using Halo.Models.Chat;
-using Halo.Models.Json;
 using Halo.Models.Tokenizers;
 using Halo.Runner.Generation;
 using Halo.Runner.Sessions;

@@ -1,5 +1,5 @@
 using System.CommandLine;
-using Halo.Models.Json;
+using Halo.Io;
 using Halo.Runner.Memory;
 using Halo.Runner.Plans;
 using Halo.Runner.Training.Config;

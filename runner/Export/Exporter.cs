@@ -3,7 +3,6 @@ using Halo.Ir;
 using Halo.Models.Chat;
 using Halo.Models.GenAi;
 using Halo.Models.HuggingFace;
-using Halo.Models.Json;
 using Halo.Models.Weights;
 using Halo.Runner.Generation;
 using Halo.Runner.Sessions;

@@ -1,6 +1,5 @@
 using System.Text.Json;
 using Halo.Io;
-using Halo.Models.Json;
 using Halo.Models.Optimizer;
 using Halo.Models.Weights;
 using Halo.Runner.Training.Engine;

@@ -1,6 +1,5 @@
 using System.Text.Json;
 using Halo.Io;
-using Halo.Models.Json;
 using Halo.Runner.Sources;
 
 namespace Halo.Runner.Runs;

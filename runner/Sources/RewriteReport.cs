@@ -1,7 +1,6 @@
 using System.Text.Json.Nodes;
 using Halo.Io;
 using Halo.Ir;
-using Halo.Models.Json;
 using Halo.Passes.Infra;
 using Halo.Passes.Rewrite;
 

@@ -29,8 +29,6 @@ public sealed partial class FidelityStudy(
 
     private static readonly string Data = Path.Combine(AppContext.BaseDirectory, "data", "sql");
 
-    private static readonly JsonSerializerOptions Json = new() { WriteIndented = true };
-
     private string[] Where { get; } = ["--device", ConfigKey.NameOf($"{device}"), "--precision", ConfigKey.NameOf($"{precision}")];
 
     private string Graph => Path.Combine(folder, "training.onnx");
@@ -54,7 +52,7 @@ public sealed partial class FidelityStudy(
         Parallel.ForEach(missing, new ParallelOptions { MaxDegreeOfParallelism = jobs }, cell =>
         {
             var result = Run(cell);
-            AtomicFile.WriteText(ResultOf(cell), JsonSerializer.Serialize(result, Json) + "\n");
+            AtomicFile.WriteText(ResultOf(cell), JsonSerializer.Serialize(result, JsonText.Indented) + "\n");
             var after = cell.PyTorchAfter?.ToString("F4", CultureInfo.InvariantCulture) ?? "none";
             Console.Error.WriteLine($"{cell.Name}: {result.Before:F4} -> {result.After:F4} (PyTorch {cell.PyTorchBefore:F4} -> {after})");
         });

@@ -1,5 +1,4 @@
 using System.Text;
-using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 
@@ -8,8 +7,6 @@ namespace Halo.Runner.Training.Config;
 /// <summary>A <see cref="TrainConfig"/> as YAML: one key a line, in the order of the record.</summary>
 internal static partial class ConfigWriter
 {
-    private static readonly JsonSerializerOptions Quoted = new() { Encoder = JavaScriptEncoder.Default };
-
     public static string Write(TrainConfig config)
     {
         var text = new StringBuilder();
@@ -34,7 +31,7 @@ internal static partial class ConfigWriter
         null => "null",
         string s => Plain().IsMatch(s) && s.ToUpperInvariant() is not ("NULL" or "TRUE" or "FALSE" or "YES" or "NO" or "ON" or "OFF" or "Y" or "N")
             ? s
-            : JsonSerializer.Serialize(s, Quoted),
+            : JsonSerializer.Serialize(s),
         double d => d.ToString("R").Replace('E', 'e'),
         bool b => b ? "true" : "false",
         Enum e => ConfigKey.NameOf(e.ToString()),

@@ -1,6 +1,5 @@
 using System.Text;
 using System.Text.Json;
-using System.Text.Json.Serialization;
 using Halo.Io;
 
 namespace Halo.Runner.Training.Metrics;
@@ -12,14 +11,6 @@ namespace Halo.Runner.Training.Metrics;
 /// </remarks>
 public sealed class MetricsLog : IDisposable
 {
-    internal static readonly JsonSerializerOptions Json = new()
-    {
-        PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
-        DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
-        NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals,
-        Converters = { new JsonStringEnumConverter(JsonNamingPolicy.SnakeCaseLower) },
-    };
-
     private readonly AppendedFile _file;
     private readonly List<MetricsRow> _rows;
 
@@ -49,7 +40,7 @@ public sealed class MetricsLog : IDisposable
         var rows = new List<MetricsRow>();
         for (var i = 0; i < lines.Length - 1; i++) // what follows the last line end is torn, or nothing
         {
-            try { rows.Add(JsonSerializer.Deserialize<MetricsRow>(lines[i], Json) ?? throw new JsonException("null")); }
+            try { rows.Add(JsonSerializer.Deserialize<MetricsRow>(lines[i], JsonText.LogLine) ?? throw new JsonException("null")); }
             catch (JsonException) when (i == lines.Length - 2) { /* torn, with a line end from the same lost block */ }
             catch (JsonException e)
             {
@@ -77,5 +68,5 @@ public sealed class MetricsLog : IDisposable
 
     public void Dispose() => _file.Dispose();
 
-    private static string Line(MetricsRow row) => JsonSerializer.Serialize(row, Json) + "\n";
+    private static string Line(MetricsRow row) => JsonSerializer.Serialize(row, JsonText.LogLine) + "\n";
 }
