@@ -11,12 +11,6 @@ namespace Halo.Tests.CustomOps;
 /// <summary>Native kernel and function body on equal inputs, and what the library does as a whole.</summary>
 public class NativeKernelTests
 {
-    /// <summary>
-    /// The share of elements whose x / scale is a tie up to rounding, where codes may differ, by one step. A rotation rounds sums of its row as well, so that
-    /// more of them cross a tie.
-    /// </summary>
-    private const double Ties = 1e-5, TiesOfRotated = 1e-4;
-
     public static TheoryData<string> Formats => [.. NumberFormat.All.Select(format => format.Name)];
 
     [Theory]
@@ -32,7 +26,7 @@ public class NativeKernelTests
         }, kernels: kernels);
         var (body, native) = (Run(OperatorKernels.Functions), Run(OperatorKernels.Native));
         Assert.Equal(body[1].Elements[0], native[1].Elements[0], body[1].Elements[0] * (float)Tolerances.OneOperator);
-        AreEqualButAtTies(format, body[0], native[0], TiesOfRotated);
+        AreEqualButAtTies(format, body[0], native[0], Tolerances.TiesOfRotated);
     }
 
     [Theory]
@@ -47,7 +41,7 @@ public class NativeKernelTests
         }, kernels: kernels);
         var (body, native) = (Run(OperatorKernels.Functions), Run(OperatorKernels.Native));
         Assert.Equal(body[1].Elements, native[1].Elements);
-        AreEqualButAtTies(format, body[0], native[0], Ties);
+        AreEqualButAtTies(format, body[0], native[0], Tolerances.Ties);
     }
 
     private static void AreEqualButAtTies(string format, HostTensor expected, HostTensor found, double ties)

@@ -73,6 +73,27 @@ public static class Tolerances
     /// <summary>Gradients that read the same codes in a graph of other operators: a few flip.</summary>
     public const double SameCodesOtherOperators = 1e-3;
 
+    /// <summary>Gradients of rotated graphs under different flips: a code that rounds the other way is a step of the format.</summary>
+    public const double FlippedCodesOfRotations = 0.1;
+
+    /// <summary>
+    /// The share of elements whose x / scale is a tie up to rounding, where codes may differ, by one step. A rotation rounds sums of its row as well, so that
+    /// more of them cross a tie.
+    /// </summary>
+    public const double Ties = 1e-5, TiesOfRotated = 1e-4;
+
+    /// <summary>Products of FP8 operands beside float32's: two operands of 3 mantissa bits are off by 0.026 sqrt 2, and twice that is a fault.</summary>
+    public const double Fp8Products = 0.06;
+
+    /// <summary>A loss of 8-bit products, of a graph of two or three blocks, beside float32's.</summary>
+    public const double LossOfCodes = 0.01;
+
+    /// <summary>Products of codes as doctor multiplies them: 2 to 7 bits of mantissa, twice.</summary>
+    public const double ProductsOfCodes = 0.1;
+
+    /// <summary>Gradients of a scale, of 1 or the largest code: sums over a block of differences that nearly cancel, in float32.</summary>
+    public const double ScaleGradient = 1e-4;
+
     /// <summary>Products of rotated operands of 704 columns, absolute: sums of about 30.</summary>
     public const double RotatedProduct = 1e-3;
 
@@ -84,6 +105,9 @@ public static class Tolerances
 
     /// <summary>float64 beside float64: some ten roundings of 2^-53 of values up to 1.</summary>
     public const double Float64 = 1e-12;
+
+    /// <summary>float64 beside float64, one or two roundings of values below 1.</summary>
+    public const double OneFloat64 = 1e-15;
 
     /// <summary>float64 beside float64 over sums of some thousand terms.</summary>
     public const double Float64Sums = 1e-9;

@@ -84,7 +84,7 @@ public sealed class GraphVerbTests : IDisposable
                 RegexOptions.Multiline)
                 .Select(m => double.Parse(m.Groups[2].Value, CultureInfo.InvariantCulture)).ToList();
             Assert.Equal(2, errors.Count);
-            Assert.All(errors, error => Assert.InRange(error, 1e-3, 0.1)); // of 2 to 7 bits of mantissa, twice
+            Assert.All(errors, error => Assert.InRange(error, 1e-3, Tolerances.ProductsOfCodes));
         }
         Assert.DoesNotContain("fail", output, StringComparison.Ordinal);
     }

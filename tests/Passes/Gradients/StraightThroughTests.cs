@@ -63,7 +63,7 @@ public class StraightThroughTests
         Assert.InRange(clipped, 1, 20);
         var found = Evaluator.Evaluate(Differentiated(Make()), inputs);
         Assert.Equal(dx, found[1].ToArray<float>().Select(v => (double)v));
-        Assert.All(found[2].ToArray<float>().Zip(ds), p => Assert.Equal(p.Second, p.First, 1e-4 * Math.Max(1, high)));
+        Assert.All(found[2].ToArray<float>().Zip(ds), p => Assert.Equal(p.Second, p.First, Tolerances.ScaleGradient * Math.Max(1, high)));
     }
 
     /// <summary>Weights by row, activations by tensor, clipped between as of Brevitas: central differences with what rounding adds held fixed.</summary>
@@ -102,7 +102,7 @@ public class StraightThroughTests
         var function = new ScalarFunction([.. inputs.Values.Select(GradientRuleTests.Doubles)], x => GradientRuleTests.Doubles(Evaluator.Evaluate(held,
             inputs.Zip(x, (p, v) => (p.Key, Tensor.Floats([.. p.Value.Sizes], Array.ConvertAll(v, e => (float)e)))).ToDictionary())[0])[0]);
         Assert.All(gradient, g => Assert.True(g.Count(v => v != 0) > g.Length / 2));
-        GradientCheck.Along(random, function, gradient, (_, _) => 1e-5, 3e-3, 1.0 / (1 << 20));
+        GradientCheck.Along(random, function, gradient, (_, _) => Tolerances.OtherOperators, 3e-3, 1.0 / (1 << 20));
     }
 
     /// <summary>An export whose linear layers read 16-bit codes has the gradients of the plain one, but for that rounding.</summary>

@@ -3,6 +3,7 @@ using Halo.Ir;
 using Halo.Passes.Cleanup;
 using Halo.Passes.Infra;
 using Halo.Runner.Sessions;
+using Halo.Tests.Numerics;
 using Halo.Text;
 
 namespace Halo.Tests.Passes;
@@ -77,7 +78,7 @@ public class PassManagerTests
         }
         var measured = Run().Passes.Single().Measured!;
         Assert.Equal(["y", "loss"], measured.Select(m => m.Output));
-        Assert.All(measured, m => Assert.InRange(m.RelativeError, (factor / 2) - 1 - 1e-6, (factor / 2) - 1 + 1e-6));
+        Assert.All(measured, m => Assert.InRange(m.RelativeError, (factor / 2) - 1 - Tolerances.OneOperator, (factor / 2) - 1 + Tolerances.OneOperator));
     }
 
     [Fact]

@@ -1,3 +1,5 @@
+using Halo.Tests.Numerics;
+
 namespace Halo.Tests.Runner.Gpu;
 
 /// <summary>Which kernels run attention: on the emulated GPU, where plain loops stand for cuDNN if HALO_CUDNN says so.</summary>
@@ -23,8 +25,8 @@ public sealed class GpuAttentionTests : IDisposable
         Assert.Contains("attention by halo's own kernels (attention is set to halo)", Succeed(step, "halo", "halo"), StringComparison.Ordinal);
         Assert.Contains("attention by cuDNN 0", Succeed(step, "cudnn", "cudnn", PlainLoops), StringComparison.Ordinal);
         Assert.Contains("attention by cuDNN 0", Succeed(step, "auto", "auto", PlainLoops), StringComparison.Ordinal);
-        GpuSteps.Compare(_folder["cudnn"], ExportFixture.File(Name, "expected.safetensors"), 2e-2);
-        GpuSteps.Compare(_folder["halo"], ExportFixture.File(Name, "expected.safetensors"), 2e-2);
+        GpuSteps.Compare(_folder["cudnn"], ExportFixture.File(Name, "expected.safetensors"), Tolerances.BFloat16Graph);
+        GpuSteps.Compare(_folder["halo"], ExportFixture.File(Name, "expected.safetensors"), Tolerances.BFloat16Graph);
         Assert.Equal(File.ReadAllBytes(_folder["cudnn"]), File.ReadAllBytes(_folder["auto"]));
     }
 

@@ -32,7 +32,7 @@ public class LearningRateScheduleTests
     public void Wsd_over_the_whole_run_is_linear()
     {
         var wsd = new LearningRateSchedule(ScheduleKind.Wsd, 3e-4, 5, 37, 0.1, 1);
-        for (var k = 0; k <= 40; k++) Assert.Equal((wsd with { Kind = ScheduleKind.Linear }).At(k), wsd.At(k), 1e-15);
+        for (var k = 0; k <= 40; k++) Assert.Equal((wsd with { Kind = ScheduleKind.Linear }).At(k), wsd.At(k), Tolerances.OneFloat64);
     }
 
     [Fact]
