@@ -16,7 +16,7 @@ public static class StopTokens
     /// <param name="folder">Where generation_config.json may be.</param>
     /// <param name="config">The model's.</param>
     /// <param name="tokenizer">The model's.</param>
-    public static IReadOnlySet<int> Of(string folder, LlamaConfig config, HfTokenizer tokenizer)
+    public static IReadOnlySet<int> Of(string folder, DecoderConfig config, HfTokenizer tokenizer)
     {
         var ids = new HashSet<int>(GenerationConfig.Find(folder)?.EosTokenIds ?? []);
         ids.UnionWith(config.EosTokenIds);

@@ -14,13 +14,13 @@ public sealed record GenAiConfig(GenAiModel Model, GenAiSearch Search)
     public const string FileName = "genai_config.json";
     private const string Reader = "read-genai-config";
 
-    /// <summary>The config of a LLaMA's inference graph with the names of <see cref="GenAiInputs"/> and <see cref="GenAiOutputs"/>.</summary>
+    /// <summary>The config of an inference graph with the names of <see cref="GenAiInputs"/> and <see cref="GenAiOutputs"/>.</summary>
     /// <param name="config">The model's sizes.</param>
     /// <param name="eosIds">Ids that end a completion.</param>
     /// <param name="positions">Tokens of a row that the graph takes.</param>
     /// <param name="padId">Null takes that of the config, else the first of the ids that end a completion.</param>
     /// <exception cref="HaloException">The model has no BOS token, or none that ends a completion: GenAI wants both.</exception>
-    public static GenAiConfig Of(LlamaConfig config, IReadOnlyList<int> eosIds, int positions, int? padId = null)
+    public static GenAiConfig Of(DecoderConfig config, IReadOnlyList<int> eosIds, int positions, int? padId = null)
     {
         if (eosIds.Count == 0)
         {
@@ -34,7 +34,7 @@ public sealed record GenAiConfig(GenAiModel Model, GenAiSearch Search)
             Outputs = new GenAiOutputs(),
         };
         return new GenAiConfig(
-            new GenAiModel("llama", config.VocabularySize, positions, decoder)
+            new GenAiModel(config.Family.ModelType, config.VocabularySize, positions, decoder)
             {
                 BosTokenId = config.BosTokenId
                     ?? throw new HaloException("write-genai-config", "bos_token_id", "an id that begins a text", "none", "Add it to config.json."),

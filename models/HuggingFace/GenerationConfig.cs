@@ -27,7 +27,7 @@ public sealed record GenerationConfig(IReadOnlyList<int> EosTokenIds)
     /// <exception cref="HaloException">Damaged, or it cannot be written.</exception>
     public static void WriteStops(string folder, IReadOnlyCollection<int> stops)
     {
-        var named = Find(folder)?.EosTokenIds ?? LlamaConfig.Load(folder).EosTokenIds;
+        var named = Find(folder)?.EosTokenIds ?? DecoderConfig.Load(folder).EosTokenIds;
         if (stops.All(named.Contains))
             return;
         var path = Path.Combine(folder, FileName);

@@ -5,16 +5,15 @@ using Halo.Models.Json;
 namespace Halo.Models.HuggingFace;
 
 /// <summary>
-/// Turns the fields of <c>config.json</c> into a <see cref="LlamaConfig"/>; Transformers' defaults for fields it omits. [Transformers, LlamaConfig]
+/// Turns the fields of a LLaMA's <c>config.json</c> into a <see cref="DecoderConfig"/>; Transformers' defaults for fields it omits. [Transformers, LlamaConfig]
 /// </summary>
 internal static class LlamaConfigParser
 {
     /// <summary>The largest LLaMA has 126. A number beyond this is a slip, and its graph would not fit into memory.</summary>
     private const int MaxLayers = 1024;
 
-    internal static LlamaConfig Parse(JsonFields json)
+    internal static DecoderConfig Parse(JsonFields json)
     {
-        if (json.Text("model_type") is var type && type != "llama") throw json.Unsupported("model_type", "llama", type ?? "none");
         if (json.Text("hidden_act") is { } act and not "silu") throw json.Unsupported("hidden_act", "silu", act);
         if (json.Whole("pretraining_tp") is { } slices and not 1) throw json.Unsupported("pretraining_tp", "1, products in one piece", $"{slices}");
         if (json.Number("attention_dropout") is { } dropout and not 0) throw json.Unsupported("attention_dropout", "0", $"{dropout}");
@@ -40,7 +39,7 @@ internal static class LlamaConfigParser
         RopeScaling?[] scalings = [.. new[] { newRope, oldRope }.OfType<JsonFields>().Select(Scaling).Distinct()];
         if (scalings.Length > 1)
             throw json.Defect("rope_parameters", $"the scaling of 'rope_scaling', {Described(scalings[1])}", Described(scalings[0]));
-        var config = new LlamaConfig
+        var config = new DecoderConfig
         {
             HiddenSize = hidden,
             IntermediateSize = Positive(json, "intermediate_size"),
@@ -95,7 +94,7 @@ internal static class LlamaConfigParser
         var other => throw json.Unsupported("dtype", "float32, bfloat16 or float16", other),
     };
 
-    private static void CheckIds(JsonFields json, LlamaConfig config)
+    private static void CheckIds(JsonFields json, DecoderConfig config)
     {
         (string Name, int? Id)[] ids = [("bos_token_id", config.BosTokenId), ("pad_token_id", config.PadTokenId),
             .. config.EosTokenIds.Select(id => ("eos_token_id", (int?)id))];

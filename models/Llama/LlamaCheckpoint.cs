@@ -17,7 +17,7 @@ public static class LlamaCheckpoint
     /// Names of tensors that no parameter needs: rotary tables, and in a tied model the head, whose values must be those of the embedding.
     /// </returns>
     /// <exception cref="HaloException">A parameter is missing, of another shape, or not float32, bfloat16 or float16; another tensor is there.</exception>
-    public static IReadOnlyList<string> Check(LlamaConfig config, CheckpointReader checkpoint)
+    public static IReadOnlyList<string> Check(DecoderConfig config, CheckpointReader checkpoint)
     {
         CheckLayers(config, checkpoint);
         var parameters = LlamaParameters.Of(config);
@@ -47,7 +47,7 @@ public static class LlamaCheckpoint
     }
 
     /// <summary>Before a list of names is made, which may be longer than memory.</summary>
-    private static void CheckLayers(LlamaConfig config, CheckpointReader checkpoint)
+    private static void CheckLayers(DecoderConfig config, CheckpointReader checkpoint)
     {
         var prefix = LlamaParameters.Layer(0)[..^1];
         var layers = checkpoint.Tensors.Keys.Where(n => n.StartsWith(prefix, StringComparison.Ordinal)).Select(n => n[prefix.Length..].Split('.')[0]).Distinct().Count();

@@ -23,7 +23,7 @@ public static class LlamaGraph
     /// <param name="type">Type of activations; the loss, the rotary tables and everything inside the fused operators is float32.</param>
     /// <param name="parameterType">Type of parameters; null is that of activations. Another one is cast where the graph reads it.</param>
     /// <exception cref="HaloException">Sizes that the model does not take.</exception>
-    public static Model Build(LlamaConfig config, int batch, int sequence, bool packed = false, ElementType type = ElementType.Float,
+    public static Model Build(DecoderConfig config, int batch, int sequence, bool packed = false, ElementType type = ElementType.Float,
         ElementType? parameterType = null)
     {
         Check(config, batch, sequence, type);
@@ -63,7 +63,7 @@ public static class LlamaGraph
         return build.Op("rows", "Reshape", [next, g.Sizes(g.Rows)]);
     }
 
-    private static void Check(LlamaConfig config, int batch, int sequence, ElementType type)
+    private static void Check(DecoderConfig config, int batch, int sequence, ElementType type)
     {
         if (batch < 1)
             throw Refused("the batch", "at least 1 row", $"{batch}", "Give a micro-batch size from 1.");

@@ -12,7 +12,7 @@ public static class LlamaParameters
     public const string Head = "lm_head.weight";
 
     /// <summary>Every parameter, each once.</summary>
-    public static IReadOnlyList<(string Name, Shape Shape)> Of(LlamaConfig config)
+    public static IReadOnlyList<(string Name, Shape Shape)> Of(DecoderConfig config)
     {
         long hidden = config.HiddenSize, ffn = config.IntermediateSize;
         long queries = (long)config.Heads * config.HeadDim, keys = (long)config.KeyValueHeads * config.HeadDim;

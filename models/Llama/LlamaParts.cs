@@ -14,7 +14,7 @@ internal sealed class LlamaParts
     private readonly Dictionary<string, Value> _copies = [];
     private readonly ElementType _type;
 
-    public LlamaParts(LlamaConfig config, int batch, int sequence, bool packed, ElementType type, ElementType parameterType)
+    public LlamaParts(DecoderConfig config, int batch, int sequence, bool packed, ElementType type, ElementType parameterType)
     {
         (Config, Batch, Sequence, _type) = (config, batch, sequence, type);
         Model = new Model(new Graph("llama"), HaloOperators.Catalogue) { ProducerName = "halo", Opsets = { [""] = HaloDomain.MinOpset } };
@@ -26,7 +26,7 @@ internal sealed class LlamaParts
         (Cos, Sin) = (Graph.AddInitializer("rotary_cos", cos), Graph.AddInitializer("rotary_sin", sin));
     }
 
-    public LlamaConfig Config { get; }
+    public DecoderConfig Config { get; }
 
     public long Batch { get; }
 

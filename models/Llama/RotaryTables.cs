@@ -11,7 +11,7 @@ namespace Halo.Models.Llama;
 public static class RotaryTables
 {
     /// <summary>Two tables (positions, D/2) float32.</summary>
-    public static (Tensor Cos, Tensor Sin) Of(LlamaConfig config, int positions)
+    public static (Tensor Cos, Tensor Sin) Of(DecoderConfig config, int positions)
     {
         var frequencies = Frequencies(config);
         var (cos, sin) = (new float[(long)positions * frequencies.Length], new float[(long)positions * frequencies.Length]);
@@ -28,7 +28,7 @@ public static class RotaryTables
     }
 
     /// <summary>f_i, radians per position, for the D/2 pairs of a head's channels.</summary>
-    public static float[] Frequencies(LlamaConfig config)
+    public static float[] Frequencies(DecoderConfig config)
     {
         var frequencies = new float[config.HeadDim / 2];
         for (var i = 0; i < frequencies.Length; i++)

@@ -35,7 +35,7 @@ public sealed record ComparedRows(string What, IReadOnlyList<TokenizedRow> Promp
     /// <param name="tokens">The longest row, without BOS.</param>
     /// <param name="seed">Of the draws; row n of one seed is not that of another.</param>
     /// <exception cref="HaloException">The model has no BOS token.</exception>
-    public static ComparedRows Written(IDecoder decoder, LlamaConfig config, int sequence, int prompts, int tokens = WrittenTokens, ulong seed = Seed)
+    public static ComparedRows Written(IDecoder decoder, DecoderConfig config, int sequence, int prompts, int tokens = WrittenTokens, ulong seed = Seed)
     {
         var bos = config.BosTokenId ?? throw new HaloException("export", "bos_token_id of config.json", "a token that begins a text", "none",
             "Give chat rows with --data, and with --calibration-data where --calibrate is given.");

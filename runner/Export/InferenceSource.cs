@@ -27,7 +27,7 @@ public sealed class InferenceSource : IDisposable
     private InferenceSource(string path, string companions, CheckpointReader weights, Func<Model> forward)
     {
         (Path, Companions, Weights, _forward) = (path, companions, weights, forward);
-        Config = LlamaConfig.Load(companions);
+        Config = DecoderConfig.Load(companions);
     }
 
     /// <summary>What was named.</summary>
@@ -36,7 +36,7 @@ public sealed class InferenceSource : IDisposable
     /// <summary>The folder of config.json and the tokenizer's files.</summary>
     public string Companions { get; }
 
-    public LlamaConfig Config { get; }
+    public DecoderConfig Config { get; }
 
     public CheckpointReader Weights { get; }
 

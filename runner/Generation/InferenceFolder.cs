@@ -20,14 +20,14 @@ public sealed class InferenceFolder
     public const string ModelName = "model.onnx";
     private const string Reader = "open-inference-folder";
 
-    private InferenceFolder(string path, GenAiConfig genAi, LlamaConfig config, InferenceGraph graph, HfTokenizer tokenizer) =>
+    private InferenceFolder(string path, GenAiConfig genAi, DecoderConfig config, InferenceGraph graph, HfTokenizer tokenizer) =>
         (Path, GenAi, Config, Graph, Tokenizer) = (path, genAi, config, graph, tokenizer);
 
     public string Path { get; }
 
     public GenAiConfig GenAi { get; }
 
-    public LlamaConfig Config { get; }
+    public DecoderConfig Config { get; }
 
     public InferenceGraph Graph { get; }
 
@@ -60,10 +60,10 @@ public sealed class InferenceFolder
             throw Refused(In(path, GenAiConfig.FileName), "a file beside it as decoder.filename", $"'{file}'", "Put the graph into the folder.");
         foreach (var name in (string[])[file, "config.json", "tokenizer.json"])
             Require(path, name);
-        var config = LlamaConfig.Load(path);
+        var config = DecoderConfig.Load(path);
         var graph = InferenceGraph.Of(OnnxReader.Read(In(path, file), HaloOperators.Catalogue), In(path, file));
         var tokenizer = HfTokenizer.Load(path);
-        CheckGenAi(In(path, GenAiConfig.FileName), genAi, graph);
+        CheckGenAi(In(path, GenAiConfig.FileName), genAi, config.Family, graph);
         CheckConfig(In(path, "config.json"), config, graph);
         if (tokenizer.VocabularySize > graph.Vocabulary)
         {
@@ -73,10 +73,10 @@ public sealed class InferenceFolder
         return new InferenceFolder(path, genAi, config, graph, tokenizer);
     }
 
-    private static void CheckGenAi(string path, GenAiConfig genAi, InferenceGraph graph)
+    private static void CheckGenAi(string path, GenAiConfig genAi, DecoderFamily family, InferenceGraph graph)
     {
         var (model, decoder) = (genAi.Model, genAi.Model.Decoder);
-        Same(path, "model.type", "llama", model.Type);
+        Same(path, "model.type", family.ModelType, model.Type);
         Same(path, "decoder.inputs", new GenAiInputs(), decoder.Inputs);
         Same(path, "decoder.outputs", new GenAiOutputs(), decoder.Outputs);
         Same(path, "model.vocab_size", graph.Vocabulary, model.VocabSize);
@@ -91,7 +91,7 @@ public sealed class InferenceFolder
         }
     }
 
-    private static void CheckConfig(string path, LlamaConfig config, InferenceGraph graph)
+    private static void CheckConfig(string path, DecoderConfig config, InferenceGraph graph)
     {
         Same(path, "vocab_size", graph.Vocabulary, config.VocabularySize);
         Same(path, "num_hidden_layers", graph.Layers, config.Layers);

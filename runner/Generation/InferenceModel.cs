@@ -11,7 +11,7 @@ public sealed class InferenceModel : IDisposable
 {
     private readonly Lazy<ChatTokenizer> _chat;
 
-    private InferenceModel(string path, DecoderSession decoder, LlamaConfig config, HfTokenizer tokenizer, IReadOnlySet<int> stopIds)
+    private InferenceModel(string path, DecoderSession decoder, DecoderConfig config, HfTokenizer tokenizer, IReadOnlySet<int> stopIds)
     {
         (Path, Decoder, Config, Tokenizer, StopIds) = (path, decoder, config, tokenizer, stopIds);
         _chat = new Lazy<ChatTokenizer>(() => new ChatTokenizer(tokenizer));
@@ -22,7 +22,7 @@ public sealed class InferenceModel : IDisposable
 
     public DecoderSession Decoder { get; }
 
-    public LlamaConfig Config { get; }
+    public DecoderConfig Config { get; }
 
     public HfTokenizer Tokenizer { get; }
 

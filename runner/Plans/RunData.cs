@@ -10,7 +10,7 @@ namespace Halo.Runner.Plans;
 public sealed class RunData
 {
     private readonly string _config;
-    private readonly LlamaConfig _model;
+    private readonly DecoderConfig _model;
     private readonly ChatTokenizer _tokenizer;
     private readonly Dictionary<string, ChatDataset> _whole = [];
     private TrainingInterface? _interface;
@@ -20,7 +20,7 @@ public sealed class RunData
     /// <exception cref="HaloException">Tokenizer and model do not fit.</exception>
     public RunData(string config, string tokenizerPath)
     {
-        (_config, _model) = (config, LlamaConfig.Load(config));
+        (_config, _model) = (config, DecoderConfig.Load(config));
         var tokenizer = HfTokenizer.Load(tokenizerPath);
         if (tokenizer.VocabularySize > _model.VocabularySize)
         {

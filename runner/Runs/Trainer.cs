@@ -120,7 +120,7 @@ public sealed class Trainer(OpenedRun opened)
         {
             var folder = opened.Artifact.Checkpoint;
             HuggingFaceFolder.Write([folder], folder, opened.Run.Model, "model", Trained,
-                [.. StopTokens.Of(folder, LlamaConfig.Load(folder), opened.Plan.Data.Tokenizer)]);
+                [.. StopTokens.Of(folder, DecoderConfig.Load(folder), opened.Plan.Data.Tokenizer)]);
         }
         return outcome;
     }
@@ -128,7 +128,7 @@ public sealed class Trainer(OpenedRun opened)
     /// <summary>The trained values of a checkpoint's tensor; null where the graph does not take it. A tied head repeats the embedding.</summary>
     private float[]? Trained(SafetensorsTensor tensor)
     {
-        var isTied = tensor.Name == "lm_head.weight" && LlamaConfig.Load(opened.Artifact.Checkpoint).TieWordEmbeddings;
+        var isTied = tensor.Name == "lm_head.weight" && DecoderConfig.Load(opened.Artifact.Checkpoint).TieWordEmbeddings;
         var name = isTied ? "model.embed_tokens.weight" : tensor.Name;
         return opened.Engine.Parameters.Parameters.Any(p => p.Name == name) ? opened.Engine.Parameters.Read(name) : null;
     }

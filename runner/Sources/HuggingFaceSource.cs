@@ -1,7 +1,6 @@
 using System.Text.RegularExpressions;
 using Halo.Ir;
 using Halo.Models.HuggingFace;
-using Halo.Models.Llama;
 using Halo.Models.Weights;
 using Halo.Runner.Training;
 
@@ -15,11 +14,11 @@ public sealed partial class HuggingFaceSource
 
     private const string Models = "a Hugging Face folder, a forward or training graph (.onnx), or an artifact of halo prepare";
 
-    private HuggingFaceSource(string folder, LlamaConfig config) => (Folder, Config) = (folder, config);
+    private HuggingFaceSource(string folder, DecoderConfig config) => (Folder, Config) = (folder, config);
 
     public string Folder { get; }
 
-    public LlamaConfig Config { get; }
+    public DecoderConfig Config { get; }
 
     /// <summary>The file that the graph follows from.</summary>
     public string ConfigPath => Path.Combine(Folder, "config.json");
@@ -34,7 +33,7 @@ public sealed partial class HuggingFaceSource
             throw new HaloException("model", folder, "a Hugging Face folder with a config.json", Directory.Exists(folder) ? "another folder" : "no such folder",
                 "Name a Hugging Face folder, a forward or training graph (.onnx), or an artifact of halo prepare.");
         }
-        return new HuggingFaceSource(folder, LlamaConfig.Load(folder));
+        return new HuggingFaceSource(folder, DecoderConfig.Load(folder));
     }
 
     /// <summary>The config's model as a Hugging Face folder; null where it is a graph.</summary>
@@ -60,7 +59,7 @@ public sealed partial class HuggingFaceSource
     /// <param name="type">Of activations, and of parameters where nothing else is said.</param>
     /// <param name="parameterType">Of parameters.</param>
     /// <exception cref="HaloException">Sizes that the model does not take.</exception>
-    public Model Build(int? batch, int? sequence, ElementType type = ElementType.Float, ElementType? parameterType = null) => LlamaGraph.Build(
+    public Model Build(int? batch, int? sequence, ElementType type = ElementType.Float, ElementType? parameterType = null) => Config.Family.Build(
         Config, batch ?? DefaultBatch, sequence ?? Math.Min(DefaultSequence, Config.MaxPositions), type: type, parameterType: parameterType);
 
     /// <summary>Throws unless the weights are the model's; says which tensors are left out.</summary>
@@ -71,7 +70,7 @@ public sealed partial class HuggingFaceSource
         using var checkpoint = CheckpointReader.Open(weights);
         if (checkpoint.Prefix.Length > 0)
             say($"{weights}: names are taken without '{checkpoint.Prefix}', which a wrapper put before all of them");
-        if (LlamaCheckpoint.Check(Config, checkpoint) is { Count: > 0 } unneeded)
+        if (Config.Family.CheckWeights(Config, checkpoint) is { Count: > 0 } unneeded)
             say($"{weights}: {unneeded.Count} tensors that the model does not need: {unneeded[0]}{(unneeded.Count > 1 ? " and so on" : "")}");
     }
 

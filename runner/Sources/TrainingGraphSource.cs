@@ -108,6 +108,6 @@ public sealed class TrainingGraphSource
 
     private long DefaultSequence() =>
         HuggingFaceFolder.Find(StartingFiles.Companions(_config), "config.json") is { } path
-            ? Math.Min(HuggingFaceSource.DefaultSequence, LlamaConfig.Load(path).MaxPositions)
+            ? Math.Min(HuggingFaceSource.DefaultSequence, DecoderConfig.Load(path).MaxPositions)
             : HuggingFaceSource.DefaultSequence;
 }

@@ -26,7 +26,7 @@ internal sealed record FuzzedReader(string FileName, Func<IReadOnlyList<byte[]>>
         ["tokenizer"] = new("tokenizer.json", () => [Tokenizer()], """ "type" "Split" "Regex" "(a+)+$" "(a*)*\\1b" \\p{N}{1,3} "Digits" "Removed" "invert" true null 2147483647 "id" [ ] { } """,
             folder => HfTokenizer.Load(folder).Encode("a 12 \U0001D7CF\u00E9 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!", true)),
         ["config"] = new("config.json", () => [Bundled("config.json")],
-            """ "rope_scaling" "rope_type" "llama3" "factor" "num_hidden_layers" 2147483647 1e308 null [ ] { } : , """, folder => LlamaConfig.Load(folder)),
+            """ "rope_scaling" "rope_type" "llama3" "factor" "num_hidden_layers" 2147483647 1e308 null [ ] { } : , """, folder => DecoderConfig.Load(folder)),
         ["generation"] = new("generation_config.json", () => [Bundled("generation_config.json")], """ "eos_token_id" [1,2] -1 null { } """,
             folder => GenerationConfig.Find(folder)),
         ["template"] = new("template.jinja", () => [.. Templates.Kinds.Select(Encoding.UTF8.GetBytes)],

@@ -143,7 +143,7 @@ public class OnnxFuzzTests
              "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 4, "max_position_embeddings": 16, "rms_norm_eps": 1e-5, "rope_theta": 1e4,
              "hidden_act": "silu", "tie_word_embeddings": false}
             """);
-        var model = LlamaGraph.Build(LlamaConfig.Load(folder["config.json"]), 2, 6);
+        var model = LlamaGraph.Build(DecoderConfig.Load(folder["config.json"]), 2, 6);
         var forward = OnnxWriter.ToBytes(model);
         var options = new PassOptions { Evaluator = new OnnxEvaluator() };
         PassManager.Run(model, Pipelines.Differentiate(), options);

@@ -7,7 +7,7 @@ namespace Halo.Tests.Models;
 
 public sealed class GenAiConfigTests
 {
-    private static readonly LlamaConfig Config = LlamaConfig.Load(LlamaTiny.Folder);
+    private static readonly DecoderConfig Config = DecoderConfig.Load(LlamaTiny.Folder);
 
     [Fact]
     public void The_file_has_the_names_that_GenAI_reads()

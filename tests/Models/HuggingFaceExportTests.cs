@@ -34,7 +34,7 @@ public class HuggingFaceExportTests
         }
         Assert.Equal("pt", written.Metadata["format"]);
         Assert.Equal(word, (string?)JsonNode.Parse(File.ReadAllText(folder["out/config.json"]))!["dtype"]);
-        var config = LlamaConfig.Load(folder["out"]);
+        var config = DecoderConfig.Load(folder["out"]);
         LlamaCheckpoint.Check(config, written);
         Assert.Equal(type ?? ElementType.BFloat16, config.DType);
         Assert.Equal(2048, HfTokenizer.Load(folder["out"]).VocabularySize);

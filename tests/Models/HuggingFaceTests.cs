@@ -13,7 +13,7 @@ public class HuggingFaceTests
     [Fact]
     public void The_bundled_config_reads()
     {
-        var config = LlamaConfig.Load(LlamaTiny.Folder);
+        var config = DecoderConfig.Load(LlamaTiny.Folder);
         Assert.Equal((256, 704, 4, 4, 2, 64), (config.HiddenSize, config.IntermediateSize, config.Layers, config.Heads, config.KeyValueHeads, config.HeadDim));
         Assert.Equal((2048, 1024, 500000.0, 1e-5), (config.VocabularySize, config.MaxPositions, config.RopeTheta, config.RmsNormEpsilon));
         Assert.Equal((ElementType.BFloat16, false, null, 0, 5),
@@ -81,7 +81,7 @@ public class HuggingFaceTests
             Assert.All(checkpoint.ReadFloats("model.norm.weight"), value => Assert.Equal(1f, value)); // a tie, rounded to even
             Assert.Equal(original.ReadFloats("lm_head.weight"), checkpoint.ReadFloats("lm_head.weight"));
         }
-        Assert.Equal(2048, LlamaConfig.Load(target).VocabularySize);
+        Assert.Equal(2048, DecoderConfig.Load(target).VocabularySize);
         Assert.Equal(2048, HfTokenizer.Load(target).VocabularySize);
         HuggingFaceFolder.Write([LlamaTiny.Folder], LlamaTiny.Folder, target, "model", _ => null);
         Assert.Throws<HaloException>(() => HuggingFaceFolder.Write([LlamaTiny.Folder], LlamaTiny.Folder, target, "model", _ => new float[3]));
@@ -100,12 +100,12 @@ public class HuggingFaceTests
         Assert.Equal(8979065, new FileInfo(folder["graph.onnx"]).Length);
     }
 
-    private static LlamaConfig Load(Action<JsonObject> edit)
+    private static DecoderConfig Load(Action<JsonObject> edit)
     {
         var json = JsonNode.Parse(File.ReadAllText(Path.Combine(LlamaTiny.Folder, "config.json")))!.AsObject();
         edit(json);
         using var folder = new TemporaryFolder();
         File.WriteAllText(folder["config.json"], json.ToJsonString());
-        return LlamaConfig.Load(folder.Path);
+        return DecoderConfig.Load(folder.Path);
     }
 }

@@ -16,7 +16,7 @@ public class HoldParametersTests
     public void A_held_graph_has_the_loss_of_PyTorch()
     {
         const string Name = "llama2-mha";
-        var model = LlamaGraph.Build(LlamaConfig.Load(ExportFixture.Folder(Name)), (int)ForwardExports.Rows, (int)ForwardExports.Tokens);
+        var model = LlamaGraph.Build(DecoderConfig.Load(ExportFixture.Folder(Name)), (int)ForwardExports.Rows, (int)ForwardExports.Tokens);
         Hold(model, ForwardExports.Checkpoint(Name));
         Assert.All(model.Graph.Inputs, i => Assert.Equal(ElementType.Int64, i.Type));
         var expected = ForwardExports.Expected(Name)["loss"][0];

@@ -69,7 +69,7 @@ public class RewriteOfBuiltGraphsTests
         var settings = new GradientSettings(ForwardExports.Rows, ForwardExports.Tokens, Raw: origin.StartsWith(Raw, StringComparison.Ordinal));
         return origin switch
         {
-            Built => SourceGraph.Built(LlamaGraph.Build(LlamaConfig.Load(ExportFixture.Folder(name)), 3, 24), Pipelines.Differentiate(), "").Model,
+            Built => SourceGraph.Built(LlamaGraph.Build(DecoderConfig.Load(ExportFixture.Folder(name)), 3, 24), Pipelines.Differentiate(), "").Model,
             Rederived => SourceGraph.Built(
                 OnnxReader.Read(ExportFixture.File(name, "training.onnx"), HaloOperators.Catalogue),
                 Pipelines.Parse($"{Pipelines.Cleanup},{Pipelines.Rederive}"), "").Model,

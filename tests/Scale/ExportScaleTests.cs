@@ -15,7 +15,7 @@ public class ExportScaleTests
     /// <summary>Alone an export holds less than 100 MiB; behind all other tests, whose buffers are in the pools, up to 136.</summary>
     private const long Bound = 160 << 20;
 
-    private static readonly LlamaConfig Config = new()
+    private static readonly DecoderConfig Config = new()
     {
         HiddenSize = 1024,
         IntermediateSize = 4096,

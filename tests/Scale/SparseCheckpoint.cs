@@ -29,7 +29,7 @@ public static class SparseCheckpoint
     {
         Directory.CreateDirectory(folder);
         File.WriteAllText(Path.Combine(folder, "config.json"), Config(shape).ToJsonString());
-        WriteWeights(LlamaConfig.Load(folder), folder, isFilled ? Normal(1 << 20) : []);
+        WriteWeights(DecoderConfig.Load(folder), folder, isFilled ? Normal(1 << 20) : []);
         File.WriteAllText(Path.Combine(folder, "tokenizer.json"), Tokenizer(shape.Vocabulary).ToJsonString());
         File.Copy(Path.Combine(LlamaTiny.Folder, "tokenizer_config.json"), Path.Combine(folder, "tokenizer_config.json"));
     }
@@ -52,7 +52,7 @@ public static class SparseCheckpoint
         ["torch_dtype"] = "bfloat16",
     };
 
-    private static void WriteWeights(LlamaConfig config, string folder, byte[] filling)
+    private static void WriteWeights(DecoderConfig config, string folder, byte[] filling)
     {
         var shards = new List<List<(string Name, long[] Sizes)>> { new() };
         var filled = 0L;

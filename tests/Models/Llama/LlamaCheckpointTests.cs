@@ -7,7 +7,7 @@ namespace Halo.Tests.Models.Llama;
 
 public class LlamaCheckpointTests
 {
-    private static LlamaConfig Config(string name) => LlamaConfig.Load(ExportFixture.Folder(name));
+    private static DecoderConfig Config(string name) => DecoderConfig.Load(ExportFixture.Folder(name));
 
     [Fact]
     public void A_checkpoint_in_one_file_or_in_shards_is_the_models()

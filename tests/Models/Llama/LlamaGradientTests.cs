@@ -59,7 +59,7 @@ public class LlamaGradientTests
             var wanted = (output.Name == "loss" ? expected : expected.GetProperty("gradient_norms")).GetProperty(output.Name).GetDouble();
             Assert.True(Math.Abs((value / wanted) - 1) <= Tolerances.OtherOperators, $"{output.Name}: {value} against {wanted}");
         }
-        Assert.Equal(LlamaParameters.Of(LlamaConfig.Load(LlamaTiny.Folder)).Count + 1, outputs.Count);
+        Assert.Equal(LlamaParameters.Of(DecoderConfig.Load(LlamaTiny.Folder)).Count + 1, outputs.Count);
     }
 
     [Theory]
@@ -67,7 +67,7 @@ public class LlamaGradientTests
     [InlineData("llama3-gqa")]
     public void Every_linear_layer_has_its_three_products(string name)
     {
-        var config = LlamaConfig.Load(ExportFixture.Folder(name));
+        var config = DecoderConfig.Load(ExportFixture.Folder(name));
         foreach (var biased in new[] { config, config with { AttentionBias = true, MlpBias = true } })
         {
             var model = LlamaGraph.Build(biased, 3, 24);
@@ -80,7 +80,7 @@ public class LlamaGradientTests
 
     private static Model TrainingGraph(string folder, int batch, int sequence)
     {
-        var model = LlamaGraph.Build(LlamaConfig.Load(folder), batch, sequence);
+        var model = LlamaGraph.Build(DecoderConfig.Load(folder), batch, sequence);
         Differentiate(model);
         return model;
     }

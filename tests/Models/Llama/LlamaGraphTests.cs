@@ -15,7 +15,7 @@ public class LlamaGraphTests
     public static TheoryData<string> Exports => ExportFixture.All;
 
     /// <summary>Everything that a LLaMA's config can switch on but the tied embedding, which an export has.</summary>
-    private static readonly LlamaConfig Odd = new()
+    private static readonly DecoderConfig Odd = new()
     {
         HiddenSize = 20,
         IntermediateSize = 14,
@@ -39,7 +39,7 @@ public class LlamaGraphTests
     {
         using var expected = SafetensorsFile.Open(ExportFixture.File(name, "expected.safetensors"));
         using var checkpoint = CheckpointReader.Open(ExportFixture.Folder(name));
-        var model = EvaluationGraph.Of(LlamaGraph.Build(LlamaConfig.Load(ExportFixture.Folder(name)), 3, 24));
+        var model = EvaluationGraph.Of(LlamaGraph.Build(DecoderConfig.Load(ExportFixture.Folder(name)), 3, 24));
         var outputs = new OnnxEvaluator().Evaluate(model, LlamaInputs.Of(model.Graph, checkpoint.Tensors, expected.Tensors));
         Assert.Equal(["loss", "logits"], model.Graph.Outputs.Select(o => o.Name));
         Assert.True(RelativeError.Of(outputs[0].ToArray<float>(), expected.ReadFloats("loss")) <= Tolerances.OneOperator);
@@ -50,7 +50,7 @@ public class LlamaGraphTests
     [MemberData(nameof(Exports))]
     public void Parameters_are_those_of_the_checkpoint_and_linear_layers_are_found(string name)
     {
-        var config = LlamaConfig.Load(ExportFixture.Folder(name));
+        var config = DecoderConfig.Load(ExportFixture.Folder(name));
         using var checkpoint = CheckpointReader.Open(ExportFixture.Folder(name));
         Assert.Equal(checkpoint.Tensors.Values.Select(t => $"{t.Name} {Shape.Of([.. t.Shape])}").Order(StringComparer.Ordinal),
             LlamaParameters.Of(config).Select(p => $"{p.Name} {p.Shape}").Order(StringComparer.Ordinal));
@@ -103,7 +103,7 @@ public class LlamaGraphTests
     [Fact]
     public void In_16_bits_everything_but_the_loss_and_the_tables_is_of_that_type()
     {
-        var graph = LlamaGraph.Build(LlamaConfig.Load(LlamaTiny.Folder), 2, 8, type: ElementType.BFloat16).Graph;
+        var graph = LlamaGraph.Build(DecoderConfig.Load(LlamaTiny.Folder), 2, 8, type: ElementType.BFloat16).Graph;
         var wide = graph.Values.Values.Where(v => v.Type == ElementType.Float).ToList();
         Assert.All(wide.Where(v => v.Uses.Count > 0), v => Assert.StartsWith("rotary_", v.Name, StringComparison.Ordinal));
         Assert.Contains(graph.Values["loss"], wide);

@@ -5,7 +5,7 @@ namespace Halo.Tests.Models.Llama;
 /// <summary>The loss of a LLaMA in float64, one token after the other, as the papers and Transformers' config have it. Slow and plain.</summary>
 /// <param name="config">Sizes; no tied embedding.</param>
 /// <param name="weights">By checkpoint name, row-major.</param>
-public sealed class PlainLlama(LlamaConfig config, IReadOnlyDictionary<string, double[]> weights)
+public sealed class PlainLlama(DecoderConfig config, IReadOnlyDictionary<string, double[]> weights)
 {
     /// <summary>The mean over all labels but -100, of all rows.</summary>
     /// <param name="rows">Of tokens: id, mask, label, position, document.</param>

@@ -11,7 +11,7 @@ public class RotaryTablesTests
     [Fact]
     public void Tables_are_those_of_float64_up_to_the_rounding_of_angles()
     {
-        var config = LlamaConfig.Load(LlamaTiny.Folder);
+        var config = DecoderConfig.Load(LlamaTiny.Folder);
         var (cos, sin) = RotaryTables.Of(config, 1000);
         Assert.Equal([1000, 32, 1000, 32], [.. cos.Sizes, .. sin.Sizes]);
         var (c, s) = (cos.ToArray<float>(), sin.ToArray<float>());
@@ -27,7 +27,7 @@ public class RotaryTablesTests
     [Fact]
     public void The_stretch_of_llama3_keeps_short_waves_divides_long_ones_and_blends_between()
     {
-        var plain = LlamaConfig.Load(LlamaTiny.Folder) with { HeadDim = 128 };
+        var plain = DecoderConfig.Load(LlamaTiny.Folder) with { HeadDim = 128 };
         var stretched = plain with { RopeScaling = new RopeScaling("llama3", 8, 1, 4, 8192) };
         foreach (var (before, after) in RotaryTables.Frequencies(plain).Zip(RotaryTables.Frequencies(stretched)))
         {

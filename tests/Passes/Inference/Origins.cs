@@ -45,7 +45,7 @@ internal static class Origins
 
     public static string Folder(string name) => name == LlamaTiny ? Halo.Models.Bundled.LlamaTiny.Folder : ExportFixture.Folder(name);
 
-    public static LlamaConfig Config(string name) => LlamaConfig.Load(Folder(name));
+    public static DecoderConfig Config(string name) => DecoderConfig.Load(Folder(name));
 
     public static PassOptions Options(string name) =>
         new() { Evaluator = Evaluator, Checkpoint = Checkpoint(name), RotaryTables = positions => RotaryTables.Of(Config(name), positions) };

@@ -22,7 +22,7 @@ internal static class HeldModels
     /// <summary>Built from the config, parameters from the checkpoint, outputs loss and logits, with gains that are not all ones.</summary>
     public static Model Read(string name)
     {
-        var model = EvaluationGraph.Of(LlamaGraph.Build(LlamaConfig.Load(Folder(name)), Rows, Tokens));
+        var model = EvaluationGraph.Of(LlamaGraph.Build(DecoderConfig.Load(Folder(name)), Rows, Tokens));
         using var reader = CheckpointReader.Open(Folder(name));
         var random = new Random(3);
         var checkpoint = reader.Tensors.ToDictionary(t => t.Key, t => t.Value.Shape.Count > 1

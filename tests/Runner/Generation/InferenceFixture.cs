@@ -22,7 +22,7 @@ internal static class InferenceFixture
 
     public static void Write(string source, string folder)
     {
-        var config = LlamaConfig.Load(source);
+        var config = DecoderConfig.Load(source);
         using var checkpoint = CheckpointReader.Open(source);
         OnnxWriter.Write(PlainInferenceGraph.Build(config, checkpoint, config.MaxPositions), Path.Combine(folder, "model.onnx"), externalData: true);
         GenAiConfig.Of(config, config.EosTokenIds, config.MaxPositions).Write(folder);

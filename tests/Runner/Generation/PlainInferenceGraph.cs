@@ -17,7 +17,7 @@ internal static class PlainInferenceGraph
     /// <param name="config">The model's sizes.</param>
     /// <param name="checkpoint">Its weights.</param>
     /// <param name="positions">Rows of the rotary tables.</param>
-    public static Model Build(LlamaConfig config, CheckpointReader checkpoint, int positions)
+    public static Model Build(DecoderConfig config, CheckpointReader checkpoint, int positions)
     {
         var graph = new Graph("llama");
         var model = new Model(graph, HaloOperators.Catalogue) { Opsets = { [""] = 21, [Microsoft] = 1 } };

@@ -96,7 +96,7 @@ public sealed class GpuCoverageTests(EmulatedGpu gpu)
             KeepParameters: !origin.StartsWith(Raw, StringComparison.Ordinal));
         if (origin == Built)
         {
-            var forward = LlamaGraph.Build(LlamaConfig.Load(ExportFixture.Folder(name)), 3, 24, false, precision.Type(), ElementType.Float);
+            var forward = LlamaGraph.Build(DecoderConfig.Load(ExportFixture.Folder(name)), 3, 24, false, precision.Type(), ElementType.Float);
             return SourceGraph.Built(forward, Pipelines.Differentiate(), "").Model;
         }
         if (origin is not (Joint or Joint16))

@@ -134,7 +134,7 @@ public sealed class TrainingPlanTests : IDisposable
     [Fact]
     public void Inputs_of_a_batch_are_data()
     {
-        var config = LlamaConfig.Load(ExportFixture.File(TinyChat.Export, "config.json"));
+        var config = DecoderConfig.Load(ExportFixture.File(TinyChat.Export, "config.json"));
         var model = LlamaGraph.Build(config, 2, 6, packed: true);
         PassManager.Run(model, Pipelines.Differentiate(), new PassOptions { Evaluator = new OnnxEvaluator() });
         var @interface = TrainingInterface.Of(model.Graph, "packed", GraphDevice.Cpu);

@@ -3,9 +3,12 @@ using Halo.Models.Json;
 
 namespace Halo.Models.HuggingFace;
 
-/// <summary>The numbers of a LLaMA's <c>config.json</c>, checked. Sizes are in elements, contexts in tokens.</summary>
-public sealed record LlamaConfig
+/// <summary>The numbers of a decoder's <c>config.json</c>, checked. Sizes are in elements, contexts in tokens.</summary>
+public sealed record DecoderConfig
 {
+    /// <summary>How its graph is built, and what it is called elsewhere.</summary>
+    public DecoderFamily Family { get; init; } = DecoderFamily.All[0];
+
     public required int HiddenSize { get; init; }
     public required int IntermediateSize { get; init; }
     public required int Layers { get; init; }
@@ -34,11 +37,12 @@ public sealed record LlamaConfig
     /// <summary>
     /// Reads <c>config.json</c>, or the one in a folder; of Transformers 4 (rope_theta, rope_scaling, torch_dtype) or 5 (rope_parameters, dtype).
     /// </summary>
-    /// <exception cref="HaloException">Missing, damaged, not a LLaMA, or with settings that no LLaMA graph here honours.</exception>
-    public static LlamaConfig Load(string folderOrFile)
+    /// <exception cref="HaloException">Missing, damaged, of no family here, or with settings that no graph here honours.</exception>
+    public static DecoderConfig Load(string folderOrFile)
     {
         var path = Directory.Exists(folderOrFile) ? Path.Combine(folderOrFile, "config.json") : folderOrFile;
         using var reader = JsonFields.Open("read-config", path);
-        return LlamaConfigParser.Parse(reader);
+        var family = DecoderFamily.Of(reader);
+        return family.Parse(reader) with { Family = family };
     }
 }
