@@ -19,7 +19,7 @@ public sealed record ScalarFunction(IReadOnlyList<double[]> Point, Func<IReadOnl
 /// <param name="Build">Makes the node, and the casts in front of it, over values of the inputs; returns what comes out.</param>
 /// <param name="Oracle">Every output in float64, with its tolerance.</param>
 public sealed record OpCall(
-    string Name, IReadOnlyList<HostTensor> Inputs, Func<Model, GraphBuilder, IReadOnlyList<Value>, IReadOnlyList<Value>> Build,
+    string Name, IReadOnlyList<HostTensor> Inputs, Func<GraphBuilder, IReadOnlyList<Value>, IReadOnlyList<Value>> Build,
     Func<IReadOnlyList<Expected>> Oracle)
 {
     /// <summary>Of an operator that computes a gradient: what its outputs are the gradient of.</summary>
@@ -31,12 +31,12 @@ public sealed record OpCall(
 
     /// <inheritdoc cref="ToModel(long)"/>
     public static (Model Model, IReadOnlyList<Value> Outputs) ToModel(IReadOnlyList<HostTensor> inputs,
-        Func<Model, GraphBuilder, IReadOnlyList<Value>, IReadOnlyList<Value>> build, long opset = HaloDomain.MinOpset)
+        Func<GraphBuilder, IReadOnlyList<Value>, IReadOnlyList<Value>> build, long opset = HaloDomain.MinOpset)
     {
         var model = new Model(new Graph("call"), HaloOperators.Catalogue) { Opsets = { [""] = opset } };
         var values = inputs.Select((x, i) => model.Graph.AddInput(new Value($"x{i}", ElementType.Float, Shape.Of(x.Sizes)))).ToArray();
         var end = GraphBuilder.AtEnd(model.Graph);
-        var outputs = build(model, end, values);
+        var outputs = build(end, values);
         for (var i = 0; i < outputs.Count; i++)
             model.Graph.AddOutput(OpCase.Cast(end, outputs[i], ElementType.Float, $"out{i}"));
         return (model, outputs);

@@ -1,4 +1,5 @@
 using Halo.Ir;
+using Halo.Operators;
 
 namespace Halo.Analysis;
 

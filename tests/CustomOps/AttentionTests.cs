@@ -27,7 +27,7 @@ public class AttentionTests
             return;
         foreach (var kernels in new[] { OperatorKernels.Functions, OperatorKernels.Native })
         {
-            var found = OpRunner.Run([dy, x.Q, x.K, x.V, .. x.Masks], (model, build, inputs) =>
+            var found = OpRunner.Run([dy, x.Q, x.K, x.V, .. x.Masks], (build, inputs) =>
             {
                 var mask = x.Oracle.Mask is null ? null : OpCase.Cast(build, inputs[4], ElementType.Int64, "mask");
                 var documents = x.Oracle.Documents is null ? null : OpCase.Cast(build, inputs[^1], ElementType.Int64, "documents");
@@ -46,7 +46,7 @@ public class AttentionTests
     public void Bodies_mean_the_same_at_every_opset(long opset)
     {
         var x = Cases.Values.Single(x => x is { Oracle: { IsCausal: true, Mask: not null, Documents: not null } });
-        HostTensor[] Run(long opset) => OpRunner.Run([x.Q, x.K, x.V, .. x.Masks], (model, build, inputs) =>
+        HostTensor[] Run(long opset) => OpRunner.Run([x.Q, x.K, x.V, .. x.Masks], (build, inputs) =>
         {
             var ids = inputs.Skip(3).Select((value, i) => OpCase.Cast(build, value, ElementType.Int64, $"ids{i}")).ToArray();
             var (y, logSumExp) = build.Attention(inputs[0], inputs[1], inputs[2], ids[0], ids[1], true, 0, "a");
@@ -62,7 +62,7 @@ public class AttentionTests
     public void The_number_of_threads_changes_no_bit(int threads)
     {
         var x = AttentionInputs.Normal("threads", new AttentionOracle(2, 4, 2, 65, 65, 64, true), new Random(1));
-        HostTensor[] Run(int threads) => OpRunner.Run([x.Q, x.K, x.V], (model, build, inputs) =>
+        HostTensor[] Run(int threads) => OpRunner.Run([x.Q, x.K, x.V], (build, inputs) =>
         {
             var (y, logSumExp) = build.Attention(inputs[0], inputs[1], inputs[2], null, null, true, 0, "a");
             var gradients = build.AttentionGrad(y, inputs[0], inputs[1], inputs[2], y, logSumExp, null, null, true, 0, "g");
@@ -75,7 +75,7 @@ public class AttentionTests
     public void Shapes_that_do_not_fit_are_refused()
     {
         string Message(bool causal, params long[][] sizes) => Assert.Throws<HaloException>(() => OpRunner.Run(
-            [.. sizes.Select(s => HostTensor.Normal(new Random(1), s))], (model, build, inputs) =>
+            [.. sizes.Select(s => HostTensor.Normal(new Random(1), s))], (build, inputs) =>
             {
                 Value? Ids(int i) => i < inputs.Count ? OpCase.Cast(build, inputs[i], ElementType.Int64, $"ids{i}") : null;
                 return [build.Attention(inputs[0], inputs[1], inputs[2], Ids(3), Ids(4), causal, 0, "attention").Y];
@@ -88,7 +88,7 @@ public class AttentionTests
         Assert.Contains("mask (B, S)", Message(false, [1, 2, 3, 4], [1, 2, 5, 4], [1, 2, 5, 4], [1, 3]));
         Assert.Contains("documentIds (B, T)", Message(true, [1, 2, 3, 4], [1, 2, 3, 4], [1, 2, 3, 4], [1, 3], [3, 1]));
         Assert.Contains("logSumExp [1, 2, 3]", Assert.Throws<HaloException>(() => OpRunner.Run(
-            [HostTensor.Normal(new Random(1), 1, 2, 3, 4), HostTensor.Normal(new Random(1), 1, 2, 4)], (model, build, inputs) =>
+            [HostTensor.Normal(new Random(1), 1, 2, 3, 4), HostTensor.Normal(new Random(1), 1, 2, 4)], (build, inputs) =>
             {
                 var x = inputs[0];
                 return [build.AttentionGrad(x, x, x, x, x, inputs[1], null, null, true, 0, "gradient").Q];

@@ -27,7 +27,7 @@ public class FunctionBodyTests
     {
         var x = axis == 1 ? HostTensor.Normal(new Random(1), 6, n) : HostTensor.Normal(new Random(1), n, 6);
         var blocks = Hadamard.Blocks(n, 1024);
-        var y = OpRunner.Run([x], (model, build, inputs) =>
+        var y = OpRunner.Run([x], (build, inputs) =>
             [build.HadamardTransform(build.HadamardTransform(inputs[0], axis, blocks, false, "there"), axis, blocks, true, "back")])[0];
         var error = Math.Sqrt(x.Elements.Zip(y.Elements, (a, b) => Math.Pow(a - (double)b, 2)).Sum() / x.Elements.Sum(a => (double)a * a));
         Assert.True(error <= Tolerances.OneOperator, $"relative error {error:E2}");
@@ -37,7 +37,7 @@ public class FunctionBodyTests
     public void Rotating_both_operands_along_the_contracted_axis_keeps_the_product()
     {
         var (x, w) = (HostTensor.Normal(new Random(1), 8, 704), HostTensor.Normal(new Random(2), 16, 704));
-        HostTensor Product(bool rotate) => OpRunner.Run([x, w], (model, build, inputs) =>
+        HostTensor Product(bool rotate) => OpRunner.Run([x, w], (build, inputs) =>
         {
             var operands = rotate ? inputs.Select((v, i) => build.HadamardTransform(v, 1, [704], false, $"rotate{i}")).ToArray() : inputs;
             var y = build.Op("y", "Gemm", [operands[0], operands[1]], Attribute.Of("transB", 1L));
@@ -57,7 +57,7 @@ public class FunctionBodyTests
     public void Bodies_mean_the_same_at_every_opset(long opset)
     {
         var (x, w) = (HostTensor.Normal(new Random(1), 19, 704), HostTensor.Normal(new Random(2), 16, 704));
-        HostTensor[] Products(long opset) => OpRunner.Run([x, w], (model, build, inputs) =>
+        HostTensor[] Products(long opset) => OpRunner.Run([x, w], (build, inputs) =>
         [
             .. NumberFormat.All.Select(format =>
             {
@@ -98,7 +98,7 @@ public class FunctionBodyTests
             {
                 var (x, w) = (HostTensor.Normal(new Random(1), 33, 64), HostTensor.Normal(new Random(2), 16, 64));
                 x.Elements[at] = bad;
-                var y = OpRunner.Run([x, w], (model, build, inputs) =>
+                var y = OpRunner.Run([x, w], (build, inputs) =>
                 {
                     var (a, scaleA) = build.Quantize(inputs[0], NumberFormat.Parse(format)!, "a");
                     var (b, scaleB) = build.Quantize(inputs[1], NumberFormat.Parse(format)!, "b");

@@ -19,7 +19,7 @@ public class NativeKernelTests
     {
         var x = HostTensor.Normal(new Random(1), 640, 704);
         x.Elements[12345] = 30; // an outlier
-        HostTensor[] Run(OperatorKernels kernels) => OpRunner.Run([x], (model, build, inputs) =>
+        HostTensor[] Run(OperatorKernels kernels) => OpRunner.Run([x], (build, inputs) =>
         {
             var (codes, scale) = build.Quantize(build.HadamardTransform(inputs[0], 1, [704], false, "rotate"), NumberFormat.Parse(format)!, "q");
             return [codes, scale];
@@ -34,7 +34,7 @@ public class NativeKernelTests
     public void Codes_of_equal_tensors_are_equal_but_at_ties(string format)
     {
         var x = HostTensor.Normal(new Random(2), 1000, 704);
-        HostTensor[] Run(OperatorKernels kernels) => OpRunner.Run([x], (model, build, inputs) =>
+        HostTensor[] Run(OperatorKernels kernels) => OpRunner.Run([x], (build, inputs) =>
         {
             var (codes, scale) = build.Quantize(inputs[0], NumberFormat.Parse(format)!, "q");
             return [codes, scale];
@@ -67,7 +67,7 @@ public class NativeKernelTests
             var (values, scale) = CodeTable.Quantize(format, x.Elements);
             foreach (var kernels in Enum.GetValues<OperatorKernels>())
             {
-                var found = OpRunner.Run([x], (model, build, inputs) =>
+                var found = OpRunner.Run([x], (build, inputs) =>
                 {
                     var (codes, scale) = build.Quantize(OpCase.Cast(build, inputs[0], ElementType.BFloat16, "cast"), format, "q");
                     return [codes, scale];
@@ -86,7 +86,7 @@ public class NativeKernelTests
     public void Products_of_equal_codes_are_those_of_the_function_body(string format, long k)
     {
         var (x, w) = (HostTensor.Normal(new Random(1), 96, k), HostTensor.Normal(new Random(2), 72, k));
-        HostTensor Run(OperatorKernels kernels) => OpRunner.Run([x, w], (model, build, inputs) =>
+        HostTensor Run(OperatorKernels kernels) => OpRunner.Run([x, w], (build, inputs) =>
         {
             var (a, scaleA) = build.Quantize(inputs[0], NumberFormat.Parse(format)!, "a");
             var (b, scaleB) = build.Quantize(inputs[1], NumberFormat.Parse(format)!, "b");
@@ -100,7 +100,7 @@ public class NativeKernelTests
     public void Results_do_not_depend_on_the_number_of_threads()
     {
         var x = HostTensor.Normal(new Random(1), 300, 704);
-        HostTensor[] Run(int threads) => OpRunner.Run([x], (model, build, inputs) =>
+        HostTensor[] Run(int threads) => OpRunner.Run([x], (build, inputs) =>
         [
             .. NumberFormat.All.SelectMany(format =>
             {

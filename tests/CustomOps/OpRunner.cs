@@ -12,7 +12,7 @@ public static class OpRunner
 {
     /// <summary>The outputs as float32; shapes that ONNX Runtime computed are compared with what the shape rules said.</summary>
     public static HostTensor[] Run(
-        IReadOnlyList<HostTensor> inputs, Func<Model, GraphBuilder, IReadOnlyList<Value>, IReadOnlyList<Value>> build,
+        IReadOnlyList<HostTensor> inputs, Func<GraphBuilder, IReadOnlyList<Value>, IReadOnlyList<Value>> build,
         GraphOptimizationLevel level = GraphOptimizationLevel.ORT_DISABLE_ALL, long opset = HaloDomain.MinOpset,
         OperatorKernels kernels = OperatorKernels.Functions, int threads = 2, Device? device = null)
     {

@@ -19,7 +19,7 @@ public class RotaryEmbeddingTests
     [InlineData(OperatorKernels.Native)]
     public void The_inverse_undoes_a_rotation(OperatorKernels kernels)
     {
-        var y = OpRunner.Run([X, Cos, Sin], (model, build, inputs) =>
+        var y = OpRunner.Run([X, Cos, Sin], (build, inputs) =>
         [
             build.RotaryEmbedding(build.RotaryEmbedding(inputs[0], inputs[1], inputs[2], null, false, "there"), inputs[1], inputs[2], null,
                 true, "back"),
@@ -65,7 +65,7 @@ public class RotaryEmbeddingTests
     public void Shapes_that_do_not_fit_are_refused()
     {
         string Message(params long[][] sizes) => Assert.Throws<HaloException>(() => OpRunner.Run(
-            [.. sizes.Select(s => HostTensor.Normal(new Random(1), s))], (model, build, inputs) =>
+            [.. sizes.Select(s => HostTensor.Normal(new Random(1), s))], (build, inputs) =>
             [
                 build.RotaryEmbedding(inputs[0], inputs[1], inputs[2],
                     inputs.Count > 3 ? OpCase.Cast(build, inputs[3], ElementType.Int64, "ids") : null, false, "rotate"),
@@ -78,7 +78,7 @@ public class RotaryEmbeddingTests
     }
 
     private static HostTensor Rotate(HostTensor x, bool inverse, HostTensor? ids, OperatorKernels kernels) => OpRunner.Run(
-        ids is null ? [x, Cos, Sin] : [x, Cos, Sin, ids], (model, build, inputs) =>
+        ids is null ? [x, Cos, Sin] : [x, Cos, Sin, ids], (build, inputs) =>
         [
             build.RotaryEmbedding(inputs[0], inputs[1], inputs[2], ids is null ? null : OpCase.Cast(build, inputs[3], ElementType.Int64, "ids"),
                 inverse, "rotate"),

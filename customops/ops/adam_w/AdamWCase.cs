@@ -45,7 +45,7 @@ public sealed class AdamWCase() : OpCase("AdamW")
         float[] scalars = keep is { } kept ? [factor, stepSize, root2, kept] : [factor, stepSize, root2];
         var (type, gradientType) = (chance is null ? ElementType.Float : ElementType.BFloat16, chance?.Gradient ?? ElementType.Float);
         return new OpCall($"{p} {what}", [p, g, m, v, .. scalars.Select(s => new HostTensor([], [s]))],
-            (model, build, x) =>
+            (build, x) =>
             {
                 var typed = InType(build, [x[0], x[2], x[3]], type);
                 Value Number(string name, long value) => build.Constant(name, Tensor.Scalar(value));

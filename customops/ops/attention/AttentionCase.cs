@@ -30,7 +30,7 @@ public sealed class AttentionCase() : OpCase("Attention")
 
     private static OpCall Call(AttentionInputs x) => new(
         $"{x}", [x.Q, x.K, x.V, .. x.Masks],
-        (model, build, inputs) =>
+        (build, inputs) =>
         {
             Value Typed(int i) => x.Type == ElementType.Float ? inputs[i] : Cast(build, inputs[i], x.Type, "cast");
             Value Ids(int i) => Cast(build, inputs[i], ElementType.Int64, "ids");

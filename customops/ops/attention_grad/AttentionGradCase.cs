@@ -21,7 +21,7 @@ public sealed class AttentionGradCase() : OpCase("AttentionGrad")
         var logSumExp = new HostTensor(x.Q.Sizes[..3], Array.ConvertAll(exactLogSumExp.Values, e => (float)e));
         return new(
             $"{x}", [dy, x.Q, x.K, x.V, y, logSumExp, .. x.Masks],
-            (model, build, inputs) =>
+            (build, inputs) =>
             {
                 Value Typed(int i) => x.Type == ElementType.Float ? inputs[i] : Cast(build, inputs[i], x.Type, "cast");
                 Value Ids(int i) => Cast(build, inputs[i], ElementType.Int64, "ids");

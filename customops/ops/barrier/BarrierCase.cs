@@ -15,7 +15,7 @@ public sealed class BarrierCase() : OpCase("Barrier")
     }
 
     private static OpCall Call(HostTensor x, ElementType type, HostTensor[] after) => new($"{x} {type} after {string.Join(" ", after.AsEnumerable())}",
-        [x, .. after], (model, build, inputs) =>
+        [x, .. after], (build, inputs) =>
         {
             var typed = InType(build, inputs, type);
             return [build.Barrier(typed[0], typed[1..], "barrier")];

@@ -70,7 +70,7 @@ public sealed class CrossEntropyCase() : OpCase("CrossEntropy")
     private static OpCall Call(
         HostTensor logits, HostTensor labels, ElementType type, string what, long ignoreIndex = -100) => new(
         $"{logits} {what}", [logits, labels],
-        (model, build, inputs) =>
+        (build, inputs) =>
         {
             var (loss, sums) = build.CrossEntropy(
                 InType(build, inputs.Take(1), type)[0], Cast(build, inputs[1], ElementType.Int64, "labels"), "loss", ignoreIndex);

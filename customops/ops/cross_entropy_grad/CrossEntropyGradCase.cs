@@ -47,7 +47,7 @@ public sealed class CrossEntropyGradCase() : OpCase("CrossEntropyGrad")
         var read = Read(logits, type);
         var sums = new HostTensor(labels.Sizes, Array.ConvertAll(CrossEntropyCase.LogSumExp(read, labels.Elements.Length), v => (float)v));
         return new OpCall($"{logits} {what}", [new HostTensor([], [DLoss]), logits, labels, sums],
-            (model, build, inputs) =>
+            (build, inputs) =>
             [
                 build.CrossEntropyGrad(inputs[0], InType(build, [inputs[1]], type)[0], Cast(build, inputs[2], ElementType.Int64, "labels"),
                     inputs[3], "gradient", ignoreIndex),

@@ -34,7 +34,7 @@ public sealed class DropoutCase() : OpCase("Dropout")
 
     private static OpCall Call(HostTensor x, ElementType type, long seed, long step, float ratio, long stream) =>
         new($"{x} {type} seed {seed} step {step} ratio {ratio} stream {stream}", [x, new([], [seed]), new([], [step])],
-            (model, build, inputs) =>
+            (build, inputs) =>
             {
                 Value Id(int i) => Cast(build, inputs[i], ElementType.Int64, $"{inputs[i].Name}/cast");
                 return [build.Dropout(InType(build, [inputs[0]], type)[0], Id(1), Id(2), ratio, stream, "dropout")];

@@ -38,7 +38,7 @@ public sealed class EmbeddingGradCase() : OpCase("EmbeddingGrad")
     {
         var read = Read(dY, type);
         return new OpCall($"{dY} to {rows} rows, {what}", [dY, ids],
-            (model, build, inputs) =>
+            (build, inputs) =>
                 [build.EmbeddingGrad(InType(build, [inputs[0]], type)[0], Cast(build, inputs[1], ElementType.Int64, "ids"), rows, to, "sum")],
             () => [Oracle(read, ids, rows, to)])
         {

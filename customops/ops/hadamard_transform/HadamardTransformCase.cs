@@ -41,7 +41,7 @@ public sealed class HadamardTransformCase() : OpCase("HadamardTransform")
 
     private static OpCall Call(HostTensor x, int axis, long[] blocks, bool inverse, ElementType type) => new(
         $"{x} {HadamardTransform.Overload(axis, blocks, inverse, type)}", [x],
-        (model, build, inputs) =>
+        (build, inputs) =>
         {
             var input = type == ElementType.Float ? inputs[0] : Cast(build, inputs[0], type, "cast");
             return [build.HadamardTransform(input, axis, blocks, inverse, "rotate")];

@@ -34,7 +34,7 @@ public sealed class LinearCrossEntropyCase() : OpCase("LinearCrossEntropy")
         var (x, w, labels) = (HostTensor.Normal(random, n, h), HostTensor.Normal(random, v, h), CrossEntropyCase.Labels(random, n, v, ignored));
         var (readX, readW) = (Read(x, type), Read(w, type));
         return new OpCall($"{x} {w} by {chunk}, {type} to {to}{(ignored is null ? "" : $", some {ignored}")}", [x, w, labels, new HostTensor([], [DLoss])],
-            (model, build, inputs) =>
+            (build, inputs) =>
             {
                 var typed = InType(build, inputs.Take(2), type);
                 var (loss, dx, dw) = build.LinearCrossEntropy(typed[0], typed[1], Cast(build, inputs[2], ElementType.Int64, "labels"), inputs[3], chunk, to,

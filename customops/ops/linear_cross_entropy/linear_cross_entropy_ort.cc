@@ -1,6 +1,6 @@
 #include "ops/linear_cross_entropy/linear_cross_entropy.h"
 
-#include "plugin/op.h"
+#include "ops/binding.h"
 
 namespace halo {
 

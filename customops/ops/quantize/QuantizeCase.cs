@@ -34,7 +34,7 @@ public sealed class QuantizeCase() : OpCase("Quantize")
 
     private static OpCall Call(NumberFormat format, string what, HostTensor x, ElementType type = ElementType.Float) => new(
         $"{format} {what}", [x],
-        (model, build, inputs) =>
+        (build, inputs) =>
         {
             var input = type == ElementType.Float ? inputs[0] : Cast(build, inputs[0], type, "cast");
             var (codes, scale) = build.Quantize(input, format, "quantize");
@@ -49,7 +49,7 @@ public sealed class QuantizeCase() : OpCase("Quantize")
 
     private static OpCall Both(NumberFormat format, HostTensor x, ElementType type) => new(
         $"{format} {x} {type} in both orders", [x],
-        (model, build, inputs) =>
+        (build, inputs) =>
         {
             var (codes, scale, transposed) = build.QuantizeBoth(InType(build, inputs, type)[0], format, "quantize");
             return [codes, scale, transposed];

@@ -52,7 +52,7 @@ public sealed class RmsNormCase() : OpCase("RmsNorm")
 
     private static OpCall Call(HostTensor x, HostTensor weight, float epsilon, ElementType type, string what) => new(
         $"{x} {what}", [x, weight],
-        (model, build, inputs) =>
+        (build, inputs) =>
         {
             var typed = InType(build, inputs, type);
             var (y, invRms) = build.RmsNorm(typed[0], typed[1], epsilon, "norm");

@@ -36,7 +36,7 @@ public sealed class RmsNormGradCase() : OpCase("RmsNormGrad")
         var (readDy, readX, readWeight) = (Read(dy, type), Read(x, type), Read(weight, type));
         var rows = new HostTensor(x.Sizes[..^1], Array.ConvertAll(RmsNormCase.Forward(readX, readWeight, NormEpsilon).InvRms, v => (float)v));
         return new OpCall($"{x} {what}", [dy, x, weight, rows],
-            (model, build, inputs) =>
+            (build, inputs) =>
             {
                 var typed = InType(build, inputs.Take(3), type);
                 var (dx, dWeight) = build.RmsNormGrad(typed[0], typed[1], typed[2], inputs[3], "gradient");

@@ -45,7 +45,7 @@ public sealed class RotaryEmbeddingCase() : OpCase("RotaryEmbedding")
         var ids = new HostTensor([b, t], [.. Enumerable.Range(0, (int)(b * t)).Select(i => hasPositions ? random.Next(positions) : (float)(i % t))]);
         return new(
             $"{what} {x} {positions} {RotaryEmbedding.Overload(hasPositions, inverse, type)}", hasPositions ? [x, cos, sin, ids] : [x, cos, sin],
-            (model, build, inputs) =>
+            (build, inputs) =>
             {
                 var input = type == ElementType.Float ? inputs[0] : Cast(build, inputs[0], type, "cast");
                 var positionIds = hasPositions ? Cast(build, inputs[3], ElementType.Int64, "ids") : null;

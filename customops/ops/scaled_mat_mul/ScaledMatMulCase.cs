@@ -35,7 +35,7 @@ public sealed class ScaledMatMulCase() : OpCase("ScaledMatMul")
         var a = transA ? HostTensor.Normal(random, k, m) : HostTensor.Normal(random, m, k);
         var b = transB ? HostTensor.Normal(random, n, k) : HostTensor.Normal(random, k, n);
         return new OpCall($"{formatA} {a} {transA} times {formatB} {b} {transB}" + (to == ElementType.Float ? "" : $" in {to}"), [a, b],
-            (model, build, inputs) =>
+            (build, inputs) =>
             {
                 var (qa, scaleA) = build.Quantize(inputs[0], formatA, "a");
                 var (qb, scaleB) = build.Quantize(inputs[1], formatB, "b");

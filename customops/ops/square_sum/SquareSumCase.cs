@@ -27,7 +27,7 @@ public sealed class SquareSumCase() : OpCase("SquareSum")
 
     /// <summary>All terms are of one sign: the error of a sum in pieces of float32 is a few units, in whatever order; the body's runtime may add them one by one.</summary>
     private static OpCall Call(HostTensor x, ElementType type) => new($"{x} {type}", [x],
-        (_, build, inputs) => [build.SquareSum(InType(build, inputs, type)[0], "squares")],
+        (build, inputs) => [build.SquareSum(InType(build, inputs, type)[0], "squares")],
         () =>
         {
             var sum = Read(x, type).Sum(v => v * v);

@@ -32,7 +32,7 @@ public sealed class SwiGluCase() : OpCase("SwiGlu")
     {
         var up = HostTensor.Normal(random, gate.Sizes);
         return new($"{gate} {what}", [gate, up],
-            (model, build, inputs) =>
+            (build, inputs) =>
             {
                 var typed = InType(build, inputs, type);
                 return [build.SwiGlu(typed[0], typed[1], "unit")];

@@ -29,7 +29,7 @@ public sealed class SwiGluGradCase() : OpCase("SwiGluGrad")
         var (dy, up) = (HostTensor.Normal(random, gate.Sizes), HostTensor.Normal(random, gate.Sizes));
         var (readDy, readGate, readUp) = (Read(dy, type), Read(gate, type), Read(up, type));
         return new OpCall($"{gate} {what}", [dy, gate, up],
-            (model, build, inputs) =>
+            (build, inputs) =>
             {
                 var typed = InType(build, inputs, type);
                 var (dGate, dUp) = build.SwiGluGrad(typed[0], typed[1], typed[2], "gradient");

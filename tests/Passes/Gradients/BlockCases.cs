@@ -38,30 +38,30 @@ internal static class BlockCases
 
     private static IEnumerable<GradientCase> OfHalo =>
     [
-        new("rows", "com.halo.RmsNorm", [X(2, 3, 4), X(4)]) { Build = (_, b, x) => b.RmsNorm(x[0]!, x[1]!, 1e-5f, "n").Y },
-        new("matrices", "com.halo.SwiGlu", [X(2, 3), X(2, 3)]) { Build = (_, b, x) => b.SwiGlu(x[0]!, x[1]!, "n") },
+        new("rows", "com.halo.RmsNorm", [X(2, 3, 4), X(4)]) { Build = (b, x) => b.RmsNorm(x[0]!, x[1]!, 1e-5f, "n").Y },
+        new("matrices", "com.halo.SwiGlu", [X(2, 3), X(2, 3)]) { Build = (b, x) => b.SwiGlu(x[0]!, x[1]!, "n") },
         new("rows", "com.halo.RotaryEmbedding", [X(2, 2, 3, 4), Table(3, 2, Math.Cos), Table(3, 2, Math.Sin)])
         {
-            Build = (_, b, x) => b.RotaryEmbedding(x[0]!, x[1]!, x[2]!, null, false, "n"),
+            Build = (b, x) => b.RotaryEmbedding(x[0]!, x[1]!, x[2]!, null, false, "n"),
         },
         new("positions, inverse", "com.halo.RotaryEmbedding", [X(2, 2, 3, 4), Table(5, 2, Math.Cos), Table(5, 2, Math.Sin), Index([2, 3], 0, 1, 2, 4, 3, 1)])
         {
-            Build = (_, b, x) => b.RotaryEmbedding(x[0]!, x[1]!, x[2]!, x[3], true, "n"),
+            Build = (b, x) => b.RotaryEmbedding(x[0]!, x[1]!, x[2]!, x[3], true, "n"),
         },
         new("causal, mask", "com.halo.Attention", [X(2, 4, 3, 4), X(2, 2, 3, 4), X(2, 2, 3, 4), Index([2, 3], 1, 1, 0, 1, 0, 1)])
         {
-            Build = (_, b, x) => b.Attention(x[0]!, x[1]!, x[2]!, x[3], null, true, 0.4f, "n").Y,
+            Build = (b, x) => b.Attention(x[0]!, x[1]!, x[2]!, x[3], null, true, 0.4f, "n").Y,
         },
         new("an ignored row", "com.halo.CrossEntropy", [X(4, 3), Index([4], 1, -100, 2, 2)])
         {
-            Build = (_, b, x) => b.CrossEntropy(x[0]!, x[1]!, "n").Loss,
+            Build = (b, x) => b.CrossEntropy(x[0]!, x[1]!, "n").Loss,
         },
         new("some are dropped", "com.halo.Dropout", [X(3, 5), Index([], 7), Index([], 2)])
         {
-            Build = (_, b, x) => b.Dropout(x[0]!, x[1]!, x[2]!, 0.4f, 3, "n"),
+            Build = (b, x) => b.Dropout(x[0]!, x[1]!, x[2]!, 0.4f, 3, "n"),
         },
-        new("columns", "com.halo.HadamardTransform", [X(3, 4)]) { Build = (_, b, x) => b.HadamardTransform(x[0]!, 1, [4], false, "n") },
-        new("rows, inverse", "com.halo.HadamardTransform", [X(12, 3)]) { Build = (_, b, x) => b.HadamardTransform(x[0]!, 0, [12], true, "n") },
+        new("columns", "com.halo.HadamardTransform", [X(3, 4)]) { Build = (b, x) => b.HadamardTransform(x[0]!, 1, [4], false, "n") },
+        new("rows, inverse", "com.halo.HadamardTransform", [X(12, 3)]) { Build = (b, x) => b.HadamardTransform(x[0]!, 0, [12], true, "n") },
     ];
 
     private static Argument Table(long rows, long columns, Func<double, double> f) => Table(1, rows, columns, f, [rows, columns]);

@@ -37,7 +37,7 @@ internal sealed record GradientCase(string Name, string OpType, Argument?[] Argu
     public int OutputCount { get; init; } = 1;
 
     /// <summary>Makes the node otherwise than by its name, attributes and arguments; the loss reads the first output.</summary>
-    public Func<Model, GraphBuilder, IReadOnlyList<Value?>, Value>? Build { get; init; }
+    public Func<GraphBuilder, IReadOnlyList<Value?>, Value>? Build { get; init; }
 
     public GradientCase InFloat() => this with { Type = ElementType.Float };
 

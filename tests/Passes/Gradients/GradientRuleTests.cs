@@ -72,7 +72,7 @@ public class GradientRuleTests
                 : argument.Number is { } number ? graph.AddInitializer($"c{i}", Of(test.Type, [], [number]))
                 : graph.AddInput(new Value($"x{i}", test.Type, Shape.Of(argument.Sizes))));
         }
-        IReadOnlyList<Value> outputs = test.Build is { } make ? [make(model, build, values)]
+        IReadOnlyList<Value> outputs = test.Build is { } make ? [make(build, values)]
             : build.Node("node", test.OpType, [.. values], test.OutputCount, "", test.Attributes).Outputs;
         Value? loss = null;
         foreach (var (output, i) in outputs.Select((o, i) => (o, i)))

@@ -30,7 +30,7 @@ internal static class MovingCases
         new("equal parts", "Split", [X(5, 2)], Attribute.Of("num_outputs", 3L)) { OutputCount = 3 },
         new("one part used", "Split", [X(2, 5), Ints(2, 3)])
         {
-            Build = (_, build, x) => build.Node("parts", "Split", [x[0], x[1]], 2, "", Attribute.Of("axis", -1L)).Outputs[1],
+            Build = (build, x) => build.Node("parts", "Split", [x[0], x[1]], 2, "", Attribute.Of("axis", -1L)).Outputs[1],
         },
         new("a range", "Slice", [X(4, 5), Ints(1), Ints(3), Ints(0)]),
         new("all axes", "Slice", [X(4, 5), Ints(1, 2), Ints(3, 4)]),

@@ -29,15 +29,15 @@ internal static class ProductCases
         new("no rows in a batch", "MatMul", [X(2, 0, 3), X(3, 4)]),
         new("a weight read transposed", "MatMul", [X(2, 5, 3), X(4, 3)])
         {
-            Build = (_, build, x) => build.Op("y", "MatMul", [x[0], build.Op("t", "Transpose", [x[1]], Attribute.Of("perm", [1L, 0L]))]),
+            Build = (build, x) => build.Op("y", "MatMul", [x[0], build.Op("t", "Transpose", [x[1]], Attribute.Of("perm", [1L, 0L]))]),
         },
         new("both operands read transposed", "MatMul", [X(2, 3, 5), X(2, 4, 3)])
         {
-            Build = (_, build, x) => build.Op("y", "MatMul", [Swap(build, x[0]!), Swap(build, x[1]!)]),
+            Build = (build, x) => build.Op("y", "MatMul", [Swap(build, x[0]!), Swap(build, x[1]!)]),
         },
         new("a transpose that another node reads as well", "MatMul", [X(2, 3), X(4, 3)])
         {
-            Build = (_, build, x) =>
+            Build = (build, x) =>
             {
                 var t = build.Op("t", "Transpose", [x[1]]);
                 return build.Op("sum", "MatMul", [build.Op("y", "MatMul", [x[0], t]), build.Op("s", "Mul", [x[1], build.Op("u", "Transpose", [t])])]);

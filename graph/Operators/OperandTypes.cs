@@ -1,6 +1,7 @@
+using Halo.Analysis;
 using Halo.Ir;
 
-namespace Halo.Analysis;
+namespace Halo.Operators;
 
 /// <summary>Which inputs of standard operators must be of one type, and which of a certain one; unknown types are passed over.</summary>
 internal static class OperandTypes
