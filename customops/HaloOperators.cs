@@ -18,10 +18,12 @@ public static class HaloOperators
     /// <summary>The operators of ONNX and these: what a model that may call them is made with.</summary>
     public static OperatorCatalogue Catalogue { get; } = OperatorCatalogue.Standard.With(All.Select(op => op.Facts));
 
-    /// <summary>Gives the model what <paramref name="node"/> needs to run anywhere: the function it calls, the domain, the IR version.</summary>
+    /// <summary>Gives the model of <paramref name="node"/> what it needs to run anywhere: the function it calls, the domain, the IR version.</summary>
     /// <exception cref="HaloException">The model's opset is older than function bodies need.</exception>
-    public static void EnsureFunction(Model model, Node node)
+    /// <exception cref="InvalidOperationException">The node stands in no graph of a model.</exception>
+    public static void EnsureFunction(Node node)
     {
+        var model = (node.Graph ?? throw new InvalidOperationException($"{node} stands in no graph")).Model;
         if (model.Opset < HaloDomain.MinOpset)
         {
             throw new HaloException("ensure-function", node.ToString(), $"a model of opset {HaloDomain.MinOpset} or later", $"opset {model.Opset}",
@@ -71,7 +73,7 @@ public static class HaloOperators
         params ReadOnlySpan<Attribute> attributes)
     {
         var node = build.Node(name, $"{HaloDomain.Name}.{opType}", inputs, outputCount, overload, attributes);
-        EnsureFunction(build.Model, node);
+        EnsureFunction(node);
         return node;
     }
 }

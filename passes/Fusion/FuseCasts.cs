@@ -52,7 +52,7 @@ public sealed record FuseCasts() : IGraphPass
         var to = (ElementType)rounding.Int("to", 0);
         product.Attributes["to"] = Attribute.Of("to", (long)to);
         (product.Overload, product.Output.Type) = (ScaledMatMul.Overload(to), to);
-        HaloOperators.EnsureFunction(model, product);
+        HaloOperators.EnsureFunction(product);
         return 1;
     }
 
@@ -66,7 +66,7 @@ public sealed record FuseCasts() : IGraphPass
         context.Step(quantize, "quantize float32");
         quantize.ReplaceInput(0, cast.Inputs[0]);
         quantize.Overload = Quantize.Overload(NumberFormat.Parse(quantize.Attributes["format"].String)!, ElementType.Float, quantize.Outputs.Count == 3);
-        HaloOperators.EnsureFunction(model, quantize);
+        HaloOperators.EnsureFunction(quantize);
         if (cast.Output.Uses.Count == 0)
             model.Graph.Remove(cast);
         return 1;
