@@ -53,6 +53,7 @@ public sealed class Shape : IReadOnlyList<Dim>, IEquatable<Shape>
     }
 
     /// <summary>The number of elements; null if a dimension is not known.</summary>
+    /// <exception cref="HaloException">It has more than 63 bits.</exception>
     public long? ElementCount
     {
         get
@@ -62,7 +63,9 @@ public sealed class Shape : IReadOnlyList<Dim>, IEquatable<Shape>
             {
                 if (d.Size is not { } size)
                     return null;
-                count = checked(count * size);
+                if (size != 0 && count > long.MaxValue / size)
+                    throw new HaloException("shape", ToString(), "at most 2^63 - 1 elements", "more", "Correct the sizes that the graph declares, or export it again.");
+                count *= size;
             }
             return count;
         }

@@ -68,6 +68,19 @@ public sealed record LedgerRewrite(string Tool, string InputSha256, IReadOnlyLis
 public sealed record LedgerPass(
     string Pass, string Effect, int Rewrites, int Skipped, string? Options = null, double? Limit = null, LedgerMeasure? Measured = null)
 {
+    /// <summary>A line for a reader; what was measured stands beside its limit, which it kept, or there would be no ledger.</summary>
+    public string Describe(bool withOptions)
+    {
+        var measured = Measured switch
+        {
+            null => "",
+            { } m when m.Identical == m.Outputs => $", all {m.Outputs} outputs keep their bits: within limits",
+            { } m when Effect == "quantizing" => $", worst output {m.WorstOutput}: {m.WorstSqnrDb:0.#} dB of signal to rounding, limit {Limit:0.#} dB: within limits",
+            { } m => $", worst output {m.WorstOutput}: relative error {m.WorstRelativeError:0.0e-0}, limit {Limit:0.0e-0}: within limits",
+        };
+        return $"{Pass}{(withOptions && Options is { } o ? $"{{{o}}}" : "")}: {Rewrites} rewrites, {Skipped} skipped, {Effect}{measured}";
+    }
+
     internal static LedgerPass Of(PassRecord record)
     {
         var options = PipelineParser.OptionsText(record.Pass, withDefaults: true);

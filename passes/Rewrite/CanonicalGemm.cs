@@ -36,7 +36,17 @@ internal sealed class CanonicalGemm
     public static CanonicalGemm Make(LinearLayer layer, LinearGemm gemm)
     {
         var prefix = $"{layer.Name}/{gemm.Role}";
+        gemm = Current(gemm);
         return new CanonicalGemm(gemm, IsCanonical(gemm) ? gemm.Node : Rewrite(gemm, prefix), prefix);
+    }
+
+    /// <summary>Where one product reads another, as of two factors of a weight, rewriting the other has put a new value in the place of what was found.</summary>
+    private static LinearGemm Current(LinearGemm gemm)
+    {
+        static bool IsGone(GemmOperand operand) => operand.Matrix.Producer is { Graph: null };
+        if ((!IsGone(gemm.A) && !IsGone(gemm.B)) || OperandTrace.Operands(gemm.Node) is not (var a, var b))
+            return gemm;
+        return gemm.IsFlipped ? gemm with { A = b with { IsTransposed = true }, B = a with { IsTransposed = false } } : gemm with { A = a, B = b };
     }
 
     /// <summary>Why the product cannot be brought to this form; null where it can.</summary>

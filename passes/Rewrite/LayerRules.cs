@@ -45,7 +45,8 @@ public sealed class LayerRules<T> : IOptionText<LayerRules<T>> where T : class, 
                     heads.Any(Matches) ? "one of heads alone, which stay in full precision" : "one that matches none",
                     nearest is null ? $"Layers are named such as '{layers[0]}'." : $"Did you mean '{nearest}'?");
             }
-            if (_rules.Take(at).FirstOrDefault(r => matched.All(m => FileSystemName.MatchesSimpleExpression(r.Pattern, m, ignoreCase: false))).Pattern is { } first)
+            bool TakesAll(string earlier) => matched.All(m => FileSystemName.MatchesSimpleExpression(earlier, m, ignoreCase: false));
+            if (_rules.Take(at).FirstOrDefault(r => TakesAll(r.Pattern)).Pattern is { } first)
             {
                 throw new HaloException(pass, $"rule '{pattern}: {setting}'", "layers that no rule before it takes", $"all {matched.Count} taken by '{first}'",
                     "The first rule that matches wins: put the narrower one in front.");

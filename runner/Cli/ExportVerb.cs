@@ -96,18 +96,23 @@ internal static class ExportVerb
             };
             Outputs.Check("export", [("--output", settings.Output)], settings.Source, settings.Data, settings.CalibrationData);
             var parity = Exporter.Write(settings, Console.Error.WriteLine);
-            Console.Error.WriteLine(parity is null ? "not compared (--prompts 0, and no validation data)" : Line(parity));
+            Console.Error.WriteLine(parity is null ? "not compared (--prompts 0, and no validation data)"
+                : Line(parity, settings.BoundsOf(parity.Weights)));
             Console.WriteLine(settings.Output);
             return ExitCode.Done;
         });
         return command;
     }
 
-    private static string Line(Parity parity)
+    /// <summary>What was measured beside its limits, which it kept, or there would be no folder.</summary>
+    private static string Line(Parity parity, ParityBounds bounds)
     {
         var shown = parity.Validation ?? parity.Exported;
         var loss = parity.ForwardLoss is { } forward ? $", loss {forward:F4} -> {parity.Validation!.Loss:F4}" : "";
-        return string.Create(CultureInfo.InvariantCulture,
-            $"{shown.Positions} tokens: same most likely token {shown.Agreement:P2}, KL {shown.Divergence:G3} nats, logits within {shown.Largest:G3}{loss}");
+        var largest = bounds.Difference is { } limit ? string.Create(CultureInfo.InvariantCulture, $" (limit {limit:G3})") : "";
+        return string.Create(CultureInfo.InvariantCulture, $"""
+            {shown.Positions} tokens: same most likely token {shown.Agreement:P2} (limit {bounds.Agreement:P2}), KL {shown.Divergence:G3} nats (limit {
+            bounds.Divergence:G3}), logits within {shown.Largest:G3}{largest}{loss}: within limits
+            """);
     }
 }

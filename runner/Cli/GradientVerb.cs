@@ -76,8 +76,8 @@ internal static class GradientVerb
             OnnxWriter.Write(made.Model, output);
         if (report is not null)
             RewriteReport.Write(report, made.Model, made.Made!, made.InputSha256);
-        foreach (var pass in made.Made!.Passes)
-            Console.Error.WriteLine($"{pass.Pass.Name}: {pass.Rewrites} rewrites, {pass.Skipped.Count} skipped");
+        foreach (var pass in Ledger.Of(made.Model).Rewrites[^1].Passes)
+            Console.Error.WriteLine(pass.Describe(withOptions: false));
         Console.WriteLine(LinearReport.Line(made.Model.Graph));
         return ExitCode.Done;
     }

@@ -51,7 +51,7 @@ internal static class InspectVerb
         {
             Console.WriteLine($"rewritten by {rewrite.Tool} from sha256 {rewrite.InputSha256}:");
             foreach (var pass in rewrite.Passes)
-                Console.WriteLine($"  {pass.Pass}{(pass.Options is { } o ? $"{{{o}}}" : "")}: {pass.Rewrites} rewrites, {pass.Effect}");
+                Console.WriteLine($"  {pass.Describe(withOptions: true)}");
         }
     }
 

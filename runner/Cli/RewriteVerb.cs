@@ -68,15 +68,7 @@ internal static class RewriteVerb
         if (report is not null)
             RewriteReport.Write(report, rewritten.Model, rewritten.Run, rewritten.InputSha256);
         foreach (var pass in Ledger.Of(rewritten.Model).Rewrites[^1].Passes)
-        {
-            var measured = pass.Measured switch
-            {
-                null => "",
-                { } m when m.Identical == m.Outputs => $", all {m.Outputs} outputs keep their bits",
-                { } m => $", worst output {m.WorstOutput}: relative error {m.WorstRelativeError:0.0e-0}",
-            };
-            Console.Error.WriteLine($"{pass.Pass}: {pass.Rewrites} rewrites, {pass.Skipped} skipped, {pass.Effect}{measured}");
-        }
+            Console.Error.WriteLine(pass.Describe(withOptions: false));
         Console.Error.WriteLine($"{new FileInfo(input).Length:N0} bytes in, {new FileInfo(output).Length:N0} out");
         Console.WriteLine(LinearReport.Line(rewritten.Model.Graph));
         return ExitCode.Done;

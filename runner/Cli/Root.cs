@@ -35,6 +35,16 @@ internal static class Root
             Console.Error.WriteLine($"error: {e.Message}");
             return ExitCode.Failed;
         }
+        catch (Exception e)
+        {
+            // The last net: an input that no reader and no pass refused, and something took for granted what it has not.
+            var place = e.StackTrace?.Split('\n').Select(l => l.Trim()).FirstOrDefault(l => l.StartsWith("at Halo.", StringComparison.Ordinal))?.Split('(')[0];
+            var files = args.Where(File.Exists).Distinct().ToList();
+            Console.Error.WriteLine("error: " + new HaloException("halo", files.Count == 0 ? string.Join(' ', args.Take(1)) : string.Join(", ", files),
+                "input as its format defines it", $"{e.GetType().Name}: {e.Message.ReplaceLineEndings(" ").TrimEnd('.')}{(place is null ? "" : $" ({place})")}",
+                "Check the input with another tool; if it is right, Halo has a defect: report this line with the input.").Message);
+            return ExitCode.WrongInput;
+        }
     }
 
     public static RootCommand Command() =>

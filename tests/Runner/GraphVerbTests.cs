@@ -44,6 +44,11 @@ public sealed class GraphVerbTests : IDisposable
         Assert.All(passes.Where(p => p.Effect == "exact"), p => Assert.Equal(p.Measured!.Outputs, p.Measured.Identical));
         Assert.InRange(passes.Single(p => p.Pass == "rotate-operands").Measured!.WorstRelativeError, 1e-9, Tolerances.OtherOperators);
         Assert.InRange(passes.Single(p => p.Pass == "quantize-operands").Measured!.WorstRelativeError, 1e-3, 0.7);
+        var shown = HaloConsole.Succeed("inspect", _folder["a.onnx"]);
+        Assert.Matches(@"rotate-operands\{scheme=halo-2.*relative error [0-9.]+e-\d+, limit 1\.0e-5: within limits", shown);
+        Assert.Matches(@"quantize-operands\{format=fp8.* [0-9.]+ dB of signal to rounding, limit 3 dB: within limits", shown);
+        Assert.Contains("fold-constants{max-bytes=1048576}: ", shown, StringComparison.Ordinal);
+        Assert.Contains("outputs keep their bits: within limits", shown, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Halo.Analysis;
 using Halo.CustomOps;
+using Halo.Ir;
 using Halo.Operators;
 using Halo.Serialization;
 using Halo.Text;
@@ -36,6 +37,15 @@ public class HostileModelTests
             """, HaloOperators.Catalogue);
         Assert.StartsWith("infer-shapes: 'pad' (Pad): expected operands as the operator's definition has them, found int64[4], int64[]: ",
             Assert.Throws<HaloException>(() => ShapeInference.Run(model.Graph)).Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>Sizes that a graph declares, which nothing holds against a file.</summary>
+    [Fact]
+    public void Sizes_beyond_all_numbers_are_refused()
+    {
+        Assert.Throws<HaloException>(() => Shape.Of(1L << 40, 1L << 40).ElementCount);
+        Assert.Equal(0, Shape.Of(1L << 40, 0, 1L << 40).ElementCount);
+        Assert.Equal(1L << 62, Shape.Of(1L << 40, 1L << 22).ElementCount);
     }
 
     [Theory]
