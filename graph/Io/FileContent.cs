@@ -37,14 +37,19 @@ public static class FileContent
     }
 
     /// <summary>As above, of a file; null where it cannot be read.</summary>
-    public static (string Found, string Advice)? Other(string path)
+    public static (string Found, string Advice)? Other(string path) => Other(Start(path));
+
+    /// <summary>Whether a file begins as JSON does, or as safetensors do: eight bytes of a length, then JSON.</summary>
+    public static bool IsJson(string path) => Start(path) is [(byte)'{' or (byte)'[', ..] or [_, _, _, _, _, 0, 0, 0, (byte)'{', ..];
+
+    private static byte[] Start(string path)
     {
         try
         {
             using var stream = File.OpenRead(path);
             var start = new byte[32];
-            return Other(start.AsSpan(0, stream.ReadAtLeast(start, start.Length, throwOnEndOfStream: false)));
+            return start[..stream.ReadAtLeast(start, start.Length, throwOnEndOfStream: false)];
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { return null; }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { return []; }
     }
 }

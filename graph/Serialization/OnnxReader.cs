@@ -35,7 +35,11 @@ public static class OnnxReader
         catch (Exception e) when (e is not HaloException and not IOException and not UnauthorizedAccessException and not OutOfMemoryException
             || e is InvalidDataException or InvalidProtocolBufferException)
         {
-            throw new HaloException(Reader, path, "an ONNX model", e.Message.TrimEnd('.'), "The file is damaged or cut short; export or copy it again.", e);
+            if (FileContent.Other(path) is var (found, advice))
+                throw new HaloException(Reader, path, "an ONNX model", found, advice, e);
+            throw FileContent.IsJson(path)
+                ? new HaloException(Reader, path, "an ONNX model", "JSON text, or safetensors", "Name the .onnx file; weights are given for themselves.", e)
+                : new HaloException(Reader, path, "an ONNX model", e.Message.TrimEnd('.'), "The file is damaged or cut short; export or copy it again.", e);
         }
     }
 

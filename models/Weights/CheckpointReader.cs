@@ -69,11 +69,22 @@ public sealed class CheckpointReader : IDisposable
         _files.Clear();
     }
 
-    private static string InFolder(string folder) =>
-        new[] { SingleName, IndexName }.Select(name => System.IO.Path.Combine(folder, name)).FirstOrDefault(File.Exists)
-            ?? throw new HaloException("read-checkpoint", folder, $"{SingleName} or {IndexName}",
-                OwnedFolder.KindOf(folder) is { } kind ? $"neither, in a folder that Halo wrote as '{kind}'" : "neither",
-                "Name a folder or file of safetensors weights.");
+    private static string InFolder(string folder)
+    {
+        if (new[] { SingleName, IndexName }.Select(name => System.IO.Path.Combine(folder, name)).FirstOrDefault(File.Exists) is { } file)
+            return file;
+        const string Advice = "Name a folder or file of safetensors weights.";
+        var kind = OwnedFolder.KindOf(folder);
+        var (found, advice) = kind is not null ? ($"neither, in a folder that Halo wrote as '{kind}'", Advice)
+            : Has("adapter_model.*") ? ("an adapter alone", "Merge it into its model (in PEFT: merge_and_unload) and save that.")
+            : Has("pytorch_model*.bin") ? ("pytorch_model.bin, a pickle", "Convert it to safetensors, or fetch the model's safetensors.")
+            : Has("*.gguf") ? ("a GGUF file", "Fetch the model's safetensors: Halo reads no GGUF.")
+            : Has("*.safetensors") ? ("neither, but other safetensors", "Name one of them, or fetch the index that goes with shards.")
+            : ("neither", Advice);
+        throw new HaloException("read-checkpoint", folder, $"{SingleName} or {IndexName}", found, advice);
+
+        bool Has(string pattern) => Directory.EnumerateFiles(folder, pattern).Any();
+    }
 
     private void Add(SafetensorsFile file)
     {

@@ -28,7 +28,7 @@ public class PassException : HaloException
 
     internal static PassException After(IReadOnlyList<string> passes, HaloException cause) =>
         new(cause.Source!, cause.Subject, cause.Expected, cause.Found,
-            $"{cause.Advice} The model is discarded; passes before: {(passes.Count == 0 ? "none" : string.Join(", ", passes))}.", cause)
+            $"{cause.Advice} Nothing is written; passes before: {(passes.Count == 0 ? "none" : string.Join(", ", passes))}.", cause)
         {
             PassesSoFar = passes,
         };

@@ -71,7 +71,7 @@ public sealed class InferenceSource : IDisposable
         {
             throw new HaloException("model", path, expected,
                 Directory.Exists(path) ? "another folder" : File.Exists(path) ? "a file" : "no such folder",
-                "Name the output of halo train or halo prepare, or a model's folder.");
+                System.IO.Path.Exists(path) ? "Name the output of halo train or halo prepare, or a model's folder." : HuggingFaceSource.MissingAdvice(path));
         }
         var folder = HuggingFaceSource.Open(path);
         folder.CheckWeights(path, _ => { });

@@ -110,7 +110,8 @@ public sealed class Checkpoints(string folder, int keep)
             TensorDigests.Check(file, digests.GetValueOrDefault(name) ?? new Dictionary<string, string>(), Advice);
     }
 
-    private void Prune()
+    /// <summary>Deletes those that need not be kept: also what a run left that was killed between a save and this.</summary>
+    public void Prune()
     {
         var all = All();
         var best = Best()?.Step;

@@ -113,6 +113,7 @@ public sealed class Trainer(OpenedRun opened)
         var evaluations = metrics.Rows.Where(r => r.Kind == MetricsKind.Eval).ToList();
         var outcome = new TrainingOutcome(Step, opened.TotalSteps, evaluations.FirstOrDefault(r => r.Step == 0)?.Loss,
             evaluations.LastOrDefault(r => r.Step == Step && r.Step > 0)?.Loss);
+        opened.Checkpoints.Prune();
         RunReport.Write(opened.Run, opened.Plan.Config, opened.Artifact, metrics.Rows);
         if (!outcome.IsComplete)
             return outcome;

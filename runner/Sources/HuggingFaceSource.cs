@@ -30,11 +30,17 @@ public sealed partial class HuggingFaceSource
     {
         if (!Is(folder))
         {
-            throw new HaloException("model", folder, "a Hugging Face folder with a config.json", Directory.Exists(folder) ? "another folder" : "no such folder",
-                "Name a Hugging Face folder, a forward or training graph (.onnx), or an artifact of halo prepare.");
+            var isAdapter = File.Exists(Path.Combine(folder, "adapter_config.json"));
+            throw new HaloException("model", folder, "a Hugging Face folder with a config.json",
+                isAdapter ? "an adapter alone" : Directory.Exists(folder) ? "another folder" : "no such folder",
+                isAdapter ? "Merge it into its model (in PEFT: merge_and_unload) and save that." : $"Name {Models}.");
         }
         return new HuggingFaceSource(folder, DecoderConfig.Load(folder));
     }
+
+    /// <summary>What to do where nothing is at a path: it may be a name on a hub.</summary>
+    public static string MissingAdvice(string path) => HubName().IsMatch(Path.GetRelativePath(Environment.CurrentDirectory, path))
+        ? "Check the path; a name on a hub is none: download the files and name what they lie in." : "Check the path.";
 
     /// <summary>The config's model as a Hugging Face folder; null where it is a graph.</summary>
     /// <exception cref="HaloException">Another folder, or nothing.</exception>
@@ -42,8 +48,7 @@ public sealed partial class HuggingFaceSource
     {
         if (!Path.Exists(config.Model))
         {
-            throw new HaloException("model", config.Model, Models, "no such file or folder", HubName().IsMatch(config.Model)
-                ? "Check the path; a name on a hub is none: download the model's files and name their folder." : "Check the path.");
+            throw new HaloException("model", config.Model, Models, "no such file or folder", MissingAdvice(config.Model));
         }
         if (File.Exists(config.Model) && Path.GetExtension(config.Model).ToLowerInvariant() is ".jsonl" or ".json" or ".safetensors" or ".yaml" or ".yml" or ".jinja")
         {

@@ -16,10 +16,19 @@ public static class StartingFiles
         string FolderOf(string path) => Directory.Exists(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!;
         var folders = new List<string>();
         if (config.Tokenizer is { } tokenizer)
-            folders.Add(FolderOf(tokenizer));
+            folders.Add(TokenizerFolder(tokenizer));
         if (HuggingFaceSource.Of(config) is { } model)
             folders.Add(model.Folder);
         folders.Add(FolderOf(Weights(config)));
         return folders;
+    }
+
+    /// <summary>The folder that a config names for its tokenizer: no other tokenizer takes its place in silence.</summary>
+    private static string TokenizerFolder(string path)
+    {
+        const string Name = "tokenizer.json";
+        var folder = Path.GetFileName(path) == Name && File.Exists(path) ? Path.GetDirectoryName(Path.GetFullPath(path))! : path;
+        return File.Exists(Path.Combine(folder, Name)) ? folder : throw new HaloException("tokenizer", path, $"a folder with a {Name}",
+            Directory.Exists(path) ? "another folder" : File.Exists(path) ? "a file" : "no such folder", "Name the folder of the model's tokenizer.");
     }
 }

@@ -75,7 +75,7 @@ def runs(limit):
                 break
         code, text, _ = halo(["train", "--resume", "-o", str(run)] if (run / "halo.json").exists() else train(folder, run))
         if code != 0 or trained(run) != expected or leftovers(place):
-            note("train", "last", 0, (code, text, leftovers(place)))
+            note("train", "last", 0, (code, text[-400:], leftovers(place), [f == e for f, e in zip(trained(run), expected)]))
 
 
 started = time.monotonic()

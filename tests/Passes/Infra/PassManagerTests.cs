@@ -29,7 +29,7 @@ public class PassManagerTests
         model.Opsets[""] = 20;
         var e = Assert.Throws<PassException>(() => PassManager.Run(model, [new Deduplicate(), new FoldSplats(), new UpgradeOpset()], new PassOptions()));
         Assert.Equal("upgrade-opset: 'odd' (NoSuchOperator): expected an operator known to mean the same at opset 21 as at 20, found NoSuchOperator. "
-            + "Export the model at the later opset, or add the operator to the table. The model is discarded; passes before: deduplicate, fold-splats.",
+            + "Export the model at the later opset, or add the operator to the table. Nothing is written; passes before: deduplicate, fold-splats.",
                 e.Message);
         Assert.Equal(["deduplicate", "fold-splats"], e.PassesSoFar);
     }
