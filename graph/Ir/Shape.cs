@@ -29,6 +29,9 @@ public readonly record struct Dim
 /// <summary>An immutable list of dimensions; the empty list is a scalar. An unknown rank is a null Shape.</summary>
 public sealed class Shape : IReadOnlyList<Dim>, IEquatable<Shape>
 {
+    /// <summary>Of which 16 bytes each are a number of 64 bits.</summary>
+    private const long MaxElements = 1L << 59;
+
     private readonly Dim[] _dims;
 
     public Shape(IEnumerable<Dim> dims) => _dims = [.. dims];
@@ -53,7 +56,7 @@ public sealed class Shape : IReadOnlyList<Dim>, IEquatable<Shape>
     }
 
     /// <summary>The number of elements; null if a dimension is not known.</summary>
-    /// <exception cref="HaloException">It has more than 63 bits.</exception>
+    /// <exception cref="HaloException">It is above <see cref="MaxElements"/>.</exception>
     public long? ElementCount
     {
         get
@@ -63,8 +66,11 @@ public sealed class Shape : IReadOnlyList<Dim>, IEquatable<Shape>
             {
                 if (d.Size is not { } size)
                     return null;
-                if (size != 0 && count > long.MaxValue / size)
-                    throw new HaloException("shape", ToString(), "at most 2^63 - 1 elements", "more", "Correct the sizes that the graph declares, or export it again.");
+                if (size != 0 && (size < 0 || count > MaxElements / size))
+                {
+                    throw new HaloException("shape", ToString(), "at most 2^59 elements", size < 0 ? "a negative size" : "more",
+                        "Correct the sizes that the graph declares, or export it again.");
+                }
                 count *= size;
             }
             return count;

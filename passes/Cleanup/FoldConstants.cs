@@ -169,7 +169,7 @@ public sealed record FoldConstants(long MaxBytes = 1 << 20) : IGraphPass
     private static long SizeBytes(Node constantOfShape)
     {
         var type = constantOfShape.Attributes.TryGetValue("value", out var value) ? value.Tensor.Type : ElementType.Float;
-        return constantOfShape.Inputs[0]?.Initializer is { } shape ? type.SizeBytes(shape.ToInt64s().Aggregate(1L, (a, b) => checked(a * b))) : 0;
+        return constantOfShape.Inputs[0]?.Initializer is { } shape ? type.SizeBytes(Shape.Of(shape.ToInt64s()).ElementCount!.Value) : 0;
     }
 
     private static long KnownBytes(Value value) => value.Shape?.ElementCount is { } count ? value.Type.SizeBytes(count) : 0;

@@ -75,7 +75,8 @@ public sealed record LedgerPass(
         {
             null => "",
             { } m when m.Identical == m.Outputs => $", all {m.Outputs} outputs keep their bits: within limits",
-            { } m when Effect == "quantizing" => $", worst output {m.WorstOutput}: {m.WorstSqnrDb:0.#} dB of signal to rounding, limit {Limit:0.#} dB: within limits",
+            { } m when Effect == "quantizing" =>
+                $", worst output {m.WorstOutput}: {m.WorstSqnrDb:0.#} dB of signal to rounding, limit {Limit:0.#} dB: within limits",
             { } m => $", worst output {m.WorstOutput}: relative error {m.WorstRelativeError:0.0e-0}, limit {Limit:0.0e-0}: within limits",
         };
         return $"{Pass}{(withOptions && Options is { } o ? $"{{{o}}}" : "")}: {Rewrites} rewrites, {Skipped} skipped, {Effect}{measured}";

@@ -40,7 +40,7 @@ internal sealed class CanonicalGemm
         return new CanonicalGemm(gemm, IsCanonical(gemm) ? gemm.Node : Rewrite(gemm, prefix), prefix);
     }
 
-    /// <summary>Where one product reads another, as of two factors of a weight, rewriting the other has put a new value in the place of what was found.</summary>
+    /// <summary>Where one product reads another, as of two factors of a weight, rewriting the other has put a new value in its place.</summary>
     private static LinearGemm Current(LinearGemm gemm)
     {
         static bool IsGone(GemmOperand operand) => operand.Matrix.Producer is { Graph: null };

@@ -107,12 +107,11 @@ internal static class ExportVerb
     /// <summary>What was measured beside its limits, which it kept, or there would be no folder.</summary>
     private static string Line(Parity parity, ParityBounds bounds)
     {
+        static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
         var shown = parity.Validation ?? parity.Exported;
-        var loss = parity.ForwardLoss is { } forward ? $", loss {forward:F4} -> {parity.Validation!.Loss:F4}" : "";
-        var largest = bounds.Difference is { } limit ? string.Create(CultureInfo.InvariantCulture, $" (limit {limit:G3})") : "";
-        return string.Create(CultureInfo.InvariantCulture, $"""
-            {shown.Positions} tokens: same most likely token {shown.Agreement:P2} (limit {bounds.Agreement:P2}), KL {shown.Divergence:G3} nats (limit {
-            bounds.Divergence:G3}), logits within {shown.Largest:G3}{largest}{loss}: within limits
-            """);
+        var loss = parity.ForwardLoss is { } forward ? Text($", loss {forward:F4} -> {parity.Validation!.Loss:F4}") : "";
+        return Text($"{shown.Positions} tokens: same most likely token {shown.Agreement:P2} (limit {bounds.Agreement:P2}), ")
+            + Text($"KL {shown.Divergence:G3} nats (limit {bounds.Divergence:G3}), logits within {shown.Largest:G3}")
+            + (bounds.Difference is { } limit ? Text($" (limit {limit:G3})") : "") + $"{loss}: within limits";
     }
 }

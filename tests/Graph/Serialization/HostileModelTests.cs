@@ -45,7 +45,8 @@ public class HostileModelTests
     {
         Assert.Throws<HaloException>(() => Shape.Of(1L << 40, 1L << 40).ElementCount);
         Assert.Equal(0, Shape.Of(1L << 40, 0, 1L << 40).ElementCount);
-        Assert.Equal(1L << 62, Shape.Of(1L << 40, 1L << 22).ElementCount);
+        Assert.Equal(1L << 59, Shape.Of(1L << 40, 1L << 19).ElementCount);
+        Assert.Throws<HaloException>(() => Shape.Of(1L << 40, 1L << 20).ElementCount);
     }
 
     [Theory]
