@@ -38,6 +38,17 @@ public sealed class FunctionBody
     /// <summary>A float32 value rounded to <paramref name="type"/>.</summary>
     public Value FromFloat(string name, Value y, ElementType type) => type == ElementType.Float ? y : Cast(name, y, type);
 
+    /// <summary>max |y| of <paramref name="y"/> of type <paramref name="type"/>, or NaN where an element is no finite number.</summary>
+    /// <remarks>Two reductions, which read y twice, are faster than Abs and one, which write it as well. They skip a NaN; the sum of 0 y does not.</remarks>
+    public Value AbsoluteMax(string name, Value y, ElementType type)
+    {
+        var x = ToFloat(name + ".float", y, type);
+        var max = Op(name + ".max", "ReduceMax", [x], Attribute.Of("keepdims", 0L));
+        var min = Op(name + ".minusMin", "Neg", [Op(name + ".min", "ReduceMin", [x], Attribute.Of("keepdims", 0L))]);
+        var zeros = Op(name + ".zeros", "Mul", [x, Constant(name + ".zero", Tensor.Scalar(0f))]);
+        return Op(name, "Add", [Op(name + ".numbers", "Max", [max, min]), Op(name + ".nan", "ReduceSum", [zeros], Attribute.Of("keepdims", 0L))]);
+    }
+
     /// <summary>Pieces of the given sizes, called <c>name0</c>, <c>name1</c> and so on.</summary>
     public IReadOnlyList<Value> Split(string name, Value x, long axis, ReadOnlySpan<long> sizes) =>
         Append("Split", [x, Constant(name + ".sizes", Tensor.Int64s(sizes))], [.. Enumerable.Range(0, sizes.Length).Select(i => new Value($"{name}{i}"))],

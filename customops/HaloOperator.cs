@@ -23,6 +23,9 @@ public abstract class HaloOperator
     /// <summary>What it computes in, if convert-precision may change its types; null where its function is written for those it has.</summary>
     public virtual PrecisionClass? Precision => null;
 
+    /// <summary>The largest magnitudes of how many of its first outputs it can give, as its last outputs, under the attribute absmax.</summary>
+    public virtual int Maxima => 0;
+
     /// <summary>Sizes of the first output where batch and sequence are free; null where the operator does not occur there, or mixes them up.</summary>
     public virtual IReadOnlyList<FreeSize>? FreeSizes(FreeOperands x) => null;
 

@@ -67,6 +67,30 @@ public static class HaloOperators
     /// <summary>Types that the operators compute with, in float32.</summary>
     internal static bool IsComputed(ElementType type) => type is ElementType.Float or ElementType.Float16 or ElementType.BFloat16;
 
+    /// <summary>Whether <paramref name="node"/> gives the maxima of magnitudes of what it computes, for a Quantize to read.</summary>
+    internal static bool GivesAbsoluteMax(Node node) => node.Int("absmax", 0) != 0;
+
+    /// <summary>The overload of a node that may have more than others of its operator: its type, whether it adds, whether it gives a maximum.</summary>
+    public static string OverloadOf(Node node, bool adds = false)
+    {
+        var type = node.Inputs[0]!.Type;
+        return string.Join('_', ((string[])[type == ElementType.Float ? "" : type.Name(), adds ? "added" : "", GivesAbsoluteMax(node) ? "absmax" : ""])
+            .Where(part => part.Length > 0));
+    }
+
+    /// <summary>The operator that <paramref name="node"/> calls, or null.</summary>
+    public static HaloOperator? Of(Node node) => node.Domain == HaloDomain.Name ? All.FirstOrDefault(op => op.OpType == node.OpType) : null;
+
+    /// <summary>Makes a node that computes what <paramref name="node"/> does, and gives the largest magnitudes of its first outputs behind the others.</summary>
+    public static Node WithMaxima(GraphBuilder build, Node node, string name)
+    {
+        var made = build.Node(name, $"{node.Domain}.{node.OpType}", [.. node.Inputs], node.Outputs.Count + (Of(node)?.Maxima ?? 0), "",
+            [.. node.Attributes.Values, Attribute.Of("absmax", 1L)]);
+        made.Overload = OverloadOf(made, made.Input(4) is not null);
+        EnsureFunction(made);
+        return made;
+    }
+
     /// <summary>Makes a call of one of the operators, with its function.</summary>
     internal static Node Call(
         GraphBuilder build, string name, string opType, ReadOnlySpan<Value?> inputs, int outputCount, string overload,

@@ -29,6 +29,17 @@ public abstract class OpCase(string opType)
         return y;
     }
 
+    /// <summary>The same call of a node that gives the largest magnitudes of its first outputs as well, each as far off as its tensor may be.</summary>
+    protected OpCall WithMaxima(OpCall call) => new($"{call.Name} with maxima", call.Inputs,
+        (build, inputs) => [.. HaloOperators.WithMaxima(build, call.Build(build, inputs)[0].Producer!, "maxima").Outputs],
+        () =>
+        {
+            var expected = call.Oracle();
+            var maxima = expected.Take(HaloOperators.All.First(op => op.OpType == OpType).Maxima).Select(tensor => new Expected(
+                [tensor.Elements.Max(Math.Abs)], _ => Enumerable.Range(0, tensor.Elements.Length).Max(tensor.Tolerance)));
+            return [.. expected, .. maxima];
+        });
+
     /// <summary>The elements as the operator reads them in <paramref name="type"/>.</summary>
     protected static double[] Read(HostTensor x, ElementType type) => Array.ConvertAll(x.Elements, v => (double)Bits.Round(v, type));
 

@@ -6,8 +6,9 @@ namespace Halo.CustomOps;
 
 /// <summary>Rounds a tensor to 8-bit codes under one scale, x ~ q * scale.</summary>
 /// <remarks>
-/// X (any shape), float32, float16 or bfloat16 -> Q (the same shape), scale () float32, transposed? (C, R). Attributes: format; transposed, 1 where X (R, C) is
-/// a matrix whose codes are wanted in both orders, as products of codes read them that contract different axes of X.
+/// X (any shape), float32, float16 or bfloat16; absmax? () float32 -> Q (the same shape), scale () float32, transposed? (C, R). Attributes: format; transposed,
+/// 1 where X (R, C) is a matrix whose codes are wanted in both orders, as products of codes read them that contract different axes of X.
+/// absmax is max |x|, or NaN where an element is one, from what computed X: then X is read once.
 /// scale = max |x| / qmax, or 1 where that is no normal float32; q = saturate(round-half-even(x / scale)), all in float32.
 /// A NaN or Inf in X makes the product that reads (Q, scale) non-finite: the scale is NaN or Inf, or a code is NaN.
 /// </remarks>
@@ -19,10 +20,13 @@ public sealed class Quantize : HaloOperator
     public override string OpType => nameof(Quantize);
 
     public override string Schema =>
-        "Quantize(X: T) -> Q: C, scale: float, transposed?: C; T: float, float16, bfloat16; C: float8e4m3fn, float8e5m2, int8";
+        "Quantize(X: T, absmax?: float) -> Q: C, scale: float, transposed?: C; T: float, float16, bfloat16; C: float8e4m3fn, float8e5m2, int8";
 
-    public static string Overload(NumberFormat format, ElementType type, bool transposed = false) =>
-        (type == ElementType.Float ? format.Name : $"{format.Name}_{type.Name()}") + (transposed ? "_transposed" : "");
+    public static string Overload(NumberFormat format, ElementType type, bool transposed = false, bool given = false) =>
+        (type == ElementType.Float ? format.Name : $"{format.Name}_{type.Name()}") + (transposed ? "_transposed" : "") + (given ? "_given" : "");
+
+    /// <summary>The overload that <paramref name="node"/> calls, by its attributes, inputs and outputs.</summary>
+    public static string OverloadOf(Node node) => Overload(FormatOf(node), node.Inputs[0]!.Type, IsBoth(node), node.Input(1) is not null);
 
     public override OperatorRole Role => new OperatorRole.Codes("format");
 
@@ -32,6 +36,8 @@ public sealed class Quantize : HaloOperator
     {
         (node.Outputs[0].Type, node.Outputs[0].Shape) = (FormatOf(node).CodeType, node.Inputs[0]!.Shape);
         (node.Outputs[1].Type, node.Outputs[1].Shape) = (ElementType.Float, Shape.Scalar);
+        if (node.Input(1) is { } absmax)
+            ShapeRule.Require("quantize", node, absmax, "absmax", Shape.Scalar, "Give the largest magnitude of X.");
         if (!IsBoth(node))
             return;
         if (node.Outputs.Count != 3 || node.Inputs[0]!.Shape is { Rank: not 2 })
@@ -48,16 +54,17 @@ public sealed class Quantize : HaloOperator
     public override FunctionBody Body(Node node)
     {
         var format = FormatOf(node);
-        var body = new FunctionBody("X")
+        var isGiven = node.Input(1) is not null;
+        var body = new FunctionBody(((string[])["X", "absmax"]).AsSpan(0, isGiven ? 2 : 1))
         {
             AttributeNames = ["format"],
             AttributeDefaults = IsBoth(node) ? [Attribute.Of("transposed", 1L)] : [],
         };
         var x = node.Inputs[0]!.Type == ElementType.Float ? body.Input(0) : body.Cast("x", body.Input(0), ElementType.Float);
-        var exact = body.Op("exact", "Div", [AbsoluteMax(body, x), body.Constant("qmax", Tensor.Scalar(format.QMax))]);
+        var exact = body.Op("exact", "Div", [isGiven ? body.Input(1) : AbsoluteMax(body, x), body.Constant("qmax", Tensor.Scalar(format.QMax))]);
         var tiny = body.Op("tiny", "Less", [exact, body.Constant("smallest", Tensor.Scalar(SmallestNormal))]);
         var scale = body.Op("positive", "Where", [tiny, body.Constant("one", Tensor.Scalar(1f)), exact]);
-        if (format == NumberFormat.Int8) // has no code for NaN
+        if (format == NumberFormat.Int8 && !isGiven) // has no code for NaN
             scale = body.Op("honest", "Add", [scale, NanIfAnyIs(body, x)]);
         var q = format == NumberFormat.E3M2 ? RoundToE3M2(body, x, scale) : QuantizeLinear(body, "q", x, scale, format.CodeType);
         body.Output("Q", q).Output("scale", scale);
@@ -102,18 +109,20 @@ public static class QuantizeExtensions
         return (node.Outputs[0], node.Outputs[1]);
     }
 
-    /// <summary>The same of a matrix, with its codes transposed as well.</summary>
-    public static (Value Codes, Value Scale, Value Transposed) QuantizeBoth(this GraphBuilder build, Value x, NumberFormat format, string name)
+    /// <summary>The same of a matrix, with its codes transposed as well, by its largest magnitude where <paramref name="absmax"/> is that.</summary>
+    public static (Value Codes, Value Scale, Value Transposed) QuantizeBoth(
+        this GraphBuilder build, Value x, NumberFormat format, string name, Value? absmax = null)
     {
-        var node = Node(build, x, format, name, transposed: true);
+        var node = Node(build, x, format, name, transposed: true, absmax);
         return (node.Outputs[0], node.Outputs[1], node.Outputs[2]);
     }
 
-    private static Node Node(GraphBuilder build, Value x, NumberFormat format, string name, bool transposed)
+    private static Node Node(GraphBuilder build, Value x, NumberFormat format, string name, bool transposed, Value? absmax = null)
     {
         HaloOperators.RequireFloat("quantize", x);
         var named = Attribute.Of("format", format.Name);
-        return HaloOperators.Call(build, name, nameof(Quantize), [x], transposed ? 3 : 2, CustomOps.Quantize.Overload(format, x.Type, transposed),
+        return HaloOperators.Call(build, name, nameof(Quantize), absmax is null ? [x] : [x, absmax], transposed ? 3 : 2,
+            CustomOps.Quantize.Overload(format, x.Type, transposed, absmax is not null),
             transposed ? [named, Attribute.Of("transposed", 1L)] : [named]);
     }
 }

@@ -30,6 +30,11 @@ public sealed class QuantizeCase() : OpCase("Quantize")
             yield return Call(format, "bfloat16", HostTensor.Normal(random, 4, 64), ElementType.BFloat16);
             yield return Call(format, "float16", HostTensor.Normal(random, 4, 64), ElementType.Float16);
         }
+        foreach (var format in NumberFormat.All)
+        {
+            foreach (var type in FloatTypes)
+                yield return Both(format, HostTensor.Normal(random, 70, 33), type, isGiven: true);
+        }
     }
 
     private static OpCall Call(NumberFormat format, string what, HostTensor x, ElementType type = ElementType.Float) => new(
@@ -47,11 +52,12 @@ public sealed class QuantizeCase() : OpCase("Quantize")
             return [new Expected(values, _ => 0), new Expected([scale], _ => 0)];
         });
 
-    private static OpCall Both(NumberFormat format, HostTensor x, ElementType type) => new(
-        $"{format} {x} {type} in both orders", [x],
+    private static OpCall Both(NumberFormat format, HostTensor x, ElementType type, bool isGiven = false) => new(
+        $"{format} {x} {type} in both orders" + (isGiven ? ", the maximum given" : ""),
+        isGiven ? [x, new HostTensor([], [Array.ConvertAll(x.Elements, v => Math.Abs(Bits.Round(v, type))).Max()])] : [x],
         (build, inputs) =>
         {
-            var (codes, scale, transposed) = build.QuantizeBoth(InType(build, inputs, type)[0], format, "quantize");
+            var (codes, scale, transposed) = build.QuantizeBoth(InType(build, inputs.Take(1), type)[0], format, "quantize", isGiven ? inputs[1] : null);
             return [codes, scale, transposed];
         },
         () =>

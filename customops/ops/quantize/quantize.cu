@@ -2,7 +2,7 @@
 
 #include "common/codes.h"
 #include "ops/quantize/quantize.h"
-#include "provider/kernels/rows.cuh"
+#include "provider/kernels/words.cuh"
 
 namespace halo {
 
@@ -69,8 +69,10 @@ struct Divisor {
   float scale, reciprocal;
   bool is_plain;
   __device__ explicit Divisor(float scale) : scale(scale), reciprocal(1.0f / scale), is_plain(scale > 0x1p-60f && scale < 0x1p60f) {}
+  /// `plain`: is_plain, which a kernel asks once.
+  template <bool plain>
   __device__ float under(float x) const {
-    if (!is_plain) return x / scale;
+    if (!plain) return x / scale;
     const float quotient = x * reciprocal;
     return copysignf(fmaf(fmaf(-quotient, scale, x), reciprocal, quotient), x);  // -0 has a remainder of 0
   }
@@ -100,9 +102,9 @@ __device__ uint32_t sign_of(T x) {
 }
 
 /// Format::encode of x / scale, with the sign of x where that is a NaN: neither the division nor the conversion of a float16 keeps it.
-template <class Format, class T>
+template <class Format, bool plain, class T>
 __device__ uint8_t encode(T x, const Divisor& scale) {
-  const float quotient = scale.under(to_float(x));
+  const float quotient = scale.under<plain>(to_float(x));
 #ifndef HALO_CUDA_EMULATED
   if constexpr (kIsHardware<Format>) return static_cast<uint8_t>(encode_pair<Format>(quotient, 0.0f) | sign_of(x));
 #endif
@@ -113,17 +115,17 @@ __device__ uint8_t encode(T x, const Divisor& scale) {
 }
 
 /// The codes of four numbers as the bytes of a word, the first in the lowest.
-template <class Format, class T>
+template <class Format, bool plain, class T>
 __device__ uint32_t encode_four(T a, T b, T c, T d, const Divisor& scale) {
 #ifndef HALO_CUDA_EMULATED
   if constexpr (kIsHardware<Format>) {
-    const uint32_t low = encode_pair<Format>(scale.under(to_float(a)), scale.under(to_float(b)));
-    const uint32_t high = encode_pair<Format>(scale.under(to_float(c)), scale.under(to_float(d)));
+    const uint32_t low = encode_pair<Format>(scale.under<plain>(to_float(a)), scale.under<plain>(to_float(b)));
+    const uint32_t high = encode_pair<Format>(scale.under<plain>(to_float(c)), scale.under<plain>(to_float(d)));
     return low | high << 16 | sign_of(a) | sign_of(b) << 8 | sign_of(c) << 16 | sign_of(d) << 24;
   }
 #endif
-  return static_cast<uint32_t>(encode<Format>(a, scale)) | static_cast<uint32_t>(encode<Format>(b, scale)) << 8 |
-         static_cast<uint32_t>(encode<Format>(c, scale)) << 16 | static_cast<uint32_t>(encode<Format>(d, scale)) << 24;
+  return static_cast<uint32_t>(encode<Format, plain>(a, scale)) | static_cast<uint32_t>(encode<Format, plain>(b, scale)) << 8 |
+         static_cast<uint32_t>(encode<Format, plain>(c, scale)) << 16 | static_cast<uint32_t>(encode<Format, plain>(d, scale)) << 24;
 }
 
 /// Byte `row` of each of four words.
@@ -132,17 +134,25 @@ __device__ uint32_t bytes_of(int row, uint32_t a, uint32_t b, uint32_t c, uint32
   return __byte_perm(__byte_perm(a, b, choice), __byte_perm(c, d, choice), 0x5410);
 }
 
+/// What the scale hangs on: a maximum that was given, or what absolute_max_kernel found.
+struct Maximum {
+  const float* given;
+  Magnitudes* found;
+};
+
 template <class Format>
-__device__ float scale_of(const Magnitudes* largest) {
-  const float exact = std::bit_cast<float>(std::is_same_v<Format, Int8> ? largest->all : largest->numbers) / Format::kQMax;
+__device__ float scale_of(const Maximum& maximum) {
+  const float absmax =
+      maximum.given != nullptr ? *maximum.given : std::bit_cast<float>(std::is_same_v<Format, Int8> ? maximum.found->all : maximum.found->numbers);
+  const float exact = absmax / Format::kQMax;
   return exact < std::numeric_limits<float>::min() ? 1.0f : exact;
 }
 
 /// Encodes 16 bytes a thread and step. Reads x once, writes a byte for each; bound by memory.
 template <class Format, class T>
-__global__ void __launch_bounds__(kThreads) encode_kernel(const T* x, uint8_t* codes, float* scale, int64_t count, const Magnitudes* largest, bool is_packed) {
+__global__ void __launch_bounds__(kThreads) encode_kernel(const T* x, uint8_t* codes, float* scale, int64_t count, Maximum maximum, bool is_packed) {
   constexpr int kWidth = cuda::kRowWidth<T>;
-  const Divisor used(scale_of<Format>(largest));
+  const Divisor used(scale_of<Format>(maximum));
   if (blockIdx.x == 0 && threadIdx.x == 0) *scale = used.scale;
   for (int64_t at = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * kWidth; at < count;
        at += static_cast<int64_t>(gridDim.x) * kThreads * kWidth) {
@@ -152,44 +162,32 @@ __global__ void __launch_bounds__(kThreads) encode_kernel(const T* x, uint8_t* c
     uint8_t results[kWidth];
     cuda::load_pack<kWidth>(x, at, 1, is_whole, length, values);
 #pragma unroll
-    for (int i = 0; i < kWidth; ++i) results[i] = i < length ? encode<Format>(values[i], used) : 0;
+    for (int i = 0; i < kWidth; ++i) {
+      results[i] = i >= length ? uint8_t{0} : used.is_plain ? encode<Format, true>(values[i], used) : encode<Format, false>(values[i], used);
+    }
     cuda::store_pack<kWidth>(codes + at, is_whole, length, results);
   }
 }
 
-/// Codes in both orders. A block has a tile of 128 x 128; a thread has, twice, 8 columns of four successive rows, whose codes are words of a column in shared
-/// memory: word (column, group of four rows) lies in slot group ^ (column / 8), so that neither writing (half a warp has 16 column groups of one row group, the
-/// other half those of the row group 16 further) nor reading (a warp has the 32 row groups of one column) meets a bank twice.
-/// Reads x once, writes two bytes for each element; bound by memory. grid: (columns / 128, rows / 128).
-template <class Format, class T>
-__global__ void __launch_bounds__(kThreads)
-    encode_both_kernel(const T* x, uint8_t* codes, uint8_t* turned, float* scale, int64_t rows, int64_t columns, const Magnitudes* largest, bool is_packed) {
+/// A tile of encode_both_kernel, of which a thread has `values`.
+template <class Format, bool plain, class T>
+__device__ void encode_tile(const cuda::Words<T, kTileWidth> (&values)[2][kTileRows], const Divisor& scale, uint8_t* codes, uint32_t* words, int64_t row_at,
+                            int64_t rows, int64_t columns, int length, bool is_whole) {
   constexpr int kGroups = kTile / kTileRows;
-  __shared__ uint32_t words[kTile * kGroups];
-  const Divisor used(scale_of<Format>(largest));
-  if (blockIdx.x == 0 && blockIdx.y == 0 && threadIdx.x == 0) *scale = used.scale;
-  const int thread = static_cast<int>(threadIdx.x), lane = thread % cuda::kWarp, warp = thread / cuda::kWarp;
-  const int64_t row_at = static_cast<int64_t>(blockIdx.y) * kTile, column_at = static_cast<int64_t>(blockIdx.x) * kTile;
-  const int column = lane % 16 * kTileWidth;
-  const int64_t left = columns - column_at - column;
-  const int length = left < kTileWidth ? (left < 0 ? 0 : static_cast<int>(left)) : kTileWidth;  // columns of the thread, 0 to kTileWidth
-  const bool is_whole = is_packed && length == kTileWidth;
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % cuda::kWarp, warp = thread / cuda::kWarp, column = lane % 16 * kTileWidth;
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const int group = warp + 8 * half + 16 * (lane / 16);
     const int64_t row = row_at + group * kTileRows;
-    T values[kTileRows][kTileWidth] = {};
-#pragma unroll
-    for (int r = 0; r < kTileRows; ++r) {
-      if (row + r < rows && length > 0) cuda::load_pack<kTileWidth>(x, (row + r) * columns + column_at + column, 1, is_whole, length, values[r]);
-    }
     uint32_t of_column[kTileWidth];
 #pragma unroll
-    for (int i = 0; i < kTileWidth; ++i) of_column[i] = encode_four<Format>(values[0][i], values[1][i], values[2][i], values[3][i], used);
+    for (int i = 0; i < kTileWidth; ++i) {
+      of_column[i] = encode_four<Format, plain>(values[half][0].get(i), values[half][1].get(i), values[half][2].get(i), values[half][3].get(i), scale);
+    }
 #pragma unroll
     for (int r = 0; r < kTileRows; ++r) {
       if (row + r >= rows || length == 0) continue;
-      uint8_t* to = codes + (row + r) * columns + column_at + column;
+      uint8_t* to = codes + (row + r) * columns + column;
       cuda::Pack<uint32_t, 2> eight;
 #pragma unroll
       for (int i = 0; i < 2; ++i) eight.values[i] = bytes_of(r, of_column[4 * i], of_column[4 * i + 1], of_column[4 * i + 2], of_column[4 * i + 3]);
@@ -201,6 +199,36 @@ __global__ void __launch_bounds__(kThreads)
     }
 #pragma unroll
     for (int i = 0; i < kTileWidth; ++i) words[(column + i) * kGroups + (group ^ (column / kTileWidth))] = of_column[i];
+  }
+}
+
+/// Codes in both orders. A block has a tile of 128 x 128; a thread has, twice, 8 columns of four successive rows, whose codes are words of a column in shared
+/// memory: word (column, group of four rows) lies in slot group ^ (column / 8), so that neither writing (half a warp has 16 column groups of one row group, the
+/// other half those of the row group 16 further) nor reading (a warp has the 32 row groups of one column) meets a bank twice. All that a thread reads is on its
+/// way before the scale is looked at. Reads x once, writes two bytes for each element; bound by memory. grid: (columns / 128, rows / 128).
+template <class Format, class T>
+__global__ void __launch_bounds__(kThreads)
+    encode_both_kernel(const T* x, uint8_t* codes, uint8_t* turned, float* scale, int64_t rows, int64_t columns, Maximum maximum, bool is_packed) {
+  constexpr int kGroups = kTile / kTileRows;
+  __shared__ uint32_t words[kTile * kGroups];
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % cuda::kWarp, warp = thread / cuda::kWarp;
+  const int64_t row_at = static_cast<int64_t>(blockIdx.y) * kTile, column_at = static_cast<int64_t>(blockIdx.x) * kTile;
+  const int column = lane % 16 * kTileWidth;
+  const int64_t left = columns - column_at - column;
+  const int length = left < kTileWidth ? (left < 0 ? 0 : static_cast<int>(left)) : kTileWidth;  // columns of the thread, 0 to kTileWidth
+  const bool is_whole = is_packed && length == kTileWidth;
+  cuda::Words<T, kTileWidth> values[2][kTileRows];
+#pragma unroll
+  for (int i = 0; i < 2 * kTileRows; ++i) {
+    const int64_t row = row_at + (warp + 8 * (i / kTileRows) + 16 * (lane / 16)) * kTileRows + i % kTileRows;
+    if (row < rows && length > 0) values[i / kTileRows][i % kTileRows].load(x + row * columns + column_at + column, is_whole, length);
+  }
+  const Divisor used(scale_of<Format>(maximum));
+  if (blockIdx.x == 0 && blockIdx.y == 0 && threadIdx.x == 0) *scale = used.scale;
+  if (used.is_plain) {
+    encode_tile<Format, true>(values, used, codes + column_at, words, row_at, rows, columns, length, is_whole);
+  } else {
+    encode_tile<Format, false>(values, used, codes + column_at, words, row_at, rows, columns, length, is_whole);
   }
   __syncthreads();
   const int64_t row = row_at + lane * kTileRows;
@@ -220,24 +248,25 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <class Format>
-Status run(DType type, const void* data, uint8_t* codes, uint8_t* turned, float* scale, int64_t rows, int64_t columns, Magnitudes* largest,
-           cudaStream_t stream) {
+Status run(DType type, const void* data, uint8_t* codes, uint8_t* turned, float* scale, int64_t rows, int64_t columns, Maximum maximum, cudaStream_t stream) {
   return cuda::dispatch_float(type, [&]<class T>() {
     constexpr int64_t kWidth = cuda::kRowWidth<T>;
     const auto* x = static_cast<const T*>(data);
     const int64_t count = rows * columns;
     const bool is_packed = cuda::is_aligned(x, 16) && cuda::is_aligned(codes, kWidth);
-    HALO_RETURN_IF_ERROR(HALO_CUDA_STATUS(cudaMemsetAsync(largest, 0, sizeof(Magnitudes), stream)));
-    const auto readers = static_cast<unsigned>(std::clamp<int64_t>(count / kLeastPiece, 1, kMostBlocks));
-    HALO_RETURN_IF_ERROR(cuda::launch(absolute_max_kernel<T>, readers, kThreads, 0, stream, x, count, largest, is_packed));
+    if (maximum.given == nullptr) {
+      HALO_RETURN_IF_ERROR(HALO_CUDA_STATUS(cudaMemsetAsync(maximum.found, 0, sizeof(Magnitudes), stream)));
+      const auto readers = static_cast<unsigned>(std::clamp<int64_t>(count / kLeastPiece, 1, kMostBlocks));
+      HALO_RETURN_IF_ERROR(cuda::launch(absolute_max_kernel<T>, readers, kThreads, 0, stream, x, count, maximum.found, is_packed));
+    }
     if (turned != nullptr && count > 0) {
       const bool is_tiled = columns % kTileWidth == 0 && cuda::is_aligned(x, kTileWidth * sizeof(T)) && cuda::is_aligned(codes, kTileWidth) &&
                             cuda::is_aligned(turned, kTileRows);
       const dim3 grid(cuda::grid_for(columns, kTile), cuda::grid_for(rows, kTile));
-      return cuda::launch(encode_both_kernel<Format, T>, grid, kThreads, 0, stream, x, codes, turned, scale, rows, columns, largest, is_tiled);
+      return cuda::launch(encode_both_kernel<Format, T>, grid, kThreads, 0, stream, x, codes, turned, scale, rows, columns, maximum, is_tiled);
     }
     const auto blocks = static_cast<unsigned>(std::clamp<int64_t>(cuda::ceil_div(count, kThreads * kWidth * 4), 1, 4096));
-    return cuda::launch(encode_kernel<Format, T>, blocks, kThreads, 0, stream, x, codes, scale, count, largest, is_packed);
+    return cuda::launch(encode_kernel<Format, T>, blocks, kThreads, 0, stream, x, codes, scale, count, maximum, is_packed);
   });
 }
 
@@ -245,10 +274,11 @@ Status run(DType type, const void* data, uint8_t* codes, uint8_t* turned, float*
 
 int64_t quantize_workspace_cuda() { return static_cast<int64_t>(sizeof(Magnitudes)); }
 
-Status quantize_cuda(const char* format, DType type, const void* x, void* codes, void* turned, float* scale, int64_t rows, int64_t columns, void* workspace,
-                     cudaStream_t stream) {
+Status quantize_cuda(const char* format, DType type, const void* x, const float* absmax, void* codes, void* turned, float* scale, int64_t rows, int64_t columns,
+                     void* workspace, cudaStream_t stream) {
   return dispatch_format(format, [&]<class Format>() {
-    return run<Format>(type, x, static_cast<uint8_t*>(codes), static_cast<uint8_t*>(turned), scale, rows, columns, static_cast<Magnitudes*>(workspace), stream);
+    return run<Format>(type, x, static_cast<uint8_t*>(codes), static_cast<uint8_t*>(turned), scale, rows, columns,
+                       {absmax, static_cast<Magnitudes*>(workspace)}, stream);
   });
 }
 

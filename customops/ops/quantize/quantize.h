@@ -12,10 +12,10 @@
 namespace halo {
 
 /// scale = max |x| / qmax, or 1 where that is no normal float32; codes (count) = saturate(round-half-even(x / scale)).
-/// A NaN becomes the format's NaN code; a format without one (int8) gets a NaN scale. Two passes over X; bound by memory.
-/// `partial` has room for quantize_partials(count) floats.
+/// A NaN becomes the format's NaN code; a format without one (int8) gets a NaN scale. Two passes over X, one where `absmax`, max |x| or NaN where an element is
+/// one, is given and no null; bound by memory. `partial` has room for quantize_partials(count) floats.
 template <class Format, class T>
-void quantize_cpu(const T* x, uint8_t* codes, float* scale, int64_t count, float* partial, const Executor& executor);
+void quantize_cpu(const T* x, const float* absmax, uint8_t* codes, float* scale, int64_t count, float* partial, const Executor& executor);
 
 int64_t quantize_partials(int64_t count);
 
@@ -28,8 +28,8 @@ int64_t quantize_workspace_cuda();
 
 /// As quantize_cpu<Format>, the same bits, but that Inf / Inf becomes a NaN of the sign of x, not of the processor's; `format` is Format::kName: e4m3, e5m2,
 /// e3m2 or int8. `turned`, unless null, gets the codes of x (rows, columns) as (columns, rows), in the same pass.
-Status quantize_cuda(const char* format, DType type, const void* x, void* codes, void* turned, float* scale, int64_t rows, int64_t columns, void* workspace,
-                     cudaStream_t stream);
+Status quantize_cuda(const char* format, DType type, const void* x, const float* absmax, void* codes, void* turned, float* scale, int64_t rows, int64_t columns,
+                     void* workspace, cudaStream_t stream);
 #endif
 
 }  // namespace halo

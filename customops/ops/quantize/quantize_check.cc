@@ -21,7 +21,7 @@ Quantized quantize(const std::vector<T>& x) {
   Guarded<uint8_t> codes(count);
   std::vector<float> partial(static_cast<size_t>(quantize_partials(count)));
   Quantized result;
-  quantize_cpu<Format>(x.data(), codes.data(), &result.scale, count, partial.data(), ThreadedExecutor());
+  quantize_cpu<Format>(x.data(), nullptr, codes.data(), &result.scale, count, partial.data(), ThreadedExecutor());
   expect(codes.intact(), "wrote outside");
   result.codes.assign(codes.data(), codes.data() + count);
   return result;

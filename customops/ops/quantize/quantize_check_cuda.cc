@@ -4,6 +4,7 @@
 
 #include "check/cuda/device.h"
 #include "check/cuda/limits.h"
+#include "common/absolute_max.h"
 #include "common/codes.h"
 
 namespace halo::check {
@@ -23,13 +24,13 @@ void check_quantize(int64_t count, int kind) {
   std::vector<uint8_t> codes(x.size());
   std::vector<float> partial(static_cast<size_t>(quantize_partials(count)));
   float scale = 0;
-  quantize_cpu<Format>(x.data(), codes.data(), &scale, count, partial.data(), kSerial);
+  quantize_cpu<Format>(x.data(), nullptr, codes.data(), &scale, count, partial.data(), kSerial);
   const OnDevice<T> x_device(x);
   const OnDevice<float> scale_device(1);
   const OnDevice<uint8_t> workspace(quantize_workspace_cuda());
   const std::string what = std::string("quantize ") + Format::kName + " " + name_of_type<T>() + " " + std::to_string(count) + " kind " + std::to_string(kind);
   const auto found = run_twice<uint8_t>(what, count, [&](uint8_t* out) {
-    return quantize_cuda(Format::kName, type_of<T>(), x_device.data(), out, nullptr, scale_device.data(), 1, count, workspace.data(), nullptr);
+    return quantize_cuda(Format::kName, type_of<T>(), x_device.data(), nullptr, out, nullptr, scale_device.data(), 1, count, workspace.data(), nullptr);
   });
   const float found_scale = scale_device.download(what)[0];
   expect(found_scale == scale || (std::isnan(found_scale) && std::isnan(scale)),
@@ -44,6 +45,14 @@ void check_quantize(int64_t count, int kind) {
     expect(false, what + ": " + std::to_string(different) + " codes differ, the first of " + std::to_string(real(x[i])) + ": expected " +
                       std::to_string(codes[i]) + ", found " + std::to_string(found[i]));
   }
+  if (kind == 2) return;  // a NaN: its maximum is one, and so would be the scale
+  std::vector<float> absmax(1);
+  absolute_max_cpu(x.data(), count, absmax.data(), kSerial);
+  const OnDevice<float> absmax_device(absmax);
+  const auto given = run_twice<uint8_t>(what + " given", count, [&](uint8_t* out) {
+    return quantize_cuda(Format::kName, type_of<T>(), x_device.data(), absmax_device.data(), out, nullptr, scale_device.data(), 1, count, nullptr, nullptr);
+  });
+  expect(given == found && (scale_device.download(what)[0] == scale || std::isnan(scale)), what + ": another result from the maximum");
   workspace.download(what + " workspace");
 }
 
@@ -54,7 +63,7 @@ void check_quantize_both(int64_t rows, int64_t columns) {
   std::vector<uint8_t> codes(x.size());
   std::vector<float> partial(static_cast<size_t>(quantize_partials(rows * columns)));
   float scale = 0;
-  quantize_cpu<Format>(x.data(), codes.data(), &scale, rows * columns, partial.data(), kSerial);
+  quantize_cpu<Format>(x.data(), nullptr, codes.data(), &scale, rows * columns, partial.data(), kSerial);
   std::vector<uint8_t> expected(codes.size());
   transpose_codes_cpu(codes.data(), expected.data(), rows, columns, kSerial);
   const OnDevice<T> x_device(x);
@@ -63,7 +72,8 @@ void check_quantize_both(int64_t rows, int64_t columns) {
   const std::string what =
       std::string("quantize both ") + Format::kName + " " + name_of_type<T>() + " " + std::to_string(rows) + " x " + std::to_string(columns);
   const auto found = run_twice<uint8_t>(what, rows * columns, [&](uint8_t* out) {
-    return quantize_cuda(Format::kName, type_of<T>(), x_device.data(), codes_device.data(), out, scale_device.data(), rows, columns, workspace.data(), nullptr);
+    return quantize_cuda(Format::kName, type_of<T>(), x_device.data(), nullptr, codes_device.data(), out, scale_device.data(), rows, columns, workspace.data(),
+                         nullptr);
   });
   expect(scale_device.download(what)[0] == scale, what + ": scale");
   expect(codes_device.download(what) == codes, what + ": codes");
@@ -100,8 +110,9 @@ HALO_CHECK(cuda_quantize_gives_codes_in_both_orders, Memory::kShared) {
 }
 
 HALO_CHECK(limits_of_quantize_are_named) {
-  expect_refused(quantize_cuda("e2m1", kFloat, none, nowhere, nullptr, no_floats, 1, 1, nowhere, nullptr), "format e4m3, e5m2, e3m2 or int8", "'e2m1'");
-  expect_refused(quantize_cuda("int8", DType::kDouble, none, nowhere, nullptr, no_floats, 1, 1, nowhere, nullptr), kFloatTensors, "double");
+  expect_refused(quantize_cuda("e2m1", kFloat, none, nullptr, nowhere, nullptr, no_floats, 1, 1, nowhere, nullptr), "format e4m3, e5m2, e3m2 or int8",
+                 "'e2m1'");
+  expect_refused(quantize_cuda("int8", DType::kDouble, none, nullptr, nowhere, nullptr, no_floats, 1, 1, nowhere, nullptr), kFloatTensors, "double");
 }
 
 }  // namespace halo::check

@@ -5,23 +5,12 @@
 #include <limits>
 #include <type_traits>
 
+#include "common/absolute_max.h"
 #include "common/codes.h"
 
 namespace halo {
 
 namespace {
-
-/// max |x|, or NaN if any element is one. The order does not matter: every maximum is one of the elements.
-template <class T>
-float absolute_max(const T* x, int64_t count) {
-  // On magnitudes the order of floats is that of their bits, with NaN above Inf.
-  uint32_t max = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    const uint32_t bits = std::bit_cast<uint32_t>(to_float(x[i])) & detail::kMagnitude;
-    max = bits > max ? bits : max;
-  }
-  return std::bit_cast<float>(max);
-}
 
 /// max |x| of the elements that are no NaN.
 template <class T>
@@ -45,16 +34,19 @@ void encode(const T* __restrict x, uint8_t* __restrict codes, int64_t count, flo
 int64_t quantize_partials(int64_t count) { return (count + kGrain - 1) / kGrain; }
 
 template <class Format, class T>
-void quantize_cpu(const T* x, uint8_t* codes, float* scale, int64_t count, float* partial, const Executor& executor) {
-  executor.parallel_for(count, kGrain, [&](int64_t begin, int64_t end) { partial[begin / kGrain] = absolute_max(x + begin, end - begin); });
-  float amax = 0;
-  bool has_nan = false;
-  for (int64_t i = 0; i < quantize_partials(count); ++i) {
-    has_nan = has_nan || std::isnan(partial[i]);
-    amax = partial[i] > amax ? partial[i] : amax;
-  }
-  if (has_nan) {
-    amax = std::is_same_v<Format, Int8> ? std::numeric_limits<float>::quiet_NaN() : absolute_max_of_numbers(x, count);
+void quantize_cpu(const T* x, const float* absmax, uint8_t* codes, float* scale, int64_t count, float* partial, const Executor& executor) {
+  float amax = absmax != nullptr ? *absmax : 0.0f;
+  if (absmax == nullptr) {
+    executor.parallel_for(count, kGrain,
+                          [&](int64_t begin, int64_t end) { partial[begin / kGrain] = std::bit_cast<float>(absolute_max_bits(x + begin, end - begin)); });
+    bool has_nan = false;
+    for (int64_t i = 0; i < quantize_partials(count); ++i) {
+      has_nan = has_nan || std::isnan(partial[i]);
+      amax = partial[i] > amax ? partial[i] : amax;
+    }
+    if (has_nan) {
+      amax = std::is_same_v<Format, Int8> ? std::numeric_limits<float>::quiet_NaN() : absolute_max_of_numbers(x, count);
+    }
   }
   const float exact = amax / Format::kQMax;
   const float used = exact < std::numeric_limits<float>::min() ? 1.0f : exact;
@@ -75,10 +67,10 @@ void transpose_codes_cpu(const uint8_t* codes, uint8_t* turned, int64_t rows, in
   });
 }
 
-#define HALO_INSTANTIATE(Format)                                                                           \
-  template void quantize_cpu<Format>(const float*, uint8_t*, float*, int64_t, float*, const Executor&);    \
-  template void quantize_cpu<Format>(const BFloat16*, uint8_t*, float*, int64_t, float*, const Executor&); \
-  template void quantize_cpu<Format>(const Float16*, uint8_t*, float*, int64_t, float*, const Executor&)
+#define HALO_INSTANTIATE(Format)                                                                                         \
+  template void quantize_cpu<Format>(const float*, const float*, uint8_t*, float*, int64_t, float*, const Executor&);    \
+  template void quantize_cpu<Format>(const BFloat16*, const float*, uint8_t*, float*, int64_t, float*, const Executor&); \
+  template void quantize_cpu<Format>(const Float16*, const float*, uint8_t*, float*, int64_t, float*, const Executor&)
 HALO_INSTANTIATE(E4M3);
 HALO_INSTANTIATE(E5M2);
 HALO_INSTANTIATE(E3M2);

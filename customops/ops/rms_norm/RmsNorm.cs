@@ -6,24 +6,29 @@ namespace Halo.CustomOps;
 
 /// <summary>Root-mean-square normalization along the last axis.</summary>
 /// <remarks>
-/// X (..., C), weight (C), float32, float16 or bfloat16 -> Y (..., C) of that type, invRms (...) float32. Attribute: epsilon (1e-5).
-/// invRms = 1 / sqrt(mean(x^2) + epsilon), y = x * invRms * weight, computed in float32. [Zhang and Sennrich 2019]
+/// X (..., C), weight (C), float32, float16 or bfloat16 -> Y (..., C) of that type, invRms (...) float32, absmax? () float32. Attributes: epsilon
+/// (1e-5); absmax, 1 where that is wanted.
+/// invRms = 1 / sqrt(mean(x^2) + epsilon), y = x * invRms * weight, computed in float32; absmax = max |y|. [Zhang and Sennrich 2019]
 /// The native kernel takes the mean in float64; the body squares in float32, where |x| above 1.8e19 has no finite square and its row becomes 0.
 /// </remarks>
 public sealed class RmsNorm : HaloOperator
 {
     public override string OpType => nameof(RmsNorm);
 
-    public override string Schema => "RmsNorm(X: T, weight: T) -> Y: T, invRms: float; T: float, float16, bfloat16";
+    public override string Schema => "RmsNorm(X: T, weight: T) -> Y: T, invRms: float, absmax?: float; T: float, float16, bfloat16";
 
     public override RecomputeKind? Recompute => RecomputeKind.Norm;
 
     public override IReadOnlyList<FreeSize>? FreeSizes(FreeOperands x) => !x.Sizes[0]![^1].IsFree ? FreeOperands.LikeFirst(x) : null;
 
+    public override int Maxima => 1;
+
     public override void InferShapes(Node node)
     {
         var (x, weight) = (node.Inputs[0]!, node.Inputs[1]!);
         (node.Outputs[0].Type, node.Outputs[0].Shape, node.Outputs[1].Type) = (x.Type, x.Shape, ElementType.Float);
+        if (HaloOperators.GivesAbsoluteMax(node))
+            (node.Outputs[2].Type, node.Outputs[2].Shape) = (ElementType.Float, Shape.Scalar);
         if (x.Shape is not { } shape)
             return;
         if (shape.Rank == 0)
@@ -34,7 +39,11 @@ public sealed class RmsNorm : HaloOperator
 
     public override FunctionBody Body(Node node)
     {
-        var body = new FunctionBody("X", "weight") { AttributeDefaults = [Attribute.Of("epsilon", 1e-5f)] };
+        var hasMax = HaloOperators.GivesAbsoluteMax(node);
+        var body = new FunctionBody("X", "weight")
+        {
+            AttributeDefaults = [Attribute.Of("epsilon", 1e-5f), .. hasMax ? (Attribute[])[Attribute.Of("absmax", 1L)] : []],
+        };
         var type = node.Inputs[0]!.Type;
         var x = body.ToFloat("x", body.Input(0), type);
         var last = body.Constant("last", Tensor.Int64s(-1));
@@ -43,7 +52,9 @@ public sealed class RmsNorm : HaloOperator
         var rms = body.Op("rms", "Sqrt", [body.Op("positive", "Add", [mean, epsilon])]);
         var inverse = body.Op("inverse", "Reciprocal", [rms]);
         var y = body.Op("y", "Mul", [body.Op("n", "Mul", [x, inverse]), body.ToFloat("w", body.Input(1), type)]);
-        return body.Output("Y", body.FromFloat("rounded", y, type)).Output("invRms", body.Op("rows", "Squeeze", [inverse, last]));
+        y = body.FromFloat("rounded", y, type);
+        body.Output("Y", y).Output("invRms", body.Op("rows", "Squeeze", [inverse, last]));
+        return hasMax ? body.Output("absmax", body.AbsoluteMax("largest", y, type)) : body;
     }
 }
 

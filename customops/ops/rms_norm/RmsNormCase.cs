@@ -32,6 +32,8 @@ public sealed class RmsNormCase() : OpCase("RmsNorm")
             x.Elements[40 + 17] = value;
             yield return Call(x, HostTensor.Normal(random, 40), 1e-6f, ElementType.Float, $"with {value}");
         }
+        foreach (var type in FloatTypes)
+            yield return WithMaxima(Call(HostTensor.Normal(random, 5, 33), HostTensor.Normal(random, 33), 1e-5f, type, $"{type}"));
     }
 
     /// <summary>y and invRms in float64; a row of <paramref name="x"/> is as long as <paramref name="weight"/>.</summary>

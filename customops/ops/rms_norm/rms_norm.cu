@@ -1,83 +1,109 @@
 #include "ops/rms_norm/rms_norm.h"
 
-#include "provider/kernels/rows.cuh"
+#include "provider/kernels/absolute_max.cuh"
+#include "provider/kernels/words.cuh"
 
 namespace halo {
 
 namespace {
 
-constexpr int kMostThreads = 512;
+/// Threads of a block at most, and those of the blocks of which a multiprocessor has kFewBlocks: their rows have up to 4096 elements of 16 bits.
+constexpr int kMostThreads = 512, kFewThreads = 128, kFewBlocks = 6;
 
-/// A block has a row, whose packs stay in registers where a thread has at most `thread_packs` of them (0: are read again, from cache). `at`: first column of a
-/// pack, `length`: its columns within the row, 1 to kWidth.
-template <int thread_packs, class T>
-__global__ void __launch_bounds__(kMostThreads)
-    rms_norm_kernel(const T* x, const T* weight, T* y, float* inv_rms, int64_t columns, float epsilon, bool is_packed) {
-  constexpr int kWidth = cuda::kRowWidth<T>;
+/// A block walks over rows, one at a time, with the weights in registers. A thread has at most `thread_packs` packs of a row, in registers too (0: any number,
+/// read again from cache). `at`: first column of a pack, `length`: its columns within the row, 1 to kWidth. Reads x once and writes y once; bound by memory.
+template <int threads, int thread_packs, class T>
+__global__ void __launch_bounds__(threads, threads == kFewThreads ? kFewBlocks : 1)
+    rms_norm_kernel(const T* x, const T* weight, T* y, float* inv_rms, float* absmax, int64_t rows, int64_t columns, float epsilon, bool is_packed) {
+  constexpr int kWidth = cuda::kRowWidth<T>, kPacks = thread_packs > 0 ? thread_packs : 1;
   __shared__ float scratch[cuda::kWarp];
-  const T* in = x + static_cast<int64_t>(blockIdx.x) * columns;
-  T* out = y + static_cast<int64_t>(blockIdx.x) * columns;
-  T packs[thread_packs > 0 ? thread_packs : 1][kWidth];
-  float squares = 0;
-  const auto square = [&](const T(&values)[kWidth], int length) {
-#pragma unroll
-    for (int i = 0; i < kWidth; ++i) {
-      const float v = i < length ? to_float(values[i]) : 0.0f;
-      squares += v * v;
-    }
+  cuda::Words<T> packs[kPacks], weights[kPacks];
+  [[maybe_unused]] const auto length_of = [&](int n) {
+    const int64_t left = columns - (static_cast<int64_t>(n) * blockDim.x + threadIdx.x) * kWidth;
+    return left < kWidth ? static_cast<int>(left) : kWidth;
   };
+  [[maybe_unused]] const auto column_of = [&](int n) { return (static_cast<int64_t>(n) * blockDim.x + threadIdx.x) * kWidth; };
   if constexpr (thread_packs > 0) {
 #pragma unroll
     for (int n = 0; n < thread_packs; ++n) {
-      const int64_t at = (static_cast<int64_t>(n) * blockDim.x + threadIdx.x) * kWidth;
-      const int length = columns - at < kWidth ? static_cast<int>(columns - at) : kWidth;
-      if (length <= 0) continue;
-      cuda::load_pack<kWidth>(in, at, 1, is_packed && length == kWidth, length, packs[n]);
-      square(packs[n], length);
+      const int length = length_of(n);
+      if (length > 0) weights[n].load(weight + column_of(n), is_packed && length == kWidth, length);
     }
-  } else {
-    cuda::for_packs<T>(columns, is_packed, [&](int64_t at, int length, bool is_whole) {
-      cuda::load_pack<kWidth>(in, at, 1, is_whole, length, packs[0]);
-      square(packs[0], length);
-    });
   }
-  const float mean = cuda::over_block(cuda::SumOf(), squares, 0.0f, scratch) / static_cast<float>(columns);
-  const float scale = 1.0f / sqrtf(mean + epsilon);
-  if (threadIdx.x == 0 && inv_rms != nullptr) inv_rms[blockIdx.x] = scale;
-  const auto store = [&](const T(&values)[kWidth], int64_t at, int length, bool is_whole) {
-    T weights[kWidth], results[kWidth];
-    cuda::load_pack<kWidth>(weight, at, 1, is_whole, length, weights);
+  uint32_t largest = 0;
+  for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
+    const T* in = x + row * columns;
+    T* out = y + row * columns;
+    float squares = 0;
+    const auto square = [&](const cuda::Words<T>& values, int length) {
 #pragma unroll
-    for (int i = 0; i < kWidth; ++i) results[i] = from_float<T>(i < length ? to_float(values[i]) * scale * to_float(weights[i]) : 0.0f);
-    cuda::store_pack<kWidth>(out + at, is_whole, length, results);
-  };
-  if constexpr (thread_packs > 0) {
+      for (int i = 0; i < kWidth; ++i) {
+        const float v = i < length ? values.number(i) : 0.0f;
+        squares += v * v;
+      }
+    };
+    if constexpr (thread_packs > 0) {
 #pragma unroll
-    for (int n = 0; n < thread_packs; ++n) {
-      const int64_t at = (static_cast<int64_t>(n) * blockDim.x + threadIdx.x) * kWidth;
-      const int length = columns - at < kWidth ? static_cast<int>(columns - at) : kWidth;
-      if (length > 0) store(packs[n], at, length, is_packed && length == kWidth);
+      for (int n = 0; n < thread_packs; ++n) {
+        const int length = length_of(n);
+        if (length > 0) packs[n].load(in + column_of(n), is_packed && length == kWidth, length);
+      }
+#pragma unroll
+      for (int n = 0; n < thread_packs; ++n) {
+        if (length_of(n) > 0) square(packs[n], length_of(n));
+      }
+    } else {
+      cuda::for_packs<T>(columns, is_packed, [&](int64_t at, int length, bool is_whole) {
+        packs[0].load(in + at, is_whole, length);
+        square(packs[0], length);
+      });
     }
-  } else {
-    cuda::for_packs<T>(columns, is_packed, [&](int64_t at, int length, bool is_whole) {
-      cuda::load_pack<kWidth>(in, at, 1, is_whole, length, packs[0]);
-      store(packs[0], at, length, is_whole);
-    });
+    const float mean = cuda::over_block(cuda::SumOf(), squares, 0.0f, scratch) / static_cast<float>(columns);
+    const float scale = 1.0f / sqrtf(mean + epsilon);
+    if (threadIdx.x == 0 && inv_rms != nullptr) inv_rms[row] = scale;
+    const auto store = [&](const cuda::Words<T>& values, const cuda::Words<T>& factors, int64_t at, int length, bool is_whole) {
+      cuda::Words<T> results;
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) {
+        const T result = from_float<T>(i < length ? values.number(i) * scale * factors.number(i) : 0.0f);
+        if (absmax != nullptr) largest = cuda::LargerOf()(largest, cuda::magnitude_of(result));
+        results.set(i, result);
+      }
+      results.store(out + at, is_whole, length);
+    };
+    if constexpr (thread_packs > 0) {
+#pragma unroll
+      for (int n = 0; n < thread_packs; ++n) {
+        const int length = length_of(n);
+        if (length > 0) store(packs[n], weights[n], column_of(n), length, is_packed && length == kWidth);
+      }
+    } else {
+      cuda::for_packs<T>(columns, is_packed, [&](int64_t at, int length, bool is_whole) {
+        packs[0].load(in + at, is_whole, length);
+        weights[0].load(weight + at, is_whole, length);
+        store(packs[0], weights[0], at, length, is_whole);
+      });
+    }
   }
+  if (absmax != nullptr) cuda::raise_absolute_max(largest, absmax, reinterpret_cast<uint32_t*>(scratch));
 }
 
 }  // namespace
 
-Status rms_norm_cuda(DType type, const void* x, const void* weight, void* y, float* inv_rms, int64_t rows, int64_t columns, float epsilon,
+Status rms_norm_cuda(DType type, const void* x, const void* weight, void* y, float* inv_rms, float* absmax, int64_t rows, int64_t columns, float epsilon,
                      cudaStream_t stream) {
   HALO_REQUIRE(rows <= cuda::kMostBlocksX, "at most " << cuda::kMostBlocksX << " rows", rows, "Take a smaller batch or a shorter sequence.");
+  HALO_RETURN_IF_ERROR(cuda::clear_absolute_max(absmax, stream));
   return cuda::dispatch_float(type, [&]<class T>() {
     const bool is_packed = cuda::rows_are_packed<T>(columns, {x, weight, y});
-    const unsigned threads = cuda::threads_for_row<T>(columns, kMostThreads);
+    const unsigned threads = cuda::threads_for_packs<T>(columns, kMostThreads);
     const int64_t steps = cuda::ceil_div(columns, static_cast<int64_t>(threads) * cuda::kRowWidth<T>);
-    const auto kernel = steps <= 1 ? rms_norm_kernel<1, T> : (steps <= 4 ? rms_norm_kernel<4, T> : rms_norm_kernel<0, T>);
-    return cuda::launch(kernel, static_cast<unsigned>(rows), threads, 0, stream, static_cast<const T*>(x), static_cast<const T*>(weight), static_cast<T*>(y),
-                        inv_rms, columns, epsilon, is_packed);
+    const bool is_few = threads <= kFewThreads;
+    auto kernel = rms_norm_kernel<kMostThreads, 0, T>;
+    if (steps <= cuda::kRowPacks) kernel = is_few ? rms_norm_kernel<kFewThreads, cuda::kRowPacks, T> : rms_norm_kernel<kMostThreads, cuda::kRowPacks, T>;
+    const int64_t blocks = std::min<int64_t>(rows, static_cast<int64_t>(cuda::multiprocessors()) * (is_few ? kFewBlocks : 4));
+    return cuda::launch(kernel, static_cast<unsigned>(blocks), threads, 0, stream, static_cast<const T*>(x), static_cast<const T*>(weight), static_cast<T*>(y),
+                        inv_rms, absmax, rows, columns, epsilon, is_packed);
   });
 }
 

@@ -19,8 +19,10 @@ void rms_norm_cpu(const T* x, const T* weight, T* y, float* inv_rms, int64_t row
 
 #ifdef HALO_CUDA
 /// As rms_norm_cpu for float, bfloat16 and float16, with the mean in float32, whose squares overflow above 1.8e19; inv_rms may be null. A block has whole
-/// rows and keeps them in registers where they fit: X read once, Y written once. At most 2^31 - 1 rows.
-Status rms_norm_cuda(DType type, const void* x, const void* weight, void* y, float* inv_rms, int64_t rows, int64_t columns, float epsilon, cudaStream_t stream);
+/// rows and keeps them in registers where they fit: X read once, Y written once. At most 2^31 - 1 rows. `absmax`, unless null, gets max |y|, NaN where an
+/// element is one.
+Status rms_norm_cuda(DType type, const void* x, const void* weight, void* y, float* inv_rms, float* absmax, int64_t rows, int64_t columns, float epsilon,
+                     cudaStream_t stream);
 #endif
 
 }  // namespace halo

@@ -28,23 +28,31 @@ public sealed class RmsNormGradCase() : OpCase("RmsNormGrad")
             x.Elements[40 + 17] = value;
             yield return Call(random, x, ElementType.Float, $"with {value}", isSmooth: false);
         }
+        foreach (var type in FloatTypes)
+        {
+            yield return WithMaxima(Call(random, HostTensor.Normal(random, 70, 33), type, $"{type}"));
+            yield return WithMaxima(Call(random, HostTensor.Normal(random, 70, 33), type, $"{type} added to", adds: true));
+        }
     }
 
-    private static OpCall Call(Random random, HostTensor x, ElementType type, string what, bool isSmooth = true)
+    private static OpCall Call(Random random, HostTensor x, ElementType type, string what, bool isSmooth = true,
+        bool adds = false)
     {
         var (dy, weight) = (HostTensor.Normal(random, x.Sizes), HostTensor.Normal(random, x.Sizes[^1]));
         var (readDy, readX, readWeight) = (Read(dy, type), Read(x, type), Read(weight, type));
         var rows = new HostTensor(x.Sizes[..^1], Array.ConvertAll(RmsNormCase.Forward(readX, readWeight, NormEpsilon).InvRms, v => (float)v));
-        return new OpCall($"{x} {what}", [dy, x, weight, rows],
+        var addend = adds ? HostTensor.Normal(random, x.Sizes) : null;
+        return new OpCall($"{x} {what}", addend is not null ? [dy, x, weight, rows, addend] : [dy, x, weight, rows],
             (build, inputs) =>
             {
                 var typed = InType(build, inputs.Take(3), type);
-                var (dx, dWeight) = build.RmsNormGrad(typed[0], typed[1], typed[2], inputs[3], "gradient");
+                var (dx, dWeight) = build.RmsNormGrad(typed[0], typed[1], typed[2], inputs[3], "gradient",
+                    adds ? InType(build, inputs.Skip(4), type)[0] : null);
                 return [dx, dWeight];
             },
-            () => Oracle(readDy, readX, readWeight, rows.Elements, type))
+            () => Oracle(readDy, readX, readWeight, rows.Elements, addend is not null ? Read(addend, type) : null, type))
         {
-            GradientOf = isSmooth
+            GradientOf = isSmooth && !adds
                 ? new ScalarFunction([readX, readWeight], p => RmsNormCase.Forward(p[0], p[1], NormEpsilon).Y.Zip(readDy, (y, d) => y * d).Sum())
                 : null,
         };
@@ -54,7 +62,7 @@ public sealed class RmsNormGradCase() : OpCase("RmsNormGrad")
     /// dX: a mean of C products, off by C + 4 units of roundoff of the mean of magnitudes, and at most 8 roundings of each term.
     /// dWeight: a sum over R rows, off by R + 4 units of the sum of magnitudes.
     /// </summary>
-    private static Expected[] Oracle(double[] dy, double[] x, double[] weight, float[] invRms, ElementType type)
+    private static Expected[] Oracle(double[] dy, double[] x, double[] weight, float[] invRms, double[]? addend, ElementType type)
     {
         var columns = weight.Length;
         var (dx, dxMagnitude) = (new double[x.Length], new double[x.Length]);
@@ -73,8 +81,8 @@ public sealed class RmsNormGradCase() : OpCase("RmsNormGrad")
             for (var i = row * columns; i < (row + 1) * columns; i++)
             {
                 var (g, n) = (dy[i] * weight[i % columns], x[i] * scale);
-                dx[i] = scale * (g - n * mean);
-                dxMagnitude[i] = scale * (8 * Math.Abs(g) + (columns + 12) * Math.Abs(n) * meanMagnitude);
+                dx[i] = scale * (g - n * mean) + (addend?[i] ?? 0);
+                dxMagnitude[i] = scale * (8 * Math.Abs(g) + (columns + 12) * Math.Abs(n) * meanMagnitude) + Math.Abs(addend?[i] ?? 0);
             }
         }
         return

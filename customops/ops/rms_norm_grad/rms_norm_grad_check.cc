@@ -22,9 +22,16 @@ void check_gradient(int64_t rows, int64_t columns) {
   std::vector<float> inv_rms(static_cast<size_t>(rows));
   Guarded<T> dx(rows * columns), dweight(columns);
   Guarded<float> partial(rms_norm_grad_partials(rows, columns));
+  const T* none = nullptr;
   rms_norm_cpu(x.data(), weight.data(), y.data(), inv_rms.data(), rows, columns, kEpsilon, ThreadedExecutor());
-  rms_norm_grad_cpu(dy.data(), x.data(), weight.data(), inv_rms.data(), dx.data(), dweight.data(), rows, columns, partial.data(), ThreadedExecutor());
+  rms_norm_grad_cpu(dy.data(), x.data(), weight.data(), inv_rms.data(), none, dx.data(), dweight.data(), rows, columns, partial.data(), ThreadedExecutor());
   expect(dx.intact() && dweight.intact() && partial.intact(), where + "wrote outside");
+
+  const auto addend = rounded<T>(normal(rows * columns, seed + 3));
+  std::vector<T> added(addend.size()), added_dweight(static_cast<size_t>(columns));
+  rms_norm_grad_cpu(dy.data(), x.data(), weight.data(), inv_rms.data(), addend.data(), added.data(), added_dweight.data(), rows, columns, partial.data(),
+                    SerialExecutor());
+  expect(same(added_dweight.data(), dweight.data(), columns), where + "an addend changes dWeight");
 
   std::vector<double> sums(static_cast<size_t>(columns)), magnitudes(sums);
   for (int64_t row = 0; row < rows; ++row) {
@@ -42,8 +49,11 @@ void check_gradient(int64_t rows, int64_t columns) {
     }
     for (int64_t i = 0; i < columns; ++i) {
       const double n = at(x, i) * inverse, g = at(dy, i) * w(i), gradient = inverse * (g - n * dot);
-      expect_near(to_float(dx[row * columns + i]), gradient, 1e-6 * inverse * (std::fabs(g) + std::fabs(n) * dot_magnitude) + rounding<T>(gradient),
-                  where + "dX");
+      const double bound = 1e-6 * inverse * (std::fabs(g) + std::fabs(n) * dot_magnitude);
+      expect_near(to_float(dx[row * columns + i]), gradient, bound + rounding<T>(gradient), where + "dX");
+      const auto place = static_cast<size_t>(row * columns + i);
+      const double sum = gradient + to_float(addend[place]);
+      expect_near(to_float(added[place]), sum, bound + 1e-7 * std::fabs(sum) + rounding<T>(sum), where + "dX added to");
     }
   }
   for (int64_t i = 0; i < columns; ++i) {
@@ -52,7 +62,8 @@ void check_gradient(int64_t rows, int64_t columns) {
   }
 
   std::vector<T> serial(static_cast<size_t>(std::max(rows * columns, columns))), serial_dweight(static_cast<size_t>(columns));
-  rms_norm_grad_cpu(dy.data(), x.data(), weight.data(), inv_rms.data(), serial.data(), serial_dweight.data(), rows, columns, partial.data(), SerialExecutor());
+  rms_norm_grad_cpu(dy.data(), x.data(), weight.data(), inv_rms.data(), none, serial.data(), serial_dweight.data(), rows, columns, partial.data(),
+                    SerialExecutor());
   expect(same(serial.data(), dx.data(), rows * columns) && same(serial_dweight.data(), dweight.data(), columns), where + "threads change the gradient");
 }
 
@@ -75,7 +86,8 @@ HALO_CHECK(rms_norm_grad_shows_what_is_not_finite) {
       const auto dy = normal(3 * 40, 2), weight = normal(40, 3);
       std::vector<float> y(3 * 40), dx(3 * 40), dweight(40), inv_rms(3), partial(static_cast<size_t>(rms_norm_grad_partials(3, 40)));
       rms_norm_cpu(x.data(), weight.data(), y.data(), inv_rms.data(), 3, 40, kEpsilon, SerialExecutor());
-      rms_norm_grad_cpu(dy.data(), x.data(), weight.data(), inv_rms.data(), dx.data(), dweight.data(), 3, 40, partial.data(), SerialExecutor());
+      rms_norm_grad_cpu(dy.data(), x.data(), weight.data(), inv_rms.data(), static_cast<const float*>(nullptr), dx.data(), dweight.data(), 3, 40,
+                        partial.data(), SerialExecutor());
       expect(!std::isfinite(dweight[static_cast<size_t>(at)]), "a value that is not finite was lost");
       for (size_t i = 0; i < 40; ++i) expect(!std::isfinite(dx[40 + i]) && std::isfinite(dx[i]) && std::isfinite(dx[80 + i]), "dX of its row and no other");
     }

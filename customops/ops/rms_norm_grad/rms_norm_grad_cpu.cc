@@ -27,8 +27,8 @@ int64_t pieces_of(int64_t rows, int64_t columns) {
 int64_t rms_norm_grad_partials(int64_t rows, int64_t columns) { return pieces_of(rows, columns) * columns; }
 
 template <class T>
-void rms_norm_grad_cpu(const T* dy, const T* x, const T* weight, const float* inv_rms, T* dx, T* dweight, int64_t rows, int64_t columns, float* partial,
-                       const Executor& executor) {
+void rms_norm_grad_cpu(const T* dy, const T* x, const T* weight, const float* inv_rms, const T* addend, T* dx, T* dweight, int64_t rows, int64_t columns,
+                       float* partial, const Executor& executor) {
   const int64_t grain = rows_per_piece(rows, columns);
   executor.parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
     float* sums = partial + begin / grain * columns;
@@ -41,7 +41,12 @@ void rms_norm_grad_cpu(const T* dy, const T* x, const T* weight, const float* in
       const auto n = [x_row, scale](int64_t i) { return to_float(x_row[i]) * scale; };
       const auto mean = static_cast<float>(sum_of(columns, [g, n](int64_t i) { return g(i) * n(i); }) / static_cast<double>(columns));
       for (int64_t i = 0; i < columns; ++i) sums[i] += to_float(dy_row[i]) * n(i);
-      for (int64_t i = 0; i < columns; ++i) dx_row[i] = from_float<T>(scale * (g(i) - n(i) * mean));
+      if (addend == nullptr) {
+        for (int64_t i = 0; i < columns; ++i) dx_row[i] = from_float<T>(scale * (g(i) - n(i) * mean));
+      } else {
+        const T* added = addend + row * columns;
+        for (int64_t i = 0; i < columns; ++i) dx_row[i] = from_float<T>(scale * (g(i) - n(i) * mean) + to_float(added[i]));
+      }
     }
   });
   const int64_t pieces = pieces_of(rows, columns);
@@ -54,7 +59,8 @@ void rms_norm_grad_cpu(const T* dy, const T* x, const T* weight, const float* in
   });
 }
 
-#define HALO_INSTANTIATE(T) template void rms_norm_grad_cpu(const T*, const T*, const T*, const float*, T*, T*, int64_t, int64_t, float*, const Executor&)
+#define HALO_INSTANTIATE(T) \
+  template void rms_norm_grad_cpu(const T*, const T*, const T*, const float*, const T*, T*, T*, int64_t, int64_t, float*, const Executor&)
 HALO_INSTANTIATE(float);
 HALO_INSTANTIATE(BFloat16);
 HALO_INSTANTIATE(Float16);

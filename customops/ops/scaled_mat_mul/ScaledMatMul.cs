@@ -6,19 +6,23 @@ namespace Halo.CustomOps;
 
 /// <summary>The product of two quantized matrices.</summary>
 /// <remarks>
-/// A (M, K) or with transA (K, M), B (K, N) or with transB (N, K), 8-bit codes; scaleA, scaleB () float32 -> Y (M, N).
-/// Y = (op(A) op(B)) * (scaleA * scaleB), accumulated in float32 or better, rounded once. Attributes: transA, transB; to, the type of Y as ONNX numbers it,
-/// float32 where it is left out.
+/// A (M, K) or with transA (K, M), B (K, N) or with transB (N, K), 8-bit codes; scaleA, scaleB () float32; addend? (M, N), of the type of Y -> Y (M, N).
+/// Y = (op(A) op(B)) * (scaleA * scaleB) + addend, accumulated in float32 or better, rounded once. Attributes: transA, transB; to, the type of Y as ONNX
+/// numbers it, float32 where it is left out.
 /// </remarks>
 public sealed class ScaledMatMul : HaloOperator
 {
     public override string OpType => nameof(ScaledMatMul);
 
     public override string Schema =>
-        "ScaledMatMul(A: C, scaleA: float, B: D, scaleB: float) -> Y: R;"
+        "ScaledMatMul(A: C, scaleA: float, B: D, scaleB: float, addend?: R) -> Y: R;"
         + " C: float8e4m3fn, float8e5m2, int8; D: float8e4m3fn, float8e5m2, int8; R: float, float16, bfloat16";
 
-    public static string Overload(ElementType to) => to == ElementType.Float ? "" : to.Name();
+    public static string Overload(ElementType to, bool adds = false) => (to == ElementType.Float, adds) switch
+    {
+        (true, _) => adds ? "added" : "",
+        (false, _) => adds ? $"{to.Name()}_added" : to.Name(),
+    };
 
     public override OperatorRole Role => new OperatorRole.Product(0, 2) { ReadsCodes = true };
 
@@ -34,18 +38,23 @@ public sealed class ScaledMatMul : HaloOperator
                 $"A {a} (transA {transA}), B {b} (transB {transB})", "Check the transpose flags.");
         }
         node.Output.Shape = new Shape([a[transA], b[1 - transB]]);
+        if (node.Input(4) is { } addend)
+            ShapeRule.Require("scaled-mat-mul", node, addend, "addend", node.Output.Shape, "Give what is added to each element of Y.");
     }
 
     public override FunctionBody Body(Node node)
     {
         var (to, flags) = (To(node), (Attribute[])[Attribute.Of("transA", 0L), Attribute.Of("transB", 0L)]);
-        var body = new FunctionBody("A", "scaleA", "B", "scaleB")
+        var adds = node.Input(4) is not null;
+        var body = new FunctionBody(((string[])["A", "scaleA", "B", "scaleB", "addend"]).AsSpan(0, adds ? 5 : 4))
         {
             AttributeDefaults = to == ElementType.Float ? flags : [.. flags, Attribute.Of("to", (long)to)],
         };
         var product = body.Op("product", "Gemm", [body.Cast("a", body.Input(0), ElementType.Float), body.Cast("b", body.Input(2), ElementType.Float)],
             Attribute.Reference("transA", AttributeKind.Int, "transA"), Attribute.Reference("transB", AttributeKind.Int, "transB"));
         var y = body.Op("y", "Mul", [product, body.Op("scale", "Mul", [body.Input(1), body.Input(3)])]);
+        if (adds)
+            y = body.Op("sum", "Add", [y, body.ToFloat("added", body.Input(4), to)]);
         return body.Output("Y", body.FromFloat("rounded", y, to));
     }
 
@@ -57,13 +66,14 @@ public sealed class ScaledMatMul : HaloOperator
 /// <summary>Makes <see cref="CustomOps.ScaledMatMul"/> nodes.</summary>
 public static class ScaledMatMulExtensions
 {
-    /// <summary>op(a) op(b) of two quantized matrices, rounded to <paramref name="to"/>.</summary>
+    /// <summary>op(a) op(b) of two quantized matrices, with <paramref name="addend"/> unless that is null, rounded to <paramref name="to"/>.</summary>
     public static Value ScaledMatMul(
         this GraphBuilder build, Value a, Value scaleA, Value b, Value scaleB, bool transA, bool transB, string name,
-        ElementType to = ElementType.Float)
+        ElementType to = ElementType.Float, Value? addend = null)
     {
         var flags = (Attribute[])[Attribute.Of("transA", transA ? 1L : 0L), Attribute.Of("transB", transB ? 1L : 0L)];
-        return HaloOperators.Call(build, name, nameof(ScaledMatMul), [a, scaleA, b, scaleB], 1, CustomOps.ScaledMatMul.Overload(to),
+        var inputs = (Value[])[a, scaleA, b, scaleB, .. addend is null ? [] : (Value[])[addend]];
+        return HaloOperators.Call(build, name, nameof(ScaledMatMul), inputs, 1, CustomOps.ScaledMatMul.Overload(to, addend is not null),
             to == ElementType.Float ? flags : [.. flags, Attribute.Of("to", (long)to)]).Output;
     }
 }

@@ -50,9 +50,9 @@ Status pack_codes(const uint8_t* codes, uint8_t* packed, int64_t rows, int64_t k
   return cuda::launch(pack_codes_kernel, grid, kThreads, 0, stream, codes, packed, rows, k, padded(rows), padded(k), transposed);
 }
 
-/// y (m, n) = sums (.., width) * (scaleA * scaleB), null a scale of 1. A thread has 4 elements of a row.
+/// y (m, n) = sums (.., width) * (scaleA * scaleB) + addend (m, n); null is a scale of 1, and an addend of 0. A thread has 4 elements of a row.
 template <class T, class R>
-__global__ void __launch_bounds__(kThreads) scale_sums_kernel(const T* sums, const float* scale_a, const float* scale_b, R* y, int64_t packs,
+__global__ void __launch_bounds__(kThreads) scale_sums_kernel(const T* sums, const float* scale_a, const float* scale_b, const R* addend, R* y, int64_t packs,
                                                               cuda::Divider packs_of_row, int64_t n, int64_t width, bool is_packed) {
   const int64_t pack = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (pack >= packs) return;
@@ -61,21 +61,28 @@ __global__ void __launch_bounds__(kThreads) scale_sums_kernel(const T* sums, con
   const bool is_whole = is_packed && length == kSums;
   const float scale = scale_a != nullptr ? *scale_a * *scale_b : 1.0f;
   T values[kSums];
-  R results[kSums];
+  R results[kSums], added[kSums];
   cuda::load_pack<kSums>(sums, row * width + at, 1, is_whole, length, values);
+  if (addend != nullptr) cuda::load_pack<kSums>(addend, row * n + at, 1, is_whole, length, added);
 #pragma unroll
-  for (int i = 0; i < kSums; ++i) results[i] = cuda::narrowed<R>(i < length ? static_cast<float>(values[i]) * scale : 0.0f);
+  for (int i = 0; i < kSums; ++i) {
+    float value = i < length ? static_cast<float>(values[i]) * scale : 0.0f;
+    if (addend != nullptr && i < length) value += to_float(added[i]);
+    results[i] = cuda::narrowed<R>(value);
+  }
   cuda::store_pack<kSums>(y + row * n + at, is_whole, length, results);
 }
 
 template <class T>
-Status scale_sums(const T* sums, const float* scale_a, const float* scale_b, DType to, void* y, int64_t m, int64_t n, int64_t width, cudaStream_t stream) {
+Status scale_sums(const T* sums, const float* scale_a, const float* scale_b, const void* addend, DType to, void* y, int64_t m, int64_t n, int64_t width,
+                  cudaStream_t stream) {
   return cuda::dispatch_float(to, [&]<class R>() {
     const int64_t packs_of_row = cuda::ceil_div(n, kSums), packs = m * packs_of_row;
     HALO_REQUIRE(packs <= INT32_MAX, "at most " << INT32_MAX << " packs of sums", packs, "Take a smaller micro-batch.");
-    const bool is_packed = n % kSums == 0 && width % kSums == 0 && cuda::is_aligned(sums, 16) && cuda::is_aligned(y, kSums * sizeof(R));
-    return cuda::launch(scale_sums_kernel<T, R>, cuda::grid_for(packs, kThreads), kThreads, 0, stream, sums, scale_a, scale_b, static_cast<R*>(y), packs,
-                        cuda::Divider(packs_of_row), n, width, is_packed);
+    const bool is_packed = n % kSums == 0 && width % kSums == 0 && cuda::is_aligned(sums, 16) && cuda::is_aligned(y, kSums * sizeof(R)) &&
+                           cuda::is_aligned(addend, kSums * sizeof(R));
+    return cuda::launch(scale_sums_kernel<T, R>, cuda::grid_for(packs, kThreads), kThreads, 0, stream, sums, scale_a, scale_b, static_cast<const R*>(addend),
+                        static_cast<R*>(y), packs, cuda::Divider(packs_of_row), n, width, is_packed);
   });
 }
 
@@ -131,14 +138,16 @@ int64_t scaled_mat_mul_workspace_cuda(DType type_a, DType type_b, DType to, int6
 }
 
 Status scaled_mat_mul_cuda(cuda::LtProducts& products, const QuantizedMatrix& a, const QuantizedMatrix& b, DType to, void* y, bool trans_a, bool trans_b,
-                           int64_t m, int64_t n, int64_t k, void* workspace, int64_t workspace_bytes, cudaStream_t stream) {
+                           int64_t m, int64_t n, int64_t k, void* workspace, int64_t workspace_bytes, cudaStream_t stream, const void* addend) {
   if (m * n == 0) return {};
   const int64_t wanted = scaled_mat_mul_workspace_cuda(a.type, b.type, to, m, n, k);
   HALO_REQUIRE(workspace_bytes >= wanted, wanted << " bytes of workspace", workspace_bytes, "Ask scaled_mat_mul_workspace_cuda.");
-  if (k == 0) return HALO_CUDA_STATUS(cudaMemsetAsync(y, 0, static_cast<size_t>(size_of(to) * m * n), stream));
+  if (k == 0 && addend == nullptr) return HALO_CUDA_STATUS(cudaMemsetAsync(y, 0, static_cast<size_t>(size_of(to) * m * n), stream));
+  if (k == 0) return HALO_CUDA_STATUS(cudaMemcpyAsync(y, addend, static_cast<size_t>(size_of(to) * m * n), cudaMemcpyDeviceToDevice, stream));
   auto* rest = static_cast<uint8_t*>(workspace) + cuda::LtProducts::kWorkspaceBytes;
-  const auto multiply = [&](const cuda::Product& product, const void* left, const void* right, void* out, const float* scale_a, const float* scale_b) {
-    return products.multiply(product, left, right, out, scale_a, scale_b, workspace, cuda::LtProducts::kWorkspaceBytes, stream);
+  const auto multiply = [&](const cuda::Product& product, const void* left, const void* right, void* out, const float* scale_a, const float* scale_b,
+                            const void* added = nullptr) {
+    return products.multiply(product, left, right, out, scale_a, scale_b, workspace, cuda::LtProducts::kWorkspaceBytes, stream, added);
   };
   const ScaledMatMulPath path = scaled_mat_mul_path(a.type, b.type);
   const bool whole = is_whole(path, to, m, n);
@@ -150,7 +159,7 @@ Status scaled_mat_mul_cuda(cuda::LtProducts& products, const QuantizedMatrix& a,
     HALO_RETURN_IF_ERROR(decode(b, right, k * n, stream));
     const cuda::Product product{.type_a = DType::kBFloat16, .type_b = DType::kBFloat16, .trans_a = trans_a, .trans_b = trans_b, .m = m, .n = n, .k = k};
     HALO_RETURN_IF_ERROR(multiply(product, left, right, sums, nullptr, nullptr));
-    return scale_sums(static_cast<const float*>(sums), a.scale, b.scale, to, y, m, n, n, stream);
+    return scale_sums(static_cast<const float*>(sums), a.scale, b.scale, addend, to, y, m, n, n, stream);
   }
   uint8_t* packed_a = rest;
   uint8_t* packed_b = packed_a + aligned(padded(m) * padded(k));
@@ -168,11 +177,12 @@ Status scaled_mat_mul_cuda(cuda::LtProducts& products, const QuantizedMatrix& a,
   if (path == ScaledMatMulPath::kInt8) {
     product.type_y = DType::kInt32;
     HALO_RETURN_IF_ERROR(multiply(product, left, right, sums, nullptr, nullptr));
-    return scale_sums(static_cast<const int32_t*>(sums), a.scale, b.scale, to, y, m, n, padded(n), stream);
+    return scale_sums(static_cast<const int32_t*>(sums), a.scale, b.scale, addend, to, y, m, n, padded(n), stream);
   }
   if (whole) product.type_y = to;
-  HALO_RETURN_IF_ERROR(multiply(product, left, right, whole ? y : sums, a.scale, b.scale));
-  return whole ? Status() : scale_sums(static_cast<const float*>(sums), nullptr, nullptr, to, y, m, n, padded(n), stream);
+  if (whole && addend != nullptr) product.beta = 1.0f;
+  HALO_RETURN_IF_ERROR(multiply(product, left, right, whole ? y : sums, a.scale, b.scale, whole ? addend : nullptr));
+  return whole ? Status() : scale_sums(static_cast<const float*>(sums), nullptr, nullptr, addend, to, y, m, n, padded(n), stream);
 }
 
 }  // namespace halo

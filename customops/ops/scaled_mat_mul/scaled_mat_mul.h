@@ -26,6 +26,10 @@ struct QuantizedMatrix {
 Status scaled_mat_mul_cpu(const QuantizedMatrix& a, const QuantizedMatrix& b, float* y, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k,
                           float* decoded, const Products& products, const Executor& executor);
 
+/// y (count) += addend.
+template <class T>
+void add_cpu(float* y, const T* addend, int64_t count, const Executor& executor);
+
 #ifdef HALO_CUDA
 namespace cuda {
 class LtProducts;
@@ -41,9 +45,10 @@ ScaledMatMulPath scaled_mat_mul_path(DType a, DType b);
 int64_t scaled_mat_mul_workspace_cuda(DType type_a, DType type_b, DType to, int64_t m, int64_t n, int64_t k);
 
 /// As scaled_mat_mul_cpu with both scales on the device, products summed in float32 (int8: exactly, in int32) and rounded to `to`, a float type of 32 or 16
-/// bits. Operands that do not have K as their inner axis are transposed into the workspace first, sizes that are no multiple of 16 padded with zeros.
+/// bits, with `addend` (m, n) of that type added before, unless it is null. Operands that do not have K as their inner axis are transposed into the workspace
+/// first, sizes that are no multiple of 16 padded with zeros.
 Status scaled_mat_mul_cuda(cuda::LtProducts& products, const QuantizedMatrix& a, const QuantizedMatrix& b, DType to, void* y, bool trans_a, bool trans_b,
-                           int64_t m, int64_t n, int64_t k, void* workspace, int64_t workspace_bytes, cudaStream_t stream);
+                           int64_t m, int64_t n, int64_t k, void* workspace, int64_t workspace_bytes, cudaStream_t stream, const void* addend = nullptr);
 #endif
 
 }  // namespace halo

@@ -9,7 +9,7 @@ namespace halo::check {
 namespace {
 
 template <class A, class B, class R>
-void check_scaled(int64_t m, int64_t n, int64_t k, bool trans_a, bool trans_b) {
+void check_scaled(int64_t m, int64_t n, int64_t k, bool trans_a, bool trans_b, bool adds = false) {
   static cuda::LtProducts products;
   const auto make = [](int64_t count, uint32_t seed, auto format) {
     std::vector<uint8_t> codes;
@@ -20,17 +20,20 @@ void check_scaled(int64_t m, int64_t n, int64_t k, bool trans_a, bool trans_b) {
   const float scale_a = 0.37f, scale_b = 0.013f;
   std::vector<float> y(static_cast<size_t>(m * n)), decoded(static_cast<size_t>(m * k + k * n));
   const std::string what = std::string("scaled mat mul ") + A::kName + " " + B::kName + " " + std::to_string(m) + " x " + std::to_string(n) + " x " +
-                           std::to_string(k) + (trans_a ? " A^T" : "") + (trans_b ? " B^T" : "") + " to " + name_of_type<R>();
+                           std::to_string(k) + (trans_a ? " A^T" : "") + (trans_b ? " B^T" : "") + " to " + name_of_type<R>() + (adds ? " added to" : "");
   expect_success(scaled_mat_mul_cpu({a.data(), &scale_a, A::kType}, {b.data(), &scale_b, B::kType}, y.data(), trans_a, trans_b, m, n, k, decoded.data(),
                                     PlainProducts(), SerialExecutor()),
                  what + " on the CPU");
+  const auto addend = numbers<R>(m * n, 93);
+  if (adds) add_cpu(y.data(), addend.data(), m * n, SerialExecutor());
+  const OnDevice<R> addend_device(addend);
   const OnDevice<uint8_t> a_device(a), b_device(b);
   const OnDevice<float> scale_a_device(std::vector<float>{scale_a}), scale_b_device(std::vector<float>{scale_b});
   const int64_t bytes = scaled_mat_mul_workspace_cuda(A::kType, B::kType, type_of<R>(), m, n, k);
   const OnDevice<uint8_t> workspace(bytes);
   const auto found = run_twice<R>(what, m * n, [&](R* out) {
     return scaled_mat_mul_cuda(products, {a_device.data(), scale_a_device.data(), A::kType}, {b_device.data(), scale_b_device.data(), B::kType}, type_of<R>(),
-                               out, trans_a, trans_b, m, n, k, workspace.data(), bytes, nullptr);
+                               out, trans_a, trans_b, m, n, k, workspace.data(), bytes, nullptr, adds ? addend_device.data() : nullptr);
   });
   workspace.download(what + " workspace");
   // float32 adds k products with relative errors of their sum's size. Matrix units of Hopper cut the products of a float8 sum at 13 bits below the largest
@@ -55,10 +58,14 @@ void check_scaled_sizes() {
     }
     check_scaled<A, B, BFloat16>(48, 32, 80, trans_a, true);
     check_scaled<A, B, BFloat16>(33, 17, 5, trans_a, true);
+    check_scaled<A, B, float>(48, 32, 80, trans_a, true, true);
+    check_scaled<A, B, BFloat16>(48, 32, 80, trans_a, true, true);
+    check_scaled<A, B, BFloat16>(33, 17, 5, trans_a, true, true);
     if constexpr (!std::is_same_v<A, E5M2> && !std::is_same_v<B, E5M2>) check_scaled<A, B, Float16>(48, 32, 80, trans_a, true);  // others overflow
   }
   check_scaled<A, B, float>(16, 16, 0, false, true);
   check_scaled<A, B, BFloat16>(16, 16, 0, false, true);
+  check_scaled<A, B, BFloat16>(16, 16, 0, false, true, true);
 }
 
 }  // namespace

@@ -28,4 +28,15 @@ Status scaled_mat_mul_cpu(const QuantizedMatrix& a, const QuantizedMatrix& b, fl
   return {};
 }
 
+template <class T>
+void add_cpu(float* y, const T* addend, int64_t count, const Executor& executor) {
+  executor.parallel_for(count, kGrain, [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) y[i] += to_float(addend[i]);
+  });
+}
+
+template void add_cpu(float*, const float*, int64_t, const Executor&);
+template void add_cpu(float*, const BFloat16*, int64_t, const Executor&);
+template void add_cpu(float*, const Float16*, int64_t, const Executor&);
+
 }  // namespace halo

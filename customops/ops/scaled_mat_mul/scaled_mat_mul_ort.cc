@@ -7,7 +7,7 @@ namespace halo {
 
 struct ScaledMatMul {
   static constexpr Schema schema{.name = "ScaledMatMul",
-                                 .in = "A: C, scaleA: float, B: D, scaleB: float",
+                                 .in = "A: C, scaleA: float, B: D, scaleB: float, addend?: R",
                                  .out = "Y: R",
                                  .types = "C: float8e4m3fn, float8e5m2, int8; D: float8e4m3fn, float8e5m2, int8; R: float, float16, bfloat16"};
 
@@ -24,6 +24,8 @@ struct ScaledMatMul {
     HALO_REQUIRE(to == DType::kFloat || to == DType::kFloat16 || to == DType::kBFloat16, "a product in float, float16 or bfloat16", to,
                  "Correct the attribute to.");
     out[0] = {.type = to, .shape = {a[trans_a ? 1 : 0], b[trans_b ? 0 : 1]}};
+    HALO_REQUIRE(!in[4].present || (in[4].type == to && in[4].shape.may_equal(out[0].shape)), "an addend " << to << " " << out[0].shape,
+                 in[4].type << " " << in[4].shape, "Give what is added to each element of Y.");
     return {};
   }
 
@@ -36,6 +38,7 @@ struct ScaledMatMul {
       narrow(c.result<R>(0), m * n, sums.data(), c, [&](float* y) {
         status = scaled_mat_mul_cpu({c.data<uint8_t>(0), c.data<float>(1), c.in(0).type}, {c.data<uint8_t>(2), c.data<float>(3), c.in(2).type}, y, trans_a,
                                     trans_b, m, n, k, decoded.data(), c, c);
+        if (c.has(4)) add_cpu(y, c.data<R>(4), m * n, c);
       });
     }));
     return status;
@@ -48,7 +51,7 @@ struct ScaledMatMul {
     HALO_WORKSPACE(work, c, scaled_mat_mul_workspace_cuda(c.in(0).type, c.in(2).type, to, m, n, k));
     return scaled_mat_mul_cuda(c.device().products(), {c.data<uint8_t>(0), c.data<float>(1), c.in(0).type},
                                {c.data<uint8_t>(2), c.data<float>(3), c.in(2).type}, to, c.result(0), trans_a, trans_b, m, n, k, work.data(), work.bytes(),
-                               c.stream());
+                               c.stream(), c.data(4));
   }
 #endif
 

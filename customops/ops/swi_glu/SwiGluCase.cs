@@ -21,6 +21,8 @@ public sealed class SwiGluCase() : OpCase("SwiGlu")
             yield return Call(random, HostTensor.Normal(random, 5, 33), type, $"{type}");
         yield return Call(random, Gates(), ElementType.Float, "from -120 to 120");
         yield return Call(random, new HostTensor([4], [float.NaN, float.PositiveInfinity, float.NegativeInfinity, 0]), ElementType.Float, "not finite");
+        foreach (var type in FloatTypes)
+            yield return WithMaxima(Call(random, HostTensor.Normal(random, 5, 33), type, $"{type}"));
     }
 
     /// <summary>Every eighth from -120 to 120: e^-gate overflows at one end and vanishes at the other.</summary>

@@ -16,8 +16,8 @@ template <class T>
 void swi_glu_cpu(const T* gate, const T* up, T* y, int64_t count, const Executor& executor);
 
 #ifdef HALO_CUDA
-/// As swi_glu_cpu, with 16-byte accesses.
-Status swi_glu_cuda(DType type, const void* gate, const void* up, void* y, int64_t count, cudaStream_t stream);
+/// As swi_glu_cpu, with 16-byte accesses; `absmax`, unless null, gets max |y|, NaN where an element is one.
+Status swi_glu_cuda(DType type, const void* gate, const void* up, void* y, float* absmax, int64_t count, cudaStream_t stream);
 #endif
 
 }  // namespace halo

@@ -22,6 +22,8 @@ public sealed class SwiGluGradCase() : OpCase("SwiGluGrad")
         yield return Call(random, SwiGluCase.Gates(), ElementType.Float, "from -120 to 120");
         yield return Call(random, new HostTensor([4], [float.NaN, float.PositiveInfinity, float.NegativeInfinity, 0]), ElementType.Float, "not finite",
             isSmooth: false);
+        foreach (var type in FloatTypes)
+            yield return WithMaxima(Call(random, HostTensor.Normal(random, 5, 33), type, $"{type}"));
     }
 
     private static OpCall Call(Random random, HostTensor gate, ElementType type, string what, bool isSmooth = true)

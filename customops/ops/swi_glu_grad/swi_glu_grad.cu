@@ -1,44 +1,77 @@
 #include "ops/swi_glu_grad/swi_glu_grad.h"
 
-#include "provider/kernels/broadcast.cuh"
+#include "provider/kernels/absolute_max.cuh"
+#include "provider/kernels/words.cuh"
 
 namespace halo {
 
 namespace {
 
-/// A thread has 16 bytes of each tensor. Reads and writes each element once; bound by memory.
-template <class T>
-__global__ void __launch_bounds__(256) swi_glu_grad_kernel(const T* dy, const T* gate, const T* up, T* dgate, T* dup, int64_t count, bool is_aligned) {
-  constexpr int kWidth = 16 / static_cast<int>(sizeof(T));
-  const int64_t at = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * kWidth;
-  if (at >= count) return;
-  const int length = count - at < kWidth ? static_cast<int>(count - at) : kWidth;  // elements of the pack, 1 to kWidth
-  const bool is_packed = is_aligned && length == kWidth;
-  T errors[kWidth], gates[kWidth], ups[kWidth], gate_gradients[kWidth], up_gradients[kWidth];
-  cuda::load_pack<kWidth>(dy, at, 1, is_packed, length, errors);
-  cuda::load_pack<kWidth>(gate, at, 1, is_packed, length, gates);
-  cuda::load_pack<kWidth>(up, at, 1, is_packed, length, ups);
+constexpr int kThreads = 256;
+
+/// Packs of a thread, all of which are loaded before the first is computed.
+constexpr int kPacks = 2;
+
+/// A thread has kPacks packs of 16 bytes of each tensor, a block apart. Reads and writes each element once; bound by memory.
+template <bool has_max, class T>
+__global__ void __launch_bounds__(kThreads)
+    swi_glu_grad_kernel(const T* dy, const T* gate, const T* up, T* dgate, T* dup, float* gate_absmax, float* up_absmax, int64_t count, bool is_aligned) {
+  constexpr int kWidth = cuda::kRowWidth<T>;
+  __shared__ uint32_t scratch[cuda::kWarp];
+  const int64_t first = (static_cast<int64_t>(blockIdx.x) * kPacks * kThreads + threadIdx.x) * kWidth;
+  cuda::Words<T> errors[kPacks], gates[kPacks], ups[kPacks];
+  int lengths[kPacks];
 #pragma unroll
-  for (int i = 0; i < kWidth; ++i) {
-    const float error = to_float(errors[i]), g = to_float(gates[i]), u = to_float(ups[i]);
-    const float s = 1.0f / (1.0f + expf(-g));
-    gate_gradients[i] = from_float<T>(error * u * s * (1.0f + g * (1.0f - s)));
-    up_gradients[i] = from_float<T>(error * (g * s));
+  for (int p = 0; p < kPacks; ++p) {
+    const int64_t at = first + p * kThreads * kWidth;
+    lengths[p] = count - at < kWidth ? static_cast<int>(count - at) : kWidth;  // elements of the pack, none where it lies behind the end
+    if (lengths[p] <= 0) continue;
+    const bool is_packed = is_aligned && lengths[p] == kWidth;
+    errors[p].load(dy + at, is_packed, lengths[p]);
+    gates[p].load(gate + at, is_packed, lengths[p]);
+    ups[p].load(up + at, is_packed, lengths[p]);
   }
-  cuda::store_pack<kWidth>(dgate + at, is_packed, length, gate_gradients);
-  cuda::store_pack<kWidth>(dup + at, is_packed, length, up_gradients);
+  uint32_t gate_largest = 0, up_largest = 0;
+#pragma unroll
+  for (int p = 0; p < kPacks; ++p) {
+    if (lengths[p] <= 0) continue;
+    cuda::Words<T> gate_gradients, up_gradients;
+#pragma unroll
+    for (int i = 0; i < kWidth; ++i) {
+      const float error = errors[p].number(i), g = gates[p].number(i), u = ups[p].number(i);  // 0 behind the end
+      const float s = 1.0f / (1.0f + expf(-g));
+      const T gate_gradient = from_float<T>(error * u * s * (1.0f + g * (1.0f - s))), up_gradient = from_float<T>(error * (g * s));
+      gate_gradients.set(i, gate_gradient);
+      up_gradients.set(i, up_gradient);
+      if (!has_max) continue;
+      gate_largest = cuda::LargerOf()(gate_largest, cuda::magnitude_of(gate_gradient));
+      up_largest = cuda::LargerOf()(up_largest, cuda::magnitude_of(up_gradient));
+    }
+    const bool is_packed = is_aligned && lengths[p] == kWidth;
+    gate_gradients.store(dgate + first + p * kThreads * kWidth, is_packed, lengths[p]);
+    up_gradients.store(dup + first + p * kThreads * kWidth, is_packed, lengths[p]);
+  }
+  if (!has_max) return;
+  cuda::raise_absolute_max(gate_largest, gate_absmax, scratch);
+  cuda::raise_absolute_max(up_largest, up_absmax, scratch);
 }
 
 }  // namespace
 
-Status swi_glu_grad_cuda(DType type, const void* dy, const void* gate, const void* up, void* dgate, void* dup, int64_t count, cudaStream_t stream) {
+Status swi_glu_grad_cuda(DType type, const void* dy, const void* gate, const void* up, void* dgate, void* dup, float* gate_absmax, float* up_absmax,
+                         int64_t count, cudaStream_t stream) {
+  HALO_REQUIRE((gate_absmax == nullptr) == (up_absmax == nullptr), "both maxima or none", "one", "Ask for both.");
   bool is_aligned = true;
   for (const void* pointer : {dy, gate, up, static_cast<const void*>(dgate), static_cast<const void*>(dup)}) {
     is_aligned = is_aligned && cuda::is_aligned(pointer, 16);
   }
+  HALO_RETURN_IF_ERROR(cuda::clear_absolute_max(gate_absmax, stream));
+  HALO_RETURN_IF_ERROR(cuda::clear_absolute_max(up_absmax, stream));
   return cuda::dispatch_float(type, [&]<class T>() {
-    return cuda::launch(swi_glu_grad_kernel<T>, cuda::grid_for(count, 256 * 16 / static_cast<int64_t>(sizeof(T))), 256, 0, stream, static_cast<const T*>(dy),
-                        static_cast<const T*>(gate), static_cast<const T*>(up), static_cast<T*>(dgate), static_cast<T*>(dup), count, is_aligned);
+    const auto kernel = gate_absmax != nullptr ? swi_glu_grad_kernel<true, T> : swi_glu_grad_kernel<false, T>;
+    return cuda::launch(kernel, cuda::grid_for(count, kThreads * kPacks * cuda::kRowWidth<T>), kThreads, 0, stream, static_cast<const T*>(dy),
+                        static_cast<const T*>(gate), static_cast<const T*>(up), static_cast<T*>(dgate), static_cast<T*>(dup), gate_absmax, up_absmax, count,
+                        is_aligned);
   });
 }
 

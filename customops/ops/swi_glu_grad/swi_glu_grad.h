@@ -17,8 +17,9 @@ template <class T>
 void swi_glu_grad_cpu(const T* dy, const T* gate, const T* up, T* dgate, T* dup, int64_t count, const Executor& executor);
 
 #ifdef HALO_CUDA
-/// As swi_glu_grad_cpu, with 16-byte accesses.
-Status swi_glu_grad_cuda(DType type, const void* dy, const void* gate, const void* up, void* dgate, void* dup, int64_t count, cudaStream_t stream);
+/// As swi_glu_grad_cpu, with 16-byte accesses; the maxima, unless both are null, get max |dGate| and max |dUp|, NaN where an element is one.
+Status swi_glu_grad_cuda(DType type, const void* dy, const void* gate, const void* up, void* dgate, void* dup, float* gate_absmax, float* up_absmax,
+                         int64_t count, cudaStream_t stream);
 #endif
 
 }  // namespace halo

@@ -7,9 +7,15 @@ HALO_BENCH(swi_glu_grad) {
   for_types([&]<class T>() {
     Array<T> dy(kCount), gate(kCount), up(kCount);
     const Array<T> dgate(kCount), dup(kCount);
+    const Array<float> maxima(2);
     for (Array<T>* tensor : {&dy, &gate, &up}) fill_normal(*tensor);
-    bench.time("swi_glu_grad", name_of(dtype_of<T>()), shape_of({kRows, kColumns}), {.bytes = 5 * kTensorBytes<T>},
-               [&] { return swi_glu_grad_cuda(dtype_of<T>(), dy.data(), gate.data(), up.data(), dgate.data(), dup.data(), kCount, nullptr); });
+    for (const bool has_max : {false, true}) {
+      bench.time(has_max ? "swi_glu_grad with maxima" : "swi_glu_grad", name_of(dtype_of<T>()), shape_of({kRows, kColumns}), {.bytes = 5 * kTensorBytes<T>},
+                 [&] {
+                   return swi_glu_grad_cuda(dtype_of<T>(), dy.data(), gate.data(), up.data(), dgate.data(), dup.data(), has_max ? maxima.data() : nullptr,
+                                            has_max ? maxima.data() + 1 : nullptr, kCount, nullptr);
+                 });
+    }
   });
 }
 

@@ -2,6 +2,7 @@
 
 #include "check/cuda/device.h"
 #include "check/cuda/limits.h"
+#include "common/absolute_max.h"
 
 namespace halo::check {
 
@@ -10,15 +11,21 @@ namespace {
 const SerialExecutor kSerial;
 
 template <class T>
-void check_gradient(int64_t count) {
+void check_gradient(int64_t count, bool has_max) {
   const auto gate = numbers<T>(count, 34), up = numbers<T>(count, 35), dy = numbers<T>(count, 36);
   std::vector<T> dgate(gate.size()), dup(gate.size());
   swi_glu_grad_cpu(dy.data(), gate.data(), up.data(), dgate.data(), dup.data(), count, kSerial);
   const OnDevice<T> gate_device(gate), up_device(up), dy_device(dy), other(count);
+  const OnDevice<float> maxima(2);
   const std::string what = "swi glu " + name_of_type<T>();
   const auto found = run_twice<T>(what + " dgate", count, [&](T* out) {
-    return swi_glu_grad_cuda(type_of<T>(), dy_device.data(), gate_device.data(), up_device.data(), out, other.data(), count, nullptr);
+    return swi_glu_grad_cuda(type_of<T>(), dy_device.data(), gate_device.data(), up_device.data(), out, other.data(), has_max ? maxima.data() : nullptr,
+                             has_max ? maxima.data() + 1 : nullptr, count, nullptr);
   });
+  float absmax[2];
+  absolute_max_cpu(found.data(), count, &absmax[0], kSerial);
+  absolute_max_cpu(other.download(what).data(), count, &absmax[1], kSerial);
+  if (has_max) expect(maxima.download(what) == std::vector<float>{absmax[0], absmax[1]}, what + " absmax");
   expect_all_near<T>(
       found, reals(dgate), [](double v) { return beside<T>(64)(v) + 2e-6; }, what + " dgate");
   expect_all_near<T>(
@@ -27,15 +34,16 @@ void check_gradient(int64_t count) {
 
 }  // namespace
 
-HALO_CHECK(cuda_swi_glu_grad_as_the_cpu) {
+HALO_CHECK(cuda_swi_glu_grad_as_the_cpu, Memory::kShared) {
   for_floats([]<class T>() {
-    for (const int64_t count : {1, 13, 4096}) check_gradient<T>(count);
-    if (!is_reduced()) check_gradient<T>(300003);
+    for (const int64_t count : {1, 13, 4096, 10001}) check_gradient<T>(count, true);
+    check_gradient<T>(4101, false);
+    if (!is_reduced()) check_gradient<T>(300003, true);
   });
 }
 
 HALO_CHECK(limits_of_swi_glu_grad_are_named) {
-  expect_refused(swi_glu_grad_cuda(DType::kInt32, none, none, none, nowhere, nowhere, 8, nullptr), kFloatTensors, "int32");
+  expect_refused(swi_glu_grad_cuda(DType::kInt32, none, none, none, nowhere, nowhere, nullptr, nullptr, 8, nullptr), kFloatTensors, "int32");
 }
 
 }  // namespace halo::check

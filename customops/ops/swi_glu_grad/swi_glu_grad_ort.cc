@@ -1,13 +1,17 @@
 #include "ops/swi_glu_grad/swi_glu_grad.h"
 
+#include "common/absolute_max.h"
 #include "ops/binding.h"
 
 namespace halo {
 
 struct SwiGluGrad {
-  static constexpr Schema schema{.name = "SwiGluGrad", .in = "dY: T, gate: T, up: T", .out = "dGate: T, dUp: T", .types = "T: float, float16, bfloat16"};
+  static constexpr Schema schema{.name = "SwiGluGrad",
+                                 .in = "dY: T, gate: T, up: T",
+                                 .out = "dGate: T, dUp: T, gateAbsmax?: float, upAbsmax?: float",
+                                 .types = "T: float, float16, bfloat16"};
 
-  explicit SwiGluGrad(const Attributes&) {}
+  explicit SwiGluGrad(const Attributes& attributes) : has_max(attributes.integer("absmax", 0) != 0) {}
 
   Status infer(Types in, ResultTypes out) const {
     const Shape &dy = in[0].shape, &gate = in[1].shape, &up = in[2].shape;
@@ -15,19 +19,26 @@ struct SwiGluGrad {
     HALO_REQUIRE(dy.may_equal(gate), "dY " << gate << ", as gate", dy, "Give the gradient of SwiGlu's Y.");
     out[0] = in[1];
     out[1] = in[2];
+    out[2] = out[3] = {.type = DType::kFloat, .shape = {}, .present = has_max};
     return {};
   }
 
   Status compute(Call& c) const {
-    return dispatch(c.in(0).type,
-                    [&]<class T>() { swi_glu_grad_cpu(c.data<T>(0), c.data<T>(1), c.data<T>(2), c.result<T>(0), c.result<T>(1), c.in(0).shape.count(), c); });
+    const int64_t count = c.in(0).shape.count();
+    return dispatch(c.in(0).type, [&]<class T>() {
+      swi_glu_grad_cpu(c.data<T>(0), c.data<T>(1), c.data<T>(2), c.result<T>(0), c.result<T>(1), count, c);
+      for (int i = 0; has_max && i < 2; ++i) absolute_max_cpu(c.result<T>(i), count, c.result<float>(2 + i), c);
+    });
   }
 
 #ifdef HALO_CUDA
   Status compute_cuda(cuda::OpLaunch& c) const {
-    return swi_glu_grad_cuda(c.in(0).type, c.data(0), c.data(1), c.data(2), c.result(0), c.result(1), c.in(0).shape.count(), c.stream());
+    return swi_glu_grad_cuda(c.in(0).type, c.data(0), c.data(1), c.data(2), c.result(0), c.result(1), has_max ? c.result<float>(2) : nullptr,
+                             has_max ? c.result<float>(3) : nullptr, c.in(0).shape.count(), c.stream());
   }
 #endif
+
+  bool has_max;
 };
 
 HALO_REGISTER_OP(SwiGluGrad);

@@ -50,8 +50,10 @@ class Array {
   T* data() const { return data_; }
   int64_t size() const { return count_; }
 
-  /// The values over and over.
-  void fill(const std::vector<T>& values) {
+  /// The values over and over, by copies of a million bytes or so.
+  void fill(const std::vector<T>& given) {
+    std::vector<T> values;
+    while (values.size() < (size_t{1} << 18) && static_cast<int64_t>(values.size()) < count_) values.insert(values.end(), given.begin(), given.end());
     const auto length = static_cast<int64_t>(values.size());
     for (int64_t at = 0; data_ != nullptr && at < count_; at += length) {
       cudaMemcpy(data_ + at, values.data(), sizeof(T) * static_cast<size_t>(std::min(length, count_ - at)), cudaMemcpyHostToDevice);

@@ -18,7 +18,7 @@ Kernel make_rms_norm(const NodeAttributes& attributes) {
                  "Expand it to these axes.");
     Dims statistics = x.dims;
     std::fill(statistics.sizes + axis, statistics.sizes + statistics.rank, 1);
-    return rms_norm_cuda(x.type, x.data, scale.data, launch.out(0, x.dims), launch.out<float>(1, statistics), rows, columns, epsilon, launch.stream());
+    return rms_norm_cuda(x.type, x.data, scale.data, launch.out(0, x.dims), launch.out<float>(1, statistics), nullptr, rows, columns, epsilon, launch.stream());
   };
 }
 

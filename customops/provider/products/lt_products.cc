@@ -223,7 +223,7 @@ std::string LtProducts::version() const {
 }
 
 Status LtProducts::multiply(const Product& product, const void* a, const void* b, void* y, const float* scale_a, const float* scale_b, void* workspace,
-                            int64_t workspace_bytes, cudaStream_t stream) {
+                            int64_t workspace_bytes, cudaStream_t stream, const void* c) {
   const int64_t elements = product.batch * product.m * product.n;
   if (elements == 0) return {};
   if (product.k == 0) {
@@ -237,7 +237,8 @@ Status LtProducts::multiply(const Product& product, const void* a, const void* b
   const std::lock_guard lock(mutex_);
   if (state_ == nullptr) state_ = std::make_unique<State>();
   HALO_RETURN_IF_ERROR(state_->open());
-  Key key{product, std::min({alignment_of(a), alignment_of(b), alignment_of(y)}), workspace_bytes};
+  if (c == nullptr) c = y;
+  Key key{product, std::min({alignment_of(a), alignment_of(b), alignment_of(c), alignment_of(y)}), workspace_bytes};
   key.product.alpha = key.product.beta = 0.0f;  // no algorithm hangs on them
   auto found = state_->plans.find(key);
   if (found == state_->plans.end()) {
@@ -260,7 +261,7 @@ Status LtProducts::multiply(const Product& product, const void* a, const void* b
   const void* beta = &product.beta;
   if (product.type_y == DType::kDouble) alpha = &double_alpha, beta = &double_beta;
   if (product.type_y == DType::kInt32) alpha = &integer_alpha, beta = &integer_beta;
-  return state_->check(state_->api.multiply(state_->handle, plan.descriptor, alpha, b, plan.a, a, plan.b, beta, y, plan.y, y, plan.y, &plan.algorithm,
+  return state_->check(state_->api.multiply(state_->handle, plan.descriptor, alpha, b, plan.a, a, plan.b, beta, c, plan.y, y, plan.y, &plan.algorithm,
                                             workspace, plan.workspace_bytes, stream),
                        "a product", product);
 }

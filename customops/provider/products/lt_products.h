@@ -12,7 +12,7 @@
 
 namespace halo::cuda {
 
-/// Y (batch, M, N) = alpha op(A) op(B) + beta Y, row-major and dense; A (batch, M, K) or transposed (batch, K, M), B (batch, K, N) or (batch, N, K).
+/// Y (batch, M, N) = alpha op(A) op(B) + beta C, row-major and dense; A (batch, M, K) or transposed (batch, K, M), B (batch, K, N) or (batch, N, K).
 /// Types a, b -> y, computed in: float, float -> float in float32 (no TF32); bfloat16 or float16 of both -> the same or float, in float32;
 /// double -> double; int8, int8 -> int32 in int32; float8 (not both e5m2) -> float or bfloat16, in float32, with scales.
 struct Product {
@@ -47,9 +47,10 @@ class LtProducts {
   static constexpr int64_t kWorkspaceBytes = kProductWorkspaceBytes;
 
   /// scale_a, scale_b: for float8 one float32 each on the device (x = code * scale), else null. K = 0 and beta = 0 make Y zero.
+  /// C lies as Y does; null is Y itself.
   /// float8 wants trans_a = false, trans_b = true, M, N and K multiples of 16 and 16-byte pointers; int8 the same with multiples of 4.
   Status multiply(const Product& product, const void* a, const void* b, void* y, const float* scale_a, const float* scale_b, void* workspace,
-                  int64_t workspace_bytes, cudaStream_t stream);
+                  int64_t workspace_bytes, cudaStream_t stream, const void* c = nullptr);
 
  private:
   struct State;

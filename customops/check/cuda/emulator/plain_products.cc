@@ -54,7 +54,9 @@ Status LtProducts::open() { return {}; }
 std::string LtProducts::path() const { return "plain loops"; }
 std::string LtProducts::version() const { return "0"; }
 
-Status LtProducts::multiply(const Product& p, const void* a, const void* b, void* y, const float* scale_a, const float* scale_b, void*, int64_t, cudaStream_t) {
+Status LtProducts::multiply(const Product& p, const void* a, const void* b, void* y, const float* scale_a, const float* scale_b, void*, int64_t, cudaStream_t,
+                            const void* c) {
+  if (c == nullptr) c = y;
   const bool is_coded = p.type_a == DType::kFloat8E4M3 || p.type_a == DType::kFloat8E5M2 || p.type_a == DType::kInt8;
   HALO_REQUIRE(!is_coded || (!p.trans_a && p.trans_b && p.m % 16 == 0 && p.n % 16 == 0 && p.k % 16 == 0), "sizes that 8-bit units take", p.m, "Pad them.");
   const double scale = (scale_a != nullptr ? static_cast<double>(*scale_a) : 1.0) * (scale_b != nullptr ? static_cast<double>(*scale_b) : 1.0);
@@ -67,7 +69,7 @@ Status LtProducts::multiply(const Product& p, const void* a, const void* b, void
                  element(p.type_b, b, batch * p.stride_b + (p.trans_b ? j * p.k + l : l * p.n + j));
         }
         const int64_t at = batch * p.stride_y + i * p.n + j;
-        const double old = p.beta != 0 ? static_cast<double>(p.beta) * element(p.type_y, y, at) : 0.0;
+        const double old = p.beta != 0 ? static_cast<double>(p.beta) * element(p.type_y, c, at) : 0.0;
         store(p.type_y, y, at, static_cast<double>(p.alpha) * sum * scale + old);
       }
     }
