@@ -36,6 +36,13 @@ public sealed class HadamardTransformCase() : OpCase("HadamardTransform")
         yield return Call(HostTensor.Normal(random, 4, 24 * 3), 1, Hadamard.Blocks(24 * 3, 16), false, ElementType.Float);
         yield return Call(HostTensor.Normal(random, 5, 704), 1, Hadamard.Blocks(704), false, ElementType.BFloat16);
         yield return Call(HostTensor.Normal(random, 19, 5), 0, Hadamard.Blocks(19), true, ElementType.Float16);
+        foreach (var type in FloatTypes) // the sizes of the matrix units of a GPU
+        {
+            yield return Call(HostTensor.Normal(random, 3, 256), 1, [256], false, type);
+            yield return Call(HostTensor.Normal(random, 3, 1536), 1, [1024, 512], true, type);
+            yield return Call(HostTensor.Normal(random, 1024, 8), 0, [1024], false, type);
+            yield return Call(HostTensor.Normal(random, 768, 8), 0, [512, 256], true, type);
+        }
         yield return Call(new HostTensor([64, 1], [.. Enumerable.Range(0, 64).Select(i => i == 3 ? 1e30f : 0f)]), 0, [64], false, ElementType.Float);
     }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "common/hadamard_matrix.h"
+#include "ops/hadamard_transform/hadamard_kernels.h"
 #include "ops/hadamard_transform/hadamard_tile.cuh"
 
 namespace halo {
@@ -203,6 +204,22 @@ Status hadamard_transform_cuda(DType type, const void* x, void* y, int64_t rows,
     HALO_REQUIRE(last - first <= cuda::kMostBlocksYZ, "at most " << cuda::kMostBlocksYZ << " blocks of one size", last - first, "Take larger blocks.");
     const HadamardOrder found = hadamard_order(size);
     const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(size)));
+    const int64_t offset = start * layout.step * size_of(type);
+    const void* x_at = static_cast<const char*>(x) + offset;
+    void* y_at = static_cast<char*>(y) + offset;
+    start += size * (last - first);
+    if (!along_columns && hadamard_rows_supports(type, x_at, y_at, columns, size)) {
+      HALO_RETURN_IF_ERROR(hadamard_rows_cuda(type, x_at, y_at, rows, columns, size, last - first, scale, stream));
+      continue;
+    }
+    if (!along_columns && hadamard_orders_supports(type, x_at, y_at, columns, size)) {
+      HALO_RETURN_IF_ERROR(hadamard_orders_cuda(type, x_at, y_at, rows, columns, size, last - first, inverse, scale, stream));
+      continue;
+    }
+    if (along_columns && hadamard_columns_supports(type, x_at, y_at, columns, size)) {
+      HALO_RETURN_IF_ERROR(hadamard_columns_cuda(type, x_at, y_at, columns, size, last - first, scale, stream));
+      continue;
+    }
     HALO_RETURN_IF_ERROR(cuda::dispatch_float(type, [&]<class T>() {
       const int64_t width = width_for(size, found.order, layout.vectors, along_columns, sizeof(T)), bytes = shared_bytes(size, width, found.order);
       layout.size = cuda::Divider(size);
@@ -210,8 +227,8 @@ Status hadamard_transform_cuda(DType type, const void* x, void* y, int64_t rows,
       layout.blocks_step = size * layout.step;
       const auto threads =
           static_cast<unsigned>(std::clamp<int64_t>(cuda::ceil_div(size * width, kThreadElements * cuda::kWarp) * cuda::kWarp, 64, kMostThreads));
-      const T* from = static_cast<const T*>(x) + start * layout.step;
-      T* to = static_cast<T*>(y) + start * layout.step;
+      const T* from = static_cast<const T*>(x_at);
+      T* to = static_cast<T*>(y_at);
       const auto are_packed = [&](int64_t pack) {
         const auto pack_bytes = pack * static_cast<int64_t>(sizeof(T));
         return cuda::is_aligned(from, pack_bytes) && cuda::is_aligned(to, pack_bytes) && columns % pack == 0 && (along_columns ? width : size) % pack == 0;
@@ -226,7 +243,6 @@ Status hadamard_transform_cuda(DType type, const void* x, void* y, int64_t rows,
       return cuda::launch(kernel, dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(last - first)), threads, static_cast<size_t>(bytes), stream, from,
                           to, layout, hadamard_sign_rule(found.order), found.log2, inverse, scale);
     }));
-    start += size * (last - first);
   }
   HALO_REQUIRE(start == (along_columns ? rows : columns), "blocks that sum to the rotated axis, " << (along_columns ? rows : columns), start,
                "Rewrite the graph at this size.");

@@ -9,7 +9,7 @@ HALO_BENCH(hadamard_transform) {
     Array<T> x(kCount);
     const Array<T> y(kCount);
     fill_normal(x);
-    for (const int64_t size : {256, 704, 1024, 4096, 11008, 14336}) {
+    for (const int64_t size : {256, 704, 1024, 2048, 4096, 8192, 11008, 14336}) {
       for (const int axis : {1, 0}) {
         const int64_t others = kCount / size / 8 * 8, rows = axis == 1 ? others : size, columns = axis == 1 ? size : others;
         if (others == 0) continue;

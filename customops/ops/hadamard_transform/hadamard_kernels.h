@@ -1,0 +1,26 @@
+// Kernels for the sizes that rotations of large models have; hadamard_transform_cuda takes them where they fit.
+#pragma once
+
+#include "common/dtype.h"
+#include "common/status.h"
+#include "provider/kernels/tensor.h"
+
+namespace halo {
+
+/// Whether hadamard_rows_cuda takes vectors of `size` in rows of `columns`: powers of two from 256 to 8192, 16-byte packs throughout.
+bool hadamard_rows_supports(DType type, const void* x, const void* y, int64_t columns, int64_t size);
+
+/// `blocks` vectors of a size side by side in each row, times H = scale S. Numbers of 16 bits are exact operands of the matrix units, float32 three bfloat16
+/// each; between the factors sums are two bfloat16, for a float32 result three, so that 2^-17 of them is lost before 16 bits are left.
+Status hadamard_rows_cuda(DType type, const void* x, void* y, int64_t rows, int64_t columns, int64_t size, int64_t blocks, float scale, cudaStream_t stream);
+
+/// The same for vectors along columns: 256, 512 or 1024 long, of 16-bit numbers, `blocks` below each other.
+bool hadamard_columns_supports(DType type, const void* x, const void* y, int64_t columns, int64_t size);
+Status hadamard_columns_cuda(DType type, const void* x, void* y, int64_t columns, int64_t size, int64_t blocks, float scale, cudaStream_t stream);
+
+/// The same along rows for A_K (x) S_512, K at most 32, of 16-bit numbers.
+bool hadamard_orders_supports(DType type, const void* x, const void* y, int64_t columns, int64_t size);
+Status hadamard_orders_cuda(DType type, const void* x, void* y, int64_t rows, int64_t columns, int64_t size, int64_t blocks, bool inverse, float scale,
+                            cudaStream_t stream);
+
+}  // namespace halo

@@ -1,0 +1,121 @@
+// S_256 on the matrix units, in the registers of a warp, and what kernels around it share. [arXiv 2412.08832]
+#pragma once
+
+#include "provider/kernels/matrix_units.cuh"
+
+namespace halo::hadamard_units {
+
+/// Numbers of a lane in a tile of 256: element 8 lane + e, whose bits are those of e, then lane % 4, then lane / 4.
+inline constexpr int kTile = 256, kLaneElements = 8;
+
+/// +1 or -1 twice in T, by the two lowest bits.
+template <class T>
+__device__ uint32_t signed_ones(uint32_t bits) {
+  constexpr uint32_t kOnes = std::is_same_v<T, Float16> ? 0x3C003C00u : 0x3F803F80u;
+  return kOnes ^ ((bits & 1u) << 15) ^ ((bits & 2u) << 30);
+}
+
+/// S_16 as the left operand of a product.
+template <class T>
+__device__ void fill_signs(uint32_t (&signs)[4]) {
+  const int lane = static_cast<int>(threadIdx.x) % cuda::kWarp, row = lane / 4, column = lane % 4 * 2;
+  const auto bits = static_cast<uint32_t>((__popc(static_cast<uint32_t>(row & column)) & 1) | (__popc(static_cast<uint32_t>(row & (column + 1))) & 1) << 1);
+  signs[0] = signs[1] = signs[2] = signed_ones<T>(bits);
+  signs[3] = signs[0] ^ 0x80008000u;  // rows and columns from 8 on
+}
+
+/// Two numbers as a sum of `parts` pairs of bfloat16, which have 8 bits each.
+template <int parts>
+__device__ void split(float low, float high, uint32_t (&pairs)[parts]) {
+#pragma unroll
+  for (int p = 0; p < parts; ++p) {
+#ifdef HALO_CUDA_EMULATED
+    pairs[p] = cuda::packed_pair<BFloat16>(low, high);
+#else
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pairs[p]) : "f"(high), "f"(low));
+#endif
+    if (p + 1 == parts) break;
+    low -= std::bit_cast<float>(pairs[p] << 16);
+    high -= std::bit_cast<float>(pairs[p] & 0xFFFF0000u);
+  }
+}
+
+/// S_16 along the bits of elements 0, 1, lane % 4 and 2 of numbers of 16 bits as they were read, two to a word: exact but for the sums in float32.
+template <class T>
+__device__ void first_factor(const uint32_t (&words)[4], const uint32_t (&signs)[4], float (&sums)[2][4]) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) sums[half][i] = 0.0f;
+    cuda::multiply_add<T>(sums[half], signs, words[2 * half], words[2 * half + 1]);
+  }
+}
+
+/// The same of float32 numbers, each a sum of `parts` bfloat16.
+template <int parts>
+__device__ void first_factor(const float (&values)[kLaneElements], const uint32_t (&signs)[4], float (&sums)[2][4]) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    uint32_t upper[parts], lower[parts];
+    split<parts>(values[4 * half], values[4 * half + 1], upper);
+    split<parts>(values[4 * half + 2], values[4 * half + 3], lower);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) sums[half][i] = 0.0f;
+#pragma unroll
+    for (int p = 0; p < parts; ++p) cuda::multiply_add<BFloat16>(sums[half], signs, upper[p], lower[p]);
+  }
+}
+
+/// S_16 along the other four bits. The sums of the first factor are, packed, the right operand of the product with their transpose, so that nothing is
+/// exchanged; results lie as the elements did before the first factor.
+template <int parts>
+__device__ void second_factor(const float (&sums)[2][4], const uint32_t (&signs)[4], float (&values)[kLaneElements]) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    uint32_t upper[parts], lower[parts];
+    split<parts>(sums[0][2 * half], sums[0][2 * half + 1], upper);
+    split<parts>(sums[1][2 * half], sums[1][2 * half + 1], lower);
+    float results[4] = {};
+#pragma unroll
+    for (int p = 0; p < parts; ++p) cuda::multiply_add<BFloat16>(results, signs, upper[p], lower[p]);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) values[i % 2 + 2 * half + i / 2 * 4] = results[i];
+  }
+}
+
+/// S along the tiles that a warp has in registers, 2^levels of them side by side.
+template <int levels, int tiles>
+__device__ void across_tiles(float (&sums)[tiles][2][4]) {
+#pragma unroll
+  for (int level = 0; level < levels; ++level) {
+#pragma unroll
+    for (int t = 0; t < tiles; ++t) {
+      if ((t & (1 << level)) != 0) continue;
+#pragma unroll
+      for (int i = 0; i < 8; ++i) {
+        const float a = sums[t][i / 4][i % 4], b = sums[t + (1 << level)][i / 4][i % 4];
+        sums[t][i / 4][i % 4] = a + b;
+        sums[t + (1 << level)][i / 4][i % 4] = a - b;
+      }
+    }
+  }
+}
+
+/// Results of a lane, rounded and stored: 8 neighbours.
+template <class T>
+__device__ void store_eight(T* to, const float (&values)[kLaneElements], float scale) {
+  constexpr int kPack = 16 / static_cast<int>(sizeof(T));
+#pragma unroll
+  for (int first = 0; first < kLaneElements; first += kPack) {
+    cuda::Pack<T, kPack> pack;
+#pragma unroll
+    for (int i = 0; i < kPack; ++i) pack.values[i] = from_float<T>(values[first + i] * scale);
+    *reinterpret_cast<cuda::Pack<T, kPack>*>(to + first) = pack;
+  }
+}
+
+/// How many bfloat16 have what T has of a float32 that is rounded to it at last.
+template <class T>
+inline constexpr int kParts = std::is_same_v<T, float> ? 3 : 2;
+
+}  // namespace halo::hadamard_units
