@@ -65,7 +65,7 @@ public sealed record FuseCasts() : IGraphPass
         }
         context.Step(quantize, "quantize float32");
         quantize.ReplaceInput(0, cast.Inputs[0]);
-        quantize.Overload = Quantize.Overload(NumberFormat.Parse(quantize.Attributes["format"].String)!, ElementType.Float, quantize.Outputs.Count == 3);
+        quantize.Overload = Quantize.OverloadOf(quantize);
         HaloOperators.EnsureFunction(quantize);
         if (cast.Output.Uses.Count == 0)
             model.Graph.Remove(cast);

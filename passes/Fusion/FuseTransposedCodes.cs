@@ -45,7 +45,7 @@ public sealed record FuseTransposedCodes() : IGraphPass
     {
         var (codes, scale) = (quantize.Outputs[0].Name, quantize.Outputs[1].Name);
         var format = NumberFormat.Parse(quantize.Attributes["format"].String)!;
-        var (q, s, turned) = GraphBuilder.Before(quantize, "").QuantizeBoth(quantize.Inputs[0]!, format, codes + Replacement.Suffix);
+        var (q, s, turned) = GraphBuilder.Before(quantize, "").QuantizeBoth(quantize.Inputs[0]!, format, codes + Replacement.Suffix, quantize.Input(1));
         Replacement.OfNode(model.Graph, quantize, old => old.Name == codes ? q : s);
         if (!s.IsGraphOutput)
             model.Graph.Rename(s, scale);

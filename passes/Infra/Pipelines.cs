@@ -39,6 +39,9 @@ public static class Pipelines
         typeof(QuantizeOperands),   // behind rotations; codes are shared by all products that read a tensor
         typeof(FuseCasts),          // behind quantization: it takes the casts away that stand around the products
         typeof(FuseTransposedCodes), // behind the casts, which say what is quantized
+        typeof(FuseSiblings),       // before the additions, which it moves in front of rotations
+        typeof(FuseAdditions),      // behind the casts, which are parts of products by then
+        typeof(FuseProducers),      // behind the additions: what is quantized are sums
         typeof(FuseEmbeddingGradient), // behind all analyses, which know the nodes that it takes together
         typeof(FuseLoss),           // behind all analyses, which find the head by its product
         typeof(Recompute),          // behind rewriting: what it repeats is what will run
@@ -61,7 +64,8 @@ public static class Pipelines
     public const string Fuse = "fuse-casts,fuse-embedding-gradient,remove-dead-code";
 
     /// <summary>The same for graphs that run on a GPU.</summary>
-    public const string FuseForGpu = "fuse-casts,fuse-transposed-codes,fuse-embedding-gradient,fuse-loss,remove-dead-code";
+    public const string FuseForGpu =
+        "fuse-casts,fuse-transposed-codes,fuse-siblings,fuse-additions,fuse-producers,fuse-embedding-gradient,fuse-loss,remove-dead-code";
 
     /// <summary>The pipeline of a HALO rewrite.</summary>
     /// <param name="scheme">Axes to rotate.</param>
