@@ -48,6 +48,7 @@ public sealed class GpuKernelMemory(bool byCudnn) : IKernelMemory
         "RmsNormGrad" => 4 * Math.Clamp(Rows(node.Inputs[1]!), 1, MostPieces) * Size(node.Inputs[1]!, -1),
         "CrossEntropy" => 8 * Rows(node.Inputs[0]!),
         "EmbeddingGrad" => Embedding(node),
+        "LinearCrossEntropy" => Head(node),
         "Quantize" or "CrossEntropyGrad" => RunMemory.Alignment,
         _ => 0,
     };
@@ -63,6 +64,14 @@ public sealed class GpuKernelMemory(bool byCudnn) : IKernelMemory
             : !isInt8 && m % 16 == 0 && n % 16 == 0 && node.Output.Type != ElementType.Float16;
         var sums = isWhole ? 0 : Aligned(4 * Padded(m) * Padded(n));
         return ProductBytes + sums + (isDecoded ? Aligned(2 * m * k) + Aligned(2 * k * n) : Aligned(Padded(m) * Padded(k)) + Aligned(Padded(n) * Padded(k)));
+    }
+
+    /// <summary>linear_cross_entropy_workspace_cuda: the logits of a chunk of rows, a loss for each row.</summary>
+    private static long Head(Node node)
+    {
+        var (x, w) = (node.Inputs[0]!, node.Inputs[1]!);
+        var chunk = Math.Max(1, Math.Min(node.Int("rows", 1), Size(x, 0)));
+        return Aligned(x.Type.SizeBytes(chunk * Size(w, 0))) + Aligned(8 * Size(x, 0)) + 256 + ProductBytes;
     }
 
     private static long Embedding(Node node)

@@ -66,7 +66,7 @@ void* Device::allocate_settled(int64_t bytes) { return allocate(bytes, kSettled)
 void* Device::allocate(int64_t bytes, Order order) {
   void* block = arena_->allocate(bytes, order);
   if (block != nullptr) return block;
-  if (order_ == kStreamOrder && wait().ok()) block = arena_->allocate(bytes, order);  // what waits for the stream may be joined
+  if (!is_capturing_ && wait().ok()) block = arena_->allocate(bytes, order);  // what waits for the stream may be joined
   if (block != nullptr) return block;
   size_t free_bytes = 0, total_bytes = 0;
   cudaMemGetInfo(&free_bytes, &total_bytes);
@@ -80,7 +80,7 @@ void* Device::allocate(int64_t bytes, Order order) {
 
 void Device::free(void* block) {
   if (block == nullptr) return;
-  if (arena_->order_of(block) == kSettled && order_ == kStreamOrder) cudaStreamSynchronize(stream_);
+  if (arena_->order_of(block) == kSettled && !is_capturing_) cudaStreamSynchronize(stream_);
   arena_->free(block);
 }
 
@@ -118,6 +118,18 @@ Device::AttentionUse Device::take_attention_use() {
   return std::exchange(attention_use_, AttentionUse{});
 }
 
-Order Device::begin_order() { return order_ = ++last_order_; }
+void Device::begin_recorded(bool is_captured) {
+  order_ = kRecordedOrder;
+  is_capturing_ = is_captured;
+}
+
+void Device::end_recorded() {
+  order_ = kStreamOrder;
+  is_capturing_ = false;
+}
+
+void Device::drop_recording() {
+  if (--recordings_ == 0) arena_->release(kRecordedOrder);
+}
 
 }  // namespace halo::cuda

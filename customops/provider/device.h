@@ -78,17 +78,21 @@ class Device {
   /// Since the last call.
   AttentionUse take_attention_use();
 
-  /// Work until end_order() takes its memory in an order of its own, which keeps it until release_order(): that of a captured graph.
-  Order begin_order();
-  void end_order() { order_ = kStreamOrder; }
-  bool is_capturing() const { return order_ != kStreamOrder; }
-  void release_order(Order order) { arena_->release(order); }
+  /// Work until end_recorded() takes its memory from what recordings have. They share it: their replays follow each other on the stream, and none finds
+  /// there what it left. The memory stays with them until the last one is forgotten.
+  void begin_recorded(bool is_captured);
+  void end_recorded();
+  bool is_capturing() const { return is_capturing_; }
+
+  /// A recording more, and one less.
+  void add_recording() { ++recordings_; }
+  void drop_recording();
 
   /// Waits after each node, so that an error is that node's: HALO_CUDA_SYNC=1.
   bool is_checked() const { return is_checked_; }
 
  private:
-  static constexpr Order kStreamOrder = 1;
+  static constexpr Order kStreamOrder = 1, kRecordedOrder = 2;
 
   Device(int ordinal, const cudaDeviceProp& properties);
   Status make();
@@ -106,7 +110,8 @@ class Device {
   CudnnAttention attention_;
   Staging staging_;
   Order order_ = kStreamOrder;
-  Order last_order_ = kStreamOrder;
+  bool is_capturing_ = false;
+  int recordings_ = 0;
   Shortage shortage_;
   AttentionUse attention_use_;
 };

@@ -20,9 +20,12 @@ internal sealed class RepeatedValues
         {
             if (node.Facts.Role is OperatorRole.Ordering)
                 _first[node.Output] = Of(node.Inputs[0]!);
-            else if (!node.Subgraphs.Any() && keys.Of(node, Of) is var key && !nodes.TryAdd(key, node))
+            else if (!node.Subgraphs.Any() && Key(node) is var key && !nodes.TryAdd(key, node))
                 Pair(node, nodes[key]);
         }
+
+        // Codes of one tensor are the same, whether they are given in one order or in both.
+        string Key(Node node) => node.Facts.Role is OperatorRole.Codes codes ? $"codes {codes.FormatOf(node)} {Of(node.Inputs[0]!).Name}" : keys.Of(node, Of);
     }
 
     /// <summary>The value that was computed first of those equal to <paramref name="value"/>.</summary>

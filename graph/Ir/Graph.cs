@@ -224,6 +224,25 @@ public sealed class Graph
         _values.Add(name, value);
     }
 
+    /// <summary>Puts all nodes in another order.</summary>
+    /// <param name="order">Every node once, each behind what it reads.</param>
+    /// <exception cref="InvalidOperationException">Others, or one of them twice.</exception>
+    public void Order(IReadOnlyList<Node> order)
+    {
+        if (order.Count != NodeCount || order.Distinct().Count() != NodeCount || order.Any(n => n.Graph != this))
+            throw new InvalidOperationException($"the order is not one of the {NodeCount} nodes of graph '{Name}'");
+        _first = _last = null;
+        foreach (var node in order)
+            Join(node);
+    }
+
+    private void Join(Node node)
+    {
+        (node.Previous, node.Next) = (_last, null);
+        if (_last is null) _first = node; else _last.Next = node;
+        _last = node;
+    }
+
     /// <summary>Orders nodes so that each stands behind what it reads, keeping the present order where it is right already.</summary>
     /// <exception cref="InvalidOperationException">The graph has a cycle.</exception>
     public void SortTopologically()
@@ -250,11 +269,7 @@ public sealed class Graph
         var placed = 0;
         while (ready.TryDequeue(out var i, out _))
         {
-            var node = order[i];
-            node.Previous = _last;
-            node.Next = null;
-            if (_last is null) _first = node; else _last.Next = node;
-            _last = node;
+            Join(order[i]);
             placed++;
             foreach (var reader in readers[i] ?? [])
             {

@@ -25,9 +25,11 @@ public sealed class Buffers
     private readonly List<Value> _firsts = [];
     private readonly Dictionary<Node, int> _places = [];
 
-    private Buffers(IReadOnlyList<Node> order, IKernelMemory kernels)
+    private readonly Func<Value, bool> _isBound;
+
+    private Buffers(IReadOnlyList<Node> order, IKernelMemory kernels, Func<Value, bool>? isBound)
     {
-        (Order, _kernels) = (order, kernels);
+        (Order, _kernels, _isBound) = (order, kernels, isBound ?? (_ => true));
         if (order.Count > 0)
             Count(order[0].Graph!);
         for (var i = 0; i < order.Count; i++)
@@ -58,11 +60,12 @@ public sealed class Buffers
 
     /// <param name="graph">With shapes inferred; what has none counts nothing.</param>
     /// <param name="kernels">Of the runtime.</param>
-    public static Buffers Of(Graph graph, IKernelMemory kernels) => new(RunOrder.Of(graph), kernels);
+    /// <param name="isBound">Whether somebody holds memory for an output; null: for all. Others are kept to the end of the run.</param>
+    public static Buffers Of(Graph graph, IKernelMemory kernels, Func<Value, bool>? isBound = null) => new(RunOrder.Of(graph), kernels, isBound);
 
     /// <param name="order">All nodes of a graph, as they run.</param>
     /// <param name="kernels">Of the runtime.</param>
-    public static Buffers Of(IReadOnlyList<Node> order, IKernelMemory kernels) => new(order, kernels);
+    public static Buffers Of(IReadOnlyList<Node> order, IKernelMemory kernels) => new(order, kernels, null);
 
     /// <summary>Bytes of a value's elements; null where its sizes are not known.</summary>
     public static long? Bytes(Value value) => value.Shape?.ElementCount is { } count ? value.Type.SizeBytes(count) : null;
@@ -83,7 +86,11 @@ public sealed class Buffers
     private void Place(Node node, Value output, int at)
     {
         if (output.IsGraphOutput)
+        {
+            if (!_isBound(output) && Bytes(output) is not null)
+                Take(output, at);
             return;
+        }
         var reused = Overwritten(node, output);
         if (reused is null && Freed(node, output) is { } freed)
         {
@@ -100,9 +107,14 @@ public sealed class Buffers
         }
         else if (!_kernels.IsOnHost(node) && Bytes(output) is not null)
         {
-            _taken[output] = ([output], at, -1);
-            _firsts.Add(output);
+            Take(output, at);
         }
+    }
+
+    private void Take(Value output, int at)
+    {
+        _taken[output] = ([output], at, -1);
+        _firsts.Add(output);
     }
 
     private Value? Overwritten(Node node, Value output)
@@ -123,7 +135,7 @@ public sealed class Buffers
     private void Drop(Value value, int at)
     {
         var root = Root(value);
-        if (_taken.TryGetValue(root, out var taken) && value.Producer != Order[at])
+        if (_taken.TryGetValue(root, out var taken) && value.Producer != Order[at] && !root.IsGraphOutput)
             _taken[root] = taken with { Last = at };
         if (--_uses[root] == 0)
             _free.AddFirst(root);

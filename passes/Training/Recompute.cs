@@ -13,6 +13,12 @@ public enum RecomputeBy
 
     /// <summary>Nodes of some kinds; all else is kept.</summary>
     Kind,
+
+    /// <summary>Nothing but weights in other types, orders or codes.</summary>
+    Weights,
+
+    /// <summary>What stands behind a layer's attention and its residual sum.</summary>
+    FeedForward,
 }
 
 /// <summary>Lets the backward part of a training graph compute activations again, so that they need no memory in between.</summary>
@@ -23,7 +29,9 @@ public enum RecomputeBy
 /// </remarks>
 /// <param name="By">Whole layers, or kinds of nodes.</param>
 /// <param name="Kinds">With <c>by=kind</c>: which.</param>
-public sealed record Recompute(RecomputeBy By = RecomputeBy.Layer, RecomputeKinds? Kinds = null) : IGraphPass
+/// <param name="Layers">In the first so many layers; null: in all.</param>
+/// <param name="Weights">Weights in other types, orders or codes are made again too, from the parameters.</param>
+public sealed record Recompute(RecomputeBy By = RecomputeBy.Layer, RecomputeKinds? Kinds = null, int? Layers = null, bool Weights = false) : IGraphPass
 {
     public string Name => "recompute";
 
@@ -74,11 +82,22 @@ public sealed record Recompute(RecomputeBy By = RecomputeBy.Layer, RecomputeKind
                 copies.Serve(node);
             rewrites += copies.Count;
         }
+        UnreadCodes.Drop(model);
         return new PassResult(rewrites);
     }
 
-    /// <summary>Whether a value of a layer is computed again.</summary>
-    internal bool Repeats(ForwardStream stream, Value value) =>
-        stream.Contains(value) && stream.LayerOf(value) is var layer && layer >= 0 && layer < stream.LayerCount && !stream.Borders.Contains(value)
-        && (By == RecomputeBy.Layer || Kinds!.Includes(value.Producer!));
+    /// <summary>How many layers a training graph has.</summary>
+    public static int LayersOf(Model model) => ForwardStream.Of(model.Graph, model.Graph.Outputs.First(o => o.Name == TrainingNames.Loss)).LayerCount;
+
+    /// <summary>Whether a value is computed again: one of a layer, or of weights.</summary>
+    internal bool Repeats(ForwardStream stream, Value value) => stream.Contains(value)
+        ? stream.LayerOf(value) is var layer && layer >= 0 && layer < Math.Min(stream.LayerCount, Layers ?? int.MaxValue) && !stream.Borders.Contains(value)
+            && By switch
+            {
+                RecomputeBy.Layer => true,
+                RecomputeBy.Weights => false,
+                RecomputeBy.FeedForward => stream.IsFeedForward(value),
+                _ => Kinds!.Includes(value.Producer!),
+            }
+        : (Weights || By == RecomputeBy.Weights) && stream.IsOfWeights(value);
 }

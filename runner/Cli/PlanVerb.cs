@@ -1,7 +1,11 @@
 using System.CommandLine;
+using System.Text.Json.Nodes;
 using Halo.Io;
 using Halo.Runner.Memory;
 using Halo.Runner.Plans;
+using Halo.Runner.Sessions;
+using Halo.Runner.Sources;
+using Halo.Runner.Training;
 using Halo.Runner.Training.Config;
 
 namespace Halo.Runner.Cli;
@@ -17,16 +21,40 @@ internal static class PlanVerb
         command.Add(json);
         command.SetAction(parsed =>
         {
-            var plan = PlannedMemory.Of(options.Read(parsed));
-            if (parsed.GetValue(json))
-            {
-                Console.WriteLine(MemoryText.Json(plan).ToJsonString(JsonText.Readable));
-                return ExitCode.Done;
-            }
-            foreach (var line in MemoryText.Table(plan))
+            var config = options.Read(parsed);
+            var rewritten = GraphRewriter.Rewrite(TrainingGraphSource.Open(config).Training(), RewritePasses.Of(config)).Model;
+            var budget = config.Memory is { } text ? MemorySize.Parse(text) : (long?)null;
+            var levers = MemoryLevers.All(config, rewritten).ToList();
+            var plan = config.Fit == MemoryFit.Auto
+                ? MemoryLevers.Choose(config, rewritten, budget ?? PlannedMemory.BudgetOf(config, new Device(config.Device)))
+                : levers.Find(l => l.Config.Recompute == config.Recompute && config.RecomputeLayers is null) ?? MemoryLevers.Try(config, rewritten);
+            foreach (var line in parsed.GetValue(json) ? [Json(plan, levers, budget).ToJsonString(JsonText.Readable)] : Lines(plan, levers, budget))
                 Console.WriteLine(line);
             return ExitCode.Done;
         });
         return command;
+    }
+
+    private static IEnumerable<string> Lines(Lever plan, IReadOnlyList<Lever> levers, long? budget) =>
+    [
+        .. MemoryText.Table(plan.Memory), "", $"with {plan.Text}; others:",
+        .. levers.Select(l => $"{MemorySize.Text(l.Memory.PeakBytes),11}  {l.Text}, {l.Products:P0} of the products{Verdict(l, budget)}"),
+    ];
+
+    private static string Verdict(Lever lever, long? budget) => budget is not { } bytes ? "" : lever.Memory.PeakBytes <= bytes ? ", fits" : ", does not fit";
+
+    private static JsonObject Json(Lever plan, IReadOnlyList<Lever> levers, long? budget)
+    {
+        var json = MemoryText.Json(plan.Memory);
+        (json["recompute"], json["recompute_layers"], json["budget_bytes"]) = (Name(plan), plan.Config.RecomputeLayers, budget);
+        json["levers"] = new JsonArray([.. levers.Select(l => new JsonObject
+        {
+            ["recompute"] = Name(l),
+            ["peak_bytes"] = l.Memory.PeakBytes,
+            ["products"] = l.Products,
+        })]);
+        return json;
+
+        static string Name(Lever lever) => ConfigKey.NameOf($"{lever.Config.Recompute}");
     }
 }

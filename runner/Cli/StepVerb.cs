@@ -109,8 +109,8 @@ internal static class StepVerb
         if (DeviceMemory.Take(session.Device) is { } memory)
         {
             var planned = MemoryPlan.Of(@interface, model.Graph, null, steps is null ? null : AdamWGraph.Build(@interface.Trained, settings).Graph,
-                accumulates: false, GraphDevice.Cuda, session.Attention);
-            Console.Error.WriteLine($"memory: {(steps > 1 ? planned.PeakBytes : planned.FirstRunBytes):N0} bytes planned, {memory.Peak:N0} in use at the most, {memory.Reserved:N0} reserved");
+                updates: steps is not null, accumulates: false, GraphDevice.Cuda, session.Attention);
+            Console.Error.WriteLine($"memory: {planned.PeakBytes:N0} bytes planned, {memory.Peak:N0} in use at the most, {memory.Reserved:N0} reserved");
         }
         return ExitCode.Done;
     }

@@ -12,7 +12,10 @@ namespace Halo.Runner.Memory;
 /// <param name="Parts">What <see cref="RunMemory.LiveBytes"/> are made of, largest first.</param>
 public sealed record GraphMemory(string Name, RunMemory Run, long ConstantBytes, IReadOnlyList<MemoryPart> Parts)
 {
-    public long PeakBytes => Run.PeakBytes;
+    /// <summary>The runtime puts a run's buffers into one block, from the second run on.</summary>
+    public bool IsPacked { get; init; }
+
+    public long PeakBytes => IsPacked ? Run.PeakBytes : Run.LiveBytes;
 
     /// <summary>The node at which most is taken.</summary>
     public Node? PeakNode => Run.Buffers.Order.ElementAtOrDefault(Run.Peak);
@@ -20,10 +23,11 @@ public sealed record GraphMemory(string Name, RunMemory Run, long ConstantBytes,
     /// <param name="name">Of the graph.</param>
     /// <param name="graph">The graph; its shapes are inferred.</param>
     /// <param name="kernels">Of what runs it.</param>
-    public static GraphMemory Of(string name, Graph graph, IKernelMemory kernels)
+    /// <param name="isBound">Whether an output is bound; null: all are.</param>
+    public static GraphMemory Of(string name, Graph graph, IKernelMemory kernels, Func<Value, bool>? isBound = null)
     {
         ShapeInference.Run(graph);
-        var run = RunMemory.Of(Buffers.Of(graph, kernels), kernels);
+        var run = RunMemory.Of(Buffers.Of(graph, kernels, isBound), kernels);
         var constants = graph.Initializers.Where(i => !i.IsGraphInput).Sum(i => RunMemory.Rounded(Buffers.Bytes(i) ?? 0));
         return new GraphMemory(name, run, constants, [.. PartsOf(graph, run, kernels).OrderByDescending(p => p.SizeBytes)]);
     }
@@ -44,6 +48,8 @@ public sealed record GraphMemory(string Name, RunMemory Run, long ConstantBytes,
         {
             if (run.Buffers.ValueIn(buffer, run.Peak) is not { } value)
                 return "kept for later values of the same sizes";
+            if (value.IsGraphOutput)
+                return "outputs that nobody takes";
             if (!ofData.Contains(value))
                 return value.Type.Bits() <= 8 ? "codes of weights" : "weights in another type or order";
             if (!forward.Contains(value.Producer!))

@@ -28,46 +28,47 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
     /// <summary>The most at once.</summary>
     public long PeakBytes => HeldBytes + (SharesMemory ? Largest.PeakBytes : Graphs.Sum(g => g.PeakBytes));
 
-    /// <summary>The most at once while the first run of the training graph lasts, whose buffers are not packed yet.</summary>
-    public long FirstRunBytes => HeldBytes + Graphs[0].Run.LiveBytes;
-
     /// <param name="interface">The training graph's.</param>
     /// <param name="training">The graph that is run; shapes are inferred.</param>
     /// <param name="evaluation">The same without gradients; null where nothing is evaluated.</param>
-    /// <param name="optimizer">The update; null where there is none.</param>
+    /// <param name="optimizer">The update; null where it is not at hand: then moments have the type of parameters.</param>
+    /// <param name="updates">Parameters are updated.</param>
     /// <param name="accumulates">An update has several micro-batches.</param>
     /// <param name="device">What runs the graphs.</param>
     /// <param name="attention">Whose kernels run attention on a GPU.</param>
-    public static MemoryPlan Of(TrainingInterface @interface, Graph training, Graph? evaluation, Graph? optimizer, bool accumulates, GraphDevice device,
-        AttentionKernels attention)
+    public static MemoryPlan Of(TrainingInterface @interface, Graph training, Graph? evaluation, Graph? optimizer, bool updates, bool accumulates,
+        GraphDevice device, AttentionKernels attention)
     {
         var kernels = KernelsOf(device, attention);
         var graphs = new List<GraphMemory> { GraphMemory.Of("training", training, kernels) };
         if (evaluation is not null)
-            graphs.Add(GraphMemory.Of("evaluation", evaluation, kernels));
+            graphs.Add(GraphMemory.Of("evaluation", evaluation, kernels, o => o.Name == TrainingNames.Loss));
         var held = new List<MemoryPart>
         {
             Part("parameters", Inputs(training, @interface.Parameters.Select(p => p.Name))),
             Part("gradients", training.Outputs.Where(o => o.Name.StartsWith(TrainingNames.GradientPrefix, StringComparison.Ordinal))),
         };
-        if (optimizer is not null)
+        if (updates)
         {
             var sums = GradientGraphs.Accumulate(@interface.Trained, @interface.ParameterType).Graph;
             var summed = accumulates ? ElementType.Float : @interface.ParameterType;
             graphs.Add(GraphMemory.Of("gradient norm", GradientGraphs.Norm(@interface.Trained, summed).Graph, kernels));
-            graphs.Add(GraphMemory.Of("optimizer", optimizer, kernels));
+            if (optimizer is not null)
+                graphs.Add(GraphMemory.Of("optimizer", optimizer, kernels));
             if (accumulates)
             {
                 graphs.Add(GraphMemory.Of("sums of gradients", sums, kernels));
                 held.Add(Part("sums of gradients", Inputs(sums, @interface.Trained.Select(p => GradientGraphs.Sum + p.Name))));
             }
-            held.Add(Part("moments", optimizer.Inputs.Where(i => i.Name.StartsWith(AdamWGraph.FirstMoment, StringComparison.Ordinal)
-                || i.Name.StartsWith(AdamWGraph.SecondMoment, StringComparison.Ordinal))));
+            held.Add(optimizer is null ? new MemoryPart("moments", 2 * @interface.Trained.Sum(p => RunMemory.Rounded(@interface.ParameterType.SizeBytes(p.Shape.ElementCount!.Value))))
+                : Part("moments", optimizer.Inputs.Where(i => i.Name.StartsWith(AdamWGraph.FirstMoment, StringComparison.Ordinal)
+                    || i.Name.StartsWith(AdamWGraph.SecondMoment, StringComparison.Ordinal))));
         }
         var batches = evaluation is null ? 1 : 2;
         held.Add(new MemoryPart("constants, batches and scalars", graphs.Sum(g => g.ConstantBytes) + (ScalarCount * RunMemory.Alignment)
             + (batches * Inputs(training, @interface.Batch.Select(b => b.Name)).Sum(Rounded))));
-        return new MemoryPlan(held, graphs) { SharesMemory = device == GraphDevice.Cuda };
+        var isGpu = device == GraphDevice.Cuda;
+        return new MemoryPlan(held, [.. graphs.Select(g => g with { IsPacked = !isGpu })]) { SharesMemory = isGpu };
     }
 
     private static IKernelMemory KernelsOf(GraphDevice device, AttentionKernels attention) =>

@@ -1,6 +1,7 @@
 using Halo.Ir;
 using Halo.Models.Optimizer;
 using Halo.Runner.Memory;
+using Halo.Runner.Sessions;
 using Halo.Runner.Sources;
 using Halo.Runner.Training;
 using Halo.Runner.Training.Engine;
@@ -10,15 +11,12 @@ namespace Halo.Runner.Plans;
 /// <summary>The memory that a run takes, from its graphs.</summary>
 public static class PlannedMemory
 {
-    public static MemoryPlan Of(TrainingPlan plan) => MemoryPlan.Of(plan.Interface, plan.Training.Graph, plan.Config.Valid is null ? null : plan.Evaluation.Graph,
-        plan.OptimizerModel.Graph, plan.BatchSize > plan.Interface.Rows, plan.Device.Kind, plan.Config.Attention);
-
-    /// <summary>The same from a config alone: weights, tokenizer and data may be elsewhere.</summary>
-    /// <exception cref="HaloException">The graph cannot be made.</exception>
-    public static MemoryPlan Of(TrainConfig config)
+    /// <remarks>Of a plan that was read, the training graph says it all: the others are not parsed for it.</remarks>
+    public static MemoryPlan Of(TrainingPlan plan)
     {
-        var training = GraphRewriter.Rewrite(TrainingGraphSource.Open(config).Training(), RewritePasses.Of(config)).Model;
-        return Of(config, training);
+        var evaluation = plan.Config.Valid is null ? null : plan.Rewritten is null ? EvaluationGraph.Of(plan.Training.Clone()) : plan.Evaluation;
+        return MemoryPlan.Of(plan.Interface, plan.Training.Graph, evaluation?.Graph, plan.Rewritten is null ? null : plan.OptimizerModel.Graph, updates: true,
+            plan.BatchSize > plan.Interface.Rows, plan.Device.Kind, plan.Config.Attention);
     }
 
     /// <param name="config">Optimizer, batch, device.</param>
@@ -29,9 +27,30 @@ public static class PlannedMemory
         return MemoryPlan.Of(@interface, training.Graph, config.Valid is null ? null : EvaluationGraph.Of(training.Clone()).Graph,
             AdamWGraph.Build(@interface.Trained, OptimizerSettings.Of(config),
                 @interface.ParameterType == ElementType.BFloat16 ? ElementType.BFloat16 : ElementType.Float).Graph,
-            (config.BatchSize ?? @interface.Rows) > @interface.Rows, config.Device, config.Attention);
+            updates: true, (config.BatchSize ?? @interface.Rows) > @interface.Rows, config.Device, config.Attention);
     }
 
-    /// <summary>The line at the start of a log.</summary>
-    public static string Line(TrainingPlan plan) => MemoryText.Line(Of(plan), plan.Device.TotalBytes, plan.Device.IsGpu ? "the GPU" : "the machine");
+    /// <summary>The line at the start of a log, and the lever that would do where it does not fit.</summary>
+    public static IEnumerable<string> Lines(TrainingPlan plan)
+    {
+        var (memory, budget) = (Of(plan), BudgetOf(plan.Config, plan.Device));
+        yield return MemoryText.Line(memory, budget, plan.Device.IsGpu ? "the GPU" : "the machine");
+        if (budget < memory.PeakBytes && plan.Config is { Fit: MemoryFit.Off, Recompute: not Recomputed.Layer })
+            yield return "memory: that does not fit; --recompute computes activations again, --fit auto chooses, and halo plan says what each saves";
+    }
+
+    /// <summary>What to say where memory ran out.</summary>
+    /// <param name="plan">The run's.</param>
+    /// <param name="bytes">Memory that there is.</param>
+    public static string Advice(TrainingPlan plan, long bytes)
+    {
+        var planned = $"Planned were {MemorySize.Text(Of(plan).PeakBytes)}";
+        if (plan.Config.Recompute != Recomputed.None)
+            return $"{planned}, with recompute already: take a smaller --micro-batch-size.";
+        return MemoryLevers.All(plan.Config, plan.Training).FirstOrDefault(l => l.Memory.PeakBytes <= bytes) is { } lever
+            ? $"{planned}; --{lever.Text} takes {MemorySize.Text(lever.Memory.PeakBytes)}." : $"{planned}, and no recompute would fit: take a smaller --micro-batch-size.";
+    }
+
+    /// <summary>Bytes that training may take: those of the config, else the device's.</summary>
+    public static long BudgetOf(TrainConfig config, Device device) => config.Memory is { } text ? MemorySize.Parse(text) : device.TotalBytes;
 }

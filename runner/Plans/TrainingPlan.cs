@@ -124,6 +124,7 @@ public sealed class TrainingPlan
         data.Read(config.Data);
         data.Read(config.Valid);
         var rewritten = GraphRewriter.Rewrite(source.Training(), passes);
+        config = MemoryLevers.Apply(config, rewritten, say);
         var device = new Device(config.Device);
         var plan = new TrainingPlan(source, rewritten, passes, data)
         {

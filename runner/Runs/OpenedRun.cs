@@ -69,7 +69,9 @@ public sealed class OpenedRun : IDisposable
         var dataSha256 = began.DataSha256!;
         OptimizerSettings.Check(config, plan.Optimizer, artifact.Folder);
         _ = plan.UpdatedParameters;
-        say(PlannedMemory.Line(plan));
+        plan.Device.ShortageAdvice = bytes => PlannedMemory.Advice(plan, bytes);
+        foreach (var line in PlannedMemory.Lines(plan))
+            say(line);
 
         var accumulates = plan.BatchSize > @interface.Rows;
         var engine = new TrainingEngine(@interface, new GraphSession(artifact.TrainingModel, plan.Session),

@@ -30,6 +30,9 @@ public sealed class Device(GraphDevice kind, int ordinal = 0)
     /// <summary>Bytes of the <see cref="DeviceTensor"/>s there.</summary>
     public long HeldBytes => Interlocked.Read(ref _heldBytes);
 
+    /// <summary>Of the bytes that there are: what was planned, and what would fit. Ends the message that memory ran out; null says nothing more.</summary>
+    public Func<long, string>? ShortageAdvice { get; set; }
+
     /// <summary>Bytes of memory that the device has, the host's where it is the CPU.</summary>
     /// <exception cref="HaloException">There is no such GPU, or no provider for it.</exception>
     public long TotalBytes => IsGpu ? long.Parse(Gpu.HardwareDevice.Metadata.Entries["memory_bytes"], CultureInfo.InvariantCulture)
@@ -69,9 +72,12 @@ public sealed class Device(GraphDevice kind, int ordinal = 0)
         }
         catch (OnnxRuntimeException e) when (IsGpu && GpuProblems.Take().Memory is { } shortage)
         {
-            throw new InvalidOperationException($"device: cuda: {shortage.Text(HeldBytes, rows: null)}", e);
+            throw new InvalidOperationException($"device: cuda: {shortage.Text(HeldBytes, rows: null)}{AdviceFor(shortage)}", e);
         }
     }
+
+    /// <summary>A sentence with a space in front; "" where nobody advises.</summary>
+    internal string AdviceFor(GpuShortage shortage) => ShortageAdvice?.Invoke(shortage.InUse + shortage.Free) is { } advice ? $" {advice}" : "";
 
     internal void Free(OrtValue value, long sizeBytes)
     {

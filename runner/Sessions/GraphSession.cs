@@ -118,7 +118,7 @@ public sealed class GraphSession : IDisposable
         }
         catch (OnnxRuntimeException e) when (Device.IsGpu && GpuProblems.Take().Memory is { } shortage)
         {
-            throw new InvalidOperationException($"run: '{_name}': {shortage.Text(Device.HeldBytes, Rows, _activationBytes!())}", e);
+            throw new InvalidOperationException($"run: '{_name}': {shortage.Text(Device.HeldBytes, Rows, _activationBytes!())}{Device.AdviceFor(shortage)}", e);
         }
         catch (OnnxRuntimeException e)
         {

@@ -84,6 +84,7 @@ public sealed record SessionSettings
             // Not left to ONNX Runtime, which takes one thread where it cannot tell cores apart, as on many virtual machines.
             IntraOpNumThreads = Threads > 0 ? Threads : Environment.ProcessorCount,
             LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR,
+            EnableMemoryPattern = !Device.IsGpu, // one block for a run's tensors is larger than they are at once, and the provider's arena finds places as well
         };
         // Codes stay signed: ONNX Runtime makes them unsigned on x64, and leaves an output_dtype that contradicts the zero point.
         options.AddSessionConfigEntry("session.qdqisint8allowed", "1");

@@ -27,6 +27,31 @@ public enum StatePrecision
     Bf16,
 }
 
+/// <summary>What the backward part computes again, each level with what the one before saves of weights.</summary>
+public enum Recomputed
+{
+    None,
+
+    /// <summary>Weights in other types, orders or codes.</summary>
+    Weights,
+
+    /// <summary>These, and activations that no product is needed for.</summary>
+    Elementwise,
+
+    /// <summary>Weights, and what stands behind a layer's attention.</summary>
+    FeedForward,
+
+    /// <summary>Weights, and whole layers.</summary>
+    Layer,
+}
+
+/// <summary>How a run is made to fit into memory.</summary>
+public enum MemoryFit
+{
+    Off,
+    Auto,
+}
+
 /// <summary>Everything that <c>halo train</c> can set. A property is a YAML key (snake_case), an option (kebab-case) and a schema entry.</summary>
 /// <remarks>Adding a setting is adding a property: reader, writer, schema, range checks and the options of verbs go by the properties and their attributes.</remarks>
 public sealed record TrainConfig
@@ -82,6 +107,24 @@ public sealed record TrainConfig
     [Description("Pass pipeline as text; null: the pipeline that scheme and format call for.")]
     [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact | ConfigUse.Plan)]
     public string? Pipeline { get; init; }
+
+    [Description("What the backward part computes again in place of keeping it, with the same bits: none; weights (in other types, orders or codes); elementwise "
+        + "(these, norms, activations, rotations, codes: no product); feed_forward (weights, and what stands behind attention); layer (weights, and whole layers).")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Artifact | ConfigUse.Plan)]
+    public Recomputed Recompute { get; init; }
+
+    [Description("Layers, from the first, of which activations are computed again; null: all.")]
+    [Range(1, int.MaxValue)]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Artifact | ConfigUse.Plan)]
+    public int? RecomputeLayers { get; init; }
+
+    [Description("Memory that training may take, such as 80GiB or 24GB; null: what the device has.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Plan)]
+    public string? Memory { get; init; }
+
+    [Description("off: recompute as it is set; auto: the cheapest recompute that fits into the memory.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Plan)]
+    public MemoryFit Fit { get; init; }
 
     [Description("Passes over the data; null where steps is given. With neither, one.")]
     [Range(1, int.MaxValue)]

@@ -31,6 +31,9 @@ public class RecomputeTests
         { "llama3-gqa", Pipelines.Cleanup + ",rotate-operands{scheme=halo-1},quantize-operands{format=int8}",
             "recompute{by=kind kinds=\"quantize+activation+elementwise\"}", "" },
         { "llama2-mha", Differentiate, Layers, "rotate-operands{scheme=halo-2},quantize-operands{format=fp8}" },
+        { "llama3-gqa", Differentiate, "recompute{by=feed-forward layers=1}", "order-nodes" },
+        { "llama2-mha", Differentiate + ",quantize-operands{format=fp8}," + Pipelines.FuseForGpu, "recompute{by=feed-forward weights=true}", "order-nodes" },
+        { "llama32-tied", Pipelines.Cleanup + ",rotate-operands{scheme=halo-2},quantize-operands{format=int8}," + Pipelines.FuseForGpu, "recompute{by=weights}", "" },
         { "llama32-tied", Pipelines.Cleanup, Kinds, "rotate-operands{scheme=halo-1},quantize-operands{format=fp8}" },
     };
 

@@ -105,17 +105,24 @@ void Ep::offer_capture() {
 
 Status Ep::start_run(int id) {
   HALO_RETURN_IF_ERROR(device_.prepare());
-  if (!settings_.records || id == kPlainRun || !recordings_[id].is_warm || recordings_[id].replayed != nullptr) return {};
-  HALO_RETURN_IF_ERROR(device_.wait());
-  recordings_[id].order = device_.begin_order();
-  return HALO_CUDA_STATUS(cudaStreamBeginCapture(device_.stream(), cudaStreamCaptureModeThreadLocal));
+  if (!settings_.records || id == kPlainRun) return {};
+  if (recordings_.count(id) == 0) device_.add_recording();
+  const Recording& recording = recordings_[id];
+  if (recording.replayed != nullptr) return {};
+  if (recording.is_warm) {
+    HALO_RETURN_IF_ERROR(device_.wait());
+    HALO_CUDA_RETURN_IF_ERROR(cudaStreamBeginCapture(device_.stream(), cudaStreamCaptureModeThreadLocal));
+  }
+  device_.begin_recorded(recording.is_warm);
+  return {};
 }
 
 Status Ep::end_run(int id, bool waits) {
   if (settings_.records && id != kPlainRun) {
     Recording& recording = recordings_[id];
-    if (device_.is_capturing()) {
-      device_.end_order();
+    const bool was_captured = device_.is_capturing();
+    device_.end_recorded();
+    if (was_captured) {
       HALO_CUDA_RETURN_IF_ERROR(cudaStreamEndCapture(device_.stream(), &recording.graph));
       return HALO_CUDA_STATUS(cudaGraphInstantiate(&recording.replayed, recording.graph, 0));
     }
@@ -135,8 +142,8 @@ void Ep::forget(int id) {
   static_cast<void>(device_.wait());
   if (found->second.replayed != nullptr) cudaGraphExecDestroy(found->second.replayed);
   if (found->second.graph != nullptr) cudaGraphDestroy(found->second.graph);
-  device_.release_order(found->second.order);
   recordings_.erase(found);
+  device_.drop_recording();
 }
 
 }  // namespace halo::cuda

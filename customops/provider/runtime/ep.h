@@ -22,7 +22,6 @@ class Ep final : public OrtEp {
 
  private:
   struct Recording {
-    Order order = kSettled;
     cudaGraph_t graph = nullptr;
     cudaGraphExec_t replayed = nullptr;
     bool is_warm = false;  // one run was made, which has set up libraries and sizes

@@ -15,6 +15,7 @@ internal sealed class ForwardStream
     private readonly Dictionary<Value, int> _layers = [];
     private readonly HashSet<Value> _weightLike = [];
     private readonly HashSet<Value> _stream = [];
+    private readonly HashSet<Value> _feedForward = [];
 
     private ForwardStream() { }
 
@@ -31,6 +32,12 @@ internal sealed class ForwardStream
     /// <summary>The layer a value of the stream is computed in; what a layer reads counts to it. Before the first -1, behind the last their number.</summary>
     public int LayerOf(Value value) => _layers[value];
 
+    /// <summary>Whether a value is computed behind the attention of its layer and what it is added to.</summary>
+    public bool IsFeedForward(Value value) => _feedForward.Contains(value);
+
+    /// <summary>Whether the loss is computed by a node that gives the value from parameters alone.</summary>
+    public bool IsOfWeights(Value value) => value.Producer is { } node && Forward.Contains(node) && _weightLike.Contains(value);
+
     public static ForwardStream Of(Graph graph, Value loss)
     {
         var stream = new ForwardStream { Forward = SubgraphEvaluator(loss) };
@@ -39,13 +46,17 @@ internal sealed class ForwardStream
         var cuts = stream.Cuts(nodes);
         var heads = LinearGemms.In(graph).Layers.Where(l => l.IsHead).SelectMany(l => l.Of(GemmRole.F)).Select(g => g.Node).ToHashSet();
         var starts = new List<(Value Value, int Position)>();
+        var attended = new List<int>(); // the end of each layer's attention
         (Value Value, int Position)? end = null;
         for (var c = 0; c < cuts.Count - 1; c++)
         {
             var block = nodes.Skip(cuts[c].Position + 1).Take(cuts[c + 1].Position - cuts[c].Position).ToList();
             var attends = block.Exists(stream.IsAttention);
             if (attends)
+            {
                 starts.Add(cuts[c]);
+                attended.Add(cuts[c + 1].Position);
+            }
             if (attends || (starts.Count > 0 && block.Exists(n => stream.IsLinear(n) && !heads.Contains(n))))
                 end = cuts[c + 1];
         }
@@ -55,7 +66,11 @@ internal sealed class ForwardStream
         for (var i = 0; i < nodes.Count; i++)
         {
             foreach (var output in nodes[i].Outputs.Where(stream._stream.Contains))
-                stream._layers[output] = borders.Count(b => b <= i) - 1;
+            {
+                var layer = stream._layers[output] = borders.Count(b => b <= i) - 1;
+                if (layer >= 0 && layer < attended.Count && i > attended[layer])
+                    stream._feedForward.Add(output);
+            }
         }
         return stream;
     }

@@ -49,7 +49,7 @@ internal sealed class LayerCopies(Model model, ForwardStream stream, Recompute p
     /// <summary>A value computed again; what is kept of the stream, behind the gates; anything else as it is.</summary>
     private Value Copy(Value value)
     {
-        if (!stream.Contains(value))
+        if (!stream.Contains(value) && !IsRepeated(value))
             return value;
         if (_copies.TryGetValue(value, out var copy))
             return copy;

@@ -1,0 +1,118 @@
+using Halo.Ir;
+using Halo.Operators;
+using Halo.Passes.Infra;
+using Halo.Passes.Training;
+using Halo.Passes.Training.Recomputation;
+using Halo.Runner.Memory;
+using Halo.Runner.Sessions;
+using Halo.Runner.Sources;
+using Halo.Runner.Training;
+
+namespace Halo.Runner.Plans;
+
+/// <summary>A way to train in less memory.</summary>
+/// <param name="Config">With its settings.</param>
+/// <param name="Memory">What that takes.</param>
+/// <param name="Products">Multiplications of the training graph's products, over those without the lever.</param>
+public sealed record Lever(TrainConfig Config, MemoryPlan Memory, double Products)
+{
+    /// <summary>The settings as one would write them.</summary>
+    public string Text => $"recompute {ConfigText(Config.Recompute)}{(Config.RecomputeLayers is { } layers ? $" in {layers} layers" : "")}";
+
+    private static string ConfigText(Recomputed recompute) => Halo.Runner.Training.Config.ConfigKey.NameOf($"{recompute}");
+}
+
+/// <summary>What makes a rewritten training graph take less memory: the order of its nodes, and recomputation.</summary>
+public static class MemoryLevers
+{
+    /// <summary>What costs no product to compute again.</summary>
+    private const string NoProducts = "norm+activation+rotary+cast+quantize+elementwise+view";
+
+    private static readonly Recomputed[] CheapestFirst = [Recomputed.None, Recomputed.Weights, Recomputed.Elementwise, Recomputed.FeedForward, Recomputed.Layer];
+
+    /// <summary>The passes of a config, behind those of its rewrite.</summary>
+    public static IReadOnlyList<IGraphPass> Passes(TrainConfig config) =>
+    [
+        .. config.Recompute switch
+        {
+            Recomputed.None => (IReadOnlyList<IGraphPass>)[],
+            Recomputed.Weights => [new Recompute(RecomputeBy.Weights)],
+            Recomputed.Elementwise => [new Recompute(RecomputeBy.Kind, RecomputeKinds.Parse(NoProducts, null), config.RecomputeLayers, Weights: true)],
+            Recomputed.FeedForward => [new Recompute(RecomputeBy.FeedForward, Layers: config.RecomputeLayers, Weights: true)],
+            _ => [new Recompute(RecomputeBy.Layer, Layers: config.RecomputeLayers, Weights: true)],
+        },
+        new OrderNodes(),
+    ];
+
+    /// <summary>Applies the levers of a config to its rewritten graph, and chooses them first where the config leaves that to Halo.</summary>
+    /// <param name="config">The config.</param>
+    /// <param name="rewritten">The graph; is changed.</param>
+    /// <param name="say">Takes lines about what is chosen.</param>
+    /// <returns>The config with what was chosen.</returns>
+    /// <exception cref="HaloException">Nothing fits.</exception>
+    public static TrainConfig Apply(TrainConfig config, RewrittenGraph rewritten, Action<string> say)
+    {
+        if (config.Fit == MemoryFit.Auto)
+        {
+            var budget = PlannedMemory.BudgetOf(config, new Device(config.Device));
+            var chosen = Choose(config, rewritten.Model, budget);
+            say($"memory: {chosen.Text} takes {MemorySize.Text(chosen.Memory.PeakBytes)} of {MemorySize.Text(budget)}, and {chosen.Products:P0} of the products");
+            config = chosen.Config;
+        }
+        Ledger.Append(rewritten.Model, PassManager.Run(rewritten.Model, Passes(config), new PassOptions()), rewritten.InputSha256);
+        return config;
+    }
+
+    /// <summary>What each lever takes, the cheapest first.</summary>
+    /// <param name="config">All other settings.</param>
+    /// <param name="rewritten">The graph without levers; stays as it is.</param>
+    public static IEnumerable<Lever> All(TrainConfig config, Model rewritten) =>
+        CheapestFirst.Select(what => Try(config with { Recompute = what, RecomputeLayers = null }, rewritten));
+
+    /// <summary>The cheapest lever that fits.</summary>
+    /// <exception cref="HaloException">None does.</exception>
+    public static Lever Choose(TrainConfig config, Model rewritten, long budget)
+    {
+        var least = default(Lever);
+        foreach (var lever in All(config, rewritten))
+        {
+            if (lever.Memory.PeakBytes <= budget)
+                return lever.Config.Recompute > Recomputed.Weights ? FewestLayers(lever, rewritten, budget) : lever;
+            least = least is null || lever.Memory.PeakBytes < least.Memory.PeakBytes ? lever : least;
+        }
+        throw new HaloException("memory", "fit", $"a recompute that fits into {MemorySize.Text(budget)}",
+            $"{least!.Text} as the least, which takes {MemorySize.Text(least.Memory.PeakBytes)}, {MemorySize.Text(least.Memory.HeldBytes)} of it held for the whole run",
+            "Take a smaller --micro-batch-size or --sequence-length.");
+    }
+
+    /// <summary>What a config takes.</summary>
+    public static Lever Try(TrainConfig config, Model rewritten)
+    {
+        var model = rewritten.Clone();
+        PassManager.Run(model, Passes(config), new PassOptions());
+        return new Lever(config, PlannedMemory.Of(config, model), Multiplications(model.Graph) / Multiplications(rewritten.Graph));
+    }
+
+    /// <summary>A lever in as few layers as fit.</summary>
+    private static Lever FewestLayers(Lever all, Model rewritten, long budget)
+    {
+        var (best, few, many) = (all, 0, Recompute.LayersOf(rewritten)); // few do not fit, many do
+        while (many - few > 1)
+        {
+            var layers = (few + many) / 2;
+            var lever = Try(all.Config with { RecomputeLayers = layers }, rewritten);
+            if (lever.Memory.PeakBytes <= budget)
+                (best, many) = (lever, layers);
+            else
+                few = layers;
+        }
+        return best;
+    }
+
+    private static double Multiplications(Graph graph) => graph.Nodes.Where(n => n.Facts.Role is OperatorRole.Product).Sum(n =>
+    {
+        var a = n.Inputs[((OperatorRole.Product)n.Facts.Role).A]!;
+        var k = a.Shape is { Rank: >= 2 } shape ? shape[n.Int("transA", 0) != 0 ? -2 : -1].Size ?? 0 : 0;
+        return (double)k * (n.Output.Shape?.ElementCount ?? 0);
+    });
+}

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Planned against measured memory on a GPU, for each lever; prints a table in Markdown.
+#   tests/Benchmarks/memory-gpu.sh MODEL_DIR [ROWS TOKENS [STEPS]]     a Hugging Face folder with weights and tokenizer; 8 x 256 and 3 updates without
+# planned: halo plan. in use: the allocator's most, metrics.jsonl. reserved: what the driver gave it. nvidia-smi: all of the process, where the tool is there.
+set -euo pipefail
+model=$(realpath "$1") rows=${2:-8} tokens=${3:-256} steps=${4:-3}
+cd "$(dirname "$0")/../.."
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+
+dotnet build runner/Halo.Runner.csproj -c Release -v quiet >&2
+halo=(dotnet runner/bin/Release/net10.0/halo.dll)
+data=runner/Data/sql/train.jsonl
+
+gibibytes() { awk -v bytes="$1" 'BEGIN { printf "%.2f", bytes / 2^30 }'; }
+
+# watch FILE: the most MiB that nvidia-smi sees of any process, until it is killed
+watch() {
+    local most=0 now
+    while now=$(nvidia-smi --query-compute-apps=used_memory --format=csv,noheader,nounits 2>/dev/null | sort -n | tail -1); do
+        if [ "${now:-0}" -gt "$most" ]; then most=$now && echo "$most" >"$1"; fi
+        sleep 0.2
+    done
+}
+
+# row FORMAT SCHEME RECOMPUTE
+row() {
+    local options=(--model "$model" --device cuda --precision bf16 --format "$1" --scheme "$2" --recompute "$3" --micro-batch-size "$rows" --sequence-length "$tokens")
+    local planned peak reserved seen=0 log="$folder/log.txt" ratio
+    planned=$("${halo[@]}" plan "${options[@]}" --json | sed -n 's/^  "peak_bytes": \([0-9]*\),/\1/p')
+    rm -rf "$folder/run" "$folder/seen"
+    watch "$folder/seen" &
+    local watcher=$!
+    if ! "${halo[@]}" train "${options[@]}" --data "$data" --steps "$steps" -o "$folder/run" >"$log" 2>&1; then
+        kill $watcher 2>/dev/null || true
+        echo "| $1 $2 | $3 | $(gibibytes "$planned") | $(grep '^error' "$log" | head -1) | | | |"
+        return
+    fi
+    kill $watcher 2>/dev/null || true
+    if [ -f "$folder/seen" ]; then seen=$(cat "$folder/seen"); fi
+    peak=$(sed -n 's/.*"memory_peak":\([0-9]*\).*/\1/p' "$folder/run/metrics.jsonl" | sort -n | tail -1)
+    reserved=$(sed -n 's/.*"memory_reserved":\([0-9]*\).*/\1/p' "$folder/run/metrics.jsonl" | sort -n | tail -1)
+    ratio=$(awk -v a="$planned" -v b="$peak" 'BEGIN { printf "%.3f", a / b }')
+    echo "| $1 $2 | $3 | $(gibibytes "$planned") | $(gibibytes "$peak") | $ratio | $(gibibytes "$reserved") | $(awk -v m="$seen" 'BEGIN { printf "%.2f", m / 1024 }') |"
+}
+
+echo "| format, scheme | recompute | planned GiB | in use | planned / in use | reserved | nvidia-smi |"
+echo "|---|---|--:|--:|--:|--:|--:|"
+for recompute in none weights elementwise feed_forward layer; do
+    row none none $recompute
+    row fp8 halo-0 $recompute
+done
+row int8 halo-2 none
