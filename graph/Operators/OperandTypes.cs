@@ -50,6 +50,7 @@ internal static class OperandTypes
         ["ScatterND"] = [(1, [ElementType.Int64])],
         ["Reshape"] = [(1, [ElementType.Int64])],
         ["Expand"] = [(1, [ElementType.Int64])],
+        ["ConstantOfShape"] = [(0, [ElementType.Int64])],
         ["Unsqueeze"] = [(1, [ElementType.Int64])],
         ["Squeeze"] = [(1, [ElementType.Int64])],
     };

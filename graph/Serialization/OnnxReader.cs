@@ -14,9 +14,6 @@ public static class OnnxReader
     private const int InitializerField = 5;
     private const string Reader = "read-onnx";
 
-    /// <summary>Of a model, or of its graph: each becomes an object of some hundred bytes. A graph of 405B parameters has 60 000 nodes.</summary>
-    private const int MaxFields = 1 << 22;
-
     /// <exception cref="HaloException">The file is missing, damaged, or uses what Halo does not carry through a rewrite.</exception>
     /// <param name="path">The .onnx file.</param>
     /// <param name="operators">What is known of the operators that may occur in it.</param>
@@ -49,14 +46,15 @@ public static class OnnxReader
         var header = new List<byte>();
         (int Start, int Length)? graph = null;
         var scanner = new WireScanner(bytes);
-        for (var count = 0; scanner.Next(); count++)
+        while (scanner.Next())
         {
-            CheckCount(count);
             if (scanner is { Field: GraphField, IsLengthDelimited: true })
                 graph = graph is null ? scanner.Content.GetOffsetAndLength(bytes.Length) : throw new InvalidDataException("two graphs");
             else
                 header.AddRange(bytes[scanner.Whole]);
         }
+        var messages = new MessageCount();
+        messages.Add(header.ToArray(), MessageCount.Kind.Model);
         var model = ModelProto.Parser.ParseFrom(header.ToArray());
         if (graph is not { } found || model.IrVersion == 0)
             throw new InvalidDataException("no graph or no IR version");
@@ -67,25 +65,24 @@ public static class OnnxReader
         var rest = new List<byte>();
         var body = bytes.Slice(found.Start, found.Length);
         var fields = new WireScanner(body);
-        for (var count = 0; fields.Next(); count++)
+        while (fields.Next())
         {
-            CheckCount(count);
             if (fields is { Field: InitializerField, IsLengthDelimited: true })
+            {
+                messages.Add(body[fields.Content], MessageCount.Kind.Tensor);
                 initializers.Add(tensors.ReadInitializer(body[fields.Content], file, found.Start + fields.Content.GetOffsetAndLength(body.Length).Offset));
+            }
             else
+            {
                 rest.AddRange(body[fields.Whole]);
+            }
         }
+        messages.Add(rest.ToArray(), MessageCount.Kind.Graph);
         var graphProto = GraphProto.Parser.ParseFrom(rest.ToArray());
         var read = new ProtoToIr(path, tensors, operators).Model(model, graphProto, initializers);
         FunctionSizes.Check(read, (expected, found) => new HaloException(Reader, path, expected, found, "Export the graph without such functions."));
         OperandCounts.Check(read, (expected, found) => new HaloException(Reader, path, expected, found, "The file is damaged; export it again."));
         return read;
-    }
-
-    private static void CheckCount(int fields)
-    {
-        if (fields >= MaxFields)
-            throw new InvalidDataException($"more than {MaxFields} nodes, values and tensors");
     }
 
     private static void CheckSupported(string path, ModelProto model)

@@ -117,9 +117,9 @@ internal sealed class CanonicalGemm
             output = build.Op("rows_to_batch", "Reshape", [output, BatchShape(build, gemm.A.Matrix, shape)]);
         output.Shape ??= sum.Shape;
         Hand(sum, output);
-        if (sum.Producer != old)
+        if (sum.Producer != old && sum is { Uses.Count: 0, IsGraphOutput: false })
             old.Graph!.Remove(sum.Producer!);
-        if (old.Output.Uses.Count == 0)
+        if (old.Output is { Uses.Count: 0, IsGraphOutput: false })
             old.Graph!.Remove(old);
         return product.Producer!;
     }

@@ -73,6 +73,28 @@ public class HostileModelTests
         Assert.InRange(watch.Elapsed.TotalSeconds, 0, 5);
     }
 
+    /// <summary>Two bytes of the file each, some hundred in memory.</summary>
+    [Theory]
+    [InlineData(1)]
+    [InlineData(13)]
+    public void Millions_of_empty_messages_are_refused_before_they_are_made(int field)
+    {
+        using var folder = new TemporaryFolder();
+        var graph = Enumerable.Repeat(new byte[] { (byte)((field << 3) | 2), 0 }, 4_200_000).SelectMany(b => b).ToArray();
+        using (var file = new Google.Protobuf.CodedOutputStream(File.Create(folder["m.onnx"])))
+        {
+            file.WriteRawTag(0x08, 10);
+            file.WriteRawTag(0x42, 2);
+            file.WriteRawTag(0x10, 21); // opset
+            file.WriteRawTag((7 << 3) | 2);
+            file.WriteBytes(Google.Protobuf.ByteString.CopyFrom(graph));
+        }
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        Assert.Contains("more than 4194304 nodes, attributes, values and sizes",
+            Assert.Throws<HaloException>(() => OnnxReader.Read(folder["m.onnx"], HaloOperators.Catalogue)).Message, StringComparison.Ordinal);
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 100 << 20);
+    }
+
     [Fact]
     public void Every_operator_of_the_catalogue_reads_no_more_inputs_than_it_asks_for()
     {
