@@ -4,8 +4,8 @@ namespace Halo.CustomOps;
 
 /// <summary>In a function body: float32 to one of the two neighbours in bfloat16, by random bits that are a function of their place.</summary>
 /// <remarks>
-/// The bits of element e of result k (0 to 2) are half of a word of Philox4x32-10 [Salmon et al. 2011] under the key seed: counter (e / 8, low and high word;
-/// step; 2^31 + 3 tensor + k), word e % 8 / 2, its lower half for even e. A float32 lies between two numbers of bfloat16, 2^16 steps apart: it becomes the
+/// Eight elements share a block of Philox4x32-10 [Salmon et al. 2011] under the key seed: counter (e / 8, low and high word; step; 2^31 + tensor), four words,
+/// eight halves, each word's lower one first. The bits of element e are half e % 8, of the second and third result (e + 3) % 8 and (e + 5) % 8. A float32 lies between two numbers of bfloat16, 2^16 steps apart: it becomes the
 /// farther one from 0 where its distance from the nearer, in steps, plus the bits reach 2^16. What is not finite is rounded to the nearest.
 /// Written in ONNX's integers of 64 bits, none of which overflow, and float64, which holds every number of them exactly.
 /// </remarks>
@@ -13,26 +13,29 @@ internal static class ChanceRounding
 {
     private const long Word = 1L << 32, Half = 1L << 16;
 
+    /// <summary>Of the halves of a block that each result takes.</summary>
+    private static readonly int[] Shifts = [0, 3, 5];
+
     public static (Value, Value, Value) Of(FunctionBody body, Value[] results, Value step, Value seed, Value tensor)
     {
         var math = new Integers(body);
         var size = body.Op("size", "Size", [results[0]]);
         var blocks = math.Op("Div", math.Op("Add", size, math.Number(7)), math.Number(8));
         var index = body.Op("blockIndex", "Range", [math.Number(0), blocks, math.Number(1)]);
-        var streams = math.Op("Add", math.Op("Mul", tensor, math.Number(3)), body.Constant("streams",
-            Tensor.Of(ElementType.Int64, [3, 1], [1L << 31, (1L << 31) + 1, (1L << 31) + 2])));
-        var words = Philox(math, [math.Low(index), math.High(index), math.Low(step), streams], math.Low(seed), math.Low(math.High(seed)));
-        // (3, blocks, 4 words, 2 halves) in order of elements.
-        var shape = body.Constant("wordShape", Tensor.Int64s(3, -1, 1));
-        var halves = words.SelectMany(word => new[] { math.Op("Mod", word, math.Number(Half)), math.Op("Div", word, math.Number(Half)) })
-            .Select(half => body.Op(math.Name(), "Reshape", [half, shape])).ToArray();
-        var bits = body.Op("bits", "Reshape", [body.Op("halves", "Concat", halves, Attribute.Of("axis", 2L)), body.Constant("flatBits", Tensor.Int64s(3, -1))]);
-        var flat = body.Constant("flat", Tensor.Int64s(-1));
-        var cut = body.Op("cut", "Slice", [bits, body.Constant("from", Tensor.Int64s(0)), body.Op("sizeRow", "Reshape", [size, flat]),
-            body.Constant("cutAxis", Tensor.Int64s(1))]);
+        var stream = math.Op("Add", tensor, math.Number(1L << 31));
+        var words = Philox(math, [math.Low(index), math.High(index), math.Low(step), stream], math.Low(seed), math.Low(math.High(seed)));
+        var column = body.Constant("column", Tensor.Int64s(-1, 1));
+        var parts = words.SelectMany(word => new[] { math.Op("Mod", word, math.Number(Half)), math.Op("Div", word, math.Number(Half)) })
+            .Select(half => math.Op("Reshape", half, column)).ToArray();
+        var halves = body.Op("halves", "Concat", parts, Attribute.Of("axis", 1L)); // (blocks, 8)
+        var (first, end) = (body.Constant("first", Tensor.Int64s(0)), body.Op("end", "Reshape", [size, math.Flat]));
         var sizes = body.Op("sizes", "Shape", [results[0]]);
-        var rounded = results.Select((x, k) => Round(body, math, x,
-            body.Op($"bits{k}", "Reshape", [body.Op($"row{k}", "Gather", [cut, math.Number(k)]), sizes]), $"rounded{k}")).ToArray();
+        var rounded = results.Select((x, k) =>
+        {
+            var order = body.Constant($"order{k}", Tensor.Int64s([.. Enumerable.Range(0, 8).Select(i => (long)(i + Shifts[k]) % 8)]));
+            var bits = math.Op("Reshape", body.Op($"ordered{k}", "Gather", [halves, order], Attribute.Of("axis", 1L)), math.Flat);
+            return Round(body, math, x, math.Op("Reshape", math.Op("Slice", bits, first, end), sizes), $"rounded{k}");
+        }).ToArray();
         return (rounded[0], rounded[1], rounded[2]);
     }
 
@@ -74,6 +77,8 @@ internal static class ChanceRounding
     {
         private readonly Dictionary<long, Value> _numbers = [];
         private int _count;
+
+        public Value Flat => field ??= body.Constant(Name(), Tensor.Int64s(-1));
 
         public string Name() => $"chance{_count++}";
 

@@ -6,14 +6,13 @@
 namespace halo {
 
 /// x rounded to one of the two neighbours in bfloat16, to the farther from 0 with a probability of bits / 2^16 below the distance to the nearer;
-/// `bits` are 16. What is not finite stays so.
+/// `bits` are 16. An infinity stays one, a NaN becomes the one of all signs.
 inline HALO_HD BFloat16 round_by_chance(float x, uint32_t bits) {
   const uint32_t code = std::bit_cast<uint32_t>(x);
-  if ((code & 0x7F800000u) == 0x7F800000u) return from_float<BFloat16>(x);
-  return {static_cast<uint16_t>((code + bits) >> 16)};
+  return {static_cast<uint16_t>(x != x ? 0x7FC0u : (code + bits) >> 16)};  // an infinity has zeros where bits are added
 }
 
-/// The 16 bits of element i, 0 to 7, of the eight that share a block of random words.
-inline HALO_HD uint32_t bits_of(const PhiloxBlock& block, int i) { return block.words[i / 2] >> (i % 2 * 16) & 0xFFFFu; }
+/// The half word i, 0 to 7, of a block of random words.
+inline HALO_HD uint32_t half_of(const PhiloxBlock& block, int i) { return block.words[i / 2] >> (i % 2 * 16) & 0xFFFFu; }
 
 }  // namespace halo

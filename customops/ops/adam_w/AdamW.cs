@@ -11,7 +11,7 @@ namespace Halo.CustomOps;
 ///   p = p keep - m / (sqrt(v) / root2 + epsilon) * stepSize, without keep p as it is   [Loshchilov and Hutter 2019, algorithm 2]
 /// Every product, sum, quotient and root is rounded to float32 by itself, so that body and kernels, CPU and GPU, give the same bits. Each element is read
 /// before it is written: outputs may lie where the inputs do.
-/// P, m and v may be bfloat16, with a gradient of either type: computed in float32, and each result rounded up or down by chance (<see cref="ChanceRounding"/>),
+/// P, m and v may be bfloat16, with a gradient of either type: computed in float32, with sqrt(v) (1 / root2), and each result rounded up or down by chance (<see cref="ChanceRounding"/>),
 /// by step, seed () int64 and the attribute tensor, which numbers the parameters of a run. To the nearest, v would never fall again, and a small step be lost.
 /// </remarks>
 public sealed class AdamW : HaloOperator
@@ -60,7 +60,8 @@ public sealed class AdamW : HaloOperator
         var g = Mul("g", Input(1, "wideGradient"), body.Input(4));
         var m = body.Op("newM", "Add", [Mul("kept1", Input(2, "wideM"), Factor("beta1")), Mul("gm", g, Factor("rest1"))]);
         var v = body.Op("newV", "Add", [Mul("kept2", Input(3, "wideV"), Factor("beta2")), Mul("gv", Mul("gg", g, g), Factor("rest2"))]);
-        var root = body.Op("root", "Div", [body.Op("sqrt", "Sqrt", [v]), body.Input(6)]);
+        var sqrt = body.Op("sqrt", "Sqrt", [v]);
+        var root = isRounded ? Mul("root", sqrt, body.Op("inverse", "Reciprocal", [body.Input(6)])) : body.Op("root", "Div", [sqrt, body.Input(6)]);
         var direction = body.Op("direction", "Div", [m, body.Op("denominator", "Add", [root, Factor("epsilon")])]);
         var wideP = Input(0, "wideP");
         var old = node.Input(KeepInput) is null ? wideP : Mul("old", wideP, body.Input(KeepInput));

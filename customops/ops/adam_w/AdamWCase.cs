@@ -67,9 +67,9 @@ public sealed class AdamWCase() : OpCase("AdamW")
             var g = gradients[i] * factor;
             var mi = m[i] * Beta1 + g * Rest1;
             var vi = v[i] * Beta2 + g * g * Rest2;
-            var direction = mi / (MathF.Sqrt(vi) / root2 + Small);
+            var direction = mi / ((chance is null ? MathF.Sqrt(vi) / root2 : MathF.Sqrt(vi) * (1 / root2)) + Small);
             var pi = (keep is { } k ? p[i] * k : p[i]) - direction * stepSize;
-            (newP[i], newM[i], newV[i]) = chance is null ? (pi, mi, vi) : (Rounded(pi, i, chance, 0), Rounded(mi, i, chance, 1), Rounded(vi, i, chance, 2));
+            (newP[i], newM[i], newV[i]) = chance is null ? (pi, mi, vi) : (Rounded(pi, i, chance, 0), Rounded(mi, i, chance, 3), Rounded(vi, i, chance, 5));
         }
         return [new(newP, _ => 0), new(newM, _ => 0), new(newV, _ => 0)];
     }
@@ -77,11 +77,11 @@ public sealed class AdamWCase() : OpCase("AdamW")
     private static float[] Floats(HostTensor x, ElementType type) => Array.ConvertAll(Read(x, type), v => (float)v);
 
     /// <summary>As the remarks of <see cref="ChanceRounding"/> say, in integers.</summary>
-    private static float Rounded(float x, int element, Chance chance, uint result)
+    private static float Rounded(float x, int element, Chance chance, int shift)
     {
-        var block = (uint)element / 8;
-        var words = Philox([block, 0, chance.Step, 0x80000000u + 3 * chance.Tensor + result], (uint)chance.Seed, (uint)(chance.Seed >> 32));
-        var bits = words[element % 8 / 2] >> (element % 2 * 16) & 0xFFFF;
+        var words = Philox([(uint)element / 8, 0, chance.Step, 0x80000000u + chance.Tensor], (uint)chance.Seed, (uint)(chance.Seed >> 32));
+        var half = (element + shift) % 8;
+        var bits = words[half / 2] >> (half % 2 * 16) & 0xFFFF;
         return BitConverter.UInt32BitsToSingle((BitConverter.SingleToUInt32Bits(x) + bits) & 0xFFFF0000u);
     }
 

@@ -40,6 +40,7 @@ struct AdamWUpdate {
   AdamWFactors factors;
   float factor, step_size, root2, keep;
   bool decays;
+  float inverse_root2 = 0;  // multiplied by, where it is set: half of the divisions
 
   HALO_HD AdamWUpdate(const AdamWFactors& given, const AdamWStep& step)
       : factors(given),
@@ -53,7 +54,8 @@ struct AdamWUpdate {
     const float g = times(gradient, factor);
     m = plus(times(m, factors.beta1), times(g, factors.rest1));
     v = plus(times(v, factors.beta2), times(times(g, g), factors.rest2));
-    const float direction = m / plus(sqrtf(v) / root2, factors.epsilon);
+    const float root = sqrtf(v);
+    const float direction = m / plus(inverse_root2 != 0.0f ? times(root, inverse_root2) : root / root2, factors.epsilon);
     p = plus(decays ? times(p, keep) : p, -times(direction, step_size));
   }
 
@@ -67,18 +69,25 @@ struct AdamWUpdate {
 #endif
 };
 
-/// The random bits of one parameter's step: a stream for the parameter and one for each moment, a block of each for 8 elements. Streams from 2^31 on are
-/// the optimizer's, whatever else draws under the same seed.
-struct AdamWRounding {
-  PhiloxStream p{}, m{}, v{};
+/// The same in bfloat16, each result rounded by chance. Eight elements share a block of random words, whose halves the parameter takes in order, the moments
+/// in other orders, so that the three of an element have bits of their own. Streams from 2^31 on are the optimizer's, whatever else draws under the seed.
+struct AdamWRounded {
+  AdamWUpdate update;
+  PhiloxStream stream;
 
-  AdamWRounding() = default;
-  HALO_HD explicit AdamWRounding(const AdamWStep& step) {
-    const auto seed = static_cast<uint64_t>(*step.seed);
-    const auto number = static_cast<uint32_t>(*step.step), first = 0x80000000u + 3 * static_cast<uint32_t>(step.tensor);
-    p = {seed, number, first};
-    m = {seed, number, first + 1};
-    v = {seed, number, first + 2};
+  HALO_HD AdamWRounded(const AdamWFactors& factors, const AdamWStep& step)
+      : update(factors, step), stream{static_cast<uint64_t>(*step.seed), static_cast<uint32_t>(*step.step), 0x80000000u + static_cast<uint32_t>(step.tensor)} {
+    update.inverse_root2 = 1.0f / update.root2;
+  }
+
+  /// `i`: the element among the eight of `block`.
+  HALO_HD void operator()(BFloat16& p, float gradient, BFloat16& m, BFloat16& v, const PhiloxBlock& block, int i) const {
+    constexpr int kFirst = 3, kSecond = 5;  // of the moments, in ChanceRounding.cs too
+    float wide_p = to_float(p), wide_m = to_float(m), wide_v = to_float(v);
+    update(wide_p, gradient, wide_m, wide_v);
+    p = round_by_chance(wide_p, half_of(block, i));
+    m = round_by_chance(wide_m, half_of(block, (i + kFirst) % 8));
+    v = round_by_chance(wide_v, half_of(block, (i + kSecond) % 8));
   }
 };
 

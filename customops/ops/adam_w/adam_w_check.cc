@@ -74,9 +74,9 @@ HALO_CHECK(adam_w_rounds_to_neighbours_that_mean_what_float_gives) {
       double steps = 0;
       for (int64_t i = 0; i < kCount; ++i) {
         const float wanted = exact[k][static_cast<size_t>(i)], got = to_float(found[k][i]);
-        // Steps of bfloat16 at this size, exact in float64.
+        // Off by float32 roundings of the direction besides. Steps of bfloat16 at this size, exact in float64.
         const double unit = std::ldexp(1.0, std::max(-126, std::ilogb(wanted)) - 7), error = (static_cast<double>(got) - wanted) / unit;
-        expect(std::fabs(error) < 1, "element " + std::to_string(i) + " is no neighbour");
+        expect(std::fabs(error) < 1 + 1e-3, "element " + std::to_string(i) + " is no neighbour");
         steps += error * (wanted < 0 ? -1 : 1);
       }
       // An error has a variance of at most 1/4 unit^2: five standard errors of the mean.

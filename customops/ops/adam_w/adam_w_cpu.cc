@@ -12,8 +12,8 @@ constexpr int64_t kBlock = 8;
 
 template <class T, class G>
 void adam_w_cpu(const AdamWTensors<T, G>& t, const AdamWStep& step, const AdamWFactors& factors, int64_t count, const Executor& executor) {
-  const AdamWUpdate update(factors, step);
   if constexpr (std::is_same_v<T, float>) {
+    const AdamWUpdate update(factors, step);
     executor.parallel_for(count, kGrain, [=](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         float p = t.p[i], m = t.m[i], v = t.v[i];
@@ -24,19 +24,17 @@ void adam_w_cpu(const AdamWTensors<T, G>& t, const AdamWStep& step, const AdamWF
       }
     });
   } else {
-    const AdamWRounding rounding(step);
+    const AdamWRounded rounded(factors, step);
     static_assert(kGrain % kBlock == 0);
     executor.parallel_for(count, kGrain, [=](int64_t begin, int64_t end) {
       for (int64_t first = begin; first < end; first += kBlock) {
-        const auto block = static_cast<uint64_t>(first / kBlock);
-        const PhiloxBlock for_p = rounding.p.block(block), for_m = rounding.m.block(block), for_v = rounding.v.block(block);
+        const PhiloxBlock block = rounded.stream.block(static_cast<uint64_t>(first / kBlock));
         for (int64_t i = first; i < std::min(end, first + kBlock); ++i) {
-          const auto lane = static_cast<int>(i - first);
-          float p = to_float(t.p[i]), m = to_float(t.m[i]), v = to_float(t.v[i]);
-          update(p, to_float(t.gradient[i]), m, v);
-          t.new_p[i] = round_by_chance(p, bits_of(for_p, lane));
-          t.new_m[i] = round_by_chance(m, bits_of(for_m, lane));
-          t.new_v[i] = round_by_chance(v, bits_of(for_v, lane));
+          BFloat16 p = t.p[i], m = t.m[i], v = t.v[i];
+          rounded(p, to_float(t.gradient[i]), m, v, block, static_cast<int>(i - first));
+          t.new_p[i] = p;
+          t.new_m[i] = m;
+          t.new_v[i] = v;
         }
       }
     });

@@ -36,15 +36,20 @@ __global__ void __launch_bounds__(kMostThreads) loss_and_gradient_kernel(const f
   }
   if (threadIdx.x == 0) row_losses[blockIdx.x] = is_ignored ? 0.0 : static_cast<double>(sum) - static_cast<double>(at_label);
   const float scale = is_class ? static_cast<float>(static_cast<double>(*dloss) / *counted) : std::numeric_limits<float>::quiet_NaN();
-  cuda::for_packs<T>(classes, is_packed, [&](int64_t at, int length, bool is_whole) {
-    T values[kWidth], results[kWidth];
-    if (!is_ignored) cuda::load_pack<kWidth>(x, at, 1, is_whole, length, values);
+  if (is_ignored) {
+    cuda::for_packs<T>(classes, is_packed, [&](int64_t at, int length, bool is_whole) {
+      T zeros[kWidth];
 #pragma unroll
-    for (int i = 0; i < kWidth; ++i) {
-      const float p = !is_ignored && i < length ? expf(to_float(values[i]) - sum) : 0.0f;
-      results[i] = from_float<T>(is_ignored ? 0.0f : (at + i == label ? p - 1.0f : p) * scale);
-    }
-    cuda::store_pack<kWidth>(x + at, is_whole, length, results);
+      for (int i = 0; i < kWidth; ++i) zeros[i] = from_float<T>(0.0f);
+      cuda::store_pack<kWidth>(x + at, is_whole, length, zeros);
+    });
+    return;
+  }
+  cuda::for_row_packs<T>(x, classes, is_packed, [&](const cuda::RowPacks<T>& packs, int64_t first) {
+    cuda::RowPacks<T>::store(x, first, classes, is_packed, [&](int pack, int i) {
+      const float p = expf(packs.number(first, classes, pack, i, -std::numeric_limits<float>::infinity()) - sum);
+      return from_float<T>((cuda::RowPacks<T>::column(first, pack) + i == label ? p - 1.0f : p) * scale);
+    });
   });
 }
 

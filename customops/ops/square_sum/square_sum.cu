@@ -1,33 +1,78 @@
 #include "ops/square_sum/square_sum.h"
 
 #include "provider/kernels/reduce.cuh"
+#include "provider/kernels/rows.cuh"
 
 namespace halo {
 
 namespace {
 
-using cuda::ReduceOp, cuda::ReducePlan;
+constexpr int kThreads = 256, kInFlight = 4;
 
-ReducePlan plan_of(int64_t count) {
-  const bool reduced = true;
-  return cuda::plan_reduce({.rank = 1, .sizes = {count}}, &reduced);
+/// Elements of a step of a block.
+template <class T>
+constexpr int64_t kStep = int64_t{kThreads} * kInFlight* cuda::kRowWidth<T>;
+
+constexpr int64_t kMostPieces = 1056;  // eight for each multiprocessor of a Hopper GPU
+
+/// Elements that a block adds up, and how many blocks there are: sizes alone decide.
+template <class T>
+int64_t piece_of(int64_t count) {
+  return std::max<int64_t>(1, cuda::ceil_div(cuda::ceil_div(count, kMostPieces), kStep<T>)) * kStep<T>;
+}
+int64_t pieces_of(int64_t count, int64_t piece) { return std::max<int64_t>(1, cuda::ceil_div(count, piece)); }
+
+/// A block has a piece. Reads x once, four packs of 16 bytes a thread in flight; bound by memory. Elements that cannot be loaded whole are added in the same
+/// order.
+template <class T>
+__global__ void __launch_bounds__(kThreads) sum_squares_kernel(const T* x, float* partial, int64_t count, int64_t piece, bool is_packed) {
+  constexpr int kWidth = cuda::kRowWidth<T>;
+  __shared__ float scratch[cuda::kWarp];
+  const int64_t begin = static_cast<int64_t>(blockIdx.x) * piece, end = begin + piece < count ? begin + piece : count;
+  float sums[kWidth] = {};
+  for (int64_t first = begin; first < end; first += kStep<T>) {
+    const bool is_whole = is_packed && first + kStep<T> <= end;
+    T values[kInFlight][kWidth];
+#pragma unroll
+    for (int n = 0; n < kInFlight; ++n) {
+      const int64_t at = first + (static_cast<int64_t>(n) * kThreads + threadIdx.x) * kWidth, left = end - at;
+      if (!is_whole) {
+#pragma unroll
+        for (int i = 0; i < kWidth; ++i) values[n][i] = T{};
+      }
+      cuda::load_pack<kWidth>(x, at, 1, is_whole, left < kWidth ? static_cast<int>(left) : kWidth, values[n]);
+    }
+#pragma unroll
+    for (int n = 0; n < kInFlight; ++n) {
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) {
+        const float value = to_float(values[n][i]);
+        sums[i] += value * value;
+      }
+    }
+  }
+#pragma unroll
+  for (int half = kWidth / 2; half > 0; half /= 2) {
+#pragma unroll
+    for (int i = 0; i < half; ++i) sums[i] += sums[i + half];
+  }
+  const float sum = cuda::over_block(cuda::SumOf(), sums[0], 0.0f, scratch);
+  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
 }  // namespace
 
-int64_t square_sum_workspace_cuda(int64_t count) { return plan_of(count).pieces * static_cast<int64_t>(sizeof(float)); }
+int64_t square_sum_workspace_cuda(int64_t) { return kMostPieces * static_cast<int64_t>(sizeof(float)); }
 
 Status square_sum_cuda(DType type, const void* x, float* y, int64_t count, void* workspace, int64_t workspace_bytes, cudaStream_t stream) {
   HALO_REQUIRE(workspace_bytes >= square_sum_workspace_cuda(count), square_sum_workspace_cuda(count) << " bytes of workspace", workspace_bytes,
                "Ask square_sum_workspace_cuda.");
   return cuda::dispatch_float(type, [&]<class T>() -> Status {
-    const ReducePlan plan = plan_of(count);
+    const int64_t piece = piece_of<T>(count), pieces = pieces_of(count, piece);
     auto* partial = static_cast<float*>(workspace);
-    const auto rows = static_cast<unsigned>(256 / plan.row_threads);
-    HALO_RETURN_IF_ERROR(cuda::launch(cuda::reduce_rows_kernel<ReduceOp::kSumSquare, T, float>, dim3(1, static_cast<unsigned>(plan.pieces)),
-                                      dim3(static_cast<unsigned>(plan.row_threads), rows), 0, stream, static_cast<const T*>(x), nullptr, partial, plan,
-                                      cuda::is_aligned(x, 16)));
-    return cuda::launch(cuda::reduce_pieces_kernel<ReduceOp::kSumSquare, float, float>, 1, 256, 0, stream, partial, y, 1, plan.pieces, count);
+    HALO_RETURN_IF_ERROR(cuda::launch(sum_squares_kernel<T>, static_cast<unsigned>(pieces), kThreads, 0, stream, static_cast<const T*>(x), partial, count,
+                                      piece, cuda::is_aligned(x, 16)));
+    return cuda::launch(cuda::reduce_pieces_kernel<cuda::ReduceOp::kSumSquare, float, float>, 1, 256, 0, stream, partial, y, 1, pieces, count);
   });
 }
 

@@ -21,7 +21,7 @@ void square_sum_cpu(const T* x, float* y, int64_t count, const Executor& executo
 /// Bytes of workspace for square_sum_cuda.
 int64_t square_sum_workspace_cuda(int64_t count);
 
-/// The same in float32, in up to 512 pieces and then over these. Types: float, bfloat16, float16.
+/// The same in float32, in up to 1056 pieces and then over these. Types: float, bfloat16, float16.
 Status square_sum_cuda(DType type, const void* x, float* y, int64_t count, void* workspace, int64_t workspace_bytes, cudaStream_t stream);
 #endif
 

@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <initializer_list>
 #include <mutex>
 
 namespace {
@@ -18,7 +19,7 @@ void write(unsigned long long start, unsigned long long end, unsigned stream, co
 }
 
 void CUPTIAPI request(uint8_t** buffer, size_t* size, size_t* records) {
-  *size = 4 << 20;
+  *size = 128 << 10;
   *buffer = static_cast<uint8_t*>(std::aligned_alloc(8, *size));
   *records = 0;
 }

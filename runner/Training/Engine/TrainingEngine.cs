@@ -129,30 +129,38 @@ public sealed class TrainingEngine : IDisposable
             throw new InvalidOperationException("the engine was made without an optimizer");
         var counted = batch.Sum(m => (long)m.CountedTokens);
         double loss = 0;
-        var isFirst = true;
+        MicroBatch? running = null; // its loss is read behind what is launched next: a GPU does not wait
         foreach (var micro in batch.Where(m => !m.Empty)) // a mean over nothing is 0/0
         {
-            var mean = Run(micro);
-            if (!double.IsFinite(mean))
-                throw NotFinite("loss", mean, step);
-            loss += mean * micro.CountedTokens / counted;
+            AddLoss();
+            _batch.Fill(micro);
+            _training.Run();
             if (_accumulator is not null)
             {
-                Write(GradientGraphs.Keep, isFirst ? 0 : 1);
+                Write(GradientGraphs.Keep, running is null ? 0 : 1);
                 Write(GradientGraphs.Weight, micro.CountedTokens);
                 _accumulator.Run();
             }
-            isFirst = false;
+            running = micro;
         }
         Write(AdamWGraph.GradientScale, _accumulator is null ? 1 : 1.0 / counted);
         _norm.Run();
+        Write(AdamWGraph.LearningRate, learningRate);
+        _scalars[AdamWGraph.Step].Write<long>([step]);
+        AddLoss();
         var norm = Read(AdamWGraph.GradientNorm);
         if (!double.IsFinite(norm))
             throw NotFinite("gradient norm", norm, step);
-        Write(AdamWGraph.LearningRate, learningRate);
-        _scalars[AdamWGraph.Step].Write<long>([step]);
         _optimizer.Run();
         return new StepResult(loss, norm, counted, batch.Sum(m => (long)m.Tokens));
+
+        void AddLoss()
+        {
+            if (running is null)
+                return;
+            var mean = Read(TrainingNames.Loss);
+            loss += double.IsFinite(mean) ? mean * running.CountedTokens / counted : throw NotFinite("loss", mean, step);
+        }
     }
 
     public void Dispose()
