@@ -50,7 +50,8 @@ public sealed partial class HuggingFaceSource
         {
             throw new HaloException("model", config.Model, Models, "no such file or folder", MissingAdvice(config.Model));
         }
-        if (File.Exists(config.Model) && Path.GetExtension(config.Model).ToLowerInvariant() is ".jsonl" or ".json" or ".safetensors" or ".yaml" or ".yml" or ".jinja")
+        if (File.Exists(config.Model) && Path.GetExtension(config.Model).ToLowerInvariant()
+            is ".jsonl" or ".json" or ".safetensors" or ".yaml" or ".yml" or ".jinja")
         {
             throw new HaloException("model", config.Model, Models, $"a file of {Path.GetExtension(config.Model)}",
                 Path.GetExtension(config.Model) == ".jsonl" ? "Give rows as --data, and the model's folder as --model." : "Name the folder that it lies in.");

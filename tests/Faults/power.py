@@ -24,10 +24,11 @@ for trial in range(trials):
     subprocess.run(["mkfs.ext4", "-q", "-F", disk], check=True)
     subprocess.run(["mount", "-o", "loop", disk, mount], check=True)
     run = mount / "run"
-    process = subprocess.Popen(["nice", "-n", os.environ.get("NICE", "19"), "dotnet", HALO, *command(run)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(["nice", "-n", os.environ.get("NICE", "19"), "dotnet", HALO, *command(run)],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not run.exists() and process.poll() is None:
         time.sleep(0.005)
-    time.sleep(draw.random() * float(os.environ.get("WITHIN", whole * 0.7)))
+    time.sleep(draw.random() * float(os.environ.get("WITHIN", whole * 0.4)))
     handle = os.open(mount, os.O_RDONLY)
     fcntl.ioctl(handle, SHUTDOWN, struct.pack("I", WITHOUT_LOG))
     os.close(handle)

@@ -14,7 +14,8 @@ public sealed class WrongKindTests : IDisposable
     [Fact]
     public void A_graph_that_is_none()
     {
-        Assert.Contains("git lfs pull", Refused(_folder, "a Git LFS pointer", "inspect", _folder.File("lfs.onnx", "version https://git-lfs.github.com/spec/v1\n")));
+        var pointer = _folder.File("lfs.onnx", "version https://git-lfs.github.com/spec/v1\n");
+        Assert.Contains("git lfs pull", Refused(_folder, "a Git LFS pointer", "inspect", pointer), StringComparison.Ordinal);
         Refused(_folder, "found JSON text", "inspect", _folder["data.jsonl"]);
         Refused(_folder, "or safetensors", "inspect", _folder["model/model.safetensors"]);
     }
