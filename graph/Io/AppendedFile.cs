@@ -6,7 +6,18 @@ public sealed class AppendedFile : IDisposable
     private readonly FileStream _stream;
 
     /// <param name="path">The file; its content stays.</param>
-    public AppendedFile(string path) => _stream = new FileStream(path, FileMode.Append, FileAccess.Write, FileShare.Read, bufferSize: 0);
+    /// <exception cref="HaloException">It cannot be opened for writing.</exception>
+    public AppendedFile(string path)
+    {
+        try
+        {
+            _stream = new FileStream(path, FileMode.Append, FileAccess.Write, FileShare.Read, bufferSize: 0);
+        }
+        catch (Exception e) when (AtomicFile.IsOfTheDisk(e))
+        {
+            throw AtomicFile.Refusal(path, e.Message, e);
+        }
+    }
 
     /// <exception cref="HaloException">The disk is full; the file may end in a part of the piece.</exception>
     public void Append(ReadOnlySpan<byte> bytes)

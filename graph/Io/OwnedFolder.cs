@@ -64,15 +64,29 @@ public static class OwnedFolder
     public static void Create(string target, string kind, Action<string> fill) => Write(target, kind, fill, FolderPlacement.Create);
 
     /// <summary>Removes a folder: it loses its name first, so that a kill in the middle leaves no half of it.</summary>
-    public static void Remove(string folder)
+    /// <exception cref="HaloException">The disk does not let it go.</exception>
+    public static void Remove(string folder) => Removing(folder, () =>
     {
         var doomed = PartialFiles.For(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder)));
         Directory.Move(folder, doomed);
         Directory.Delete(doomed, recursive: true);
-    }
+    });
 
     /// <summary>Removes what ended processes left half-written in a folder, if there is one. What a living process writes stays.</summary>
-    public static void RemoveAbandoned(string folder) => PartialFiles.RemoveAllAbandoned(folder);
+    /// <exception cref="HaloException">The disk does not let it go.</exception>
+    public static void RemoveAbandoned(string folder) => Removing(folder, () => PartialFiles.RemoveAllAbandoned(folder));
+
+    private static void Removing(string folder, Action remove)
+    {
+        try
+        {
+            remove();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new HaloException("remove-folder", folder, "a folder whose files can be removed", e.Message.TrimEnd('.'), "Check disk and permissions.", e);
+        }
+    }
 
     private static void Write(string target, string kind, Action<string> fill, Action<string, string> place)
     {

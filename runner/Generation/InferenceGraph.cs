@@ -53,7 +53,7 @@ public sealed record InferenceGraph(
         var names = found.Select(v => v.Name).ToHashSet();
         var missing = expected.Where(name => !names.Contains(name)).ToList();
         var others = names.Except(expected).ToList();
-        if (expected.Count < 4 || missing.Count > 0 || others.Count > 0)
+        if (expected.Count < 3 || missing.Count > 0 || others.Count > 0)
         {
             throw new HaloException(Reader, path, $"the {what} of an inference graph: {expected[0]}, caches of each layer and so on",
                 missing.Count > 0 ? $"no {string.Join(", ", missing.Take(4))}" : others.Count > 0 ? $"also {string.Join(", ", others.Take(4))}" : "no caches",
