@@ -56,7 +56,8 @@ public sealed record FuseLoss(long LogitsBytes = 1L << 31) : IGraphPass
         if (gradient.Inputs[0]!.Producer is not null)
             return Skip("a gradient of the loss that is computed");
         var readers = gradient.Output.IsGraphOutput ? [] : gradient.Output.Uses.Select(u => u.Node).ToList();
-        if (readers.Count != 2 || readers.SingleOrDefault(n => IsProduct(n, false, false) && n.Inputs[0] == gradient.Output && n.Inputs[1] == w) is not { } error
+        if (readers.Count != 2
+            || readers.SingleOrDefault(n => IsProduct(n, false, false) && n.Inputs[0] == gradient.Output && n.Inputs[1] == w) is not { } error
             || readers.SingleOrDefault(n => IsProduct(n, true, false) && n.Inputs[0] == gradient.Output && n.Inputs[1] == x) is not { } weight)
             return Skip("a gradient of the logits that is not multiplied by both factors alone");
 

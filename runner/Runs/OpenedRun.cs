@@ -81,7 +81,8 @@ public sealed class OpenedRun : IDisposable
         var step = Start(checkpoints, engine, artifact, run, config.Data!, dataSha256, say);
         if (step > totalSteps)
             throw new HaloException("resume", "steps", $"at least the {step} updates that are done", $"{totalSteps}", "Give more --steps or --epochs.");
-        say($"{engine.Parameters.Parameters.Sum(p => p.Shape.ElementCount!.Value):N0} parameters{(@interface.ParameterType == ElementType.Float ? "" : $", gradients and moments in {@interface.ParameterType.Name()}")}; "
+        var states = @interface.ParameterType == ElementType.Float ? "" : $", gradients and moments in {@interface.ParameterType.Name()}";
+        say($"{engine.Parameters.Parameters.Sum(p => p.Shape.ElementCount!.Value):N0} parameters{states}; "
             + $"steps {step} to {totalSteps}, "
             + $"{plan.BatchSize} rows each in micro-batches of {@interface.Rows} x {@interface.Sequence}");
         return new OpenedRun

@@ -11,7 +11,8 @@ namespace Halo.CustomOps;
 ///   p = p keep - m / (sqrt(v) / root2 + epsilon) * stepSize, without keep p as it is   [Loshchilov and Hutter 2019, algorithm 2]
 /// Every product, sum, quotient and root is rounded to float32 by itself, so that body and kernels, CPU and GPU, give the same bits. Each element is read
 /// before it is written: outputs may lie where the inputs do.
-/// P, m and v may be bfloat16, with a gradient of either type: computed in float32, with sqrt(v) (1 / root2), and each result rounded up or down by chance (<see cref="ChanceRounding"/>),
+/// P, m and v may be bfloat16, with a gradient of either type: computed in float32, with sqrt(v) (1 / root2), and each result rounded up or down by chance
+/// (<see cref="ChanceRounding"/>),
 /// by step, seed () int64 and the attribute tensor, which numbers the parameters of a run. To the nearest, v would never fall again, and a small step be lost.
 /// </remarks>
 public sealed class AdamW : HaloOperator
@@ -33,7 +34,8 @@ public sealed class AdamW : HaloOperator
         {
             if (node.Input(i) is not { } x || (i < 4 && p.Shape is null))
                 continue;
-            ShapeRule.Require("adam-w", node, x, Inputs[i], i < 4 ? p.Shape! : Shape.Scalar, i < 4 ? "Give tensors of the parameter's shape." : "Give a scalar.");
+            ShapeRule.Require("adam-w", node, x, Inputs[i], i < 4 ? p.Shape! : Shape.Scalar,
+                i < 4 ? "Give tensors of the parameter's shape." : "Give a scalar.");
         }
         foreach (var output in node.Outputs)
             (output.Type, output.Shape) = (p.Type, p.Shape);

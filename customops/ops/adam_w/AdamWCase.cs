@@ -29,7 +29,8 @@ public sealed class AdamWCase() : OpCase("AdamW")
         {
             foreach (var sizes in new long[][] { [1], [8], [5, 7], [3, 1001] })
                 yield return Call(random, sizes, 1, 1e-3f, 0.0316f, null, $"rounded, {gradient}", new Chance(gradient, 4, 77, 2));
-            yield return Call(random, [11, 9], 0.25f, 5e-4f, 0.7f, 0.999f, $"rounded, {gradient}, with decay", new Chance(gradient, 70000, (1L << 40) + 3, 145));
+            yield return Call(random, [11, 9], 0.25f, 5e-4f, 0.7f, 0.999f, $"rounded, {gradient}, with decay",
+                new Chance(gradient, 70000, (1L << 40) + 3, 145));
         }
     }
 

@@ -7,7 +7,8 @@ public sealed class LinearCrossEntropyCase() : OpCase("LinearCrossEntropy")
 {
     public override IEnumerable<OpBenchmark> Benchmarks =>
     [
-        new(OpType, "float", "2048 x 256 x 2048", random => Call(random, Tiny.Tokens, Tiny.Hidden, Tiny.Vocabulary, 512, ElementType.Float, ElementType.Float, null))
+        new(OpType, "float", "2048 x 256 x 2048",
+            random => Call(random, Tiny.Tokens, Tiny.Hidden, Tiny.Vocabulary, 512, ElementType.Float, ElementType.Float, null))
         {
             Operations = 6.0 * Tiny.Tokens * Tiny.Hidden * Tiny.Vocabulary,
         },
@@ -78,7 +79,8 @@ public sealed class LinearCrossEntropyCase() : OpCase("LinearCrossEntropy")
                 var i = row * v + k;
                 var p = Math.Exp(logits[i] - sums[row]);
                 var d = (p - (k == label ? 1 : 0)) * dLoss / Math.Abs(dLoss) * scale;
-                var off = scale * p * (2 * most + Epsilon * (v + 8 + Math.Abs(logits[i] - sums[row]))) + 4 * Epsilon * scale + Rounding(Math.Abs(d) + scale * p * most, type);
+                var off = scale * p * (2 * most + Epsilon * (v + 8 + Math.Abs(logits[i] - sums[row]))) + 4 * Epsilon * scale
+                    + Rounding(Math.Abs(d) + scale * p * most, type);
                 for (var c = 0; c < h; c++)
                 {
                     dx[row * h + c] += d * w[k * h + c];
