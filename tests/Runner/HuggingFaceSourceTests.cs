@@ -54,7 +54,8 @@ public class HuggingFaceSourceTests
         Succeed([.. prepare, folder["default"]]);
         var manifest = JsonNode.Parse(File.ReadAllText(folder["default/manifest.json"]))!;
         Assert.Equal((8, 128), ((int)manifest["rows"]!, (int)manifest["sequence"]!));
-        Assert.Equal(["build-gradient", "upgrade-opset"], manifest["ledger"]!["rewrites"]!.AsArray().Select(r => (string)r!["passes"]![0]!["pass"]!));
+        Assert.Equal(["build-gradient", "upgrade-opset", "order-nodes"],
+            manifest["ledger"]!["rewrites"]!.AsArray().Select(r => (string)r!["passes"]![0]!["pass"]!));
         Succeed([.. prepare, folder["given"], "--micro-batch-size", "2", "--sequence-length", "20"]);
         manifest = JsonNode.Parse(File.ReadAllText(folder["given/manifest.json"]))!;
         Assert.Equal((2, 20), ((int)manifest["rows"]!, (int)manifest["sequence"]!));
