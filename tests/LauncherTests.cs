@@ -25,7 +25,7 @@ public sealed class LauncherTests : IDisposable
             if [ "$1" = build ]; then
               for argument in "$@"; do case "$argument" in *.csproj) root=${argument%/runner/*} ;; esac; done
               if [ -f "$root/broken" ]; then echo "quantize.cu: an error"; exit 1; fi
-              mkdir -p "$root/runner/bin/Release/net10.0"
+              mkdir -p "$root/runner/bin/Release/net10.0" "$root/runner/obj" "$root/customops/cases/obj"
               touch "$root/runner/bin/Release/net10.0/halo.dll" "$root/runner/obj/built"
             else
               echo "$@"
