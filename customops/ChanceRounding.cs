@@ -6,7 +6,8 @@ namespace Halo.CustomOps;
 /// <remarks>
 /// Eight elements share a block of Philox4x32-10 [Salmon et al. 2011] under the key seed: counter (e / 8, low and high word; step; 2^31 + tensor), four words,
 /// eight halves, each word's lower one first. The bits of element e are half e % 8, of the second and third result (e + 3) % 8 and (e + 5) % 8.
-/// A float32 lies between two numbers of bfloat16, 2^16 steps apart: it becomes the farther one from 0 where its distance from the nearer, in steps, plus the bits reach 2^16. What is not finite is rounded to the nearest.
+/// A float32 lies between two numbers of bfloat16, 2^16 steps apart: it becomes the farther one from 0 where its distance from the nearer, in steps, plus the bits
+/// reach 2^16. What is not finite is rounded to the nearest.
 /// Written in ONNX's integers of 64 bits, none of which overflow, and float64, which holds every number of them exactly.
 /// </remarks>
 internal static class ChanceRounding

@@ -20,7 +20,7 @@ public sealed class LinearGemms
     private LinearGemms(Graph graph)
     {
         _graph = graph;
-        _forward = ForwardCone(graph);
+        _forward = Forward(graph);
         _repeated = new RepeatedValues(graph);
         _takesParameters = graph.Inputs.Any(i => i.Type.IsFloat() && i.Shape is { Rank: 1 or 2 }); // caches have four axes
     }
@@ -194,19 +194,10 @@ public sealed class LinearGemms
             && (_takesParameters ? root.IsGraphInput : root.Initializer is not null && root.Shape is { Rank: 1 or 2, ElementCount: > 1 });
     }
 
-    private static HashSet<Node> ForwardCone(Graph graph)
+    private static HashSet<Node> Forward(Graph graph)
     {
         var loss = graph.Outputs.FirstOrDefault(o => o.Name == TrainingNames.Loss);
-        var pending = new Stack<Value>(loss is null ? graph.Outputs.Where(o => !TrainingNames.IsGradient(o)) : [loss]);
-        var ancestors = new HashSet<Node>();
-        while (pending.TryPop(out var value))
-        {
-            if (value.Producer is not { } node || !ancestors.Add(node))
-                continue;
-            foreach (var input in Graph.ReadBy(node))
-                pending.Push(input);
-        }
-        return ancestors;
+        return Ancestors.Of(loss is null ? graph.Outputs.Where(o => !TrainingNames.IsGradient(o)) : [loss]);
     }
 
     private void Skip(Node node, string reason) => _skipped.Add(new SkippedProduct(node, reason));

@@ -243,44 +243,6 @@ public sealed class Graph
         _last = node;
     }
 
-    /// <summary>Orders nodes so that each stands behind what it reads, keeping the present order where it is right already.</summary>
-    /// <exception cref="InvalidOperationException">The graph has a cycle.</exception>
-    public void SortTopologically()
-    {
-        var order = Nodes.ToList();
-        var position = new Dictionary<Node, int>(order.Count);
-        for (var i = 0; i < order.Count; i++)
-            position[order[i]] = i;
-        var waits = new int[order.Count];
-        var readers = new List<int>[order.Count];
-        for (var i = 0; i < order.Count; i++)
-        {
-            foreach (var input in ReadBy(order[i]))
-            {
-                if (input.Producer is { } producer && position.TryGetValue(producer, out var p) && p != i)
-                {
-                    (readers[p] ??= []).Add(i);
-                    waits[i]++;
-                }
-            }
-        }
-        var ready = new PriorityQueue<int, int>(Enumerable.Range(0, order.Count).Where(i => waits[i] == 0).Select(i => (i, i)));
-        _first = _last = null;
-        var placed = 0;
-        while (ready.TryDequeue(out var i, out _))
-        {
-            Join(order[i]);
-            placed++;
-            foreach (var reader in readers[i] ?? [])
-            {
-                if (--waits[reader] == 0)
-                    ready.Enqueue(reader, reader);
-            }
-        }
-        if (placed != order.Count)
-            throw new InvalidOperationException("the graph has a cycle");
-    }
-
     /// <summary>What a node reads: its inputs, and what its subgraphs read from outside themselves.</summary>
     public static IEnumerable<Value> ReadBy(Node node)
     {

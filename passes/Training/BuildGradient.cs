@@ -36,7 +36,8 @@ public sealed record BuildGradient(NamePatterns? Freeze = null) : IGraphPass
         {
             var names = Parameters(model.Graph).Select(p => p.Name).ToList();
             throw new PassException(Name, "freeze", "patterns that match parameters", string.Join(", ", unmatched),
-                NearestName.OfPattern(unmatched[0], names) is { } meant ? $"Did you mean '{meant}'?" : $"Parameters are the float inputs of the graph, such as '{names.FirstOrDefault()}'.");
+                NearestName.OfPattern(unmatched[0], names) is { } meant ? $"Did you mean '{meant}'?"
+                    : $"Parameters are the float inputs of the graph, such as '{names.FirstOrDefault()}'.");
         }
     }
 

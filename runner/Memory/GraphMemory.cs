@@ -72,15 +72,6 @@ public sealed record GraphMemory(string Name, RunMemory Run, long ConstantBytes,
     private static HashSet<Node> Forward(Graph graph)
     {
         var roots = graph.Outputs.Where(o => o.Name == TrainingNames.Loss).ToList();
-        var pending = new Stack<Value>(roots.Count > 0 ? roots : graph.Outputs);
-        var forward = new HashSet<Node>();
-        while (pending.TryPop(out var value))
-        {
-            if (value.Producer is not { } node || !forward.Add(node))
-                continue;
-            foreach (var input in Graph.ReadBy(node))
-                pending.Push(input);
-        }
-        return forward;
+        return Ancestors.Of(roots.Count > 0 ? roots : graph.Outputs);
     }
 }

@@ -60,7 +60,8 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
                 graphs.Add(GraphMemory.Of("sums of gradients", sums, kernels));
                 held.Add(Part("sums of gradients", Inputs(sums, @interface.Trained.Select(p => GradientGraphs.Sum + p.Name))));
             }
-            held.Add(optimizer is null ? new MemoryPart("moments", 2 * @interface.Trained.Sum(p => RunMemory.Rounded(@interface.ParameterType.SizeBytes(p.Shape.ElementCount!.Value))))
+            held.Add(optimizer is null ? new MemoryPart("moments",
+                    2 * @interface.Trained.Sum(p => RunMemory.Rounded(@interface.ParameterType.SizeBytes(p.Shape.ElementCount!.Value))))
                 : Part("moments", optimizer.Inputs.Where(i => i.Name.StartsWith(AdamWGraph.FirstMoment, StringComparison.Ordinal)
                     || i.Name.StartsWith(AdamWGraph.SecondMoment, StringComparison.Ordinal))));
         }

@@ -14,13 +14,14 @@ namespace Halo.Runner.Runs;
 /// <param name="ValidLoss">Validation loss at this step; null where it was not evaluated.</param>
 public sealed record RunState(int Step, int Epoch, int BatchInEpoch, string DataSha256, double? ValidLoss)
 {
-    /// <summary>The digest of every tensor (<see cref="TensorDigests"/>), by file; null in checkpoints of Halo 0.1.</summary>
+    /// <summary>The digest of every tensor (<see cref="TensorDigests"/>), by file; null in checkpoints that were written before there were digests.</summary>
     public IReadOnlyDictionary<string, IReadOnlyDictionary<string, string>>? Digests { get; init; }
 }
 
 /// <summary>The checkpoints of a run: folders <c>step-00000060</c>, each whole or not there.</summary>
 /// <remarks>
-/// model.safetensors holds the parameters, float32 masters or bfloat16 (states), under their Hugging Face names, optimizer.safetensors the moments (exp_avg.P, exp_avg_sq.P),
+/// model.safetensors holds the parameters, float32 masters or bfloat16 (states), under their Hugging Face names, optimizer.safetensors the moments
+/// (exp_avg.P, exp_avg_sq.P),
 /// state.json the <see cref="RunState"/>. The newest K are kept, and the one of the least validation loss.
 /// </remarks>
 public sealed class Checkpoints(string folder, int keep)

@@ -36,7 +36,7 @@ public sealed class RunFolder : IDisposable
 
     public string Checkpoints => In("checkpoints");
 
-    /// <summary>What the run was started with; null where it is of Halo 0.1. Writing needs the lock.</summary>
+    /// <summary>What the run was started with; null where it began before there were records. Writing needs the lock.</summary>
     /// <exception cref="HaloException">The file is damaged.</exception>
     public RunRecord? Record
     {

@@ -25,7 +25,7 @@ public sealed record RunRecord(string ConfigSha256)
     /// <summary>Where the run comes from; null for one that began with its model's weights.</summary>
     public BranchOrigin? Branch { get; init; }
 
-    /// <summary>Null where the run is of Halo 0.1, which wrote none.</summary>
+    /// <summary>Null where there is none: the run began before there were records.</summary>
     /// <exception cref="HaloException">Damaged.</exception>
     public static RunRecord? Read(string path)
     {

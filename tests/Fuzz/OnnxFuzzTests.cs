@@ -153,5 +153,6 @@ public class OnnxFuzzTests
     }
 
     private static IEnumerable<byte[]> Exports() =>
-        new[] { "logits-dynamo-opset18.onnx", "logits-torchscript-opset17.onnx", "logits-dynamo-sdpa-opset23.onnx", "training.onnx" }.Select(f => File.ReadAllBytes(ExportFixture.File("llama2-mha", f)));
+        new[] { "logits-dynamo-opset18.onnx", "logits-torchscript-opset17.onnx", "logits-dynamo-sdpa-opset23.onnx", "training.onnx" }
+            .Select(f => File.ReadAllBytes(ExportFixture.File("llama2-mha", f)));
 }

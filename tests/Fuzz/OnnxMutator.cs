@@ -18,7 +18,8 @@ internal sealed class OnnxMutator(Random random, IReadOnlyList<byte[]> files)
     [
         "", "MatMul", "Gemm", "Transpose", "Reshape", "Gather", "Cast", "Constant", "Slice", "Pad", "If", "Loop", "Split", "Concat", "Where", "Range",
         "ConstantOfShape", "Expand", "Tile", "Squeeze", "ReduceSum", "Attention", "LayerNormalization", "SoftmaxCrossEntropyLoss", "TopK", "Einsum", "com.halo",
-        "com.microsoft", "ai.onnx", "axis", "perm", "to", "value", "axes", "alpha", "keepdims", "blocks", "transA", "loss", "grad.w", "input_ids", "attention_mask", "labels", "batch", "/dev/zero", "../x", "location",
+        "com.microsoft", "ai.onnx", "axis", "perm", "to", "value", "axes", "alpha", "keepdims", "blocks", "transA",
+        "loss", "grad.w", "input_ids", "attention_mask", "labels", "batch", "/dev/zero", "../x", "location",
     ];
 
     private readonly List<Part> _pool = [.. files.SelectMany(f => Parts(Parse(f, "Model")!)).Where(p => p.Field.Content is not null)];

@@ -7,7 +7,8 @@ public sealed class CrossEntropyCase() : OpCase("CrossEntropy")
 {
     public override IEnumerable<OpBenchmark> Benchmarks =>
     [
-        new(OpType, "float", "2048 x 2048", random => Call(HostTensor.Normal(random, Tiny.Tokens, Tiny.Vocabulary), Labels(random, Tiny.Tokens, Tiny.Vocabulary), ElementType.Float, ""))
+        new(OpType, "float", "2048 x 2048", random =>
+            Call(HostTensor.Normal(random, Tiny.Tokens, Tiny.Vocabulary), Labels(random, Tiny.Tokens, Tiny.Vocabulary), ElementType.Float, ""))
         {
             Bytes = Tiny.Tensors(1, Tiny.Tokens * Tiny.Vocabulary),
         },

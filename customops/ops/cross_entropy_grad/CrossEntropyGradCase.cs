@@ -7,7 +7,8 @@ public sealed class CrossEntropyGradCase() : OpCase("CrossEntropyGrad")
 {
     public override IEnumerable<OpBenchmark> Benchmarks =>
     [
-        new(OpType, "float", "2048 x 2048", random => Call(HostTensor.Normal(random, Tiny.Tokens, Tiny.Vocabulary), CrossEntropyCase.Labels(random, Tiny.Tokens, Tiny.Vocabulary), ElementType.Float, ""))
+        new(OpType, "float", "2048 x 2048", random =>
+            Call(HostTensor.Normal(random, Tiny.Tokens, Tiny.Vocabulary), CrossEntropyCase.Labels(random, Tiny.Tokens, Tiny.Vocabulary), ElementType.Float, ""))
         {
             Bytes = Tiny.Tensors(2, Tiny.Tokens * Tiny.Vocabulary),
         },

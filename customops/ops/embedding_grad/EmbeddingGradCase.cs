@@ -7,7 +7,9 @@ public sealed class EmbeddingGradCase() : OpCase("EmbeddingGrad")
 {
     public override IEnumerable<OpBenchmark> Benchmarks =>
     [
-        new(OpType, "float", "2048 x 256 into 2048", random => Call(HostTensor.Normal(random, Tiny.Tokens, Tiny.Hidden), Ids(Tiny.Tokens, _ => random.Next(Tiny.Vocabulary)), Tiny.Vocabulary, ElementType.Float, ElementType.Float, ""))
+        new(OpType, "float", "2048 x 256 into 2048", random =>
+            Call(HostTensor.Normal(random, Tiny.Tokens, Tiny.Hidden),
+                Ids(Tiny.Tokens, _ => random.Next(Tiny.Vocabulary)), Tiny.Vocabulary, ElementType.Float, ElementType.Float, ""))
         {
             Bytes = Tiny.Tensors(2, Tiny.Tokens * Tiny.Hidden),
         },

@@ -7,7 +7,8 @@ public sealed class RmsNormCase() : OpCase("RmsNorm")
 {
     public override IEnumerable<OpBenchmark> Benchmarks =>
     [
-        new(OpType, "float", "2048 x 256", random => Call(HostTensor.Normal(random, Tiny.Tokens, Tiny.Hidden), HostTensor.Normal(random, Tiny.Hidden), 1e-5f, ElementType.Float, ""))
+        new(OpType, "float", "2048 x 256", random =>
+            Call(HostTensor.Normal(random, Tiny.Tokens, Tiny.Hidden), HostTensor.Normal(random, Tiny.Hidden), 1e-5f, ElementType.Float, ""))
         {
             Bytes = Tiny.Tensors(2, Tiny.Tokens * Tiny.Hidden),
         },

@@ -59,7 +59,8 @@ public sealed class ScaledMatMulCase() : OpCase("ScaledMatMul")
     /// <summary>Hopper's matrix units cut the products of a float8 sum at 13 bits below the largest of 32 neighbours. [DeepSeek-V3, 3.3.2]</summary>
     private static double Cut(double largest, int k) => Math.ScaleB(largest, -13) * Math.Ceiling(k / 32.0);
 
-    /// <summary>k products summed in float32, the product of the scales and the scaling: k + 2 roundings of at most the sum of magnitudes, one more with an addend.</summary>
+    /// <summary>k products summed in float32, the product of the scales and the scaling: k + 2 roundings of at most the sum of magnitudes, one
+    /// more with an addend.</summary>
     private static Expected Oracle(
         (double[] Values, float Scale) a, (double[] Values, float Scale) b, int m, int n, int k, bool transA, bool transB, ElementType to,
         double[]? addend)

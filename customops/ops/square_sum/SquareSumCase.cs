@@ -25,7 +25,8 @@ public sealed class SquareSumCase() : OpCase("SquareSum")
         yield return Call(new([3], [1, float.NegativeInfinity, 2]), ElementType.BFloat16);
     }
 
-    /// <summary>All terms are of one sign: the error of a sum in pieces of float32 is a few units, in whatever order; the body's runtime may add them one by one.</summary>
+    /// <summary>All terms are of one sign: the error of a sum in pieces of float32 is a few units, in whatever order; the body's runtime may add them
+    /// one by one.</summary>
     private static OpCall Call(HostTensor x, ElementType type) => new($"{x} {type}", [x],
         (build, inputs) => [build.SquareSum(InType(build, inputs, type)[0], "squares")],
         () =>

@@ -3,13 +3,13 @@
 
 #include "check/check.h"
 #include "ops/swi_glu/swi_glu.h"
+#include "ops/swi_glu/swi_glu_check.h"
 
 namespace halo::check {
 
 namespace {
 
-/// fast_sigmoid is 0 where e^-x overflows, below -88.7: what is lost is less than 2^-126 of what it would be multiplied with.
-constexpr double kFlushed = 0x1p-126;
+using swi_glu::kFlushed;
 
 template <class T>
 void check_tensor(const std::vector<float>& gates, const std::string& what) {
@@ -29,11 +29,7 @@ void check_tensor(const std::vector<float>& gates, const std::string& what) {
 
 template <class T>
 void check_type(const std::string& what) {
-  for (const int64_t count : {0, 1, 7, 16, 33, 20000, 50001}) check_tensor<T>(normal(count, 1), what + " of " + std::to_string(count));
-  std::vector<float> wide;
-  for (float g = -120; g <= 120; g += 0.25f) wide.push_back(g);
-  check_tensor<T>(wide, what + " wide");
-  check_tensor<T>({0.0f, -0.0f, 1e-30f, -1e4f, 1e4f}, what + " special");
+  swi_glu::check_gates(check_tensor<T>, what);
 }
 
 }  // namespace

@@ -40,7 +40,7 @@ internal sealed class ForwardStream
 
     public static ForwardStream Of(Graph graph, Value loss)
     {
-        var stream = new ForwardStream { Forward = SubgraphEvaluator(loss) };
+        var stream = new ForwardStream { Forward = Ancestors.Of(loss) };
         var nodes = graph.Nodes.Where(stream.Forward.Contains).ToList();
         stream.Follow(graph, nodes);
         var cuts = stream.Cuts(nodes);
@@ -126,18 +126,4 @@ internal sealed class ForwardStream
     private static bool IsProduct(Node node) => node.Facts.Role is OperatorRole.Product;
 
     private static Value Right(Node node) => node.Inputs[((OperatorRole.Product)node.Facts.Role).B]!;
-
-    private static HashSet<Node> SubgraphEvaluator(Value loss)
-    {
-        var ancestors = new HashSet<Node>();
-        var pending = new Stack<Value>([loss]);
-        while (pending.TryPop(out var value))
-        {
-            if (value.Producer is not { } node || !ancestors.Add(node))
-                continue;
-            foreach (var input in Graph.ReadBy(node))
-                pending.Push(input);
-        }
-        return ancestors;
-    }
 }

@@ -74,7 +74,8 @@ public sealed class TrainingEngine : IDisposable
             }
         }
         var gradients = _sums ?? _gradients;
-        _norm = new GraphSession("gradient_norm", OnnxWriter.ToBytes(GradientGraphs.Norm(@interface.Trained, accumulates ? ElementType.Float : @interface.ParameterType)), settings);
+        _norm = new GraphSession("gradient_norm",
+            OnnxWriter.ToBytes(GradientGraphs.Norm(@interface.Trained, accumulates ? ElementType.Float : @interface.ParameterType)), settings);
         _optimizer = new GraphSession("optimizer_model.onnx", optimizer, settings);
         _norm.BindInput(AdamWGraph.GradientScale, Scalar(AdamWGraph.GradientScale));
         _norm.BindOutput(AdamWGraph.GradientNorm, Scalar(AdamWGraph.GradientNorm));
