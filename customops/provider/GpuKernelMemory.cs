@@ -56,14 +56,14 @@ public sealed class GpuKernelMemory(bool byCudnn) : IKernelMemory
     /// <summary>scaled_mat_mul_workspace_cuda.</summary>
     private static long ScaledProduct(Node node)
     {
-        var (a, b, transA) = (node.Inputs[0]!, node.Inputs[2]!, node.Int("transA", 0) != 0);
+        var (a, b, transA, transB) = (node.Inputs[0]!, node.Inputs[2]!, node.Int("transA", 0) != 0, node.Int("transB", 0) != 0);
         var (m, k, n) = (Size(a, transA ? 1 : 0), Size(a, transA ? 0 : 1), Size(node.Output, 1));
         var (hasInt8, isInt8) = (a.Type == ElementType.Int8 || b.Type == ElementType.Int8, a.Type == ElementType.Int8 && b.Type == ElementType.Int8);
         var isDecoded = (hasInt8 && !isInt8) || (a.Type == ElementType.Float8E5M2 && b.Type == ElementType.Float8E5M2);
         var isWhole = isDecoded ? node.Output.Type == ElementType.Float
             : !isInt8 && m % 16 == 0 && n % 16 == 0 && node.Output.Type != ElementType.Float16;
         var sums = isWhole ? 0 : Aligned(4 * Padded(m) * Padded(n));
-        return ProductBytes + sums + (isDecoded ? Aligned(2 * m * k) + Aligned(2 * k * n) : Aligned(Padded(m) * Padded(k)) + Aligned(Padded(n) * Padded(k)));
+        return ProductBytes + sums + (isDecoded ? Aligned(2 * m * k) + Aligned(2 * k * n) : Packed(!transA, m, k) + Packed(transB, n, k));
     }
 
     /// <summary>linear_cross_entropy_workspace_cuda: the logits of a chunk of rows, a loss for each row.</summary>
@@ -105,6 +105,9 @@ public sealed class GpuKernelMemory(bool byCudnn) : IKernelMemory
             divisor--;
         return divisor;
     }
+
+    /// <summary>Of an operand of an 8-bit product, which is taken as it lies where its contracted axis is the inner one and no size wants padding.</summary>
+    private static long Packed(bool isInner, long rows, long k) => isInner && rows % 16 == 0 && k % 16 == 0 ? 0 : Aligned(Padded(rows) * Padded(k));
 
     private static long Padded(long size) => (size + 15) / 16 * 16;
 

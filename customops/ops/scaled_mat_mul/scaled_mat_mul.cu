@@ -112,6 +112,11 @@ bool is_direct(const uint8_t* codes, bool k_is_inner, int64_t rows, int64_t k) {
   return k_is_inner && rows % kMultiple == 0 && k % kMultiple == 0 && cuda::is_aligned(codes, kMultiple);
 }
 
+/// What the operand takes of the workspace.
+int64_t packed_bytes(const uint8_t* codes, bool k_is_inner, int64_t rows, int64_t k) {
+  return is_direct(codes, k_is_inner, rows, k) ? 0 : aligned(padded(rows) * padded(k));
+}
+
 }  // namespace
 
 ScaledMatMulPath scaled_mat_mul_path(DType a, DType b) {
@@ -130,17 +135,18 @@ bool is_whole(ScaledMatMulPath path, DType to, int64_t m, int64_t n) {
 
 }  // namespace
 
-int64_t scaled_mat_mul_workspace_cuda(DType type_a, DType type_b, DType to, int64_t m, int64_t n, int64_t k) {
-  const ScaledMatMulPath path = scaled_mat_mul_path(type_a, type_b);
+int64_t scaled_mat_mul_workspace_cuda(const QuantizedMatrix& a, const QuantizedMatrix& b, DType to, bool trans_a, bool trans_b, int64_t m, int64_t n,
+                                      int64_t k) {
+  const ScaledMatMulPath path = scaled_mat_mul_path(a.type, b.type);
   const int64_t products = cuda::LtProducts::kWorkspaceBytes, sums = is_whole(path, to, m, n) ? 0 : aligned(4 * padded(m) * padded(n));
   if (path == ScaledMatMulPath::kDecoded) return products + aligned(2 * m * k) + aligned(2 * k * n) + sums;
-  return products + aligned(padded(m) * padded(k)) + aligned(padded(n) * padded(k)) + sums;
+  return products + packed_bytes(a.codes, !trans_a, m, k) + packed_bytes(b.codes, trans_b, n, k) + sums;
 }
 
 Status scaled_mat_mul_cuda(cuda::LtProducts& products, const QuantizedMatrix& a, const QuantizedMatrix& b, DType to, void* y, bool trans_a, bool trans_b,
                            int64_t m, int64_t n, int64_t k, void* workspace, int64_t workspace_bytes, cudaStream_t stream, const void* addend) {
   if (m * n == 0) return {};
-  const int64_t wanted = scaled_mat_mul_workspace_cuda(a.type, b.type, to, m, n, k);
+  const int64_t wanted = scaled_mat_mul_workspace_cuda(a, b, to, trans_a, trans_b, m, n, k);
   HALO_REQUIRE(workspace_bytes >= wanted, wanted << " bytes of workspace", workspace_bytes, "Ask scaled_mat_mul_workspace_cuda.");
   if (k == 0 && addend == nullptr) return HALO_CUDA_STATUS(cudaMemsetAsync(y, 0, static_cast<size_t>(size_of(to) * m * n), stream));
   if (k == 0) return HALO_CUDA_STATUS(cudaMemcpyAsync(y, addend, static_cast<size_t>(size_of(to) * m * n), cudaMemcpyDeviceToDevice, stream));
@@ -162,8 +168,8 @@ Status scaled_mat_mul_cuda(cuda::LtProducts& products, const QuantizedMatrix& a,
     return scale_sums(static_cast<const float*>(sums), a.scale, b.scale, addend, to, y, m, n, n, stream);
   }
   uint8_t* packed_a = rest;
-  uint8_t* packed_b = packed_a + aligned(padded(m) * padded(k));
-  void* sums = packed_b + aligned(padded(n) * padded(k));
+  uint8_t* packed_b = packed_a + packed_bytes(a.codes, !trans_a, m, k);
+  void* sums = packed_b + packed_bytes(b.codes, trans_b, n, k);
   const uint8_t *left = a.codes, *right = b.codes;
   if (!is_direct(left, !trans_a, m, k)) {
     HALO_RETURN_IF_ERROR(pack_codes(left, packed_a, m, k, trans_a, stream));

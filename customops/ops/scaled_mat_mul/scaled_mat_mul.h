@@ -41,8 +41,9 @@ enum class ScaledMatMulPath { kFloat8, kInt8, kDecoded };
 
 ScaledMatMulPath scaled_mat_mul_path(DType a, DType b);
 
-/// Bytes of workspace for scaled_mat_mul_cuda.
-int64_t scaled_mat_mul_workspace_cuda(DType type_a, DType type_b, DType to, int64_t m, int64_t n, int64_t k);
+/// Bytes of workspace for scaled_mat_mul_cuda: of operands only those that are packed.
+int64_t scaled_mat_mul_workspace_cuda(const QuantizedMatrix& a, const QuantizedMatrix& b, DType to, bool trans_a, bool trans_b, int64_t m, int64_t n,
+                                      int64_t k);
 
 /// As scaled_mat_mul_cpu with both scales on the device, products summed in float32 (int8: exactly, in int32) and rounded to `to`, a float type of 32 or 16
 /// bits, with `addend` (m, n) of that type added before, unless it is null. Operands that do not have K as their inner axis are transposed into the workspace

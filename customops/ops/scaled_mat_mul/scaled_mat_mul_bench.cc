@@ -21,12 +21,13 @@ HALO_BENCH(scaled_mat_mul) {
       const DType type = is_int8 ? DType::kInt8 : DType::kFloat8E4M3;
       for (Array<uint8_t>* codes : {&a, &b}) is_int8 ? fill_codes<Int8>(*codes) : fill_codes<E4M3>(*codes);
       for (const auto& [trans_a, trans_b] : {std::pair{false, true}, {false, false}, {true, false}}) {
-        const int64_t bytes = scaled_mat_mul_workspace_cuda(type, type, DType::kFloat, s.m, s.n, s.k);
+        const QuantizedMatrix left{a.data(), scale.data(), type}, right{b.data(), scale.data(), type};
+        const int64_t bytes = scaled_mat_mul_workspace_cuda(left, right, DType::kFloat, trans_a, trans_b, s.m, s.n, s.k);
         const Array<uint8_t> workspace(bytes);
         bench.time(std::string("scaled_mat_mul") + (trans_a ? " A^T" : " A") + (trans_b ? " B^T" : " B"), is_int8 ? "int8" : "e4m3", shape_of({s.m, s.n, s.k}),
                    {.operations = operations, .ceiling = is_int8 ? bench.ceilings.int8 : bench.ceilings.float8}, [&, ta = trans_a, tb = trans_b] {
-                     return scaled_mat_mul_cuda(bench.products(), {a.data(), scale.data(), type}, {b.data(), scale.data(), type}, DType::kFloat, y.data(), ta,
-                                                tb, s.m, s.n, s.k, workspace.data(), bytes, nullptr);
+                     return scaled_mat_mul_cuda(bench.products(), left, right, DType::kFloat, y.data(), ta, tb, s.m, s.n, s.k, workspace.data(), bytes,
+                                                nullptr);
                    });
       }
     }

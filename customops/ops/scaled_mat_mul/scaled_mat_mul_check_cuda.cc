@@ -29,11 +29,12 @@ void check_scaled(int64_t m, int64_t n, int64_t k, bool trans_a, bool trans_b, b
   const OnDevice<R> addend_device(addend);
   const OnDevice<uint8_t> a_device(a), b_device(b);
   const OnDevice<float> scale_a_device(std::vector<float>{scale_a}), scale_b_device(std::vector<float>{scale_b});
-  const int64_t bytes = scaled_mat_mul_workspace_cuda(A::kType, B::kType, type_of<R>(), m, n, k);
+  const QuantizedMatrix left{a_device.data(), scale_a_device.data(), A::kType}, right{b_device.data(), scale_b_device.data(), B::kType};
+  const int64_t bytes = scaled_mat_mul_workspace_cuda(left, right, type_of<R>(), trans_a, trans_b, m, n, k);
   const OnDevice<uint8_t> workspace(bytes);
   const auto found = run_twice<R>(what, m * n, [&](R* out) {
-    return scaled_mat_mul_cuda(products, {a_device.data(), scale_a_device.data(), A::kType}, {b_device.data(), scale_b_device.data(), B::kType}, type_of<R>(),
-                               out, trans_a, trans_b, m, n, k, workspace.data(), bytes, nullptr, adds ? addend_device.data() : nullptr);
+    return scaled_mat_mul_cuda(products, left, right, type_of<R>(), out, trans_a, trans_b, m, n, k, workspace.data(), bytes, nullptr,
+                               adds ? addend_device.data() : nullptr);
   });
   workspace.download(what + " workspace");
   // float32 adds k products with relative errors of their sum's size. Matrix units of Hopper cut the products of a float8 sum at 13 bits below the largest

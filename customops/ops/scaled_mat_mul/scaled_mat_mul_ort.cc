@@ -48,10 +48,10 @@ struct ScaledMatMul {
   Status compute_cuda(cuda::OpLaunch& c) const {
     const Shape& a = c.in(0).shape;
     const int64_t m = c.out(0).shape[0], n = c.out(0).shape[1], k = a[trans_a ? 0 : 1];
-    HALO_WORKSPACE(work, c, scaled_mat_mul_workspace_cuda(c.in(0).type, c.in(2).type, to, m, n, k));
-    return scaled_mat_mul_cuda(c.device().products(), {c.data<uint8_t>(0), c.data<float>(1), c.in(0).type},
-                               {c.data<uint8_t>(2), c.data<float>(3), c.in(2).type}, to, c.result(0), trans_a, trans_b, m, n, k, work.data(), work.bytes(),
-                               c.stream(), c.data(4));
+    const QuantizedMatrix left{c.data<uint8_t>(0), c.data<float>(1), c.in(0).type}, right{c.data<uint8_t>(2), c.data<float>(3), c.in(2).type};
+    HALO_WORKSPACE(work, c, scaled_mat_mul_workspace_cuda(left, right, to, trans_a, trans_b, m, n, k));
+    return scaled_mat_mul_cuda(c.device().products(), left, right, to, c.result(0), trans_a, trans_b, m, n, k, work.data(), work.bytes(), c.stream(),
+                               c.data(4));
   }
 #endif
 
