@@ -14,6 +14,21 @@ public static class AtomicFile
     /// <summary>Writes UTF-8 text without a byte order mark.</summary>
     public static void WriteText(string path, string text) => Write(path, stream => stream.Write(System.Text.Encoding.UTF8.GetBytes(text)));
 
+    /// <summary>Removes a file, which is then gone from the disk too.</summary>
+    /// <exception cref="HaloException">The disk does not let it go.</exception>
+    public static void Remove(string path)
+    {
+        try
+        {
+            File.Delete(path);
+            DiskSync.Folder(Path.GetDirectoryName(Path.GetFullPath(path))!);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new HaloException("remove-file", path, "a file that can be removed", e.Message.TrimEnd('.'), "Check disk and permissions.", e);
+        }
+    }
+
     /// <summary>Whether the disk or the folder refused. A file that outgrows what the file system takes is an argument out of range to .NET.</summary>
     internal static bool IsOfTheDisk(Exception e) => e is IOException or UnauthorizedAccessException or ArgumentOutOfRangeException { ParamName: "value" };
 

@@ -18,22 +18,36 @@ public static class OnnxWriter
     /// <summary>Initializers below this size stay inline when the others go to a file.</summary>
     private const long InlineBytes = 1024;
 
-    /// <summary>Writes the model, and <c>NAME.onnx.data</c> beside it when that is asked for or the content nears protobuf's 2 GiB.</summary>
+    /// <summary>Content above this goes to a file of its own: half of protobuf's 2 GiB.</summary>
+    private const long GraphBytes = 1L << 30;
+
+    /// <summary>Writes the model, and its content beside it where that is asked for or nears protobuf's 2 GiB.</summary>
+    /// <param name="model">The model.</param>
+    /// <param name="path">The file.</param>
+    /// <param name="externalData">Content goes to <c>NAME.onnx.data</c>, for folders that appear whole. Else, where there is much, to
+    /// <see cref="ContentFile"/>: the graph that takes another's place has data of its own, so that each graph is right at every moment.</param>
+    /// <param name="beforeGraph">Called when all is written and the graph is about to appear.</param>
     /// <exception cref="HaloException">The files cannot be written; nothing is left behind.</exception>
-    public static void Write(Model model, string path, bool externalData = false)
+    public static void Write(Model model, string path, bool externalData = false, Action? beforeGraph = null) =>
+        Write(model, path, externalData, GraphBytes, beforeGraph);
+
+    internal static void Write(Model model, string path, bool externalData, long graphBytes, Action? beforeGraph = null)
     {
-        var inline = model.Graph.Initializers.Sum(v => v.Initializer!.SizeBytes);
-        var external = externalData || inline > (1L << 30);
+        var ofItsOwn = !externalData && model.Graph.Initializers.Sum(v => v.Initializer!.SizeBytes) > graphBytes;
         var placed = new Dictionary<Value, (string Location, long Offset)>();
-        if (external)
-            Place(model.Graph, Path.GetFileName(path) + ".data", placed);
+        var data = ofItsOwn ? ContentFile.Of(path, model.Graph.Initializers) : path + ".data";
+        if (ofItsOwn || externalData)
+            Place(model.Graph, Path.GetFileName(data), placed);
         AtomicFile.Write(path, stream =>
         {
             Write(model, stream, placed);
             stream.Flush();
-            if (external) // replaced last: a graph that does not fit leaves the old one with its data
-                AtomicFile.Write(path + ".data", data => WriteExternalData(placed, data));
+            if (ofItsOwn || externalData) // replaced last: a graph that does not fit leaves the old one with its data
+                AtomicFile.Write(data, content => WriteExternalData(placed, content));
+            beforeGraph?.Invoke();
         });
+        if (ofItsOwn)
+            ContentFile.RemoveOthers(path, data);
     }
 
     /// <summary>The bytes of a small model, as ONNX Runtime takes them.</summary>

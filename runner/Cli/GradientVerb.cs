@@ -1,10 +1,12 @@
 using System.CommandLine;
+using Halo.Io;
 using Halo.Ir;
 using Halo.Models.Weights;
 using Halo.Passes.Canonical.Precision;
 using Halo.Passes.Infra;
 using Halo.Passes.Rewrite;
 using Halo.Passes.Training;
+using Halo.Runner.Runs;
 using Halo.Runner.Sources;
 using Halo.Serialization;
 
@@ -62,6 +64,8 @@ internal static class GradientVerb
             [("--output", output), ("--report", report), ("weights beside --output", weights is null ? WeightsOf(output) : null)], input, weights);
         if (!Path.Exists(input))
             throw new HaloException("model", input, "a forward graph (.onnx) or a Hugging Face folder", "neither", "Check the path.");
+        if (weights is not null)
+            Checkpoints.CheckGiven(weights);
         var folder = Directory.Exists(input) ? HuggingFaceSource.Open(input) : null;
         var source = folder is null ? SourceGraph.AsItIs(input) : Built(folder, weights, settings);
         var initializers = source.Model.Graph.Initializers.ToDictionary(v => v.Name, v => v.Initializer!, StringComparer.Ordinal);
@@ -94,14 +98,21 @@ internal static class GradientVerb
 
     private static string WeightsOf(string output) => Path.ChangeExtension(Path.GetFullPath(output), ".safetensors");
 
-    /// <summary>Graph and weights, or neither: the weights wait under another name until the graph is written.</summary>
+    /// <summary>
+    /// Graph and weights, or neither: each waits under another name until the other is written. A graph that is replaced goes before its weights do, so that
+    /// a kill in between leaves none, never the one beside the weights of the other.
+    /// </summary>
     private static void WriteBoth(Model model, string output, IEnumerable<SafetensorsSource> parameters)
     {
         var target = WeightsOf(output);
         using (var weights = SafetensorsWriter.Begin(target, [.. parameters]))
         {
-            OnnxWriter.Write(model, output);
-            weights.Commit();
+            OnnxWriter.Write(model, output, beforeGraph: () =>
+            {
+                if (File.Exists(target) && File.Exists(output))
+                    AtomicFile.Remove(output);
+                weights.Commit();
+            });
         }
         Console.Error.WriteLine($"weights, under the graph's own names: {target}");
     }

@@ -44,6 +44,21 @@ public class GradientVerbTests
         Assert.Equal(16, found.Tensors.Count); // the loss, 14 matrices of the layers, and the head
     }
 
+    /// <summary>Killed between the two names, no graph is left beside the weights of another one.</summary>
+    [Fact]
+    public void A_graph_goes_before_its_weights_do()
+    {
+        using var folder = new TemporaryFolder();
+        var gradient = Gradient("logits-dynamo-sdpa-opset23.onnx", folder["training.onnx"]);
+        Succeed(gradient);
+        File.Delete(folder["training.safetensors"]);
+        Directory.CreateDirectory(folder["training.safetensors/in-the-way"]); // the weights cannot take their name
+        Refused(folder, folder["training.safetensors"], gradient);
+        Directory.Delete(folder["training.safetensors"], recursive: true);
+        Succeed(gradient);
+        Assert.Equal(["training.onnx", "training.safetensors"], Directory.GetFiles(folder.Path).Select(f => Path.GetFileName(f)!).Order());
+    }
+
     [Fact]
     public void What_cannot_be_honoured_is_refused_and_leaves_nothing()
     {

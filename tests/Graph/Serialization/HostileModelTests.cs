@@ -149,6 +149,18 @@ public class HostileModelTests
         Fails("expected at most 40 links, found more, or a circle of them");
     }
 
+    [Fact]
+    public void Sizes_are_integers()
+    {
+        var text = """
+            ir_version: 10, opset: {"": 23}
+            graph g(x: float[4]) -> (y) { initializers { n: float[1] = {3} }  z = ConstantOfShape(n)  y = Add(x, z) }
+            """;
+        var e = Assert.Throws<VerifierException>(() => Verifier.Check(GraphParser.Parse(text, HaloOperators.Catalogue)));
+        Assert.Contains("ConstantOfShape", e.Message, StringComparison.Ordinal);
+        Assert.Contains("int64", e.Message, StringComparison.Ordinal);
+    }
+
     private static void Refused(string text, string message)
     {
         using var folder = new TemporaryFolder();

@@ -45,6 +45,33 @@ public class OnnxRoundTripTests
             Assert.Equal(a.Initializer!.ToBytes(), b.Initializer!.ToBytes());
     }
 
+    /// <summary>Data have a name by their content, so that a graph is never beside those of the graph that it takes the place of.</summary>
+    [Fact]
+    public void Large_content_has_a_name_of_its_own_and_goes_with_its_graph()
+    {
+        using var folder = new TemporaryFolder();
+        var model = Read(ExportFixture.File("llama2-mha", "logits-dynamo-opset18.onnx"));
+        OnnxWriter.Write(model, folder["m.onnx"], externalData: false, graphBytes: 1000);
+        var first = Assert.Single(Directory.GetFiles(folder.Path, "m.onnx.*.data"));
+        var (graph, data) = (File.ReadAllBytes(folder["m.onnx"]), File.ReadAllBytes(first));
+        OnnxWriter.Write(model, folder["m.onnx"], externalData: false, graphBytes: 1000);
+        Assert.Equal(graph, File.ReadAllBytes(folder["m.onnx"])); // the same bytes
+        File.WriteAllText(folder["m.onnx.notes.data"], "not ours");
+
+        var weight = model.Graph.Initializers.First(v => v.Initializer!.Type == ElementType.Float && v.Initializer.ElementCount > 1000);
+        weight.Initializer = Tensor.Floats([.. weight.Initializer!.Sizes], [.. weight.Initializer.ToArray<float>().Select(v => v + 1)]);
+        Assert.Throws<OperationCanceledException>(() => OnnxWriter.Write(model, folder["m.onnx"], externalData: false, graphBytes: 1000,
+            () => throw new OperationCanceledException())); // killed when the data have their name and the graph has not
+        Assert.Equal(graph, File.ReadAllBytes(folder["m.onnx"]));
+        Assert.Equal(data, File.ReadAllBytes(first));
+        OnnxWriter.Write(model, folder["m.onnx"], externalData: false, graphBytes: 1000);
+        Assert.False(File.Exists(first));
+        Assert.True(File.Exists(folder["m.onnx.notes.data"]));
+        Assert.Equal(3, Directory.GetFiles(folder.Path).Length);
+        foreach (var (a, b) in model.Graph.Initializers.Zip(Read(folder["m.onnx"]).Graph.Initializers))
+            Assert.Equal(a.Initializer!.ToBytes(), b.Initializer!.ToBytes());
+    }
+
     [Fact]
     public void Damaged_files_are_refused_with_a_reason_wherever_they_end()
     {
