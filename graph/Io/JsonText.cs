@@ -16,6 +16,9 @@ public static class JsonText
         Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
     };
 
+    /// <summary>As <see cref="Readable"/>, read strictly: all of a record's constructor's parameters there and none null that may not be.</summary>
+    public static JsonSerializerOptions Strict { get; } = new(Readable) { RespectRequiredConstructorParameters = true, RespectNullableAnnotations = true };
+
     /// <summary>Files of other programs, as those write them: indented, names as they stand, letters beyond ASCII escaped.</summary>
     public static JsonSerializerOptions Indented { get; } = new() { WriteIndented = true, NewLine = "\n" };
 

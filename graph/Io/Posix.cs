@@ -3,7 +3,7 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Halo.Io;
 
-/// <summary>Calls of Linux that .NET has no form of, or whose errors it does not hand on. [man 2 fcntl, flock, fsync, mkdir, open, rename]</summary>
+/// <summary>Calls of Linux that .NET has no form of, or whose errors it does not hand on. [man 2 fcntl, flock, fsync, lseek, mkdir, open, rename]</summary>
 internal static partial class Posix
 {
     public const int IsInterrupted = 4, WouldBlock = 11, NoAccess = 13;
@@ -41,6 +41,15 @@ internal static partial class Posix
 
     [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
     public static partial int Sync(SafeFileHandle file);
+
+    /// <summary>SEEK_DATA: to the next byte that is in no hole.</summary>
+    public const int ToData = 3;
+
+    /// <summary>ENXIO, by which a seek says that nothing but a hole follows.</summary>
+    public static bool IsPastData() => Marshal.GetLastPInvokeError() == 6;
+
+    [LibraryImport("libc", EntryPoint = "lseek", SetLastError = true)]
+    public static partial long Seek(SafeFileHandle file, long offset, int to);
 
     [LibraryImport("libc", EntryPoint = "flock", SetLastError = true)]
     public static partial int Lock(SafeFileHandle file, int operation);

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Halo.Io;
 using Halo.Ir;
 using Halo.Models.Optimizer;
 using Halo.Models.Weights;
@@ -62,6 +63,11 @@ internal static class ArtifactManifest
         var folder = Path.GetDirectoryName(path)!;
         if (manifest[FilesKey] is not JsonObject files)
             throw new HaloException("artifact", path, "an object of files and their SHA-256 under 'files'", "another value", "Prepare the artifact again.");
+        if (Listed(folder).FirstOrDefault(name => !files.ContainsKey(name)) is { } unlisted)
+        {
+            throw new HaloException("artifact", Path.Combine(folder, unlisted), "the files that the artifact was prepared with (files in manifest.json)",
+                "one besides, or one whose digest is lost", "Remove the file if it was put there since; else prepare the artifact again.");
+        }
         foreach (var (name, hash) in files)
         {
             var file = Path.Combine(folder, name);
@@ -92,9 +98,15 @@ internal static class ArtifactManifest
     private static JsonObject Hashes(string folder)
     {
         var hashes = new JsonObject();
-        var files = Directory.GetFiles(folder, "*", SearchOption.AllDirectories).Where(f => !f.EndsWith(".safetensors", StringComparison.Ordinal));
-        foreach (var file in files.Order(StringComparer.Ordinal))
-            hashes[Path.GetRelativePath(folder, file).Replace('\\', '/')] = GraphRewriter.Sha256(file);
+        foreach (var name in Listed(folder))
+            hashes[name] = GraphRewriter.Sha256(Path.Combine(folder, name));
         return hashes;
     }
+
+    /// <summary>The files that have a SHA-256: all but weights, the manifest itself, the folder's marker, which comes after it, and hidden ones.</summary>
+    private static IEnumerable<string> Listed(string folder) => Directory.GetFiles(folder, "*", SearchOption.AllDirectories)
+        .Select(file => Path.GetRelativePath(folder, file).Replace('\\', '/'))
+        .Where(name => !name.EndsWith(".safetensors", StringComparison.Ordinal) && name is not (TrainingArtifact.ManifestName or OwnedFolder.MarkerName)
+            && !name.Split('/').Any(part => part.StartsWith('.')))
+        .Order(StringComparer.Ordinal);
 }

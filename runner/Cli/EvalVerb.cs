@@ -61,6 +61,8 @@ internal static class EvalVerb
         }
         using var run = isRun ? RunFolder.Open(config.Model) : null;
         var artifact = run is null ? TrainingArtifact.Open(config.Model) : run.OpenArtifact(run.ReadConfig());
+        if (config.Weights is { } named)
+            Checkpoints.CheckGiven(named);
         using var checkpoint = (run is not null ? InferenceSource.NewestWeights(run) : config.Weights is { } given ? CheckpointReader.Open(given) : null)
             ?? artifact.OpenWeights();
         return Evaluate(artifact.PlanFor(config), checkpoint, settings => new GraphSession(artifact.EvalModel, settings));

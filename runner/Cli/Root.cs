@@ -77,12 +77,18 @@ internal static class Root
             if (command.Subcommands.Count > 0)
             {
                 throw new HaloException("command-line", $"halo{verb}", $"one of {string.Join(", ", command.Subcommands.Select(c => c.Name))}",
-                    parsed.UnmatchedTokens is [var first, ..] ? $"'{first}'" : "none", $"Correct the command; halo{verb} --help says what each does.");
+                    parsed.UnmatchedTokens is [var first, ..] ? $"'{first}'" : "none",
+                    $"{Meant(parsed, command.Subcommands.Select(c => c.Name))}halo{verb} --help says what each does.");
             }
             var mistakes = parsed.Errors.Select(e => e.Message.Split(" as expected type")[0].TrimEnd('.')); // .NET's type names tell a user nothing
             throw new HaloException("command-line", $"halo{verb}", $"options and arguments as in halo{verb} --help",
-                string.Join("; ", mistakes), "Correct the command.");
+                string.Join("; ", mistakes), Meant(parsed, command.Options.SelectMany(o => o.Aliases.Append(o.Name)).Where(o => o.StartsWith("--"))).TrimEnd());
         }
         return parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
     }
+
+    /// <summary>What was meant by the first word that is none of the names; else to correct it.</summary>
+    private static string Meant(ParseResult parsed, IEnumerable<string> names) =>
+        parsed.UnmatchedTokens.Select(word => NearestName.Of(word, names)).FirstOrDefault() is { } nearest ? $"Did you mean '{nearest}'? "
+        : "Correct the command. ";
 }

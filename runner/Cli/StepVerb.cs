@@ -8,6 +8,7 @@ using Halo.Passes.Infra;
 using Halo.Passes.Training;
 using Halo.Runner.Data;
 using Halo.Runner.Memory;
+using Halo.Runner.Runs;
 using Halo.Runner.Sessions;
 using Halo.Runner.Training.Engine;
 using Halo.Serialization;
@@ -78,6 +79,7 @@ internal static class StepVerb
             throw new HaloException("step", "--steps", "float32 parameters, which an update keeps its digits in", @interface.ParameterType.Name(),
                 "Leave it out for loss and gradients alone.");
         }
+        Checkpoints.CheckGiven(parametersPath);
         using var checkpoint = CheckpointReader.Open(parametersPath);
         var micro = ReadBatch(batchPath, @interface);
         using var engine = new TrainingEngine(@interface, Session(model, graphPath, adapted, session),

@@ -141,7 +141,7 @@ internal static class TrainVerb
         var run = RunFolder.Open(output);
         if (given.Count > 0)
         {
-            throw new HaloException("resume", $"--{given.Keys.First().Replace('_', '-')}", "no settings but the run's own", "another option",
+            throw new HaloException("resume", $"--{given.Keys.First().Replace('_', '-')}", "no settings but the run's own", "a setting",
                 $"A run goes on as it began, by {run.Config}; 'halo train --resume {output} --learning-rate X --output NEW' goes on with other settings, as a "
                     + "new run.");
         }
@@ -163,7 +163,7 @@ internal static class TrainVerb
             given["valid"] = Path.GetFullPath(valid);
         output ??= RunBranch.FreeName(path);
         var branch = RunBranch.Begin(path, given, output, step);
-        Console.Error.WriteLine($"{branch.Run.Path}: goes on from step {branch.Run.Record!.Branch!.Step} of {path}"
+        Console.Error.WriteLine($"{branch.Run.Path}: goes on from step {branch.Run.Record.Branch!.Step} of {path}"
             + string.Concat(branch.Run.Record.Branch.Changed.Select(c => $"; {c.Key} {c.Value.From ?? "null"} -> {c.Value.To ?? "null"}")));
         return branch;
     }

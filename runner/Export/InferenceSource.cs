@@ -82,7 +82,7 @@ public sealed class InferenceSource : IDisposable
     /// <exception cref="HaloException">It is damaged, or there is none any more.</exception>
     public static CheckpointReader? NewestWeights(RunFolder run)
     {
-        var saved = run.Record?.NewestCheckpoint; // read first: a trainer may save more meanwhile
+        var saved = run.Record.NewestCheckpoint; // read first: a trainer may save more meanwhile
         if (new Checkpoints(run.Checkpoints, keep: 1).OpenNewestWeights() is not var (weights, step))
             return saved is { } lost ? throw run.LostCheckpoint(lost) : null;
         if (saved > step)

@@ -1,6 +1,7 @@
 using Halo.Models.Chat;
 using Halo.Models.HuggingFace;
 using Halo.Models.Tokenizers;
+using Halo.Models.Weights;
 using Halo.Runner.Export;
 using Halo.Runner.Sessions;
 
@@ -72,6 +73,7 @@ public sealed class InferenceModel : IDisposable
     {
         using var source = InferenceSource.Open(path, "an inference folder, a run, an artifact, or a Hugging Face folder with a config.json");
         var tokenizer = source.OpenTokenizer();
+        FiniteValues.Check(source.Weights.Path, source.Weights.Tensors.Values);
         var model = InferenceProjection.Of(source);
         var session = GraphSession.Of("inference graph", model, WithKernels(settings, InferenceGraph.Of(model, path)));
         return new InferenceModel(source.Path, new DecoderSession(session, source.Config.MaxPositions, useCache), source.Config, tokenizer,

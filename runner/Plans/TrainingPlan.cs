@@ -118,6 +118,7 @@ public sealed class TrainingPlan
     {
         var passes = RewritePasses.Of(config);
         var source = TrainingGraphSource.Open(config);
+        Runs.Checkpoints.CheckGiven(StartingFiles.Weights(config));
         source.Folder?.CheckWeights(StartingFiles.Weights(config), say); // before anything is built: config.json may ask for more than fits into memory
         var companions = StartingFiles.Companions(config);
         var data = DataOf(companions); // what takes seconds to be found wrong comes before a graph that takes minutes

@@ -14,7 +14,7 @@ namespace Halo.Runner.Runs;
 /// <param name="ValidLoss">Validation loss at this step; null where it was not evaluated.</param>
 public sealed record RunState(int Step, int Epoch, int BatchInEpoch, string DataSha256, double? ValidLoss)
 {
-    /// <summary>The digest of every tensor (<see cref="TensorDigests"/>), by file; null in checkpoints that were written before there were digests.</summary>
+    /// <summary>The digest of every tensor (<see cref="TensorDigests"/>), by file; null until it is written.</summary>
     public IReadOnlyDictionary<string, IReadOnlyDictionary<string, string>>? Digests { get; init; }
 }
 
@@ -31,7 +31,9 @@ public sealed class Checkpoints(string folder, int keep)
     private const string StateName = "state.json", WeightsName = "model.safetensors", MomentsName = "optimizer.safetensors";
     private const string Advice = "The file was damaged or exchanged: remove this checkpoint's folder to go on from the one before it.";
 
-    public string PathOf(int step) => Path.Combine(folder, $"step-{step:D8}");
+    public string PathOf(int step) => Path.Combine(folder, NameOf(step));
+
+    private static string NameOf(int step) => $"step-{step:D8}";
 
     /// <summary>Weights of a checkpoint, for reading.</summary>
     public static string WeightsOf(string checkpoint) => Path.Combine(checkpoint, WeightsName);
@@ -105,11 +107,20 @@ public sealed class Checkpoints(string folder, int keep)
         return CheckpointReader.Open(path);
     }
 
-    private static void Check(SafetensorsFile file, string name, RunState state)
+    /// <summary>Throws where weights that a user names are those of a checkpoint, and not what was written there.</summary>
+    /// <param name="weights">A file or folder of weights, of a checkpoint or not.</param>
+    /// <exception cref="HaloException">They are damaged, or their digests are lost.</exception>
+    public static void CheckGiven(string weights)
     {
-        if (state.Digests is { } digests)
-            TensorDigests.Check(file, digests.GetValueOrDefault(name) ?? new Dictionary<string, string>(), Advice);
+        var folder = Path.TrimEndingDirectorySeparator(Path.GetFullPath(Directory.Exists(weights) ? weights : Path.GetDirectoryName(Path.GetFullPath(weights))!));
+        if (OwnedFolder.KindOf(folder) != Kind || ReadState(folder) is not { } state)
+            return;
+        using var file = SafetensorsFile.Open(Directory.Exists(weights) ? WeightsOf(folder) : weights);
+        if (state.Digests!.ContainsKey(Path.GetFileName(file.Path)))
+            Check(file, Path.GetFileName(file.Path), state);
     }
+
+    private static void Check(SafetensorsFile file, string name, RunState state) => TensorDigests.Check(file, state.Digests![name], Advice);
 
     /// <summary>Deletes those that need not be kept: also what a run left that was killed between a save and this.</summary>
     public void Prune()
@@ -125,13 +136,16 @@ public sealed class Checkpoints(string folder, int keep)
             .Select(ReadState).OfType<RunState>()];
 
     /// <summary>Null where the checkpoint was deleted meanwhile.</summary>
-    private RunState? ReadState(string checkpoint)
+    private static RunState? ReadState(string checkpoint)
     {
         var path = Path.Combine(checkpoint, StateName);
         try
         {
-            var state = JsonSerializer.Deserialize<RunState>(File.ReadAllText(path), JsonText.Readable) ?? throw new JsonException("null");
-            return PathOf(state.Step) == checkpoint ? state : throw new JsonException($"the state of step {state.Step}");
+            var state = JsonSerializer.Deserialize<RunState>(File.ReadAllText(path), JsonText.Strict) ?? throw new JsonException("null");
+            if (NameOf(state.Step) != Path.GetFileName(checkpoint))
+                throw new JsonException($"the state of step {state.Step}");
+            return state.Digests is { } digests && digests.ContainsKey(WeightsName) && digests.ContainsKey(MomentsName) ? state
+                : throw new JsonException("one without digests of weights and moments");
         }
         catch (IOException) when (!Directory.Exists(checkpoint))
         {

@@ -1,10 +1,10 @@
 using Halo.Ir;
+using Halo.Models.Weights;
 using Halo.Passes.Rewrite;
 using Halo.Runner.Artifacts;
 using Halo.Runner.Data;
 using Halo.Runner.Plans;
 using Halo.Runner.Sessions;
-using Halo.Runner.Sources;
 using Halo.Runner.Training;
 using Halo.Runner.Training.Engine;
 using Halo.Runner.Training.Schedules;
@@ -65,8 +65,10 @@ public sealed class OpenedRun : IDisposable
         var valid = config.Valid is { } path ? plan.Data.ForEvaluation(plan.Data.Load(path)) : null;
         var totalSteps = config.TotalSteps(train.BatchesPerEpoch);
         var schedule = config.ScheduleOver(totalSteps);
-        var began = HoldToStart(run, artifact, config);
+        var checkpoints = new Checkpoints(run.Checkpoints, config.KeepCheckpoints);
+        var began = HoldToStart(run, artifact, config, checkpoints.Newest() is not null);
         var dataSha256 = began.DataSha256!;
+        using var weights = artifact.OpenWeights(); // held to their digests in any case: what the graph does not take goes into the model in the end
         OptimizerSettings.Check(config, plan.Optimizer, artifact.Folder);
         _ = plan.UpdatedParameters;
         plan.Device.ShortageAdvice = bytes => PlannedMemory.Advice(plan, bytes);
@@ -77,8 +79,7 @@ public sealed class OpenedRun : IDisposable
         var engine = new TrainingEngine(@interface, new GraphSession(artifact.TrainingModel, plan.Session),
             plan.OptimizerFor(accumulates, artifact.OptimizerModel), accumulates, config.Threads, config.Seed);
         var evaluator = new Evaluator(new GraphSession(artifact.EvalModel, plan.Session), @interface, engine.Parameters);
-        var checkpoints = new Checkpoints(run.Checkpoints, config.KeepCheckpoints);
-        var step = Start(checkpoints, engine, artifact, run, config.Data!, dataSha256, say);
+        var step = Start(checkpoints, engine, weights, run, config.Data!, dataSha256, say);
         if (step > totalSteps)
             throw new HaloException("resume", "steps", $"at least the {step} updates that are done", $"{totalSteps}", "Give more --steps or --epochs.");
         var states = @interface.ParameterType == ElementType.Float ? "" : $", gradients and moments in {@interface.ParameterType.Name()}";
@@ -111,26 +112,28 @@ public sealed class OpenedRun : IDisposable
     }
 
     /// <summary>Holds artifact and data to what the run was started with, or notes it where this is the start.</summary>
-    private static RunRecord HoldToStart(RunFolder run, TrainingArtifact artifact, TrainConfig config)
+    private static RunRecord HoldToStart(RunFolder run, TrainingArtifact artifact, TrainConfig config, bool hasCheckpoint)
     {
         const string Advice = "Restore the file, or start a new run from the fine-tuned model.";
-        var record = run.Record ?? new RunRecord(GraphRewriter.Sha256(run.Config));
+        var record = run.Record;
+        if (hasCheckpoint)
+            record.RequireDigests(run.RecordFile, config.Valid is not null);
         var began = record with
         {
             ArtifactSha256 = run.HoldArtifact(artifact.Folder),
             DataSha256 = RunRecord.Hold(config.Data!, record.DataSha256, "data", Advice),
             ValidSha256 = config.Valid is { } valid ? RunRecord.Hold(valid, record.ValidSha256, "validation data", Advice) : null,
         };
-        if (began != run.Record)
+        if (began != record)
             run.Record = began;
         return began;
     }
 
     /// <summary>The newest checkpoint's step, its content loaded; 0 and the starting weights if the run has saved none.</summary>
-    private static int Start(Checkpoints checkpoints, TrainingEngine engine, TrainingArtifact artifact, RunFolder run, string data, string dataSha256,
+    private static int Start(Checkpoints checkpoints, TrainingEngine engine, CheckpointReader weights, RunFolder run, string data, string dataSha256,
         Action<string> say)
     {
-        var saved = run.Record?.NewestCheckpoint;
+        var saved = run.Record.NewestCheckpoint;
         if (checkpoints.Newest() is { } state)
         {
             if (state.DataSha256 != dataSha256)
@@ -138,15 +141,12 @@ public sealed class OpenedRun : IDisposable
                     "Restore the file, or start a new run from the fine-tuned model.");
             if (saved > state.Step)
                 say(run.MissedCheckpoint(saved.Value, state.Step));
-            if (state.Digests is null)
-                say($"{checkpoints.PathOf(state.Step)}: of Halo 0.1, without digests: its tensors are taken as they are");
             checkpoints.Load(engine, state);
             return state.Step;
         }
         if (saved is { } lost)
             throw run.LostCheckpoint(lost);
-        using var weights = artifact.OpenWeights();
-        engine.Parameters.Load(artifact.Checkpoint, weights.Tensors);
+        engine.Parameters.Load(weights.Path, weights.Tensors);
         return 0;
     }
 }

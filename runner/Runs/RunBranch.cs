@@ -26,7 +26,7 @@ public static class RunBranch
     {
         if (changes.Keys.FirstOrDefault(key => !Takes(key)) is { } fixedKey)
         {
-            throw new HaloException("resume", $"--{fixedKey.Replace('_', '-')}", "settings that leave graphs and data as they are", "another option",
+            throw new HaloException("resume", $"--{fixedKey.Replace('_', '-')}", "a setting of the loop, which leaves graphs and data as they are", "one that they follow from",
                 $"A branch takes {string.Join(", ", ConfigKey.OfTrainConfig.Where(k => Takes(k.Name)).Select(k => k.Name))}; for others start a new run "
                 + "with --weights of a checkpoint.");
         }
@@ -39,6 +39,8 @@ public static class RunBranch
         var changed = ConfigKey.OfTrainConfig.Where(k => k.Name != "output" && !Equals(k.Property.GetValue(old), k.Property.GetValue(config)))
             .Where(k => k.Type != typeof(IReadOnlyList<QuantizeRule>))
             .ToDictionary(k => k.Name, k => new BranchChange(Text(k.Property.GetValue(old)), Text(k.Property.GetValue(config))));
+        var valid = config.Valid is null ? null
+            : RunRecord.Hold(config.Valid, config.Valid == old.Valid ? source.Record.ValidSha256 : null, "validation data", "Restore the file, or give another.");
         var run = RunFolder.Create(output, config.ToYaml(), folder =>
         {
             if (artifact.Folder == source.Artifact)
@@ -48,11 +50,11 @@ public static class RunBranch
             if (File.Exists(source.Metrics))
                 File.Copy(source.Metrics, Path.Combine(folder, Path.GetFileName(source.Metrics)));
             var record = Path.Combine(folder, RunRecord.FileName);
-            (RunRecord.Read(record)! with
+            (RunRecord.Read(record) with
             {
                 ArtifactSha256 = source.HoldArtifact(artifact.Folder),
                 DataSha256 = checkpoint.DataSha256,
-                ValidSha256 = config.Valid == old.Valid ? source.Record?.ValidSha256 : null,
+                ValidSha256 = valid,
                 NewestCheckpoint = checkpoint.Step,
                 Branch = new BranchOrigin(source.Path, checkpoint.Step, changed),
             }).Write(record);

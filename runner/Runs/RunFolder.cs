@@ -36,13 +36,15 @@ public sealed class RunFolder : IDisposable
 
     public string Checkpoints => In("checkpoints");
 
-    /// <summary>What the run was started with; null where it began before there were records. Writing needs the lock.</summary>
-    /// <exception cref="HaloException">The file is damaged.</exception>
-    public RunRecord? Record
+    /// <summary>What the run was started with. Writing needs the lock.</summary>
+    /// <exception cref="HaloException">The file is missing or damaged.</exception>
+    public RunRecord Record
     {
-        get => RunRecord.Read(In(RunRecord.FileName));
-        set => value!.Write(In(RunRecord.FileName));
+        get => RunRecord.Read(RecordFile);
+        set => value.Write(RecordFile);
     }
+
+    public string RecordFile => In(RunRecord.FileName);
 
     public static bool Is(string path) => OwnedFolder.KindOf(path) == Kind;
 
@@ -85,7 +87,7 @@ public sealed class RunFolder : IDisposable
     public TrainConfig ReadConfig()
     {
         var config = TrainConfig.Load(Config, null, "data", "output") with { Output = Path };
-        RunRecord.Hold(Config, Record?.ConfigSha256, "settings",
+        RunRecord.Hold(Config, Record.ConfigSha256, "settings",
             "Restore the file; halo train --resume RUN --learning-rate X --output NEW goes on with other settings, as a branch of the run.");
         return config;
     }
@@ -107,7 +109,7 @@ public sealed class RunFolder : IDisposable
     /// <summary>Throws where an artifact is not the one that the run began with.</summary>
     /// <returns>The digest of its manifest.</returns>
     public string HoldArtifact(string folder) => RunRecord.Hold(
-        System.IO.Path.Combine(folder, TrainingArtifact.ManifestName), Record?.ArtifactSha256, "artifact",
+        System.IO.Path.Combine(folder, TrainingArtifact.ManifestName), Record.ArtifactSha256, "artifact",
         "Restore the artifact; another one takes a new run.");
 
     /// <summary>What a run says whose checkpoints are gone: it never begins again as if it had none.</summary>

@@ -10,7 +10,9 @@ public sealed record RunRecord(string ConfigSha256)
 {
     public const string FileName = "run.json";
 
-    /// <summary>Of the artifact's manifest.json, which has the digests of its other files; null until the artifact is there.</summary>
+    private const string Advice = "Restore the file, or start a new run, from --weights of a checkpoint of this one or anew.";
+
+    /// <summary>Of the artifact's manifest.json, which has the digests of its other files; null until it was first opened.</summary>
     public string? ArtifactSha256 { get; init; }
 
     /// <summary>Of the training data; null until they were read.</summary>
@@ -25,23 +27,34 @@ public sealed record RunRecord(string ConfigSha256)
     /// <summary>Where the run comes from; null for one that began with its model's weights.</summary>
     public BranchOrigin? Branch { get; init; }
 
-    /// <summary>Null where there is none: the run began before there were records.</summary>
-    /// <exception cref="HaloException">Damaged.</exception>
-    public static RunRecord? Read(string path)
+    /// <summary>Reads it. A run has one from its first moment on: without it nothing would be held to what the run began with.</summary>
+    /// <exception cref="HaloException">Not there, damaged, or without a digest that the run had.</exception>
+    public static RunRecord Read(string path)
     {
         try
         {
-            return JsonSerializer.Deserialize<RunRecord>(File.ReadAllText(path), JsonText.Readable) ?? throw new JsonException("null");
-        }
-        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
-        {
-            return null;
+            var record = JsonSerializer.Deserialize<RunRecord>(File.ReadAllText(path), JsonText.Strict) ?? throw new JsonException("null");
+            return record.NewestCheckpoint is null || record.HasDigests ? record
+                : throw new JsonException("a checkpoint, but no digest of the artifact or the data that came before it");
         }
         catch (Exception e) when (e is JsonException or IOException or UnauthorizedAccessException)
         {
-            throw new HaloException("run", path, "what the run was started with", e.Message.TrimEnd('.'), "Restore the file, or start a new run.", e);
+            var found = e is FileNotFoundException or DirectoryNotFoundException ? "no such file" : e.Message.TrimEnd('.');
+            throw new HaloException("run", path, "what the run was started with", found, Advice, e);
         }
     }
+
+    /// <summary>Throws where a run that has a checkpoint has no digest of what the checkpoint was trained from.</summary>
+    /// <param name="path">The record's file, for messages.</param>
+    /// <param name="evaluates">Whether the run has validation data.</param>
+    /// <exception cref="HaloException">A digest is missing.</exception>
+    public void RequireDigests(string path, bool evaluates)
+    {
+        if (!HasDigests || (evaluates && ValidSha256 is null))
+            throw new HaloException("run", path, "digests of artifact, data and validation data, as of every run with a checkpoint", "less", Advice);
+    }
+
+    private bool HasDigests => ArtifactSha256 is not null && DataSha256 is not null;
 
     public void Write(string path) => AtomicFile.WriteText(path, JsonSerializer.Serialize(this, JsonText.Readable) + "\n");
 

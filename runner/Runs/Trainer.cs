@@ -105,7 +105,7 @@ public sealed class Trainer(OpenedRun opened)
         metrics.Sync();
         var perEpoch = opened.Train.BatchesPerEpoch;
         opened.Checkpoints.Save(opened.Engine, new RunState(Step, Step / perEpoch, Step % perEpoch, opened.DataSha256, valid));
-        opened.Run.Record = (opened.Run.Record ?? opened.Began) with { NewestCheckpoint = Step };
+        opened.Run.Record = opened.Run.Record with { NewestCheckpoint = Step };
     }
 
     private TrainingOutcome Finish(MetricsLog metrics)

@@ -63,7 +63,7 @@ def halo(arguments, fault=None, log=None):
         if log:
             environment["FAULT_LOG"] = str(log)
     started = time.monotonic()
-    command = ["nice", "-n", os.environ.get("NICE", "19"), "dotnet", HALO, *arguments]
+    command = ["nice", "-n", os.environ.get("NICE", "19"), *(["dotnet", HALO] if HALO.endswith(".dll") else [HALO]), *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS)
     return done.returncode, done.stdout + done.stderr, time.monotonic() - started
 

@@ -35,6 +35,17 @@ public class BadArtifactTests
             File.WriteAllText(manifest, without.ToJsonString());
             Refused(folder, $"'{key}'", eval);
         }
+        foreach (var name in new[] { "training_model.onnx", "checkpoint/config.json", "checkpoint/tokenizer.json" })
+        {
+            var without = JsonNode.Parse(text)!.AsObject();
+            Assert.True(without["files"]!.AsObject().Remove(name));
+            File.WriteAllText(manifest, without.ToJsonString());
+            Refused(folder, $"{name}: expected the files", eval);
+        }
+        File.WriteAllText(manifest, text);
+        var added = folder.File("artifact/checkpoint/generation_config.json", "{\"eos_token_id\": 7}");
+        Refused(folder, added, eval);
+        File.Delete(added);
         foreach (var other in new[] { "null", "[]", "{" })
         {
             File.WriteAllText(manifest, other);

@@ -45,6 +45,18 @@ public class BadOptionsTests
         }
     }
 
+    [Theory]
+    [InlineData("train", "trian")]
+    [InlineData("generate", "genrate")]
+    [InlineData("--learning-rate", "train", "--lerning-rate", "1")]
+    [InlineData("--output", "rewrite", "x.onnx", "--ouput", "y.onnx")]
+    [InlineData("training", "bench", "trainig")]
+    public void A_misspelt_word_is_told_the_nearest_one(string meant, params string[] arguments)
+    {
+        using var folder = new TemporaryFolder();
+        Refused(folder, $"Did you mean '{meant}'?", arguments);
+    }
+
     [Fact]
     public void A_folder_where_a_graph_is_due_says_what_to_do()
     {

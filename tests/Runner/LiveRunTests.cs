@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using Halo.Io;
 using Halo.Models.Weights;
 using Halo.Runner.Runs;
@@ -122,6 +123,66 @@ public sealed class LiveRunTests : IDisposable
         Directory.Delete(_folder["run/checkpoints"], recursive: true);
         foreach (var verb in (string[][])[Resume, Eval, Export, Generate])
             Refused(_folder, "that of step 2 was saved last", verb);
+    }
+
+    /// <summary>What holds a run to its beginning is never taken as there being nothing to hold it to.</summary>
+    [Fact]
+    public void Lost_digests_are_said_and_nothing_is_taken_unseen()
+    {
+        Succeed([.. _train, "--valid", _folder["data.jsonl"]]);
+        foreach (var lost in (string[])["artifact_sha256", "data_sha256", "config_sha256", "valid_sha256"])
+            With("run/run.json", json => Assert.True(json.AsObject().Remove(lost)), lost is "valid_sha256" ? [Resume] : [Resume, Eval, Export, Generate]);
+        var record = _folder["run/run.json"];
+        File.Move(record, _folder["kept"]);
+        foreach (var verb in (string[][])[Resume, Eval, Export, Generate, ["train", "--resume", _folder["run"], "--learning-rate", "1e-5"]])
+            Assert.Contains("found no such file. Restore the file, or", Refused(_folder, record, verb), StringComparison.Ordinal);
+        File.Move(_folder["kept"], record);
+
+        const string State = "run/checkpoints/step-00000002/state.json";
+        With(State, json => json.AsObject().Remove("digests"), [Resume, Eval, Export, Generate]);
+        With(State, json => json["digests"] = null, [Resume, Eval]);
+        With(State, json => json["digests"]!.AsObject().Remove("model.safetensors"), [Resume, Eval]);
+        With(State, json => json["digests"]!["model.safetensors"]!.AsObject().Remove("model.norm.weight"), [Resume, Eval]);
+
+        void With(string file, Action<JsonNode> change, string[][] verbs)
+        {
+            var text = File.ReadAllText(_folder[file]);
+            var json = JsonNode.Parse(text)!;
+            change(json);
+            File.WriteAllText(_folder[file], json.ToJsonString());
+            foreach (var verb in verbs)
+                Refused(_folder, _folder[file] is var path && verb.Length > 0 ? Path.GetDirectoryName(path)! : "", verb);
+            File.WriteAllText(_folder[file], text);
+        }
+    }
+
+    /// <summary>A checkpoint's weights have digests, whoever reads them by their own path; so have a run's starting weights, before it trains.</summary>
+    [Fact]
+    public void Weights_that_are_named_are_held_to_their_digests()
+    {
+        Succeed(_train);
+        var weights = _folder["run/checkpoints/step-00000001/model.safetensors"];
+        string[][] verbs =
+        [
+            ["train", "--model", _folder["training.onnx"], "--weights", Path.GetDirectoryName(weights)!, "--tokenizer", _folder["model"],
+                "--data", _folder["data.jsonl"], "-o", _folder["next"], "--steps", "1"],
+            ["eval", "--model", _folder["run/artifact"], "--weights", weights, "--data", _folder["data.jsonl"]],
+            ["step", _folder["training.onnx"], "--params", weights, "--batch", ExportFixture.File(TinyChat.Export, "expected.safetensors"),
+                "-o", _folder["out.safetensors"]],
+        ];
+        Flip(weights);
+        foreach (var verb in verbs)
+            Refused(_folder, "the bytes that were written", verb);
+        Flip(weights);
+        Flip(_folder["run/artifact/checkpoint/model.safetensors"]);
+        Refused(_folder, "the weights that the artifact was prepared with", Resume);
+
+        static void Flip(string path)
+        {
+            var bytes = File.ReadAllBytes(path);
+            bytes[bytes.Length * 2 / 3] ^= 1;
+            File.WriteAllBytes(path, bytes);
+        }
     }
 
     private static string Owner => Path.GetFileName(PartialFiles.For("/x"))[".x.".Length..^".partial".Length];

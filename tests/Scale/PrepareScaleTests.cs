@@ -22,7 +22,7 @@ public class PrepareScaleTests
     }
 
     [Fact]
-    public void No_weight_is_read_or_copied()
+    public void No_weight_is_copied()
     {
         using var folder = new TemporaryFolder();
         var shape = Narrow with { Layers = 2 };
@@ -37,17 +37,18 @@ public class PrepareScaleTests
     }
 
     [Fact]
-    public void A_digest_sees_the_first_and_last_byte_of_every_tensor()
+    public void A_digest_sees_every_byte_of_every_tensor()
     {
         using var folder = new TemporaryFolder();
         SparseCheckpoint.Write(Narrow with { Layers = 1 }, folder.Path);
         var path = Assert.Single(Directory.GetFiles(folder.Path, "*.safetensors"));
-        (long First, long Last)[] places;
+        long[] places;
         using (var file = SafetensorsFile.Open(path))
-            places = [.. file.Tensors.Values.Select(t => (file.DataStart + t.Offset, file.DataStart + t.Offset + t.SizeBytes - 1))];
+            places = [.. file.Tensors.Values.Select(t => file.DataStart + t.Offset), .. file.Tensors.Values.Select(t => file.DataStart + t.Offset + (t.SizeBytes / 3)),
+                .. file.Tensors.Values.Select(t => file.DataStart + t.Offset + t.SizeBytes - 1)];
         var digest = Digest();
         Assert.Equal(digest, Digest());
-        foreach (var at in places.SelectMany(p => new[] { p.First, p.Last }))
+        foreach (var at in places)
         {
             Write(at, 1);
             Assert.NotEqual(digest, Digest());

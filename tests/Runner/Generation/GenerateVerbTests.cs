@@ -1,5 +1,8 @@
+using System.Buffers.Binary;
+using System.Text.Json.Nodes;
 using Halo.Models.Bundled;
 using Halo.Models.Tokenizers;
+using Halo.Models.Weights;
 using Halo.Tests.Models;
 
 namespace Halo.Tests.Runner.Generation;
@@ -45,6 +48,32 @@ public sealed class GenerateVerbTests
         string[] prompt = [.. ids.Select(id => $"{id}")];
         Assert.Equal([string.Join(' ', ids.Skip(1)), string.Join(' ', greedy)],
             OtherProgram.Run(OtherProgram.GenAi, [InferenceFixture.Folder, $"{greedy.Length}", text, .. prompt]));
+    }
+
+    [Fact]
+    public void A_model_of_one_layer_generates_and_one_that_is_broken_names_the_tensor()
+    {
+        using var folder = new TemporaryFolder();
+        TinyChat.Write(folder);
+        var (config, weights) = (folder["model/config.json"], folder["model/model.safetensors"]);
+        var json = JsonNode.Parse(File.ReadAllText(config))!;
+        json["num_hidden_layers"] = 1;
+        File.WriteAllText(config, json.ToJsonString());
+        using (var all = SafetensorsFile.Open(weights))
+        {
+            SafetensorsWriter.Write(folder["one"], [.. all.Tensors.Values.Where(t => !t.Name.StartsWith("model.layers.1.", StringComparison.Ordinal))
+                .Select(t => SafetensorsSource.From(t.Name, t.DType, t.Shape, t.ReadFloats()))]);
+        }
+        File.Move(folder["one"], weights, overwrite: true);
+        string[] generate = ["generate", folder["model"], "--prompt", "1", "--max-tokens", "3"];
+        var text = HaloConsole.Succeed(generate);
+        HaloConsole.Succeed("export", folder["model"], "-o", folder["served"], "--prompts", "1");
+        Assert.Equal(text, HaloConsole.Succeed(["generate", folder["served"], .. generate[2..]]));
+
+        var bytes = File.ReadAllBytes(weights);
+        BinaryPrimitives.WriteSingleLittleEndian(bytes.AsSpan(bytes.Length - 4), float.NaN);
+        File.WriteAllBytes(weights, bytes);
+        HaloConsole.Refused(folder, "finite values, found NaN at element", generate);
     }
 
     [Fact]
