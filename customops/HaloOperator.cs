@@ -43,6 +43,9 @@ public abstract class HaloOperator
 
     private string[] Inputs => Schema[(Schema.IndexOf('(') + 1)..Schema.IndexOf(')')].Split(',');
 
+    /// <summary>False for what several machines do together, which no function says.</summary>
+    public virtual bool HasBody(Node node) => true;
+
     /// <summary>The function of the overload that <paramref name="node"/> calls.</summary>
     /// <param name="node">A call, with its overload, attributes and typed inputs.</param>
     public abstract FunctionBody Body(Node node);

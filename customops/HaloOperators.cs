@@ -10,7 +10,7 @@ public static class HaloOperators
     public static IReadOnlyList<HaloOperator> All { get; } =
     [
         .. typeof(HaloOperator).Assembly.GetTypes()
-            .Where(type => type.IsSubclassOf(typeof(HaloOperator)))
+            .Where(type => type.IsSubclassOf(typeof(HaloOperator)) && !type.IsAbstract)
             .Select(type => (HaloOperator)Activator.CreateInstance(type)!)
             .OrderBy(op => op.OpType, StringComparer.Ordinal),
     ];
@@ -36,6 +36,8 @@ public static class HaloOperators
         var op = All.FirstOrDefault(op => op.OpType == node.OpType) ?? throw new HaloException("ensure-function", node.ToString(),
             $"an operator of {HaloDomain.Name} ({string.Join(", ", All.Select(op => op.OpType))})", node.OpType,
             "Remove the node, or use a version of Halo that knows it.");
+        if (!op.HasBody(node))
+            return;
         var body = op.Body(node);
         model.AddFunction(new Function(HaloDomain.Name, node.OpType, node.Overload, body.Graph)
         {
