@@ -57,7 +57,8 @@ public abstract class OpCase(string opType)
 
     public static IReadOnlyList<OpCase> All { get; } =
     [
-        .. typeof(OpCase).Assembly.GetTypes().Where(type => type.IsSubclassOf(typeof(OpCase))).Select(type => (OpCase)Activator.CreateInstance(type)!)
+        .. typeof(OpCase).Assembly.GetTypes().Where(type => type.IsSubclassOf(typeof(OpCase)) && !type.IsAbstract)
+            .Select(type => (OpCase)Activator.CreateInstance(type)!)
             .OrderBy(test => test.OpType, StringComparer.Ordinal),
     ];
 }

@@ -14,6 +14,8 @@ class Attributes {
   virtual float real(const char* name, float otherwise) const = 0;
   virtual std::string text(const char* name) const = 0;               // "" where it is missing
   virtual std::vector<int64_t> integers(const char* name) const = 0;  // {} where it is missing
+  virtual std::string node_name() const { return {}; }                // "" where no kernel is made
+  virtual std::string setting(const char*) const { return {}; }       // of the session; "" where it is missing, or no kernel is made
 };
 
 }  // namespace halo

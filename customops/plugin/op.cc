@@ -187,11 +187,27 @@ std::vector<int64_t> KernelAttributes::integers(const char* name) const {
   return values;
 }
 
+std::string KernelAttributes::node_name() const {
+  size_t size = 0;
+  if (OrtStatus* status = ort->KernelInfo_GetNodeName(info_, nullptr, &size)) ort->ReleaseStatus(status);
+  std::string name(size, '\0');
+  if (size > 0) check(ort->KernelInfo_GetNodeName(info_, name.data(), &size));
+  return name.c_str();  // the size counts the closing zero
+}
+
+std::string KernelAttributes::setting(const char* key) const {
+  OrtKeyValuePairs* entries = nullptr;
+  check(ort->KernelInfo_GetConfigEntries(info_, &entries));
+  const std::unique_ptr<OrtKeyValuePairs, void (*)(OrtKeyValuePairs*)> owner(entries, [](OrtKeyValuePairs* pairs) { ort->ReleaseKeyValuePairs(pairs); });
+  const char* value = ort->GetKeyValue(entries, key);
+  return value == nullptr ? std::string() : value;
+}
+
 void fill(OrtCustomOp& op) {
   op.version = ORT_API_VERSION;
   op.GetExecutionProviderType = [](const OrtCustomOp*) -> const char* { return "CPUExecutionProvider"; };
   op.GetInputMemoryType = [](const OrtCustomOp*, size_t) { return OrtMemTypeDefault; };
-  op.GetVariadicInputMinArity = op.GetVariadicOutputMinArity = [](const OrtCustomOp*) { return 1; };
+  op.GetVariadicOutputMinArity = [](const OrtCustomOp*) { return 1; };
   op.GetVariadicInputHomogeneity = op.GetVariadicOutputHomogeneity = [](const OrtCustomOp*) { return 0; };
   op.GetStartVersion = [](const OrtCustomOp*) { return 1; };
   op.GetEndVersion = [](const OrtCustomOp*) { return INT_MAX; };

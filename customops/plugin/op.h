@@ -72,6 +72,8 @@ class KernelAttributes final : public Attributes {
   float real(const char* name, float otherwise) const override;
   std::string text(const char* name) const override;
   std::vector<int64_t> integers(const char* name) const override;
+  std::string node_name() const override;
+  std::string setting(const char* key) const override;
 
  private:
   const OrtKernelInfo* info_;
@@ -104,6 +106,7 @@ struct Op {
       made.GetOutputTypeCount = [](const OrtCustomOp*) { return outputs().size(); };
       made.GetInputType = [](const OrtCustomOp*, size_t i) { return only_type(inputs()[i]); };
       made.GetOutputType = [](const OrtCustomOp*, size_t i) { return only_type(outputs()[i]); };
+      made.GetVariadicInputMinArity = [](const OrtCustomOp*) { return inputs().back().optional ? 0 : 1; };
       made.GetInputCharacteristic = [](const OrtCustomOp*, size_t i) { return presence(inputs()[i]); };
       made.GetOutputCharacteristic = [](const OrtCustomOp*, size_t i) { return presence(outputs()[i]); };
       made.CreateKernelV2 = [](const OrtCustomOp*, const OrtApi*, const OrtKernelInfo* info, void** kernel) {

@@ -21,7 +21,7 @@ std::vector<std::string> split(std::string_view text, char separator) {
 
 DType type_named(const std::string& name) {
   for (const DType type :
-       {DType::kFloat, DType::kInt8, DType::kInt32, DType::kInt64, DType::kFloat16, DType::kBFloat16, DType::kFloat8E4M3, DType::kFloat8E5M2}) {
+       {DType::kFloat, DType::kInt8, DType::kUInt8, DType::kInt32, DType::kInt64, DType::kFloat16, DType::kBFloat16, DType::kFloat8E4M3, DType::kFloat8E5M2}) {
     if (name == name_of(type)) return type;
   }
   throw std::logic_error("schema: unknown type " + name);

@@ -10,7 +10,7 @@
 namespace halo {
 
 /// `in` and `out` are "X: T, mask?: I"; `types` is "T: float, bfloat16; I: int64". A question mark makes a parameter optional; three dots, which only
-/// the last input may have, let it be several, of which a binding sees the first.
+/// the last input may have, let it be several, of which a binding sees the first, and with a question mark behind them none.
 struct Schema {
   const char* name;
   const char* in;

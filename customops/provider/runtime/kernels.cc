@@ -25,6 +25,8 @@ class KernelNodeAttributes final : public NodeAttributes {
   float real(const char* name, float otherwise) const override { return plain_.real(name, otherwise); }
   std::string text(const char* name) const override { return plain_.text(name); }
   std::vector<int64_t> integers(const char* name) const override { return plain_.integers(name); }
+  std::string node_name() const override { return plain_.node_name(); }
+  std::string setting(const char* key) const override { return plain_.setting(key); }
 
   SplatAttribute splat(const char* name) const override {
     OrtAllocator* allocator = nullptr;

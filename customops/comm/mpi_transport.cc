@@ -1,0 +1,220 @@
+#include "comm/mpi_transport.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <thread>
+
+#include "comm/mpi_library.h"
+
+namespace halo::comm {
+
+namespace {
+
+/// Before the bytes of an exchange each peer says what it takes part in.
+struct Header {
+  uint64_t digest;
+  char what[248];
+};
+
+constexpr int kHeaderTag = 1, kPayloadTag = 2, kFailureTag = 3;
+
+/// Bytes of one message; each that arrives is a sign of life.
+constexpr int64_t kMessageBytes = int64_t{16} << 20;
+
+constexpr size_t kFailureBytes = 2048;
+
+/// What is under way with one peer.
+struct Request {
+  mpi::Request handle;
+  int peer;
+  bool is_receive;
+};
+
+class MpiTransport final : public Transport {
+ public:
+  explicit MpiTransport(double timeout_seconds) : timeout_seconds_(timeout_seconds) {}
+
+  Status open() override {
+    HALO_RETURN_IF_ERROR(mpi::open_library(&api_));
+    int was_initialized = 0, provided = 0;
+    HALO_RETURN_IF_ERROR(check(api_->initialized(&was_initialized), "MPI_Initialized"));
+    HALO_REQUIRE(was_initialized == 0, "one communicator of MPI a process", "a second one", "Use the first.");
+    HALO_RETURN_IF_ERROR(check(api_->init_thread(nullptr, nullptr, mpi::kThreadFunneled, &provided), "MPI_Init_thread"));
+    HALO_RETURN_IF_ERROR(check(api_->comm_set_errhandler(api_->world, api_->errors_return), "MPI_Comm_set_errhandler"));
+    HALO_RETURN_IF_ERROR(check(api_->comm_rank(api_->world, &rank_), "MPI_Comm_rank"));
+    HALO_RETURN_IF_ERROR(check(api_->comm_size(api_->world, &world_), "MPI_Comm_size"));
+    mpi::Comm machine = nullptr;
+    HALO_RETURN_IF_ERROR(check(api_->comm_split_type(api_->world, mpi::kCommTypeShared, rank_, api_->info_null, &machine), "MPI_Comm_split_type"));
+    HALO_RETURN_IF_ERROR(check(api_->comm_size(machine, &ranks_per_node_), "MPI_Comm_size"));
+    HALO_RETURN_IF_ERROR(check(api_->comm_free(&machine), "MPI_Comm_free"));
+    HALO_REQUIRE(world_ % ranks_per_node_ == 0, "as many ranks on each machine", world_ << " ranks, " << ranks_per_node_ << " on this machine",
+                 "Start the same number on each.");
+    return {};
+  }
+
+  /// MPI_Finalize waits for all ranks: it is called where all have come to the end.
+  void close(bool in_peace) override {
+    Exchange end{.what = "the end", .digest = 0, .sends = {}, .receives = {}};
+    for (int peer = 0; peer < world_; ++peer) {
+      if (peer == rank_) continue;
+      end.sends.push_back({peer, nullptr, 0});
+      end.receives.push_back({peer, nullptr, 0});
+    }
+    if (in_peace && exchange(end).ok()) static_cast<void>(api_->finalize());
+  }
+
+  int rank() const override { return rank_; }
+  int world() const override { return world_; }
+  int ranks_per_node() const override { return ranks_per_node_; }
+
+  Status exchange(const Exchange& exchange) override {
+    Header own{.digest = exchange.digest, .what = {}};
+    std::strncpy(own.what, exchange.what.c_str(), sizeof own.what - 1);
+    std::map<int, Header> headers;
+    std::vector<Request> under_way;
+    Status status = post(exchange, &own, &headers, &under_way);
+    if (status.ok()) status = complete(exchange, headers, &under_way);
+    for (Request& request : under_way) {  // after an error: nothing is to be written to memory that is given back
+      if (request.is_receive && api_->cancel(&request.handle) == mpi::kSuccess) api_->request_free(&request.handle);
+    }
+    return status;
+  }
+
+  void tell_failure(const std::string& cause) override {
+    if (!told_.empty()) return;  // another rank did
+    std::string text = "rank " + std::to_string(rank_) + ": " + cause;
+    text.resize(std::min(text.size(), kFailureBytes - 1));
+    told_ = text;
+    std::vector<mpi::Request> requests;
+    for (int peer = 0; peer < world_; ++peer) {
+      mpi::Request request = nullptr;
+      if (peer == rank_) continue;
+      if (api_->isend(told_.data(), static_cast<int>(told_.size()), api_->byte, peer, kFailureTag, api_->world, &request) == mpi::kSuccess) {
+        requests.push_back(request);
+      }
+    }
+    const auto until = Clock::now() + std::chrono::seconds(1);  // a rank that is dead takes nothing
+    while (!requests.empty() && Clock::now() < until) {
+      std::erase_if(requests, [&](mpi::Request& request) {
+        int is_done = 0;
+        mpi::Status ignored{};
+        return api_->test(&request, &is_done, &ignored) != mpi::kSuccess || is_done != 0;
+      });
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
+    }
+  }
+
+ private:
+  Status check(int code, const char* function) const {
+    if (code == mpi::kSuccess) return {};
+    char text[1024] = {};
+    int length = 0;
+    api_->error_string(code, text, &length);
+    HALO_REQUIRE(code == mpi::kSuccess, function << " of MPI to succeed", text, "See the messages of mpirun.");
+    return {};
+  }
+
+  Status post(const Exchange& exchange, const Header* own, std::map<int, Header>* headers, std::vector<Request>* under_way) {
+    for (const Piece& piece : exchange.receives) {
+      Header& header = (*headers)[piece.peer];
+      HALO_RETURN_IF_ERROR(receive(&header, sizeof header, piece.peer, kHeaderTag, under_way));
+    }
+    for (const Piece& piece : exchange.sends) {
+      HALO_RETURN_IF_ERROR(send(own, sizeof *own, piece.peer, kHeaderTag, under_way));
+      HALO_RETURN_IF_ERROR(in_messages(piece, [&](char* data, int bytes) { return send(data, bytes, piece.peer, kPayloadTag, under_way); }));
+    }
+    return {};
+  }
+
+  template <class F>
+  static Status in_messages(const Piece& piece, F&& f) {
+    for (int64_t begin = 0; begin < piece.bytes; begin += kMessageBytes) {
+      HALO_RETURN_IF_ERROR(f(static_cast<char*>(piece.data) + begin, static_cast<int>(std::min(kMessageBytes, piece.bytes - begin))));
+    }
+    return {};
+  }
+
+  Status send(const void* data, int bytes, int peer, int tag, std::vector<Request>* under_way) {
+    Request& request = under_way->emplace_back(Request{nullptr, peer, false});
+    return check(api_->isend(data, bytes, api_->byte, peer, tag, api_->world, &request.handle), "MPI_Isend");
+  }
+
+  Status receive(void* data, int bytes, int peer, int tag, std::vector<Request>* under_way) {
+    Request& request = under_way->emplace_back(Request{nullptr, peer, true});
+    return check(api_->irecv(data, bytes, api_->byte, peer, tag, api_->world, &request.handle), "MPI_Irecv");
+  }
+
+  /// Until nothing is under way. A peer's bytes are asked for once its header is there and is right.
+  Status complete(const Exchange& exchange, const std::map<int, Header>& headers, std::vector<Request>* under_way) {
+    const double limit = exchange.timeout_seconds > 0 ? exchange.timeout_seconds : timeout_seconds_;
+    auto last = Clock::now();
+    std::map<int, bool> has_header;
+    for (int idle = 0; !under_way->empty();) {
+      bool moved = false;
+      for (size_t i = 0; i < under_way->size();) {
+        int is_done = 0;
+        mpi::Status found{};
+        HALO_RETURN_IF_ERROR(check(api_->test(&(*under_way)[i].handle, &is_done, &found), "MPI_Test"));
+        if (is_done == 0) {
+          ++i;
+          continue;
+        }
+        moved = true;
+        const Request request = (*under_way)[i];
+        under_way->erase(under_way->begin() + static_cast<std::ptrdiff_t>(i));
+        if (!request.is_receive || has_header[request.peer]) continue;
+        has_header[request.peer] = true;
+        HALO_RETURN_IF_ERROR(require_same(exchange, request.peer, headers.at(request.peer).digest, headers.at(request.peer).what));
+        const auto piece = std::find_if(exchange.receives.begin(), exchange.receives.end(), [&](const Piece& p) { return p.peer == request.peer; });
+        HALO_RETURN_IF_ERROR(in_messages(*piece, [&](char* data, int bytes) { return receive(data, bytes, piece->peer, kPayloadTag, under_way); }));
+      }
+      if (moved) {
+        last = Clock::now();
+        idle = 0;
+        continue;
+      }
+      if (++idle < 64) continue;
+      HALO_RETURN_IF_ERROR(look_for_failures(exchange));
+      if (std::chrono::duration<double>(Clock::now() - last).count() > limit) return require_in_time(exchange, missing(*under_way), limit);
+      std::this_thread::sleep_for(std::chrono::microseconds(std::min(idle, 500)));
+    }
+    return {};
+  }
+
+  Status look_for_failures(const Exchange& exchange) {
+    int is_there = 0;
+    mpi::Status found{};
+    HALO_RETURN_IF_ERROR(check(api_->iprobe(mpi::kAnySource, kFailureTag, api_->world, &is_there, &found), "MPI_Iprobe"));
+    if (is_there == 0) return {};
+    std::string text(kFailureBytes, '\0');
+    HALO_RETURN_IF_ERROR(check(api_->recv(text.data(), static_cast<int>(text.size()), api_->byte, found.source, kFailureTag, api_->world, &found), "MPI_Recv"));
+    text.resize(static_cast<size_t>(found.bytes));
+    told_ = text;
+    HALO_REQUIRE(is_there == 0, "all ranks in " << exchange.what, told_, "See the messages of that rank.");
+    return {};
+  }
+
+  /// "rank 2, rank 3".
+  static std::string missing(const std::vector<Request>& under_way) {
+    std::map<int, bool> peers;
+    const bool any_receive = std::any_of(under_way.begin(), under_way.end(), [](const Request& request) { return request.is_receive; });
+    for (const Request& request : under_way) {
+      if (request.is_receive == any_receive) peers[request.peer] = true;
+    }
+    std::string text;
+    for (const auto& [peer, is_missing] : peers) text += (text.empty() ? "rank " : ", rank ") + std::to_string(peer);
+    return text;
+  }
+
+  const double timeout_seconds_;
+  const mpi::Api* api_ = nullptr;
+  int rank_ = 0, world_ = 1, ranks_per_node_ = 1;
+  std::string told_;  // the failure that was told, by this rank or another
+};
+
+}  // namespace
+
+std::unique_ptr<Transport> mpi_transport(double timeout_seconds) { return std::make_unique<MpiTransport>(timeout_seconds); }
+
+}  // namespace halo::comm

@@ -1,0 +1,17 @@
+// How the parts that ranks send are combined.
+#pragma once
+
+#include <cstdint>
+
+#include "common/dtype.h"
+#include "common/status.h"
+
+namespace halo {
+
+enum class Reduction { kSum, kMax };
+
+/// y[i] = parts[0][i] + parts[1][i] + ..., or the largest of them, NaN where one is NaN; parts lie one behind the other, `count` elements each. 16-bit types
+/// are combined in float32 and rounded once; integers are as they are. y may be parts[0]. Types: float, bfloat16, float16, int32, int64.
+Status combine_cpu(DType type, Reduction reduction, const void* parts, int64_t parts_count, int64_t count, void* y);
+
+}  // namespace halo

@@ -1,0 +1,82 @@
+using System.Diagnostics;
+
+namespace Halo.Tests.CustomOps;
+
+/// <summary>Runs where Open MPI's mpirun is on PATH, which <c>.ci/run</c> sees to.</summary>
+public sealed class WithMpiAttribute : TheoryAttribute
+{
+    public WithMpiAttribute()
+    {
+        if (!Mpirun.IsThere)
+            Skip = "needs Open MPI: mpirun is not on PATH (Debian: apt-get install openmpi-bin)";
+    }
+}
+
+/// <summary>Processes that mpirun starts, more than there are cores, and as root.</summary>
+public static class Mpirun
+{
+    public static bool IsThere { get; } = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':').Any(folder => File.Exists(Path.Combine(folder, "mpirun")));
+
+    /// <summary>What they wrote, and the exit code of mpirun: that of a process that failed.</summary>
+    public static (int ExitCode, string Output) Run(int ranks, string program, params string[] arguments)
+    {
+        var start = new ProcessStartInfo("mpirun", ["-np", $"{ranks}", "--oversubscribe", program, .. arguments])
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            Environment = { ["OMPI_ALLOW_RUN_AS_ROOT"] = "1", ["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1", ["ASAN_OPTIONS"] = "detect_leaks=0" }, // those of MPI
+        };
+        using var process = Process.Start(start)!;
+        var error = process.StandardError.ReadToEndAsync();
+        var output = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        return (process.ExitCode, output + error.Result);
+    }
+}
+
+/// <summary>Collectives between processes, by the native check program.</summary>
+public class MpiTests
+{
+    private static readonly Lazy<string> Program = new(() => Path.Combine(
+        NativeBuild.Build("native-check", "halo-comm-check", "-DHALO_SANITIZE=address,undefined"), "halo-comm-check"));
+
+    [WithMpi]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    [InlineData(4)]
+    public void Collectives_of_processes_are_exact_and_count_their_bytes(int ranks)
+    {
+        var (code, output) = Run(ranks, "exact");
+        Assert.True(code == 0, output);
+        Assert.All(Enumerable.Range(0, ranks), rank => Assert.Contains($"rank {rank} of {ranks}: ok", output, StringComparison.Ordinal));
+    }
+
+    /// <summary>Rank 1 of three fails, does something else, is stopped; the others' messages name it, the collective and the cause.</summary>
+    [WithMpi]
+    [InlineData("fails", "rank 1: no space is left on the disk")]
+    [InlineData("differs", "expected rank 1 in AllGatherStart 'gather 1'")]
+    [InlineData("stops", "nothing from rank 1")]
+    public void A_rank_that_is_lost_ends_all(string part, string cause)
+    {
+        var watch = Stopwatch.StartNew();
+        var (code, output) = Run(3, part, "1");
+        Assert.True(code == 3, output);
+        Assert.Contains(cause, output, StringComparison.Ordinal);
+        Assert.Contains("AllGatherStart 'gather 1'", output, StringComparison.Ordinal);
+        Assert.True(watch.Elapsed.TotalSeconds < 30, $"{watch.Elapsed}");
+    }
+
+    [WithMpi]
+    [InlineData(2)]
+    public void A_rank_that_is_killed_ends_all(int ranks)
+    {
+        var watch = Stopwatch.StartNew();
+        var (code, output) = Run(ranks, "dies");
+        Assert.NotEqual(0, code);
+        Assert.Contains("rank 1", output, StringComparison.Ordinal);
+        Assert.True(watch.Elapsed.TotalSeconds < 30, $"{watch.Elapsed}");
+    }
+
+    private static (int ExitCode, string Output) Run(int ranks, params string[] arguments) => Mpirun.Run(ranks, Program.Value, arguments);
+}
