@@ -3,21 +3,25 @@ using System.IO.Enumeration;
 namespace Halo.Passes.Infra;
 
 /// <summary>Names that are meant by patterns with * and ?.</summary>
-/// <remarks>Text: <c>PATTERN | PATTERN</c>, such as <c>model.embed_tokens.weight | *.bias</c>.</remarks>
+/// <remarks>Text: <c>PATTERN | PATTERN</c>, such as <c>model.embed_tokens.weight | *.bias</c>; <c>!PATTERN</c> means all other names.</remarks>
 public sealed class NamePatterns : IOptionText<NamePatterns>
 {
     private readonly IReadOnlyList<string> _patterns;
 
     public NamePatterns(IReadOnlyList<string> patterns) => _patterns = patterns;
 
-    public bool Matches(string name) => _patterns.Any(p => FileSystemName.MatchesSimpleExpression(p, name, ignoreCase: false));
+    public bool Matches(string name) => _patterns.Any(p => Matches(p, name));
 
     /// <summary>The patterns that match none of the names.</summary>
     public IReadOnlyList<string> Unmatched(IReadOnlyCollection<string> names) =>
-        [.. _patterns.Where(p => !names.Any(n => FileSystemName.MatchesSimpleExpression(p, n, ignoreCase: false)))];
+        [.. _patterns.Where(p => !names.Any(n => Matches(p, n)))];
 
     public static NamePatterns Parse(string s, IFormatProvider? provider) =>
         new(s.Split('|', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
+
+    private static bool Matches(string pattern, string name) => pattern.StartsWith('!')
+        ? !FileSystemName.MatchesSimpleExpression(pattern.AsSpan(1), name, ignoreCase: false)
+        : FileSystemName.MatchesSimpleExpression(pattern, name, ignoreCase: false);
 
     public override string ToString() => string.Join(" | ", _patterns);
 }

@@ -1,3 +1,4 @@
+using Halo.Analysis;
 using Halo.Passes.Canonical;
 using Halo.Passes.Canonical.Precision;
 using Halo.Passes.Cleanup;
@@ -24,6 +25,7 @@ public static class Pipelines
         typeof(AttachLoss),         // before precision and gradient, which start from the loss
         typeof(ConvertPrecision),   // before matching: patterns are matched on the types that will run
         typeof(Canonicalize),       // before the gradient: fused operators bring their own gradients
+        typeof(AddAdapters),        // before the gradient, which is that of adapters alone
         typeof(FoldNorms),          // before rotations: H commutes with a norm only when its weight is 1
         typeof(RotateWeights),      // before rounding: it spreads the outliers that rounding suffers from
         typeof(QuantizeWeights),    // last to touch weights of exports
@@ -108,12 +110,19 @@ public static class Pipelines
         new ConvertPrecision(settings.Precision, settings.KeepParameters), .. Parse(Tidy),
         .. settings.Raw ? (IReadOnlyList<IGraphPass>)[]
             : [new Canonicalize(settings.Precision == FloatPrecision.Fp32 ? Canonicalize.Float32Bound : Canonicalize.Float16Bound)],
-        .. Differentiate(settings.Freeze),
+        .. Differentiate(settings.Freeze, settings.Adapters),
     ];
 
     /// <summary>The end of <see cref="Gradient"/>, for forward graphs that have parameters, sizes and loss already.</summary>
-    public static IReadOnlyList<IGraphPass> Differentiate(NamePatterns? freeze = null) =>
-        [new BuildGradient(freeze), new OrderScatterAdds(), new Repair(), .. Parse(Tidy)];
+    /// <param name="freeze">Parameters without a gradient.</param>
+    /// <param name="adapters">Adapters to add, over a frozen base.</param>
+    public static IReadOnlyList<IGraphPass> Differentiate(NamePatterns? freeze = null, AddAdapters? adapters = null) => adapters is null
+        ? [new BuildGradient(freeze), new OrderScatterAdds(), new Repair(), .. Parse(Tidy)]
+        : [adapters, new BuildGradient(freeze ?? new NamePatterns([$"!{AdapterNames.Prefix}*"])), new OrderScatterAdds(), new Repair(), .. Parse(Tidy)];
+
+    /// <summary>Adapters over a graph that came with its gradient: that is dropped, and built anew for the adapters alone.</summary>
+    public static IReadOnlyList<IGraphPass> Adapt(AddAdapters adapters) =>
+        [new UpgradeOpset(), new Repair(), .. Parse(Tidy), new Canonicalize(), .. Differentiate(adapters: adapters)];
 
     /// <summary>
     /// The pipeline that makes an inference graph of a training graph or a forward graph whose parameters are inputs and whose sizes are fixed: free sizes, a

@@ -26,12 +26,15 @@ public static class LinearReport
     /// <summary>A line for people: how many layers and products, and how many read 8-bit codes.</summary>
     public static string Line(Graph graph)
     {
-        var (layers, skipped) = LinearGemms.In(graph);
+        var (all, skipped) = LinearGemms.In(graph);
+        var layers = all.Where(l => !AdapterNames.IsFactor(l.Weight.Name)).ToList();
+        var adapters = graph.Inputs.Count(i => AdapterNames.IsTrained(i.Name));
         var gemms = layers.Where(l => !l.IsHead).SelectMany(l => l.Gemms).ToList();
         var rotations = graph.Nodes.Count(n => n.Is(nameof(HadamardTransform), HaloDomain.Name));
         var quantizations = graph.Nodes.Count(n => n.Is(nameof(Quantize), HaloDomain.Name));
         return $"{layers.Count(l => !l.IsHead)} linear layers with {gemms.Count} products, {gemms.Count(g => g.IsQuantized)} of them in 8 bits; "
-            + $"{rotations} rotations, {quantizations} quantizations; {layers.Count(l => l.IsHead) + Heads(graph).Count()} head and {skipped.Count} other products in full precision";
+            + $"{rotations} rotations, {quantizations} quantizations; {layers.Count(l => l.IsHead) + Heads(graph).Count()} head and {skipped.Count} other products in full precision"
+            + (adapters > 0 ? $"; {adapters} parameters of adapters" : "");
     }
 
     /// <summary>Heads that are one node with the loss and both gradients.</summary>

@@ -22,6 +22,9 @@ internal static class RewritableLayers
     private static List<LinearLayer> In(Model model, PassContext context, string pass, out IReadOnlyList<string> heads)
     {
         var (layers, skipped) = LinearGemms.In(model.Graph);
+        foreach (var factor in layers.Where(l => AdapterNames.IsFactor(l.Weight.Name)))
+            context.Skip(factor.Gemms[0].Node, "adapters stay in full precision");
+        layers = [.. layers.Where(l => !AdapterNames.IsFactor(l.Weight.Name))];
         heads = [.. layers.Where(l => l.IsHead).Select(l => l.Name)];
         foreach (var product in skipped)
             context.Skip(product.Node, product.Reason);

@@ -10,6 +10,7 @@ namespace Halo.Passes.Training;
 /// <param name="Raw">Differentiate the exported operators, without fusing them first.</param>
 /// <param name="Freeze">Parameters without a gradient.</param>
 /// <param name="KeepParameters">Parameters and gradients are float32 whatever the precision.</param>
+/// <param name="Adapters">Adapters to add; they are trained alone, but for what <paramref name="Freeze"/> says.</param>
 public sealed record GradientSettings(
     long Batch, long Sequence, FloatPrecision Precision = FloatPrecision.Fp32, bool Raw = false, NamePatterns? Freeze = null,
-    bool KeepParameters = false);
+    bool KeepParameters = false, AddAdapters? Adapters = null);

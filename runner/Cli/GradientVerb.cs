@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Halo.Io;
 using Halo.Ir;
+using Halo.Models.Adapters;
 using Halo.Models.Weights;
 using Halo.Passes.Canonical.Precision;
 using Halo.Passes.Infra;
@@ -36,11 +37,17 @@ internal static class GradientVerb
         };
         var raw = new Option<bool>("--raw") { Description = "Differentiate the exported operators without fusing them first." };
         var freeze = new Option<string?>("--freeze") { Description = "Parameters without a gradient: \"PATTERN | PATTERN\" with * and ?." };
+        var adapter = new Option<string?>("--adapter")
+        {
+            Description = "Folder of a LoRA or DoRA adapter (PEFT): its parameters become inputs under their names and have gradients, the model's have none. "
+                + "A graph takes --weights with it.",
+            HelpName = "DIR",
+        };
         var verify = new Option<bool>("--verify") { Description = "Run the graph before and after the passes that differentiate it, and compare." };
         var report = new Option<string?>("--report") { Description = "JSON file to write: parameters, linear layers, what was skipped and why, the passes." };
         var verbose = new Option<bool>("--verbose", "-v") { Description = "Print every rewrite and every skip with its reason." };
         var command = new Command("gradient", "Make a training graph of a forward graph: parameters as inputs, loss and gradients as outputs.")
-            { input, output, weights, batch, sequence, precision, raw, freeze, verify, report, verbose };
+            { input, output, weights, batch, sequence, precision, raw, freeze, adapter, verify, report, verbose };
         command.SetAction(parsed =>
         {
             var settings = new GradientSettings(parsed.GetValue(batch), parsed.GetValue(sequence),
@@ -51,17 +58,17 @@ internal static class GradientVerb
                 throw new HaloException("gradient", "--verify", "--precision fp32", $"--precision {parsed.GetValue(precision)}",
                     "The CPU does not run every operator in 16 bits; verify the float32 graph.");
             }
-            return Run(parsed.GetValue(input)!, parsed.GetValue(output)!, parsed.GetValue(weights), settings, parsed.GetValue(verify),
+            return Run(parsed.GetValue(input)!, parsed.GetValue(output)!, parsed.GetValue(weights), parsed.GetValue(adapter), settings, parsed.GetValue(verify),
                 parsed.GetValue(report), parsed.GetValue(verbose) ? Console.Error.WriteLine : null);
         });
         return command;
     }
 
     private static int Run(
-        string input, string output, string? weights, GradientSettings settings, bool verify, string? report, Action<string>? log)
+        string input, string output, string? weights, string? adapter, GradientSettings settings, bool verify, string? report, Action<string>? log)
     {
         Outputs.Check("gradient",
-            [("--output", output), ("--report", report), ("weights beside --output", weights is null ? WeightsOf(output) : null)], input, weights);
+            [("--output", output), ("--report", report), ("weights beside --output", weights is null ? WeightsOf(output) : null)], input, weights, adapter);
         if (!Path.Exists(input))
             throw new HaloException("model", input, "a forward graph (.onnx) or a Hugging Face folder", "neither", "Check the path.");
         if (weights is not null)
@@ -70,7 +77,9 @@ internal static class GradientVerb
         var source = folder is null ? SourceGraph.AsItIs(input) : Built(folder, weights, settings);
         var initializers = source.Model.Graph.Initializers.ToDictionary(v => v.Name, v => v.Initializer!, StringComparer.Ordinal);
         using var checkpoint = weights is null ? null : CheckpointReader.Open(weights);
-        var passes = folder is null ? Pipelines.Gradient(settings) : Pipelines.Differentiate(settings.Freeze);
+        if (adapter is not null)
+            settings = settings with { Adapters = Adapters(adapter, weights ?? folder?.Folder) };
+        var passes = folder is null ? Pipelines.Gradient(settings) : Pipelines.Differentiate(settings.Freeze, settings.Adapters);
         var made = SourceGraph.Built(source.Model, passes, source.InputSha256,
             new PassOptions { Log = log, Checkpoint = checkpoint is null ? null : SourceGraph.TensorsOf(checkpoint) }, verify);
         var parameters = made.Model.Graph.Inputs.Where(i => i.Type.IsFloat() && initializers.ContainsKey(i.Name)).Select(i => i.Name).ToList();
@@ -84,6 +93,19 @@ internal static class GradientVerb
             Console.Error.WriteLine(pass.Describe(withOptions: false));
         Console.WriteLine(LinearReport.Line(made.Model.Graph));
         return ExitCode.Done;
+    }
+
+    /// <summary>The pass that adds an adapter; its values are given to <c>halo step</c>.</summary>
+    private static AddAdapters Adapters(string adapter, string? weights)
+    {
+        if (weights is null)
+        {
+            throw new HaloException("gradient", "--adapter", "--weights with it, whose names tell an adapter's layers", "a graph alone",
+                "Give the weights that the graph was exported from.");
+        }
+        using var checkpoint = CheckpointReader.Open(weights);
+        using var opened = AdapterFolder.Open(adapter, checkpoint);
+        return AdapterPasses.Of(opened.Layers, opened.Config.Dropout);
     }
 
     /// <summary>The forward graph of a folder, which is made of fused operators and has its parameters' names.</summary>

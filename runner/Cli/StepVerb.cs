@@ -23,7 +23,12 @@ internal static class StepVerb
     public static Command Command()
     {
         var graph = new Argument<string>("TRAINING.onnx") { Description = "The training graph." };
-        var parameters = new Option<string>("--params") { Description = "Safetensors with every parameter of the graph; it may hold more.", Required = true };
+        var parameters = new Option<string[]>("--params")
+        {
+            Description = "Safetensors with every parameter of the graph; it may hold more. Again for more files: those of a base and of an adapter, or an "
+                + "adapter's folder.",
+            Required = true,
+        };
         var batch = new Option<string>("--batch") { Description = "Safetensors with input_ids, attention_mask and labels, int64.", Required = true };
         var output = new Option<string>("--output", "-o")
         {
@@ -65,10 +70,10 @@ internal static class StepVerb
         return command;
     }
 
-    private static int Run(string graphPath, string parametersPath, string batchPath, string outputPath, int? steps, double learningRate,
+    private static int Run(string graphPath, string[] parametersPaths, string batchPath, string outputPath, int? steps, double learningRate,
         AdamWSettings settings, string? savePath, SessionSettings session)
     {
-        Outputs.Check("step", [("--output", outputPath), ("--save-params", savePath)], graphPath, parametersPath, batchPath);
+        Outputs.Check("step", [("--output", outputPath), ("--save-params", savePath)], [graphPath, .. parametersPaths, batchPath]);
         session.Device.Require();
         var model = OnnxReader.Read(graphPath, HaloOperators.Catalogue);
         ShapeInference.Run(model.Graph);
@@ -79,12 +84,13 @@ internal static class StepVerb
             throw new HaloException("step", "--steps", "float32 parameters, which an update keeps its digits in", @interface.ParameterType.Name(),
                 "Leave it out for loss and gradients alone.");
         }
-        Checkpoints.CheckGiven(parametersPath);
-        using var checkpoint = CheckpointReader.Open(parametersPath);
+        foreach (var path in parametersPaths)
+            Checkpoints.CheckGiven(path);
+        using var parameters = ParameterFiles.Open(parametersPaths);
         var micro = ReadBatch(batchPath, @interface);
         using var engine = new TrainingEngine(@interface, Session(model, graphPath, adapted, session),
             steps is null ? null : OnnxWriter.ToBytes(AdamWGraph.Build(@interface.Trained, settings)), accumulates: false, session.Threads);
-        engine.Parameters.Load(parametersPath, checkpoint.Tensors);
+        engine.Parameters.Load(parameters.Path, parameters.Tensors);
         if (steps is { } count)
         {
             var losses = new float[count];

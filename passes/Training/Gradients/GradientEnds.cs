@@ -1,3 +1,4 @@
+using Halo.Building;
 using Halo.Ir;
 
 namespace Halo.Passes.Training.Gradients;
@@ -9,12 +10,22 @@ namespace Halo.Passes.Training.Gradients;
 /// </remarks>
 internal sealed class GradientEnds
 {
+    private const string DetachedKey = "halo.detached";
+
     private readonly Dictionary<Node, bool> _known = [];
+
+    /// <summary>A value as it is, through which no gradient goes. Folding takes the node away, so the gradient is built before.</summary>
+    public static Value Detached(GraphBuilder build, Value value, string name)
+    {
+        var detached = build.Op(name, "Identity", [value]);
+        detached.Producer!.Metadata[DetachedKey] = "true";
+        return detached;
+    }
 
     public bool Has(Node node)
     {
         if (!_known.TryGetValue(node, out var ends))
-            _known.Add(node, ends = IsStep(node) || IsDetached(node));
+            _known.Add(node, ends = node.Metadata.ContainsKey(DetachedKey) || IsStep(node) || IsDetached(node));
         return ends;
     }
 

@@ -1,0 +1,117 @@
+using Halo.Analysis;
+using Halo.Building;
+using Halo.CustomOps;
+using Halo.Ir;
+using Halo.Passes.Infra;
+using Halo.Passes.Rewrite;
+using Halo.Passes.Training.Gradients;
+
+namespace Halo.Passes.Training;
+
+/// <summary>Adds to linear layers of a forward graph adapters of low rank, whose parameters are inputs under PEFT's names.</summary>
+/// <remarks>
+/// Y (b, n) = X (b, m) W^T becomes Y + s (X A^T) B^T, A (r, m), B (n, r): <c>base_model.model.LAYER.lora_A.weight</c> and so on. With DoRA it is multiplied by
+/// m / |W + s B A|, whose length ends gradients. What is to be trained as a whole gets the name of a copy; <see cref="BuildGradient"/> then trains what has
+/// such names, and the base is frozen.
+/// </remarks>
+/// <param name="Layers">The adapter of each layer, by its name.</param>
+/// <param name="Save">Parameters of the base that are trained as a whole.</param>
+/// <param name="Dropout">Share of the inputs of A that is dropped; the graph gets inputs <c>dropout_seed</c> and <c>dropout_step</c> where it is not 0.</param>
+public sealed record AddAdapters(LayerRules<AdapterShape> Layers, NamePatterns? Save = null, float Dropout = 0) : IGraphPass
+{
+    public string Name => "add-adapters";
+
+    /// <remarks>While B is zero and m the lengths of W's rows, as adapters begin.</remarks>
+    public ValueEffect Effect => new ValueEffect.Exact();
+
+    public void Requires(Model model)
+    {
+        if (model.Graph.Outputs.FirstOrDefault(TrainingNames.IsGradient) is { } gradient)
+        {
+            throw new PassException(Name, $"output '{gradient.Name}'", "a forward graph", "one with gradients",
+                "Add adapters before the gradient is built.");
+        }
+        if (Dropout is < 0 or >= 1)
+            throw new PassException(Name, "dropout", "a share from 0 below 1", $"{Dropout}", "Give another share.");
+    }
+
+    public PassResult Run(Model model, PassContext context)
+    {
+        var graph = model.Graph;
+        var layers = LinearGemms.In(graph).Layers.Where(l => !AdapterNames.IsFactor(l.Weight.Name)).ToList();
+        Layers.Check(Name, [.. layers.Select(l => l.Name)], [], AdapterShape.None);
+        var rewrites = 0;
+        foreach (var layer in layers)
+        {
+            if (Layers.For(layer.Name, AdapterShape.None) is not { Kind: not AdapterKind.None } shape)
+                continue;
+            if (graph.TryGetValue(AdapterNames.A(layer.Name), out _))
+            {
+                context.Skip(layer.Gemms[0].Node, "it has an adapter already");
+                continue;
+            }
+            foreach (var gemm in layer.Of(GemmRole.F))
+            {
+                if (CanonicalGemm.WhyNot(gemm) is { } reason)
+                    throw new PassException(Name, gemm.Node, layer.Name, "a product of rows of known size", reason, "Run specialize-shapes first.");
+                context.Step(gemm.Node, $"{shape}");
+                Adapt(graph, layer, CanonicalGemm.Make(layer, gemm), shape, rewrites);
+                rewrites++;
+            }
+        }
+        foreach (var parameter in graph.Inputs.Where(i => Save?.Matches(i.Name) == true && !AdapterNames.IsTrained(i.Name)).ToList())
+        {
+            graph.Rename(parameter, AdapterNames.Saved(parameter.Name));
+            rewrites++;
+        }
+        return new PassResult(rewrites);
+    }
+
+    private void Adapt(Graph graph, LinearLayer layer, CanonicalGemm gemm, AdapterShape shape, int stream)
+    {
+        var (node, x, weight) = (gemm.Node, gemm.A, layer.Weight);
+        var (inputs, outputs, type) = (x.Shape![-1].Size!.Value, node.Output.Shape![-1].Size!.Value, weight.Type);
+        var (product, readers) = (node.Output, node.Output.Uses.ToList());
+        var build = GraphBuilder.After(node, $"{layer.Name}/adapter");
+        var a = Parameter(AdapterNames.A(layer.Name), shape.Rank, inputs);
+        var b = Parameter(AdapterNames.B(layer.Name), outputs, shape.Rank);
+        var read = Dropout == 0 ? x : build.Dropout(x, Scalar("dropout_seed"), Scalar("dropout_step"), Dropout, stream, "dropout");
+        var rows = build.Op("down", "Gemm", [read, Cast(a, "a")], TransB);
+        var up = build.Op("up", "Gemm", [rows, Cast(b, "b")], shape.Scale == 1 ? [TransB] : [Ir.Attribute.Of("alpha", (float)shape.Scale), TransB]);
+        var y = build.Op("sum", "Add", [product, up]);
+        if (shape.Kind == AdapterKind.Dora)
+            y = build.Op("lengthened", "Mul", [y, Cast(Lengths(), "factors")]);
+        foreach (var use in readers)
+            use.Node.ReplaceInput(use.Index, y);
+        if (product.IsGraphOutput)
+            graph.ReplaceOutput(product, y);
+
+        Value Parameter(string name, params long[] sizes) => graph.TryGetValue(name, out var present) ? present
+            : graph.AddInput(new Value(name, type, Shape.Of(sizes)));
+
+        Value Cast(Value value, string name) => value.Type == x.Type ? value
+            : build.Op($"{name}/{x.Type.Name()}", "Cast", [value], Ir.Attribute.Of("to", (long)x.Type));
+
+        Value Scalar(string name) => graph.TryGetValue(name, out var present) ? present : graph.AddInput(new Value(name, ElementType.Int64, Shape.Scalar));
+
+        // m / |W + s B A|: the gradient of Y does not go through the length. [Liu et al. 2024, section 4.3]
+        Value Lengths()
+        {
+            if (Dropout != 0)
+            {
+                throw new PassException(Name, node, layer.Name, "an adapter of kind lora where inputs are dropped", "dora",
+                    "Set lora_dropout to 0: DoRA would need the base's product of dropped inputs as well.");
+            }
+            if (weight.Shape is not { Rank: 2 } shapeOfWeight || shapeOfWeight[0].Size != outputs || shapeOfWeight[1].Size != inputs)
+            {
+                throw new PassException(Name, node, layer.Name, $"a weight ({outputs}, {inputs}), as checkpoints have it", $"{weight.Shape}",
+                    "Give the checkpoint that the graph was exported from.");
+            }
+            var merged = build.Op("merged", "Gemm", [b, a, weight], Ir.Attribute.Of("alpha", (float)shape.Scale));
+            var lengths = build.Op("lengths", "ReduceL2", [merged, build.Constant("columns", Tensor.Int64s(1))], Ir.Attribute.Of("keepdims", 0L));
+            return build.Op("factors", "Div", [Parameter(AdapterNames.Magnitude(layer.Name), outputs), GradientEnds.Detached(build, lengths, "detached")]);
+        }
+    }
+
+    private static Ir.Attribute TransB => Ir.Attribute.Of("transB", 1L);
+}
