@@ -72,12 +72,13 @@ public static class HaloOperators
     /// <summary>Whether <paramref name="node"/> gives the maxima of magnitudes of what it computes, for a Quantize to read.</summary>
     internal static bool GivesAbsoluteMax(Node node) => node.Int("absmax", 0) != 0;
 
-    /// <summary>The overload of a node that may have more than others of its operator: its type, whether it adds, whether it gives a maximum.</summary>
+    /// <summary>The overload of a node that may have more than others of its operator: its type, whether it adds, gives a maximum, reads codes.</summary>
     public static string OverloadOf(Node node, bool adds = false)
     {
         var type = node.Inputs[0]!.Type;
-        return string.Join('_', ((string[])[type == ElementType.Float ? "" : type.Name(), adds ? "added" : "", GivesAbsoluteMax(node) ? "absmax" : ""])
-            .Where(part => part.Length > 0));
+        var readsCodes = node.Inputs.Any(x => x?.Type == ElementType.Int8);
+        return string.Join('_', ((string[])[type == ElementType.Float ? "" : type.Name(), adds && !readsCodes ? "added" : "",
+            GivesAbsoluteMax(node) ? "absmax" : "", readsCodes ? "codes" : ""]).Where(part => part.Length > 0));
     }
 
     /// <summary>The operator that <paramref name="node"/> calls, or null.</summary>

@@ -1,6 +1,8 @@
 using System.Collections.Concurrent;
 using System.Formats.Tar;
 using System.IO.Compression;
+using Halo.Ir;
+using Halo.Models.Weights;
 using Halo.Tests.Packing;
 
 namespace Halo.Tests;
@@ -46,4 +48,16 @@ public static class ExportFixture
     public static string Folder(string name) => ArchiveFixture.Folder($"exports/{name}");
 
     public static string File(string name, string file) => Path.Combine(Folder(name), file);
+
+    /// <summary>The checkpoint and PyTorch's batch, for a graph of them.</summary>
+    internal static Dictionary<string, Tensor> Inputs(string name, Model model)
+    {
+        using var expected = CheckpointReader.Open(File(name, "expected.safetensors"));
+        using var weights = CheckpointReader.Open(File(name, "model.safetensors"));
+        return model.Graph.Inputs.ToDictionary(i => i.Name, i =>
+        {
+            var tensor = (i.Type.IsFloat() ? weights : expected)[i.Name];
+            return new Tensor(tensor.DType, tensor.Shape, new MemoryBytes(tensor.Bytes().ToArray()));
+        });
+    }
 }

@@ -47,6 +47,7 @@ public static class Pipelines
         typeof(FuseEmbeddingGradient), // behind all analyses, which know the nodes that it takes together
         typeof(FuseLoss),           // behind all analyses, which find the head by its product
         typeof(Recompute),          // behind rewriting: what it repeats is what will run
+        typeof(SaveCodes),          // behind recomputation: what is computed again is not kept
         typeof(OrderNodes),         // last of training graphs: it places what all others made
         typeof(TakeLogits),         // first of inference: it cuts the loss and the gradient away
         typeof(FreeShapes),         // before the cache: its inputs have free sizes

@@ -73,7 +73,7 @@ internal static class BenchVerb
         var seeds = new Option<int>("--seeds") { Description = "Seeds of every setting; 0: those that PyTorch's table has." };
         var device = Choice<GraphDevice>.Option("--device", "Where the graphs run: cpu or cuda.");
         var precision = Choice<FloatPrecision>.Option("--precision", "What the graphs compute in: fp32, bf16 or fp16; 16 bits need a GPU.");
-        var table = new Option<bool>("--table") { Description = "Print the table of what is there, and run nothing." };
+        var table = new Option<bool>("--table") { Description = "Write the models, print the table of what is there, and run nothing." };
         var command = new Command("fidelity",
             "Fine-tune the bundled model in float32 and in each format and level, 180 updates each, and print the losses beside PyTorch's. Takes hours.")
         {
@@ -93,7 +93,9 @@ internal static class BenchVerb
             }
             var study = new FidelityStudy(Path.GetFullPath(parsed.GetValue(output)!), parsed.GetValue(jobs), parsed.GetValue(threads), all,
                 parsed.GetValue(device), parsed.GetValue(precision));
-            if (!parsed.GetValue(table))
+            if (parsed.GetValue(table))
+                study.Prepare();
+            else
                 study.Run(cells);
             Console.Write(FidelityTable.Write(all, study.Results));
             return ExitCode.Done;

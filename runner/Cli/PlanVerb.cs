@@ -24,32 +24,38 @@ internal static class PlanVerb
             var config = options.Read(parsed);
             var rewritten = GraphRewriter.Rewrite(TrainingGraphSource.Open(config).Training(), RewritePasses.Of(config)).Model;
             var budget = config.Memory is { } text ? MemorySize.Parse(text) : (long?)null;
-            var levers = MemoryLevers.All(config, rewritten).ToList();
+            var (levers, offers) = (MemoryLevers.All(config, rewritten).ToList(), MemoryLevers.Offers(config, rewritten).ToList());
             var plan = config.Fit == MemoryFit.Auto
                 ? MemoryLevers.Choose(config, rewritten, budget ?? PlannedMemory.BudgetOf(config, new Device(config.Device)))
                 : levers.Find(l => l.Config.Recompute == config.Recompute && config.RecomputeLayers is null) ?? MemoryLevers.Try(config, rewritten);
-            foreach (var line in parsed.GetValue(json) ? [Json(plan, levers, budget).ToJsonString(JsonText.Readable)] : Lines(plan, levers, budget))
+            foreach (var line in parsed.GetValue(json) ? [Json(plan, [.. levers, .. offers], budget).ToJsonString(JsonText.Readable)]
+                : Lines(plan, levers, offers, budget))
                 Console.WriteLine(line);
             return ExitCode.Done;
         });
         return command;
     }
 
-    private static IEnumerable<string> Lines(Lever plan, IReadOnlyList<Lever> levers, long? budget) =>
+    private static IEnumerable<string> Lines(Lever plan, IReadOnlyList<Lever> levers, List<Lever> offers, long? budget) =>
     [
-        .. MemoryText.Table(plan.Memory), "", $"with {plan.Text}; others:",
-        .. levers.Select(l => $"{MemorySize.Text(l.Memory.PeakBytes),11}  {l.Text}, {l.Products:P0} of the products{Verdict(l, budget)}"),
+        .. MemoryText.Table(plan.Memory), "", $"with {plan.Text}; others:", .. levers.Select(l => Line(l, budget)),
+        .. offers.Count > 0 ? (IEnumerable<string>)["", "with values that change a little:", .. offers.Select(l => Line(l, budget))] : [],
     ];
+
+    private static string Line(Lever lever, long? budget) =>
+        $"{MemorySize.Text(lever.Memory.PeakBytes),11}  {lever.Text}, {lever.Products:P0} of the products{Verdict(lever, budget)}";
 
     private static string Verdict(Lever lever, long? budget) => budget is not { } bytes ? "" : lever.Memory.PeakBytes <= bytes ? ", fits" : ", does not fit";
 
     private static JsonObject Json(Lever plan, IReadOnlyList<Lever> levers, long? budget)
     {
         var json = MemoryText.Json(plan.Memory);
-        (json["recompute"], json["recompute_layers"], json["budget_bytes"]) = (Name(plan), plan.Config.RecomputeLayers, budget);
+        (json["recompute"], json["recompute_layers"], json["saved_codes"]) = (Name(plan), plan.Config.RecomputeLayers, plan.Config.SavedCodes);
+        json["budget_bytes"] = budget;
         json["levers"] = new JsonArray([.. levers.Select(l => new JsonObject
         {
             ["recompute"] = Name(l),
+            ["saved_codes"] = l.Config.SavedCodes,
             ["peak_bytes"] = l.Memory.PeakBytes,
             ["products"] = l.Products,
         })]);

@@ -17,12 +17,18 @@ namespace Halo.Runner.Plans;
 public sealed record Lever(TrainConfig Config, MemoryPlan Memory, double Products)
 {
     /// <summary>The settings as one would write them.</summary>
-    public string Text => $"recompute {ConfigText(Config.Recompute)}{(Config.RecomputeLayers is { } layers ? $" in {layers} layers" : "")}";
+    public string Text => $"recompute {ConfigText(Config.Recompute)}{(Config.RecomputeLayers is { } layers ? $" in {layers} layers" : "")}"
+        + (Config.SavedCodes is { } saved ? $", saved_codes {saved}" : "");
+
+    /// <summary>The settings as options of a command.</summary>
+    public string Options => string.Join(' ', ((string[])[$"--recompute {ConfigText(Config.Recompute)}",
+        Config.RecomputeLayers is { } layers ? $"--recompute-layers {layers}" : "", Config.SavedCodes is { } saved ? $"--saved-codes {saved}" : ""])
+        .Where(o => o.Length > 0));
 
     private static string ConfigText(Recomputed recompute) => Halo.Runner.Training.Config.ConfigKey.NameOf($"{recompute}");
 }
 
-/// <summary>What makes a rewritten training graph take less memory: the order of its nodes, and recomputation.</summary>
+/// <summary>What makes a rewritten training graph take less memory: the order of its nodes, recomputation, and codes in place of saved tensors.</summary>
 public static class MemoryLevers
 {
     /// <summary>What costs no product to compute again.</summary>
@@ -41,6 +47,7 @@ public static class MemoryLevers
             Recomputed.FeedForward => [new Recompute(RecomputeBy.FeedForward, Layers: config.RecomputeLayers, Weights: true)],
             _ => [new Recompute(RecomputeBy.Layer, Layers: config.RecomputeLayers, Weights: true)],
         },
+        .. config.SavedCodes is { } saved ? (IReadOnlyList<IGraphPass>)[new SaveCodes(SavedInputs.Parse(saved, null))] : [],
         new OrderNodes(),
     ];
 
@@ -57,9 +64,18 @@ public static class MemoryLevers
             var budget = PlannedMemory.BudgetOf(config, new Device(config.Device));
             var chosen = Choose(config, rewritten.Model, budget);
             say($"memory: {chosen.Text} takes {MemorySize.Text(chosen.Memory.PeakBytes)} of {MemorySize.Text(budget)}, and {chosen.Products:P0} of the products");
+            if (chosen.Config.Recompute > Recomputed.Weights && WithCodes(config, rewritten.Model, budget) is { } offer)
+                say($"memory: {offer.Options} would take {MemorySize.Text(offer.Memory.PeakBytes)}; it changes values a little, and is not chosen for you");
             config = chosen.Config;
         }
-        Ledger.Append(rewritten.Model, PassManager.Run(rewritten.Model, Passes(config), new PassOptions()), rewritten.InputSha256);
+        var run = PassManager.Run(rewritten.Model, Passes(config), new PassOptions());
+        if (run.Passes.Any(p => p is { Pass: SaveCodes, Rewrites: 0 }))
+        {
+            throw new HaloException("memory", $"saved_codes {config.SavedCodes}", "gradients of com.halo that read what the forward part computed",
+                config.Recompute == Recomputed.None ? "none" : "none that recompute leaves",
+                config.Recompute == Recomputed.None ? "Set rederive: true for a gradient of them, or leave saved_codes out." : "Leave one of the two out.");
+        }
+        Ledger.Append(rewritten.Model, run, rewritten.InputSha256);
         return config;
     }
 
@@ -68,6 +84,13 @@ public static class MemoryLevers
     /// <param name="rewritten">The graph without levers; stays as it is.</param>
     public static IEnumerable<Lever> All(TrainConfig config, Model rewritten) =>
         CheapestFirst.Select(what => Try(config with { Recompute = what, RecomputeLayers = null }, rewritten));
+
+    /// <summary>The same levers with codes in place of what gradients read, which changes values: for a user to choose. None where the config says so already.</summary>
+    public static IEnumerable<Lever> Offers(TrainConfig config, Model rewritten) => config.SavedCodes is not null ? []
+        : All(config with { SavedCodes = "all" }, rewritten).Where(l => l.Config.Recompute is Recomputed.None or Recomputed.Weights or Recomputed.FeedForward);
+
+    /// <summary>The cheapest of <see cref="Offers"/> that fits.</summary>
+    public static Lever? WithCodes(TrainConfig config, Model rewritten, long budget) => Offers(config, rewritten).FirstOrDefault(l => l.Memory.PeakBytes <= budget);
 
     /// <summary>The cheapest lever that fits.</summary>
     /// <exception cref="HaloException">None does.</exception>
@@ -82,7 +105,9 @@ public static class MemoryLevers
         }
         throw new HaloException("memory", "fit", $"a recompute that fits into {MemorySize.Text(budget)}",
             $"{least!.Text} as the least, which takes {MemorySize.Text(least.Memory.PeakBytes)}, {MemorySize.Text(least.Memory.HeldBytes)} of it held for the whole run",
-            "Take a smaller --micro-batch-size or --sequence-length.");
+            WithCodes(config, rewritten, budget) is { } offer
+                ? $"{offer.Options} would take {MemorySize.Text(offer.Memory.PeakBytes)} and changes values a little; or take a smaller --micro-batch-size or --sequence-length."
+                : "Take a smaller --micro-batch-size or --sequence-length.");
     }
 
     /// <summary>What a config takes.</summary>

@@ -44,11 +44,12 @@ public static class PlannedMemory
     /// <param name="bytes">Memory that there is.</param>
     public static string Advice(TrainingPlan plan, long bytes)
     {
-        var planned = $"Planned were {MemorySize.Text(Of(plan).PeakBytes)}";
-        if (plan.Config.Recompute != Recomputed.None)
-            return $"{planned}, with recompute already: take a smaller --micro-batch-size.";
-        return MemoryLevers.All(plan.Config, plan.Training).FirstOrDefault(l => l.Memory.PeakBytes <= bytes) is { } lever
-            ? $"{planned}; --{lever.Text} takes {MemorySize.Text(lever.Memory.PeakBytes)}." : $"{planned}, and no recompute would fit: take a smaller --micro-batch-size.";
+        var (config, planned) = (plan.Config, $"Planned were {MemorySize.Text(Of(plan).PeakBytes)}");
+        if (config.Recompute == Recomputed.None && MemoryLevers.All(config, plan.Training).FirstOrDefault(l => l.Memory.PeakBytes <= bytes) is { } lever)
+            return $"{planned}; {lever.Options} takes {MemorySize.Text(lever.Memory.PeakBytes)}.";
+        if (config.SavedCodes is null && MemoryLevers.Try(config with { SavedCodes = "all" }, plan.Training) is var coded && coded.Memory.PeakBytes <= bytes)
+            return $"{planned}; {coded.Options}, which changes values a little, takes {MemorySize.Text(coded.Memory.PeakBytes)}.";
+        return $"{planned}, {(config.Recompute == Recomputed.None ? "and no recompute would fit" : "with recompute already")}: take a smaller --micro-batch-size.";
     }
 
     /// <summary>Bytes that training may take: those of the config, else the device's.</summary>

@@ -5,6 +5,7 @@ using Halo.Passes.Cleanup;
 using Halo.Passes.Export.Inference;
 using Halo.Passes.Fusion;
 using Halo.Passes.Infra;
+using Halo.Passes.Training;
 
 namespace Halo.Runner.Sources;
 
@@ -49,6 +50,7 @@ public static class EvaluationGraph
     {
         foreach (var output in model.Graph.Outputs.Where(o => o.Name != TrainingNames.Loss).ToList())
             model.Graph.RemoveOutput(output);
+        SaveCodes.Undo(model.Graph);
         PassManager.Run(model, [new RemoveDeadCode()], new PassOptions());
     }
 }

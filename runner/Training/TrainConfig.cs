@@ -118,6 +118,10 @@ public sealed record TrainConfig
     [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Artifact | ConfigUse.Plan)]
     public int? RecomputeLayers { get; init; }
 
+    [Description("What gradients read of the forward part as 8-bit codes in place of 16 or 32 bits: all, or some of swiglu+norms+attention; null: nothing. Values change a little.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Artifact | ConfigUse.Plan)]
+    public string? SavedCodes { get; init; }
+
     [Description("Memory that training may take, such as 80GiB or 24GB; null: what the device has.")]
     [UsedBy(ConfigUse.Train | ConfigUse.Plan)]
     public string? Memory { get; init; }

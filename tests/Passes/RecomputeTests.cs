@@ -1,7 +1,6 @@
 using Halo.Analysis;
 using Halo.CustomOps;
 using Halo.Ir;
-using Halo.Models.Weights;
 using Halo.Passes.Infra;
 using Halo.Runner.Sessions;
 using Halo.Serialization;
@@ -51,7 +50,7 @@ public class RecomputeTests
         Run(plain, after);
         Run(model, after);
 
-        var inputs = Inputs(name, model);
+        var inputs = ExportFixture.Inputs(name, model);
         var expected = Evaluator.Evaluate(plain, inputs);
         var found = Evaluator.Evaluate(model, inputs);
         foreach (var (output, i) in model.Graph.Outputs.Select((o, i) => (o, i)))
@@ -123,17 +122,6 @@ public class RecomputeTests
         }
         Run(model, pipeline);
         return model;
-    }
-
-    private static Dictionary<string, Tensor> Inputs(string name, Model model)
-    {
-        using var expected = CheckpointReader.Open(ExportFixture.File(name, "expected.safetensors"));
-        using var weights = CheckpointReader.Open(ExportFixture.File(name, "model.safetensors"));
-        return model.Graph.Inputs.ToDictionary(i => i.Name, i =>
-        {
-            var tensor = (i.Type.IsFloat() ? weights : expected)[i.Name];
-            return new Tensor(tensor.DType, tensor.Shape, new MemoryBytes(tensor.Bytes().ToArray()));
-        });
     }
 
     private static PassRun Run(Model model, string pipeline) =>

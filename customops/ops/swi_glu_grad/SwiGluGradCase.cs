@@ -23,7 +23,35 @@ public sealed class SwiGluGradCase() : OpCase("SwiGluGrad")
         yield return Call(random, new HostTensor([4], [float.NaN, float.PositiveInfinity, float.NegativeInfinity, 0]), ElementType.Float, "not finite",
             isSmooth: false);
         foreach (var type in FloatTypes)
+        {
+            yield return OfCodes(random, type, 7, 33);
+            yield return WithMaxima(OfCodes(random, type, 2, 70));
+        }
+        yield return OfCodes(random, ElementType.Float, 3, 128);
+        foreach (var type in FloatTypes)
             yield return WithMaxima(Call(random, HostTensor.Normal(random, 5, 33), type, $"{type}"));
+    }
+
+    /// <summary>Gate and up as codes: the gradients at what those stand for.</summary>
+    private static OpCall OfCodes(Random random, ElementType type, params long[] sizes)
+    {
+        var (dy, gate, up) = (HostTensor.Normal(random, sizes), HostTensor.Normal(random, sizes), HostTensor.Normal(random, sizes));
+        return new OpCall($"{gate} {type} of codes", [dy, gate, up],
+            (build, inputs) =>
+            {
+                var error = InType(build, inputs.Take(1), type)[0];
+                var typed = InType(build, inputs.Skip(1), type);
+                var (dGate, dUp) = build.SwiGluGrad(error, typed[0], typed[1], "gradient");
+                dGate.Producer!.ReadCodes(build.QuantizeBlocks(typed[0], "gates"), build.QuantizeBlocks(typed[1], "ups"));
+                return [dGate, dUp];
+            },
+            () => Oracle(Read(dy, type), Kept(gate), Kept(up), type));
+
+        double[] Kept(HostTensor x)
+        {
+            var (codes, scales) = QuantizeBlocksCase.Quantize(Array.ConvertAll(x.Elements, v => Bits.Round(v, type)));
+            return [.. codes.Select((c, i) => (double)(c * scales[i / (int)QuantizeBlocks.BlockSize]))];
+        }
     }
 
     private static OpCall Call(Random random, HostTensor gate, ElementType type, string what, bool isSmooth = true)

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "common/code_blocks.h"
 #include "common/executor.h"
 
 #ifdef HALO_CUDA
@@ -16,10 +17,15 @@ namespace halo {
 template <class T>
 void swi_glu_grad_cpu(const T* dy, const T* gate, const T* up, T* dgate, T* dup, int64_t count, const Executor& executor);
 
+/// The same where gate and up were kept as codes, whose numbers are float32.
+template <class T>
+void swi_glu_grad_of_codes_cpu(const T* dy, BlockCodes gate, BlockCodes up, T* dgate, T* dup, int64_t count, const Executor& executor);
+
 #ifdef HALO_CUDA
-/// As swi_glu_grad_cpu, with 16-byte accesses; the maxima, unless both are null, get max |dGate| and max |dUp|, NaN where an element is one.
-Status swi_glu_grad_cuda(DType type, const void* dy, const void* gate, const void* up, void* dgate, void* dup, float* gate_absmax, float* up_absmax,
-                         int64_t count, cudaStream_t stream);
+/// As swi_glu_grad_cpu, or, unless the scales are null, swi_glu_grad_of_codes_cpu, gate and up being int8 codes then. 16-byte accesses; the maxima, unless both
+/// are null, get max |dGate| and max |dUp|, NaN where an element is one.
+Status swi_glu_grad_cuda(DType type, const void* dy, const void* gate, const void* up, const float* gate_scales, const float* up_scales, void* dgate, void* dup,
+                         float* gate_absmax, float* up_absmax, int64_t count, cudaStream_t stream);
 #endif
 
 }  // namespace halo

@@ -2,6 +2,8 @@
 #include <limits>
 
 #include "check/check.h"
+#include "ops/dequantize_blocks/dequantize_blocks.h"
+#include "ops/quantize_blocks/quantize_blocks.h"
 #include "ops/swi_glu/swi_glu_check.h"
 #include "ops/swi_glu_grad/swi_glu_grad.h"
 
@@ -36,7 +38,40 @@ void check_type(const std::string& what) {
   swi_glu::check_gates(check_tensor<T>, what);
 }
 
+/// Of codes: what their numbers give.
+template <class T>
+void check_codes(int64_t count) {
+  const auto gate = normal(count, 1), up = normal(count, 2);
+  const auto dy = rounded<T>(normal(count, 3));
+  std::vector<uint8_t> gate_codes(gate.size()), up_codes(up.size());
+  std::vector<float> gate_scales(static_cast<size_t>(code_blocks(count))), up_scales(gate_scales.size()), gates(gate.size()), ups(up.size()), errors;
+  quantize_blocks_cpu(gate.data(), gate_codes.data(), gate_scales.data(), count, SerialExecutor());
+  quantize_blocks_cpu(up.data(), up_codes.data(), up_scales.data(), count, SerialExecutor());
+  dequantize_blocks_cpu(gate_codes.data(), gate_scales.data(), gates.data(), count, SerialExecutor());
+  dequantize_blocks_cpu(up_codes.data(), up_scales.data(), ups.data(), count, SerialExecutor());
+  for (const T& error : dy) errors.push_back(to_float(error));
+  std::vector<float> dgate(gate.size()), dup(gate.size());
+  swi_glu_grad_cpu(errors.data(), gates.data(), ups.data(), dgate.data(), dup.data(), count, SerialExecutor());
+  Guarded<T> found_dgate(count), found_dup(count);
+  swi_glu_grad_of_codes_cpu<T>(dy.data(), {gate_codes.data(), gate_scales.data()}, {up_codes.data(), up_scales.data()}, found_dgate.data(), found_dup.data(),
+                               count, ThreadedExecutor());
+  expect(found_dgate.intact() && found_dup.intact(), "wrote outside");
+  for (int64_t i = 0; i < count; ++i) {
+    const auto at = static_cast<size_t>(i);
+    expect_near(to_float(found_dgate[i]), dgate[at], 1e-6 * std::fabs(dgate[at]) + rounding<T>(dgate[at]) + kFlushed, "dGate of codes " + std::to_string(i));
+    expect_near(to_float(found_dup[i]), dup[at], 1e-6 * std::fabs(dup[at]) + rounding<T>(dup[at]) + kFlushed, "dUp of codes " + std::to_string(i));
+  }
+}
+
 }  // namespace
+
+HALO_CHECK(swi_glu_grad_reads_codes_as_their_numbers) {
+  for (const int64_t count : {1, 128, 129, 70'001}) {
+    check_codes<float>(count);
+    check_codes<BFloat16>(count);
+    check_codes<Float16>(count);
+  }
+}
 
 HALO_CHECK(swi_glu_grad_follows_its_equation) {
   check_type<float>("float");

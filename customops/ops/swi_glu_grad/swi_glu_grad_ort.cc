@@ -7,9 +7,9 @@ namespace halo {
 
 struct SwiGluGrad {
   static constexpr Schema schema{.name = "SwiGluGrad",
-                                 .in = "dY: T, gate: T, up: T",
+                                 .in = "dY: T, gate: G, up: G, gateScales?: float, upScales?: float",
                                  .out = "dGate: T, dUp: T, gateAbsmax?: float, upAbsmax?: float",
-                                 .types = "T: float, float16, bfloat16"};
+                                 .types = "T: float, float16, bfloat16; G: float, float16, bfloat16, int8"};
 
   explicit SwiGluGrad(const Attributes& attributes) : has_max(attributes.integer("absmax", 0) != 0) {}
 
@@ -17,8 +17,15 @@ struct SwiGluGrad {
     const Shape &dy = in[0].shape, &gate = in[1].shape, &up = in[2].shape;
     HALO_REQUIRE(up.may_equal(gate), "up " << gate << ", as gate", up, "Give two tensors of one shape.");
     HALO_REQUIRE(dy.may_equal(gate), "dY " << gate << ", as gate", dy, "Give the gradient of SwiGlu's Y.");
-    out[0] = in[1];
-    out[1] = in[2];
+    const bool is_codes = in[1].type == DType::kInt8;
+    HALO_REQUIRE(is_codes || in[1].type == in[0].type, "gate and up as " << in[0].type << ", as dY is, or int8 codes", in[1].type, "Cast them.");
+    for (size_t i = 3; i < 5; ++i) {
+      HALO_REQUIRE(in[i].present == is_codes, "scales with int8 codes, and none without", (in[i].present ? "some" : "none"), "Take them from QuantizeBlocks.");
+      HALO_REQUIRE(!is_codes || in[i].shape.may_equal(shape_of_scales(gate)), "scales " << shape_of_scales(gate), in[i].shape,
+                   "Take them from the same QuantizeBlocks.");
+    }
+    out[0] = {.type = in[0].type, .shape = gate};
+    out[1] = {.type = in[0].type, .shape = up};
     out[2] = out[3] = {.type = DType::kFloat, .shape = {}, .present = has_max};
     return {};
   }
@@ -26,15 +33,20 @@ struct SwiGluGrad {
   Status compute(Call& c) const {
     const int64_t count = c.in(0).shape.count();
     return dispatch(c.in(0).type, [&]<class T>() {
-      swi_glu_grad_cpu(c.data<T>(0), c.data<T>(1), c.data<T>(2), c.result<T>(0), c.result<T>(1), count, c);
+      if (c.has(3)) {
+        swi_glu_grad_of_codes_cpu<T>(c.data<T>(0), {c.data<uint8_t>(1), c.data<float>(3)}, {c.data<uint8_t>(2), c.data<float>(4)}, c.result<T>(0),
+                                     c.result<T>(1), count, c);
+      } else {
+        swi_glu_grad_cpu(c.data<T>(0), c.data<T>(1), c.data<T>(2), c.result<T>(0), c.result<T>(1), count, c);
+      }
       for (int i = 0; has_max && i < 2; ++i) absolute_max_cpu(c.result<T>(i), count, c.result<float>(2 + i), c);
     });
   }
 
 #ifdef HALO_CUDA
   Status compute_cuda(cuda::OpLaunch& c) const {
-    return swi_glu_grad_cuda(c.in(0).type, c.data(0), c.data(1), c.data(2), c.result(0), c.result(1), has_max ? c.result<float>(2) : nullptr,
-                             has_max ? c.result<float>(3) : nullptr, c.in(0).shape.count(), c.stream());
+    return swi_glu_grad_cuda(c.in(0).type, c.data(0), c.data(1), c.data(2), c.data<float>(3), c.data<float>(4), c.result(0), c.result(1),
+                             has_max ? c.result<float>(2) : nullptr, has_max ? c.result<float>(3) : nullptr, c.in(0).shape.count(), c.stream());
   }
 #endif
 

@@ -43,11 +43,7 @@ public sealed partial class FidelityStudy(
     /// <exception cref="InvalidOperationException">A cell failed; its log lies beside it.</exception>
     public void Run(IEnumerable<FidelityCell> wanted)
     {
-        Directory.CreateDirectory(folder);
-        if (!File.Exists(Graph))
-            LlamaTiny.ExtractTrainingGraph(Graph);
-        if (!File.Exists(WeightsOf("tiny-outliers")))
-            OutlierVariant.Write(WeightsOf("tiny-outliers"));
+        Prepare();
         var missing = wanted.Where(cell => !File.Exists(ResultOf(cell))).ToList();
         Parallel.ForEach(missing, new ParallelOptions { MaxDegreeOfParallelism = jobs }, cell =>
         {
@@ -56,6 +52,16 @@ public sealed partial class FidelityStudy(
             var after = cell.PyTorchAfter?.ToString("F4", CultureInfo.InvariantCulture) ?? "none";
             Console.Error.WriteLine($"{cell.Name}: {result.Before:F4} -> {result.After:F4} (PyTorch {cell.PyTorchBefore:F4} -> {after})");
         });
+    }
+
+    /// <summary>Writes the models that cells are trained from, where they are not there.</summary>
+    public void Prepare()
+    {
+        Directory.CreateDirectory(folder);
+        if (!File.Exists(Graph))
+            LlamaTiny.ExtractTrainingGraph(Graph);
+        if (!File.Exists(WeightsOf("tiny-outliers")))
+            OutlierVariant.Write(WeightsOf("tiny-outliers"));
     }
 
     private string WeightsOf(string model) =>

@@ -14,6 +14,9 @@ public sealed partial class PlannedMemoryTests(EmulatedGpu gpu) : IDisposable
     private const string Recomputed = Pipelines.Cleanup + "," + Pipelines.Rederive + ",quantize-operands{format=fp8}," + Pipelines.FuseForGpu
         + ",recompute{by=feed-forward weights=true},order-nodes";
 
+    private const string Coded = Pipelines.Cleanup + "," + Pipelines.Rederive + ",quantize-operands{format=fp8}," + Pipelines.FuseForGpu
+        + ",save-codes{of=all},order-nodes";
+
     private readonly TemporaryFolder _folder = new();
 
     public void Dispose() => _folder.Dispose();
@@ -36,6 +39,7 @@ public sealed partial class PlannedMemoryTests(EmulatedGpu gpu) : IDisposable
     [Theory]
     [InlineData("--scheme halo-0 --format fp8")]
     [InlineData("--pipeline " + Recomputed)]
+    [InlineData("--pipeline " + Coded)]
     public void Of_an_update_is_what_is_taken(string rewrite)
     {
         const string Name = "llama2-mha";
