@@ -35,9 +35,6 @@ public static class AdamWGraph
     public const string FirstMoment = "exp_avg.";
     public const string SecondMoment = "exp_avg_sq.";
 
-    /// <summary>What clip_grad_norm_ adds to the norm.</summary>
-    private const float ClipEpsilon = 1e-6f;
-
     /// <param name="parameters">Names and shapes.</param>
     /// <param name="settings">Of the whole run.</param>
     /// <param name="type">Of parameters and moments: float32 or bfloat16.</param>
@@ -48,49 +45,16 @@ public static class AdamWGraph
         using var activity = GraphActivity.Build("adamw");
         var model = NewModel("adamw");
         var graph = model.Graph;
-        Value Scalar(string name, ElementType type = ElementType.Float) => graph.AddInput(new Value(name, type, Shape.Scalar));
-        var (lr, scale, norm, step) = (Scalar(LearningRate), Scalar(GradientScale), Scalar(GradientNorm), Scalar(Step, ElementType.Int64));
         var build = GraphBuilder.AtEnd(graph);
-        Value Constant(string name, double value) => build.Constant(name, Tensor.Scalar((float)value));
-
-        var factor = scale;
-        if (settings.ClipNorm is { } clip)
-        {
-            var ratio = build.Op("clip/ratio", "Div",
-                [Constant("clip_norm", clip), build.Op("clip/norm", "Add", [norm, Constant("clip_epsilon", ClipEpsilon)])]);
-            factor = build.Op("gradient_factor", "Mul", [scale, build.Op("clip/factor", "Min", [ratio, Constant("one", 1)])]);
-        }
-        var t = build.Op("t", "Cast", [step], Attribute.Of("to", (long)ElementType.Double));
-        var stepSize = build.Op("step_size", "Div", [lr, Single(build, "bias1", BiasCorrection(build, "bias1", settings.Beta1, t))]);
-        var root2 = Single(build, "bias2", build.Op("bias2/root", "Sqrt", [BiasCorrection(build, "bias2", settings.Beta2, t)]));
-        var keep = settings.WeightDecay == 0 ? null
-            : build.Op("keep", "Sub", [Constant("1", 1), build.Op("decay", "Mul", [lr, Constant("weight_decay", settings.WeightDecay)])]);
-
-        var seed = type == ElementType.Float ? null : Scalar(Seed, ElementType.Int64);
+        var factors = new AdamWFactors(graph, build, settings, type, GradientNorm);
         foreach (var (number, (name, shape)) in parameters.Index())
         {
-            Value Input(string prefix, ElementType? other = null) => graph.AddInput(new Value(prefix + name, other ?? type, shape));
-            var (p, g, m, v) = (Input(""), Input(TrainingNames.GradientPrefix, gradient), Input(FirstMoment), Input(SecondMoment));
-            var (newP, newM, newV) = build.AdamW(p, g, m, v, factor, stepSize, root2, keep, settings.Beta1, settings.Beta2, settings.Epsilon,
-                $"{name}/adamw", seed is null ? null : (step, seed, number));
-            graph.Rename(newP, Updated + name);
-            graph.Rename(newM, Updated + FirstMoment + name);
-            graph.Rename(newV, Updated + SecondMoment + name);
-            foreach (var output in new[] { newP, newM, newV })
-                graph.AddOutput(output);
+            var p = graph.AddInput(new Value(name, type, shape));
+            var g = graph.AddInput(new Value(TrainingNames.GradientOf(name), gradient ?? type, shape));
+            factors.Update(p, g, $"{name}/adamw", number);
         }
         return model;
     }
 
     internal static Model NewModel(string name) => new(new Graph(name), HaloOperators.Catalogue) { ProducerName = "halo", Opsets = { [""] = 21 } };
-
-    /// <summary>1 - beta^t, in float64.</summary>
-    private static Value BiasCorrection(GraphBuilder build, string name, double beta, Value t)
-    {
-        Value Constant(string part, double value) => build.Constant($"{name}/{part}", Tensor.Of(ElementType.Double, [], [value]));
-        return build.Op($"{name}/correction", "Sub", [Constant("one", 1), build.Op($"{name}/power", "Pow", [Constant("beta", beta), t])]);
-    }
-
-    private static Value Single(GraphBuilder build, string name, Value x) =>
-        build.Op($"{name}/float", "Cast", [x], Attribute.Of("to", (long)ElementType.Float));
 }

@@ -46,12 +46,14 @@ public static class GradientGraphs
         var graph = model.Graph;
         var scale = graph.AddInput(new Value(AdamWGraph.GradientScale, ElementType.Float, Shape.Scalar));
         var build = GraphBuilder.AtEnd(graph);
-        var squares = parameters.Select(p => Square(graph.AddInput(new Value(TrainingNames.GradientOf(p.Name), type, p.Shape)), $"{p.Name}/square")).ToArray();
+        var squares = parameters
+            .Select(p => Square(build, graph.AddInput(new Value(TrainingNames.GradientOf(p.Name), type, p.Shape)), $"{p.Name}/square")).ToArray();
         var norm = build.Op("norm", "Sqrt", [build.Op("squares", "Sum", squares)]);
         graph.AddOutput(build.Op(AdamWGraph.GradientNorm, "Mul", [norm, scale]));
         return model;
-
-        Value Square(Value gradient, string name) => type == ElementType.Float
-            ? build.Op(name, "ReduceSumSquare", [gradient], Attribute.Of("keepdims", 0L)) : build.SquareSum(gradient, name);
     }
+
+    /// <summary>The sum of a gradient's squares, ().</summary>
+    internal static Value Square(GraphBuilder build, Value gradient, string name) => gradient.Type == ElementType.Float
+        ? build.Op(name, "ReduceSumSquare", [gradient], Attribute.Of("keepdims", 0L)) : build.SquareSum(gradient, name);
 }

@@ -10,7 +10,7 @@ namespace Halo.Passes.Fusion;
 /// logits = Gemm(X, W^T); CrossEntropy(logits, labels); dLogits = CrossEntropyGrad(..); dX = dLogits W; dW = dLogits^T X become LinearCrossEntropy(X, W,
 /// labels, dLoss). Of 128k classes the logits of a batch are gigabytes, twice with their gradient, and are read three times over; a chunk's are at most
 /// <see cref="LogitsBytes"/>. A dW in 16 bits that is cast to float32 alone is summed in float32. A graph that gives logits, or trains one of the factors
-/// alone, stays as it is. For graphs that run on a GPU: a CPU's time goes into the products.
+/// alone, stays as it is. Of a fused node another size changes the chunk. For graphs that run on a GPU: a CPU's time goes into the products.
 /// </remarks>
 /// <param name="LogitsBytes">The most that the logits of a chunk take.</param>
 public sealed record FuseLoss(long LogitsBytes = 1L << 31) : IGraphPass
@@ -26,7 +26,8 @@ public sealed record FuseLoss(long LogitsBytes = 1L << 31) : IGraphPass
     public ValueEffect Effect => new ValueEffect.Reassociating(Bound);
 
     public PassResult Run(Model model, PassContext context) =>
-        new(model.Graph.Nodes.Where(n => n.Is(nameof(CrossEntropy), HaloDomain.Name)).ToList().Count(node => Fuse(model.Graph, node, context)));
+        new(model.Graph.Nodes.Where(n => n.Is(nameof(CrossEntropy), HaloDomain.Name)).ToList().Count(node => Fuse(model.Graph, node, context))
+            + model.Graph.Nodes.Where(n => n.Is(nameof(LinearCrossEntropy), HaloDomain.Name)).Count(node => Chunk(node, context)));
 
     /// <summary>The plain product and loss in place of each fused one, of a graph without its gradient.</summary>
     public static void Undo(Model model)
@@ -41,6 +42,20 @@ public sealed record FuseLoss(long LogitsBytes = 1L << 31) : IGraphPass
             });
         }
     }
+
+    /// <summary>Gives a node that there is already chunks of this size.</summary>
+    private bool Chunk(Node node, PassContext context)
+    {
+        if (node.Inputs[0]!.Shape is not { IsStatic: true } rows || node.Inputs[1]!.Shape is not { IsStatic: true } weights
+            || ChunkOf(node.Inputs[1]!.Type, rows, weights) is var chunk && chunk == node.Int("rows", 1))
+            return false;
+        context.Step(node, $"logits by {chunk} rows");
+        node.Attributes["rows"] = Attribute.Of("rows", chunk);
+        return true;
+    }
+
+    private long ChunkOf(ElementType type, Shape rows, Shape weights) =>
+        Math.Clamp(LogitsBytes / type.SizeBytes(weights.Sizes[0]) / Tile * Tile, Tile, Math.Max(Tile, rows.Sizes[0]));
 
     private bool Fuse(Graph graph, Node loss, PassContext context)
     {
@@ -63,7 +78,7 @@ public sealed record FuseLoss(long LogitsBytes = 1L << 31) : IGraphPass
 
         var rounding = weight.Output is { IsGraphOutput: false, Uses: [{ Node: { } only }] } && only.Is("Cast") && only.Output.Type == ElementType.Float
             ? only : null;
-        var chunk = Math.Clamp(LogitsBytes / w.Type.SizeBytes(weights.Sizes[0]) / Tile * Tile, Tile, Math.Max(Tile, rows.Sizes[0]));
+        var chunk = ChunkOf(w.Type, rows, weights);
         context.Step(loss, $"logits by {chunk} rows");
         var build = GraphBuilder.Before(loss, "");
         var (fusedLoss, dX, dW) = build.LinearCrossEntropy(x, w, loss.Inputs[1]!, gradient.Inputs[0]!, chunk, (rounding ?? weight).Output.Type,

@@ -11,7 +11,8 @@ namespace Halo.Passes.Training;
 /// Gate and up of a SwiGLU, X of a norm, Q, K, V and Y of an attention are read by their gradients alone once the forward part is over. Their codes are made
 /// where they are: the forward part goes on only behind (com.halo.Barrier), or a runtime would make them when the gradient asks, and keep the tensors until
 /// then. A SwiGLU's gradient reads codes itself; the others get their numbers right in front of them: a node that gives those stands in the forward part,
-/// in front of all that the other operands hang on, which is therefore run before it (<see cref="Memory.RunOrder"/>). The loss keeps its bits, gradients do not.
+/// in front of all that the other operands hang on, which is therefore run before it (<see cref="Memory.RunOrder"/>). The loss keeps its bits,
+/// gradients do not.
 /// What something else of the backward part reads as well, or what is computed again, is left as it is.
 /// </remarks>
 /// <param name="Of">Whose gradients.</param>

@@ -29,17 +29,17 @@ internal static class PlanVerb
                 ? MemoryLevers.Choose(config, rewritten, budget ?? PlannedMemory.BudgetOf(config, new Device(config.Device)))
                 : levers.Find(l => l.Config.Recompute == config.Recompute && config.RecomputeLayers is null) ?? MemoryLevers.Try(config, rewritten);
             foreach (var line in parsed.GetValue(json) ? [Json(plan, [.. levers, .. offers], budget).ToJsonString(JsonText.Readable)]
-                : Lines(plan, levers, offers, budget))
+                : Lines(config, plan, levers, offers, budget))
                 Console.WriteLine(line);
             return ExitCode.Done;
         });
         return command;
     }
 
-    private static IEnumerable<string> Lines(Lever plan, IReadOnlyList<Lever> levers, List<Lever> offers, long? budget) =>
+    private static IEnumerable<string> Lines(TrainConfig config, Lever plan, IReadOnlyList<Lever> levers, List<Lever> offers, long? budget) =>
     [
         .. MemoryText.Table(plan.Memory), "", $"with {plan.Text}; others:", .. levers.Select(l => Line(l, budget)),
-        .. offers.Count > 0 ? (IEnumerable<string>)["", "with values that change a little:", .. offers.Select(l => Line(l, budget))] : [],
+        .. offers.Count > 0 ? (IEnumerable<string>)["", "for you to choose:", .. offers.Select(l => $"{Line(l, budget)}; {MemoryLevers.Change(l, config)}")] : [],
     ];
 
     private static string Line(Lever lever, long? budget) =>
@@ -56,6 +56,7 @@ internal static class PlanVerb
         {
             ["recompute"] = Name(l),
             ["saved_codes"] = l.Config.SavedCodes,
+            ["optimizer_in_backward"] = l.Config.OptimizerInBackward,
             ["peak_bytes"] = l.Memory.PeakBytes,
             ["products"] = l.Products,
         })]);

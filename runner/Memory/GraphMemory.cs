@@ -1,4 +1,5 @@
 using Halo.Analysis;
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Memory;
 using Halo.Operators;
@@ -50,6 +51,8 @@ public sealed record GraphMemory(string Name, RunMemory Run, long ConstantBytes,
                 return "kept for later values of the same sizes";
             if (value.IsGraphOutput)
                 return "outputs that nobody takes";
+            if (buffer.Values.Any(v => v.Uses.Any(u => u is { Index: 1, Node.OpType: nameof(AdamW) })))
+                return "gradients that wait for their update";
             if (!ofData.Contains(value))
                 return value.Type.Bits() <= 8 ? "codes of weights" : "weights in another type or order";
             if (!forward.Contains(value.Producer!))

@@ -29,7 +29,7 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
     public long PeakBytes => HeldBytes + (SharesMemory ? Largest.PeakBytes : Graphs.Sum(g => g.PeakBytes));
 
     /// <param name="interface">The training graph's.</param>
-    /// <param name="training">The graph that is run; shapes are inferred.</param>
+    /// <param name="training">The graph that is run, with or without the updates; shapes are inferred.</param>
     /// <param name="evaluation">The same without gradients; null where nothing is evaluated.</param>
     /// <param name="optimizer">The update; null where it is not at hand: then moments have the type of parameters.</param>
     /// <param name="updates">Parameters are updated.</param>
@@ -48,7 +48,10 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
             Part("parameters", Inputs(training, @interface.Parameters.Select(p => p.Name))),
             Part("gradients", training.Outputs.Where(o => o.Name.StartsWith(TrainingNames.GradientPrefix, StringComparison.Ordinal))),
         };
-        if (updates)
+        var inBackward = training.Inputs.Any(i => i.Name == OptimizerInBackward.PreviousNorm);
+        if (inBackward)
+            held.Add(Part("moments", training.Inputs.Where(IsMoment)));
+        if (updates && !inBackward)
         {
             var sums = GradientGraphs.Accumulate(@interface.Trained, @interface.ParameterType).Graph;
             var summed = accumulates ? ElementType.Float : @interface.ParameterType;
@@ -62,8 +65,7 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
             }
             held.Add(optimizer is null ? new MemoryPart("moments",
                     2 * @interface.Trained.Sum(p => RunMemory.Rounded(@interface.ParameterType.SizeBytes(p.Shape.ElementCount!.Value))))
-                : Part("moments", optimizer.Inputs.Where(i => i.Name.StartsWith(AdamWGraph.FirstMoment, StringComparison.Ordinal)
-                    || i.Name.StartsWith(AdamWGraph.SecondMoment, StringComparison.Ordinal))));
+                : Part("moments", optimizer.Inputs.Where(IsMoment)));
         }
         var batches = evaluation is null ? 1 : 2;
         held.Add(new MemoryPart("constants, batches and scalars", graphs.Sum(g => g.ConstantBytes) + (ScalarCount * RunMemory.Alignment)
@@ -71,6 +73,9 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
         var isGpu = device == GraphDevice.Cuda;
         return new MemoryPlan(held, [.. graphs.Select(g => g with { IsPacked = !isGpu })]) { SharesMemory = isGpu };
     }
+
+    private static bool IsMoment(Value input) => input.Name.StartsWith(AdamWGraph.FirstMoment, StringComparison.Ordinal)
+        || input.Name.StartsWith(AdamWGraph.SecondMoment, StringComparison.Ordinal);
 
     private static IKernelMemory KernelsOf(GraphDevice device, AttentionKernels attention) =>
         device == GraphDevice.Cuda ? new GpuKernelMemory(attention != AttentionKernels.Halo) : new CpuKernelMemory();

@@ -1,5 +1,7 @@
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Operators;
+using Halo.Passes.Fusion;
 using Halo.Passes.Infra;
 using Halo.Passes.Training;
 using Halo.Passes.Training.Recomputation;
@@ -7,6 +9,7 @@ using Halo.Runner.Memory;
 using Halo.Runner.Sessions;
 using Halo.Runner.Sources;
 using Halo.Runner.Training;
+using Halo.Runner.Training.Engine;
 
 namespace Halo.Runner.Plans;
 
@@ -18,11 +21,13 @@ public sealed record Lever(TrainConfig Config, MemoryPlan Memory, double Product
 {
     /// <summary>The settings as one would write them.</summary>
     public string Text => $"recompute {ConfigText(Config.Recompute)}{(Config.RecomputeLayers is { } layers ? $" in {layers} layers" : "")}"
-        + (Config.SavedCodes is { } saved ? $", saved_codes {saved}" : "");
+        + (Config.SavedCodes is { } saved ? $", saved_codes {saved}" : "") + (Config.OptimizerInBackward ? ", optimizer_in_backward" : "")
+        + (Config.LogitsMemory is { } logits ? $", logits_memory {logits}" : "");
 
     /// <summary>The settings as options of a command.</summary>
     public string Options => string.Join(' ', ((string[])[$"--recompute {ConfigText(Config.Recompute)}",
-        Config.RecomputeLayers is { } layers ? $"--recompute-layers {layers}" : "", Config.SavedCodes is { } saved ? $"--saved-codes {saved}" : ""])
+        Config.RecomputeLayers is { } layers ? $"--recompute-layers {layers}" : "", Config.SavedCodes is { } saved ? $"--saved-codes {saved}" : "",
+        Config.OptimizerInBackward ? "--optimizer-in-backward true" : "", Config.LogitsMemory is { } logits ? $"--logits-memory {logits}" : ""])
         .Where(o => o.Length > 0));
 
     private static string ConfigText(Recomputed recompute) => Halo.Runner.Training.Config.ConfigKey.NameOf($"{recompute}");
@@ -34,11 +39,14 @@ public static class MemoryLevers
     /// <summary>What costs no product to compute again.</summary>
     private const string NoProducts = "norm+activation+rotary+cast+quantize+elementwise+view";
 
+    private const string AllCodes = "all", SmallLogits = "256MiB";
+
     private static readonly Recomputed[] CheapestFirst = [Recomputed.None, Recomputed.Weights, Recomputed.Elementwise, Recomputed.FeedForward, Recomputed.Layer];
 
     /// <summary>The passes of a config, behind those of its rewrite.</summary>
     public static IReadOnlyList<IGraphPass> Passes(TrainConfig config) =>
     [
+        .. config.LogitsMemory is { } logits ? (IReadOnlyList<IGraphPass>)[new FuseLoss(MemorySize.Parse(logits))] : [],
         .. config.Recompute switch
         {
             Recomputed.None => (IReadOnlyList<IGraphPass>)[],
@@ -85,12 +93,39 @@ public static class MemoryLevers
     public static IEnumerable<Lever> All(TrainConfig config, Model rewritten) =>
         CheapestFirst.Select(what => Try(config with { Recompute = what, RecomputeLayers = null }, rewritten));
 
-    /// <summary>The same levers with codes in place of what gradients read, which changes values: for a user to choose. None where the config says so already.</summary>
-    public static IEnumerable<Lever> Offers(TrainConfig config, Model rewritten) => config.SavedCodes is not null ? []
-        : All(config with { SavedCodes = "all" }, rewritten).Where(l => l.Config.Recompute is Recomputed.None or Recomputed.Weights or Recomputed.FeedForward);
+    /// <summary>What is for a user to choose, since it changes more than time: updates in the backward part, codes in place of what gradients read.</summary>
+    public static IEnumerable<Lever> Offers(TrainConfig config, Model rewritten)
+    {
+        var withUpdates = config with { OptimizerInBackward = true };
+        var mayUpdate = !config.OptimizerInBackward && config.ClipNorm is null
+            && (config.BatchSize is not { } rows || rows <= TrainingInterface.Of(rewritten.Graph, config.Model, config.Device).Rows);
+        if (mayUpdate)
+            yield return Try(withUpdates, rewritten);
+        var mayChunk = config.LogitsMemory is null && rewritten.Graph.Nodes.Any(n => n.OpType == nameof(LinearCrossEntropy));
+        if (mayChunk)
+            yield return Try(config with { LogitsMemory = SmallLogits }, rewritten);
+        foreach (var lever in Coded(config, rewritten))
+            yield return lever;
+        if (mayUpdate && config.SavedCodes is null)
+        {
+            var logits = mayChunk ? SmallLogits : config.LogitsMemory;
+            yield return Try(withUpdates with { SavedCodes = AllCodes, Recompute = Recomputed.Weights, LogitsMemory = logits }, rewritten);
+        }
+    }
 
-    /// <summary>The cheapest of <see cref="Offers"/> that fits.</summary>
-    public static Lever? WithCodes(TrainConfig config, Model rewritten, long budget) => Offers(config, rewritten).FirstOrDefault(l => l.Memory.PeakBytes <= budget);
+    /// <summary>What an offer changes.</summary>
+    public static string Change(Lever offer, TrainConfig config) => string.Join("; ", ((string[])[
+        offer.Config.SavedCodes != config.SavedCodes ? "values change a little"
+            : offer.Config.LogitsMemory != config.LogitsMemory ? "sums in another order" : "the same values",
+        offer.Config.OptimizerInBackward != config.OptimizerInBackward ? "a gradient that is not finite is found behind its update" : ""]).Where(s => s.Length > 0));
+
+    /// <summary>The cheapest lever with codes that fits; null where none does, or the config has them.</summary>
+    public static Lever? WithCodes(TrainConfig config, Model rewritten, long budget) =>
+        Coded(config, rewritten).FirstOrDefault(l => l.Memory.PeakBytes <= budget);
+
+    private static IEnumerable<Lever> Coded(TrainConfig config, Model rewritten) => config.SavedCodes is not null ? []
+        : new[] { Recomputed.None, Recomputed.Weights, Recomputed.FeedForward }
+            .Select(what => Try(config with { SavedCodes = AllCodes, Recompute = what, RecomputeLayers = null }, rewritten));
 
     /// <summary>The cheapest lever that fits.</summary>
     /// <exception cref="HaloException">None does.</exception>
@@ -106,7 +141,8 @@ public static class MemoryLevers
         throw new HaloException("memory", "fit", $"a recompute that fits into {MemorySize.Text(budget)}",
             $"{least!.Text} as the least, which takes {MemorySize.Text(least.Memory.PeakBytes)}, {MemorySize.Text(least.Memory.HeldBytes)} of it held for the whole run",
             WithCodes(config, rewritten, budget) is { } offer
-                ? $"{offer.Options} would take {MemorySize.Text(offer.Memory.PeakBytes)} and changes values a little; or take a smaller --micro-batch-size or --sequence-length."
+                ? $"{offer.Options} would take {MemorySize.Text(offer.Memory.PeakBytes)} and changes values a little; or take a smaller --micro-batch-size or "
+                    + "--sequence-length."
                 : "Take a smaller --micro-batch-size or --sequence-length.");
     }
 

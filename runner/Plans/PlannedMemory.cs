@@ -15,7 +15,8 @@ public static class PlannedMemory
     public static MemoryPlan Of(TrainingPlan plan)
     {
         var evaluation = plan.Config.Valid is null ? null : plan.Rewritten is null ? EvaluationGraph.Of(plan.Training.Clone()) : plan.Evaluation;
-        return MemoryPlan.Of(plan.Interface, plan.Training.Graph, evaluation?.Graph, plan.Rewritten is null ? null : plan.OptimizerModel.Graph, updates: true,
+        return MemoryPlan.Of(plan.Interface, plan.Config.OptimizerInBackward ? plan.TrainingWithUpdates().Graph : plan.Training.Graph, evaluation?.Graph,
+            plan.Rewritten is null ? null : plan.OptimizerModel.Graph, updates: true,
             plan.BatchSize > plan.Interface.Rows, plan.Device.Kind, plan.Config.Attention);
     }
 
@@ -24,7 +25,8 @@ public static class PlannedMemory
     public static MemoryPlan Of(TrainConfig config, Model training)
     {
         var @interface = TrainingInterface.Of(training.Graph, config.Model, config.Device);
-        return MemoryPlan.Of(@interface, training.Graph, config.Valid is null ? null : EvaluationGraph.Of(training.Clone()).Graph,
+        var run = config.OptimizerInBackward ? TrainingPlan.Updating(training, @interface, OptimizerSettings.Of(config)) : training;
+        return MemoryPlan.Of(@interface, run.Graph, config.Valid is null ? null : EvaluationGraph.Of(training.Clone()).Graph,
             AdamWGraph.Build(@interface.Trained, OptimizerSettings.Of(config),
                 @interface.ParameterType == ElementType.BFloat16 ? ElementType.BFloat16 : ElementType.Float).Graph,
             updates: true, (config.BatchSize ?? @interface.Rows) > @interface.Rows, config.Device, config.Attention);
@@ -45,10 +47,11 @@ public static class PlannedMemory
     public static string Advice(TrainingPlan plan, long bytes)
     {
         var (config, planned) = (plan.Config, $"Planned were {MemorySize.Text(Of(plan).PeakBytes)}");
-        if (config.Recompute == Recomputed.None && MemoryLevers.All(config, plan.Training).FirstOrDefault(l => l.Memory.PeakBytes <= bytes) is { } lever)
+        if (config.Recompute == Recomputed.None
+            && MemoryLevers.All(config, plan.Training).FirstOrDefault(l => l.Memory.PeakBytes <= bytes) is { } lever)
             return $"{planned}; {lever.Options} takes {MemorySize.Text(lever.Memory.PeakBytes)}.";
-        if (config.SavedCodes is null && MemoryLevers.Try(config with { SavedCodes = "all" }, plan.Training) is var coded && coded.Memory.PeakBytes <= bytes)
-            return $"{planned}; {coded.Options}, which changes values a little, takes {MemorySize.Text(coded.Memory.PeakBytes)}.";
+        if (MemoryLevers.Offers(config, plan.Training).FirstOrDefault(l => l.Memory.PeakBytes <= bytes) is { } offer)
+            return $"{planned}; {offer.Options} ({MemoryLevers.Change(offer, config)}) takes {MemorySize.Text(offer.Memory.PeakBytes)}.";
         return $"{planned}, {(config.Recompute == Recomputed.None ? "and no recompute would fit" : "with recompute already")}: take a smaller --micro-batch-size.";
     }
 

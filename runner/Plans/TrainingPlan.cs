@@ -1,8 +1,10 @@
+using Halo.Analysis;
 using Halo.Ir;
 using Halo.Models.HuggingFace;
 using Halo.Models.Optimizer;
 using Halo.Models.Weights;
 using Halo.Passes.Infra;
+using Halo.Passes.Training;
 using Halo.Runner.Sessions;
 using Halo.Runner.Sources;
 using Halo.Runner.Training;
@@ -106,6 +108,19 @@ public sealed class TrainingPlan
     /// <summary>The update as bytes; where gradients are summed over micro-batches, which is done in float32, it takes them so.</summary>
     public byte[] OptimizerFor(bool accumulates, string written) => accumulates && Interface.ParameterType != ElementType.Float
         ? OnnxWriter.ToBytes(AdamWGraph.Build(UpdatedParameters, Optimizer, Interface.ParameterType, ElementType.Float)) : File.ReadAllBytes(written);
+
+    /// <summary>The training graph with the updates in it, for a session of its own.</summary>
+    public Model TrainingWithUpdates() => Updating(Training, Interface, Optimizer);
+
+    /// <summary>A copy of a training graph with the updates in it, its nodes in the order that frees gradients early.</summary>
+    internal static Model Updating(Model training, TrainingInterface @interface, AdamWSettings optimizer)
+    {
+        var model = training.Clone();
+        ShapeInference.Run(model.Graph);
+        Halo.Models.Optimizer.OptimizerInBackward.AddTo(model, @interface.Trained, optimizer, @interface.ParameterType);
+        PassManager.Run(model, [new OrderNodes()], new PassOptions());
+        return model;
+    }
 
     /// <summary>A plan that was read has parameters of the type that it was prepared with.</summary>
     private bool KeepsBFloat16 => Interface.ParameterType == ElementType.BFloat16 && (_source is null || Config.States == StatePrecision.Bf16);

@@ -14,6 +14,9 @@ namespace Halo.Runner.Runs;
 /// <param name="ValidLoss">Validation loss at this step; null where it was not evaluated.</param>
 public sealed record RunState(int Step, int Epoch, int BatchInEpoch, string DataSha256, double? ValidLoss)
 {
+    /// <summary>The gradient norm of the last update, by which the next is clipped under <c>clip_by: previous_step</c>; null in other runs.</summary>
+    public double? GradientNorm { get; init; }
+
     /// <summary>The digest of every tensor (<see cref="TensorDigests"/>), by file; null until it is written.</summary>
     public IReadOnlyDictionary<string, IReadOnlyDictionary<string, string>>? Digests { get; init; }
 }
@@ -97,6 +100,7 @@ public sealed class Checkpoints(string folder, int keep)
         engine.Parameters.Load(weights.Path, weights.Tensors);
         engine.FirstMoments.Load(moments.Path, moments.Tensors, AdamWGraph.FirstMoment);
         engine.SecondMoments.Load(moments.Path, moments.Tensors, AdamWGraph.SecondMoment);
+        engine.PreviousNorm = state.GradientNorm ?? 0;
     }
 
     private CheckpointReader OpenWeights(RunState state)

@@ -76,8 +76,16 @@ public sealed class OpenedRun : IDisposable
             say(line);
 
         var accumulates = plan.BatchSize > @interface.Rows;
-        var engine = new TrainingEngine(@interface, new GraphSession(artifact.TrainingModel, plan.Session),
-            plan.OptimizerFor(accumulates, artifact.OptimizerModel), accumulates, config.Threads, config.Seed);
+        if (config.OptimizerInBackward && accumulates)
+        {
+            throw new HaloException("train", "optimizer_in_backward", $"one micro-batch an update: a batch of {@interface.Rows} rows",
+                $"a batch of {plan.BatchSize}", "Set batch_size to that, or leave optimizer_in_backward out: gradients of several are summed.");
+        }
+        var engine = config.OptimizerInBackward
+            ? new TrainingEngine(@interface, GraphSession.Of("training_model.onnx with updates", plan.TrainingWithUpdates(), plan.Session), null, false,
+                config.Threads, config.Seed)
+            : new TrainingEngine(@interface, new GraphSession(artifact.TrainingModel, plan.Session), plan.OptimizerFor(accumulates, artifact.OptimizerModel),
+                accumulates, config.Threads, config.Seed);
         var evaluator = new Evaluator(new GraphSession(artifact.EvalModel, plan.Session), @interface, engine.Parameters);
         var step = Start(checkpoints, engine, weights, run, config.Data!, dataSha256, say);
         if (step > totalSteps)

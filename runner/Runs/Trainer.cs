@@ -4,6 +4,7 @@ using Halo.Models.HuggingFace;
 using Halo.Models.Weights;
 using Halo.Runner.Memory;
 using Halo.Runner.Sessions;
+using Halo.Runner.Training;
 using Halo.Runner.Training.Engine;
 using Halo.Runner.Training.Metrics;
 
@@ -104,7 +105,10 @@ public sealed class Trainer(OpenedRun opened)
         var valid = metrics.Rows.LastOrDefault(r => r.Kind == MetricsKind.Eval && r.Step == Step)?.Loss;
         metrics.Sync();
         var perEpoch = opened.Train.BatchesPerEpoch;
-        opened.Checkpoints.Save(opened.Engine, new RunState(Step, Step / perEpoch, Step % perEpoch, opened.DataSha256, valid));
+        opened.Checkpoints.Save(opened.Engine, new RunState(Step, Step / perEpoch, Step % perEpoch, opened.DataSha256, valid)
+        {
+            GradientNorm = opened.Plan.Config.ClipBy == ClipReference.PreviousStep ? opened.Engine.PreviousNorm : null,
+        });
         opened.Run.Record = opened.Run.Record with { NewestCheckpoint = Step };
     }
 

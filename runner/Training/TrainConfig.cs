@@ -45,6 +45,13 @@ public enum Recomputed
     Layer,
 }
 
+/// <summary>The gradient norm that clipping goes by.</summary>
+public enum ClipReference
+{
+    Step,
+    PreviousStep,
+}
+
 /// <summary>How a run is made to fit into memory.</summary>
 public enum MemoryFit
 {
@@ -118,9 +125,15 @@ public sealed record TrainConfig
     [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Artifact | ConfigUse.Plan)]
     public int? RecomputeLayers { get; init; }
 
-    [Description("What gradients read of the forward part as 8-bit codes in place of 16 or 32 bits: all, or some of swiglu+norms+attention; null: nothing. Values change a little.")]
+    [Description("What gradients read of the forward part as 8-bit codes in place of 16 or 32 bits: all, or some of swiglu+norms+attention; null: nothing. "
+        + "Values change a little.")]
     [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Artifact | ConfigUse.Plan)]
     public string? SavedCodes { get; init; }
+
+    [Description("On a GPU: memory that the logits of a chunk of rows may take, such as 256MiB; null: 2GiB. Smaller chunks are more products, and more sums of the "
+        + "head's gradient.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Artifact | ConfigUse.Plan)]
+    public string? LogitsMemory { get; init; }
 
     [Description("Memory that training may take, such as 80GiB or 24GB; null: what the device has.")]
     [UsedBy(ConfigUse.Train | ConfigUse.Plan)]
@@ -208,6 +221,16 @@ public sealed record TrainConfig
     [Range(0, double.MaxValue, MinimumIsExclusive = true)]
     [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Plan)]
     public double? ClipNorm { get; init; }
+
+    [Description("Update each parameter as soon as its gradient is there, so that gradients do not exist together; one micro-batch an update. "
+        + "A gradient that is not finite is found behind the update: the last checkpoint stands then.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Plan)]
+    public bool OptimizerInBackward { get; init; }
+
+    [Description("Norm that clipping goes by: step, the update's own; previous_step, that of the update before, as optimizer_in_backward needs it (the first is "
+        + "not clipped).")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Plan)]
+    public ClipReference ClipBy { get; init; }
 
     [Description("Updates between evaluations; 0: only before and after the run.")]
     [Range(0, int.MaxValue)]

@@ -153,6 +153,12 @@ internal static class ConfigReader
         if (config is { States: StatePrecision.Bf16, Precision: not FloatPrecision.Bf16 })
             throw new HaloException(Reader, where("states"), "precision bf16 with it", $"precision {ConfigKey.NameOf(config.Precision.ToString())}",
                 "Set 'precision: bf16', or leave states out.");
+        if ((config.ClipBy == ClipReference.PreviousStep) != (config is { OptimizerInBackward: true, ClipNorm: not null }))
+            throw new HaloException(Reader, where(config.ClipBy == ClipReference.Step ? "clip_norm" : "clip_by"),
+                "clip_by previous_step where optimizer_in_backward clips, and nowhere else",
+                $"clip_by {ConfigKey.NameOf(config.ClipBy.ToString())}, optimizer_in_backward {(config.OptimizerInBackward ? "true" : "false")}, "
+                    + (config.ClipNorm is null ? "no clip_norm" : "a clip_norm"),
+                config.ClipBy == ClipReference.Step ? "Set 'clip_by: previous_step', or leave one of the two out." : "Leave clip_by out.");
         if (config.Steps is { } total && config.WarmupSteps > total)
             throw new HaloException(Reader, where("warmup_steps"), $"at most the {total} steps", $"{config.WarmupSteps}", "Lower it.");
     }

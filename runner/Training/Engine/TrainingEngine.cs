@@ -18,7 +18,8 @@ public sealed record StepResult(double Loss, double GradientNorm, long CountedTo
 /// <summary>Runs the training graph over micro-batches, sums their gradients, and updates parameters and moments in place.</summary>
 /// <remarks>
 /// Parameters, gradients, sums and moments are bound once. The loss and the gradient norm are checked before the optimizer runs: a
-/// non-finite one stops the run with every parameter as it was.
+/// non-finite one stops the run with every parameter as it was. A graph that has the updates itself (<see cref="OptimizerInBackward"/>) takes one
+/// micro-batch, leaves no gradients, and is found non-finite only when parameters are so: the last checkpoint stands then.
 /// </remarks>
 public sealed class TrainingEngine : IDisposable
 {
@@ -28,7 +29,8 @@ public sealed class TrainingEngine : IDisposable
     private readonly TrainingInterface _interface;
     private readonly GraphSession _training;
     private readonly GraphSession? _norm;
-    private readonly GraphSession? _optimizer;
+    private readonly GraphSession? _optimizer; // the training graph itself where that has the updates
+    private readonly bool _updatesInBackward;
     private readonly GraphSession? _accumulator;
     private readonly ParameterBuffers _gradients;
     private readonly ParameterBuffers? _sums;
@@ -45,18 +47,26 @@ public sealed class TrainingEngine : IDisposable
     {
         (_interface, _training) = (@interface, training);
         var settings = training.Settings with { Optimization = InPlace, ProfilePrefix = null, Threads = threads };
+        _updatesInBackward = training.Inputs.ContainsKey(OptimizerInBackward.PreviousNorm);
         Parameters = new ParameterBuffers(@interface.Parameters, training.Device, @interface.ParameterType);
-        _gradients = new ParameterBuffers(@interface.Trained, training.Device, @interface.ParameterType);
-        var updated = optimizer is null ? [] : @interface.Trained;
+        _gradients = new ParameterBuffers(_updatesInBackward ? [] : @interface.Trained, training.Device, @interface.ParameterType);
+        var updated = optimizer is null && !_updatesInBackward ? [] : @interface.Trained;
         FirstMoments = new ParameterBuffers(updated, training.Device, @interface.ParameterType);
         SecondMoments = new ParameterBuffers(updated, training.Device, @interface.ParameterType);
         _batch = new BatchBuffers(@interface.Batch, @interface.Rows, @interface.Sequence, training.Device);
         _batch.BindTo(training);
         foreach (var (name, _) in @interface.Parameters)
             training.BindInput(name, Parameters[name]);
-        foreach (var (name, _) in @interface.Trained)
+        foreach (var (name, _) in _gradients.Parameters)
             training.BindOutput(TrainingNames.GradientOf(name), _gradients[name]);
         training.BindOutput(TrainingNames.Loss, Scalar(TrainingNames.Loss));
+        if (_updatesInBackward)
+        {
+            _optimizer = training;
+            training.BindOutput(AdamWGraph.GradientNorm, Scalar(AdamWGraph.GradientNorm));
+            BindUpdates(seed);
+            return;
+        }
         if (optimizer is null)
             return;
 
@@ -79,25 +89,12 @@ public sealed class TrainingEngine : IDisposable
         _optimizer = new GraphSession("optimizer_model.onnx", optimizer, settings);
         _norm.BindInput(AdamWGraph.GradientScale, Scalar(AdamWGraph.GradientScale));
         _norm.BindOutput(AdamWGraph.GradientNorm, Scalar(AdamWGraph.GradientNorm));
-        foreach (var name in new[] { AdamWGraph.LearningRate, AdamWGraph.GradientScale, AdamWGraph.GradientNorm })
-        {
-            if (_optimizer.Inputs.ContainsKey(name))
-                _optimizer.BindInput(name, Scalar(name));
-        }
-        _optimizer.BindInput(AdamWGraph.Step, Scalar(AdamWGraph.Step, ElementType.Int64));
-        if (_optimizer.Inputs.ContainsKey(AdamWGraph.Seed))
-        {
-            _optimizer.BindInput(AdamWGraph.Seed, Scalar(AdamWGraph.Seed, ElementType.Int64));
-            _scalars[AdamWGraph.Seed].Write<long>([seed]);
-        }
         foreach (var (name, _) in @interface.Trained)
         {
             _norm.BindInput(TrainingNames.GradientOf(name), gradients[name]);
             _optimizer.BindInput(TrainingNames.GradientOf(name), gradients[name]);
-            BindInPlace(_optimizer, name, Parameters[name]);
-            BindInPlace(_optimizer, AdamWGraph.FirstMoment + name, FirstMoments[name]);
-            BindInPlace(_optimizer, AdamWGraph.SecondMoment + name, SecondMoments[name]);
         }
+        BindUpdates(seed);
     }
 
     public ParameterBuffers Parameters { get; }
@@ -105,6 +102,9 @@ public sealed class TrainingEngine : IDisposable
     public ParameterBuffers FirstMoments { get; }
 
     public ParameterBuffers SecondMoments { get; }
+
+    /// <summary>The last update's gradient norm, by which the next one is clipped where the graph has the updates; 0 at first clips nothing.</summary>
+    public double PreviousNorm { get; set; }
 
     /// <summary>The gradients of the last run of the graph.</summary>
     public ParameterBuffers Gradients => _gradients;
@@ -126,8 +126,10 @@ public sealed class TrainingEngine : IDisposable
     /// <exception cref="TrainingFailedException">The loss or the gradient is not finite; nothing was updated.</exception>
     public StepResult Step(IReadOnlyList<MicroBatch> batch, long step, double learningRate)
     {
-        if (_norm is null || _optimizer is null)
+        if (_optimizer is null)
             throw new InvalidOperationException("the engine was made without an optimizer");
+        if (_norm is null)
+            return StepInBackward(batch.Single(m => !m.Empty), batch, step, learningRate);
         var counted = batch.Sum(m => (long)m.CountedTokens);
         double loss = 0;
         MicroBatch? running = null; // its loss is read behind what is launched next: a GPU does not wait
@@ -164,9 +166,27 @@ public sealed class TrainingEngine : IDisposable
         }
     }
 
+    private StepResult StepInBackward(MicroBatch micro, IReadOnlyList<MicroBatch> batch, long step, double learningRate)
+    {
+        _batch.Fill(micro);
+        Write(AdamWGraph.GradientScale, 1);
+        Write(AdamWGraph.LearningRate, learningRate);
+        Write(OptimizerInBackward.PreviousNorm, PreviousNorm);
+        _scalars[AdamWGraph.Step].Write<long>([step]);
+        _training.Run();
+        var (loss, norm) = (Read(TrainingNames.Loss), Read(AdamWGraph.GradientNorm));
+        foreach (var (what, value) in new[] { ("loss", loss), ("gradient norm", norm) })
+        {
+            if (!double.IsFinite(value))
+                throw NotFinite(what, value, step);
+        }
+        PreviousNorm = norm;
+        return new StepResult(loss, norm, micro.CountedTokens, batch.Sum(m => (long)m.Tokens));
+    }
+
     public void Dispose()
     {
-        foreach (var session in new[] { _training, _norm, _optimizer, _accumulator })
+        foreach (var session in new[] { _training, _norm, _updatesInBackward ? null : _optimizer, _accumulator })
             session?.Dispose();
         foreach (var buffers in new[] { Parameters, FirstMoments, SecondMoments, _gradients, _sums })
             buffers?.Dispose();
@@ -177,7 +197,31 @@ public sealed class TrainingEngine : IDisposable
 
     private TrainingFailedException NotFinite(string what, double value, long step) => new(
         $"train: step {step}, {_training.Settings.Rank}: expected a finite {what}, found {value}. "
-            + "Nothing was updated; lower the learning rate, or try a scheme with more rotations.");
+            + (_updatesInBackward ? "Parameters were updated by it, as optimizer_in_backward does: the last checkpoint stands. Lower"
+                : "Nothing was updated; lower") + " the learning rate, or try a scheme with more rotations.");
+
+    /// <summary>Binds what updates read and write, parameters and moments in place.</summary>
+    private void BindUpdates(long seed)
+    {
+        var norm = _updatesInBackward ? OptimizerInBackward.PreviousNorm : AdamWGraph.GradientNorm;
+        foreach (var name in new[] { AdamWGraph.LearningRate, AdamWGraph.GradientScale, norm })
+        {
+            if (_optimizer!.Inputs.ContainsKey(name))
+                _optimizer.BindInput(name, Scalar(name));
+        }
+        _optimizer!.BindInput(AdamWGraph.Step, Scalar(AdamWGraph.Step, ElementType.Int64));
+        if (_optimizer.Inputs.ContainsKey(AdamWGraph.Seed))
+        {
+            _optimizer.BindInput(AdamWGraph.Seed, Scalar(AdamWGraph.Seed, ElementType.Int64));
+            _scalars[AdamWGraph.Seed].Write<long>([seed]);
+        }
+        foreach (var (name, _) in _interface.Trained)
+        {
+            BindInPlace(_optimizer, name, Parameters[name]);
+            BindInPlace(_optimizer, AdamWGraph.FirstMoment + name, FirstMoments[name]);
+            BindInPlace(_optimizer, AdamWGraph.SecondMoment + name, SecondMoments[name]);
+        }
+    }
 
     private static void BindInPlace(GraphSession optimizer, string name, OrtValue value)
     {
