@@ -21,9 +21,21 @@ internal sealed record FuzzedReader(string FileName, Func<IReadOnlyList<byte[]>>
 {
     private static readonly ChatMessage[] Talk = [new("system", "s"), new("user", " a\n"), new("assistant", "b 12 \U0001D7CF"), new("user", "c"), new("assistant", "d")];
 
+    /// <summary>The bundled tokenizer with its bytes and a few merges.</summary>
+    private static readonly Lazy<byte[]> Tokenizer = new(() =>
+    {
+        var json = JsonNode.Parse(Bundled("tokenizer.json"))!;
+        var symbols = json["model"]!["vocab"]!.AsObject().Select(t => t.Key).Where(t => t.Length == 1).Order(StringComparer.Ordinal).Append("th");
+        json["added_tokens"] = JsonNode.Parse("""[{"id":257,"content":"<|eot_id|>","special":true},{"id":258,"content":"<x>","lstrip":true,"single_word":true}]""");
+        json["post_processor"] = null;
+        json["model"]!["vocab"] = new JsonObject(symbols.Select((symbol, id) => KeyValuePair.Create(symbol, (JsonNode?)id)));
+        json["model"]!["merges"] = JsonNode.Parse("""[["t","h"]]""");
+        return Encoding.UTF8.GetBytes(json.ToJsonString());
+    });
+
     internal static readonly IReadOnlyDictionary<string, FuzzedReader> All = new Dictionary<string, FuzzedReader>
     {
-        ["tokenizer"] = new("tokenizer.json", () => [Tokenizer()], """ "type" "Split" "Regex" "(a+)+$" "(a*)*\\1b" \\p{N}{1,3} "Digits" "Removed" "invert" true null 2147483647 "id" [ ] { } """,
+        ["tokenizer"] = new("tokenizer.json", () => [Tokenizer.Value], """ "type" "Split" "Regex" "(a+)+$" "(a*)*\\1b" \\p{N}{1,3} "Digits" "Removed" "invert" true null 2147483647 "id" [ ] { } """,
             folder => HfTokenizer.Load(folder).Encode("a 12 \U0001D7CF\u00E9 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!", true)),
         ["config"] = new("config.json", () => [Bundled("config.json")],
             """ "rope_scaling" "rope_type" "llama3" "factor" "num_hidden_layers" 2147483647 1e308 null [ ] { } : , """, folder => DecoderConfig.Load(folder)),
@@ -41,7 +53,7 @@ internal sealed record FuzzedReader(string FileName, Func<IReadOnlyList<byte[]>>
             """ "chat_template" "bos_token" {% %} {{ }} loop messages \u0000 \ud800 [ ] { } null """,
             folder =>
             {
-                File.WriteAllBytes(Path.Combine(folder, "tokenizer.json"), Tokenizer());
+                File.WriteAllBytes(Path.Combine(folder, "tokenizer.json"), Tokenizer.Value);
                 new ChatTokenizer(HfTokenizer.Load(folder)).Encode(Talk);
             }),
         ["yaml"] = new("config.yaml", () => [Encoding.UTF8.GetBytes(new TrainConfig { Model = "a", Quantize = [new QuantizeRule { Match = "*.b", Scheme = "halo-2" }] }.ToYaml())],
@@ -66,18 +78,6 @@ internal sealed record FuzzedReader(string FileName, Func<IReadOnlyList<byte[]>>
     private static byte[] Bundled(string name) => File.ReadAllBytes(Path.Combine(LlamaTiny.Folder, name));
 
     private static byte[] ToolRow() => """{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "tools": [{"name": "f", "x": [1, 2.5]}]}"""u8.ToArray();
-
-    /// <summary>The bundled tokenizer with its bytes and a few merges.</summary>
-    private static byte[] Tokenizer()
-    {
-        var json = JsonNode.Parse(Bundled("tokenizer.json"))!;
-        var symbols = json["model"]!["vocab"]!.AsObject().Select(t => t.Key).Where(t => t.Length == 1).Order(StringComparer.Ordinal).Append("th");
-        json["added_tokens"] = JsonNode.Parse("""[{"id":257,"content":"<|eot_id|>","special":true},{"id":258,"content":"<x>","lstrip":true,"single_word":true}]""");
-        json["post_processor"] = null;
-        json["model"]!["vocab"] = new JsonObject(symbols.Select((symbol, id) => KeyValuePair.Create(symbol, (JsonNode?)id)));
-        json["model"]!["merges"] = JsonNode.Parse("""[["t","h"]]""");
-        return Encoding.UTF8.GetBytes(json.ToJsonString());
-    }
 
     private static byte[] Safetensors()
     {
