@@ -46,6 +46,7 @@ public static class FileContent
     {
         try
         {
+            FilePlace.RequireRegular(path);
             using var stream = File.OpenRead(path);
             var start = new byte[32];
             return start[..stream.ReadAtLeast(start, start.Length, throwOnEndOfStream: false)];

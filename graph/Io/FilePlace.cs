@@ -1,30 +1,20 @@
 namespace Halo.Io;
 
 /// <summary>What a path leads to: a regular file, and where it lies once links are followed.</summary>
-internal static class FilePlace
+public static class FilePlace
 {
     private const int MaxLinks = 40; // as Linux has it
 
     /// <summary>A named pipe, which to open waits for a writer, a socket or a device is no file to read from.</summary>
-    /// <exception cref="HaloException">The path leads to something else than a regular file.</exception>
+    /// <exception cref="HaloException">The path leads to one of them. What is missing, a folder or out of reach is for whoever opens it to say.</exception>
     public static void RequireRegular(string path)
     {
-        if (!OperatingSystem.IsLinux())
-            return;
-        try
-        {
-            using var file = Posix.Open(path, Posix.ReadOnly | Posix.NoWait);
-            _ = RandomAccess.GetLength(file);
-        }
-        catch (NotSupportedException) // it has no length
-        {
+        if (IsPipeOrDevice(path))
             throw new HaloException("read", path, "a regular file", "a pipe or device", "Write its content into a file first.");
-        }
-        catch (IOException) when (File.Exists(path))
-        {
-            // Whoever opens it says why that cannot be.
-        }
     }
+
+    /// <summary>Whether a path leads to a named pipe, a socket or a device.</summary>
+    public static bool IsPipeOrDevice(string path) => OperatingSystem.IsLinux() && Posix.KindOf(path) is { } kind and not (Posix.RegularFile or Posix.Folder);
 
     /// <summary>The path without links, in any of its parts.</summary>
     /// <exception cref="HaloException">Links lead in a circle.</exception>

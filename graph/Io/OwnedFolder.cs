@@ -30,6 +30,7 @@ public static class OwnedFolder
             PartialFiles.BringBack(folder);
         if (!IsOurs(folder))
             return null;
+        FilePlace.RequireRegular(Path.Combine(folder, MarkerName));
         try
         {
             using var marker = JsonDocument.Parse(File.ReadAllText(Path.Combine(folder, MarkerName)));

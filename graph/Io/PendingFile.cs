@@ -15,6 +15,11 @@ public sealed class PendingFile : IDisposable
     public static PendingFile Write(string path, Action<Stream> write)
     {
         var file = new PendingFile(Path.GetFullPath(path));
+        if (Directory.Exists(path) || FilePlace.IsPipeOrDevice(path))
+        {
+            throw new HaloException("write", path, "a file, or nothing yet", Directory.Exists(path) ? "a folder" : "a pipe or device",
+                "Choose another output.");
+        }
         var isMade = false;
         file.Try(() =>
         {

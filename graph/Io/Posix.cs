@@ -3,12 +3,15 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Halo.Io;
 
-/// <summary>Calls of Linux that .NET has no form of, or whose errors it does not hand on. [man 2 fcntl, flock, fsync, lseek, mkdir, open, rename]</summary>
+/// <summary>Calls of Linux that .NET has no form of, or whose errors it does not hand on. [man 2 fcntl, flock, fsync, lseek, mkdir, open, rename, statx]</summary>
 internal static partial class Posix
 {
     public const int IsInterrupted = 4, WouldBlock = 11, NoAccess = 13;
 
     public const int ReadOnly = 0, ReadWrite = 2, Create = 0x40, IsFolder = 0x10000, NoFollow = 0x20000, CloseOnExec = 0x80000;
+
+    /// <summary>What <see cref="KindOf"/> gives: S_IFREG, S_IFDIR.</summary>
+    public const int RegularFile = 0x8000, Folder = 0x4000;
 
     /// <summary>O_NONBLOCK: a named pipe opens without a writer.</summary>
     public const int NoWait = 0x800;
@@ -38,6 +41,17 @@ internal static partial class Posix
 
     public static IOException Failure(string call, string path, int? error = null) =>
         new($"{Marshal.GetPInvokeErrorMessage(error ?? Marshal.GetLastPInvokeError())} ({call} of {path})");
+
+    /// <summary>The type of what a path leads to, of its mode; null where nothing is, or that cannot be known.</summary>
+    public static unsafe int? KindOf(string path)
+    {
+        const int ModeAt = 28, Types = 0xF000; // stx_mode and S_IFMT
+        var status = stackalloc byte[256];
+        return Status(Here, path, 0, 1, status) == 0 ? BitConverter.ToUInt16(new ReadOnlySpan<byte>(status + ModeAt, 2)) & Types : null;
+    }
+
+    [LibraryImport("libc", EntryPoint = "statx", StringMarshalling = StringMarshalling.Utf8)]
+    private static unsafe partial int Status(int folder, string path, int flags, uint mask, byte* status);
 
     [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
     public static partial int Sync(SafeFileHandle file);

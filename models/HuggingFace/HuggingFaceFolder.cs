@@ -92,6 +92,7 @@ public static class HuggingFaceFolder
 
     private static void CopyFile(string source, string target)
     {
+        FilePlace.RequireRegular(source);
         using var file = File.OpenRead(source);
         AtomicFile.Write(target, file.CopyTo);
     }

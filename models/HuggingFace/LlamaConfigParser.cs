@@ -71,6 +71,8 @@ internal static class LlamaConfigParser
         if (oldType is not null && oldType != type) throw rope.Defect("rope_type", $"that of 'type', {oldType}", type);
         foreach (var nested in rope.Properties.Where(p => p.Value.ValueKind == JsonValueKind.Object))
             throw rope.Unsupported(nested.Name, "one rotary embedding for all layers", "another for each kind of layer");
+        if (newType is null && oldType is null && rope.Field("factor") is not null)
+            throw rope.Defect("rope_type", "a type of the scaling beside its 'factor'", "none");
         if (type == "default") return null;
         if (type is not ("linear" or "llama3")) throw rope.Unsupported("rope_type", "default, linear or llama3", type);
         var factor = rope.Number("factor") ?? throw rope.Defect("factor", "a number", "none");

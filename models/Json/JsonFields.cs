@@ -26,6 +26,7 @@ internal sealed class JsonFields : IDisposable
         try
         {
             if (Directory.Exists(path)) throw new HaloException(source, path, "a JSON file", "a folder", "Name the file in it.");
+            FilePlace.RequireRegular(path);
             bytes = File.ReadAllBytes(path);
             json = JsonDocument.Parse(WithoutMark(bytes), new JsonDocumentOptions { AllowDuplicateProperties = false });
             CheckStrings(json.RootElement);

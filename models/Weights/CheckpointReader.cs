@@ -126,6 +126,7 @@ public sealed class CheckpointReader : IDisposable
     {
         try
         {
+            FilePlace.RequireRegular(index);
             var bytes = File.ReadAllBytes(index);
             if (FileContent.Other(bytes) is var (found, advice)) throw new HaloException("read-checkpoint", index, "a JSON file", found, advice);
             if (JsonDuplicate.Find(bytes) is { } twice)

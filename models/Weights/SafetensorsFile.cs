@@ -17,6 +17,7 @@ public sealed unsafe class SafetensorsFile : IDisposable
     private SafetensorsFile(string path)
     {
         Path = path;
+        FilePlace.RequireRegular(path);
         using var handle = File.OpenHandle(path);
         var sizeBytes = RandomAccess.GetLength(handle); // of the open file: that of a path to a symbolic link is the link's
         if (sizeBytes < 8) throw SafetensorsHeader.Defect(path, "8 bytes of header length", $"a file of {sizeBytes} bytes");

@@ -31,7 +31,12 @@ public static class PassManager
             {
                 throw PassException.After([.. done.Select(r => r.Pass.Name)], e);
             }
-            catch (Exception e) when (e is not IOException and not UnauthorizedAccessException and not OutOfMemoryException)
+            catch (OutOfMemoryException e)
+            {
+                throw PassException.After([.. done.Select(r => r.Pass.Name)], new PassException(pass.Name, $"graph '{model.Graph.Name}'",
+                    "sizes whose tensors fit into memory", e.Message.TrimEnd('.'), "Take a smaller batch or sequence.", e));
+            }
+            catch (Exception e) when (e is not IOException and not UnauthorizedAccessException)
             {
                 throw PassException.After([.. done.Select(r => r.Pass.Name)], new PassException(pass.Name, $"graph '{model.Graph.Name}'",
                     "a graph that keeps to the definitions of its operators", $"{e.GetType().Name}: {e.Message.TrimEnd('.')}",

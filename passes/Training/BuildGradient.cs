@@ -10,13 +10,16 @@ namespace Halo.Passes.Training;
 /// Reverse-mode differentiation: the nodes between the trained parameters and the loss are taken from the last to the first, and the rule of each
 /// (<c>Gradients/</c>) adds to the gradients of what it reads. All of them stand behind the forward nodes. Gradients have the shape and type of
 /// their parameter. Shapes are static; integer inputs that give shapes and axes are constant. Comparisons and other steps end a gradient, as their slope is
-/// zero; a parameter that the loss depends on by steps alone is an error, and so is rounding but for QuantizeLinear with DequantizeLinear.
+/// zero, and are listed where the loss is computed from their value; a parameter that the loss depends on by steps alone is an error, and so is rounding but for QuantizeLinear with DequantizeLinear.
 /// </remarks>
 /// <param name="Freeze">Parameters without a gradient, by patterns.</param>
 public sealed record BuildGradient(NamePatterns? Freeze = null) : IGraphPass
 {
     /// <summary>Axes of reductions are inputs from this opset on, which is how rules write them.</summary>
     private const long MinOpset = 18;
+
+    /// <summary>The reason that a step between parameters and loss is skipped for.</summary>
+    public const string EndsThere = "no gradient goes through it, as its slope is zero";
 
     public string Name => "build-gradient";
 
@@ -57,6 +60,8 @@ public sealed record BuildGradient(NamePatterns? Freeze = null) : IGraphPass
         }
         var path = GradientPath.Between(trained, Loss(graph)!);
         path.Check(Name, trained);
+        foreach (var step in path.Ends)
+            context.Skip(step, EndsThere);
         var gradients = new GradientGraph(model, path.Values);
         var end = Building.GraphBuilder.AtEnd(graph);
         gradients.Add(Loss(graph)!, gradients.Scalar(1, Loss(graph)!.Type), end);

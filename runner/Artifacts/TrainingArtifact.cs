@@ -66,6 +66,7 @@ public sealed class TrainingArtifact
         var manifest = Path.Combine(folder, ManifestName);
         if (!File.Exists(manifest))
             throw new HaloException("artifact", folder, "an artifact with a manifest.json", "none", "Make one with halo prepare.");
+        FilePlace.RequireRegular(manifest);
         try
         {
             var artifact = new TrainingArtifact(Path.GetFullPath(folder), JsonNode.Parse(File.ReadAllText(manifest)) as JsonObject

@@ -50,6 +50,8 @@ internal static class GradientVerb
             { input, output, weights, batch, sequence, precision, raw, freeze, adapter, verify, report, verbose };
         command.SetAction(parsed =>
         {
+            foreach (var size in new[] { batch, sequence }.Where(size => parsed.GetValue(size) > int.MaxValue))
+                throw new HaloException("gradient", size.Name, $"at most {int.MaxValue}", $"{parsed.GetValue(size)}", "Give a smaller size.");
             var settings = new GradientSettings(parsed.GetValue(batch), parsed.GetValue(sequence),
                 Choice<FloatPrecision>.Parse("gradient", "--precision", parsed.GetValue(precision)!), parsed.GetValue(raw),
                 parsed.GetValue(freeze) is { } text ? NamePatterns.Parse(text, null) : null);
@@ -87,6 +89,8 @@ internal static class GradientVerb
             WriteBoth(made.Model, output, parameters.Select(name => SourceOf(name, initializers[name])));
         else
             OnnxWriter.Write(made.Model, output);
+        foreach (var end in made.GradientEnds)
+            Console.Error.WriteLine(end);
         if (report is not null)
             RewriteReport.Write(report, made.Model, made.Made!, made.InputSha256);
         foreach (var pass in Ledger.Of(made.Model).Rewrites[^1].Passes)

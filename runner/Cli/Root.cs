@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using Halo.Runner.Training.Engine;
 
 namespace Halo.Runner.Cli;
@@ -30,9 +31,15 @@ internal static class Root
             return ExitCode.WrongInput;
         }
         catch (Exception e) when (e is TrainingFailedException or IOException or UnauthorizedAccessException
-            or InvalidOperationException or OutOfMemoryException)
+            or InvalidOperationException)
         {
             Console.Error.WriteLine($"error: {e.Message}");
+            return ExitCode.Failed;
+        }
+        catch (OutOfMemoryException e)
+        {
+            Console.Error.WriteLine("error: " + new HaloException($"{args.FirstOrDefault()}", "memory", "as much as the work takes", e.Message.TrimEnd('.'),
+                "Take smaller sizes, or a machine with more memory.").Message);
             return ExitCode.Failed;
         }
         catch (Exception e)
@@ -73,7 +80,7 @@ internal static class Root
         if (parsed.Errors.Count > 0)
         {
             var command = parsed.CommandResult.Command;
-            var verb = command == root ? "" : $" {command.Name}";
+            var verb = string.Concat(Path(parsed.CommandResult).Select(name => $" {name}"));
             if (command.Subcommands.Count > 0)
             {
                 throw new HaloException("command-line", $"halo{verb}", $"one of {string.Join(", ", command.Subcommands.Select(c => c.Name))}",
@@ -86,6 +93,10 @@ internal static class Root
         }
         return parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
     }
+
+    /// <summary>The names of a command and those that it is a part of, without the program's.</summary>
+    private static IEnumerable<string> Path(CommandResult? result) =>
+        result?.Parent is CommandResult parent ? Path(parent).Append(result.Command.Name) : [];
 
     /// <summary>What was meant by the first word that is none of the names; else to correct it.</summary>
     private static string Meant(ParseResult parsed, IEnumerable<string> names) =>

@@ -108,6 +108,7 @@ internal static class TrainVerb
     /// <summary>The plan and its written form: the artifact that is the model, that of a run that is gone on with, or a new one.</summary>
     private static (TrainingPlan Plan, TrainingArtifact Artifact) Prepared(TrainConfig config, RunFolder run)
     {
+        RunFolder.CheckMarked(run.Artifact);
         var written = TrainingArtifact.Is(config.Model) ? TrainingArtifact.OpenFor(config)
             : TrainingArtifact.Is(run.Artifact) ? run.OpenArtifact(config) : null;
         if (written is not null)

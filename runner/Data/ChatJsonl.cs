@@ -52,6 +52,7 @@ public static class ChatJsonl
     private static FileStream Open(string path)
     {
         if (Directory.Exists(path)) throw new HaloException(Reader, path, "a JSONL file", "a folder", "Name a file in it.");
+        FilePlace.RequireRegular(path);
         try { return File.OpenRead(path); }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

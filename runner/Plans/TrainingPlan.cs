@@ -139,7 +139,10 @@ public sealed class TrainingPlan
         var data = DataOf(companions); // what takes seconds to be found wrong comes before a graph that takes minutes
         data.Read(config.Data);
         data.Read(config.Valid);
-        var rewritten = GraphRewriter.Rewrite(source.Training(), passes);
+        var training = source.Training();
+        foreach (var end in training.GradientEnds)
+            say(end);
+        var rewritten = GraphRewriter.Rewrite(training, passes);
         config = MemoryLevers.Apply(config, rewritten, say);
         var device = new Device(config.Device);
         var plan = new TrainingPlan(source, rewritten, passes, data)

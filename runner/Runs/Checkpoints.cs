@@ -136,13 +136,26 @@ public sealed class Checkpoints(string folder, int keep)
     }
 
     private List<RunState> All() => !Directory.Exists(folder) ? []
-        : [.. Directory.GetDirectories(folder, "step-*").Where(d => OwnedFolder.KindOf(d) == Kind).Order(StringComparer.Ordinal)
-            .Select(ReadState).OfType<RunState>()];
+        : [.. Directory.GetDirectories(folder, "step-*").Where(IsCheckpoint).Order(StringComparer.Ordinal).Select(ReadState).OfType<RunState>()];
+
+    /// <summary>A checkpoint has its name when it is whole, so one without its marker has lost it: the next save of that step would be refused.</summary>
+    private static bool IsCheckpoint(string checkpoint)
+    {
+        if (OwnedFolder.KindOf(checkpoint) is { } kind)
+            return kind == Kind;
+        if (Directory.Exists(checkpoint) && File.Exists(Path.Combine(checkpoint, StateName)))
+        {
+            throw new HaloException("resume", checkpoint, $"a checkpoint with its {OwnedFolder.MarkerName}", "one without it",
+                "Restore the file, or remove this checkpoint's folder to go on from the one before it.");
+        }
+        return false;
+    }
 
     /// <summary>Null where the checkpoint was deleted meanwhile.</summary>
     private static RunState? ReadState(string checkpoint)
     {
         var path = Path.Combine(checkpoint, StateName);
+        FilePlace.RequireRegular(path);
         try
         {
             var state = JsonSerializer.Deserialize<RunState>(File.ReadAllText(path), JsonText.Strict) ?? throw new JsonException("null");

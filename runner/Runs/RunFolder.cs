@@ -97,6 +97,7 @@ public sealed class RunFolder : IDisposable
     public TrainingArtifact OpenArtifact(TrainConfig config)
     {
         var folder = TrainingArtifact.Is(config.Model) ? config.Model : Artifact;
+        CheckMarked(folder);
         if (!TrainingArtifact.Is(folder))
         {
             throw new HaloException("run", Path, "a run whose artifact is written", "none yet",
@@ -104,6 +105,16 @@ public sealed class RunFolder : IDisposable
         }
         HoldArtifact(folder);
         return TrainingArtifact.Open(folder);
+    }
+
+    /// <summary>Throws where an artifact has lost its marker: it has its name when it is whole.</summary>
+    public static void CheckMarked(string folder)
+    {
+        if (File.Exists(System.IO.Path.Combine(folder, TrainingArtifact.ManifestName)) && OwnedFolder.KindOf(folder) is null && Directory.Exists(folder))
+        {
+            throw new HaloException("run", folder, $"an artifact with its {OwnedFolder.MarkerName}", "one without it",
+                "Restore the file, or remove the folder: halo train --resume then prepares the artifact again.");
+        }
     }
 
     /// <summary>Throws where an artifact is not the one that the run began with.</summary>

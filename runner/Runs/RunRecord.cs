@@ -31,6 +31,7 @@ public sealed record RunRecord(string ConfigSha256)
     /// <exception cref="HaloException">Not there, damaged, or without a digest that the run had.</exception>
     public static RunRecord Read(string path)
     {
+        FilePlace.RequireRegular(path);
         try
         {
             var record = JsonSerializer.Deserialize<RunRecord>(File.ReadAllText(path), JsonText.Strict) ?? throw new JsonException("null");

@@ -15,6 +15,10 @@ namespace Halo.Runner.Sources;
 /// <param name="InputSha256">Hash of the file it comes from: the graph, or the config.json of a Hugging Face folder.</param>
 public sealed record SourceGraph(Model Model, PassRun? Made, string InputSha256)
 {
+    /// <summary>A line for each node whose value the loss is computed from and that no gradient goes through.</summary>
+    public IEnumerable<string> GradientEnds => Made?.Passes.SelectMany(p => p.Skipped.Where(s => s.Reason == BuildGradient.EndsThere)
+        .Select(s => $"{p.Pass.Name}: {s.Node}: {s.Reason}")) ?? [];
+
     /// <summary>The graph of a file, whatever it is.</summary>
     public static SourceGraph AsItIs(string path)
     {

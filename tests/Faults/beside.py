@@ -20,8 +20,7 @@ while count < reads:
     rounds += 1
     run = folder / "run"
     shutil.rmtree(run, ignore_errors=True)
-    trainer = subprocess.Popen(["nice", "-n", os.environ.get("NICE", "19"), "dotnet", HALO, *[str(run) if a == "RUN" else a for a in arguments]],
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    trainer = subprocess.Popen(command([str(run) if a == "RUN" else a for a in arguments]), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     while not (run / "halo.json").exists() and trainer.poll() is None:
         time.sleep(0.01)
     output = []

@@ -54,6 +54,11 @@ def train(folder, run, steps=6, save=1):
             "--learning-rate", "1e-3", "--micro-batch-size", "2", "--sequence-length", "16", "--threads", "1", "--scheme", "halo-0", "--format", "int8"]
 
 
+def command(arguments):
+    """The command line: HALO is halo.dll, or a published executable, whose trials take half the time."""
+    return ["nice", "-n", os.environ.get("NICE", "19"), *(["dotnet", HALO] if HALO.endswith(".dll") else [HALO]), *arguments]
+
+
 def halo(arguments, fault=None, log=None):
     """Runs it; a fault is (library, folder, at, kind). Returns exit code, output and seconds."""
     environment = dict(os.environ, NO_COLOR="1", DOTNET_TieredPGO="0", DOTNET_TieredCompilation="1")
@@ -63,8 +68,7 @@ def halo(arguments, fault=None, log=None):
         if log:
             environment["FAULT_LOG"] = str(log)
     started = time.monotonic()
-    command = ["nice", "-n", os.environ.get("NICE", "19"), *(["dotnet", HALO] if HALO.endswith(".dll") else [HALO]), *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS)
+    done = subprocess.run(command(arguments), env=environment, capture_output=True, text=True, timeout=SECONDS)
     return done.returncode, done.stdout + done.stderr, time.monotonic() - started
 
 

@@ -58,6 +58,7 @@ public class HuggingFaceTests
     [InlineData("rope_parameters", """{"rope_type":"default","type":"linear","factor":2}""")]
     [InlineData("rope_parameters", """{"full_attention":{"rope_type":"default"}}""")]
     [InlineData("rope_scaling", """{"rope_type":"linear","factor":2}""")]
+    [InlineData("rope_scaling", """{"factor":2}""")]
     [InlineData("rope_theta", "10000")]
     [InlineData("num_hidden_layers", "2000000000")]
     [InlineData("partial_rotary_factor", "0.5")]

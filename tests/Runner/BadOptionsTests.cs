@@ -51,10 +51,21 @@ public class BadOptionsTests
     [InlineData("--learning-rate", "train", "--lerning-rate", "1")]
     [InlineData("--output", "rewrite", "x.onnx", "--ouput", "y.onnx")]
     [InlineData("training", "bench", "trainig")]
+    [InlineData("--device", "bench", "kernels", "--devise", "cpu")]
     public void A_misspelt_word_is_told_the_nearest_one(string meant, params string[] arguments)
     {
         using var folder = new TemporaryFolder();
         Refused(folder, $"Did you mean '{meant}'?", arguments);
+    }
+
+    [Fact]
+    public void Sizes_that_no_memory_takes()
+    {
+        using var folder = new TemporaryFolder();
+        string[] Gradient(string batch, string sequence) => ["gradient", ExportFixture.File("llama2-mha", "logits-dynamo-opset18.onnx"), "-o", folder["out.onnx"],
+            "--batch", batch, "--sequence", sequence];
+        Refused(folder, "expected sizes whose tensors fit into memory", Gradient("3", "50000"));
+        Refused(folder, "--sequence: expected at most 2147483647", Gradient("3", "10000000000"));
     }
 
     [Fact]

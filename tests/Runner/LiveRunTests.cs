@@ -156,6 +156,24 @@ public sealed class LiveRunTests : IDisposable
         }
     }
 
+    /// <summary>A folder has its name when it is whole: one that lost its marker is no folder that is still to be written.</summary>
+    [Fact]
+    public void Lost_markers_are_said_before_anything_is_trained()
+    {
+        Succeed(_train);
+        var marker = _folder["run/checkpoints/step-00000002/halo.json"];
+        File.Move(marker, _folder["kept"]);
+        foreach (var verb in (string[][])[Resume, Eval, Export, Generate])
+            Refused(_folder, "step-00000002: expected a checkpoint with its halo.json", verb);
+        File.Move(_folder["kept"], marker);
+        marker = _folder["run/artifact/halo.json"];
+        File.Move(marker, _folder["kept"]);
+        foreach (var verb in (string[][])[Resume, Eval, Export, Generate])
+            Refused(_folder, "artifact: expected an artifact with its halo.json", verb);
+        File.Move(_folder["kept"], marker);
+        Succeed(Resume);
+    }
+
     /// <summary>A checkpoint's weights have digests, whoever reads them by their own path; so have a run's starting weights, before it trains.</summary>
     [Fact]
     public void Weights_that_are_named_are_held_to_their_digests()

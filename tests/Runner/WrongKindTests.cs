@@ -35,6 +35,44 @@ public sealed class WrongKindTests : IDisposable
         Refused(_folder, "a name on a hub is none", arguments);
     }
 
+    /// <summary>A pipe would be waited for without end, and a rename would take the place of a device.</summary>
+    [Fact]
+    public void A_pipe_is_no_file_to_read_or_to_replace()
+    {
+        if (!OperatingSystem.IsLinux())
+            return;
+        var pipe = _folder["pipe"];
+        using (var process = System.Diagnostics.Process.Start("mkfifo", pipe))
+            process.WaitForExit();
+        string[] train = ["train", "--model", _folder["training.onnx"], "--weights", _folder["model"], "-o", _folder["run"]];
+        string[][] lines =
+        [
+            [.. train, "--data", pipe], [.. train, "--data", _folder["data.jsonl"], "--valid", pipe], [.. train, "--config", pipe],
+            ["train", "--model", _folder["training.onnx"], "--weights", pipe, "--tokenizer", _folder["model"], "--data", _folder["data.jsonl"], "-o", _folder["run"]],
+            ["eval", "--model", _folder["training.onnx"], "--weights", _folder["model"], "--data", pipe], ["inspect", pipe],
+            ["step", _folder["training.onnx"], "--params", pipe, "--batch", pipe, "-o", _folder["out"]],
+        ];
+        foreach (var line in lines)
+            Assert.Contains("a regular file, found a pipe or device", InTime(line), StringComparison.Ordinal);
+        Assert.Contains("a file, or nothing yet, found a pipe or device", InTime("rewrite", _folder["training.onnx"], "-o", pipe), StringComparison.Ordinal);
+        Assert.Contains("a file, or nothing yet, found a folder", InTime("rewrite", _folder["training.onnx"], "-o", _folder["model"]), StringComparison.Ordinal);
+        foreach (var name in (string[])["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"])
+        {
+            File.Move(_folder[$"model/{name}"], _folder["kept"]);
+            File.CreateSymbolicLink(_folder[$"model/{name}"], pipe);
+            Assert.Contains("a regular file, found a pipe or device", InTime("generate", _folder["model"], "--prompt", "a"), StringComparison.Ordinal);
+            File.Delete(_folder[$"model/{name}"]);
+            File.Move(_folder["kept"], _folder[$"model/{name}"]);
+        }
+        Assert.Contains("a file, or nothing yet, found a pipe or device", InTime("rewrite", _folder["training.onnx"], "-o", "/dev/null"), StringComparison.Ordinal);
+
+        static string InTime(params string[] line)
+        {
+            var running = Task.Run(() => Message("found", line, Run(line)));
+            return running.Wait(TimeSpan.FromSeconds(60)) ? running.Result : $"halo {string.Join(' ', line)} waits";
+        }
+    }
+
     [Fact]
     public void Weights_that_are_none()
     {

@@ -33,6 +33,26 @@ internal sealed class GradientEnds
     private static bool IsStep(Node node) => node.Facts.EndsGradient || (node.Is("Cast") && node.Output.Type == ElementType.Bool)
         || (node.Is("TopK") && node.Outputs[0] is { Uses.Count: 0, IsGraphOutput: false });
 
+    /// <summary>
+    /// Steps between parameters and loss whose value the loss is computed from: Floor, Sign, a comparison or a position that is made a float again. What only
+    /// chooses (the condition of Where, an index) and sizes are not among them.
+    /// </summary>
+    public static IEnumerable<Node> ByValue(IReadOnlyList<Value> parameters, IReadOnlySet<Value> live)
+    {
+        var moved = parameters.ToHashSet();
+        foreach (var node in parameters.SelectMany(p => p.Uses).Select(u => u.Node.Graph).OfType<Graph>().FirstOrDefault()?.Nodes ?? [])
+        {
+            if (!Graph.ReadBy(node).Any(moved.Contains))
+                continue;
+            moved.UnionWith(node.Outputs);
+            if (IsStep(node) && !node.Is("Shape") && !node.Is("Size") && !node.Facts.IsRandom && !node.Is("EyeLike") && node.Outputs.Any(o => IsRead(o, live)))
+                yield return node;
+        }
+    }
+
+    private static bool IsRead(Value value, IReadOnlySet<Value> live) => live.Contains(value)
+        && (value.Type.IsFloat() || value.Uses.Any(u => u.Node.Outputs.Any(o => o.Type.IsFloat() ? u.Node.Is("Cast") && live.Contains(o) : IsRead(o, live))));
+
     /// <summary>q - x of x + (q - x), or x - q of x - (x - q).</summary>
     private static bool IsDetached(Node node)
     {

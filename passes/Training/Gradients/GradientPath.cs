@@ -7,8 +7,10 @@ namespace Halo.Passes.Training.Gradients;
 /// <param name="Values">Parameters, and what depends on one and the loss depends on: floats, and the codes that they are rounded to.</param>
 /// <param name="Nodes">The nodes that compute them from one another, in the order of the graph.</param>
 /// <param name="Leaving">Nodes that make of them what is no float and no code, and what the loss depends on: a gradient would stop there.</param>
+/// <param name="Ends">Steps, behind which there is no gradient, whose value the loss is computed from.</param>
 /// <param name="Loss">What is differentiated.</param>
-internal sealed record GradientPath(IReadOnlySet<Value> Values, IReadOnlyList<Node> Nodes, IReadOnlyList<Node> Leaving, Value Loss)
+internal sealed record GradientPath(IReadOnlySet<Value> Values, IReadOnlyList<Node> Nodes, IReadOnlyList<Node> Leaving, IReadOnlyList<Node> Ends,
+    Value Loss)
 {
     public static GradientPath Between(IReadOnlyList<Value> parameters, Value loss)
     {
@@ -26,7 +28,7 @@ internal sealed record GradientPath(IReadOnlySet<Value> Values, IReadOnlyList<No
             (outputs.Count > 0 && !loses ? nodes : leaving).Add(node);
             values.UnionWith(outputs);
         }
-        return new GradientPath(values, nodes, leaving, loss);
+        return new GradientPath(values, nodes, leaving, [.. GradientEnds.ByValue(parameters, live)], loss);
     }
 
     /// <summary>Every parameter is on the path, and every node of it has a rule and known shapes.</summary>

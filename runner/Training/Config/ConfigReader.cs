@@ -18,6 +18,7 @@ internal static class ConfigReader
     public static string TextOf(string path)
     {
         if (Directory.Exists(path)) throw new HaloException(Reader, path, "a YAML file", "a folder", "Name the file in it.");
+        FilePlace.RequireRegular(path);
         if (FileContent.Other(path) is var (found, advice)) throw new HaloException(Reader, path, "a YAML file", found, advice);
         try
         {
@@ -29,7 +30,11 @@ internal static class ConfigReader
             using var text = new StreamReader(new MemoryStream(bytes, 0, length), new UTF8Encoding(false, throwOnInvalidBytes: true));
             return text.ReadToEnd();
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or DecoderFallbackException)
+        catch (DecoderFallbackException e)
+        {
+            throw new HaloException(Reader, path, "a YAML file in UTF-8", e.Message.TrimEnd('.'), "Save it as UTF-8.", e);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new HaloException(Reader, path, "a YAML file that can be read", e.Message.TrimEnd('.'), "Check the path.", e);
         }
@@ -37,6 +42,8 @@ internal static class ConfigReader
 
     public static TrainConfig Read((string Name, string Text)? yaml, IReadOnlyDictionary<string, string>? options, IReadOnlyCollection<string> required)
     {
+        if (yaml is { } whole && whole.Text.Contains('\0', StringComparison.Ordinal))
+            throw new HaloException(Reader, whole.Name, "text", "a character of zero, behind which nothing would be read", "Save it as UTF-8.");
         var given = yaml is { } file ? Keys(Root(file.Name, file.Text), file.Name, ConfigKey.OfTrainConfig) : [];
         Override(given, options ?? new Dictionary<string, string>());
         foreach (var name in required.Prepend("model"))

@@ -36,6 +36,7 @@ public sealed class MetricsLog : IDisposable
     public static IReadOnlyList<MetricsRow> Read(string path)
     {
         if (!File.Exists(path)) return [];
+        FilePlace.RequireRegular(path);
         var lines = File.ReadAllText(path).Split('\n');
         var rows = new List<MetricsRow>();
         for (var i = 0; i < lines.Length - 1; i++) // what follows the last line end is torn, or nothing

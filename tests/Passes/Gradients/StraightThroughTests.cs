@@ -195,6 +195,32 @@ public class StraightThroughTests
             Assert.Contains(message, Assert.Throws<PassException>(() => Differentiated(model)).Message, StringComparison.Ordinal);
     }
 
+    /// <summary>Zero is right behind a step, and is said where the loss is computed from the step's value: its author may have meant another gradient.</summary>
+    [Theory]
+    [InlineData("f: float[3] = Floor(w) # floor\n y: float[3] = Sub(w, f)", "floor")]
+    [InlineData("f: float[3] = Sign(w) # sign\n y: float[3] = Add(w, f)", "sign")]
+    [InlineData("b: bool[3] = Greater(w, s) # more\n f: float[3] = Cast<to = 1>(b) y: float[3] = Mul(w, f)", "more")]
+    [InlineData("i: int64[1] = ArgMax<axis = 0>(w) # best\n f: float[1] = Cast<to = 1>(i) y: float[3] = Add(w, f)", "best")]
+    [InlineData("b: bool[3] = Greater(w, s) n: bool[3] = Not(b) y: float[3] = Where(n, w, s)", null)]
+    [InlineData("i: int64[1] = ArgMax<axis = 0>(w) g: float[1] = Gather(c, i) y: float[3] = Add(w, g)", null)]
+    [InlineData("n: int64[] = Size(w) f: float[] = Cast<to = 1>(n) y: float[3] = Div(w, f)", null)]
+    [InlineData("r: float[3] = Round(w) d: float[3] = Sub(r, w) y: float[3] = Add(w, d)", null)]
+    public void A_step_whose_value_counts_is_listed(string lines, string? node)
+    {
+        var model = Parse($$"""
+            graph g(w: float[3]) -> (loss: float[]) {
+              initializers { s: float[] = 0.5  c: float[3] = {1, -2, 3} }
+              {{lines}}
+              v: float[3] = Mul(y, c)
+              loss: float[] = ReduceSum<keepdims = 0>(v)
+            }
+            """);
+        var skipped = PassManager.Run(model, [new BuildGradient()], new PassOptions()).Passes[0].Skipped;
+        Assert.Equal(node is null ? [] : [BuildGradient.EndsThere], skipped.Select(s => s.Reason));
+        if (node is not null)
+            Assert.Contains($"'{node}'", Assert.Single(skipped).Node, StringComparison.Ordinal);
+    }
+
     private static Value FloatOf(Node dequantize)
     {
         var value = dequantize.Inputs[0]!;

@@ -36,6 +36,7 @@ public class TrainConfigTests
     [InlineData("beta1: 1", "a number from 0 to below 1")]
     [InlineData("decay_fraction: 0", "a number above 0 to 1")]
     [InlineData("seed: null", "found null")]
+    [InlineData("seed: 1\n\0steps: 5", "a character of zero")]
     [InlineData("scheme: ''", "found ''")]
     [InlineData("device: gpu", "one of cpu, cuda, found 'gpu'")]
     [InlineData("schedule: 1", "one of linear, cosine, constant, wsd, found '1'")]
