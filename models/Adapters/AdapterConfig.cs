@@ -56,7 +56,7 @@ public sealed record AdapterConfig
     public IReadOnlyList<string> SavedModules { get; init; } = [];
 
     /// <summary>The object that was read, or null: <see cref="ToJson"/> begins with it.</summary>
-    internal JsonObject? Read { get; init; }
+    public JsonObject? Read { get; init; }
 
     /// <exception cref="HaloException">The file is missing or damaged, or has a field that Halo does not honour.</exception>
     public static AdapterConfig Load(string folder)

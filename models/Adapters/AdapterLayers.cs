@@ -35,9 +35,15 @@ public sealed record AdapterLayers(
     /// <param name="config">Of the adapter.</param>
     /// <param name="checkpoint">The base's tensors; headers are read.</param>
     /// <exception cref="HaloException">A target is no linear layer, or nothing is.</exception>
-    public static AdapterLayers Of(AdapterConfig config, CheckpointReader checkpoint)
+    public static AdapterLayers Of(AdapterConfig config, CheckpointReader checkpoint) =>
+        Of(config, checkpoint.Tensors.Values.Select(t => (t.Name, Shape.Of([.. t.Shape]))));
+
+    /// <param name="config">Of the adapter.</param>
+    /// <param name="parameters">The base's, as its checkpoint names them.</param>
+    /// <exception cref="HaloException">A target is no linear layer, or nothing is.</exception>
+    public static AdapterLayers Of(AdapterConfig config, IEnumerable<(string Name, Shape Shape)> parameters)
     {
-        var tensors = checkpoint.Tensors.Values.ToDictionary(t => t.Name, t => Shape.Of([.. t.Shape]), StringComparer.Ordinal);
+        var tensors = parameters.ToDictionary(t => t.Name, t => t.Shape, StringComparer.Ordinal);
         var isAll = config.TargetPattern == AdapterConfig.AllLinear;
         var targets = isAll ? config with { TargetPattern = ".*" } : config;
         var (layers, linear) = (new List<AdapterLayer>(), new List<string>());

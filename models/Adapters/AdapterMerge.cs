@@ -17,16 +17,18 @@ public static class AdapterMerge
 {
     /// <summary>The tensors of a base, those that the adapter changes in float32.</summary>
     /// <param name="weights">The base; stays open as long as the result is used.</param>
-    /// <param name="adapter">Likewise.</param>
-    public static IReadOnlyDictionary<string, Tensor> Of(CheckpointReader weights, AdapterFolder adapter)
+    /// <param name="adapted">The layers that the adapter changes.</param>
+    /// <param name="adapter">The adapter's parameters under the names that graphs have; stay open likewise.</param>
+    public static IReadOnlyDictionary<string, Tensor> Of(
+        CheckpointReader weights, AdapterLayers adapted, IReadOnlyDictionary<string, SafetensorsTensor> adapter)
     {
-        var layers = adapter.Layers.Layers.ToDictionary(l => l.Module + ".weight", StringComparer.Ordinal);
+        var layers = adapted.Layers.ToDictionary(l => l.Module + ".weight", StringComparer.Ordinal);
         var merged = new OrderedDictionary<string, Tensor>();
         foreach (var (name, tensor) in weights.Tensors)
         {
             if (layers.TryGetValue(name, out var layer))
                 merged.Add(name, new Tensor(ElementType.Float, tensor.Shape, new MergedBytes(tensor.ElementCount, () => Merged(layer, tensor, adapter))));
-            else if (adapter.Tensors.TryGetValue(AdapterNames.Saved(name), out var saved))
+            else if (adapter.TryGetValue(AdapterNames.Saved(name), out var saved))
                 merged.Add(name, new Tensor(saved.DType, saved.Shape, saved));
             else
                 merged.Add(name, new Tensor(tensor.DType, tensor.Shape, tensor));
@@ -35,7 +37,7 @@ public static class AdapterMerge
     }
 
     /// <summary>W' (out, in), row-major.</summary>
-    public static float[] Merged(AdapterLayer layer, SafetensorsTensor weight, AdapterFolder adapter)
+    public static float[] Merged(AdapterLayer layer, SafetensorsTensor weight, IReadOnlyDictionary<string, SafetensorsTensor> adapter)
     {
         var (w, a, b) = (weight.ReadFloats(), Read(AdapterNames.A(layer.Module)), Read(AdapterNames.B(layer.Module)));
         var (rows, columns, rank, scale) = ((int)layer.Weight.Sizes[0], (int)layer.Weight.Sizes[1], layer.Rank, (float)layer.Scale);
@@ -52,7 +54,7 @@ public static class AdapterMerge
         });
         return w;
 
-        float[] Read(string name) => adapter.Tensors[name].ReadFloats();
+        float[] Read(string name) => adapter[name].ReadFloats();
     }
 
     /// <summary>Floats that are computed when they are read, and not kept.</summary>

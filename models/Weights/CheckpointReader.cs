@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Halo.Analysis;
 using Halo.Io;
 using Halo.Models.Json;
 
@@ -96,6 +97,8 @@ public sealed class CheckpointReader : IDisposable
     /// <summary>Takes the prefix of a wrapper away where every name has it, so that no two can become one.</summary>
     private void Unwrap()
     {
+        if (_tensors.Keys.Any(AdapterNames.IsFactor))
+            return; // the names of an adapter, of which a run keeps checkpoints
         while (_tensors.Count > 0 && Array.Find(Wrappers, w => _tensors.Keys.All(name => name.Length > w.Length && name.StartsWith(w, StringComparison.Ordinal))) is { } prefix)
         {
             SafetensorsTensor[] tensors = [.. _tensors.Values.Select(tensor => tensor.Named(tensor.Name[prefix.Length..]))];

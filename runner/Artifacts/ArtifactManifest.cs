@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using Halo.Io;
 using Halo.Ir;
+using Halo.Models.Adapters;
 using Halo.Models.Optimizer;
 using Halo.Models.Weights;
 using Halo.Passes.Infra;
@@ -15,6 +16,9 @@ internal static class ArtifactManifest
 {
     /// <summary>Digests of the files of weights (<see cref="WeightsDigest"/>).</summary>
     public const string WeightsKey = "weights";
+
+    /// <summary>The digest of an adapter's weights; only where one is trained.</summary>
+    public const string AdapterKey = "adapter";
 
     private const string FilesKey = "files";
 
@@ -51,6 +55,8 @@ internal static class ArtifactManifest
             manifest[key] = value?.DeepClone();
         manifest[FilesKey] = Hashes(folder);
         manifest[WeightsKey] = Digests(checkpoint);
+        if (plan.Adapter is not null)
+            manifest[AdapterKey] = DigestOfAdapter(Path.Combine(folder, "adapter"));
         return manifest;
     }
 
@@ -83,6 +89,12 @@ internal static class ArtifactManifest
 
     /// <summary>The settings of the optimizer graph; null where the artifact is of Halo 0.1, which did not write them.</summary>
     public static AdamWSettings? OptimizerOf(JsonObject manifest) => manifest[OptimizerKey] is { } settings ? OptimizerSettings.Parse(settings) : null;
+
+    public static string DigestOfAdapter(string folder)
+    {
+        using var file = SafetensorsFile.Open(Path.Combine(folder, AdapterFolder.WeightsName));
+        return WeightsDigest.Of(file);
+    }
 
     /// <summary>By file.</summary>
     public static JsonObject Digests(string checkpoint)

@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 using Halo.CustomOps;
 using Halo.Io;
 using Halo.Ir;
+using Halo.Models.Adapters;
 using Halo.Models.HuggingFace;
 using Halo.Models.Optimizer;
 using Halo.Models.Weights;
@@ -44,6 +45,24 @@ public sealed class TrainingArtifact
     public string OptimizerModel => Path.Combine(Folder, "optimizer_model.onnx");
 
     public string Checkpoint => Path.Combine(Folder, "checkpoint");
+
+    /// <summary>The adapter that training starts from, where one is trained over frozen weights.</summary>
+    public string Adapter => Path.Combine(Folder, "adapter");
+
+    /// <summary>Null where the weights themselves are trained.</summary>
+    /// <param name="weights">The artifact's.</param>
+    /// <exception cref="HaloException">It is not that of the day the artifact was made.</exception>
+    public AdapterFolder? OpenAdapter(CheckpointReader weights)
+    {
+        if (Manifest[ArtifactManifest.AdapterKey] is not { } kept)
+            return null;
+        if (!File.Exists(Path.Combine(Adapter, AdapterFolder.WeightsName)) || ArtifactManifest.DigestOfAdapter(Adapter) != kept.ToString())
+        {
+            throw new HaloException("artifact", Adapter, "the adapter that the artifact was prepared with (adapter in manifest.json)", "another, or none",
+                "Prepare the artifact again.");
+        }
+        return AdapterFolder.Open(Adapter, weights);
+    }
 
     /// <summary>The weights that training starts from.</summary>
     /// <exception cref="HaloException">They are not those of the day the artifact was made: a linked file was written into, or one was damaged.</exception>
@@ -101,6 +120,11 @@ public sealed class TrainingArtifact
             OnnxWriter.Write(plan.Forward, artifact.ForwardModel);
             OnnxWriter.Write(plan.OptimizerModel, artifact.OptimizerModel);
             var kept = HuggingFaceFolder.Keep(plan.Companions, plan.Weights, artifact.Checkpoint, "model");
+            if (plan.Adapter is { } adapter)
+            {
+                using var weights = CheckpointReader.Open(artifact.Checkpoint);
+                adapter.Write(artifact.Adapter, weights);
+            }
             if (kept.Values.Count(p => p == PlacedAs.Link) is > 0 and var links)
                 say($"{plan.Weights}: {links} files of weights are linked, not copied; whoever writes into them changes the artifact, which is then refused");
             AtomicFile.WriteText(Path.Combine(target, ManifestName), ArtifactManifest.Of(plan, target, artifact.Checkpoint).ToJsonString(JsonText.Readable) + "\n");

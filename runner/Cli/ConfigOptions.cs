@@ -38,6 +38,7 @@ internal sealed class ConfigOptions
             Model = Full(config.Model)!,
             Weights = Full(config.Weights),
             Tokenizer = Full(config.Tokenizer),
+            Adapter = Full(config.Adapter),
             Data = Full(config.Data),
             Valid = Full(config.Valid),
             Output = Full(config.Output),

@@ -63,9 +63,14 @@ internal static class EvalVerb
         var artifact = run is null ? TrainingArtifact.Open(config.Model) : run.OpenArtifact(run.ReadConfig());
         if (config.Weights is { } named)
             Checkpoints.CheckGiven(named);
-        using var checkpoint = (run is not null ? InferenceSource.NewestWeights(run) : config.Weights is { } given ? CheckpointReader.Open(given) : null)
-            ?? artifact.OpenWeights();
-        return Evaluate(artifact.PlanFor(config), checkpoint, settings => new GraphSession(artifact.EvalModel, settings));
+        if (config.Adapter is not null)
+            throw new HaloException("eval", "--adapter", "a graph or a Hugging Face folder as --model", "a folder that was prepared", "Leave it out.");
+        using var frozen = artifact.OpenWeights();
+        using var adapter = artifact.OpenAdapter(frozen);
+        using var other = run is not null ? InferenceSource.NewestWeights(run) : config.Weights is { } given ? CheckpointReader.Open(given) : null;
+        var trained = other?.Tensors ?? adapter?.Tensors ?? frozen.Tensors;
+        return Evaluate(artifact.PlanFor(config), other?.Path ?? frozen.Path, adapter is null ? trained : frozen.Tensors.Concat(trained).ToDictionary(),
+            settings => new GraphSession(artifact.EvalModel, settings));
     }
 
     /// <summary>A model that was not prepared: its graph is rewritten for this run alone.</summary>
@@ -73,15 +78,16 @@ internal static class EvalVerb
     {
         var plan = TrainingPlan.Of(config, Console.Error.WriteLine);
         var evaluation = Copies(plan) == 1 ? plan.Evaluation : plan.WidenedEvaluation(Copies(plan));
-        using var checkpoint = CheckpointReader.Open(plan.Weights);
-        return Evaluate(plan, checkpoint, settings => new GraphSession("evaluation graph", OnnxWriter.ToBytes(evaluation), settings));
+        using var parameters = ParameterFiles.Open(config.Adapter is { } adapter ? [plan.Weights, adapter] : [plan.Weights]);
+        return Evaluate(plan, parameters.Path, parameters.Tensors, settings => new GraphSession("evaluation graph", OnnxWriter.ToBytes(evaluation), settings));
     }
 
-    private static int Evaluate(TrainingPlan plan, CheckpointReader checkpoint, Func<SessionSettings, GraphSession> open)
+    private static int Evaluate(
+        TrainingPlan plan, string path, IReadOnlyDictionary<string, SafetensorsTensor> tensors, Func<SessionSettings, GraphSession> open)
     {
         var rows = plan.Data.Load(plan.Config.Data!);
         using var parameters = new ParameterBuffers(plan.Interface.Parameters, plan.Device, plan.Interface.ParameterType);
-        parameters.Load(checkpoint.Path, checkpoint.Tensors);
+        parameters.Load(path, tensors);
         using var evaluator = new Evaluator(open(plan.Session), plan.Interface, parameters, Copies(plan));
         var (loss, counted) = evaluator.Loss(plan.Data.ForEvaluation(rows, plan.BatchSize).Epoch());
         if (plan.Device.IsGpu && AttentionUse.Take() is { } attention)

@@ -47,12 +47,17 @@ internal static class GenerateVerb
             Description = "Draw by this seed, 0 if not given: the same one gives the same tokens.",
             HelpName = "N",
         };
+        var adapter = new Option<string?>("--adapter")
+        {
+            Description = "Folder of a LoRA or DoRA adapter (PEFT), merged into the weights for this run.",
+            HelpName = "DIR",
+        };
         var noCache = new Option<bool>("--no-cache") { Description = "Run all tokens again for each new one: slow, and the same tokens." };
         var threads = new Option<int>("--threads") { Description = "Threads on the CPU; 0 is one for each core.", HelpName = "N" };
         var device = Choice<GraphDevice>.Option("--device", "Where the graph runs; the default is cpu.", "cpu|cuda");
         var command = new Command("generate",
             "Continue prompts with a model: greedy, or drawn at a temperature. A completion ends at a stop token of the model.")
-            { folder, prompts, chat, maxTokens, greedy, temperature, topP, topK, seed, noCache, threads, device };
+            { folder, prompts, chat, maxTokens, greedy, temperature, topP, topK, seed, adapter, noCache, threads, device };
         command.SetAction(parsed =>
         {
             var (t, p, k, s) = (parsed.GetValue(temperature), parsed.GetValue(topP), parsed.GetValue(topK), parsed.GetValue(seed));
@@ -69,14 +74,16 @@ internal static class GenerateVerb
             if (parsed.GetValue(chat) && parsed.GetValue(prompts)!.Any(string.IsNullOrWhiteSpace))
                 throw new HaloException("generate", "--prompt", "a message, with --chat", "an empty text", "Give the user's words, or leave --chat out.");
             return Run(parsed.GetValue(folder)!, parsed.GetValue(prompts)!, parsed.GetValue(chat), parsed.GetValue(maxTokens), sampling,
-                !parsed.GetValue(noCache), new SessionSettings { Threads = parsed.GetValue(threads), Device = new Device(parsed.GetValue(device)) });
+                !parsed.GetValue(noCache), parsed.GetValue(adapter),
+                new SessionSettings { Threads = parsed.GetValue(threads), Device = new Device(parsed.GetValue(device)) });
         });
         return command;
     }
 
-    private static int Run(string folder, string[] prompts, bool isChat, int maxTokens, SamplingSettings sampling, bool useCache, SessionSettings settings)
+    private static int Run(string folder, string[] prompts, bool isChat, int maxTokens, SamplingSettings sampling, bool useCache,
+        string? adapter, SessionSettings settings)
     {
-        using var model = InferenceModel.Open(folder, settings, useCache);
+        using var model = InferenceModel.Open(folder, settings, useCache, adapter);
         var ids = prompts.Select(p => isChat ? model.Chat.EncodePrompt([new ChatMessage("user", p)]) : model.Encode(p)).ToList();
         Console.Error.WriteLine($"{model.Path}: {model.Decoder.Layers} layers, rows of up to {model.Decoder.MaxPositions} tokens; "
             + $"tokens of {(ids.Count == 1 ? "the prompt" : "the prompts")}: {string.Join(", ", ids.Select(i => i.Length))}");

@@ -49,7 +49,8 @@ internal static class InferenceEvaluation
     /// <summary>Exact match by the inference graph of a folder.</summary>
     public static int Answer(TrainConfig config)
     {
-        using var model = InferenceModel.Open(config.Model, new SessionSettings { Device = new Device(config.Device), Threads = config.Threads });
+        using var model = InferenceModel.Open(config.Model, new SessionSettings { Device = new Device(config.Device), Threads = config.Threads },
+            adapter: config.Adapter);
         return Answer(model, config);
     }
 

@@ -57,7 +57,7 @@ internal static class TrainVerb
             if (parsed.GetValue(from) is not null)
                 throw new HaloException("train", "--from-step", "--resume RUN with it", "a new run", "Leave it out, or name the run to go on from.");
             var fresh = options.Read(parsed, "data", "output");
-            Outputs.Check("train", [("--output", fresh.Output)], fresh.Model, fresh.Weights, fresh.Tokenizer, fresh.Data, fresh.Valid);
+            Outputs.Check("train", [("--output", fresh.Output)], fresh.Model, fresh.Weights, fresh.Adapter, fresh.Tokenizer, fresh.Data, fresh.Valid);
             return parsed.GetValue(dryRun) ? DryRun(fresh) : Run(fresh, RunFolder.Create(fresh.Output!, fresh.ToYaml()));
         });
         return command;
@@ -68,8 +68,9 @@ internal static class TrainVerb
     {
         using var opened = Open(config, run);
         var outcome = Trained(opened);
+        var made = opened.Plan.Interface.HasAdapters ? $"adapter in {run.Adapter}" : $"model in {run.Model}";
         Console.WriteLine(outcome.IsComplete
-            ? $"done: {outcome.Step} steps{Losses(outcome)}; model in {run.Model}, report in {run.Report}"
+            ? $"done: {outcome.Step} steps{Losses(outcome)}; {made}, report in {run.Report}"
             : $"stopped after step {outcome.Step} of {outcome.TotalSteps}; go on with: halo train --resume -o {run.Path}");
         return outcome.IsComplete ? ExitCode.Done : ExitCode.Interrupted;
     }

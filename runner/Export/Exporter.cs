@@ -6,7 +6,6 @@ using Halo.Models.HuggingFace;
 using Halo.Models.Weights;
 using Halo.Runner.Generation;
 using Halo.Runner.Sessions;
-using Halo.Runner.Sources;
 using Halo.Serialization;
 
 namespace Halo.Runner.Export;
@@ -37,7 +36,7 @@ public static class Exporter
         {
             if (settings.To == ExportTarget.Hf)
             {
-                HuggingFaceExport.Fill([source.Companions], SourceGraph.TensorsOf(source.Weights), folder, TypeOf(weights));
+                HuggingFaceExport.Fill([source.Companions], source.Tensors, folder, TypeOf(weights));
                 if (File.Exists(Path.Combine(source.Companions, "tokenizer.json")))
                     GenerationConfig.WriteStops(folder, [.. StopTokens.Of(source.Companions, source.Config, source.OpenTokenizer())]);
             }

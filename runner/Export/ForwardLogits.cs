@@ -37,7 +37,7 @@ public sealed class ForwardLogits : ILogits, IDisposable
             [.. TrainingInterface.Required.Where(i => model.Graph.TryGetValue(i.Name, out _))]);
         var parameters = model.Graph.Inputs.Where(i => i.Type.IsFloat()).Select(i => (i.Name, i.Shape!)).ToList();
         _parameters = new ParameterBuffers(parameters, settings.Device);
-        _parameters.Load(source.Weights.Path, source.Weights.Tensors);
+        _parameters.LoadAll(source.Tensors);
         _session = new GraphSession("forward graph", OnnxWriter.ToBytes(model), settings);
         _batch = new BatchBuffers(_layout.Inputs, _layout.Rows, Sequence, settings.Device);
         _batch.BindTo(_session);

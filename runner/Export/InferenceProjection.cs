@@ -26,7 +26,7 @@ public static class InferenceProjection
         var options = new PassOptions
         {
             Evaluator = new OnnxEvaluator(),
-            Checkpoint = SourceGraph.TensorsOf(source.Weights),
+            Checkpoint = source.Tensors,
             RotaryTables = positions => RotaryTables.Of(source.Config, positions),
             InputMoments = moments,
         };

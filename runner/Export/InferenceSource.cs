@@ -1,6 +1,7 @@
 using Halo.CustomOps;
 using Halo.Io;
 using Halo.Ir;
+using Halo.Models.Adapters;
 using Halo.Models.HuggingFace;
 using Halo.Models.Tokenizers;
 using Halo.Models.Weights;
@@ -23,6 +24,7 @@ public sealed class InferenceSource : IDisposable
     private const string Sources = "a run, an artifact, or a Hugging Face folder with a config.json";
 
     private readonly Func<Model> _forward;
+    private (AdapterLayers Layers, IReadOnlyDictionary<string, SafetensorsTensor> Tensors, IDisposable File)? _adapter;
 
     private InferenceSource(string path, string companions, CheckpointReader weights, Func<Model> forward)
     {
@@ -38,7 +40,12 @@ public sealed class InferenceSource : IDisposable
 
     public DecoderConfig Config { get; }
 
+    /// <summary>Those of the base where there is an adapter; <see cref="Tensors"/> has it merged into them.</summary>
     public CheckpointReader Weights { get; }
+
+    /// <summary>The values of the forward graph's parameters.</summary>
+    public IReadOnlyDictionary<string, Tensor> Tensors =>
+        _adapter is var (layers, tensors, _) ? AdapterMerge.Of(Weights, layers, tensors) : SourceGraph.TensorsOf(Weights);
 
     /// <summary>The validation file of a run; null for others, or where it had none.</summary>
     public string? Valid { get; private init; }
@@ -58,12 +65,12 @@ public sealed class InferenceSource : IDisposable
             using var run = RunFolder.Open(path);
             var config = run.ReadConfig();
             var trained = run.OpenArtifact(config);
-            return OfArtifact(path, trained, NewestWeights(run) ?? trained.OpenWeights(), config);
+            return OfArtifact(path, trained, NewestWeights(run), config);
         }
         if (TrainingArtifact.Is(path))
         {
             var artifact = TrainingArtifact.Open(path);
-            return OfArtifact(path, artifact, artifact.OpenWeights(), config: null);
+            return OfArtifact(path, artifact, newest: null, config: null);
         }
         if (OwnedFolder.KindOf(path) == InferenceFolder.Kind)
             throw new HaloException("model", path, expected, "an inference folder of halo export", "Name the model that it was made of.");
@@ -106,9 +113,37 @@ public sealed class InferenceSource : IDisposable
         return _forward();
     }
 
-    public void Dispose() => Weights.Dispose();
+    /// <summary>Takes an adapter into the weights.</summary>
+    /// <param name="folder">PEFT's.</param>
+    /// <exception cref="HaloException">The source has one already, or it is not for this base.</exception>
+    public void Adapt(string folder)
+    {
+        if (_adapter is not null)
+            throw new HaloException("adapter", Path, "a model without an adapter of its own", "a run of one", "Leave --adapter out.");
+        var adapter = AdapterFolder.Open(folder, Weights);
+        _adapter = (adapter.Layers, adapter.Tensors, adapter);
+    }
 
-    private static InferenceSource OfArtifact(string path, TrainingArtifact artifact, CheckpointReader weights, TrainConfig? config) =>
-        new(path, artifact.Checkpoint, weights, () => OnnxReader.Read(artifact.ForwardModel, HaloOperators.Catalogue))
+    public void Dispose()
+    {
+        Weights.Dispose();
+        _adapter?.File.Dispose();
+    }
+
+    private static InferenceSource OfArtifact(string path, TrainingArtifact artifact, CheckpointReader? newest, TrainConfig? config)
+    {
+        var weights = artifact.OpenWeights();
+        var adapter = artifact.OpenAdapter(weights);
+        if (adapter is null && newest is not null)
+            weights.Dispose();
+        var read = adapter is null ? newest ?? weights : weights;
+        var source = new InferenceSource(path, artifact.Checkpoint, read, () => OnnxReader.Read(artifact.ForwardModel, HaloOperators.Catalogue))
         { Valid = config?.Valid, Train = config?.Data };
+        if (adapter is null)
+            return source;
+        source._adapter = (adapter.Layers, newest?.Tensors ?? adapter.Tensors, (IDisposable?)newest ?? adapter);
+        if (newest is not null)
+            adapter.Dispose();
+        return source;
+    }
 }

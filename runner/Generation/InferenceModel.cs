@@ -39,8 +39,9 @@ public sealed class InferenceModel : IDisposable
     /// <param name="path">The folder.</param>
     /// <param name="settings">Where and how it runs; what runs operators of com.halo is chosen here.</param>
     /// <param name="useCache">False runs whole rows for each token.</param>
+    /// <param name="adapter">Folder of an adapter that is merged into the weights; null for none.</param>
     /// <exception cref="HaloException">None of these folders, or a damaged one.</exception>
-    public static InferenceModel Open(string path, SessionSettings settings, bool useCache = true)
+    public static InferenceModel Open(string path, SessionSettings settings, bool useCache = true, string? adapter = null)
     {
         settings.Device.Require();
         if (File.Exists(path))
@@ -49,7 +50,12 @@ public sealed class InferenceModel : IDisposable
                 "Name the folder that it lies in.");
         }
         if (!InferenceFolder.Is(path))
-            return OfSource(path, settings, useCache);
+            return OfSource(path, settings, useCache, adapter);
+        if (adapter is not null)
+        {
+            throw new HaloException("generate", "--adapter", "a model whose weights it can be merged into", "an inference folder",
+                "Name the model that it was made of.");
+        }
         var folder = InferenceFolder.Open(path);
         var session = new GraphSession(folder.ModelPath, WithKernels(settings, folder.Graph));
         return new InferenceModel(folder.Path, new DecoderSession(session, folder.MaxPositions, useCache), folder.Config, folder.Tokenizer,
@@ -69,9 +75,11 @@ public sealed class InferenceModel : IDisposable
 
     public void Dispose() => Decoder.Dispose();
 
-    private static InferenceModel OfSource(string path, SessionSettings settings, bool useCache)
+    private static InferenceModel OfSource(string path, SessionSettings settings, bool useCache, string? adapter)
     {
         using var source = InferenceSource.Open(path, "an inference folder, a run, an artifact, or a Hugging Face folder with a config.json");
+        if (adapter is not null)
+            source.Adapt(adapter);
         var tokenizer = source.OpenTokenizer();
         FiniteValues.Check(source.Weights.Path, source.Weights.Tensors.Values);
         var model = InferenceProjection.Of(source);

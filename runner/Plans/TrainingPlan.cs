@@ -67,6 +67,9 @@ public sealed class TrainingPlan
     /// <summary>What <see cref="Training"/> takes and gives.</summary>
     public required TrainingInterface Interface { get; init; }
 
+    /// <summary>What is trained over a frozen base; null where the model itself is, and where the plan was read.</summary>
+    public RunAdapter? Adapter { get; private init; }
+
     public required AdamWSettings Optimizer { get; init; }
 
     /// <summary>The starting weights: a safetensors file or a folder.</summary>
@@ -153,11 +156,13 @@ public sealed class TrainingPlan
             Weights = StartingFiles.Weights(config),
             Companions = companions,
             Device = device,
+            Adapter = source.Adapter,
         };
         plan.CheckSizes();
         _ = plan.Data;
         using var checkpoint = CheckpointReader.Open(plan.Weights);
-        ParameterBuffers.Check(plan.Interface.Parameters, plan.Weights, checkpoint.Tensors);
+        ParameterBuffers.Check(plan.Adapter is null ? plan.Interface.Parameters : plan.Interface.Frozen, plan.Weights, checkpoint.Tensors);
+        plan.Adapter?.Check(checkpoint);
         return plan;
     }
 

@@ -23,7 +23,8 @@ public sealed record RunState(int Step, int Epoch, int BatchInEpoch, string Data
 
 /// <summary>The checkpoints of a run: folders <c>step-00000060</c>, each whole or not there.</summary>
 /// <remarks>
-/// model.safetensors holds the parameters, float32 masters or bfloat16 (states), under their Hugging Face names, optimizer.safetensors the moments
+/// model.safetensors holds the parameters (those of the adapter where one is trained), float32 masters or bfloat16 (states), under their Hugging Face names,
+/// optimizer.safetensors the moments
 /// (exp_avg.P, exp_avg_sq.P),
 /// state.json the <see cref="RunState"/>. The newest K are kept, and the one of the least validation loss.
 /// </remarks>
@@ -48,7 +49,7 @@ public sealed class Checkpoints(string folder, int keep)
         {
             var digests = new OrderedDictionary<string, IReadOnlyDictionary<string, string>>
             {
-                [WeightsName] = SafetensorsWriter.Write(WeightsOf(target), [.. engine.Parameters.ExactSources()]),
+                [WeightsName] = SafetensorsWriter.Write(WeightsOf(target), [.. engine.Parameters.ExactSources().Where(s => engine.Saved.Contains(s.Name))]),
                 [MomentsName] = SafetensorsWriter.Write(Path.Combine(target, MomentsName),
                     [.. engine.FirstMoments.ExactSources(AdamWGraph.FirstMoment), .. engine.SecondMoments.ExactSources(AdamWGraph.SecondMoment)]),
             };
@@ -97,7 +98,8 @@ public sealed class Checkpoints(string folder, int keep)
         using var moments = SafetensorsFile.Open(Path.Combine(PathOf(state.Step), MomentsName));
         Check(weights, WeightsName, state);
         Check(moments, MomentsName, state);
-        engine.Parameters.Load(weights.Path, weights.Tensors);
+        engine.Parameters.Load(weights.Path, weights.Tensors,
+            only: engine.Parameters.Parameters.Where(p => engine.Saved.Contains(p.Name)));
         engine.FirstMoments.Load(moments.Path, moments.Tensors, AdamWGraph.FirstMoment);
         engine.SecondMoments.Load(moments.Path, moments.Tensors, AdamWGraph.SecondMoment);
         engine.PreviousNorm = state.GradientNorm ?? 0;

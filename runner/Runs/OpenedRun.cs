@@ -62,7 +62,7 @@ public sealed class OpenedRun : IDisposable
         foreach (var line in rows.Notes.Prepend(rows.Summary))
             say(line);
         var train = plan.Data.ForTraining(rows, plan.BatchSize, config.Seed);
-        var valid = config.Valid is { } path ? plan.Data.ForEvaluation(plan.Data.Load(path)) : null;
+        var valid = config.Valid is { } evaluated ? plan.Data.ForEvaluation(plan.Data.Load(evaluated)) : null;
         var totalSteps = config.TotalSteps(train.BatchesPerEpoch);
         var schedule = config.ScheduleOver(totalSteps);
         var checkpoints = new Checkpoints(run.Checkpoints, config.KeepCheckpoints);
@@ -87,9 +87,15 @@ public sealed class OpenedRun : IDisposable
             : new TrainingEngine(@interface, new GraphSession(artifact.TrainingModel, plan.Session), plan.OptimizerFor(accumulates, artifact.OptimizerModel),
                 accumulates, config.Threads, config.Seed);
         var evaluator = new Evaluator(new GraphSession(artifact.EvalModel, plan.Session), @interface, engine.Parameters);
-        var step = Start(checkpoints, engine, weights, run, config.Data!, dataSha256, say);
+        if (@interface.HasAdapters)
+            engine.Parameters.Load(artifact.Checkpoint, weights.Tensors, only: @interface.Frozen);
+        using var adapter = artifact.OpenAdapter(weights);
+        var (path, starting) = adapter is null ? (weights.Path, weights.Tensors) : (adapter.WeightsPath, adapter.Tensors);
+        var step = Start(checkpoints, engine, @interface, path, starting, run, config.Data!, dataSha256, say);
         if (step > totalSteps)
             throw new HaloException("resume", "steps", $"at least the {step} updates that are done", $"{totalSteps}", "Give more --steps or --epochs.");
+        if (@interface.HasAdapters)
+            say($"{@interface.Trained.Sum(p => p.Shape.ElementCount!.Value):N0} parameters of the adapter are trained, the others are frozen");
         var states = @interface.ParameterType == ElementType.Float ? "" : $", gradients and moments in {@interface.ParameterType.Name()}";
         say($"{engine.Parameters.Parameters.Sum(p => p.Shape.ElementCount!.Value):N0} parameters{states}; "
             + $"steps {step} to {totalSteps}, "
@@ -138,8 +144,8 @@ public sealed class OpenedRun : IDisposable
     }
 
     /// <summary>The newest checkpoint's step, its content loaded; 0 and the starting weights if the run has saved none.</summary>
-    private static int Start(Checkpoints checkpoints, TrainingEngine engine, CheckpointReader weights, RunFolder run, string data, string dataSha256,
-        Action<string> say)
+    private static int Start(Checkpoints checkpoints, TrainingEngine engine, TrainingInterface @interface, string path,
+        IReadOnlyDictionary<string, SafetensorsTensor> starting, RunFolder run, string data, string dataSha256, Action<string> say)
     {
         var saved = run.Record.NewestCheckpoint;
         if (checkpoints.Newest() is { } state)
@@ -154,7 +160,7 @@ public sealed class OpenedRun : IDisposable
         }
         if (saved is { } lost)
             throw run.LostCheckpoint(lost);
-        engine.Parameters.Load(weights.Path, weights.Tensors);
+        engine.Parameters.Load(path, starting, only: @interface.Saved);
         return 0;
     }
 }

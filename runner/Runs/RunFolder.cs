@@ -34,6 +34,9 @@ public sealed class RunFolder : IDisposable
     /// <summary>The fine-tuned model as a Hugging Face folder.</summary>
     public string Model => In("model");
 
+    /// <summary>The trained adapter, as PEFT saves one, where the model itself is frozen.</summary>
+    public string Adapter => In("adapter");
+
     public string Checkpoints => In("checkpoints");
 
     /// <summary>What the run was started with. Writing needs the lock.</summary>

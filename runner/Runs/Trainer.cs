@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Halo.Models.Adapters;
 using Halo.Models.Chat;
 using Halo.Models.HuggingFace;
 using Halo.Models.Weights;
@@ -121,7 +122,14 @@ public sealed class Trainer(OpenedRun opened)
         RunReport.Write(opened.Run, opened.Plan.Config, opened.Artifact, metrics.Rows);
         if (!outcome.IsComplete)
             return outcome;
-        using (opened.Artifact.OpenWeights()) // what the graph does not take is copied from there
+        using var weights = opened.Artifact.OpenWeights(); // what the graph does not take is copied from there
+        using var adapter = opened.Artifact.OpenAdapter(weights);
+        if (adapter is not null)
+        {
+            AdapterFolder.Write(opened.Run.Adapter, adapter.Config, opened.Engine.Parameters.Sources().Where(s => opened.Engine.Saved.Contains(s.Name)),
+                BaseDigest.Of(weights));
+        }
+        else
         {
             var folder = opened.Artifact.Checkpoint;
             HuggingFaceFolder.Write([folder], folder, opened.Run.Model, "model", Trained,

@@ -6,6 +6,7 @@ using Halo.Passes.Export.Inference;
 using Halo.Passes.Fusion;
 using Halo.Passes.Infra;
 using Halo.Passes.Training;
+using Halo.Runner.Training.Engine;
 
 namespace Halo.Runner.Sources;
 
@@ -46,11 +47,19 @@ public static class EvaluationGraph
         return model;
     }
 
-    private static void DropGradients(Model model)
+    /// <summary>Leaves the loss alone of what a graph gives.</summary>
+    internal static void DropGradients(Model model)
     {
         foreach (var output in model.Graph.Outputs.Where(o => o.Name != TrainingNames.Loss).ToList())
             model.Graph.RemoveOutput(output);
         SaveCodes.Undo(model.Graph);
+        foreach (var dropout in model.Graph.Nodes.Where(n => n.Is(nameof(Dropout), HaloDomain.Name)).ToList())
+        {
+            dropout.Output.ReplaceUsesWith(dropout.Inputs[0]!); // what is evaluated drops nothing
+            model.Graph.Remove(dropout);
+        }
+        foreach (var input in model.Graph.Inputs.Where(i => i.Name is TrainingInterface.DropoutSeed or TrainingInterface.DropoutStep).ToList())
+            model.Graph.RemoveInput(input);
         PassManager.Run(model, [new RemoveDeadCode()], new PassOptions());
     }
 }

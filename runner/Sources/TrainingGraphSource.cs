@@ -18,10 +18,16 @@ public sealed class TrainingGraphSource
     private readonly TrainConfig _config;
     private readonly SourceGraph? _file; // null for a folder
     private readonly Dictionary<FloatPrecision, SourceGraph> _forward = []; // of a folder, without gradient
-    private readonly Dictionary<FloatPrecision, SourceGraph> _training = [];
+    private readonly Dictionary<(FloatPrecision, bool), SourceGraph> _training = [];
 
-    private TrainingGraphSource(TrainConfig config, HuggingFaceSource? folder) =>
+    private TrainingGraphSource(TrainConfig config, HuggingFaceSource? folder)
+    {
         (_config, Folder, _file) = (config, folder, folder is null ? SourceGraph.AsItIs(config.Model) : null);
+        Adapter = RunAdapter.Of(config, folder);
+    }
+
+    /// <summary>The adapter that is trained, or evaluated, over a frozen base; null where there is none.</summary>
+    public RunAdapter? Adapter { get; }
 
     /// <summary>The config's model as a Hugging Face folder; null where it is a graph.</summary>
     public HuggingFaceSource? Folder { get; }
@@ -36,13 +42,13 @@ public sealed class TrainingGraphSource
     /// (max_position_embeddings in config.json beside tokenizer or weights).
     /// </remarks>
     /// <exception cref="HaloException">It cannot be differentiated.</exception>
-    public SourceGraph Training() => Training(_config.Precision);
+    public SourceGraph Training() => Training(_config.Precision, Adapter?.Pass);
 
-    /// <summary>The forward part before any rewrite and in float32: loss and logits, parameters as inputs.</summary>
+    /// <summary>The forward part before any rewrite and in float32, of the base where there is an adapter: loss and logits, parameters as inputs.</summary>
     /// <exception cref="HaloException">There is no loss.</exception>
     public SourceGraph Forward()
     {
-        var source = Folder is null ? Training(FloatPrecision.Fp32) : Built(FloatPrecision.Fp32);
+        var source = Folder is null ? Training(FloatPrecision.Fp32, adapters: null) : Built(FloatPrecision.Fp32);
         var model = EvaluationGraph.Of(source.Model);
         var run = PassManager.Run(model, [.. Pipelines.Parse(Pipelines.Cleanup), new ConvertPrecision(FloatPrecision.Fp32)],
             new PassOptions { Evaluator = new OnnxEvaluator() });
@@ -54,23 +60,30 @@ public sealed class TrainingGraphSource
     public static bool IsTrainingGraph(Graph graph) => graph.Outputs.Any(o => o.Name == TrainingNames.Loss)
         && graph.Outputs.Any(o => o.Name.StartsWith(TrainingNames.GradientPrefix, StringComparison.Ordinal));
 
-    private SourceGraph Training(FloatPrecision precision)
+    private SourceGraph Training(FloatPrecision precision, AddAdapters? adapters)
     {
-        if (!_training.TryGetValue(precision, out var made))
-            _training.Add(precision, made = Make(precision));
+        if (!_training.TryGetValue((precision, adapters is null), out var made))
+            _training.Add((precision, adapters is null), made = Make(precision, adapters));
         return made.Copy();
     }
 
-    private SourceGraph Make(FloatPrecision precision)
+    private SourceGraph Make(FloatPrecision precision, AddAdapters? adapters)
     {
         if (_file is null)
         {
             var forward = Built(precision);
-            return SourceGraph.Built(forward.Model, Pipelines.Differentiate(), forward.InputSha256);
+            return SourceGraph.Built(forward.Model, Pipelines.Differentiate(adapters: adapters), forward.InputSha256);
         }
         if (IsTrainingGraph(_file.Model.Graph))
         {
             var adapt = new AdaptInputs(KeepPositions: true);
+            if (adapters is not null)
+            {
+                var model = _file.Model.Clone();
+                EvaluationGraph.DropGradients(model);
+                return SourceGraph.Built(model, [.. Pipelines.Parse(Pipelines.Cleanup), adapt, new ConvertPrecision(precision, KeepsParameters(precision)),
+                    .. Pipelines.Adapt(adapters)], _file.InputSha256);
+            }
             if (precision != FloatPrecision.Fp32)
             {
                 return SourceGraph.Built(_file.Model.Clone(),
@@ -80,7 +93,8 @@ public sealed class TrainingGraphSource
         }
         using var checkpoint = CheckpointReader.Open(StartingFiles.Weights(_config));
         var (batch, sequence) = Sizes(_file.Model.Graph);
-        return SourceGraph.Built(_file.Model.Clone(), Pipelines.Gradient(new GradientSettings(batch, sequence, precision, KeepsParameters(precision))),
+        var settings = new GradientSettings(batch, sequence, precision, KeepParameters: KeepsParameters(precision), Adapters: adapters);
+        return SourceGraph.Built(_file.Model.Clone(), Pipelines.Gradient(settings),
             _file.InputSha256, new PassOptions { Checkpoint = SourceGraph.TensorsOf(checkpoint) });
     }
 

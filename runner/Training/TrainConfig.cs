@@ -1,63 +1,12 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
 using Halo.Passes.Canonical.Precision;
+using Halo.Passes.Training;
 using Halo.Runner.Sessions;
 using Halo.Runner.Training.Config;
 using Halo.Runner.Training.Schedules;
 
 namespace Halo.Runner.Training;
-
-/// <summary>The scheme and format of the linear layers whose weight matches; the first rule that matches wins.</summary>
-public sealed record QuantizeRule
-{
-    [Description("Pattern for the name of the weight; * stands for any text.")]
-    public required string Match { get; init; }
-
-    [Description("HALO level or text per GEMM; null: the scheme of the run.")]
-    public string? Scheme { get; init; }
-
-    [Description("Format name or text per GEMM; null: the format of the run.")]
-    public string? Format { get; init; }
-}
-
-/// <summary>The float type of what a run keeps: parameters, gradients, moments.</summary>
-public enum StatePrecision
-{
-    Fp32,
-    Bf16,
-}
-
-/// <summary>What the backward part computes again, each level with what the one before saves of weights.</summary>
-public enum Recomputed
-{
-    None,
-
-    /// <summary>Weights in other types, orders or codes.</summary>
-    Weights,
-
-    /// <summary>These, and activations that no product is needed for.</summary>
-    Elementwise,
-
-    /// <summary>Weights, and what stands behind a layer's attention.</summary>
-    FeedForward,
-
-    /// <summary>Weights, and whole layers.</summary>
-    Layer,
-}
-
-/// <summary>The gradient norm that clipping goes by.</summary>
-public enum ClipReference
-{
-    Step,
-    PreviousStep,
-}
-
-/// <summary>How a run is made to fit into memory.</summary>
-public enum MemoryFit
-{
-    Off,
-    Auto,
-}
 
 /// <summary>Everything that <c>halo train</c> can set. A property is a YAML key (snake_case), an option (kebab-case) and a schema entry.</summary>
 /// <remarks>Adding a setting is adding a property: reader, writer, schema, range checks and the options of verbs go by the properties and their attributes.</remarks>
@@ -86,6 +35,38 @@ public sealed record TrainConfig
     [Description("Folder of the run: checkpoints, metrics, report.")]
     [UsedBy(ConfigUse.Train | ConfigUse.Prepare)]
     public string? Output { get; init; }
+
+    [Description("Folder of an adapter (PEFT) to go on from while the model stays as it is, or to evaluate with; one with adapter_config.json alone is begun "
+        + "anew. In the file also a mapping {kind, rank, alpha, targets, dropout, rslora}, which are the keys below.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Answers | ConfigUse.Artifact | ConfigUse.Plan)]
+    public string? Adapter { get; init; }
+
+    [Description("Train an adapter and leave the model as it is: none, lora, or dora.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Artifact | ConfigUse.Plan)]
+    public AdapterKind AdapterKind { get; init; }
+
+    [Description("Rank of the adapter.")]
+    [Range(1, int.MaxValue)]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Artifact | ConfigUse.Plan)]
+    public int AdapterRank { get; init; } = 16;
+
+    [Description("The adapter's product is multiplied by this over the rank, or over its root with adapter_rslora; null: twice the rank.")]
+    [Range(0, double.MaxValue, MinimumIsExclusive = true)]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Artifact | ConfigUse.Plan)]
+    public double? AdapterAlpha { get; init; }
+
+    [Description("Linear layers that get an adapter: all-linear, or ends of names, such as q_proj,v_proj.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Artifact | ConfigUse.Plan)]
+    public string AdapterTargets { get; init; } = "all-linear";
+
+    [Description("Share of the adapter's inputs that training drops.")]
+    [Range(0.0, 1.0, MaximumIsExclusive = true)]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Artifact | ConfigUse.Plan)]
+    public double AdapterDropout { get; init; }
+
+    [Description("Divide alpha by the root of the rank (rsLoRA).")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Artifact | ConfigUse.Plan)]
+    public bool AdapterRslora { get; init; }
 
     [Description("HALO level (none, halo-0, halo-1, halo-2) or text per GEMM, such as F=K;E=N+M;G=N.")]
     [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact | ConfigUse.Plan)]

@@ -42,7 +42,7 @@ public class AdapterGradientTests
 
         using var weights = CheckpointReader.Open(model);
         using var adapter = AdapterFolder.Open(folder["adapter"], weights);
-        var merged = AdapterMerge.Of(weights, adapter);
+        var merged = AdapterMerge.Of(weights, adapter.Layers, adapter.Tensors);
         SafetensorsWriter.Write(folder["merged.safetensors"],
             [.. merged.Select(t => new SafetensorsSource(t.Key, t.Value.Type, t.Value.Sizes, t.Value.ToBytes()))]);
         Succeed(["gradient", model, "-o", folder["full.onnx"], .. sizes]);

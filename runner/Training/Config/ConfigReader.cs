@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using Halo.Io;
 using Halo.Passes.Canonical.Precision;
+using Halo.Passes.Training;
 using YamlDotNet.Core;
 using YamlDotNet.RepresentationModel;
 
@@ -10,7 +11,7 @@ namespace Halo.Runner.Training.Config;
 /// <summary>YAML and options to a checked <see cref="TrainConfig"/>.</summary>
 internal static class ConfigReader
 {
-    private const string Reader = "train-config";
+    private const string Reader = "train-config", Adapter = "adapter";
 
     /// <summary>A value and the place that an error about it names.</summary>
     private sealed record Given(YamlNode Node, string Where);
@@ -95,6 +96,16 @@ internal static class ConfigReader
         {
             var name = (key as YamlScalarNode)?.Value ?? "";
             Known(name, $"{file}, line {key.Start.Line}", known);
+            if (name == Adapter && value is YamlMappingNode adapter)
+            {
+                foreach (var (inner, setting) in adapter)
+                {
+                    var flat = $"{Adapter}_{(inner as YamlScalarNode)?.Value}";
+                    Known(flat, $"{file}, line {inner.Start.Line}", known);
+                    given[flat] = new Given(setting, $"{file}, line {inner.Start.Line}: {flat}");
+                }
+                continue;
+            }
             given[name] = new Given(value, $"{file}, line {key.Start.Line}: {name}");
         }
         return given;
@@ -166,6 +177,16 @@ internal static class ConfigReader
                 $"clip_by {ConfigKey.NameOf(config.ClipBy.ToString())}, optimizer_in_backward {(config.OptimizerInBackward ? "true" : "false")}, "
                     + (config.ClipNorm is null ? "no clip_norm" : "a clip_norm"),
                 config.ClipBy == ClipReference.Step ? "Set 'clip_by: previous_step', or leave one of the two out." : "Leave clip_by out.");
+        if (config is { Adapter: not null, AdapterKind: not AdapterKind.None })
+            throw new HaloException(Reader, where("adapter_kind"), "an adapter's folder or a kind", "both", "Remove one: the folder says its kind.");
+        if (config.AdapterKind == AdapterKind.None && ConfigKey.OfTrainConfig.FirstOrDefault(k => k.Name.StartsWith("adapter_", StringComparison.Ordinal)
+            && !k.IsDefault(config)) is { } idle)
+        {
+            throw new HaloException(Reader, where(idle.Name), "adapter_kind lora or dora with it", "none",
+                config.Adapter is null ? "Set 'adapter_kind: lora', or remove it." : "Remove it: the adapter's folder says it.");
+        }
+        if (config is { AdapterKind: AdapterKind.Dora, AdapterDropout: not 0 })
+            throw new HaloException(Reader, where("adapter_dropout"), "0 with adapter_kind dora", $"{config.AdapterDropout}", "Remove it, or take lora.");
         if (config.Steps is { } total && config.WarmupSteps > total)
             throw new HaloException(Reader, where("warmup_steps"), $"at most the {total} steps", $"{config.WarmupSteps}", "Lower it.");
     }

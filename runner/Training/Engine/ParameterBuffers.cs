@@ -5,6 +5,8 @@ using Halo.Models.Weights;
 using Halo.Runner.Sessions;
 using Microsoft.ML.OnnxRuntime;
 
+using Tensor = Halo.Ir.Tensor;
+
 namespace Halo.Runner.Training.Engine;
 
 /// <summary>One tensor for each parameter (or its gradient, or a moment) that stays where it is for the whole run, on the device of the graphs.</summary>
@@ -61,16 +63,34 @@ public sealed class ParameterBuffers : IDisposable
         _values[name].Write<ushort>(bits);
     }
 
-    /// <summary>Fills every buffer from tensors of the same names behind <paramref name="prefix"/>; what else the file holds is not looked at.</summary>
+    /// <summary>
+    /// Fills every buffer, or those of <paramref name="only"/>, from tensors of the same names behind <paramref name="prefix"/>; what else the file holds is
+    /// not looked at.
+    /// </summary>
     /// <exception cref="HaloException">A tensor is missing, of a type that is not float32, bfloat16 or float16, of another shape, or has values that are not
     /// finite.</exception>
-    public void Load(string path, IReadOnlyDictionary<string, SafetensorsTensor> tensors, string prefix = "")
+    public void Load(
+        string path, IReadOnlyDictionary<string, SafetensorsTensor> tensors, string prefix = "", IEnumerable<(string Name, Shape Shape)>? only = null)
     {
-        Check(Parameters, path, tensors, prefix);
-        foreach (var (name, _) in Parameters)
+        List<(string Name, Shape Shape)> loaded = [.. only ?? Parameters];
+        Check(loaded, path, tensors, prefix);
+        foreach (var (name, _) in loaded)
         {
             FiniteValues.Check(path, [tensors[prefix + name]]);
             Write(name, tensors[prefix + name].ReadFloats());
+        }
+    }
+
+    /// <summary>Fills every buffer from tensors of the same names, which fit them.</summary>
+    public void LoadAll(IReadOnlyDictionary<string, Tensor> tensors)
+    {
+        foreach (var (name, shape) in Parameters)
+        {
+            if (!tensors.TryGetValue(name, out var tensor) || !tensor.Type.IsFloat() || !tensor.Shape.Equals(shape))
+                throw new HaloException("load-parameters", $"'{name}'", $"float32{shape}", $"{tensor}", "Give the graph's own checkpoint.");
+            var values = new float[tensor.ElementCount];
+            FloatConversions.ToFloat(tensor.Type, tensor.ToBytes(), values);
+            Write(name, values);
         }
     }
 

@@ -60,6 +60,13 @@ public sealed class TrainingEngine : IDisposable
         foreach (var (name, _) in _gradients.Parameters)
             training.BindOutput(TrainingNames.GradientOf(name), _gradients[name]);
         training.BindOutput(TrainingNames.Loss, Scalar(TrainingNames.Loss));
+        if (@interface.Drops)
+        {
+            training.BindInput(TrainingInterface.DropoutSeed, Scalar(TrainingInterface.DropoutSeed, ElementType.Int64));
+            training.BindInput(TrainingInterface.DropoutStep, Scalar(TrainingInterface.DropoutStep, ElementType.Int64));
+            _scalars[TrainingInterface.DropoutSeed].Write<long>([seed]);
+            _scalars[TrainingInterface.DropoutStep].Write<long>([0]);
+        }
         if (_updatesInBackward)
         {
             _optimizer = training;
@@ -106,6 +113,9 @@ public sealed class TrainingEngine : IDisposable
     /// <summary>The last update's gradient norm, by which the next one is clipped where the graph has the updates; 0 at first clips nothing.</summary>
     public double PreviousNorm { get; set; }
 
+    /// <summary>The parameters that checkpoints hold.</summary>
+    public IReadOnlySet<string> Saved => field ??= _interface.Saved.Select(p => p.Name).ToHashSet(StringComparer.Ordinal);
+
     /// <summary>The gradients of the last run of the graph.</summary>
     public ParameterBuffers Gradients => _gradients;
 
@@ -133,10 +143,12 @@ public sealed class TrainingEngine : IDisposable
         var counted = batch.Sum(m => (long)m.CountedTokens);
         double loss = 0;
         MicroBatch? running = null; // its loss is read behind what is launched next: a GPU does not wait
-        foreach (var micro in batch.Where(m => !m.Empty)) // a mean over nothing is 0/0
+        foreach (var (index, micro) in batch.Index().Where(m => !m.Item.Empty)) // a mean over nothing is 0/0
         {
             AddLoss();
             _batch.Fill(micro);
+            if (_interface.Drops)
+                _scalars[TrainingInterface.DropoutStep].Write<long>([((step - 1) * batch.Count) + index]);
             _training.Run();
             if (_accumulator is not null)
             {
@@ -169,6 +181,8 @@ public sealed class TrainingEngine : IDisposable
     private StepResult StepInBackward(MicroBatch micro, IReadOnlyList<MicroBatch> batch, long step, double learningRate)
     {
         _batch.Fill(micro);
+        if (_interface.Drops)
+            _scalars[TrainingInterface.DropoutStep].Write<long>([step - 1]);
         Write(AdamWGraph.GradientScale, 1);
         Write(AdamWGraph.LearningRate, learningRate);
         Write(OptimizerInBackward.PreviousNorm, PreviousNorm);

@@ -27,6 +27,18 @@ public sealed record TrainingInterface(
     /// <summary>What a batch's values may be.</summary>
     public BatchBounds Bounds { get; init; } = new(null, null);
 
+    /// <summary>The scalars that draw what is dropped; micro-batches are counted.</summary>
+    public const string DropoutSeed = "dropout_seed", DropoutStep = "dropout_step";
+
+    /// <summary>The graph takes <see cref="DropoutSeed"/> and <see cref="DropoutStep"/>.</summary>
+    public bool Drops { get; init; }
+
+    /// <summary>Parameters of adapters are trained over a frozen base: the parameters that a run keeps are those alone.</summary>
+    public bool HasAdapters => Trained.Any(p => AdapterNames.IsTrained(p.Name));
+
+    /// <summary>The parameters that checkpoints hold.</summary>
+    public IEnumerable<(string Name, Shape Shape)> Saved => HasAdapters ? Trained : Parameters;
+
     /// <summary>Of every parameter and gradient.</summary>
     public ElementType ParameterType { get; init; } = ElementType.Float;
 
@@ -61,7 +73,8 @@ public sealed record TrainingInterface(
         }
         var trained = new List<(string, Shape)>();
         var frozen = new List<(string, Shape)>();
-        var parameters = graph.Inputs.Where(i => batch.All(b => b.Name != i.Name) && i.Initializer is null).ToList();
+        var parameters = graph.Inputs
+            .Where(i => batch.All(b => b.Name != i.Name) && i.Initializer is null && i.Name is not (DropoutSeed or DropoutStep)).ToList();
         var type = device == GraphDevice.Cuda && parameters.FirstOrDefault()?.Type is ElementType.BFloat16 or ElementType.Float16 ? parameters[0].Type
             : ElementType.Float;
         foreach (var input in parameters)
@@ -84,6 +97,7 @@ public sealed record TrainingInterface(
             Batch = batch,
             Bounds = BatchBounds.Of(graph),
             ParameterType = type,
+            Drops = graph.Inputs.Any(i => i.Name == DropoutSeed),
         };
 
         HaloException Wrong(string expected, string found, string advice) => new("training-graph", path, expected, found, advice);

@@ -1,0 +1,40 @@
+namespace Halo.Runner.Training;
+
+/// <summary>The float type of what a run keeps: parameters, gradients, moments.</summary>
+public enum StatePrecision
+{
+    Fp32,
+    Bf16,
+}
+
+/// <summary>What the backward part computes again, each level with what the one before saves of weights.</summary>
+public enum Recomputed
+{
+    None,
+
+    /// <summary>Weights in other types, orders or codes.</summary>
+    Weights,
+
+    /// <summary>These, and activations that no product is needed for.</summary>
+    Elementwise,
+
+    /// <summary>Weights, and what stands behind a layer's attention.</summary>
+    FeedForward,
+
+    /// <summary>Weights, and whole layers.</summary>
+    Layer,
+}
+
+/// <summary>The gradient norm that clipping goes by.</summary>
+public enum ClipReference
+{
+    Step,
+    PreviousStep,
+}
+
+/// <summary>How a run is made to fit into memory.</summary>
+public enum MemoryFit
+{
+    Off,
+    Auto,
+}

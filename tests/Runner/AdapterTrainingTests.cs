@@ -1,0 +1,107 @@
+using System.Globalization;
+using System.Text.Json;
+using Halo.Analysis;
+using Halo.Models.Adapters;
+using Halo.Models.Weights;
+using Halo.Runner.Training;
+using Halo.Tests.Numerics;
+using static Halo.Tests.Runner.HaloConsole;
+
+namespace Halo.Tests.Runner;
+
+/// <summary>Adapters trained over a frozen base, which no file of a run holds again, and used from there.</summary>
+public sealed class AdapterTrainingTests : IDisposable
+{
+    private static readonly string[] Sizes = ["--micro-batch-size", "3", "--sequence-length", "24"];
+
+    private readonly TemporaryFolder _folder = new();
+
+    public AdapterTrainingTests() => TinyChat.Write(_folder);
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void A_run_that_is_gone_on_with_is_one_that_was_not_stopped()
+    {
+        string[] options = ["--adapter-kind", "lora", "--adapter-rank", "4", "--adapter-dropout", "0.1", "--scheme", "halo-2", "--format", "int8",
+            "--batch-size", "6", "--steps", "6", "--save-every", "3"];
+        var before = Files(_folder["model"]);
+        Succeed(Train("whole", options));
+        Succeed(Train("stopped", options));
+        Directory.Delete(_folder["stopped/checkpoints/step-00000006"], recursive: true);
+        File.Delete(_folder["stopped/adapter/adapter_model.safetensors"]);
+        Succeed("train", "--resume", "-o", _folder["stopped"]);
+        Assert.Equal(Losses("whole"), Losses("stopped"));
+        Assert.True(Losses("whole")[^1] < Losses("whole")[0]);
+        Assert.Equal(File.ReadAllBytes(_folder["whole/adapter/adapter_model.safetensors"]),
+            File.ReadAllBytes(_folder["stopped/adapter/adapter_model.safetensors"]));
+        Assert.Equal(before, Files(_folder["model"]));
+
+        using var checkpoint = SafetensorsFile.Open(_folder["whole/checkpoints/step-00000006/model.safetensors"]);
+        using var adapter = SafetensorsFile.Open(_folder["whole/adapter/adapter_model.safetensors"]);
+        Assert.All(checkpoint.Tensors.Keys, n => Assert.True(AdapterNames.IsFactor(n), n));
+        Assert.Equal(28, checkpoint.Tensors.Count);
+        using var weights = CheckpointReader.Open(_folder["model"]);
+        Assert.Equal(BaseDigest.Of(weights), adapter.Metadata[AdapterFolder.BaseKey]);
+    }
+
+    [Fact]
+    public void What_was_trained_is_evaluated_generates_and_merges()
+    {
+        Succeed(Train("run", "--adapter-kind", "dora", "--adapter-targets", "q_proj,down_proj", "--learning-rate", "1e-2", "--steps", "6"));
+        string[] data = ["--data", _folder["data.jsonl"]];
+        var trained = Loss(Succeed(["eval", "--model", _folder["run"], .. data]));
+        var unadapted = Loss(Succeed(["eval", "--model", _folder["model"], .. data, .. Sizes]));
+        Assert.True(trained < unadapted - 0.1, $"{trained} {unadapted}");
+        string[] adapted = ["--model", _folder["model"], "--adapter", _folder["run/adapter"]];
+        Assert.Equal(trained, Loss(Succeed(["eval", .. adapted, .. data, .. Sizes])), Tolerances.LossesOfTraining);
+
+        string[] ask = ["--prompt", "1?", "--max-tokens", "6"];
+        var words = Succeed(["generate", _folder["run"], .. ask]);
+        Assert.Equal(words, Succeed(["generate", _folder["model"], "--adapter", _folder["run/adapter"], .. ask]));
+
+        Succeed("export", _folder["run"], "-o", _folder["merged"], "--to", "hf", "--weights", "fp32", "--prompts", "2");
+        Assert.Equal(trained, Loss(Succeed(["eval", "--model", _folder["merged"], .. data, .. Sizes])), Tolerances.LossesOfTraining);
+        Assert.Equal(words, Succeed(["generate", _folder["merged"], .. ask]));
+    }
+
+    [Fact]
+    public void Any_form_of_the_model_is_adapted_and_an_adapter_goes_on()
+    {
+        string[] adapter = ["--adapter-kind", "lora", "--adapter-targets", "v_proj", "--steps", "2", "--learning-rate", "1e-3"];
+        Succeed(Train("folder", adapter));
+        var weights = new[] { "--weights", _folder["model"], "--tokenizer", _folder["model"] };
+        Succeed(["train", "--model", _folder["training.onnx"], .. weights, "--data", _folder["data.jsonl"], "-o", _folder["joint"], .. adapter]);
+        Succeed(["train", "--model", ExportFixture.File(TinyChat.Export, "logits-dynamo-opset18.onnx"), .. weights, "--data", _folder["data.jsonl"],
+            "-o", _folder["forward"], .. adapter, .. Sizes]);
+        foreach (var other in new[] { "joint", "forward" })
+            Assert.All(Losses("folder").Zip(Losses(other)), p => Assert.Equal(p.First, p.Second, Tolerances.LossesOfTraining));
+
+        Succeed(Train("on", "--adapter", _folder["folder/adapter"], "--steps", "1"));
+        var begun = Loss(Succeed("eval", "--model", _folder["folder"], "--data", _folder["data.jsonl"]));
+        Assert.Equal(begun, Loss(Succeed("eval", "--model", _folder["on/artifact"], "--data", _folder["data.jsonl"])), Tolerances.LossesOfTraining);
+    }
+
+    [Fact]
+    public void The_config_has_a_mapping_and_refuses_what_nothing_reads()
+    {
+        var config = TrainConfig.Parse("model: m\nadapter: {kind: lora, rank: 4, targets: q_proj}\n");
+        Assert.Equal((Halo.Passes.Training.AdapterKind.Lora, 4, "q_proj"), (config.AdapterKind, config.AdapterRank, config.AdapterTargets));
+        Assert.Equal(config, TrainConfig.Parse(config.ToYaml()));
+        Assert.Contains("adapter_kind lora or dora", Refusal("adapter_rank: 4"), StringComparison.Ordinal);
+        Assert.Contains("'adapter_rnak'", Refusal("adapter: {rnak: 4}"), StringComparison.Ordinal);
+        Refused(_folder, "adapter's folder or a kind", Train("none", "--adapter-kind", "lora", "--adapter", _folder["model"]));
+        Refused(_folder, "Did you mean 'q_proj'?", Train("none", "--adapter-kind", "lora", "--adapter-targets", "q_prjo"));
+    }
+
+    private static string Refusal(string line) => Assert.Throws<HaloException>(() => TrainConfig.Parse($"model: m\n{line}\n")).Message;
+
+    private string[] Train(string output, params string[] more) =>
+        ["train", "--model", _folder["model"], "--data", _folder["data.jsonl"], "-o", _folder[output],
+        .. Sizes, .. more.Contains("--learning-rate") ? Array.Empty<string>() : ["--learning-rate", "1e-3"], .. more];
+
+    private List<double> Losses(string run) => [.. File.ReadLines(_folder[$"{run}/metrics.jsonl"]).Select(l => JsonDocument.Parse(l).RootElement)
+        .Where(r => r.GetProperty("kind").GetString() == "train").Select(r => r.GetProperty("loss").GetDouble())];
+
+    private static double Loss(string line) => double.Parse(line.Split(' ')[1], CultureInfo.InvariantCulture);
+}
