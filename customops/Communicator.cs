@@ -69,8 +69,27 @@ public sealed partial class Communicator : IDisposable
     }
 
     /// <summary>Ranks as processes that mpirun or srun started; once a process. Rank and sizes are MPI's.</summary>
-    /// <exception cref="HaloException">There is no Open MPI, or it does not start.</exception>
-    public static Communicator Mpi(double timeoutSeconds = DefaultTimeoutSeconds) => new(NativeOperators.LibraryPath, "mpi", "", 0, 1, 1, timeoutSeconds);
+    /// <param name="timeoutSeconds">How long a collective waits for the other ranks.</param>
+    /// <param name="nccl">
+    /// Tensors on a GPU are carried by NCCL, on a stream of their own, and not through memory of the host. Whether a collective has failed is known when a run
+    /// is over: <see cref="ThrowIfFailed"/> before its results are used.
+    /// </param>
+    /// <exception cref="HaloException">There is no Open MPI, or it does not start. NCCL is opened at the first collective.</exception>
+    public static Communicator Mpi(double timeoutSeconds = DefaultTimeoutSeconds, bool nccl = false) =>
+        new(NativeOperators.LibraryPath, nccl ? "mpi+nccl" : "mpi", "", 0, 1, 1, timeoutSeconds);
+
+    /// <summary>Ranks as processes that know their numbers and where rank 0 is, as torchrun tells them; without MPI.</summary>
+    /// <param name="address">Of rank 0's machine.</param>
+    /// <param name="port">One that is free there: rank 0 listens at it. torchrun's own store has MASTER_PORT.</param>
+    /// <param name="rank">This one's number.</param>
+    /// <param name="world">How many ranks there are.</param>
+    /// <param name="ranksPerNode">How many run on each machine, one behind the other.</param>
+    /// <param name="timeoutSeconds">How long a collective waits for the other ranks, and a rank for the others to come.</param>
+    /// <param name="nccl">As <see cref="Mpi"/> has it.</param>
+    /// <exception cref="HaloException">The others do not come in time, or are another number.</exception>
+    public static Communicator Tcp(string address, int port, int rank, int world, int ranksPerNode, double timeoutSeconds = DefaultTimeoutSeconds,
+        bool nccl = false) =>
+        new(NativeOperators.LibraryPath, nccl ? "tcp+nccl" : "tcp", $"{address}:{port}", rank, world, ranksPerNode, timeoutSeconds);
 
     /// <summary>What each rank gives, in order: settings to be compared, sums of a few numbers, or nothing at all, to wait for all.</summary>
     /// <param name="what">Names the step; the same on all ranks.</param>

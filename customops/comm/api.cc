@@ -1,11 +1,12 @@
 // What programs call that open communicators. A function that returns text returns an error, or null where there is none; the text lives until the next call
 // of the thread.
 #include <cmath>
-#include <cstring>
+#include <cstdlib>
 #include <sstream>
 
 #include "comm/communicator.h"
 #include "comm/mpi_transport.h"
+#include "comm/tcp_transport.h"
 #include "comm/threads_transport.h"
 
 namespace halo::comm {
@@ -20,6 +21,14 @@ const char* keep(const std::string& text) {
 
 const char* error_of(const Status& status) { return status.ok() ? nullptr : keep(status.message()); }
 
+/// What an operator's `kind` asks for: what carries, and whether NCCL carries what lies on a GPU.
+struct Kinds {
+  std::string transport;
+  bool uses_nccl;
+
+  explicit Kinds(const std::string& kind) : transport(kind.substr(0, kind.find('+'))), uses_nccl(kind.ends_with("+nccl")) {}
+};
+
 Status make_transport(const std::string& kind, const std::string& name, int rank, int world, int ranks_per_node, double timeout_seconds,
                       std::unique_ptr<Transport>* made) {
   HALO_REQUIRE(std::isfinite(timeout_seconds) && timeout_seconds > 0, "a time limit above 0 s", timeout_seconds, "Give another.");
@@ -27,20 +36,28 @@ Status make_transport(const std::string& kind, const std::string& name, int rank
     *made = mpi_transport(timeout_seconds);
     return {};
   }
-  HALO_REQUIRE(kind == "threads", "a communicator of kind threads or mpi", "'" << kind << "'", "Give one of them.");
+  HALO_REQUIRE(kind == "threads" || kind == "tcp", "a communicator of kind threads, mpi or tcp", "'" << kind << "'", "Give one of them.");
   HALO_REQUIRE(world >= 1 && rank >= 0 && rank < world, "a rank below the number of ranks", rank << " of " << world, "Give each rank its own number.");
   HALO_REQUIRE(ranks_per_node >= 1 && world % ranks_per_node == 0, "as many ranks on each machine", world << " ranks, " << ranks_per_node << " a machine",
                "Start the same number on each.");
-  *made = threads_transport(name, rank, world, ranks_per_node, timeout_seconds);
+  if (kind == "threads") {
+    *made = threads_transport(name, rank, world, ranks_per_node, timeout_seconds);
+    return {};
+  }
+  const size_t colon = name.rfind(':');
+  const int port = colon == std::string::npos ? 0 : std::atoi(name.c_str() + colon + 1);
+  HALO_REQUIRE(port > 0 && port < 65536, "an address and a port, HOST:PORT", "'" << name << "'", "Give rank 0's address and a port that is free there.");
+  *made = tcp_transport(name.substr(0, colon), port, rank, world, ranks_per_node, timeout_seconds);
   return {};
 }
 
 Status open(const std::string& kind, const std::string& name, int rank, int world, int ranks_per_node, double timeout_seconds, int64_t* id) {
   std::unique_ptr<Transport> transport;
-  HALO_RETURN_IF_ERROR(make_transport(kind, name, rank, world, ranks_per_node, timeout_seconds, &transport));
+  HALO_RETURN_IF_ERROR(make_transport(Kinds(kind).transport, name, rank, world, ranks_per_node, timeout_seconds, &transport));
   Status status;
   auto communicator = std::make_shared<Communicator>(std::move(transport), &status);
   HALO_RETURN_IF_ERROR(status);
+  communicator->uses_nccl = Kinds(kind).uses_nccl;
   *id = add(std::move(communicator));
   return {};
 }
@@ -55,7 +72,8 @@ Status closed() { return Status::error("expected an open communicator, found one
 
 extern "C" {
 
-/// kind: threads, of which `name` is their world's; or mpi, whose ranks are MPI's own.
+/// kind: threads, of which `name` is their world's; mpi, whose ranks are MPI's own; tcp, whose `name` is rank 0's HOST:PORT; with +nccl behind it where tensors
+/// on a GPU go by NCCL.
 HALO_EXPORT const char* HaloCommunicatorOpen(const char* kind, const char* name, int rank, int world, int ranks_per_node, double timeout_seconds, int64_t* id) {
   return halo::comm::error_of(halo::comm::open(kind, name, rank, world, ranks_per_node, timeout_seconds, id));
 }

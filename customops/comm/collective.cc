@@ -27,6 +27,14 @@ int64_t Collective::total() const { return std::accumulate(counts.begin(), count
 
 int64_t Collective::offset(int member) const { return std::accumulate(counts.begin(), counts.begin() + member, int64_t{0}); }
 
+size_t Collective::x_bytes() const { return static_cast<size_t>((kind == Kind::kAllGather ? own() : total()) * size_of(type)); }
+
+size_t Collective::y_bytes() const {
+  const bool has_own = kind == Kind::kReduceScatter || kind == Kind::kAllToAll;
+  const int64_t elements = has_own ? own() * (kind == Kind::kAllToAll ? static_cast<int64_t>(counts.size()) : 1) : total();
+  return static_cast<size_t>(elements * size_of(type));
+}
+
 int64_t Collective::sent_bytes() const {
   const auto others = static_cast<int64_t>(counts.size()) - 1;
   int64_t elements = 0;

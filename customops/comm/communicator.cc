@@ -27,6 +27,7 @@ Communicator::Communicator(std::unique_ptr<Transport> transport, Status* status)
 }
 
 Communicator::~Communicator() {
+  device_plane_ = nullptr;
   {
     const std::lock_guard lock(mutex_);
     closes_ = true;
@@ -38,7 +39,15 @@ Communicator::~Communicator() {
 void Communicator::work() {
   std::unique_lock lock(mutex_);
   for (;;) {
-    changed_.wait(lock, [&] { return closes_ || !tasks_.empty(); });
+    const auto has_work = [&] { return closes_ || !tasks_.empty(); };
+    if (!changed_.wait_for(lock, std::chrono::milliseconds(100), has_work)) {  // a GPU's collectives do not come this way: failures are asked for
+      const bool asks = problem_.empty();
+      lock.unlock();
+      const Status status = asks ? transport_->look_for_failure() : Status();
+      lock.lock();
+      if (!status.ok()) problem_ = status.message();
+      continue;
+    }
     if (tasks_.empty()) break;
     const Task task = std::move(tasks_.front());
     tasks_.pop_front();
@@ -72,6 +81,21 @@ Status Communicator::require_group(const Collective& c) const {
 int Communicator::member_rank(const Collective& c, int member) const {
   if (c.group == "node") return rank() / ranks_per_node() * ranks_per_node() + member;
   return c.group == "peers" ? rank() % ranks_per_node() + member * ranks_per_node() : member;
+}
+
+Status Communicator::require_ready(const Collective& c) {
+  HALO_RETURN_IF_ERROR(require_group(c));
+  const std::string found = problem();
+  return found.empty() ? Status() : Status::error(found);
+}
+
+void Communicator::count(const Collective& c, double seconds, double waited) {
+  const std::lock_guard lock(mutex_);
+  Count& count = counts_[{c.kind, c.group, c.type}];
+  ++count.calls;
+  count.bytes += c.sent_bytes();
+  count.seconds += seconds;
+  count.waited += waited;
 }
 
 Status Communicator::start(const Collective& c) {
@@ -169,6 +193,7 @@ std::string Communicator::problem() {
 }
 
 std::map<std::tuple<Kind, std::string, DType>, Count> Communicator::counts() {
+  if (device_plane_ != nullptr) device_plane_->settle();
   const std::lock_guard lock(mutex_);
   return counts_;
 }
@@ -247,39 +272,6 @@ Status Communicator::reduce_scatter(const Collective& c, char* y) {
     HALO_RETURN_IF_ERROR(combine_cpu(c.type, c.reduction, staging_.data(), members, length(c.index), y + begin * size));
   }
   return {};
-}
-
-namespace {
-
-std::mutex all_mutex;
-int64_t last = 0;
-
-std::map<int64_t, std::shared_ptr<Communicator>>& all() {
-  static std::map<int64_t, std::shared_ptr<Communicator>> communicators;
-  return communicators;
-}
-
-}  // namespace
-
-int64_t add(std::shared_ptr<Communicator> communicator) {
-  const std::lock_guard lock(all_mutex);
-  all()[++last] = std::move(communicator);
-  return last;
-}
-
-std::shared_ptr<Communicator> find(int64_t id) {
-  const std::lock_guard lock(all_mutex);
-  const auto found = all().find(id);
-  return found == all().end() ? nullptr : found->second;
-}
-
-void remove(int64_t id) {
-  std::shared_ptr<Communicator> removed;
-  const std::lock_guard lock(all_mutex);
-  const auto found = all().find(id);
-  if (found == all().end()) return;
-  removed = std::move(found->second);  // ends outside of the lock
-  all().erase(found);
 }
 
 }  // namespace halo::comm

@@ -39,6 +39,8 @@ struct Collective {
   int64_t total() const;             // elements of all parts
   int64_t offset(int member) const;  // elements in front of a member's part
   int64_t own() const { return counts[static_cast<size_t>(index)]; }
+  size_t x_bytes() const;
+  size_t y_bytes() const;
   int64_t sent_bytes() const;  // to others
   std::string text() const;    // for people: "AllGatherStart 'x' (float, group world)"
   uint64_t digest() const;     // of all that must be the same on all members
@@ -51,6 +53,15 @@ std::vector<int64_t> even_parts(int64_t elements, int parts);
 struct Count {
   int64_t calls = 0, bytes = 0;    // sent to others
   double seconds = 0, waited = 0;  // they ran, waits included that others come; somebody waited for them
+};
+
+/// What carries tensors that lie on a GPU.
+class DevicePlane {
+ public:
+  virtual ~DevicePlane() = default;
+
+  /// Counts what is over.
+  virtual void settle() {}
 };
 
 class Communicator {
@@ -83,6 +94,15 @@ class Communicator {
   /// By kind, group and type.
   std::map<std::tuple<Kind, std::string, DType>, Count> counts();
 
+  /// For what carries tensors of a GPU: whether NCCL is to, an error where a collective is of another rank or something went wrong, the rank of a member of
+  /// a group, the place of what carries them, and what a collective has cost.
+  bool uses_nccl = false;
+  Status require_ready(const Collective& collective);
+  int member_rank(const Collective& collective, int member) const;
+  std::unique_ptr<DevicePlane>& device_plane() { return device_plane_; }
+  void count(const Collective& collective, double seconds, double waited);
+  double timeout_seconds() const { return transport_->timeout_seconds(); }
+
   /// Bytes of work memory of a reduction, of which a larger one makes several exchanges; the same on all ranks.
   int64_t staging_bytes = int64_t{32} << 20;
 
@@ -96,9 +116,7 @@ class Communicator {
   Status all_to_all(const Collective& collective);
   Status reduce_scatter(const Collective& collective, char* y);
   Status exchange(const Collective& collective, const std::function<Piece(int member)>& send, const std::function<Piece(int member)>& receive);
-  int member_rank(const Collective& collective, int member) const;
   Status require_group(const Collective& collective) const;
-  void note_failure(const std::string& cause);
 
   std::unique_ptr<Transport> transport_;
   std::mutex mutex_;
@@ -110,6 +128,7 @@ class Communicator {
   std::string problem_;
   bool closes_ = false, is_opened_ = false;
   std::vector<char> staging_;
+  std::unique_ptr<DevicePlane> device_plane_;
   std::thread thread_;
 };
 

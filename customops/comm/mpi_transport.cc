@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "comm/mpi_library.h"
+#include "comm/process.h"
 
 namespace halo::comm {
 
@@ -23,6 +24,9 @@ constexpr int kHeaderTag = 1, kPayloadTag = 2, kFailureTag = 3;
 constexpr int64_t kMessageBytes = int64_t{16} << 20;
 
 constexpr size_t kFailureBytes = 2048;
+
+/// How long nothing comes before it is looked after the processes that it should come from.
+constexpr double kPatienceSeconds = 0.2;
 
 /// What is under way with one peer.
 struct Request {
@@ -50,18 +54,13 @@ class MpiTransport final : public Transport {
     HALO_RETURN_IF_ERROR(check(api_->comm_free(&machine), "MPI_Comm_free"));
     HALO_REQUIRE(world_ % ranks_per_node_ == 0, "as many ranks on each machine", world_ << " ranks, " << ranks_per_node_ << " on this machine",
                  "Start the same number on each.");
-    return {};
+    return meet();
   }
 
   /// MPI_Finalize waits for all ranks: it is called where all have come to the end.
   void close(bool in_peace) override {
-    Exchange end{.what = "the end", .digest = 0, .sends = {}, .receives = {}};
-    for (int peer = 0; peer < world_; ++peer) {
-      if (peer == rank_) continue;
-      end.sends.push_back({peer, nullptr, 0});
-      end.receives.push_back({peer, nullptr, 0});
-    }
-    if (in_peace && exchange(end).ok()) static_cast<void>(api_->finalize());
+    const auto nothing = [](int peer) { return Piece{peer, nullptr, 0}; };
+    if (in_peace && with_all("the end", nothing, nothing).ok()) static_cast<void>(api_->finalize());
   }
 
   int rank() const override { return rank_; }
@@ -80,6 +79,10 @@ class MpiTransport final : public Transport {
     }
     return status;
   }
+
+  Status look_for_failure() override { return look_for_failure("every step"); }
+
+  double timeout_seconds() const override { return timeout_seconds_; }
 
   void tell_failure(const std::string& cause) override {
     if (!told_.empty()) return;  // another rank did
@@ -106,6 +109,33 @@ class MpiTransport final : public Transport {
   }
 
  private:
+  template <class Send, class Receive>
+  Status with_all(const char* what, Send&& send, Receive&& receive) {
+    Exchange all{.what = what, .digest = 0, .sends = {}, .receives = {}};
+    for (int peer = 0; peer < world_; ++peer) {
+      if (peer == rank_) continue;
+      all.sends.push_back(send(peer));
+      all.receives.push_back(receive(peer));
+    }
+    return exchange(all);
+  }
+
+  /// Each rank says which process it is.
+  Status meet() {
+    std::vector<Process> processes(static_cast<size_t>(world_), Process::own());
+    Process self = processes[static_cast<size_t>(rank_)];
+    HALO_RETURN_IF_ERROR(with_all(
+        "the first meeting",
+        [&](int peer) {
+          return Piece{peer, &self, sizeof self};
+        },
+        [&](int peer) {
+          return Piece{peer, &processes[static_cast<size_t>(peer)], sizeof self};
+        }));
+    processes_ = processes;
+    return {};
+  }
+
   Status check(int code, const char* function) const {
     if (code == mpi::kSuccess) return {};
     char text[1024] = {};
@@ -175,14 +205,16 @@ class MpiTransport final : public Transport {
         continue;
       }
       if (++idle < 64) continue;
-      HALO_RETURN_IF_ERROR(look_for_failures(exchange));
-      if (std::chrono::duration<double>(Clock::now() - last).count() > limit) return require_in_time(exchange, missing(*under_way), limit);
+      HALO_RETURN_IF_ERROR(look_for_failure(exchange.what));
+      const double waited = std::chrono::duration<double>(Clock::now() - last).count();
+      if (waited > limit) return require_in_time(exchange, missing(*under_way), limit);
+      if (waited > kPatienceSeconds && idle % 256 == 0) HALO_RETURN_IF_ERROR(look_for_dead(exchange, *under_way));
       std::this_thread::sleep_for(std::chrono::microseconds(std::min(idle, 500)));
     }
     return {};
   }
 
-  Status look_for_failures(const Exchange& exchange) {
+  Status look_for_failure(const std::string& what) {
     int is_there = 0;
     mpi::Status found{};
     HALO_RETURN_IF_ERROR(check(api_->iprobe(mpi::kAnySource, kFailureTag, api_->world, &is_there, &found), "MPI_Iprobe"));
@@ -191,26 +223,60 @@ class MpiTransport final : public Transport {
     HALO_RETURN_IF_ERROR(check(api_->recv(text.data(), static_cast<int>(text.size()), api_->byte, found.source, kFailureTag, api_->world, &found), "MPI_Recv"));
     text.resize(static_cast<size_t>(found.bytes));
     told_ = text;
-    HALO_REQUIRE(is_there == 0, "all ranks in " << exchange.what, told_, "See the messages of that rank.");
+    HALO_REQUIRE(is_there == 0, "all ranks in " << what, told_, "See the messages of that rank.");
     return {};
   }
 
-  /// "rank 2, rank 3".
-  static std::string missing(const std::vector<Request>& under_way) {
+  /// Ranks that something is under way with: from, or where all has come, to.
+  static std::vector<int> peers_of(const std::vector<Request>& under_way) {
     std::map<int, bool> peers;
     const bool any_receive = std::any_of(under_way.begin(), under_way.end(), [](const Request& request) { return request.is_receive; });
     for (const Request& request : under_way) {
       if (request.is_receive == any_receive) peers[request.peer] = true;
     }
-    std::string text;
-    for (const auto& [peer, is_missing] : peers) text += (text.empty() ? "rank " : ", rank ") + std::to_string(peer);
+    std::vector<int> ranks;
+    for (const auto& [peer, is_there] : peers) ranks.push_back(peer);
+    return ranks;
+  }
+
+  /// Null where the process is of another machine, or not known yet.
+  const Process* neighbour(int rank) const {
+    if (processes_.empty()) return nullptr;
+    const Process& process = processes_[static_cast<size_t>(rank)];
+    return std::strcmp(process.machine, processes_[static_cast<size_t>(rank_)].machine) == 0 ? &process : nullptr;
+  }
+
+  std::string described(int rank) const {
+    std::string text = "rank " + std::to_string(rank);
+    const Process* process = neighbour(rank);
+    if (process != nullptr) text += " (process " + std::to_string(process->id) + (process->state() == 'T' ? ", which is stopped)" : ")");
     return text;
+  }
+
+  /// "rank 2 (process 4711), rank 3".
+  std::string missing(const std::vector<Request>& under_way) const {
+    std::string text;
+    for (const int peer : peers_of(under_way)) text += (text.empty() ? "" : ", ") + described(peer);
+    return text;
+  }
+
+  /// A process of this machine that has ended sends nothing any more.
+  Status look_for_dead(const Exchange& exchange, const std::vector<Request>& under_way) const {
+    for (const int peer : peers_of(under_way)) {
+      const Process* process = neighbour(peer);
+      if (process == nullptr) continue;
+      const char state = process->state();
+      HALO_REQUIRE(state != 0 && state != 'Z' && state != 'X', "all ranks in " << exchange.what, described(peer) << " ended",
+                   "See its messages, and the system's: it may have been killed for want of memory. Resume from the last checkpoint.");
+    }
+    return {};
   }
 
   const double timeout_seconds_;
   const mpi::Api* api_ = nullptr;
   int rank_ = 0, world_ = 1, ranks_per_node_ = 1;
-  std::string told_;  // the failure that was told, by this rank or another
+  std::vector<Process> processes_;  // of the ranks
+  std::string told_;                // the failure that was told, by this rank or another
 };
 
 }  // namespace

@@ -72,6 +72,14 @@ class ThreadsTransport final : public Transport {
     return status;
   }
 
+  Status look_for_failure() override {
+    const std::lock_guard lock(hub_->mutex);
+    HALO_REQUIRE(hub_->failure.empty(), "ranks that go on", hub_->failure, "See the messages of that rank.");
+    return {};
+  }
+
+  double timeout_seconds() const override { return timeout_seconds_; }
+
   void tell_failure(const std::string& cause) override {
     const std::lock_guard lock(hub_->mutex);
     if (hub_->failure.empty()) hub_->failure = "rank " + std::to_string(rank_) + ": " + cause;

@@ -50,6 +50,12 @@ class Transport {
   /// Returns when all is sent and received. An error names the rank that failed, did not come within the time limit, or does something else.
   virtual Status exchange(const Exchange& exchange) = 0;
 
+  /// An error where another rank has told its failure. Asked now and then while there is nothing to exchange.
+  virtual Status look_for_failure() = 0;
+
+  /// How long an exchange waits for others.
+  virtual double timeout_seconds() const = 0;
+
   /// Tells the others, so that they end as well.
   virtual void tell_failure(const std::string& cause) = 0;
 };

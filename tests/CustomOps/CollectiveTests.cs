@@ -188,7 +188,8 @@ public class CollectiveTests
         return outputs;
     }
 
-    private static void Parallel(int ranks, Action<int> run)
+    /// <summary>Runs each rank on a thread of its own; throws what the first one threw.</summary>
+    internal static void Parallel(int ranks, Action<int> run)
     {
         var problems = new Exception?[ranks];
         var threads = Enumerable.Range(0, ranks).Select(rank => new Thread(() =>
@@ -208,7 +209,7 @@ public class CollectiveTests
             throw first;
     }
 
-    private static void Close(Communicator[] communicators)
+    internal static void Close(Communicator[] communicators)
     {
         foreach (var communicator in communicators)
             communicator.Dispose();

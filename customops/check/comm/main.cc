@@ -1,4 +1,5 @@
-// One rank of a world of processes, started by mpirun: halo-comm-check PART [TIME LIMIT]. Every rank prints one line. Exit code 1 where something is not as it
+// One rank of a world of processes, started by mpirun: halo-comm-check PART [TIME LIMIT]; or by anyone, who says which one it is:
+// halo-comm-check PART TIME_LIMIT PORT RANK RANKS. Every rank prints one line. Exit code 1 where something is not as it
 // should be, 3 where a collective ended with an error, which it is to do in all parts but `exact`.
 #include <unistd.h>
 #include <csignal>
@@ -11,6 +12,7 @@
 
 #include "comm/communicator.h"
 #include "comm/mpi_transport.h"
+#include "comm/tcp_transport.h"
 
 namespace halo::comm {
 
@@ -111,12 +113,12 @@ std::string broken(Communicator& ranks, const std::string& part) {
 
 }  // namespace
 
-int run(const std::string& part, double timeout_seconds) {
+int run(const std::string& part, std::unique_ptr<Transport> transport) {
   std::string line;
   int code = 0;
   {
     Status status;
-    Communicator ranks(mpi_transport(timeout_seconds), &status);
+    Communicator ranks(std::move(transport), &status);
     line = status.ok() ? "rank " + std::to_string(ranks.rank()) + " of " + std::to_string(ranks.world()) + ": " : "";
     const std::string problem = !status.ok() ? status.message() : (part == "exact" ? exact(ranks) : broken(ranks, part));
     code = problem.empty() ? 0 : (part == "exact" || !status.ok() ? 1 : 3);
@@ -129,4 +131,11 @@ int run(const std::string& part, double timeout_seconds) {
 
 }  // namespace halo::comm
 
-int main(int argc, char** argv) { return halo::comm::run(argc > 1 ? argv[1] : "exact", argc > 2 ? std::atof(argv[2]) : 25); }
+int main(int argc, char** argv) {
+  std::signal(SIGTERM, SIG_IGN);  // mpirun's, a second before it kills: ranks say what they know of the one that ended
+  const std::string part = argc > 1 ? argv[1] : "exact";
+  const double timeout_seconds = argc > 2 ? std::atof(argv[2]) : 25;
+  const auto number = [&](int i) { return std::atoi(argv[i]); };
+  return halo::comm::run(part, argc > 5 ? halo::comm::tcp_transport("127.0.0.1", number(3), number(4), number(5), number(5), timeout_seconds)
+                                        : halo::comm::mpi_transport(timeout_seconds));
+}

@@ -7,6 +7,9 @@ namespace Halo.CustomOps.Cases;
 /// <remarks>Groups of more need several sessions: <c>tests/CustomOps/CollectiveTests.cs</c>.</remarks>
 public abstract class AloneCase(string opType, Func<GraphBuilder, Value, Value> start) : OpCase(opType)
 {
+    public override IEnumerable<OpBenchmark> Benchmarks =>
+        [new(OpType, "float", "2048 x 704", random => Call(HostTensor.Normal(random, Tiny.Tokens, Tiny.Ffn), ElementType.Float)) { Bytes = 8.0 * Tiny.Tokens * Tiny.Ffn }];
+
     public override IEnumerable<OpCall> Calls(Random random)
     {
         foreach (var sizes in new long[][] { [1], [3, 5], [0, 4], [2, 3, 17], [40, 101] })

@@ -6,6 +6,10 @@
 #include "comm/communicator.h"
 #include "ops/binding.h"
 
+#ifdef HALO_CUDA
+#include "provider/collectives/device_collectives.h"
+#endif
+
 namespace halo {
 
 namespace {
@@ -91,7 +95,13 @@ struct Start {
 
 #ifdef HALO_CUDA
   Status compute_cuda(cuda::OpLaunch& c) const {
-    HALO_REQUIRE(place.ranks == 1, "one rank on a GPU", place.ranks, "Run the ranks on the CPU.");
+    if (place.ranks > 1) {
+      std::shared_ptr<comm::Communicator> communicator;
+      HALO_RETURN_IF_ERROR(find_communicator(place.communicator, &communicator));
+      cuda::DeviceCollectives* collectives = nullptr;
+      HALO_RETURN_IF_ERROR(cuda::DeviceCollectives::of(c.device(), *communicator, &collectives));
+      return collectives->start(collective(c.in(0), c.data(0), c.result(0)));
+    }
     const auto bytes = static_cast<size_t>(c.in(0).shape.count() * size_of(c.in(0).type));
     return HALO_CUDA_STATUS(cudaMemcpyAsync(c.result(0), c.data(0), bytes, cudaMemcpyDeviceToDevice, c.stream()));
   }
@@ -173,6 +183,13 @@ struct CollectiveWait {
 #ifdef HALO_CUDA
   Status compute_cuda(cuda::OpLaunch& c) const {
     const void* y = c.data(0);
+    if (!communicator.empty()) {
+      std::shared_ptr<comm::Communicator> found;
+      HALO_RETURN_IF_ERROR(find_communicator(communicator, &found));
+      cuda::DeviceCollectives* collectives = nullptr;
+      HALO_RETURN_IF_ERROR(cuda::DeviceCollectives::of(c.device(), *found, &collectives));
+      HALO_RETURN_IF_ERROR(collectives->wait(y));
+    }
     void* z = c.result(0);
     if (y == z) return {};
     const auto bytes = static_cast<size_t>(c.in(0).shape.count() * size_of(c.in(0).type));

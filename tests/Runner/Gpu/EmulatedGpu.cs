@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Runner.Sessions;
 using Halo.Serialization;
@@ -69,10 +70,10 @@ public sealed class EmulatedGpu : IDisposable
     }
 
     /// <summary>The outputs, all nodes run there.</summary>
-    public IReadOnlyList<Tensor> Evaluate(Model model, IReadOnlyDictionary<string, Tensor> inputs)
+    public IReadOnlyList<Tensor> Evaluate(Model model, IReadOnlyDictionary<string, Tensor> inputs, Communicator? ranks = null)
     {
         Assert.Empty(LeftOver(model));
-        using var session = Open(model);
+        using var session = Open(model, ranks);
         using var run = new RunOptions();
         var values = inputs.Where(i => session.InputMetadata.ContainsKey(i.Key)).ToDictionary(i => i.Key, i => OnnxEvaluator.ToOrtValue(i.Value));
         using var outputs = session.Run(run, values, [.. model.Graph.Outputs.Select(o => o.Name)]);
@@ -81,12 +82,15 @@ public sealed class EmulatedGpu : IDisposable
         return [.. outputs.Select(OnnxEvaluator.FromOrtValue)];
     }
 
-    private InferenceSession Open(Model model)
+    private InferenceSession Open(Model model, Communicator? ranks = null)
     {
-        if (registered is null)
+        lock (_folder)
         {
-            OrtEnv.Instance().RegisterExecutionProviderLibrary(Provider + "Emulated", _library);
-            registered = OrtEnv.Instance().GetEpDevices().Single(d => d.EpName == Provider);
+            if (registered is null)
+            {
+                OrtEnv.Instance().RegisterExecutionProviderLibrary(Provider + "Emulated", _library);
+                registered = OrtEnv.Instance().GetEpDevices().Single(d => d.EpName == Provider);
+            }
         }
         using var options = new SessionOptions
         {
@@ -96,6 +100,8 @@ public sealed class EmulatedGpu : IDisposable
         options.RegisterCustomOpLibrary(_library);
         options.AppendExecutionProvider(OrtEnv.Instance(), [registered], new Dictionary<string, string>());
         options.AddSessionConfigEntry("session.disable_cpu_ep_fallback", "1");
+        if (ranks is not null)
+            options.AddSessionConfigEntry(Communicator.ConfigKey, $"{ranks.Id}");
         return new InferenceSession(OnnxWriter.ToBytes(model), options);
     }
 

@@ -1,0 +1,34 @@
+// Processes of ranks, to see which of them have ended.
+#pragma once
+
+#include <unistd.h>
+
+#include <cstdint>
+#include <fstream>
+#include <string>
+
+namespace halo::comm {
+
+/// A process of some machine.
+struct Process {
+  char machine[256] = {};
+  int64_t id = 0;
+
+  static Process own() {
+    Process process;
+    static_cast<void>(gethostname(process.machine, sizeof process.machine - 1));
+    process.id = getpid();
+    return process;
+  }
+
+  /// The kernel's letter: R, S, D, T where it is stopped, Z where it has ended and nobody has noticed; 0 where there is none.
+  char state() const {
+    std::ifstream file("/proc/" + std::to_string(id) + "/stat");
+    std::string text;
+    if (!std::getline(file, text)) return 0;
+    const size_t name_end = text.rfind(')');  // the name may hold anything
+    return name_end + 2 < text.size() ? text[name_end + 2] : 0;
+  }
+};
+
+}  // namespace halo::comm

@@ -1,0 +1,23 @@
+#include "provider/collectives/device_collectives.h"
+
+namespace halo::cuda {
+
+Status DeviceCollectives::of(Device& device, comm::Communicator& communicator, DeviceCollectives** found) {
+  HALO_REQUIRE(!device.is_capturing(), "collectives of runs that are not recorded", "a recording", "Switch recording off for several ranks: graph_capture 0.");
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  std::unique_ptr<comm::DevicePlane>& plane = communicator.device_plane();
+  if (plane == nullptr) {
+    std::unique_ptr<DeviceCollectives> made;
+    if (communicator.uses_nccl) {
+      HALO_RETURN_IF_ERROR(nccl_collectives(device, communicator, &made));
+    } else {
+      made = staged_collectives(device, communicator);
+    }
+    plane = std::move(made);
+  }
+  *found = static_cast<DeviceCollectives*>(plane.get());
+  return {};
+}
+
+}  // namespace halo::cuda
