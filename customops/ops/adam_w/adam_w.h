@@ -38,25 +38,29 @@ struct AdamWTensors {
 /// One element, each operation rounded by itself: nothing is contracted to a fused multiply-add, on no processor.
 struct AdamWUpdate {
   AdamWFactors factors;
-  float factor, step_size, root2, keep;
-  bool decays;
-  float inverse_root2 = 0;  // multiplied by, where it is set: half of the divisions
+  float factor, step_size, root2, keep;  // keep: 1 where nothing decays
+  float inverse_root2 = 0;               // multiplied by, where it is set: half of the divisions
 
   HALO_HD AdamWUpdate(const AdamWFactors& given, const AdamWStep& step)
-      : factors(given),
-        factor(*step.factor),
-        step_size(*step.step_size),
-        root2(*step.root2),
-        keep(step.keep ? *step.keep : 1.0f),
-        decays(step.keep != nullptr) {}
+      : factors(given), factor(*step.factor), step_size(*step.step_size), root2(*step.root2), keep(step.keep ? *step.keep : 1.0f) {}
 
   HALO_HD void operator()(float& p, float gradient, float& m, float& v) const {
+    if (inverse_root2 != 0.0f) {
+      apply<true>(p, gradient, m, v);
+    } else {
+      apply<false>(p, gradient, m, v);
+    }
+  }
+
+  /// `by_inverse`: whether inverse_root2 is set, which a kernel asks once.
+  template <bool by_inverse>
+  HALO_HD void apply(float& p, float gradient, float& m, float& v) const {
     const float g = times(gradient, factor);
     m = plus(times(m, factors.beta1), times(g, factors.rest1));
     v = plus(times(v, factors.beta2), times(times(g, g), factors.rest2));
     const float root = sqrtf(v);
-    const float direction = m / plus(inverse_root2 != 0.0f ? times(root, inverse_root2) : root / root2, factors.epsilon);
-    p = plus(decays ? times(p, keep) : p, -times(direction, step_size));
+    const float direction = m / plus(by_inverse ? times(root, inverse_root2) : root / root2, factors.epsilon);
+    p = plus(times(p, keep), -times(direction, step_size));
   }
 
  private:
@@ -72,6 +76,8 @@ struct AdamWUpdate {
 /// The same in bfloat16, each result rounded by chance. Eight elements share a block of random words, whose halves the parameter takes in order, the moments
 /// in other orders, so that the three of an element have bits of their own. Streams from 2^31 on are the optimizer's, whatever else draws under the seed.
 struct AdamWRounded {
+  static constexpr int kFirst = 3, kSecond = 5;  // where the moments begin among the halves, in ChanceRounding.cs too
+
   AdamWUpdate update;
   PhiloxStream stream;
 
@@ -82,7 +88,6 @@ struct AdamWRounded {
 
   /// `i`: the element among the eight of `block`.
   HALO_HD void operator()(BFloat16& p, float gradient, BFloat16& m, BFloat16& v, const PhiloxBlock& block, int i) const {
-    constexpr int kFirst = 3, kSecond = 5;  // of the moments, in ChanceRounding.cs too
     float wide_p = to_float(p), wide_m = to_float(m), wide_v = to_float(v);
     update(wide_p, gradient, wide_m, wide_v);
     p = round_by_chance(wide_p, half_of(block, i));
