@@ -3,7 +3,7 @@
 #include "ops/cross_entropy/cross_entropy.h"
 #include "ops/cross_entropy_grad/cross_entropy_grad.h"
 #include "provider/kernels/exponentials.cuh"
-#include "provider/kernels/rows.cuh"
+#include "provider/kernels/words.cuh"
 
 namespace halo {
 
@@ -12,12 +12,46 @@ namespace {
 /// A multiprocessor has one block of so many threads: 132 rows of 256 KB (a vocabulary of 128k in 16 bits) stay in L2 until they are read again.
 constexpr int kMostThreads = 1024;
 
-/// A block has a row of logits and writes its gradient over it. Reads each element twice, the second time from L2, and writes it once; bound by memory and
-/// the exponentials.
+/// e^x to 2^-22 for 16-bit results: the special function unit, in place of ten instructions.
 template <class T>
+__device__ float exponential(float x) {
+#ifndef HALO_CUDA_EMULATED
+  if constexpr (sizeof(T) == 2) {
+    constexpr float kLog2E = 1.44269504f;
+    float result;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x * kLog2E));
+    return result;
+  }
+#endif
+  return expf(x);
+}
+
+/// Calls f(packs, their first columns, how many columns of each lie within the row) for this thread's steps along a row, kRowPacks packs at a time; elements
+/// behind the row's end are -Inf. With `packed` all packs of a row are whole.
+template <bool packed, class T, class F>
+__device__ void for_logits(const T* row, int64_t classes, F&& f) {
+  constexpr int kWidth = cuda::kRowWidth<T>, kPacks = cuda::kRowPacks;
+  for (int64_t first = static_cast<int64_t>(threadIdx.x) * kWidth; first < classes; first += static_cast<int64_t>(blockDim.x) * kWidth * kPacks) {
+    cuda::Words<T> packs[kPacks];
+    int64_t at[kPacks];
+    int lengths[kPacks];
+#pragma unroll
+    for (int n = 0; n < kPacks; ++n) {
+      at[n] = first + static_cast<int64_t>(n) * blockDim.x * kWidth;
+      lengths[n] = classes - at[n] < kWidth ? static_cast<int>(classes - at[n]) : kWidth;
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) packs[n].set(i, from_float<T>(-std::numeric_limits<float>::infinity()));
+      if (lengths[n] > 0) packs[n].load(row + at[n], packed, lengths[n]);
+    }
+    f(packs, at, lengths);
+  }
+}
+
+/// A block has a row of logits and writes its gradient over it. Reads each element twice, the second time from L2, and writes it once; bound by memory.
+template <bool packed, class T>
 __global__ void __launch_bounds__(kMostThreads) loss_and_gradient_kernel(const float* dloss, T* logits, const int64_t* labels, double* row_losses,
-                                                                         int64_t classes, int64_t ignored, const double* counted, bool is_packed) {
-  constexpr int kWidth = cuda::kRowWidth<T>;
+                                                                         int64_t classes, int64_t ignored, const double* counted) {
+  constexpr int kWidth = cuda::kRowWidth<T>, kPacks = cuda::kRowPacks;
   __shared__ float scratch[cuda::kWarp];
   T* x = logits + static_cast<int64_t>(blockIdx.x) * classes;
   const int64_t label = labels[blockIdx.x];
@@ -26,10 +60,14 @@ __global__ void __launch_bounds__(kMostThreads) loss_and_gradient_kernel(const f
   float sum = 0;
   if (!is_ignored) {
     cuda::Exponentials<float> thread_sum;
-    cuda::for_row_packs<T>(x, classes, is_packed, [&](const cuda::RowPacks<T>& packs, int64_t first) {
-      float numbers[cuda::RowPacks<T>::kCount];
-      packs.numbers(first, classes, -std::numeric_limits<float>::infinity(), numbers);
-      cuda::add(thread_sum, numbers);
+    for_logits<packed>(x, classes, [&](const cuda::Words<T>(&packs)[kPacks], const int64_t(&)[kPacks], const int(&)[kPacks]) {
+      float max = thread_sum.max;
+#pragma unroll
+      for (int i = 0; i < kPacks * kWidth; ++i) max = fmaxf(max, packs[i / kWidth].number(i % kWidth));  // a NaN reaches the sum
+      const float shift = max == -std::numeric_limits<float>::infinity() ? 0.0f : max;
+      if (max != thread_sum.max) thread_sum = {max, thread_sum.sum * exponential<T>(thread_sum.max - shift)};
+#pragma unroll
+      for (int i = 0; i < kPacks * kWidth; ++i) thread_sum.sum += exponential<T>(packs[i / kWidth].number(i % kWidth) - shift);
     });
     // Barriers within: all threads have read the label's logit when the first one writes.
     sum = cuda::logarithm_of(cuda::merged_over_block(thread_sum, scratch));
@@ -37,7 +75,7 @@ __global__ void __launch_bounds__(kMostThreads) loss_and_gradient_kernel(const f
   if (threadIdx.x == 0) row_losses[blockIdx.x] = is_ignored ? 0.0 : static_cast<double>(sum) - static_cast<double>(at_label);
   const float scale = is_class ? static_cast<float>(static_cast<double>(*dloss) / *counted) : std::numeric_limits<float>::quiet_NaN();
   if (is_ignored) {
-    cuda::for_packs<T>(classes, is_packed, [&](int64_t at, int length, bool is_whole) {
+    cuda::for_packs<T>(classes, packed, [&](int64_t at, int length, bool is_whole) {
       T zeros[kWidth];
 #pragma unroll
       for (int i = 0; i < kWidth; ++i) zeros[i] = from_float<T>(0.0f);
@@ -45,12 +83,18 @@ __global__ void __launch_bounds__(kMostThreads) loss_and_gradient_kernel(const f
     });
     return;
   }
-  cuda::for_row_packs<T>(x, classes, is_packed, [&](const cuda::RowPacks<T>& packs, int64_t first) {
-    cuda::RowPacks<T>::store(x, first, classes, is_packed, [&](int pack, int i) {
-      const float p = expf(packs.number(first, classes, pack, i, -std::numeric_limits<float>::infinity()) - sum);
-      return from_float<T>((cuda::RowPacks<T>::column(first, pack) + i == label ? p - 1.0f : p) * scale);
-    });
+  for_logits<packed>(x, classes, [&](const cuda::Words<T>(&packs)[kPacks], const int64_t(&at)[kPacks], const int(&lengths)[kPacks]) {
+#pragma unroll
+    for (int n = 0; n < kPacks; ++n) {
+      if (lengths[n] <= 0) continue;
+      cuda::Words<T> gradient;
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) gradient.set(i, from_float<T>(exponential<T>(packs[n].number(i) - sum) * scale));
+      gradient.store(x + at[n], packed, lengths[n]);
+    }
   });
+  // By the thread that has the label's pack, behind its own store.
+  if (is_class && label / kWidth % blockDim.x == threadIdx.x) x[label] = from_float<T>((exponential<T>(at_label - sum) - 1.0f) * scale);
 }
 
 int64_t aligned(int64_t bytes) { return cuda::ceil_div(bytes, 256) * 256; }
@@ -90,9 +134,9 @@ Status linear_cross_entropy_cuda(cuda::LtProducts& products, DType type, DType t
     const cuda::Product forward{.type_a = type, .type_b = type, .type_y = type, .trans_b = true, .m = rows, .n = s.classes, .k = s.width};
     HALO_RETURN_IF_ERROR(multiply(forward, x_chunk, w, logits));
     HALO_RETURN_IF_ERROR(cuda::dispatch_float(type, [&]<class T>() {
-      return cuda::launch(loss_and_gradient_kernel<T>, static_cast<unsigned>(rows), cuda::threads_for_packs<T>(s.classes, kMostThreads), 0, stream, dloss,
-                          static_cast<T*>(logits), labels + first, row_losses + first, s.classes, s.ignored, counted,
-                          cuda::rows_are_packed<T>(s.classes, {logits}));
+      const auto kernel = cuda::rows_are_packed<T>(s.classes, {logits}) ? loss_and_gradient_kernel<true, T> : loss_and_gradient_kernel<false, T>;
+      return cuda::launch(kernel, static_cast<unsigned>(rows), cuda::threads_for_packs<T>(s.classes, kMostThreads), 0, stream, dloss, static_cast<T*>(logits),
+                          labels + first, row_losses + first, s.classes, s.ignored, counted);
     }));
     const cuda::Product error{.type_a = type, .type_b = type, .type_y = type, .m = rows, .n = s.width, .k = s.classes};
     HALO_RETURN_IF_ERROR(multiply(error, logits, w, static_cast<char*>(dx) + first * row_bytes));
