@@ -22,9 +22,6 @@ constexpr int kRowsAhead = 4;
 /// Columns of a thread, and threads of a block: 1024 columns.
 constexpr int kWidth = 8, kThreads = 128;
 
-/// Rows of the table that a block completes.
-constexpr int kTableRows = 16;
-
 constexpr int64_t kBlockColumns = kWidth * kThreads;
 
 /// What is sorted: `key`, the row of the table that a row of dy goes to, or `rows` for an id out of range, which is sorted behind all others; `dy_row`, that
@@ -130,7 +127,7 @@ __device__ void store_sums(V* to, bool is_packed, int length, const float (&sums
   cuda::store_pack<kWidth>(to, is_packed, length, results);
 }
 
-/// A block has 32 sorted entries and 1024 columns, a thread 8 columns; rows that lie within a piece are written, of others their part.
+/// A block has 32 sorted entries and 1024 columns, a thread 8 columns; rows that lie within a piece are written, of others their part. The table is 0 before.
 /// Reads each element of dy once; bound by memory. grid: (pieces, columns / 1024).
 template <class T, class R>
 __global__ void __launch_bounds__(kThreads)
@@ -177,42 +174,47 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// A block has 16 rows of the table and 1024 columns: those without an entry become 0, those of several pieces the sum of their parts, in order.
-/// Writes what the other kernel has not. grid: (table rows / 16, columns / 1024).
+/// Where a row begins in the piece and goes on behind it, the sum of its parts, in order, for 8 columns.
 template <class R>
-__global__ void __launch_bounds__(kThreads)
-    complete_rows_kernel(const Entry* entries, R* dweight, Partials partials, int64_t count, int64_t rows, bool is_packed) {
-  __shared__ int64_t starts[kTableRows + 1];
-  const int64_t columns = partials.columns, first_row = static_cast<int64_t>(blockIdx.x) * kTableRows;
-  if (threadIdx.x <= kTableRows) {
-    const int64_t row = first_row + threadIdx.x;
-    int64_t low = 0, high = count;  // the first sorted position whose key is not below `row`, found by halving
-    while (low < high) {
-      const int64_t middle = (low + high) / 2;
-      (entries[middle].key < row ? low : high) = entries[middle].key < row ? middle + 1 : middle;
-    }
-    starts[threadIdx.x] = low;
-  }
-  __syncthreads();
-  const int64_t column = static_cast<int64_t>(blockIdx.y) * kBlockColumns + static_cast<int64_t>(threadIdx.x) * kWidth;
-  if (column >= columns) return;
+__device__ void join_piece(const Entry* entries, R* dweight, Partials partials, int64_t piece, int64_t column, int64_t count, int64_t rows, bool is_packed) {
+  const int64_t columns = partials.columns, first = piece * kPiece, next = first + kPiece;
+  if (next >= count || column >= columns) return;
+  const uint32_t row = entries[next].key;
+  if (row >= rows || entries[next - 1].key != row || (first > 0 && entries[first - 1].key == row)) return;
   const int length = columns - column < kWidth ? static_cast<int>(columns - column) : kWidth;  // columns of the thread, 1 to kWidth
   const bool is_whole = is_packed && length == kWidth;
-  for (int i = 0; i < kTableRows && first_row + i < rows; ++i) {
-    const int64_t begin = starts[i], end = starts[i + 1], piece = begin / kPiece, last_piece = (end - 1) / kPiece;
-    if (begin < end && piece == last_piece) continue;
-    float sums[kWidth] = {};
-    if (begin < end) {
-      for (int64_t p = piece; p <= last_piece; ++p) {
-        float values[kWidth];
-        cuda::load_pack<kWidth>(partials.of(p, p == piece ? 1 : 0), column, 1, is_whole, length, values);
+  float sums[kWidth];
+  cuda::load_pack<kWidth>(partials.of(piece, 1), column, 1, is_whole, length, sums);
+  bool goes_on = true;
+  for (int64_t next_piece = piece + 1; goes_on; next_piece += kRowsAhead) {
+    float values[kRowsAhead][kWidth];
+    bool has[kRowsAhead];
 #pragma unroll
-        for (int n = 0; n < kWidth; ++n) sums[n] += n < length ? values[n] : 0.0f;
+    for (int k = 0; k < kRowsAhead; ++k) {
+      const int64_t position = (next_piece + k) * kPiece;
+      has[k] = position < count && entries[position].key == row;
+      if (has[k]) cuda::load_pack<kWidth>(partials.of(next_piece + k, 0), column, 1, is_whole, length, values[k]);
+    }
+#pragma unroll
+    for (int k = 0; k < kRowsAhead; ++k) {
+#pragma unroll
+      for (int n = 0; n < kWidth; ++n) {
+        if (has[k] && n < length) sums[n] += values[k][n];
       }
     }
-    store_sums(dweight + (first_row + i) * columns + column, is_whole, length, sums);
+    goes_on = has[kRowsAhead - 1];
   }
-  if (first_row == 0 && column == 0 && count > 0 && entries[count - 1].key >= rows) *dweight = cuda::narrowed<R>(NAN);
+  store_sums(dweight + row * columns + column, is_whole, length, sums);
+}
+
+/// A block has a piece and 1024 columns, a thread 8; writes the rows that the other kernel has parts of. grid: (pieces, columns / 1024).
+template <class R>
+__global__ void __launch_bounds__(kThreads)
+    join_pieces_kernel(const Entry* entries, R* dweight, Partials partials, int64_t count, int64_t rows, bool is_packed) {
+  const int64_t column = static_cast<int64_t>(blockIdx.y) * kBlockColumns + static_cast<int64_t>(threadIdx.x) * kWidth;
+  join_piece(entries, dweight, partials, blockIdx.x, column, count, rows, is_packed);
+  // Row 0, which begins with the first entry, is this thread's.
+  if (blockIdx.x == 0 && column == 0 && entries[count - 1].key >= rows) *dweight = cuda::narrowed<R>(NAN);
 }
 
 int64_t aligned(int64_t bytes) { return cuda::ceil_div(bytes, 256) * 256; }
@@ -228,13 +230,12 @@ Status run(const T* dy, const int64_t* ids, R* dweight, int64_t count, int64_t c
   const Entry* entries = passes % 2 == 0 ? odd : even;
   const auto wide = static_cast<unsigned>(cuda::ceil_div(columns, kBlockColumns));
   const bool is_packed = columns % kWidth == 0 && cuda::is_aligned(dy, 32) && cuda::is_aligned(dweight, 32) && cuda::is_aligned(partials.sums, 32);
-  if (count > 0) {
-    HALO_RETURN_IF_ERROR(cuda::launch(sort_entries_kernel, 1, kSortThreads, 0, stream, ids, rows, count, passes, even, odd));
-    HALO_RETURN_IF_ERROR(cuda::launch(sum_pieces_of_rows_kernel<T, R>, dim3(cuda::grid_for(count, kPiece), wide), kThreads, 0, stream, dy, entries, dweight,
-                                      partials, count, rows, is_packed));
-  }
-  return cuda::launch(complete_rows_kernel<R>, dim3(cuda::grid_for(rows, kTableRows), wide), kThreads, 0, stream, entries, dweight, partials, count, rows,
-                      is_packed);
+  HALO_RETURN_IF_ERROR(HALO_CUDA_STATUS(cudaMemsetAsync(dweight, 0, static_cast<size_t>(rows * columns) * sizeof(R), stream)));
+  if (count == 0) return {};
+  const dim3 grid(cuda::grid_for(count, kPiece), wide);
+  HALO_RETURN_IF_ERROR(cuda::launch(sort_entries_kernel, 1, kSortThreads, 0, stream, ids, rows, count, passes, even, odd));
+  HALO_RETURN_IF_ERROR(cuda::launch(sum_pieces_of_rows_kernel<T, R>, grid, kThreads, 0, stream, dy, entries, dweight, partials, count, rows, is_packed));
+  return cuda::launch(join_pieces_kernel<R>, grid, kThreads, 0, stream, entries, dweight, partials, count, rows, is_packed);
 }
 
 }  // namespace
