@@ -135,14 +135,19 @@ public sealed record Bounded(double[] Values, double[] Errors, double[] Magnitud
         Factors[index] += Math.Abs(factor);
     }
 
+    /// <param name="type">Of the result.</param>
+    /// <param name="rounding">Of a value to it.</param>
+    /// <param name="parts">
+    /// Heads whose sums meet in an element: on a GPU each may be rounded to <paramref name="type"/> before they are added, as cuDNN does where heads share keys.
+    /// </param>
     /// <remarks>Matrix units read weights in the type of the inputs: each is rounded by half a unit in its last place, and float16 ends at 2^-24.</remarks>
-    public Expected ToExpected(ElementType type, Func<double, double> rounding) =>
+    public Expected ToExpected(ElementType type, Func<double, double> rounding, int parts = 1) =>
         new(Values, i => double.IsFinite(Values[i]) ? Errors[i] + rounding(Values[i]) : 0)
         {
             OnGpu = i => !double.IsFinite(Values[i]) ? 0 : type switch
             {
-                ElementType.BFloat16 => Magnitudes[i] / 256,
-                ElementType.Float16 => Magnitudes[i] / 2048 + Factors[i] / (1 << 25),
+                ElementType.BFloat16 => (parts > 1 ? 2 : 1) * Magnitudes[i] / 256,
+                ElementType.Float16 => (parts > 1 ? 2 : 1) * Magnitudes[i] / 2048 + (Factors[i] + (parts > 1 ? parts : 0)) / (1 << 25),
                 _ => 0,
             },
         };
