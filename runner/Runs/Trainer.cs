@@ -3,6 +3,7 @@ using Halo.Models.Adapters;
 using Halo.Models.Chat;
 using Halo.Models.HuggingFace;
 using Halo.Models.Weights;
+using Halo.Runner.Data;
 using Halo.Runner.Memory;
 using Halo.Runner.Sessions;
 using Halo.Runner.Training;
@@ -29,6 +30,8 @@ public sealed record TrainingOutcome(int Step, int TotalSteps, double? Before, d
 /// </remarks>
 public sealed class Trainer(OpenedRun opened)
 {
+    private Batch? _next; // of the next update, laid out while the GPU computes
+
     /// <summary>Updates done.</summary>
     public int Step { get; private set; } = opened.Step;
 
@@ -71,9 +74,9 @@ public sealed class Trainer(OpenedRun opened)
     private MetricsRow Update()
     {
         var watch = Stopwatch.StartNew();
-        var batch = opened.Train.At(Step);
+        var batch = _next ?? opened.Train.At(Step);
         var rate = opened.Schedule.At(Step);
-        var result = opened.Engine.Step(batch.MicroBatches, Step + 1, rate);
+        var result = opened.Engine.Step(batch.MicroBatches, Step + 1, rate, () => _next = Step + 1 < opened.TotalSteps ? opened.Train.At(Step + 1) : null);
         Step++;
         var memory = DeviceMemory.Take(opened.Plan.Device);
         return new MetricsRow

@@ -56,6 +56,8 @@ public sealed class GraphSession : IDisposable
         (_name, Settings) = (name, settings);
         if (settings.Device.IsGpu)
             _activationBytes = activationBytes;
+        if (settings.Replays && settings.Device.IsGpu)
+            _run.AddRunConfigEntry("disable_synchronize_execution_providers", "1"); // whoever reads on the host waits for the GPU; the next launch does not
         _options = settings.ToOptions();
         try
         {

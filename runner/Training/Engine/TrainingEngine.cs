@@ -133,8 +133,9 @@ public sealed class TrainingEngine : IDisposable
     /// <param name="batch">The micro-batches it is made of.</param>
     /// <param name="step">From 1, for the bias corrections.</param>
     /// <param name="learningRate">Of this update.</param>
+    /// <param name="meanwhile">Done once while a GPU computes, before its results are waited for.</param>
     /// <exception cref="TrainingFailedException">The loss or the gradient is not finite; nothing was updated.</exception>
-    public StepResult Step(IReadOnlyList<MicroBatch> batch, long step, double learningRate)
+    public StepResult Step(IReadOnlyList<MicroBatch> batch, long step, double learningRate, Action? meanwhile = null)
     {
         if (_optimizer is null)
             throw new InvalidOperationException("the engine was made without an optimizer");
@@ -162,6 +163,7 @@ public sealed class TrainingEngine : IDisposable
         _norm.Run();
         Write(AdamWGraph.LearningRate, learningRate);
         _scalars[AdamWGraph.Step].Write<long>([step]);
+        meanwhile?.Invoke();
         AddLoss();
         var norm = Read(AdamWGraph.GradientNorm);
         if (!double.IsFinite(norm))
