@@ -8,11 +8,13 @@
 SHAPE  layers,hidden,ffn,heads,kv-heads,vocabulary,tied      3,4096,14336,32,8,2048,0 is three layers of Llama-3-8B
 KIND   bf16-compile, float8-compile: bfloat16 parameters and moments; fp32master-compile, fp32master-float8-compile: float32 ones, bfloat16 by autocast
 
-HALO names the executable (./halo), STEPS the updates (12). Compare figures of one GPU in one run.
+HALO names the executable (./halo), STEPS the updates (12), MICRO the micro-batches of an update (1). Compare figures of one GPU in one run. Memory: planned by
+halo and in use at the most by its allocator, PyTorch's max_memory_allocated, and what nvidia-smi saw (peak_mib), other processes of the GPU included.
 """
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import statistics
@@ -80,17 +82,17 @@ def folder(out, text):
     with open(ROWS) as f:
         questions = [json.loads(line)["messages"] for line in f]
     with open(os.path.join(out, "rows.jsonl"), "w") as f:
-        for i in range(256):
-            answer = " ".join(q[1]["content"] for q in questions[i * 5:i * 5 + 400])[:24000]
+        for i in range(512):
+            answer = " ".join(q[1]["content"] for q in (questions * 2)[i * 2:i * 2 + 400])[:24000]
             f.write(json.dumps({"messages": [{"role": "user", "content": questions[i][0]["content"][:40]}, {"role": "assistant", "content": answer}]}) + "\n")
     say(figure="folder", shape=text, gib=round(at / 2**30, 2))
 
 
 def halo(name, model, batch, sequence, *options):
-    steps, work = int(os.environ.get("STEPS", "12")), tempfile.mkdtemp()
+    steps, micro, work = int(os.environ.get("STEPS", "12")), int(os.environ.get("MICRO", "1")), tempfile.mkdtemp()
     metrics, log = os.path.join(work, "run", "metrics.jsonl"), os.path.join(work, "log")
     command = [os.environ.get("HALO", os.path.join(ROOT, "halo")), "train", "--model", model, "--data", os.path.join(model, "rows.jsonl"), "-o",
-               os.path.join(work, "run"), "--device", "cuda", "--micro-batch-size", batch, "--batch-size", batch, "--sequence-length", sequence,
+               os.path.join(work, "run"), "--device", "cuda", "--micro-batch-size", batch, "--batch-size", str(micro * int(batch)), "--sequence-length", sequence,
                "--steps", str(steps + 500), "--learning-rate", "1e-5", "--clip-norm", "1", *options]
     rows, peak, start = [], 0, time.time()
     with open(log, "w") as out:
@@ -111,8 +113,11 @@ def halo(name, model, batch, sequence, *options):
             say(figure="halo", name=name, error=f.read()[-1500:])
     else:
         ms = statistics.median(row["milliseconds"] for row in rows[3:])
-        say(figure="halo", name=name, options=" ".join(options), batch=int(batch), sequence=int(sequence), ms=round(ms, 1),
-            tokens_per_s=round(int(batch) * int(sequence) / ms * 1e3), steps=len(rows), losses=[round(row["loss"], 4) for row in rows[:3]], peak_mib=peak)
+        with open(log) as f:
+            planned = re.search(r"memory: needs ([0-9.]+ [KMGT]iB)", f.read())
+        say(figure="halo", name=name, options=" ".join(options), batch=int(batch), sequence=int(sequence), micro_batches=micro, ms=round(ms, 1),
+            tokens_per_s=round(micro * int(batch) * int(sequence) / ms * 1e3), steps=len(rows), losses=[round(row["loss"], 4) for row in rows[:3]],
+            planned=planned and planned[1], in_use_gib=round(max(row.get("memory_peak", 0) for row in rows) / 2**30, 2), peak_mib=peak)
     shutil.rmtree(work)
 
 
