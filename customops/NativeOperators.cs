@@ -47,6 +47,24 @@ public static class NativeOperators
     public static IReadOnlyList<(int Ordinal, long InUse, long Peak, long Reserved, long Total)> CudaMemory() =>
         [.. Lines("HaloCudaMemory").Select(line => Array.ConvertAll(line.Split('\t'), long.Parse)).Select(f => ((int)f[0], f[1], f[2], f[3], f[4]))];
 
+    /// <summary>Zeros in page-locked memory of the host, which kernels of a GPU read and write where it lies; 0 where there is none.</summary>
+    public static nint Pin(long bytes)
+    {
+        unsafe
+        {
+            return ((delegate* unmanaged<long, nint>)NativeLibrary.GetExport(NativeLibrary.Load(LibraryPath), "HaloCudaPin"))(bytes);
+        }
+    }
+
+    /// <summary>Gives back what <see cref="Pin"/> gave.</summary>
+    public static void Unpin(nint memory)
+    {
+        unsafe
+        {
+            ((delegate* unmanaged<nint, void>)NativeLibrary.GetExport(NativeLibrary.Load(LibraryPath), "HaloCudaUnpin"))(memory);
+        }
+    }
+
     /// <summary>Times the CUDA kernels, a line of JSON each: versions, ceilings, kernels; <c>provider/benchmarks/benchmarks.h</c> has the keys.</summary>
     /// <param name="part">Of the names of those to time; empty for all.</param>
     /// <param name="line">Is given each line when it is there. What it throws ends the run and is thrown on.</param>

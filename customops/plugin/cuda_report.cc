@@ -1,8 +1,10 @@
 // What the runner asks of CUDA, also where the library was built without it.
+#include <cstdint>
 #include <string>
 
 #ifdef HALO_CUDA
 #include "provider/benchmarks/benchmarks.h"
+#include "provider/pinned_memory.h"
 #include "provider/runtime/report.h"
 #endif
 
@@ -51,6 +53,22 @@ __attribute__((visibility("default"))) const char* HaloCudaMemory() {
   return text.c_str();
 #else
   return "";
+#endif
+}
+
+/// Zeros in page-locked host memory that GPUs read and write; 0 where there is none.
+__attribute__((visibility("default"))) void* HaloCudaPin([[maybe_unused]] int64_t bytes) {
+#ifdef HALO_CUDA
+  void* memory = nullptr;
+  return halo::cuda::pin(bytes, &memory).ok() ? memory : nullptr;
+#else
+  return nullptr;
+#endif
+}
+
+__attribute__((visibility("default"))) void HaloCudaUnpin([[maybe_unused]] void* memory) {
+#ifdef HALO_CUDA
+  halo::cuda::unpin(memory);
 #endif
 }
 

@@ -7,6 +7,9 @@
 
 namespace halo::cuda {
 
+/// cudaMemcpyDefault: the driver finds where both addresses lie.
+constexpr auto kWhereverTheyLie = static_cast<cudaMemcpyKind>(4);
+
 Staging::~Staging() {
   for (cudaEvent_t event : ready_) {
     if (event != nullptr) cudaEventDestroy(event);
@@ -31,7 +34,7 @@ Status Staging::to_device(void* target, const void* source, int64_t bytes, cudaS
     char* buffer = buffers_ + next_ * kBufferBytes;
     HALO_CUDA_RETURN_IF_ERROR(cudaEventSynchronize(ready_[next_]));
     std::memcpy(buffer, static_cast<const char*>(source) + at, size);
-    HALO_CUDA_RETURN_IF_ERROR(cudaMemcpyAsync(static_cast<char*>(target) + at, buffer, size, cudaMemcpyHostToDevice, stream));
+    HALO_CUDA_RETURN_IF_ERROR(cudaMemcpyAsync(static_cast<char*>(target) + at, buffer, size, kWhereverTheyLie, stream));
     HALO_CUDA_RETURN_IF_ERROR(cudaEventRecord(ready_[next_], stream));
     next_ = (next_ + 1) % kBuffers;
   }
@@ -54,7 +57,7 @@ Status Staging::to_host(void* target, const void* source, int64_t bytes, cudaStr
     if (piece < pieces) {
       if (piece < kBuffers) HALO_CUDA_RETURN_IF_ERROR(cudaEventSynchronize(ready_[slot_of(piece)]));  // a copy to the device may still read it
       HALO_CUDA_RETURN_IF_ERROR(cudaMemcpyAsync(buffers_ + slot_of(piece) * kBufferBytes, static_cast<const char*>(source) + piece * kBufferBytes,
-                                                size_of(piece), cudaMemcpyDeviceToHost, stream));
+                                                size_of(piece), kWhereverTheyLie, stream));
       HALO_CUDA_RETURN_IF_ERROR(cudaEventRecord(ready_[slot_of(piece)], stream));
     }
   }

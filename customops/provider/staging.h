@@ -1,4 +1,5 @@
-// Copies between host memory of any kind and a device, through pinned buffers: the caller's memory is free again when a copy returns.
+// Copies between host memory of any kind and a device, through pinned buffers: the caller's memory is free again when a copy returns. What counts as the
+// device's may be page-locked memory of the host (pinned_memory.h): where an address lies, the driver finds.
 #pragma once
 
 #include <cuda_runtime_api.h>

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # What saved codes do to fine-tuning: the bundled model, and its variant with outliers, on the SQL data in FP8 halo-0, with and without, three seeds each.
-# Usage: runner/Benchmarks/saved-codes.sh OUT [STEPS]   (120 updates of 8 rows; some 20 minutes on two cores; runs that are there already are not done again)
+# Usage: runner/Benchmarks/saved-codes.sh OUT [STEPS [OPTION...]]   (120 updates of 8 rows; some 20 minutes on two cores; runs that are there already are not
+# done again; options of halo train, such as --device cuda --precision bf16, for every run)
 # Prints a line of JSON a run, as in Fidelity/results/saved-codes.jsonl: loss on the validation rows before and after, and the updates' last ten on average.
 set -euo pipefail
-out=${1:?usage: saved-codes.sh OUT [STEPS]} steps=${2:-120}
+out=${1:?usage: saved-codes.sh OUT [STEPS [OPTION...]]} steps=${2:-120}
+more=("${@:3}")
 root=$(cd "$(dirname "$0")/../.." && pwd)
 halo=${HALO:-$root/halo}
 sql=$root/runner/Data/sql
@@ -14,8 +16,8 @@ for model in tiny tiny-outliers; do
     for seed in 0 1 2; do
         for codes in none all; do
             run=$out/${model}_${codes}_seed$seed
-            options=()
-            [ "$codes" = none ] || options=(--saved-codes "$codes")
+            options=("${more[@]}")
+            [ "$codes" = none ] || options+=(--saved-codes "$codes")
             [ -d "$run/model" ] || "$halo" train --model "$root/models/llama-tiny" --weights "$weights" --data "$sql/train.jsonl" --valid "$sql/valid.jsonl" -o "$run" \
                 --scheme halo-0 --format fp8 --steps "$steps" --batch-size 8 --micro-batch-size 8 --sequence-length 256 --seed "$seed" --learning-rate 1e-3 \
                 --schedule cosine --warmup-steps 10 "${options[@]}" >&2

@@ -1,3 +1,4 @@
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Memory;
 using Halo.Operators;
@@ -7,6 +8,15 @@ namespace Halo.Runner.Memory;
 /// <summary>What ONNX Runtime's kernels on the CPU, and those of the native library, do with memory.</summary>
 public sealed class CpuKernelMemory : IKernelMemory
 {
+    /// <summary>kGrain: elements of a task.</summary>
+    private const long Grain = 1 << 14;
+
+    /// <summary>kMaxPieces: sums of a norm's weight gradient.</summary>
+    private const long MostPieces = 64;
+
+    /// <summary>kScoreBound: scores at a time.</summary>
+    private const long ScoreBound = 16L << 20;
+
     private static readonly HashSet<string> Views = ["Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"];
 
     private static readonly HashSet<string> OverwriteFirst = ["Neg", "Abs", "Sqrt", "Reciprocal", "Exp", "Log", "Sigmoid", "Tanh", "Erf", "Relu", "Floor", "Ceil",
@@ -21,5 +31,34 @@ public sealed class CpuKernelMemory : IKernelMemory
 
     public bool IsOnHost(Node node) => false;
 
-    public long WorkBytes(Node node) => 0;
+    public long WorkBytes(Node node) => node.Domain != HaloDomain.Name ? 0 : node.OpType switch
+    {
+        "ScaledMatMul" => 4 * (Elements(node.Inputs[0]!) + Elements(node.Inputs[2]!) + (node.Output.Type == ElementType.Float ? 0 : Elements(node.Output))),
+        "Attention" => Scores(node.Inputs[0]!, node.Inputs[1]!, 1),
+        "AttentionGrad" => Scores(node.Inputs[1]!, node.Inputs[2]!, 2),
+        "CrossEntropy" => 8 * Size(node.Inputs[0]!, 0),
+        "Quantize" => node.Input(1) is null ? 4 * ((Elements(node.Inputs[0]!) + Grain - 1) / Grain) : 0,
+        "RmsNormGrad" => 4 * Pieces(node.Inputs[1]!) * Size(node.Inputs[1]!, -1),
+        _ => 0,
+    };
+
+    /// <summary>attention_work, attention_grad_work of float32: scores of as many pairs of batch row and key/value head as a bound holds.</summary>
+    private static long Scores(Value q, Value k, long buffers)
+    {
+        var (pairs, rows, keys) = (Size(k, 0) * Size(k, 1), Size(q, 1) / Math.Max(1, Size(k, 1)) * Size(q, 2), Size(k, 2));
+        return 4 * buffers * rows * keys * Math.Clamp(ScoreBound / Math.Max(1, buffers * rows * keys), 1, Math.Max(1, pairs));
+    }
+
+    /// <summary>rms_norm_grad_partials.</summary>
+    private static long Pieces(Value x)
+    {
+        var columns = Math.Max(1, Size(x, -1));
+        var rows = Elements(x) / columns;
+        var piece = Math.Max(Math.Max(1, Grain / columns), (rows + MostPieces - 1) / MostPieces);
+        return (rows + piece - 1) / piece;
+    }
+
+    private static long Elements(Value value) => value.Shape?.ElementCount ?? 0;
+
+    private static long Size(Value value, int axis) => value.Shape?[axis].Size ?? 0;
 }

@@ -4,6 +4,7 @@ using Halo.Ir;
 using Halo.Memory;
 using Halo.Models.Optimizer;
 using Halo.Runner.Sessions;
+using Halo.Runner.Training;
 using Halo.Runner.Training.Engine;
 
 namespace Halo.Runner.Memory;
@@ -17,6 +18,9 @@ namespace Halo.Runner.Memory;
 /// <param name="Graphs">Training, evaluation, optimizer: those that there are.</param>
 public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<GraphMemory> Graphs)
 {
+    /// <summary>In page-locked memory of the host, and not counted; each class.</summary>
+    public IReadOnlyList<MemoryPart> OnHost { get; init; } = [];
+
     public long HeldBytes => Held.Sum(p => p.SizeBytes);
 
     /// <summary>The graph that takes most.</summary>
@@ -24,6 +28,18 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
 
     /// <summary>Graphs run in the same memory, as on a GPU; else each session keeps its own.</summary>
     public bool SharesMemory { get; init; }
+
+    /// <summary>The same with some classes on the host.</summary>
+    public MemoryPlan With(Offload offload)
+    {
+        string[] moved = offload switch
+        {
+            Offload.None => [],
+            Offload.Moments => [Moments],
+            _ => [Moments, Parameters],
+        };
+        return this with { Held = [.. Held.Where(p => !moved.Contains(p.Name))], OnHost = [.. Held.Where(p => moved.Contains(p.Name))] };
+    }
 
     /// <summary>The most at once.</summary>
     public long PeakBytes => HeldBytes + (SharesMemory ? Largest.PeakBytes : Graphs.Sum(g => g.PeakBytes));
@@ -45,12 +61,12 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
             graphs.Add(GraphMemory.Of("evaluation", evaluation, kernels, o => o.Name == TrainingNames.Loss));
         var held = new List<MemoryPart>
         {
-            Part("parameters", Inputs(training, @interface.Parameters.Select(p => p.Name))),
+            Part(Parameters, Inputs(training, @interface.Parameters.Select(p => p.Name))),
             Part("gradients", training.Outputs.Where(o => o.Name.StartsWith(TrainingNames.GradientPrefix, StringComparison.Ordinal))),
         };
         var inBackward = training.Inputs.Any(i => i.Name == OptimizerInBackward.PreviousNorm);
         if (inBackward)
-            held.Add(Part("moments", training.Inputs.Where(IsMoment)));
+            held.Add(Part(Moments, training.Inputs.Where(IsMoment)));
         if (updates && !inBackward)
         {
             var sums = GradientGraphs.Accumulate(@interface.Trained, @interface.ParameterType).Graph;
@@ -63,9 +79,9 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
                 graphs.Add(GraphMemory.Of("sums of gradients", sums, kernels));
                 held.Add(Part("sums of gradients", Inputs(sums, @interface.Trained.Select(p => GradientGraphs.Sum + p.Name))));
             }
-            held.Add(optimizer is null ? new MemoryPart("moments",
+            held.Add(optimizer is null ? new MemoryPart(Moments,
                     2 * @interface.Trained.Sum(p => RunMemory.Rounded(@interface.ParameterType.SizeBytes(p.Shape.ElementCount!.Value))))
-                : Part("moments", optimizer.Inputs.Where(IsMoment)));
+                : Part(Moments, optimizer.Inputs.Where(IsMoment)));
         }
         var batches = evaluation is null ? 1 : 2;
         held.Add(new MemoryPart("constants, batches and scalars", graphs.Sum(g => g.ConstantBytes) + (ScalarCount * RunMemory.Alignment)
@@ -79,6 +95,8 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
 
     private static IKernelMemory KernelsOf(GraphDevice device, AttentionKernels attention) =>
         device == GraphDevice.Cuda ? new GpuKernelMemory(attention != AttentionKernels.Halo) : new CpuKernelMemory();
+
+    private const string Parameters = "parameters", Moments = "moments";
 
     /// <summary>Loss, norm, factors, learning rate, step: a tensor each.</summary>
     private const int ScalarCount = 8;

@@ -15,7 +15,8 @@ public static class MemoryText
     public static string Line(MemoryPlan plan, long? budget, string owner) =>
         $"memory: needs {MemorySize.Text(plan.PeakBytes)}{(budget is { } bytes ? $", {owner} has {MemorySize.Text(bytes)}" : "")}"
         + $"; {MemorySize.Text(plan.HeldBytes)} held ({string.Join(", ", plan.Held.Where(p => p.SizeBytes > 0).Select(p => $"{p.Name} {MemorySize.Text(p.SizeBytes)}"))}), "
-        + $"{MemorySize.Text(plan.Largest.PeakBytes)} while the {plan.Largest.Name} graph runs";
+        + $"{MemorySize.Text(plan.Largest.PeakBytes)} while the {plan.Largest.Name} graph runs"
+        + (plan.OnHost.Count > 0 ? $"; {MemorySize.Text(plan.OnHost.Sum(p => p.SizeBytes))} of the host ({string.Join(", ", plan.OnHost.Select(p => p.Name))})" : "");
 
     /// <summary>What is held, then each graph with what its peak is made of, a line each.</summary>
     public static IEnumerable<string> Table(MemoryPlan plan)
@@ -37,6 +38,8 @@ public static class MemoryText
                 yield return Row("  others, and gaps between blocks", rest);
         }
         yield return Row("in all", plan.PeakBytes);
+        foreach (var part in plan.OnHost)
+            yield return Row($"(of the host, page-locked: {part.Name})", part.SizeBytes);
 
         static string Row(string name, long bytes) => $"{MemorySize.Text(bytes),11}  {name}";
     }
@@ -47,6 +50,7 @@ public static class MemoryText
         ["peak_bytes"] = plan.PeakBytes,
         ["held_bytes"] = plan.HeldBytes,
         ["held"] = Parts(plan.Held),
+        ["on_host"] = Parts(plan.OnHost),
         ["graphs"] = new JsonArray([.. plan.Graphs.Select(g => new JsonObject
         {
             ["name"] = g.Name,

@@ -17,7 +17,7 @@ public static class PlannedMemory
         var evaluation = plan.Config.Valid is null ? null : plan.Rewritten is null ? EvaluationGraph.Of(plan.Training.Clone()) : plan.Evaluation;
         return MemoryPlan.Of(plan.Interface, plan.Config.OptimizerInBackward ? plan.TrainingWithUpdates().Graph : plan.Training.Graph, evaluation?.Graph,
             plan.Rewritten is null ? null : plan.OptimizerModel.Graph, updates: true,
-            plan.BatchSize > plan.Interface.Rows, plan.Device.Kind, plan.Config.Attention);
+            plan.BatchSize > plan.Interface.Rows, plan.Device.Kind, plan.Config.Attention).With(plan.Config.Offload);
     }
 
     /// <param name="config">Optimizer, batch, device.</param>
@@ -29,7 +29,7 @@ public static class PlannedMemory
         return MemoryPlan.Of(@interface, run.Graph, config.Valid is null ? null : EvaluationGraph.Of(training.Clone()).Graph,
             AdamWGraph.Build(@interface.Trained, OptimizerSettings.Of(config),
                 @interface.ParameterType == ElementType.BFloat16 ? ElementType.BFloat16 : ElementType.Float).Graph,
-            updates: true, (config.BatchSize ?? @interface.Rows) > @interface.Rows, config.Device, config.Attention);
+            updates: true, (config.BatchSize ?? @interface.Rows) > @interface.Rows, config.Device, config.Attention).With(config.Offload);
     }
 
     /// <summary>The line at the start of a log, and the lever that would do where it does not fit.</summary>

@@ -83,9 +83,9 @@ public sealed class OpenedRun : IDisposable
         }
         var engine = config.OptimizerInBackward
             ? new TrainingEngine(@interface, GraphSession.Of("training_model.onnx with updates", plan.TrainingWithUpdates(), plan.Session), null, false,
-                config.Threads, config.Seed)
+                config.Threads, config.Seed, config.Offload)
             : new TrainingEngine(@interface, new GraphSession(artifact.TrainingModel, plan.Session), plan.OptimizerFor(accumulates, artifact.OptimizerModel),
-                accumulates, config.Threads, config.Seed);
+                accumulates, config.Threads, config.Seed, config.Offload);
         var evaluator = new Evaluator(new GraphSession(artifact.EvalModel, plan.Session), @interface, engine.Parameters);
         if (@interface.HasAdapters)
             engine.Parameters.Load(artifact.Checkpoint, weights.Tensors, only: @interface.Frozen);

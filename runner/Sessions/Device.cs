@@ -1,4 +1,5 @@
 using System.Globalization;
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Passes.Canonical.Precision;
 using Microsoft.ML.OnnxRuntime;
@@ -74,6 +75,26 @@ public sealed class Device(GraphDevice kind, int ordinal = 0)
         {
             throw new InvalidOperationException($"device: cuda: {shortage.Text(HeldBytes, rows: null)}{AdviceFor(shortage)}", e);
         }
+    }
+
+    /// <summary>Zeros for a tensor that stays, in page-locked memory of the host that the GPU's kernels read and write; <see cref="FreePinned"/> gives it back.</summary>
+    /// <exception cref="InvalidOperationException">The host has none left.</exception>
+    internal (OrtValue Value, nint Address) AllocatePinned(ElementType type, long[] sizes, long sizeBytes)
+    {
+        _ = Gpu; // loads the provider
+        var address = NativeOperators.Pin(sizeBytes);
+        if (address == 0)
+        {
+            throw new InvalidOperationException($"device: host: expected {sizeBytes:N0} bytes of page-locked memory, found none. "
+                + "Free memory of the host, raise the limit of locked memory (ulimit -l), or leave offload out.");
+        }
+        return (OrtValue.CreateTensorValueWithData(Memory, (TensorElementType)(int)type, sizes, address, sizeBytes), address);
+    }
+
+    internal static void FreePinned(OrtValue value, nint address)
+    {
+        value.Dispose();
+        NativeOperators.Unpin(address);
     }
 
     /// <summary>A sentence with a space in front; "" where nobody advises.</summary>

@@ -11,12 +11,22 @@ public sealed class DeviceTensor : IDisposable
     private readonly Device _device;
     private readonly ElementType _type;
     private readonly long[] _sizes;
+    private readonly nint _pinned; // 0 where the device has it
 
+    /// <param name="device">Whose graphs are bound to it.</param>
+    /// <param name="type">Of the elements.</param>
+    /// <param name="sizes">Of the axes.</param>
+    /// <param name="onHost">In page-locked memory of the host, which a GPU's kernels read and write over the bus.</param>
     /// <exception cref="HaloException">There is no such device.</exception>
-    /// <exception cref="InvalidOperationException">The device has no memory left.</exception>
-    public DeviceTensor(Device device, ElementType type, ReadOnlySpan<long> sizes)
+    /// <exception cref="InvalidOperationException">The device, or the host, has no memory left.</exception>
+    public DeviceTensor(Device device, ElementType type, ReadOnlySpan<long> sizes, bool onHost = false)
     {
         (_device, _type, _sizes) = (device, type, sizes.ToArray());
+        if (onHost && device.IsGpu)
+        {
+            (Value, _pinned) = device.AllocatePinned(type, _sizes, SizeBytes);
+            return;
+        }
         Value = device.Allocate(type, _sizes, SizeBytes);
         using var zeros = device.IsGpu ? new HostMemory(SizeBytes) : null;
         if (zeros is null)
@@ -71,7 +81,13 @@ public sealed class DeviceTensor : IDisposable
         return values;
     }
 
-    public void Dispose() => _device.Free(Value, SizeBytes);
+    public void Dispose()
+    {
+        if (_pinned != 0)
+            Device.FreePinned(Value, _pinned);
+        else
+            _device.Free(Value, SizeBytes);
+    }
 
     private void CopyIn(nint address)
     {

@@ -213,6 +213,11 @@ public sealed record TrainConfig
     [UsedBy(ConfigUse.Train | ConfigUse.Plan)]
     public ClipReference ClipBy { get; init; }
 
+    [Description("What lies in page-locked memory of the host, read and written over the bus by the kernels that need it, same bits: none, moments, states (moments and "
+        + "parameters). With device cuda; each update takes the time of both ways over the bus.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Plan)]
+    public Offload Offload { get; init; }
+
     [Description("Updates between evaluations; 0: only before and after the run.")]
     [Range(0, int.MaxValue)]
     [UsedBy(ConfigUse.Train)]

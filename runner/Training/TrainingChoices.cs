@@ -25,6 +25,16 @@ public enum Recomputed
     Layer,
 }
 
+/// <summary>What lies in page-locked memory of the host, where a GPU's kernels read and write it.</summary>
+public enum Offload
+{
+    None,
+    Moments,
+
+    /// <summary>Moments and parameters.</summary>
+    States,
+}
+
 /// <summary>The gradient norm that clipping goes by.</summary>
 public enum ClipReference
 {

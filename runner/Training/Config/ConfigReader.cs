@@ -187,6 +187,9 @@ internal static class ConfigReader
         }
         if (config is { AdapterKind: AdapterKind.Dora, AdapterDropout: not 0 })
             throw new HaloException(Reader, where("adapter_dropout"), "0 with adapter_kind dora", $"{config.AdapterDropout}", "Remove it, or take lora.");
+        if (config is { Offload: not Offload.None, Device: not Sessions.GraphDevice.Cuda })
+            throw new HaloException(Reader, where("offload"), "device cuda, whose memory it saves", $"device {ConfigKey.NameOf(config.Device.ToString())}",
+                "Set 'device: cuda', or leave offload out.");
         if (config.Steps is { } total && config.WarmupSteps > total)
             throw new HaloException(Reader, where("warmup_steps"), $"at most the {total} steps", $"{config.WarmupSteps}", "Lower it.");
     }

@@ -19,11 +19,12 @@ public sealed class ParameterBuffers : IDisposable
     /// <param name="parameters">Names and shapes.</param>
     /// <param name="device">Where they lie.</param>
     /// <param name="type">float32, or a type of 16 bits, which values are rounded to.</param>
-    public ParameterBuffers(IEnumerable<(string Name, Shape Shape)> parameters, Device device, ElementType type = ElementType.Float)
+    /// <param name="onHost">In page-locked memory of the host where the device is a GPU.</param>
+    public ParameterBuffers(IEnumerable<(string Name, Shape Shape)> parameters, Device device, ElementType type = ElementType.Float, bool onHost = false)
     {
         (Parameters, _type) = ([.. parameters], type);
         foreach (var (name, shape) in Parameters)
-            _values.Add(name, new DeviceTensor(device, type, shape.Sizes));
+            _values.Add(name, new DeviceTensor(device, type, shape.Sizes, onHost));
     }
 
     public IReadOnlyList<(string Name, Shape Shape)> Parameters { get; }

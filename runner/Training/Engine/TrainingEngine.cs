@@ -43,16 +43,18 @@ public sealed class TrainingEngine : IDisposable
     /// <param name="accumulates">Updates may have more than one micro-batch.</param>
     /// <param name="threads">Threads of the small graphs; 0 is one for each core.</param>
     /// <param name="seed">Of the bits by which parameters and moments of bfloat16 are rounded.</param>
-    public TrainingEngine(TrainingInterface @interface, GraphSession training, byte[]? optimizer, bool accumulates, int threads, long seed = 0)
+    /// <param name="offload">What lies on the host.</param>
+    public TrainingEngine(TrainingInterface @interface, GraphSession training, byte[]? optimizer, bool accumulates, int threads, long seed = 0,
+        Offload offload = Offload.None)
     {
         (_interface, _training) = (@interface, training);
         var settings = training.Settings with { Optimization = InPlace, ProfilePrefix = null, Threads = threads };
         _updatesInBackward = training.Inputs.ContainsKey(OptimizerInBackward.PreviousNorm);
-        Parameters = new ParameterBuffers(@interface.Parameters, training.Device, @interface.ParameterType);
+        Parameters = new ParameterBuffers(@interface.Parameters, training.Device, @interface.ParameterType, offload == Offload.States);
         _gradients = new ParameterBuffers(_updatesInBackward ? [] : @interface.Trained, training.Device, @interface.ParameterType);
         var updated = optimizer is null && !_updatesInBackward ? [] : @interface.Trained;
-        FirstMoments = new ParameterBuffers(updated, training.Device, @interface.ParameterType);
-        SecondMoments = new ParameterBuffers(updated, training.Device, @interface.ParameterType);
+        FirstMoments = new ParameterBuffers(updated, training.Device, @interface.ParameterType, offload != Offload.None);
+        SecondMoments = new ParameterBuffers(updated, training.Device, @interface.ParameterType, offload != Offload.None);
         _batch = new BatchBuffers(@interface.Batch, @interface.Rows, @interface.Sequence, training.Device);
         _batch.BindTo(training);
         foreach (var (name, _) in @interface.Parameters)

@@ -1,0 +1,47 @@
+using System.Text.Json;
+
+namespace Halo.Tests.Runner.Gpu;
+
+/// <summary>Levers of memory on a GPU that the CPU emulates: the bits they keep, and what the allocator then gives out.</summary>
+[Collection(nameof(EmulatedGpu))]
+[Trait("Category", "Slow")]
+public sealed class GpuMemoryTests(EmulatedGpu gpu) : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    /// <summary>Moments, then parameters too, lie on the host; gradients do not exist together. The parameters of this model are most of its memory.</summary>
+    [Fact]
+    public void States_on_the_host_and_updates_in_the_backward_part_keep_the_bits()
+    {
+        var model = TinyChat.Write(_folder);
+        var plain = Train(model, "plain");
+        var moments = Train(model, "moments", "--offload", "moments");
+        var all = Train(model, "all", "--offload", "states", "--optimizer-in-backward", "true");
+        foreach (var other in new[] { moments, all })
+        {
+            Assert.Equal(plain.Updates, other.Updates);
+            Assert.Equal(plain.Checkpoint, other.Checkpoint);
+        }
+        var states = plain.Checkpoint.Sum(c => c.LongLength) / 3; // parameters and two moments
+        Assert.InRange(plain.Peak - moments.Peak, 1.9 * states, 2.1 * states);
+        Assert.True(moments.Peak - all.Peak > 0.9 * states, $"{moments.Peak} and {all.Peak}");
+    }
+
+    [Fact]
+    public void Offload_is_refused_on_the_cpu() => Assert.Contains("offload: expected device cuda, whose memory it saves",
+        HaloConsole.Run(["train", .. TinyChat.Write(_folder), "--data", _folder["data.jsonl"], "-o", _folder["x"], "--offload", "moments"]).Error,
+        StringComparison.Ordinal);
+
+    private (IReadOnlyList<string> Updates, byte[][] Checkpoint, long Peak) Train(string[] model, string output, params string[] options)
+    {
+        gpu.Succeed(["train", .. model, "--data", _folder["data.jsonl"], "-o", _folder[output], "--device", "cuda", "--rederive", "true", "--steps", "2",
+            "--learning-rate", "1e-2", "--schedule", "constant", .. options]);
+        var rows = File.ReadLines(_folder[$"{output}/metrics.jsonl"]).Select(l => JsonDocument.Parse(l).RootElement)
+            .Where(r => r.GetProperty("kind").GetString() == "train").ToList();
+        return ([.. rows.Select(r => $"{r.GetProperty("loss").GetRawText()} {r.GetProperty("gradient_norm").GetRawText()}")],
+            [.. new[] { "model.safetensors", "optimizer.safetensors" }.Select(file => File.ReadAllBytes(_folder[$"{output}/checkpoints/step-00000002/{file}"]))],
+            rows.Max(r => r.GetProperty("memory_peak").GetInt64()));
+    }
+}
