@@ -3,7 +3,8 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Halo.Io;
 
-/// <summary>Calls of Linux that .NET has no form of, or whose errors it does not hand on. [man 2 fcntl, flock, fsync, lseek, mkdir, open, rename, statx]</summary>
+/// <summary>Calls of Linux that .NET has no form of, or whose errors it does not hand on.</summary>
+/// <remarks>[man 2 fcntl, flock, fsync, lseek, mkdir, open, rename, statx]</remarks>
 internal static partial class Posix
 {
     public const int IsInterrupted = 4, WouldBlock = 11, NoAccess = 13;

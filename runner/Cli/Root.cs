@@ -30,8 +30,13 @@ internal static class Root
             Console.Error.WriteLine($"error: {e.Message}");
             return ExitCode.WrongInput;
         }
-        catch (Exception e) when (e is TrainingFailedException or IOException or UnauthorizedAccessException
-            or InvalidOperationException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            Console.Error.WriteLine("error: " + new HaloException($"{args.FirstOrDefault()}", "files", "paths that can be read and written",
+                e.Message.TrimEnd('.'), "Check the path, its permissions and links.").Message);
+            return ExitCode.WrongInput;
+        }
+        catch (Exception e) when (e is TrainingFailedException or InvalidOperationException)
         {
             Console.Error.WriteLine($"error: {e.Message}");
             return ExitCode.Failed;

@@ -62,8 +62,8 @@ public class BadOptionsTests
     public void Sizes_that_no_memory_takes()
     {
         using var folder = new TemporaryFolder();
-        string[] Gradient(string batch, string sequence) => ["gradient", ExportFixture.File("llama2-mha", "logits-dynamo-opset18.onnx"), "-o", folder["out.onnx"],
-            "--batch", batch, "--sequence", sequence];
+        string[] Gradient(string batch, string sequence) => ["gradient", ExportFixture.File("llama2-mha", "logits-dynamo-opset18.onnx"),
+            "-o", folder["out.onnx"], "--batch", batch, "--sequence", sequence];
         Refused(folder, "expected sizes whose tensors fit into memory", Gradient("3", "50000"));
         Refused(folder, "--sequence: expected at most 2147483647", Gradient("3", "10000000000"));
     }

@@ -48,14 +48,17 @@ public sealed class WrongKindTests : IDisposable
         string[][] lines =
         [
             [.. train, "--data", pipe], [.. train, "--data", _folder["data.jsonl"], "--valid", pipe], [.. train, "--config", pipe],
-            ["train", "--model", _folder["training.onnx"], "--weights", pipe, "--tokenizer", _folder["model"], "--data", _folder["data.jsonl"], "-o", _folder["run"]],
+            ["train", "--model", _folder["training.onnx"], "--weights", pipe, "--tokenizer", _folder["model"], "--data", _folder["data.jsonl"],
+                "-o", _folder["run"]],
             ["eval", "--model", _folder["training.onnx"], "--weights", _folder["model"], "--data", pipe], ["inspect", pipe],
             ["step", _folder["training.onnx"], "--params", pipe, "--batch", pipe, "-o", _folder["out"]],
         ];
         foreach (var line in lines)
             Assert.Contains("a regular file, found a pipe or device", InTime(line), StringComparison.Ordinal);
-        Assert.Contains("a file, or nothing yet, found a pipe or device", InTime("rewrite", _folder["training.onnx"], "-o", pipe), StringComparison.Ordinal);
-        Assert.Contains("a file, or nothing yet, found a folder", InTime("rewrite", _folder["training.onnx"], "-o", _folder["model"]), StringComparison.Ordinal);
+        foreach (var (output, kind) in ((string, string)[])[(pipe, "a pipe or device"), ("/dev/null", "a pipe or device"), (_folder["model"], "a folder")])
+        {
+            Assert.Contains($"a file, or nothing yet, found {kind}", InTime("rewrite", _folder["training.onnx"], "-o", output), StringComparison.Ordinal);
+        }
         foreach (var name in (string[])["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"])
         {
             File.Move(_folder[$"model/{name}"], _folder["kept"]);
@@ -64,7 +67,8 @@ public sealed class WrongKindTests : IDisposable
             File.Delete(_folder[$"model/{name}"]);
             File.Move(_folder["kept"], _folder[$"model/{name}"]);
         }
-        Assert.Contains("a file, or nothing yet, found a pipe or device", InTime("rewrite", _folder["training.onnx"], "-o", "/dev/null"), StringComparison.Ordinal);
+        File.CreateSymbolicLink(_folder["circle"], "circle");
+        Assert.Contains("levels of symbolic links", InTime("eval", "--model", _folder["circle"], "--data", _folder["data.jsonl"]), StringComparison.Ordinal);
 
         static string InTime(params string[] line)
         {

@@ -195,7 +195,7 @@ public class StraightThroughTests
             Assert.Contains(message, Assert.Throws<PassException>(() => Differentiated(model)).Message, StringComparison.Ordinal);
     }
 
-    /// <summary>Zero is right behind a step, and is said where the loss is computed from the step's value: its author may have meant another gradient.</summary>
+    /// <summary>Zero is right behind a step, and is said where the loss is computed from the step's value: its author may have meant otherwise.</summary>
     [Theory]
     [InlineData("f: float[3] = Floor(w) # floor\n y: float[3] = Sub(w, f)", "floor")]
     [InlineData("f: float[3] = Sign(w) # sign\n y: float[3] = Add(w, f)", "sign")]
