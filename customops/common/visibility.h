@@ -23,16 +23,19 @@ struct AttentionSizes {
 };
 
 /// What hides keys: mask (B, S), where 0 hides a key; documents (B, T), of which a query sees its own; either may be null. Causal: key j <= query i.
+/// Window, of causal ones alone: key j > query i - window; 0: all keys before.
 struct AttentionMask {
   const int64_t* mask = nullptr;
   const int64_t* documents = nullptr;
   bool causal = true;
+  int64_t window = 0;
 };
 
-/// A key is visible if it lies in the query's prefix and has the query's code: the number of its document, or -1 where it is masked.
+/// A key is visible if it lies within the query's bounds and has the query's code: the number of its document, or -1 where it is masked.
 class Visibility {
  public:
-  Visibility(const AttentionMask& given, const AttentionSizes& sizes) : causal_(given.causal), queries_(sizes.queries), keys_(sizes.keys) {
+  Visibility(const AttentionMask& given, const AttentionSizes& sizes)
+      : causal_(given.causal), window_(given.window), queries_(sizes.queries), keys_(sizes.keys) {
     if (given.mask == nullptr && given.documents == nullptr) return;
     key_codes_.resize(static_cast<size_t>(sizes.batch * keys_));
     query_codes_.resize(static_cast<size_t>(sizes.batch * queries_));
@@ -44,10 +47,11 @@ class Visibility {
     }
   }
 
-  /// Keys [prefix, S) are hidden from query i.
+  /// Keys [0, first) and [prefix, S) are hidden from query i.
+  int64_t first(int64_t query) const { return window_ > 0 ? std::max<int64_t>(0, query + 1 - window_) : 0; }
   int64_t prefix(int64_t query) const { return causal_ ? query + 1 : keys_; }
 
-  /// False where the prefix is all there is to it.
+  /// False where these bounds are all there is to it.
   bool has_codes() const { return !key_codes_.empty(); }
   const int32_t* key_codes(int64_t batch) const { return key_codes_.data() + batch * keys_; }
   int32_t query_code(int64_t batch, int64_t query) const { return query_codes_[static_cast<size_t>(batch * queries_ + query)]; }
@@ -63,7 +67,7 @@ class Visibility {
   }
 
   bool causal_;
-  int64_t queries_, keys_;
+  int64_t window_, queries_, keys_;
   std::vector<int32_t> key_codes_, query_codes_;  // (B, S), (B, T)
 };
 

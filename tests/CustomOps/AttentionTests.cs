@@ -31,9 +31,10 @@ public class AttentionTests
             {
                 var mask = x.Oracle.Mask is null ? null : OpCase.Cast(build, inputs[4], ElementType.Int64, "mask");
                 var documents = x.Oracle.Documents is null ? null : OpCase.Cast(build, inputs[^1], ElementType.Int64, "documents");
-                var (y, logSumExp) = build.Attention(inputs[1], inputs[2], inputs[3], mask, documents, x.Oracle.IsCausal, x.Oracle.Scale, "a");
+                var (y, logSumExp) = build.Attention(inputs[1], inputs[2], inputs[3], mask, documents, x.Oracle.IsCausal, x.Oracle.Scale, "a",
+                    x.Oracle.Window);
                 var gradients = build.AttentionGrad(inputs[0], inputs[1], inputs[2], inputs[3], y, logSumExp, mask, documents, x.Oracle.IsCausal,
-                    x.Oracle.Scale, "g");
+                    x.Oracle.Scale, "g", x.Oracle.Window);
                 return [gradients.Q, gradients.K, gradients.V];
             }, kernels: kernels);
             GradientCheck.Along(new Random(3), new ScalarFunction(at, Loss), [.. found.Select(AttentionInputs.Exact)], Tolerances.OtherOperators);

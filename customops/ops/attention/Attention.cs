@@ -10,7 +10,8 @@ namespace Halo.CustomOps;
 /// [Ainslie et al. 2023, 2.2]; mask (B, S) and documentIds (B, T) int64 -> Y (B, H, T, D), logSumExp (B, H, T) float32.
 /// Y = softmax(s Q K^T over the visible keys) V, logSumExp the logarithm of the softmax's denominator. [Vaswani et al. 2017, 3.2.1]
 /// Key j is visible to query i of batch row b if (not causal or j &lt;= i) and mask[b, j] != 0 and documentIds[b, i] = documentIds[b, j].
-/// Attributes: scale (s; 0 stands for D^(-1/2), and is the default), causal (0 or 1, the default). Causal or with documentIds: S = T.
+/// Attributes: scale (s; 0 stands for D^(-1/2), and is the default), causal (0 or 1, the default), window (w, causal alone; 0, the default, is no window):
+/// then j must be above i - w as well. [Beltagy et al. 2020, 3.1] Causal or with documentIds: S = T.
 /// A query that sees no key has Y = 0 and logSumExp = -Inf. A NaN or Inf in V may reach queries that do not see its key.
 /// Types other than float32 have overloads of their own, which compute in float32 and round once.
 /// </remarks>
@@ -20,8 +21,8 @@ public sealed class Attention : HaloOperator
 
     public override string Schema => "Attention(Q: T, K: T, V: T, mask?: I, documentIds?: I) -> Y: T, logSumExp: float; T: float, float16, bfloat16; I: int64";
 
-    public static string Overload(bool causal, bool hasMask, bool hasDocuments, ElementType type) =>
-        AttentionParts.Overload(causal, hasMask, hasDocuments, type);
+    public static string Overload(bool causal, bool hasMask, bool hasDocuments, bool hasWindow, ElementType type) =>
+        AttentionParts.Overload(causal, hasMask, hasDocuments, hasWindow, type);
 
     public override RecomputeKind? Recompute => RecomputeKind.Attention;
 
@@ -43,7 +44,7 @@ public sealed class Attention : HaloOperator
 
     public override FunctionBody Body(Node node)
     {
-        var body = new FunctionBody("Q", "K", "V", "mask", "documentIds") { AttributeDefaults = AttentionParts.Defaults };
+        var body = new FunctionBody("Q", "K", "V", "mask", "documentIds") { AttributeDefaults = AttentionParts.Defaults(node) };
         var (q, k, v, type) = (body.Input(0), body.Input(1), body.Input(2), node.Inputs[0]!.Type);
         var (mask, documents) = (node.Input(3) is null ? null : body.Input(3), node.Input(4) is null ? null : body.Input(4));
         var scaled = body.Op("scaled", "Mul", [body.ToFloat("q.float", q, type), AttentionParts.Scale(body, q)]);
@@ -51,7 +52,7 @@ public sealed class Attention : HaloOperator
         var product = body.Op("product", "MatMul", [AttentionParts.Grouped(body, "q", scaled, q, k), keys]);
         var scores = AttentionParts.ByHead(body, "scores", product, q, k);
         var last = body.Constant("last", Tensor.Int64s(-1));
-        var visible = AttentionParts.Visible(body, node.Int("causal", 1) != 0, mask, documents, q);
+        var visible = AttentionParts.Visible(body, node, mask, documents, q);
         if (visible is not null)
             scores = body.Op("visibleScores", "Where", [visible, scores, body.Constant("minusInf", Tensor.Scalar(float.NegativeInfinity))]);
         var seesAny = mask is null ? null : SeesAny(body, visible!, last); // without a mask a query sees at least its own key
@@ -75,14 +76,17 @@ public sealed class Attention : HaloOperator
 /// <summary>Makes <see cref="CustomOps.Attention"/> nodes.</summary>
 public static class AttentionExtensions
 {
-    /// <summary>Attention of <paramref name="q"/> to keys and values; a <paramref name="scale"/> of 0 stands for D^(-1/2).</summary>
+    /// <summary>
+    /// Attention of <paramref name="q"/> to keys and values; a <paramref name="scale"/> of 0 stands for D^(-1/2), a <paramref name="window"/> of 0 for none.
+    /// </summary>
     public static (Value Y, Value LogSumExp) Attention(
-        this GraphBuilder build, Value q, Value k, Value v, Value? mask, Value? documentIds, bool causal, float scale, string name)
+        this GraphBuilder build, Value q, Value k, Value v, Value? mask, Value? documentIds, bool causal, float scale, string name,
+        long window = 0)
     {
         HaloOperators.RequireFloat("attention", q);
         var node = HaloOperators.Call(build, name, nameof(Attention), AttentionParts.Trimmed(q, k, v, mask, documentIds), 2,
-            CustomOps.Attention.Overload(causal, mask is not null, documentIds is not null, q.Type), Attribute.Of("scale", scale),
-            Attribute.Of("causal", causal ? 1L : 0L));
+            CustomOps.Attention.Overload(causal, mask is not null, documentIds is not null, window != 0, q.Type),
+            AttentionParts.Attributes(causal, scale, window));
         return (node.Outputs[0], node.Outputs[1]);
     }
 }

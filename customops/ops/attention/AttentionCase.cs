@@ -36,7 +36,8 @@ public sealed class AttentionCase() : OpCase("Attention")
             Value Ids(int i) => Cast(build, inputs[i], ElementType.Int64, "ids");
             var mask = x.Oracle.Mask is null ? null : Ids(3);
             var documents = x.Oracle.Documents is null ? null : Ids(mask is null ? 3 : 4);
-            var (y, logSumExp) = build.Attention(Typed(0), Typed(1), Typed(2), mask, documents, x.Oracle.IsCausal, x.Oracle.Scale, "attention");
+            var (y, logSumExp) = build.Attention(Typed(0), Typed(1), Typed(2), mask, documents, x.Oracle.IsCausal, x.Oracle.Scale, "attention",
+                x.Oracle.Window);
             return [y, logSumExp];
         },
         () =>

@@ -9,7 +9,8 @@ namespace Halo.CustomOps.Cases;
 /// Exponentials below the smallest normal float32 may be 0, which a last term of 2^-120 allows.
 /// </remarks>
 public sealed record AttentionOracle(
-    int Batch, int Heads, int Groups, int Queries, int Keys, int Dim, bool IsCausal, float Scale = 0, long[]? Mask = null, long[]? Documents = null)
+    int Batch, int Heads, int Groups, int Queries, int Keys, int Dim, bool IsCausal, float Scale = 0, long[]? Mask = null, long[]? Documents = null,
+    int Window = 0)
 {
     private const double U = 1.0 / (1 << 24);
     private const double Tiny = 1.0 / (1L << 60) / (1L << 60);
@@ -22,7 +23,7 @@ public sealed record AttentionOracle(
 
     public int Rows => Batch * Heads * Queries;
 
-    public bool Sees(int b, int i, int j) => (!IsCausal || j <= i) && (Mask is null || Mask[b * Keys + j] != 0)
+    public bool Sees(int b, int i, int j) => (!IsCausal || j <= i) && (Window == 0 || i - j < Window) && (Mask is null || Mask[b * Keys + j] != 0)
         && (Documents is null || Documents[b * Keys + i] == Documents[b * Keys + j]);
 
     public (Bounded Y, Bounded LogSumExp) Forward(double[] q, double[] k, double[] v)
@@ -191,6 +192,17 @@ public sealed record AttentionInputs(string Name, AttentionOracle Oracle, HostTe
         yield return Normal("some keys", new AttentionOracle(2, 4, 2, 7, 19, 8, false, Mask: [.. Enumerable.Range(0, 38).Select(j => (long)(j % 2))]), random);
         yield return Normal("16 bits", new AttentionOracle(2, 6, 2, 65, 65, 64, true), random, ElementType.BFloat16);
         yield return Normal("16 bits", new AttentionOracle(2, 6, 2, 65, 65, 64, true), random, ElementType.Float16);
+
+        var windowed = new AttentionOracle(2, 4, 2, 33, 33, 8, true, Window: 5);
+        yield return Normal("window", windowed, random);
+        yield return Normal("window of one key", windowed with { Window = 1 }, random);
+        yield return Normal("window wider than the row", windowed with { Window = 100 }, random);
+        yield return Normal("window, padding and documents", windowed with
+        {
+            Mask = [.. Enumerable.Range(0, 66).Select(j => j % 33 >= 4 ? 1L : 0)], Documents = [.. Enumerable.Range(0, 66).Select(j => (long)(j / 10))],
+        }, random);
+        foreach (var type in new[] { ElementType.BFloat16, ElementType.Float16 })
+            yield return Normal("window", new AttentionOracle(1, 2, 1, 150, 150, 64, true, Window: 70), random, type);
 
         var outliers = Normal("logits of +-1e4", new AttentionOracle(1, 2, 1, 33, 33, 8, true, Scale: 1), random);
         for (var i = 0; i < 33; i++)

@@ -10,7 +10,7 @@ internal static class AttentionParts
     {
         if (q.Shape is not { } queries || k.Shape is not { } keys || v.Shape is not { } values)
             return;
-        var causal = node.Int("causal", 1) != 0;
+        var (causal, window) = (node.Int("causal", 1) != 0, node.Int("window", 0));
         if (queries.Rank != 4)
             throw Refused("Q (B, H, T, D)", $"{queries}", "Reshape it to heads.");
         if (keys.Rank != 4 || ShapeRule.Differ(keys[0], queries[0]) || ShapeRule.Differ(keys[3], queries[3]))
@@ -24,6 +24,8 @@ internal static class AttentionParts
             throw Refused("as many keys as queries where causal or with documents", $"{keys[2]} and {queries[2]}",
                 "Set causal to 0, or give the keys of the queries.");
         }
+        if (window != 0 && (window < 0 || !causal))
+            throw Refused("a window of 1 key or more in a causal attention, or none", $"{window}", "Set window to 0.");
         if (mask?.Shape is { } m && (m.Rank != 2 || ShapeRule.Differ(m[0], keys[0]) || ShapeRule.Differ(m[1], keys[2])))
             throw Refused($"mask (B, S) for K {keys}", $"{m}", "Expand it to the batch.");
         if (documentIds?.Shape is { } d && (d.Rank != 2 || ShapeRule.Differ(d[0], queries[0]) || ShapeRule.Differ(d[1], queries[2])))
@@ -32,10 +34,16 @@ internal static class AttentionParts
         HaloException Refused(string expected, string found, string advice) => new(source, node.ToString(), expected, found, advice);
     }
 
-    public static string Overload(bool causal, bool hasMask, bool hasDocuments, ElementType type) =>
-        (causal ? "causal" : "full") + (hasMask ? "_mask" : "") + (hasDocuments ? "_documents" : "") + (type == ElementType.Float ? "" : $"_{type.Name()}");
+    public static string Overload(bool causal, bool hasMask, bool hasDocuments, bool hasWindow, ElementType type) =>
+        (causal ? "causal" : "full") + (hasWindow ? "_window" : "") + (hasMask ? "_mask" : "") + (hasDocuments ? "_documents" : "") + (type == ElementType.Float ? "" : $"_{type.Name()}");
 
-    public static IReadOnlyList<Attribute> Defaults => [Attribute.Of("scale", 0f), Attribute.Of("causal", 1L)];
+    /// <summary>Of the body of a node; that of its overload.</summary>
+    public static IReadOnlyList<Attribute> Defaults(Node node) =>
+        [Attribute.Of("scale", 0f), Attribute.Of("causal", 1L), .. node.Int("window", 0) != 0 ? [Attribute.Of("window", 0L)] : Array.Empty<Attribute>()];
+
+    /// <summary>The attributes of a node; window only where there is one.</summary>
+    public static Attribute[] Attributes(bool causal, float scale, long window) =>
+        [Attribute.Of("scale", scale), Attribute.Of("causal", causal ? 1L : 0L), .. window != 0 ? [Attribute.Of("window", window)] : Array.Empty<Attribute>()];
 
     /// <summary>Without optional inputs at the end that are left out.</summary>
     public static Value?[] Trimmed(params Value?[] inputs)
@@ -71,14 +79,20 @@ internal static class AttentionParts
         body.Op(name + ".transposed", "Transpose", [x], Attribute.Of("perm", new long[] { 0, 1, 3, 2 }));
 
     /// <summary>Which keys each query sees, booleans that broadcast to (B, H, T, S); null where that is all of them.</summary>
-    public static Value? Visible(FunctionBody body, bool causal, Value? mask, Value? documentIds, Value q)
+    public static Value? Visible(FunctionBody body, Node node, Value? mask, Value? documentIds, Value q)
     {
         var parts = new List<Value>();
-        if (causal)
+        if (node.Int("causal", 1) != 0)
         {
             var tokens = body.Op("tokens", "Squeeze", [Sizes(body, "tokenSize", q, 2, 3)]);
             var at = body.Op("at", "Range", [body.Constant("first", Tensor.Scalar(0L)), tokens, body.Constant("step", Tensor.Scalar(1L))]);
-            parts.Add(body.Op("isPast", "LessOrEqual", [at, body.Op("atQuery", "Unsqueeze", [at, body.Constant("one", Tensor.Int64s(1))])]));
+            var atQuery = body.Op("atQuery", "Unsqueeze", [at, body.Constant("one", Tensor.Int64s(1))]);
+            parts.Add(body.Op("isPast", "LessOrEqual", [at, atQuery]));
+            if (node.Int("window", 0) != 0)
+            {
+                var window = body.Op("window", "Constant", [], Attribute.Reference("value_int", AttributeKind.Int, "window"));
+                parts.Add(body.Op("isNear", "Less", [body.Op("distance", "Sub", [atQuery, at]), window]));
+            }
         }
         if (mask is not null)
             parts.Add(body.Op("isKept", "Unsqueeze", [body.Cast("kept", mask, ElementType.Bool), body.Constant("headAndQuery", Tensor.Int64s(1, 2))]));

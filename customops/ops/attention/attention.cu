@@ -42,7 +42,7 @@ __global__ void __launch_bounds__(units::kThreads) attention_units_kernel(const 
     return at;
   };
   units::load_rows<S>(q + pair * sizes.queries * sizes.dim, first, units::kRows, sizes.queries, sizes.dim, is_packed, queries);
-  int64_t key_at = next_seen(0);
+  int64_t key_at = next_seen(first_key_of(mask, first, kKeys));
   load_keys(key_at);
   float sums[S::kColumns][4] = {}, max[2] = {-std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()}, total[2] = {};
   const float factor = scale * units::kLog2E;
@@ -130,7 +130,7 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(const T* q, const T
   RunningSoftmax<S> softmax;
   const DocumentRange documents = range_of(visibility.documents, first, S::kTile, sizes.queries);
   const int64_t end = mask.causal && first + S::kTile < sizes.keys ? first + S::kTile : sizes.keys;
-  for (int64_t key_at = 0; key_at < end; key_at += S::kTile) {
+  for (int64_t key_at = first_key_of(mask, first, S::kTile); key_at < end; key_at += S::kTile) {
     if (!overlap_of(visibility.documents, visibility.mask, documents, key_at, S::kTile, sizes.keys).any) continue;
     __syncthreads();
     load_rows<S>(k_head, key_at, sizes.keys, sizes.dim, keys);

@@ -16,6 +16,7 @@ inline constexpr double kRoundoff = 0x1p-24;
 struct Problem {
   AttentionSizes sizes;
   bool causal = true, has_mask = false, has_documents = false;
+  int64_t window = 0;
 };
 
 inline const Problem kProblems[] = {
@@ -30,6 +31,9 @@ inline const Problem kProblems[] = {
     {{2, 4, 2, 7, 19, 8}, false},
     {{2, 4, 1, 7, 200, 3}, false, true, false},
     {{2, 4, 2, 150, 150, 16}, true, true, false},
+    {{2, 4, 2, 33, 33, 8}, true, false, false, 5},
+    {{3, 4, 2, 70, 70, 8}, true, true, true, 9},
+    {{1, 2, 1, 20, 20, 8}, true, false, false, 1},
 };
 
 template <class T>
@@ -55,11 +59,14 @@ struct Inputs {
     }
   }
 
-  AttentionMask given() const { return {problem.has_mask ? mask.data() : nullptr, problem.has_documents ? documents.data() : nullptr, problem.causal}; }
+  AttentionMask given() const {
+    return {problem.has_mask ? mask.data() : nullptr, problem.has_documents ? documents.data() : nullptr, problem.causal, problem.window};
+  }
 
   bool sees(int64_t batch, int64_t i, int64_t j) const {
     const auto at = [&](const std::vector<int64_t>& ids, int64_t token) { return ids[static_cast<size_t>(batch * problem.sizes.keys + token)]; };
-    return (!problem.causal || j <= i) && (!problem.has_mask || at(mask, j) != 0) && (!problem.has_documents || at(documents, i) == at(documents, j));
+    return (!problem.causal || j <= i) && (problem.window == 0 || i - j < problem.window) && (!problem.has_mask || at(mask, j) != 0) &&
+           (!problem.has_documents || at(documents, i) == at(documents, j));
   }
 
   Problem problem;

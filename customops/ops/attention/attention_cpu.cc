@@ -55,11 +55,13 @@ void attention_cpu(const T* q, const T* k, const T* v, const AttentionMask& mask
     products.multiply(false, true, scale, n, rows, keys, dim, q_values, k_values, scores);
     executor.parallel_for(n * rows, rows_per_task(keys), [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
-        const int64_t batch = (first + row / rows) / sizes.groups, query = row % sizes.queries, prefix = visibility.prefix(query);
-        float* own = scores + row * keys;
-        const int64_t visible = visibility.has_codes() ? hide(own, prefix, visibility.key_codes(batch), visibility.query_code(batch, query)) : prefix;
-        const float log_sum = visible > 0 ? softmax_row(own, prefix) : -kInfinity;
-        std::fill(own + (visible > 0 ? prefix : 0), own + keys, 0.0f);
+        const int64_t batch = (first + row / rows) / sizes.groups, query = row % sizes.queries, from = visibility.first(query);
+        const int64_t count = visibility.prefix(query) - from;
+        float *own = scores + row * keys, *seen = own + from;
+        const int64_t visible = visibility.has_codes() ? hide(seen, count, visibility.key_codes(batch) + from, visibility.query_code(batch, query)) : count;
+        const float log_sum = visible > 0 ? softmax_row(seen, count) : -kInfinity;
+        std::fill(own, seen, 0.0f);
+        std::fill(seen + (visible > 0 ? count : 0), own + keys, 0.0f);
         if (log_sum_exp != nullptr) log_sum_exp[first * rows + row] = log_sum;
       }
     });

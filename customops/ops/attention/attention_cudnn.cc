@@ -29,6 +29,7 @@ Status check_attention_cudnn(DType type, const AttentionMask& mask, const Attent
   constexpr const char* kAdvice = "Set attention to auto or halo.";
   HALO_REQUIRE(type == DType::kBFloat16 || type == DType::kFloat16, "bfloat16 or float16 for cuDNN's attention", name_of(type), kAdvice);
   HALO_REQUIRE(mask.documents == nullptr, "attention without documents for cuDNN", "documentIds", kAdvice);
+  HALO_REQUIRE(mask.window == 0 || mask.window >= sizes.keys, "attention without a window for cuDNN", mask.window, kAdvice);
   HALO_REQUIRE(sizes.dim % 8 == 0 && sizes.dim <= kMostDim, "heads of up to " << kMostDim << " channels, a multiple of 8, for cuDNN's attention", sizes.dim,
                kAdvice);
   HALO_REQUIRE(sizes.pairs() * sizes.rows() * sizes.keys * sizes.dim > 0, "tensors with elements for cuDNN's attention", "none", kAdvice);

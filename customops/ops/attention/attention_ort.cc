@@ -13,11 +13,12 @@ struct Attention {
                                  .out = "Y: T, logSumExp: float",
                                  .types = "T: float, float16, bfloat16; I: int64"};
 
-  explicit Attention(const Attributes& attributes) : scale(attributes.real("scale", 0)), causal(attributes.integer("causal", 1) != 0) {}
+  explicit Attention(const Attributes& attributes)
+      : scale(attributes.real("scale", 0)), causal(attributes.integer("causal", 1) != 0), window(attributes.integer("window", 0)) {}
 
   Status infer(Types in, ResultTypes out) const {
     const Shape& q = in[0].shape;
-    HALO_RETURN_IF_ERROR(check_attention(q, in[1].shape, in[2].shape, in[3], in[4], causal));
+    HALO_RETURN_IF_ERROR(check_attention(q, in[1].shape, in[2].shape, in[3], in[4], causal, window));
     out[0] = in[0];
     out[1] = {.type = DType::kFloat, .shape = {q[0], q[1], q[2]}};
     return {};
@@ -25,7 +26,7 @@ struct Attention {
 
   Status compute(Call& c) const {
     const AttentionSizes sizes = attention_sizes(c.in(0).shape, c.in(1).shape);
-    const AttentionMask mask{.mask = c.data<int64_t>(3), .documents = c.data<int64_t>(4), .causal = causal};
+    const AttentionMask mask{.mask = c.data<int64_t>(3), .documents = c.data<int64_t>(4), .causal = causal, .window = window};
     return dispatch(c.in(0).type, [&]<class T>() {
       const auto work = c.scratch<float>(attention_work<T>(sizes));
       attention_cpu(c.data<T>(0), c.data<T>(1), c.data<T>(2), mask, c.result<T>(0), c.result<float>(1), sizes, attention_scale(scale, sizes), work.data(), c,
@@ -36,7 +37,7 @@ struct Attention {
 #ifdef HALO_CUDA
   Status compute_cuda(cuda::OpLaunch& c) const {
     const AttentionSizes sizes = attention_sizes(c.in(0).shape, c.in(1).shape);
-    const AttentionMask mask{.mask = c.data<int64_t>(3), .documents = c.data<int64_t>(4), .causal = causal};
+    const AttentionMask mask{.mask = c.data<int64_t>(3), .documents = c.data<int64_t>(4), .causal = causal, .window = window};
     const DType type = c.in(0).type;
     void* y = c.result(0);
     auto* sums = c.result<float>(1);
@@ -54,6 +55,7 @@ struct Attention {
 
   float scale;
   bool causal;
+  int64_t window;
 };
 
 HALO_REGISTER_OP(Attention);

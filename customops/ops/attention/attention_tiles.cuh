@@ -68,9 +68,10 @@ struct KeyVisibility {
   const int64_t *mask, *documents;  // of the batch row, or null
   int64_t queries, keys;
   bool causal;
+  int64_t window;  // 0: none
 
   __device__ bool sees(int64_t query, int64_t key) const {
-    if (query >= queries || key >= keys || (causal && key > query)) return false;
+    if (query >= queries || key >= keys || (causal && key > query) || (window > 0 && key <= query - window)) return false;
     if (mask != nullptr && mask[key] == 0) return false;
     return documents == nullptr || documents[query] == documents[key];
   }
@@ -82,12 +83,22 @@ __device__ inline bool is_left_out(const int32_t* only_rows, int64_t batch) { re
 /// has_masks false: there is neither mask nor documents, which the compiler then knows.
 template <bool has_masks = true>
 __device__ KeyVisibility visibility_of(const AttentionMask& mask, const AttentionSizes& sizes, int64_t batch) {
-  KeyVisibility visibility{nullptr, nullptr, sizes.queries, sizes.keys, mask.causal};
+  KeyVisibility visibility{nullptr, nullptr, sizes.queries, sizes.keys, mask.causal, mask.window};
   if constexpr (has_masks) {
     if (mask.mask != nullptr) visibility.mask = mask.mask + batch * sizes.keys;
     if (mask.documents != nullptr) visibility.documents = mask.documents + batch * sizes.queries;
   }
   return visibility;
+}
+
+/// Where the keys begin, in whole tiles of `step`, that queries from `first` on may see.
+__device__ inline int64_t first_key_of(const AttentionMask& mask, int64_t first, int step) {
+  return mask.window > 0 && first >= mask.window ? (first - mask.window + 1) / step * step : 0;
+}
+
+/// Where the queries end that may see keys [first, first + count).
+__device__ inline int64_t query_end_of(const AttentionMask& mask, int64_t first, int count, int64_t queries) {
+  return mask.window > 0 && first + count - 1 + mask.window < queries ? first + count - 1 + mask.window : queries;
 }
 
 /// The least and the largest document of a tile's rows.

@@ -9,8 +9,9 @@
 
 namespace halo {
 
-/// q (B, H, T, D), k and v (B, G, S, D), mask (B, S), documents (B, T); S = T if causal or with documents.
-inline Status check_attention(const Shape& q, const Shape& k, const Shape& v, const TensorType& mask, const TensorType& documents, bool causal) {
+/// q (B, H, T, D), k and v (B, G, S, D), mask (B, S), documents (B, T); S = T if causal or with documents; a window only if causal.
+inline Status check_attention(const Shape& q, const Shape& k, const Shape& v, const TensorType& mask, const TensorType& documents, bool causal,
+                              int64_t window) {
   HALO_REQUIRE(q.rank() == 4, "Q (B, H, T, D)", q, "Reshape it to heads.");
   HALO_REQUIRE(k.may_equal({q[0], Shape::kUnknown, Shape::kUnknown, q[3]}), "K (B, G, S, D) for Q " << q, k, "Reshape it to heads.");
   HALO_REQUIRE(v.may_equal(k), "V of the shape of K " << k, v, "Check the projections.");
@@ -18,6 +19,8 @@ inline Status check_attention(const Shape& q, const Shape& k, const Shape& v, co
                q[1] << " and " << k[1], "Check the number of heads.");
   HALO_REQUIRE(!(causal || documents.present) || Shape::may_equal(q[2], k[2]), "as many keys as queries where causal or with documents",
                k[2] << " and " << q[2], "Set causal to 0, or give the keys of the queries.");
+  HALO_REQUIRE(window == 0 || (window > 0 && causal), "a window of 1 key or more in a causal attention, or none",
+               window << (causal ? " where causal" : " where not causal"), "Set window to 0.");
   HALO_REQUIRE(!mask.present || mask.shape.may_equal({k[0], k[2]}), "mask (B, S) for K " << k, mask.shape, "Expand it to the batch.");
   HALO_REQUIRE(!documents.present || documents.shape.may_equal({q[0], q[2]}), "documentIds (B, T) for Q " << q, documents.shape, "Expand them to the batch.");
   return {};

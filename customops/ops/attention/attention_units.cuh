@@ -101,10 +101,11 @@ __device__ void store_rows(T* out, int64_t row, int64_t rows, int64_t dim, const
   }
 }
 
-/// Whether every query of [query, query + queries) and every key of [key, key + keys) is there, and no key ahead of a query. Where their tiles overlap wholly
-/// as well no element needs a look.
+/// Whether every query of [query, query + queries) and every key of [key, key + keys) is there, no key ahead of a query, and none out of its window. Where
+/// their tiles overlap wholly as well no element needs a look.
 __device__ inline bool is_whole(const KeyVisibility& visibility, int64_t query, int queries, int64_t key, int keys) {
-  return query + queries <= visibility.queries && key + keys <= visibility.keys && (!visibility.causal || key + keys <= query + 1);
+  return query + queries <= visibility.queries && key + keys <= visibility.keys && (!visibility.causal || key + keys <= query + 1) &&
+         (visibility.window == 0 || key > query + queries - 1 - visibility.window);
 }
 
 }  // namespace halo::attention_units

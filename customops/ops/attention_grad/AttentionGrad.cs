@@ -19,8 +19,8 @@ public sealed class AttentionGrad : HaloOperator
         "AttentionGrad(dY: T, Q: T, K: T, V: T, Y: T, logSumExp: float, mask?: I, documentIds?: I) -> dQ: T, dK: T, dV: T;"
         + " T: float, float16, bfloat16; I: int64";
 
-    public static string Overload(bool causal, bool hasMask, bool hasDocuments, ElementType type) =>
-        AttentionParts.Overload(causal, hasMask, hasDocuments, type);
+    public static string Overload(bool causal, bool hasMask, bool hasDocuments, bool hasWindow, ElementType type) =>
+        AttentionParts.Overload(causal, hasMask, hasDocuments, hasWindow, type);
 
     public override void InferShapes(Node node)
     {
@@ -42,7 +42,7 @@ public sealed class AttentionGrad : HaloOperator
 
     public override FunctionBody Body(Node node)
     {
-        var body = new FunctionBody("dY", "Q", "K", "V", "Y", "logSumExp", "mask", "documentIds") { AttributeDefaults = AttentionParts.Defaults };
+        var body = new FunctionBody("dY", "Q", "K", "V", "Y", "logSumExp", "mask", "documentIds") { AttributeDefaults = AttentionParts.Defaults(node) };
         var (q, k, v, type) = (body.Input(1), body.Input(2), body.Input(3), node.Inputs[1]!.Type);
         var (mask, documents) = (node.Input(6) is null ? null : body.Input(6), node.Input(7) is null ? null : body.Input(7));
         var (dy, y) = (body.ToFloat("dy.float", body.Input(0), type), body.ToFloat("y.float", body.Input(4), type));
@@ -50,7 +50,7 @@ public sealed class AttentionGrad : HaloOperator
         var scale = AttentionParts.Scale(body, q);
         var scaled = AttentionParts.Grouped(body, "q", body.Op("scaled", "Mul", [body.ToFloat("q.float", q, type), scale]), q, k);
         var dyGrouped = AttentionParts.Grouped(body, "dy", dy, q, k);
-        var visible = AttentionParts.Visible(body, node.Int("causal", 1) != 0, mask, documents, q);
+        var visible = AttentionParts.Visible(body, node, mask, documents, q);
         var last = body.Constant("last", Tensor.Int64s(-1));
 
         var product = body.Op("product", "MatMul", [scaled, AttentionParts.Transposed(body, "k", keys)]);
@@ -79,12 +79,12 @@ public static class AttentionGradExtensions
     /// <summary>The gradients of q, k and v from that of <paramref name="y"/>; everything else as the forward node has it.</summary>
     public static (Value Q, Value K, Value V) AttentionGrad(
         this GraphBuilder build, Value dy, Value q, Value k, Value v, Value y, Value logSumExp, Value? mask, Value? documentIds, bool causal,
-        float scale, string name)
+        float scale, string name, long window = 0)
     {
         HaloOperators.RequireFloat("attention-grad", q);
         var node = HaloOperators.Call(build, name, nameof(AttentionGrad), AttentionParts.Trimmed(dy, q, k, v, y, logSumExp, mask, documentIds), 3,
-            CustomOps.AttentionGrad.Overload(causal, mask is not null, documentIds is not null, q.Type), Attribute.Of("scale", scale),
-            Attribute.Of("causal", causal ? 1L : 0L));
+            CustomOps.AttentionGrad.Overload(causal, mask is not null, documentIds is not null, window != 0, q.Type),
+            AttentionParts.Attributes(causal, scale, window));
         return (node.Outputs[0], node.Outputs[1], node.Outputs[2]);
     }
 }

@@ -28,7 +28,7 @@ public sealed class AttentionGradCase() : OpCase("AttentionGrad")
                 var mask = x.Oracle.Mask is null ? null : Ids(6);
                 var documents = x.Oracle.Documents is null ? null : Ids(mask is null ? 6 : 7);
                 var gradients = build.AttentionGrad(Typed(0), Typed(1), Typed(2), Typed(3), Typed(4), inputs[5], mask, documents,
-                    x.Oracle.IsCausal, x.Oracle.Scale, "gradient");
+                    x.Oracle.IsCausal, x.Oracle.Scale, "gradient", x.Oracle.Window);
                 return [gradients.Q, gradients.K, gradients.V];
             },
             () =>

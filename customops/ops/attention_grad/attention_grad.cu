@@ -59,9 +59,10 @@ __global__ void __launch_bounds__(kThreads) attention_key_gradient_kernel(Attent
   const DocumentRange documents = range_of(visibility.documents, first, S::kTile, sizes.keys);
   const bool is_shown = overlap_of(nullptr, visibility.mask, {}, first, S::kTile, sizes.keys).any;
   float dk[S::kThreadRows][S::kThreadChannels] = {}, dv[S::kThreadRows][S::kThreadChannels] = {};
+  const int64_t query_end = query_end_of(mask, first, S::kTile, sizes.queries);
   for (int64_t n = 0; is_shown && n < heads; ++n) {
     const int64_t head = batch * sizes.heads + group * heads + n;
-    for (int64_t query_at = mask.causal ? first : 0; query_at < sizes.queries; query_at += S::kTile) {
+    for (int64_t query_at = mask.causal ? first : 0; query_at < query_end; query_at += S::kTile) {
       if (!overlap_of(visibility.documents, nullptr, documents, query_at, S::kTile, sizes.queries).any) continue;
       __syncthreads();
       load_rows<S>(b.q + head * sizes.queries * sizes.dim, query_at, sizes.queries, sizes.dim, queries);
@@ -95,7 +96,7 @@ __global__ void __launch_bounds__(kThreads) attention_query_gradient_kernel(Atte
   float dq[S::kThreadRows][S::kThreadChannels] = {}, scales[S::kThreadRows];
   const int64_t end = mask.causal && first + S::kTile < sizes.keys ? first + S::kTile : sizes.keys;
   const DocumentRange documents = range_of(visibility.documents, first, S::kTile, sizes.queries);
-  for (int64_t key_at = 0; key_at < end; key_at += S::kTile) {
+  for (int64_t key_at = first_key_of(mask, first, S::kTile); key_at < end; key_at += S::kTile) {
     if (!overlap_of(visibility.documents, visibility.mask, documents, key_at, S::kTile, sizes.keys).any) continue;
     __syncthreads();
     load_rows<S>(b.k + key_pair * sizes.keys * sizes.dim, key_at, sizes.keys, sizes.dim, keys);

@@ -55,18 +55,21 @@ void attention_grad_cpu(const AttentionGradInputs<T>& in, const AttentionMask& m
     products.multiply(false, true, 1.0f, n, rows, keys, dim, dy, v, ds);
     executor.parallel_for(n * rows, rows_per_task(keys), [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
-        const int64_t batch = (first + row / rows) / sizes.groups, query = row % sizes.queries, prefix = visibility.prefix(query);
+        const int64_t batch = (first + row / rows) / sizes.groups, query = row % sizes.queries, from = visibility.first(query);
+        const int64_t prefix = visibility.prefix(query), count = prefix - from;
         float *own_p = p + row * keys, *own_ds = ds + row * keys;
         const auto* dy_row = dy + row * dim;
         const T* y_row = y + row * dim;
         const auto delta = static_cast<float>(sum_of(dim, [dy_row, y_row](int64_t d) { return dy_row[d] * to_float(y_row[d]); }));
         if (visibility.has_codes()) {
-          gradient_row(own_p, own_ds, prefix, log_sum_exp[row], delta, visibility.key_codes(batch), visibility.query_code(batch, query));
+          gradient_row(own_p + from, own_ds + from, count, log_sum_exp[row], delta, visibility.key_codes(batch) + from, visibility.query_code(batch, query));
         } else {
-          gradient_row(own_p, own_ds, prefix, log_sum_exp[row], delta);
+          gradient_row(own_p + from, own_ds + from, count, log_sum_exp[row], delta);
         }
-        std::fill(own_p + prefix, own_p + keys, 0.0f);
-        std::fill(own_ds + prefix, own_ds + keys, 0.0f);
+        for (float* own : {own_p, own_ds}) {
+          std::fill(own, own + from, 0.0f);
+          std::fill(own + prefix, own + keys, 0.0f);
+        }
       }
     });
     if (out.dv != nullptr) {

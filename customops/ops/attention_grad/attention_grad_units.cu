@@ -32,7 +32,8 @@ __global__ void __launch_bounds__(units::kThreads) attention_key_gradient_units_
   const Overlap shown = overlap_of(nullptr, visibility.mask, {}, first, units::kRows, sizes.keys);
   Overlap overlap;
   // Tiles of queries one after the other, over the heads; a tile is loaded while the one before it is worked on.
-  const int64_t start = mask.causal ? first : 0, tiles = sizes.queries > start ? (sizes.queries - start + kStep - 1) / kStep : 0;
+  const int64_t start = mask.causal ? first : 0, query_end = query_end_of(mask, first, units::kRows, sizes.queries);
+  const int64_t tiles = query_end > start ? (query_end - start + kStep - 1) / kStep : 0;
   const int64_t end = shown.any ? heads * tiles : 0;
   // The first tile from `number` on that may see any key of the block, or `end`.
   const auto next_seeing = [&](int64_t number) {
@@ -131,7 +132,7 @@ __global__ void __launch_bounds__(units::kThreads) attention_query_gradient_unit
     return at;
   };
   int stage = 0;
-  int64_t key_at = next_seen(0);
+  int64_t key_at = next_seen(first_key_of(mask, first, kStep));
   load(key_at, stage);
   while (key_at < end) {
     const T *keys = stages + stage * 2 * kStep * S::kPitch, *values = keys + kStep * S::kPitch;

@@ -30,7 +30,7 @@ internal static class HaloGradients
         ["Attention"] = g =>
         {
             var (dq, dk, dv) = g.Build.AttentionGrad(g.D, g.In(0), g.In(1), g.In(2), g.Y, Second(g), g.Node.Input(3), g.Node.Input(4),
-                g.Node.Int("causal", 1) != 0, g.Node.Float("scale", 0), "");
+                g.Node.Int("causal", 1) != 0, g.Node.Float("scale", 0), "", g.Node.Int("window", 0));
             g.Add(0, () => dq);
             g.Add(1, () => dk);
             g.Add(2, () => dv);
