@@ -38,6 +38,26 @@ internal static class ArchiveFixture
     }
 }
 
+/// <summary>Small models of other families than LLaMA, or with settings that the exports lack; see Fixtures/README.md.</summary>
+public static class FamilyFixture
+{
+    public static readonly string[] Names = ["llama-yarn", "mistral-window", "phi3-fused", "qwen2-bias-gqa", "qwen3-qknorm"];
+
+    public static string Folder(string name) => ArchiveFixture.Folder($"families/{name}");
+
+    public static string File(string name, string file) => Path.Combine(Folder(name), file);
+
+    /// <summary>The files of a model's graphs.</summary>
+    public static IEnumerable<string> Exports(string name) => Directory.GetFiles(Folder(name), "*.onnx").Select(f => Path.GetFileName(f)).Order();
+
+    /// <summary>A copy of a checkpoint in memory.</summary>
+    internal static Dictionary<string, Halo.Ir.Tensor> Checkpoint(string name)
+    {
+        using var reader = Halo.Models.Weights.CheckpointReader.Open(Folder(name));
+        return reader.Tensors.ToDictionary(t => t.Key, t => Halo.Ir.Tensor.Of<byte>(t.Value.DType, [.. t.Value.Shape], t.Value.Bytes()));
+    }
+}
+
 /// <summary>The real PyTorch exports: checkpoint, graphs and PyTorch's expected values of small LLaMAs.</summary>
 public static class ExportFixture
 {

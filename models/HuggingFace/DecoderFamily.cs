@@ -1,40 +1,81 @@
-using Halo.Ir;
 using Halo.Models.Json;
-using Halo.Models.Llama;
-using Halo.Models.Weights;
 
 namespace Halo.Models.HuggingFace;
 
-/// <summary>What one kind of decoder needs beyond its <see cref="DecoderConfig"/>: who runs or exports one asks here, and names no kind.</summary>
-public sealed class DecoderFamily
+/// <summary>What one <c>model_type</c> has that LLaMA has not, or reads otherwise: a family is these values and no code of its own.</summary>
+/// <remarks>Whoever builds, checks or exports a decoder asks its <see cref="DecoderConfig"/>, into which these values have gone, and names no family.</remarks>
+/// <param name="ModelType"><c>model_type</c> of config.json, and of the config of ONNX Runtime GenAI.</param>
+public sealed record DecoderFamily(string ModelType)
 {
-    private DecoderFamily(
-        string modelType, Func<JsonFields, DecoderConfig> parse, GraphBuilder build, Func<DecoderConfig, CheckpointReader, IReadOnlyList<string>> checkWeights) =>
-        (ModelType, Parse, Build, CheckWeights) = (modelType, parse, build, checkWeights);
+    /// <summary>Every family that is known. [Transformers, modeling_llama, _mistral, _phi3, _qwen2, _qwen3]</summary>
+    public static IReadOnlyList<DecoderFamily> All { get; } =
+    [
+        new("llama") { ReadsAttentionBias = true, ReadsMlpBias = true },
+        new("mistral") { Window = WindowRule.Given, AbsentWindow = 4096, AbsentKeyValueHeads = 8 },
+        new("phi3") { Window = WindowRule.Given, HasFusedProjections = true, CanRotatePartly = true, AbsentEpsilon = 1e-5 },
+        new("qwen2") { Window = WindowRule.UpperLayers, AbsentWindow = 4096, AbsentKeyValueHeads = 32, HasQueryBias = true },
+        new("qwen3")
+        {
+            Window = WindowRule.UpperLayers, AbsentWindow = 4096, AbsentKeyValueHeads = 32, AbsentHeadDim = 128, ReadsAttentionBias = true,
+            HasQueryKeyNorms = true,
+        },
+    ];
 
-    /// <summary>Makes the forward graph with its loss, parameters as inputs, as <see cref="LlamaGraph.Build"/> does.</summary>
-    public delegate Model GraphBuilder(
-        DecoderConfig config, int batch, int sequence, bool packed = false, ElementType type = ElementType.Float, ElementType? parameterType = null);
+    /// <summary>Biases of q, k and v, and none of o, whatever config.json says.</summary>
+    public bool HasQueryBias { get; init; }
 
-    public static IReadOnlyList<DecoderFamily> All { get; } = [new("llama", LlamaConfigParser.Parse, LlamaGraph.Build, LlamaCheckpoint.Check)];
+    /// <summary>Whether attention_bias and mlp_bias are looked at; else they must be false.</summary>
+    public bool ReadsAttentionBias { get; init; }
 
-    /// <summary><c>model_type</c> of config.json, and of the config of ONNX Runtime GenAI.</summary>
-    public string ModelType { get; }
+    public bool ReadsMlpBias { get; init; }
 
-    public GraphBuilder Build { get; }
+    /// <summary>A norm of each head of q and k before it is rotated.</summary>
+    public bool HasQueryKeyNorms { get; init; }
 
-    /// <summary>Throws unless a checkpoint is the model's; gives what it has beyond, as <see cref="LlamaCheckpoint.Check"/> does.</summary>
-    public Func<DecoderConfig, CheckpointReader, IReadOnlyList<string>> CheckWeights { get; }
+    /// <summary>q, k and v are one product, gate and up another.</summary>
+    public bool HasFusedProjections { get; init; }
 
-    /// <summary>Reads config.json, or refuses what no graph of the family honours.</summary>
-    internal Func<JsonFields, DecoderConfig> Parse { get; }
+    /// <summary>Whether partial_rotary_factor is looked at; else it must be 1.</summary>
+    public bool CanRotatePartly { get; init; }
+
+    internal WindowRule Window { get; init; }
+
+    /// <summary>What Transformers takes where config.json names none; null: what LLaMA's config has.</summary>
+    internal int? AbsentWindow { get; init; }
+
+    internal int? AbsentKeyValueHeads { get; init; }
+
+    internal int? AbsentHeadDim { get; init; }
+
+    internal double AbsentEpsilon { get; init; } = 1e-6;
 
     /// <summary>The family that a config names.</summary>
     /// <exception cref="HaloException">There is none of that name.</exception>
     internal static DecoderFamily Of(JsonFields config)
     {
         var type = config.Text("model_type");
-        return All.FirstOrDefault(family => family.ModelType == type)
-            ?? throw config.Unsupported("model_type", string.Join(", ", All.Select(family => family.ModelType)), type ?? "none");
+        if (All.FirstOrDefault(family => family.ModelType == type) is { } found)
+            return found;
+        var known = string.Join(", ", All.Select(family => family.ModelType));
+        foreach (var name in new[] { "num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts" })
+        {
+            if (config.Whole(name) is > 1 and var experts)
+                throw config.Unsupported("model_type", $"a dense decoder ({known}), each token through every weight",
+                    $"'{type}', a mixture of {experts} experts");
+        }
+        throw config.Unsupported("model_type", $"one of those that Halo knows, {known}", type is null ? "none" : $"'{type}'");
     }
+}
+
+/// <summary>Where config.json says in which layers a token sees the tokens of a window alone.</summary>
+internal enum WindowRule
+{
+    /// <summary>In none.</summary>
+    None,
+
+    /// <summary>In all, where sliding_window is a number.</summary>
+    Given,
+
+    /// <summary>Where use_sliding_window is true, in the layers that layer_types names, or in those from max_window_layers on.</summary>
+    UpperLayers,
 }

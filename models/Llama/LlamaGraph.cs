@@ -5,7 +5,10 @@ using Halo.Models.HuggingFace;
 
 namespace Halo.Models.Llama;
 
-/// <summary>The forward graph of a LLaMA, built from its <c>config.json</c> in the operators that Halo trains with.</summary>
+/// <summary>
+/// The forward graph of a LLaMA, or of a family that differs by what <see cref="DecoderFamily"/> says, built from its <c>config.json</c> in the operators that
+/// Halo trains with.
+/// </summary>
 /// <remarks>
 /// Inputs: the parameters by their checkpoint names and shapes (<see cref="LlamaParameters"/>); input_ids, attention_mask (0 hides a token), labels, int64
 /// (B, T). Output: loss () float32, the mean cross-entropy over the labels other than -100 of tokens 1 to T - 1, each predicted from those before it.
@@ -35,7 +38,8 @@ public static class LlamaGraph
         for (var n = 0; n < config.Layers; n++)
         {
             var layer = LlamaParameters.Layer(n);
-            var attention = AttentionBlock.Build(g, $"{layer}.self_attn", g.Norm($"{layer}.input_layernorm", x));
+            var window = config.Windows.Count == 0 ? 0 : config.Windows[n];
+            var attention = AttentionBlock.Build(g, $"{layer}.self_attn", window, g.Norm($"{layer}.input_layernorm", x));
             x = g.At(layer).Op("after_attention", "Add", [x, attention]);
             x = g.At(layer).Op("after_mlp", "Add", [x, Mlp(g, $"{layer}.mlp", g.Norm($"{layer}.post_attention_layernorm", x))]);
         }
@@ -48,9 +52,10 @@ public static class LlamaGraph
     /// <summary>down(silu(gate(x)) * up(x)). [Transformers, LlamaMLP]</summary>
     private static Value Mlp(LlamaParts g, string module, Value x)
     {
-        var hasBias = g.Config.MlpBias;
-        var (gate, up) = (g.Linear($"{module}.gate_proj", x, hasBias), g.Linear($"{module}.up_proj", x, hasBias));
-        return g.Linear($"{module}.down_proj", g.At(module).SwiGlu(gate, up, "swi_glu"), hasBias);
+        var (hasBias, size) = (g.Config.MlpBias, g.Config.IntermediateSize);
+        Value[] parts = g.Config.Family.HasFusedProjections ? g.Split($"{module}.gate_up_proj", g.Linear($"{module}.gate_up_proj", x, hasBias), 1, size, size)
+            : [g.Linear($"{module}.gate_proj", x, hasBias), g.Linear($"{module}.up_proj", x, hasBias)];
+        return g.Linear($"{module}.down_proj", g.At(module).SwiGlu(parts[0], parts[1], "swi_glu"), hasBias);
     }
 
     /// <summary>The label of each row of logits, (B T): that of the next token, and none for the last one of each row of the batch.</summary>
@@ -67,9 +72,9 @@ public static class LlamaGraph
     {
         if (batch < 1)
             throw Refused("the batch", "at least 1 row", $"{batch}", "Give a micro-batch size from 1.");
-        if (sequence < 2 || sequence > config.MaxPositions)
+        if (sequence < 2 || sequence > config.LongestSequence)
         {
-            throw Refused("the sequence", $"2 to {config.MaxPositions} tokens (max_position_embeddings)", $"{sequence}",
+            throw Refused("the sequence", $"2 to {config.LongestSequence} tokens (max_position_embeddings)", $"{sequence}",
                 "Choose another sequence length.");
         }
         if (!type.IsFloat() || type == ElementType.Double)

@@ -3,7 +3,7 @@ using Halo.Models.HuggingFace;
 
 namespace Halo.Models.Llama;
 
-/// <summary>The parameters of a LLaMA: names, order and shapes of the checkpoint. [Transformers, LlamaForCausalLM.named_parameters]</summary>
+/// <summary>The parameters of a LLaMA or its kin: names, order and shapes of the checkpoint. [Transformers, LlamaForCausalLM.named_parameters]</summary>
 /// <remarks>Weights of linear layers are (out, in), as Y = X W^T reads them. A tied model has no <c>lm_head.weight</c>.</remarks>
 public static class LlamaParameters
 {
@@ -20,12 +20,26 @@ public static class LlamaParameters
         for (var layer = 0; layer < config.Layers; layer++)
         {
             var prefix = Layer(layer);
-            Linear($"{prefix}.self_attn.q_proj", queries, hidden, config.AttentionBias);
-            Linear($"{prefix}.self_attn.k_proj", keys, hidden, config.AttentionBias);
-            Linear($"{prefix}.self_attn.v_proj", keys, hidden, config.AttentionBias);
-            Linear($"{prefix}.self_attn.o_proj", hidden, queries, config.AttentionBias);
-            Linear($"{prefix}.mlp.gate_proj", ffn, hidden, config.MlpBias);
-            Linear($"{prefix}.mlp.up_proj", ffn, hidden, config.MlpBias);
+            if (config.Family.HasFusedProjections)
+            {
+                Linear($"{prefix}.self_attn.o_proj", hidden, queries, config.AttentionBias);
+                Linear($"{prefix}.self_attn.qkv_proj", queries + (2 * keys), hidden, config.HasQueryBias);
+                Linear($"{prefix}.mlp.gate_up_proj", 2 * ffn, hidden, config.MlpBias);
+            }
+            else
+            {
+                Linear($"{prefix}.self_attn.q_proj", queries, hidden, config.HasQueryBias);
+                Linear($"{prefix}.self_attn.k_proj", keys, hidden, config.HasQueryBias);
+                Linear($"{prefix}.self_attn.v_proj", keys, hidden, config.HasQueryBias);
+                Linear($"{prefix}.self_attn.o_proj", hidden, queries, config.AttentionBias);
+                Linear($"{prefix}.mlp.gate_proj", ffn, hidden, config.MlpBias);
+                Linear($"{prefix}.mlp.up_proj", ffn, hidden, config.MlpBias);
+            }
+            if (config.Family.HasQueryKeyNorms)
+            {
+                parameters.Add(($"{prefix}.self_attn.q_norm.weight", Shape.Of(config.HeadDim)));
+                parameters.Add(($"{prefix}.self_attn.k_norm.weight", Shape.Of(config.HeadDim)));
+            }
             Linear($"{prefix}.mlp.down_proj", hidden, ffn, config.MlpBias);
             parameters.Add(($"{prefix}.input_layernorm.weight", Shape.Of(hidden)));
             parameters.Add(($"{prefix}.post_attention_layernorm.weight", Shape.Of(hidden)));

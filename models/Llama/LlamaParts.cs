@@ -49,7 +49,7 @@ internal sealed class LlamaParts
     /// <summary>Null where a row is one document.</summary>
     public Value? Documents { get; }
 
-    /// <summary>(T, D/2) float32, as <see cref="Sin"/>.</summary>
+    /// <summary>(T, D/2) float32, D the rotated channels of a head, as <see cref="Sin"/>.</summary>
     public Value Cos { get; }
 
     public Value Sin { get; }
@@ -79,10 +79,14 @@ internal sealed class LlamaParts
         return At(module).Op("", "Gemm", inputs, Attribute.Of("transB", 1L));
     }
 
+    /// <summary>x in parts of these sizes along an axis.</summary>
+    public Value[] Split(string module, Value x, int axis, params ReadOnlySpan<long> sizes) =>
+        [.. At(module).Node("split", "Split", [x, Sizes(sizes)], sizes.Length, "", Attribute.Of("axis", (long)axis)).Outputs];
+
     public Value Norm(string module, Value x) =>
         At(module).RmsNorm(x, Parameter($"{module}.weight"), (float)Config.RmsNormEpsilon, "").Y;
 
-    /// <summary>An initializer for Reshape, one for each list of sizes.</summary>
+    /// <summary>An initializer for Reshape or Split, one for each list of sizes.</summary>
     public Value Sizes(params ReadOnlySpan<long> sizes)
     {
         var name = $"shape_{string.Join('_', sizes.ToArray())}";

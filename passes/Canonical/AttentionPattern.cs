@@ -73,7 +73,8 @@ internal sealed class AttentionPattern() : CanonicalPattern(nameof(Attention))
         {
             var mask = meaning.Padding is null or { Type: ElementType.Int64 } ? meaning.Padding
                 : build.Op("mask", "Cast", [meaning.Padding], Attribute.Of("to", (long)ElementType.Int64));
-            var y = build.Attention(x.Q, x.K, x.V, mask, null, isCausal || meaning.Causal, usual ? 0 : (float)scale, "attention").Y;
+            var y = build.Attention(x.Q, x.K, x.V, mask, null, isCausal || meaning.Causal, usual ? 0 : (float)scale, "attention",
+                meaning.Window).Y;
             var shape = root.Output.Shape!;
             return shape.Equals(y.Shape) ? y : build.Op("rows", "Reshape", [y, build.Constant("rows/shape", Tensor.Int64s(shape.Sizes))]);
         });

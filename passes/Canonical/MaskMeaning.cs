@@ -10,8 +10,9 @@ internal sealed record MaskPart(Value Value, bool Hides);
 
 /// <summary>Which keys a query sees, in the terms of <see cref="CustomOps.Attention"/>.</summary>
 /// <param name="Causal">None behind its own place.</param>
+/// <param name="Window">Where causal, none this many places before its own or farther; 0: no such limit.</param>
 /// <param name="Padding">None for which this integer or boolean graph input (B, S) is 0; null: padding is not looked at.</param>
-internal sealed record MaskMeaning(bool Causal, Value? Padding)
+internal sealed record MaskMeaning(bool Causal, int Window, Value? Padding)
 {
     /// <summary>Scores this low vanish in a softmax, whatever the others are: float16 goes down to -65504.</summary>
     private const float Hidden = -1e4f;
@@ -23,8 +24,8 @@ internal sealed record MaskMeaning(bool Causal, Value? Padding)
     /// Four paddings are enough because the same operators make every element of a mask: (b, i, j) depends on the places i and j, on the padding at j, or on
     /// numbers of tokens, and no operator singles out one place of the padding. Each row is padded in all four ways: without padding the part that depends on
     /// places shows alone, over all i and j; tokens at the start tell padding from a count of tokens; tokens at the end tell it from a count taken from the
-    /// start; holes tell it from any first or last token. A mask that passes and means something else would have to tell single places apart, by a table of
-    /// B S numbers, which is not what masks are made of; whoever doubts it compares the graphs by --verify.
+    /// start; holes tell it from any first or last token. A window shows in the last query of a row without padding, and must hold for all. A mask
+    /// that passes and means something else would have to tell single places apart, by a table of B S numbers, which is not what masks are made of; whoever doubts it compares the graphs by --verify.
     /// </remarks>
     /// <returns>The meaning, or why there is none.</returns>
     public static (MaskMeaning? MaskMeaning, string Reason) Of(CanonicalGraph graph, IReadOnlyList<MaskPart> parts, (long B, long H, long T, long S) scores)
@@ -38,7 +39,7 @@ internal sealed record MaskMeaning(bool Causal, Value? Padding)
     private static (MaskMeaning?, string) Find(SubgraphEvaluator subgraph, IReadOnlyList<MaskPart> parts, (long B, long H, long T, long S) scores)
     {
         if (parts.Count == 0)
-            return (new MaskMeaning(false, null), "");
+            return (new MaskMeaning(false, 0, null), "");
         if (parts.Select(p => SubgraphEvaluator.WhyNot(p.Value)).FirstOrDefault(r => r is not null) is { } reason)
             return (null, $"its mask cannot be computed beforehand: {reason}");
         var inputs = parts.SelectMany(p => subgraph.Leaves(p.Value)).Distinct().ToList();
@@ -51,7 +52,7 @@ internal sealed record MaskMeaning(bool Causal, Value? Padding)
         }
         var fits = new List<MaskMeaning>();
         foreach (var causal in scores.T == scores.S ? new[] { true, false } : [false])
-            fits.AddRange(padding is null ? [new(causal, null)] : [new(causal, padding), new(causal, null)]);
+            fits.AddRange(padding is null ? [new(causal, 0, null)] : [new(causal, 0, padding), new(causal, 0, null)]);
         for (var pattern = 0; pattern < (padding is null ? 1 : 4) && fits.Count > 0; pattern++)
         {
             var kept = Kept(scores.B, scores.S, pattern);
@@ -64,9 +65,19 @@ internal sealed record MaskMeaning(bool Causal, Value? Padding)
                 if (Apply(seen, subgraph.Evaluate(part.Value, given), part, scores) is { } why)
                     return (null, why);
             }
+            if (pattern == 0 && WindowOf(seen) is > 0 and var window)
+                fits = fits.ConvertAll(fit => fit.Causal ? fit with { Window = window } : fit);
             fits.RemoveAll(fit => !fit.Explains(seen, kept));
         }
-        return fits.Count > 0 ? (fits[0], "") : (null, "its mask is neither causal nor one of padding, nor both");
+        return fits.Count > 0 ? (fits[0], "") : (null, "its mask is neither causal, with a window or without, nor one of padding, nor both");
+    }
+
+    /// <summary>How many keys the last query of a row without padding sees, if not all.</summary>
+    private static int WindowOf(bool[,,] seen)
+    {
+        var (last, keys) = (seen.GetLength(1) - 1, seen.GetLength(2));
+        var count = Enumerable.Range(0, keys).Count(j => seen[0, last, j]);
+        return count < keys ? count : 0;
     }
 
     /// <summary>Each row of the batch is padded in another way: not at all, behind, in front, here and there.</summary>
@@ -158,7 +169,7 @@ internal sealed record MaskMeaning(bool Causal, Value? Padding)
                 var agrees = true;
                 for (var j = 0; j < keys; j++)
                 {
-                    var should = (!Causal || j <= i) && (Padding is null || kept[b, j]);
+                    var should = (!Causal || j <= i) && (Window == 0 || j > i - Window) && (Padding is null || kept[b, j]);
                     seesAny |= should;
                     agrees &= should == seen[b, i, j];
                 }

@@ -1,6 +1,7 @@
 using System.Text.RegularExpressions;
 using Halo.Ir;
 using Halo.Models.HuggingFace;
+using Halo.Models.Llama;
 using Halo.Models.Weights;
 using Halo.Runner.Training;
 
@@ -65,7 +66,7 @@ public sealed partial class HuggingFaceSource
     /// <param name="type">Of activations, and of parameters where nothing else is said.</param>
     /// <param name="parameterType">Of parameters.</param>
     /// <exception cref="HaloException">Sizes that the model does not take.</exception>
-    public Model Build(int? batch, int? sequence, ElementType type = ElementType.Float, ElementType? parameterType = null) => Config.Family.Build(
+    public Model Build(int? batch, int? sequence, ElementType type = ElementType.Float, ElementType? parameterType = null) => LlamaGraph.Build(
         Config, batch ?? DefaultBatch, sequence ?? Math.Min(DefaultSequence, Config.MaxPositions), type: type, parameterType: parameterType);
 
     /// <summary>Throws unless the weights are the model's; says which tensors are left out.</summary>
@@ -76,7 +77,7 @@ public sealed partial class HuggingFaceSource
         using var checkpoint = CheckpointReader.Open(weights);
         if (checkpoint.Prefix.Length > 0)
             say($"{weights}: names are taken without '{checkpoint.Prefix}', which a wrapper put before all of them");
-        if (Config.Family.CheckWeights(Config, checkpoint) is { Count: > 0 } unneeded)
+        if (LlamaCheckpoint.Check(Config, checkpoint) is { Count: > 0 } unneeded)
             say($"{weights}: {unneeded.Count} tensors that the model does not need: {unneeded[0]}{(unneeded.Count > 1 ? " and so on" : "")}");
     }
 

@@ -53,7 +53,7 @@ public class HuggingFaceTests
     [InlineData("rope_parameters", """{"rope_type":"yarn","factor":2}""")]
     [InlineData("rope_parameters", """{"rope_type":"linear","factor":0.5}""")]
     [InlineData("rope_parameters", "3")]
-    [InlineData("rope_parameters", """{"rope_type":"dynamic","factor":2}""")]
+    [InlineData("rope_parameters", """{"rope_type":"dynamic"}""")]
     [InlineData("rope_parameters", """{"rope_type":"longrope","factor":2}""")]
     [InlineData("rope_parameters", """{"rope_type":"default","type":"linear","factor":2}""")]
     [InlineData("rope_parameters", """{"full_attention":{"rope_type":"default"}}""")]

@@ -35,7 +35,8 @@ internal static class AttentionParts
     }
 
     public static string Overload(bool causal, bool hasMask, bool hasDocuments, bool hasWindow, ElementType type) =>
-        (causal ? "causal" : "full") + (hasWindow ? "_window" : "") + (hasMask ? "_mask" : "") + (hasDocuments ? "_documents" : "") + (type == ElementType.Float ? "" : $"_{type.Name()}");
+        (causal ? "causal" : "full") + (hasWindow ? "_window" : "") + (hasMask ? "_mask" : "") + (hasDocuments ? "_documents" : "")
+        + (type == ElementType.Float ? "" : $"_{type.Name()}");
 
     /// <summary>Of the body of a node; that of its overload.</summary>
     public static IReadOnlyList<Attribute> Defaults(Node node) =>

@@ -66,17 +66,46 @@ public class LlamaGraphTests
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
-    public void Biases_stretched_frequencies_masks_and_packed_rows_are_those_of_the_plain_model(bool packed)
+    public void Biases_stretched_frequencies_masks_and_packed_rows_are_those_of_the_plain_model(bool packed) => IsPlain(Odd, packed);
+
+    public static TheoryData<string> Variants => [.. OddVariants.Keys];
+
+    /// <summary>What families have, and what no fixture has: windows in some layers, rotated parts of heads, frequencies that follow the length.</summary>
+    private static Dictionary<string, DecoderConfig> OddVariants => new()
+    {
+        ["norms of queries and keys, a window in one layer"] = Odd with { Family = Family("qwen3"), Windows = [0, 3] },
+        ["biases of queries, keys and values"] = Odd with { Family = Family("qwen2"), AttentionBias = false, MlpBias = false, RopeScaling = null },
+        ["fused projections, rotated parts, longrope beyond"] = Odd with
+        {
+            Family = Family("phi3"), AttentionBias = false, MlpBias = false, HeadDim = 8, RotaryDim = 6, Windows = [4, 4],
+            RopeScaling = new RopeScaling("longrope", 2, 0, 0, 8) { AttentionFactor = 1.3, ShortFactors = [1, 1.5, 2], LongFactors = [1, 3, 7] },
+        },
+        ["longrope within"] = Odd with
+        {
+            RopeScaling = new RopeScaling("longrope", 2, 0, 0, 11) { AttentionFactor = 1.2, ShortFactors = [1, 1.5], LongFactors = [1, 3] },
+        },
+        ["dynamic beyond"] = Odd with { HeadDim = 8, MaxPositions = 6, RopeScaling = new RopeScaling("dynamic", 2, 0, 0, 0) },
+        ["dynamic within"] = Odd with { HeadDim = 8, RopeScaling = new RopeScaling("dynamic", 2, 0, 0, 0) },
+    };
+
+    [Theory]
+    [MemberData(nameof(Variants))]
+    public void What_a_family_has_is_that_of_the_plain_model(string variant) =>
+        IsPlain(OddVariants[variant], packed: variant.Contains("window", StringComparison.Ordinal));
+
+    private static DecoderFamily Family(string type) => DecoderFamily.All.Single(f => f.ModelType == type);
+
+    private static void IsPlain(DecoderConfig config, bool packed)
     {
         var random = new Random(3);
-        var model = LlamaGraph.Build(Odd, 2, 11, packed);
-        var inputs = LlamaInputs.Random(model.Graph, Odd.VocabularySize, random);
-        var weights = LlamaParameters.Of(Odd).ToDictionary(p => p.Name, p => Array.ConvertAll(inputs[p.Name].ToArray<float>(), x => (double)x));
+        var model = LlamaGraph.Build(config, 2, 11, packed);
+        var inputs = LlamaInputs.Random(model.Graph, config.VocabularySize, random);
+        var weights = LlamaParameters.Of(config).ToDictionary(p => p.Name, p => Array.ConvertAll(inputs[p.Name].ToArray<float>(), x => (double)x));
         var columns = Array.ConvertAll(["input_ids", "attention_mask", "labels", "position_ids", "document_ids"],
             name => inputs.TryGetValue(name, out var tensor) ? tensor.ToInt64s() : null);
         var rows = Enumerable.Range(0, 22).Select(i => (columns[0]![i], columns[1]![i], columns[2]![i], columns[3]?[i] ?? i % 11, columns[4]?[i] ?? 0))
             .Chunk(11);
-        var expected = new PlainLlama(Odd, weights).Loss(rows);
+        var expected = new PlainLlama(config, weights).Loss(rows);
         var found = new OnnxEvaluator().Evaluate(model, inputs)[0].ToArray<float>()[0];
         Assert.Equal(expected, found, Tolerances.OtherOperators * expected);
         Assert.Equal(packed, inputs.ContainsKey("document_ids"));

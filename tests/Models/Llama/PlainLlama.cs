@@ -2,7 +2,7 @@ using Halo.Models.HuggingFace;
 
 namespace Halo.Tests.Models.Llama;
 
-/// <summary>The loss of a LLaMA in float64, one token after the other, as the papers and Transformers' config have it. Slow and plain.</summary>
+/// <summary>The loss of a LLaMA or its kin in float64, one token after the other, as the papers and Transformers' config have it. Slow and plain.</summary>
 /// <param name="config">Sizes; no tied embedding.</param>
 /// <param name="weights">By checkpoint name, row-major.</param>
 public sealed class PlainLlama(DecoderConfig config, IReadOnlyDictionary<string, double[]> weights)
@@ -32,14 +32,14 @@ public sealed class PlainLlama(DecoderConfig config, IReadOnlyDictionary<string,
         {
             var layer = $"model.layers.{n}";
             var normed = Array.ConvertAll(x, v => Norm($"{layer}.input_layernorm", v));
-            var attended = Attention($"{layer}.self_attn", normed, row);
+            var attended = Attention($"{layer}.self_attn", config.Windows.Count == 0 ? row.Count : config.Windows[n], normed, row);
             x = [.. x.Zip(attended, Sum)];
             x = Array.ConvertAll(x, v => Sum(v, Mlp($"{layer}.mlp", Norm($"{layer}.post_attention_layernorm", v))));
         }
         return Array.ConvertAll(x, v => Linear("lm_head", Norm("model.norm", v)));
     }
 
-    private double[][] Attention(string module, double[][] x, IReadOnlyList<(long Id, long Mask, long Label, long Position, long Document)> row)
+    private double[][] Attention(string module, int window, double[][] x, IReadOnlyList<(long Id, long Mask, long Label, long Position, long Document)> row)
     {
         var d = config.HeadDim;
         var queries = x.Select((v, t) => Heads("q_proj", v, row[t].Position)).ToArray();
@@ -48,31 +48,64 @@ public sealed class PlainLlama(DecoderConfig config, IReadOnlyDictionary<string,
         return [.. Enumerable.Range(0, x.Length).Select(t => Linear($"{module}.o_proj", [.. Enumerable.Range(0, config.Heads).SelectMany(h => Head(t, h))]))];
 
         double[][] Heads(string name, double[] v, long position) =>
-            [.. Linear($"{module}.{name}", v).Chunk(d).Select(head => name == "v_proj" ? head : Rotated(head, position))];
+            [.. Projected(name, v).Chunk(d).Select(head => name == "v_proj" ? head : Rotated(Normed(name, head), position, row.Count))];
+
+        double[] Projected(string name, double[] v)
+        {
+            if (!config.Family.HasFusedProjections)
+                return Linear($"{module}.{name}", v);
+            var (all, queries, keys) = (Linear($"{module}.qkv_proj", v), config.Heads * d, config.KeyValueHeads * d);
+            return name == "q_proj" ? all[..queries] : name == "k_proj" ? all[queries..(queries + keys)] : all[(queries + keys)..];
+        }
+
+        double[] Normed(string name, double[] head) => config.Family.HasQueryKeyNorms ? Norm($"{module}.{name[0]}_norm", head) : head;
 
         double[] Head(int t, int head)
         {
             var kv = head / (config.Heads / config.KeyValueHeads);
-            var visible = Enumerable.Range(0, t + 1).Where(s => row[s].Mask != 0 && row[s].Document == row[t].Document).ToList();
+            var first = window == 0 ? 0 : Math.Max(0, t + 1 - window);
+            var visible = Enumerable.Range(first, t + 1 - first).Where(s => row[s].Mask != 0 && row[s].Document == row[t].Document).ToList();
             var scores = visible.Select(s => Math.Exp(queries[t][head].Zip(keys[s][kv], (a, b) => a * b).Sum() / Math.Sqrt(d))).ToList();
             return [.. Enumerable.Range(0, d).Select(i => visible.Zip(scores, (s, p) => p * values[s][kv][i]).Sum() / scores.Sum())];
         }
     }
 
-    private double[] Rotated(double[] head, long position)
+    /// <summary>The first channels in pairs, the others as they are.</summary>
+    private double[] Rotated(double[] head, long position, int sequence)
     {
-        var half = head.Length / 2;
+        var half = config.RotaryDim / 2;
+        var scale = config.RopeScaling?.AttentionFactor ?? 1;
         return [.. Enumerable.Range(0, head.Length).Select(i =>
         {
-            var angle = position / (config.RopeScaling?.Factor ?? 1) * Math.Pow(config.RopeTheta, -2.0 * (i % half) / head.Length);
-            return (head[i] * Math.Cos(angle)) + ((i < half ? -head[i + half] : head[i - half]) * Math.Sin(angle));
+            if (i >= 2 * half)
+                return head[i];
+            var angle = position * Frequency(i % half, sequence);
+            return scale * ((head[i] * Math.Cos(angle)) + ((i < half ? -head[i + half] : head[i - half]) * Math.Sin(angle)));
         })];
+    }
+
+    /// <summary>Radians per position. [Transformers, modeling_rope_utils; longrope: Ding et al. 2024, (2)]</summary>
+    private double Frequency(int pair, int sequence)
+    {
+        double Plain(double theta) => Math.Pow(theta, -2.0 * pair / config.RotaryDim);
+        double Grown(double factor) => config.RopeTheta
+            * Math.Pow((factor * Math.Max(sequence, config.MaxPositions) / config.MaxPositions) - (factor - 1), config.RotaryDim / (config.RotaryDim - 2.0));
+        return config.RopeScaling switch
+        {
+            null => Plain(config.RopeTheta),
+            { Type: "linear" } s => Plain(config.RopeTheta) / s.Factor,
+            { Type: "dynamic" } s => Plain(Grown(s.Factor)),
+            { Type: "longrope" } s => Plain(config.RopeTheta) / (sequence > s.OriginalContext ? s.LongFactors : s.ShortFactors)[pair],
+            var other => throw new NotSupportedException(other.Type),
+        };
     }
 
     private double[] Mlp(string module, double[] x)
     {
-        var gated = Linear($"{module}.gate_proj", x).Zip(Linear($"{module}.up_proj", x), (g, u) => g / (1 + Math.Exp(-g)) * u);
-        return Linear($"{module}.down_proj", [.. gated]);
+        var size = config.IntermediateSize;
+        double[][] parts = config.Family.HasFusedProjections && Linear($"{module}.gate_up_proj", x) is var all ? [all[..size], all[size..]]
+            : [Linear($"{module}.gate_proj", x), Linear($"{module}.up_proj", x)];
+        return Linear($"{module}.down_proj", [.. parts[0].Zip(parts[1], (g, u) => g / (1 + Math.Exp(-g)) * u)]);
     }
 
     private double[] Norm(string module, double[] x)

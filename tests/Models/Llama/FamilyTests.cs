@@ -1,0 +1,87 @@
+using Halo.CustomOps;
+using Halo.Ir;
+using Halo.Models.HuggingFace;
+using Halo.Models.Llama;
+using Halo.Models.Weights;
+using Halo.Passes.Infra;
+using Halo.Passes.Training;
+using Halo.Runner.Sessions;
+using Halo.Runner.Sources;
+using Halo.Serialization;
+using Halo.Tests.Numerics;
+using Halo.Tests.Packing;
+
+namespace Halo.Tests.Models.Llama;
+
+/// <summary>One model of each family, from its folder and from its exports, against PyTorch's loss, logits and gradients.</summary>
+public class FamilyTests
+{
+    private const int Rows = 3, Tokens = 24;
+
+    public static TheoryData<string> Names => [.. FamilyFixture.Names];
+
+    public static TheoryData<string, string> Exports
+    {
+        get
+        {
+            var data = new TheoryData<string, string>();
+            foreach (var name in FamilyFixture.Names)
+            {
+                foreach (var file in FamilyFixture.Exports(name))
+                    data.Add(name, file);
+            }
+            return data;
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Loss_logits_and_every_gradient_of_a_checkpoint_are_PyTorchs(string name)
+    {
+        var folder = FamilyFixture.Folder(name);
+        var config = DecoderConfig.Load(folder);
+        using (var checkpoint = CheckpointReader.Open(folder))
+            Assert.Empty(LlamaCheckpoint.Check(config, checkpoint));
+        AreExpected(name, EvaluationGraph.Of(LlamaGraph.Build(config, Rows, Tokens)), OperatorKernels.Native, 2);
+        var model = LlamaGraph.Build(config, Rows, Tokens);
+        PassManager.Run(model, [new BuildGradient(), .. Pipelines.Parse(Pipelines.Cleanup)], new PassOptions { Evaluator = new OnnxEvaluator() });
+        foreach (var kernels in new[] { OperatorKernels.Functions, OperatorKernels.Native })
+            AreExpected(name, model, kernels, FamilyFixture.Checkpoint(name).Count + 1);
+    }
+
+    [Theory]
+    [MemberData(nameof(Exports))]
+    public void Loss_and_every_gradient_of_an_export_are_PyTorchs(string name, string file)
+    {
+        var config = DecoderConfig.Load(FamilyFixture.Folder(name));
+        var source = OnnxReader.Read(FamilyFixture.File(name, file), HaloOperators.Catalogue);
+        var passes = file == "training.onnx" ? Pipelines.Parse($"{Pipelines.Cleanup},{Pipelines.Rederive}")
+            : Pipelines.Gradient(new GradientSettings(Rows, Tokens));
+        var model = SourceGraph.Built(source, passes, "", new PassOptions { Checkpoint = FamilyFixture.Checkpoint(name) }).Model;
+        AreExpected(name, model, OperatorKernels.Native, FamilyFixture.Checkpoint(name).Count + 1);
+        var (layers, norms) = (config.Layers, config.Family.HasQueryKeyNorms ? 4 : 2);
+        Assert.Equal((norms * layers) + 1, Count(nameof(RmsNorm)));
+        Assert.Equal(layers, Count(nameof(Attention)));
+        Assert.Equal(layers, Count(nameof(SwiGlu)));
+        Assert.All(model.Graph.Nodes.Where(n => n.Is(nameof(Attention), HaloDomain.Name)),
+            n => Assert.Equal((1, config.Windows.Count == 0 ? 0 : config.Windows[0]), (n.Int("causal", 0), n.Int("window", 0))));
+
+        int Count(string kind) => model.Graph.Nodes.Count(n => n.Is(kind, HaloDomain.Name));
+    }
+
+    private static void AreExpected(string name, Model model, OperatorKernels kernels, int count)
+    {
+        using var expected = SafetensorsFile.Open(FamilyFixture.File(name, "expected.safetensors"));
+        var inputs = FamilyFixture.Checkpoint(name);
+        foreach (var input in new[] { "input_ids", "attention_mask", "labels" })
+            inputs[input] = Tensor.Of<long>(ElementType.Int64, [Rows, Tokens], expected.ReadLongs(input));
+        var outputs = model.Graph.Outputs.Zip(new OnnxEvaluator(kernels).Evaluate(model, inputs)).ToList();
+        Assert.Equal(count, outputs.Count);
+        foreach (var (output, found) in outputs)
+        {
+            var (values, kept) = (found.ToArray<float>(), expected.ReadFloats(output.Name));
+            var error = output.Name == "loss" ? RelativeError.Of(values, kept) : Sketch.Error(values, kept);
+            Assert.True(error <= Tolerances.OtherOperators, $"{output.Name}: {error:E1}");
+        }
+    }
+}
