@@ -7,10 +7,11 @@ internal static class SlicingOperators
 {
     public static IReadOnlyList<OperatorFacts> Facts { get; } =
     [
-        new("", "Concat") { Shapes = Concat, Recompute = RecomputeKind.View },
+        new("", "Concat") { Shapes = Concat, FreeSizes = FreeConcat, Recompute = RecomputeKind.View },
         new("", "Split")
         {
             Shapes = Split,
+            FreeSizes = FreeCut,
             Role = new OperatorRole.View(ViewKind.Cuts),
             Recompute = RecomputeKind.View,
             IsShapeInput = input => input == 1,
@@ -18,6 +19,7 @@ internal static class SlicingOperators
         new("", "Slice")
         {
             Shapes = Slice,
+            FreeSizes = FreeCut,
             Role = new OperatorRole.View(ViewKind.Cuts),
             Recompute = RecomputeKind.View,
             IsShapeInput = input => input >= 1,
@@ -33,6 +35,26 @@ internal static class SlicingOperators
         if (size == 0)
             return (0, 0);
         return (first, SourceOperators.RangeCount(first, last, step));
+    }
+
+    /// <summary>The first part of a cut along axes of fixed sizes.</summary>
+    private static IReadOnlyList<FreeSize>? FreeCut(FreeOperands x)
+    {
+        if (!x.OnlyFree(0) || x.Node.Output.Shape is not { IsStatic: true } to)
+            return null;
+        var from = x.Sizes[0]!;
+        return from.Zip(to.Sizes).All(s => !s.First.IsFree || s.First.Was == s.Second)
+            ? [.. from.Zip(to.Sizes, (before, after) => before.IsFree ? before : FreeSize.Of(after))] : null;
+    }
+
+    /// <summary>Parts beside each other along an axis of fixed sizes.</summary>
+    private static IReadOnlyList<FreeSize>? FreeConcat(FreeOperands x)
+    {
+        if (x.Node.Output.Shape is not { IsStatic: true } to)
+            return null;
+        var axis = (int)(x.Node.Int("axis", 0) is var given && given < 0 ? given + to.Rank : given);
+        return x.Sizes.All(s => s is not null && s.Index().All(size => size.Index == axis ? !size.Item.IsFree : size.Item.Equals(x.Sizes[0]![size.Index])))
+            ? [.. x.Sizes[0]!.Select((s, a) => a == axis ? FreeSize.Of(to.Sizes[axis]) : s)] : null;
     }
 
     private static void Concat(NodeInference i)

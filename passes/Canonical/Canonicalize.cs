@@ -7,7 +7,7 @@ namespace Halo.Passes.Canonical;
 
 /// <summary>Rewrites a forward graph from any exporter's form into the operators of com.halo, which have gradients of their own.</summary>
 /// <remarks>
-/// RmsNorm, RotaryEmbedding, Attention (grouped heads; causal masks, windows and padding), SwiGlu, CrossEntropy, and each linear layer as a Gemm with the weight
+/// RmsNorm, RotaryEmbedding, Attention (grouped heads; causal masks, windows, padding), SwiGlu, CrossEntropy, and each linear layer as a Gemm with the weight
 /// as it lies: a pattern a file in <c>Canonical/</c>. Patterns are found by structure; what masks and tables hold is found by computing them. What looks
 /// like a pattern and is none is left, with the reason in section <c>canonical</c> of the report.
 /// A query that sees no key, padding in front of a row, gets Y = 0 from Attention; exporters give it equal weights, or NaN. Where such a query's loss

@@ -25,7 +25,8 @@ internal sealed record MaskMeaning(bool Causal, int Window, Value? Padding)
     /// numbers of tokens, and no operator singles out one place of the padding. Each row is padded in all four ways: without padding the part that depends on
     /// places shows alone, over all i and j; tokens at the start tell padding from a count of tokens; tokens at the end tell it from a count taken from the
     /// start; holes tell it from any first or last token. A window shows in the last query of a row without padding, and must hold for all. A mask
-    /// that passes and means something else would have to tell single places apart, by a table of B S numbers, which is not what masks are made of; whoever doubts it compares the graphs by --verify.
+    /// that passes and means something else would have to tell single places apart, by a table of B S numbers, which is not what masks are made of; whoever
+    /// doubts it compares the graphs by --verify.
     /// </remarks>
     /// <returns>The meaning, or why there is none.</returns>
     public static (MaskMeaning? MaskMeaning, string Reason) Of(CanonicalGraph graph, IReadOnlyList<MaskPart> parts, (long B, long H, long T, long S) scores)

@@ -5,7 +5,7 @@ using Halo.Passes.Infra;
 
 namespace Halo.Passes.Canonical;
 
-/// <summary>Drops nodes that only name a tensor differently: casts to the same type, reshapes in a row, transposes that cancel.</summary>
+/// <summary>Drops nodes that only name a tensor differently: casts to the same type, reshapes in a row, transposes that cancel, parts that are the whole.</summary>
 internal static class RedundantViews
 {
     /// <summary>Casts to a value's own type, and from 16 bits to float32 and back.</summary>
@@ -58,7 +58,11 @@ internal static class RedundantViews
                 || node.Output.Shape is not { IsStatic: true } to)
                 continue;
             var read = node.Inputs.OfType<Value>().ToList();
-            if (node.Is("Reshape"))
+            if (Whole(node, to) is { } whole && Drop(graph, context, node, whole))
+            {
+                rewrites++;
+            }
+            else if (node.Is("Reshape"))
             {
                 var source = input;
                 while (source.Producer is { Facts.Role: OperatorRole.View { KeepsBytes: true } } inner
@@ -91,6 +95,16 @@ internal static class RedundantViews
             DeadNodes.Sweep(graph, read);
         }
         return rewrites;
+    }
+
+    /// <summary>What a Slice of everything is cut from, or the only part of a Concat that has elements.</summary>
+    private static Value? Whole(Node node, Shape to)
+    {
+        if (node.Is("Slice"))
+            return node.Inputs[0]!.Shape!.Equals(to) && (node.Input(4) is null || node.Input(4)!.Integers() is { } steps && steps.All(s => s == 1))
+                ? node.Inputs[0] : null;
+        return node.Is("Concat") && node.Inputs.OfType<Value>().Where(v => v.Shape?.ElementCount is not 0).ToList() is [var only]
+            && to.Equals(only.Shape) ? only : null;
     }
 
     private static long[] Permutation(Node transpose, int rank) =>

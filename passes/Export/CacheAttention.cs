@@ -15,7 +15,9 @@ namespace Halo.Passes.Export;
 /// GroupQueryAttention rotates queries and keys itself, by tables of N rows. Rows are padded on the right: row b has seqlens_k[b] = (sum of its mask) - 1
 /// tokens before its last one, its new token stands behind them, and what the padding computes is for nobody. The CPU kernel of ONNX Runtime
 /// 1.31.1 takes prompts, one token, and of a single row several tokens behind a past. [ONNX Runtime, docs/ContribOperators.md]
-/// Tables are those of <see cref="PassOptions.RotaryTables"/>; the graph's own rows must be among them.
+/// A window is one of a number of tokens, the new one among them; caches keep what lies before it as well.
+/// Tables and windows are those of <see cref="PassOptions.RotaryTables"/> and <see cref="PassOptions.Windows"/>; the graph's own rows and windows must be among
+/// them, but a graph of so few tokens that a window hides none has none.
 /// </remarks>
 /// <param name="Positions">N, the longest sequence, prompt and answer together.</param>
 public sealed record CacheAttention(int Positions) : IGraphPass
@@ -60,6 +62,11 @@ public sealed record CacheAttention(int Positions) : IGraphPass
             throw new PassException(Name, other.Rotary, "forward", "the rotary tables of the first attention", $"'{other.Rotary.Inputs[1]!.Name}'",
                 "Run deduplicate first.");
         }
+        if (layers.FirstOrDefault(l => l.RotatedChannels != l.HeadSize && l.RotatedChannels % 16 != 0) is { } odd)
+        {
+            throw new PassException(Name, odd.Rotary, "forward", "all channels of a head rotated, or a multiple of 16 of them, as GroupQueryAttention wants",
+                $"{odd.RotatedChannels} of {odd.HeadSize}", "Serve the model by another runtime: --to hf.");
+        }
         var build = GraphBuilder.AfterDefinition(graph, mask, "cache");
         var (cos, sin) = RotaryCache.Of(layers[0].Rotary, Positions, context, Name);
         var type = layers[0].Query.Type;
@@ -69,7 +76,7 @@ public sealed record CacheAttention(int Positions) : IGraphPass
         foreach (var (i, layer) in layers.Index())
         {
             context.Step(layer.Node, $"keep keys and values of layer {i}");
-            Replace(graph, layer, i, shared, sizes);
+            Replace(graph, layer, i, Window(layer.Node, i, context), shared, sizes);
         }
         mask.Shape = new Shape([mask.Shape![0], Dim.Named(Total)]);
         model.Opsets[Domain] = 1;
@@ -92,7 +99,18 @@ public sealed record CacheAttention(int Positions) : IGraphPass
         return build.Op("total", "Cast", [build.Op("length", "Squeeze", [size])], Ir.Attribute.Of("to", (long)ElementType.Int32));
     }
 
-    private static void Replace(Graph graph, AttentionHeads layer, int i, Value[] shared, TokenSizes sizes)
+    /// <summary>The window of layer i, 0 for none.</summary>
+    private long Window(Node attention, int i, PassContext context)
+    {
+        var own = attention.Int("window", 0);
+        if (context.Windows is not { } windows)
+            return own;
+        var said = i < windows.Count ? windows[i] : 0;
+        return own == 0 || own == said ? said : throw new PassException(Name, attention, "forward", $"a window of {own} tokens, as the graph has it",
+            said == 0 ? "none" : $"{said}", "Give the config.json that the model was made with: sliding_window differs.");
+    }
+
+    private static void Replace(Graph graph, AttentionHeads layer, int i, long window, Value[] shared, TokenSizes sizes)
     {
         var (node, batch) = (layer.Node, layer.Query.Shape![0]);
         var build = GraphBuilder.Before(node);
@@ -103,6 +121,8 @@ public sealed record CacheAttention(int Positions) : IGraphPass
         var cached = build.Node("cached", $"{Domain}.GroupQueryAttention", [query, key, value, .. past, .. shared], 3, "",
             Ir.Attribute.Of("num_heads", layer.Heads), Ir.Attribute.Of("kv_num_heads", layer.KeyValueHeads), Ir.Attribute.Of("scale", layer.Scale),
             Ir.Attribute.Of("do_rotary", 1L), Ir.Attribute.Of("rotary_interleaved", 0L));
+        if (window > 0)
+            cached.With(Ir.Attribute.Of("local_window_size", window));
         foreach (var (output, name) in new[] { (cached.Outputs[1], CacheNames.Key), (cached.Outputs[2], CacheNames.Value) })
         {
             graph.Rename(output, CacheNames.PresentOf(i, name));

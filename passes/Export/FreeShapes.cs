@@ -57,6 +57,8 @@ public sealed record FreeShapes() : IGraphPass
                 rewrites++;
             }
             sizes[node.Output] = result;
+            foreach (var part in node.Is("Split") ? node.Outputs.Skip(1) : [])
+                sizes[part] = [.. result.Zip(part.Shape!.Sizes, (s, size) => s.IsFree ? s : FreeSize.Of(size))];
         }
         foreach (var (value, own) in sizes)
             value.Shape = new Shape(own.Select(s => s.Dim));

@@ -18,6 +18,9 @@ public sealed class PassContext(string pass, PassOptions options)
     /// <summary>The model's rotary tables (positions, D/2) float32 for any number of positions; null where none were given.</summary>
     public Func<int, (Tensor Cos, Tensor Sin)>? RotaryTables => options.RotaryTables;
 
+    /// <summary>How many tokens a token sees in each layer, 0 for all before it; null where that was not said.</summary>
+    public IReadOnlyList<int>? Windows => options.Windows;
+
     /// <summary>The second moment of the inputs of each linear layer by the name of its weight; null where none were given.</summary>
     public IReadOnlyDictionary<string, Tensor>? InputMoments => options.InputMoments;
 

@@ -16,6 +16,11 @@ public sealed record PassOptions
     public Func<int, (Tensor Cos, Tensor Sin)>? RotaryTables { get; init; }
 
     /// <summary>
+    /// How many tokens a token sees in each layer, itself among them, 0 for all before it, for passes that make a graph longer; empty: in none fewer.
+    /// </summary>
+    public IReadOnlyList<int>? Windows { get; init; }
+
+    /// <summary>
     /// The second moment X^T X (K, K) float32 of the inputs X (rows, K) of each linear layer by the name of its weight, for passes that round weights. Layers
     /// that read the same inputs have the same tensor; one may be computed when it is read.
     /// </summary>

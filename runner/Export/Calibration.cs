@@ -25,7 +25,7 @@ public static class Calibration
     {
         var session = new SessionSettings { Threads = settings.Threads };
         var rows = (settings.CalibrationData ?? source.Train) is { } path
-            ? ComparedRows.OfData(path, source.Companions, Math.Min(LongestRow, source.Config.MaxPositions),
+            ? ComparedRows.OfData(path, source.Companions, Math.Min(LongestRow, source.Config.CachedPositions),
                 settings.CalibrationData is null ? TrainingRows : int.MaxValue)
             : Written(source, session);
         say($"calibrate over {rows.What}");
@@ -34,7 +34,7 @@ public static class Calibration
 
     private static ComparedRows Written(InferenceSource source, SessionSettings session)
     {
-        using var decoder = new DecoderSession(GraphSession.Of("inference graph", InferenceProjection.Of(source), session), source.Config.MaxPositions);
-        return ComparedRows.Written(decoder, source.Config, source.Config.MaxPositions, Rows, Tokens, Seed);
+        using var decoder = new DecoderSession(GraphSession.Of("inference graph", InferenceProjection.Of(source), session), source.Config.CachedPositions);
+        return ComparedRows.Written(decoder, source.Config, source.Config.CachedPositions, Rows, Tokens, Seed);
     }
 }

@@ -66,7 +66,7 @@ public static class Exporter
         OnnxWriter.Write(model, Path.Combine(folder, InferenceFolder.ModelName), externalData: true);
         HuggingFaceFolder.WriteCompanions([source.Companions], folder);
         var stops = StopTokens.Of(source.Companions, source.Config, tokenizer);
-        GenAiConfig.Of(source.Config, [.. stops], source.Config.MaxPositions, tokenizer.PadId).Write(folder);
+        GenAiConfig.Of(source.Config, [.. stops], source.Config.CachedPositions, tokenizer.PadId).Write(folder);
     }
 
     private static Parity? Compare(ExportSettings settings, SessionSettings session, WeightType weights, InferenceSource source, string folder)
@@ -82,7 +82,7 @@ public static class Exporter
             using var writer = InferenceModel.Open(folder, session);
             return Parity.Of(weights, Rows(writer.Decoder), forward, reopened, cached: null);
         }
-        using var decoder = new DecoderSession(new GraphSession(InferenceFolder.Open(folder).ModelPath, session), source.Config.MaxPositions);
+        using var decoder = new DecoderSession(new GraphSession(InferenceFolder.Open(folder).ModelPath, session), source.Config.CachedPositions);
         var rows = Rows(decoder);
         return Parity.Of(weights, rows, forward, new DecoderLogits(decoder, cached: false), new DecoderLogits(decoder, cached: true));
 

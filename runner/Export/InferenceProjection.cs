@@ -28,10 +28,11 @@ public static class InferenceProjection
             Evaluator = new OnnxEvaluator(),
             Checkpoint = source.Tensors,
             RotaryTables = positions => RotaryTables.Of(source.Config, positions),
+            Windows = source.Config.Windows,
             InputMoments = moments,
         };
         activations ??= weights == WeightType.Int8 ? ActivationFormat.Float : null;
-        var passes = Pipelines.Export(source.Config.MaxPositions, Precision(weights), Format(weights), rotate, activations);
+        var passes = Pipelines.Export(source.Config.CachedPositions, Precision(weights), Format(weights), rotate, activations);
         Ledger.Append(model, PassManager.Run(model, passes, options), ConfigSha256(source));
         return model;
     }

@@ -84,7 +84,7 @@ public sealed class InferenceModel : IDisposable
         FiniteValues.Check(source.Weights.Path, source.Weights.Tensors.Values);
         var model = InferenceProjection.Of(source);
         var session = GraphSession.Of("inference graph", model, WithKernels(settings, InferenceGraph.Of(model, path)));
-        return new InferenceModel(source.Path, new DecoderSession(session, source.Config.MaxPositions, useCache), source.Config, tokenizer,
+        return new InferenceModel(source.Path, new DecoderSession(session, source.Config.CachedPositions, useCache), source.Config, tokenizer,
             StopTokens.Of(source.Companions, source.Config, tokenizer));
     }
 

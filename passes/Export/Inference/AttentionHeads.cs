@@ -21,6 +21,9 @@ internal sealed record AttentionHeads(Node Node, Node Rotary, Value Query, Value
     /// <summary>D.</summary>
     public long HeadSize => Node.Inputs[0]!.Shape![3].Size!.Value;
 
+    /// <summary>How many of them are turned.</summary>
+    public long RotatedChannels => Rotary.Inputs[0]!.Shape![3].Size!.Value;
+
     public float Scale => Node.Float("scale", 0) is var scale and not 0 ? scale : (float)(1 / Math.Sqrt(HeadSize));
 
     /// <exception cref="PassException">The attention is none that a cache can serve.</exception>
@@ -32,18 +35,24 @@ internal sealed record AttentionHeads(Node Node, Node Rotary, Value Query, Value
             "Export the model with attention_mask as an input.");
         Require(attention.Outputs.Skip(1).All(o => o is { Uses.Count: 0, IsGraphOutput: false }), "its result alone in use", "a reader of logSumExp",
             "Run take-logits first.");
-        var (query, key) = (Rotated(0), Rotated(1));
+        var ((query, queries), (key, keys)) = (Rotated(0), Rotated(1));
         Require(query.Inputs[1] == key.Inputs[1] && query.Inputs[2] == key.Inputs[2], "queries and keys with the same rotary tables",
             $"'{query.Inputs[1]!.Name}' and '{key.Inputs[1]!.Name}'", "Run deduplicate first.");
-        return new AttentionHeads(attention, query, Rows(query.Inputs[0]!), Rows(key.Inputs[0]!), Rows(attention.Inputs[2]!));
+        return new AttentionHeads(attention, query, Rows(queries), Rows(keys), Rows(attention.Inputs[2]!));
 
-        Node Rotated(int input)
+        // The rotation, and the heads of which it turns all channels, or the first part of a Split and leaves the other.
+        (Node Rotary, Value Heads) Rotated(int input)
         {
-            var node = attention.Inputs[input]!.Producer;
+            var whole = attention.Inputs[input]!.Producer;
+            var split = whole is not null && whole.Is("Concat") && whole.Inputs.Count == 2 && whole.Int("axis", 0) is 3 or -1
+                && whole.Inputs[1]!.Producer is { } cut && cut.Is("Split") && cut.Outputs.Count == 2 && cut.Outputs[1] == whole.Inputs[1] ? cut : null;
+            var node = split is null ? whole : whole!.Inputs[0]!.Producer;
             Require(node is not null && node.Is(nameof(RotaryEmbedding), HaloDomain.Name) && node.Int("inverse", 0) == 0,
                 "queries and keys from a rotary embedding", node?.ToString() ?? $"input '{attention.Inputs[input]!.Name}'", "Run canonicalize first.");
             Require(node!.Input(3) is null, "token t at position t", $"positions '{node.Input(3)?.Name}'", "Build or export the model without position_ids.");
-            return node;
+            Require(split is null || node.Inputs[0] == split.Outputs[0], "a rotation of the first part of each head", $"one of '{node.Inputs[0]!.Name}'",
+                "Run canonicalize first.");
+            return (node, split?.Inputs[0] ?? node.Inputs[0]!);
         }
 
         // (B, H, T, D) is Transpose of (B, T, H, D), which lies as the rows (B T, H D) do.

@@ -43,12 +43,14 @@ internal static class Origins
         }
     }
 
-    public static string Folder(string name) => name == LlamaTiny ? Halo.Models.Bundled.LlamaTiny.Folder : ExportFixture.Folder(name);
+    public static string Folder(string name) => name == LlamaTiny ? Halo.Models.Bundled.LlamaTiny.Folder
+        : FamilyFixture.Names.Contains(name) ? FamilyFixture.Folder(name) : ExportFixture.Folder(name);
 
     public static DecoderConfig Config(string name) => DecoderConfig.Load(Folder(name));
 
     public static PassOptions Options(string name) =>
-        new() { Evaluator = Evaluator, Checkpoint = Checkpoint(name), RotaryTables = positions => RotaryTables.Of(Config(name), positions) };
+        new() { Evaluator = Evaluator, Checkpoint = Checkpoint(name), RotaryTables = positions => RotaryTables.Of(Config(name), positions),
+            Windows = Config(name).Windows };
 
     public static Dictionary<string, Tensor> Checkpoint(string name)
     {
@@ -76,5 +78,5 @@ internal static class Origins
     }
 
     private static Model Read(string name, string file) =>
-        OnnxReader.Read(name == LlamaTiny ? BundledGraph.Value : ExportFixture.File(name, file), HaloOperators.Catalogue);
+        OnnxReader.Read(name == LlamaTiny ? BundledGraph.Value : Path.Combine(Folder(name), file), HaloOperators.Catalogue);
 }
