@@ -8,34 +8,36 @@ internal sealed record AddedToken(int Id, string Content, bool Special, bool Lef
 /// <summary>Finds added tokens: leftmost first, the longest of those that start there. [Hugging Face tokenizers, added_vocabulary.rs, find_matches]</summary>
 internal sealed class AddedTokens
 {
-    /// <summary>Per round, the tokens by their first unit, the longest first.</summary>
-    private readonly Dictionary<char, AddedToken[]>[] _rounds;
+    /// <summary>By their first unit, the longest first: those that are found in the text as it came, and those in what the normalizer leaves.</summary>
+    private readonly Dictionary<char, (AddedToken Token, string Content)[]> _plain, _normalized;
 
-    /// <remarks>Tokens that are not normalized are found first, the others in what is left; with no normalizer nothing else sets them apart.</remarks>
-    internal AddedTokens(IEnumerable<AddedToken> tokens)
+    /// <remarks>Tokens that are not normalized are found first, the others, their own text normalized, in what is left.</remarks>
+    internal AddedTokens(IEnumerable<AddedToken> tokens, Func<string, string> normalize)
     {
-        _rounds = [.. tokens.Where(t => t.Content.Length > 0).GroupBy(t => t.Normalized).OrderBy(g => g.Key)
-            .Select(g => g.GroupBy(t => t.Content[0]).ToDictionary(t => t.Key, t => t.OrderByDescending(token => token.Content.Length).ToArray()))];
+        var given = tokens.Where(t => t.Content.Length > 0).ToLookup(t => t.Normalized);
+        (_plain, _normalized) = (ByFirst(given[false], content => content), ByFirst(given[true], normalize));
     }
 
-    /// <summary>Cuts <paramref name="text"/> into added tokens and the text between them (token null), in order.</summary>
-    internal List<(AddedToken? Token, int Start, int Length)> Split(string text)
-    {
-        List<(AddedToken? Token, int Start, int Length)> parts = [(null, 0, text.Length)];
-        foreach (var round in _rounds)
-            parts = [.. parts.SelectMany(part => part.Token is null ? Find(round, text, part.Start, part.Start + part.Length) : [part])];
-        return parts;
-    }
+    /// <summary>Cuts a text into added tokens that are not normalized and what lies between them (token null), in order.</summary>
+    internal IEnumerable<(AddedToken? Token, int Start, int Length)> SplitPlain(string text) => Find(_plain, text, 0, text.Length);
 
-    private static IEnumerable<(AddedToken? Token, int Start, int Length)> Find(Dictionary<char, AddedToken[]> tokens, string text, int from, int end)
+    /// <summary>Cuts what a normalizer left into the other added tokens and what lies between them.</summary>
+    internal IEnumerable<(AddedToken? Token, int Start, int Length)> SplitNormalized(string text) => Find(_normalized, text, 0, text.Length);
+
+    private static Dictionary<char, (AddedToken, string)[]> ByFirst(IEnumerable<AddedToken> tokens, Func<string, string> normalize) => tokens
+        .Select(t => (Token: t, Content: normalize(t.Content))).Where(t => t.Content.Length > 0).GroupBy(t => t.Content[0])
+        .ToDictionary(t => t.Key, t => t.OrderByDescending(token => token.Content.Length).ToArray());
+
+    private static IEnumerable<(AddedToken? Token, int Start, int Length)> Find(
+        Dictionary<char, (AddedToken Token, string Content)[]> tokens, string text, int from, int end)
     {
         var done = from;
         for (var at = from; at < end;)
         {
-            var token = !tokens.TryGetValue(text[at], out var here) ? null
+            var (token, content) = !tokens.TryGetValue(text[at], out var here) ? default
                 : Array.Find(here, t => t.Content.Length <= end - at && string.CompareOrdinal(text, at, t.Content, 0, t.Content.Length) == 0);
             if (token is null) { at++; continue; }
-            var (start, stop) = (at, at + token.Content.Length);
+            var (start, stop) = (at, at + content.Length);
             at = stop;
             if (token.SingleWord && ((start > from && IsWordBefore(text, start)) || (stop < end && IsWordAt(text, stop)))) continue;
             while (token.LeftStrip && start > done && char.IsWhiteSpace(text[start - 1])) start--;

@@ -5,28 +5,33 @@ namespace Halo.Models.Tokenizers;
 /// <summary>A token and the UTF-16 index in the text of the first character it holds a byte of.</summary>
 public readonly record struct Token(int Id, int Start);
 
-/// <summary>A Hugging Face byte-level BPE tokenizer (GPT-2 to Llama 3 form) that gives the ids Hugging Face's own library gives.</summary>
+/// <summary>
+/// A Hugging Face BPE tokenizer, byte-level (GPT-2, Llama 3, Qwen) or of characters (Llama 2, Mistral, Phi-3), with the ids of Hugging Face's own library.
+/// </summary>
 /// <remarks>Immutable, so safe to share between threads.</remarks>
 public sealed class HfTokenizer
 {
     private readonly TokenizerJson _json;
-    private readonly BytePairEncoder _encoder;
+    private readonly BytePairEncoder? _encoder; // of bytes
+    private readonly CharacterEncoder? _characters;
     private readonly AddedTokens _added;
     private readonly Dictionary<string, int> _ids;
     private readonly byte[]?[] _bytes;
+    private readonly string?[] _texts;
     private readonly HashSet<int> _special, _marks;
 
     private HfTokenizer(string path, TokenizerJson json, TokenizerSettings settings)
     {
         _json = json;
-        _encoder = new BytePairEncoder(json.Vocabulary, json.Merges, json.IgnoreMerges);
-        _added = new AddedTokens(json.Added);
+        if (json.Decoding.IsByteLevel) _encoder = new BytePairEncoder(json.Vocabulary, json.Merges, json.IgnoreMerges);
+        else _characters = new CharacterEncoder(json);
+        _added = new AddedTokens(json.Added, content => Normalized(new MappedText(content, 0)).Text);
         (_special, _marks) = ([.. json.Added.Where(t => t.Special).Select(t => t.Id)], [.. json.Added.Select(t => t.Id)]);
         _ids = new Dictionary<string, int>(json.Vocabulary);
         foreach (var token in json.Added) _ids[token.Content] = token.Id;
         VocabularySize = _ids.Values.Max() + 1;
-        _bytes = new byte[]?[VocabularySize];
-        foreach (var (token, id) in _ids) _bytes[id] = ByteLevel.Bytes(token);
+        (_bytes, _texts) = (new byte[]?[VocabularySize], new string?[VocabularySize]);
+        foreach (var (token, id) in _ids) (_bytes[id], _texts[id]) = (json.Decoding.Bytes(token), token);
         (ChatTemplate, BosToken, EosToken, PadToken) = (settings.ChatTemplate, settings.Bos, settings.Eos, settings.Pad);
         (BosId, EosId, PadId) = (Special(path, BosToken), Special(path, EosToken), Special(path, PadToken));
     }
@@ -79,13 +84,29 @@ public sealed class HfTokenizer
     public IReadOnlyList<Token> Tokenize(string text)
     {
         var tokens = new List<Token>();
-        foreach (var (added, start, length) in _added.Split(text))
+        foreach (var (plain, at, size) in _added.SplitPlain(text))
         {
-            if (added is not null) { tokens.Add(new Token(added.Id, start)); continue; }
-            var part = text.Substring(start, length);
-            foreach (var piece in _json.PreTokenizer.Split(part)) EncodePiece(part.AsSpan(piece.Start, piece.Length), start + piece.Start, tokens);
+            if (plain is not null) { tokens.Add(new Token(plain.Id, at)); continue; }
+            var normalized = Normalized(new MappedText(text.Substring(at, size), at));
+            foreach (var (added, start, length) in _added.SplitNormalized(normalized.Text))
+            {
+                if (added is not null) tokens.Add(new Token(added.Id, normalized.StartOf(start)));
+                else EncodePart(normalized.Slice(start, length), tokens);
+            }
         }
         return tokens;
+    }
+
+    private MappedText Normalized(MappedText text) => _json.Normalizer.Aggregate(text, (t, step) => step(t));
+
+    private void EncodePart(MappedText part, List<Token> tokens)
+    {
+        if (_json.PreTokenizer.Metaspace is { } metaspace) part = metaspace.Apply(part);
+        foreach (var piece in _json.PreTokenizer.Split(part.Text))
+        {
+            if (_characters is not null) _characters.Encode(part.Slice(piece.Start, piece.Length), tokens);
+            else EncodePiece(part.Text.AsSpan(piece.Start, piece.Length), piece.Start, part, tokens);
+        }
     }
 
     /// <summary>The bytes that an id stands for, which may be a part of a character; none where it has no token.</summary>
@@ -94,35 +115,41 @@ public sealed class HfTokenizer
     /// <summary>The text of ids; bytes that are no UTF-8 become U+FFFD, and ids without a token nothing, as in Hugging Face's library.</summary>
     public string Decode(ReadOnlySpan<int> ids, bool skipSpecialTokens)
     {
-        var bytes = new List<byte>();
+        var (texts, text) = (Texts(), new StringBuilder());
         foreach (var id in ids)
-            if (!(skipSpecialTokens && _special.Contains(id))) bytes.AddRange(BytesOf(id));
-        return Encoding.UTF8.GetString([.. bytes]);
+            if (!(skipSpecialTokens && _special.Contains(id)) && TextOf(id) is { } token) text.Append(texts.Add(token, BytesOf(id)));
+        return text.Append(texts.End()).ToString();
     }
 
-    private void EncodePiece(ReadOnlySpan<char> piece, int start, List<Token> tokens)
+    /// <summary>What decodes tokens one after the other.</summary>
+    internal TokenTexts Texts() => new(_json.Decoding);
+
+    /// <summary>The token of an id as the vocabulary writes it; null where it has none.</summary>
+    internal string? TextOf(int id) => (uint)id < (uint)_texts.Length ? _texts[id] : null;
+
+    private void EncodePiece(ReadOnlySpan<char> piece, int at, MappedText part, List<Token> tokens)
     {
         var symbols = new StringBuilder();
         var starts = new List<int>(); // per symbol
-        if (_json.PreTokenizer.AddPrefixSpace && piece[0] != ' ') Append((byte)' ', start);
+        if (_json.PreTokenizer.AddPrefixSpace && piece[0] != ' ') Append((byte)' ', part.StartOf(at));
         Span<byte> utf8 = stackalloc byte[4];
         foreach (var rune in piece.EnumerateRunes())
         {
-            foreach (var value in utf8[..rune.EncodeToUtf8(utf8)]) Append(value, start);
-            start += rune.Utf16SequenceLength;
+            foreach (var value in utf8[..rune.EncodeToUtf8(utf8)]) Append(value, part.StartOf(at));
+            at += rune.Utf16SequenceLength;
         }
         var whole = symbols.ToString();
-        if (_encoder.Missing(whole) is { } missing)
+        if (_encoder!.Missing(whole) is { } missing)
         {
             throw new HaloException("tokenize", $"'{piece}'", "text whose bytes have tokens in this vocabulary", $"none for byte 0x{ByteLevel.Bytes(missing)[0]:X2}",
                 "Hugging Face's library would drop it; remove the text, or use another tokenizer.");
         }
         foreach (var (id, symbol) in _encoder.Encode(whole)) tokens.Add(new Token(id, starts[symbol]));
 
-        void Append(byte value, int at)
+        void Append(byte value, int start)
         {
             symbols.Append(ByteLevel.Char(value));
-            starts.Add(at);
+            starts.Add(start);
         }
     }
 

@@ -10,12 +10,14 @@ internal sealed class LongPieceMerging(IReadOnlyDictionary<string, int> vocabula
     private readonly Dictionary<(int Left, int Right), (int Rank, int Id)> _joined = Joined(vocabulary, merges);
 
     /// <returns>Token ids with the symbol each starts at.</returns>
-    internal List<(int Id, int Start)> Merge(string symbols)
+    internal List<(int Id, int Start)> Merge(string symbols) => Merge([.. symbols.Select(symbol => vocabulary[symbol.ToString()])]);
+
+    /// <param name="ids">The token of each symbol; not kept.</param>
+    internal List<(int Id, int Start)> Merge(int[] ids)
     {
-        var count = symbols.Length;
-        var ids = new int[count];
+        var count = ids.Length;
         var (next, previous) = (new int[count], new int[count]); // a token's neighbours; a token has the index of its first symbol
-        for (var i = 0; i < count; i++) (ids[i], next[i], previous[i]) = (vocabulary[symbols[i].ToString()], i + 1, i - 1);
+        for (var i = 0; i < count; i++) (next[i], previous[i]) = (i + 1, i - 1);
         var queue = new PriorityQueue<(int Left, int LeftId, int RightId), (int Rank, int Left)>();
         for (var i = 0; i + 1 < count; i++) Enqueue(i);
         while (queue.TryDequeue(out var pair, out _))

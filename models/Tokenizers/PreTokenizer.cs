@@ -27,6 +27,9 @@ internal sealed class PreTokenizer(IReadOnlyList<SplitStep> steps, bool addPrefi
 
     private const double SecondsPerCharacter = 1e-5;
 
+    /// <summary>What is done to a part of a text before it is cut; null: nothing.</summary>
+    internal Metaspace? Metaspace { get; init; }
+
     /// <summary>Whether ByteLevel puts a space before a piece that has none.</summary>
     internal bool AddPrefixSpace => addPrefixSpace;
 

@@ -1,5 +1,3 @@
-using System.Text;
-
 namespace Halo.Models.Tokenizers;
 
 /// <summary>Text of tokens as they come: what they add, without the beginning of a character whose end has not come.</summary>
@@ -8,17 +6,12 @@ namespace Halo.Models.Tokenizers;
 /// <param name="skipSpecialTokens">Whether special tokens give no text.</param>
 public sealed class TokenStream(HfTokenizer tokenizer, bool skipSpecialTokens)
 {
-    private readonly Decoder _decoder = Encoding.UTF8.GetDecoder();
+    private readonly TokenTexts _texts = tokenizer.Texts();
 
     /// <summary>The text that a token completes; empty where it ends inside a character.</summary>
-    public string Add(int id) => skipSpecialTokens && tokenizer.IsSpecial(id) ? "" : Decode(tokenizer.BytesOf(id), flush: false);
+    public string Add(int id) => (skipSpecialTokens && tokenizer.IsSpecial(id)) || tokenizer.TextOf(id) is not { } token ? ""
+        : _texts.Add(token, tokenizer.BytesOf(id));
 
     /// <summary>What is left of a character that nothing completed: U+FFFD, or nothing.</summary>
-    public string End() => Decode([], flush: true);
-
-    private string Decode(ReadOnlySpan<byte> bytes, bool flush)
-    {
-        var text = new char[_decoder.GetCharCount(bytes, flush)];
-        return new string(text, 0, _decoder.GetChars(bytes, text, flush));
-    }
+    public string End() => _texts.End();
 }

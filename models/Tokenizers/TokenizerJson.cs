@@ -6,7 +6,8 @@ namespace Halo.Models.Tokenizers;
 
 /// <summary>What a <c>tokenizer.json</c> asks for, in the forms the encoder takes.</summary>
 /// <remarks>
-/// Byte-level BPE only. Whatever else the file asks for is named in a <see cref="HaloException"/>: ids that differ slightly train a slightly wrong model.
+/// BPE: of bytes, or of characters with bytes to fall back to, as SentencePiece makes it. Whatever else the file asks for is named in a
+/// <see cref="HaloException"/>: ids that differ slightly train a slightly wrong model.
 /// Truncation and padding are settings that a caller left in the file; rows are cut and padded by their sequence, so both are passed over with a note.
 /// </remarks>
 internal sealed record TokenizerJson(
@@ -18,33 +19,49 @@ internal sealed record TokenizerJson(
     /// <summary>What the file asks for and is passed over, a sentence each.</summary>
     internal IReadOnlyList<string> Notes { get; private init; } = [];
 
+    /// <summary>What is done to a text, but for added tokens that are found before.</summary>
+    internal IReadOnlyList<Func<MappedText, MappedText>> Normalizer { get; private init; } = [];
+
+    internal required TokenDecoding Decoding { get; init; }
+
+    /// <summary>Characters without a token become tokens of their bytes.</summary>
+    internal bool HasByteFallback { get; private init; }
+
+    /// <summary>The token of what has none; null where that is an error.</summary>
+    internal int? UnknownId { get; private init; }
+
+    /// <summary>Unknown characters side by side are one token.</summary>
+    internal bool FusesUnknown { get; private init; }
+
     internal static TokenizerJson Load(string path)
     {
         using var json = JsonFields.Open("read-tokenizer", path);
-        if (json.Field("normalizer") is { } normalizer && !IsEmptySequence(json, "normalizer", "normalizers"))
-            throw json.Unsupported("normalizer", "null", Shortened(normalizer));
         var model = json.Object("model") ?? throw json.Defect("model", "a BPE model", "none");
         CheckModel(model);
-        var vocabulary = ReadVocabulary(model);
+        var decoding = TokenDecoding.Read(json);
+        var vocabulary = ReadVocabulary(model, decoding.IsByteLevel);
         var added = (json.Array("added_tokens") ?? []).Select(item => ReadAdded(json.Child("added_tokens", item))).ToList();
         CheckIds(json, vocabulary, added);
-        var decoder = json.Object("decoder") ?? throw json.Defect("decoder", "ByteLevel", "none");
-        if (decoder.Text("type") != "ByteLevel") throw decoder.Unsupported("type", "ByteLevel", decoder.Text("type") ?? "none");
+        var hasFallback = model.Flag("byte_fallback") ?? false;
+        if (decoding.IsByteLevel && hasFallback) throw model.Unsupported("byte_fallback", "false where tokens are bytes", "true");
+        var unknown = model.Text("unk_token") is { } unk && !decoding.IsByteLevel
+            ? vocabulary.TryGetValue(unk, out var unkId) ? unkId : throw model.Defect("unk_token", "a token of the vocabulary", $"'{unk}'") : (int?)null;
         var (prefix, suffix) = PostProcessorJson.Read(json);
         var known = vocabulary.Values.Concat(added.Select(token => token.Id)).ToHashSet();
         foreach (var id in prefix.Concat(suffix))
             if (!known.Contains(id)) throw json.Defect("post_processor", "ids of tokens", $"{id}, which no token has");
-        return new TokenizerJson(vocabulary, ReadMerges(model, vocabulary), model.Flag("ignore_merges") ?? false, added, PreTokenizerJson.Read(json),
-            prefix, suffix)
+        return new TokenizerJson(vocabulary, ReadMerges(model, vocabulary), model.Flag("ignore_merges") ?? false, added,
+            PreTokenizerJson.Read(json, decoding.IsByteLevel), prefix, suffix)
         {
+            Normalizer = NormalizerJson.Read(json),
+            Decoding = decoding,
+            HasByteFallback = hasFallback,
+            UnknownId = unknown,
+            FusesUnknown = model.Flag("fuse_unk") ?? false,
             Notes = [.. PassedOver.Where(name => json.Field(name) is not null)
                 .Select(name => $"{path}: '{name}' is passed over: rows are cut and padded by the sequence length")],
         };
     }
-
-    private static bool IsEmptySequence(JsonFields json, string name, string list) =>
-        json.Field(name) is { ValueKind: JsonValueKind.Object } && json.Object(name) is var value && value!.Text("type") == "Sequence"
-        && value.Array(list) is { Count: 0 };
 
     /// <summary>Every token has an id and every id one token; and there are no large holes, as tables are as long as the largest id.</summary>
     private static void CheckIds(JsonFields json, Dictionary<string, int> vocabulary, List<AddedToken> added)
@@ -66,12 +83,11 @@ internal sealed record TokenizerJson(
     {
         if ((model.Text("type") ?? "BPE") is var type && type != "BPE") throw model.Unsupported("type", "BPE", type);
         if (model.Number("dropout") is { } dropout && dropout != 0) throw model.Unsupported("dropout", "null or 0", $"{dropout}");
-        if (model.Flag("byte_fallback") ?? false) throw model.Unsupported("byte_fallback", "false", "true");
         foreach (var name in new[] { "continuing_subword_prefix", "end_of_word_suffix" })
             if (model.Text(name) is { Length: > 0 } affix) throw model.Unsupported(name, "null", affix);
     }
 
-    private static Dictionary<string, int> ReadVocabulary(JsonFields model)
+    private static Dictionary<string, int> ReadVocabulary(JsonFields model, bool isByteLevel)
     {
         var vocabulary = new Dictionary<string, int>();
         var seen = new HashSet<int>();
@@ -81,7 +97,7 @@ internal sealed record TokenizerJson(
             vocabulary.Add(entry.Name, fields.WholeOf(entry.Name, entry.Value));
             if (!seen.Add(vocabulary[entry.Name])) throw model.Defect("vocab", "an id per token", $"'{entry.Name}' with another's");
         }
-        if (ByteLevel.Alphabet.All(symbol => !vocabulary.ContainsKey(symbol.ToString())))
+        if (isByteLevel && ByteLevel.Alphabet.All(symbol => !vocabulary.ContainsKey(symbol.ToString())))
             throw model.Defect("vocab", "tokens for bytes", "none, as if another alphabet were used");
         return vocabulary;
     }
@@ -110,22 +126,22 @@ internal sealed record TokenizerJson(
         token.Whole("id") ?? throw token.Defect("id", "a token id", "none"), token.Text("content") ?? throw token.Defect("content", "text", "none"),
         token.Flag("special") ?? false, token.Flag("lstrip") ?? false, token.Flag("rstrip") ?? false, token.Flag("single_word") ?? false,
         token.Flag("normalized") ?? true);
-
-    private static string Shortened(JsonElement value) => value.GetRawText() is { Length: > 60 } text ? text[..60] + "..." : value.GetRawText();
 }
 
-/// <summary>The <c>pre_tokenizer</c>: Split patterns and Digits, then ByteLevel.</summary>
+/// <summary>The <c>pre_tokenizer</c>: Split patterns and Digits, then ByteLevel where tokens are bytes; else Metaspace, patterns or nothing.</summary>
 internal static class PreTokenizerJson
 {
-    /// <summary>Real files have up to ten steps, and patterns below 1000 characters.</summary>
-    private const int MaxSteps = 64, MaxPatternLength = 8192;
+    /// <summary>Real files have up to ten steps.</summary>
+    private const int MaxSteps = 64;
 
-    internal static PreTokenizer Read(JsonFields json)
+    internal static PreTokenizer Read(JsonFields json, bool isByteLevel)
     {
-        var top = json.Object("pre_tokenizer") ?? throw json.Defect("pre_tokenizer", "Split and ByteLevel", "none");
+        if (json.Object("pre_tokenizer") is not { } top)
+            return isByteLevel ? throw json.Defect("pre_tokenizer", "Split and ByteLevel", "none") : new PreTokenizer([], false);
         var steps = top.Text("type") == "Sequence" ? [.. (top.Array("pretokenizers") ?? []).Select(item => top.Child("pretokenizers", item))] : new[] { top };
         if (steps.Length > MaxSteps) throw top.Unsupported("pretokenizers", $"at most {MaxSteps} steps", $"{steps.Length}");
         var (splits, hasBytes, addPrefixSpace) = (new List<SplitStep>(), false, false);
+        Metaspace? metaspace = null;
         foreach (var step in steps)
         {
             if (hasBytes) throw step.Unsupported("type", "ByteLevel last", step.Text("type") ?? "none");
@@ -133,20 +149,25 @@ internal static class PreTokenizerJson
             {
                 case "Split": splits.Add(Split(step)); break;
                 case "Digits":
-                    splits.Add(new SplitStep(Compile(step, @"\p{N}"),
+                    splits.Add(new SplitStep(PatternJson.Compile(step, @"\p{N}"),
                         step.Flag("individual_digits") ?? false ? SplitBehavior.Isolated : SplitBehavior.Contiguous));
                     break;
-                case "ByteLevel":
+                case "Metaspace" when !isByteLevel && splits.Count == 0 && metaspace is null: // it changes the text, so nothing is cut before
+                    metaspace = MetaspaceJson.Read(step);
+                    if (step.Flag("split") ?? true)
+                        splits.Add(new SplitStep(PatternJson.Compile(step, Regex.Escape(metaspace.Mark)), SplitBehavior.MergedWithNext));
+                    break;
+                case "ByteLevel" when isByteLevel:
                     (hasBytes, addPrefixSpace) = (true, step.Flag("add_prefix_space") ?? true);
                     if (!(step.Flag("use_regex") ?? true)) break;
                     if (addPrefixSpace) throw step.Unsupported("add_prefix_space", "false where use_regex is true", "true");
-                    splits.Add(new SplitStep(Compile(step, PreTokenizer.Gpt2Pattern)));
+                    splits.Add(new SplitStep(PatternJson.Compile(step, PreTokenizer.Gpt2Pattern)));
                     break;
-                case var other: throw step.Unsupported("type", "Split, Digits or ByteLevel", other ?? "none");
+                case var other: throw step.Unsupported("type", isByteLevel ? "Split, Digits or ByteLevel" : "Metaspace, then Split or Digits", other ?? "none");
             }
         }
-        if (!hasBytes) throw top.Unsupported("type", "a ByteLevel step", "none");
-        return new PreTokenizer(splits, addPrefixSpace);
+        if (isByteLevel && !hasBytes) throw top.Unsupported("type", "a ByteLevel step", "none");
+        return new PreTokenizer(splits, addPrefixSpace) { Metaspace = metaspace };
     }
 
     private static SplitStep Split(JsonFields step)
@@ -154,21 +175,7 @@ internal static class PreTokenizerJson
         var name = step.Text("behavior") ?? "none";
         if (char.IsAsciiDigit(name[0]) || !Enum.TryParse<SplitBehavior>(name, out var behavior))
             throw step.Unsupported("behavior", string.Join(", ", Enum.GetNames<SplitBehavior>()), name);
-        var pattern = step.Object("pattern") ?? throw step.Defect("pattern", "a Regex or String", "none");
-        var text = pattern.Text("Regex") ?? Regex.Escape(pattern.Text("String") ?? throw pattern.Defect("Regex", "a pattern", "none"));
-        if (text.Length == 0) throw pattern.Defect("Regex", "a pattern", "an empty one");
-        return new SplitStep(Compile(pattern, text), behavior, step.Flag("invert") ?? false);
-    }
-
-    private static Regex Compile(JsonFields where, string pattern)
-    {
-        if (pattern.Any(char.IsSurrogate)) throw where.Unsupported("Regex", "characters up to U+FFFF", pattern);
-        if (pattern.Length > MaxPatternLength) throw where.Unsupported("Regex", $"at most {MaxPatternLength} characters", $"{pattern.Length}");
-        try { return new Regex(pattern, RegexOptions.CultureInvariant | RegexOptions.Compiled, TimeSpan.FromSeconds(PreTokenizer.MatchSeconds)); }
-        catch (Exception e) when (e is ArgumentException or NotSupportedException or InsufficientExecutionStackException)
-        {
-            throw where.Unsupported("Regex", "a pattern that .NET can match", pattern, e);
-        }
+        return new SplitStep(PatternJson.Read(step), behavior, step.Flag("invert") ?? false);
     }
 }
 

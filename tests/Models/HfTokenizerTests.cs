@@ -62,7 +62,7 @@ public class HfTokenizerTests
     }
 
     [Theory]
-    [InlineData("normalizer", """{"type":"NFC"}""")]
+    [InlineData("normalizer", """{"type":"Lowercase"}""")]
     [InlineData("decoder", """{"type":"Metaspace"}""")]
     [InlineData("pre_tokenizer", """{"type":"Metaspace"}""")]
     [InlineData("pre_tokenizer", """{"type":"Split","behavior":"Removed","pattern":{"Regex":"a"}}""")]
@@ -87,7 +87,7 @@ public class HfTokenizerTests
     [InlineData("added_tokens", """[{"id":2048,"content":"a"}]""")]
     [InlineData("pre_tokenizer", """{"type":"Sequence","pretokenizers":[{"type":"Split","behavior":"0","pattern":{"Regex":"a"}},{"type":"ByteLevel"}]}""")]
     [InlineData("pre_tokenizer", """{"type":"Sequence","pretokenizers":[{"type":"Split","behavior":"Isolated","pattern":{"String":""}},{"type":"ByteLevel"}]}""")]
-    [InlineData("normalizer", """{"type":"Sequence","normalizers":[{"type":"NFC"}]}""")]
+    [InlineData("normalizer", """{"type":"Sequence","normalizers":[{"type":"NFKC"}]}""")]
     public void What_is_not_supported_is_an_error(string path, string value) => Assert.Throws<HaloException>(() => Load(path, value));
 
     [Fact]
