@@ -12,7 +12,7 @@ public sealed partial class ChatTemplate
 {
     private readonly List<JinjaStatement> _body;
     private readonly Dictionary<string, object?> _variables = [];
-    private readonly bool _namesTools;
+    private readonly bool _namesTools, _hasGeneration;
 
     /// <param name="template">The template's text.</param>
     /// <param name="variables">Texts the template may read: bos_token, eos_token, date_string.</param>
@@ -20,7 +20,7 @@ public sealed partial class ChatTemplate
     public ChatTemplate(string template, IReadOnlyDictionary<string, string>? variables = null)
     {
         _body = JinjaParser.Parse(template);
-        _namesTools = Tools().IsMatch(template);
+        (_namesTools, _hasGeneration) = (Tools().IsMatch(template), Generation().IsMatch(template));
         foreach (var (name, value) in variables ?? new Dictionary<string, string>()) _variables[name] = value;
     }
 
@@ -33,6 +33,14 @@ public sealed partial class ChatTemplate
     public string Render(ChatConversation chat, bool addGenerationPrompt) =>
         Render(chat, chat.Messages.Count, addGenerationPrompt, new JinjaBudget(chat.Messages.Count));
 
+    /// <summary>The whole conversation, and where the template's generation blocks stand in it; none where it has no blocks.</summary>
+    internal (string Text, IReadOnlyList<(int Start, int End)> Generated) RenderWithGenerated(ChatConversation chat)
+    {
+        if (!_hasGeneration) return ("", []);
+        var generated = new List<(int Start, int End)>();
+        return (Render(chat, chat.Messages.Count, addGenerationPrompt: false, new JinjaBudget(chat.Messages.Count), generated: generated), generated);
+    }
+
     /// <summary>The whole conversation, and its beginnings one by one.</summary>
     /// <param name="chat">The conversation.</param>
     /// <param name="wanted">The beginnings that will be asked for: turns, and whether the header of an assistant's turn follows.</param>
@@ -43,7 +51,8 @@ public sealed partial class ChatTemplate
         return new ChatRendering(text, beginnings, (turns, prompt) => Render(chat, turns, prompt, budget));
     }
 
-    private string Render(ChatConversation chat, int turns, bool addGenerationPrompt, JinjaBudget budget, JinjaBeginnings? beginnings = null)
+    private string Render(ChatConversation chat, int turns, bool addGenerationPrompt, JinjaBudget budget, JinjaBeginnings? beginnings = null,
+        List<(int Start, int End)>? generated = null)
     {
         if (chat.Tools is not null && !_namesTools)
         {
@@ -57,8 +66,11 @@ public sealed partial class ChatTemplate
             new("messages", new JinjaTurns(new JinjaConversation(list), 0)), new("tools", chat.Tools?.Values), new("documents", null),
             new("add_generation_prompt", addGenerationPrompt),
         ];
-        return JinjaRenderer.Render(_body, [.. _variables, .. conversation], budget, beginnings);
+        return JinjaRenderer.Render(_body, [.. _variables, .. conversation], budget, beginnings, generated);
     }
+
+    [GeneratedRegex(@"\{%[-+]?\s*generation\b")]
+    private static partial Regex Generation();
 
     [GeneratedRegex(@"\btools\b")]
     private static partial Regex Tools();

@@ -8,6 +8,8 @@ public sealed class ChatTokenizer
     /// <summary>How far an answer is looked for before the place where it differs from the generation prompt, in characters.</summary>
     private const int SharedAtMost = 32;
 
+    private const string SameEarlierTurns = "a template that renders earlier turns the same whatever follows";
+
     private readonly HashSet<string> _notes;
 
     /// <exception cref="HaloException">The tokenizer has no chat template, or one that is not supported.</exception>
@@ -49,9 +51,47 @@ public sealed class ChatTokenizer
     /// precedes the answer (an opened "think"), the answer begins where the two part.
     /// </remarks>
     /// <exception cref="HaloException">The template refuses the conversation, or rewrites earlier turns so that answers cannot be placed.</exception>
-    public (int[] Ids, byte[] LossMask) Encode(ChatConversation chat)
+    public (int[] Ids, byte[] LossMask) Encode(ChatConversation chat) => Encode(chat, AnswersOf(chat));
+
+    /// <summary>The rows that a conversation is learned in, and notes by what its answers were found.</summary>
+    /// <returns>
+    /// One row, masked as the template's generation blocks say, or else as <see cref="Encode(ChatConversation)"/> does. Where the template rewrites earlier
+    /// turns (takes thoughts out of them, as Qwen3's does) a row for each answer, of what precedes it and the answer alone, as it would be generated.
+    /// </returns>
+    /// <exception cref="HaloException">The template refuses the conversation, or answers cannot be placed even so.</exception>
+    public IReadOnlyList<(int[] Ids, byte[] LossMask)> EncodeRows(ChatConversation chat)
     {
-        var turns = Enumerable.Range(0, chat.Messages.Count).Where(turn => chat.Messages[turn].Role == "assistant").ToList();
+        if (Template.RenderWithGenerated(chat) is (var text, { Count: > 0 } generated))
+        {
+            Note("the loss is taken where the chat template's generation blocks stand");
+            var tokens = Tokenizer.Tokenize(text);
+            var mask = new byte[tokens.Count];
+            foreach (var (start, end) in generated)
+                Array.Fill(mask, (byte)1, FirstAt(tokens, start), FirstAt(tokens, end) - FirstAt(tokens, start));
+            return [([.. tokens.Select(token => token.Id)], mask)];
+        }
+        var turns = AnswersOf(chat);
+        try
+        {
+            return [Encode(chat, turns)];
+        }
+        catch (HaloException e) when (e.Expected == SameEarlierTurns && turns.Count > 1)
+        {
+            Note("the chat template rewrites earlier turns, so each answer is a row of its own, with what precedes it as it would be generated");
+            return [.. turns.Select(turn => Encode(chat with { Messages = [.. chat.Messages.Take(turn + 1)] }, [turn]))];
+        }
+    }
+
+    private static List<int> AnswersOf(ChatConversation chat) =>
+        [.. Enumerable.Range(0, chat.Messages.Count).Where(turn => chat.Messages[turn].Role == "assistant")];
+
+    private void Note(string note)
+    {
+        lock (_notes) _notes.Add(note);
+    }
+
+    private (int[] Ids, byte[] LossMask) Encode(ChatConversation chat, List<int> turns)
+    {
         var rendering = Template.RenderWithBeginnings(chat, turns.SelectMany(turn => new[] { (turn, true), (turn, false), (turn + 1, false) }).ToHashSet());
         var text = rendering.Text;
         var tokens = Tokenizer.Tokenize(text);
@@ -104,11 +144,8 @@ public sealed class ChatTokenizer
         var start = parting; // the answer may begin as the rest of the prompt does
         while (start > before && parting - start < SharedAtMost && !(answer.Length > 0 && text.AsSpan(start).StartsWith(answer))) start--;
         if (start <= before || parting - start == SharedAtMost) throw Rewrites(turn);
-        lock (_notes)
-        {
-            _notes.Add($"the generation prompt ends in '{prompt[start..].ReplaceLineEndings("\\n")}', with which answers of the data do not begin: "
-                + "they are learned as they stand, and a model that is prompted so goes on otherwise");
-        }
+        Note($"the generation prompt ends in '{prompt[start..].ReplaceLineEndings("\\n")}', with which answers of the data do not begin: "
+            + "they are learned as they stand, and a model that is prompted so goes on otherwise");
         return start;
     }
 
@@ -123,7 +160,6 @@ public sealed class ChatTokenizer
         return low;
     }
 
-    private static HaloException Rewrites(int turn) => new("chat-template", $"message {turn}", "a template that renders earlier turns the same whatever follows",
-        "one that rewrites them",
+    private static HaloException Rewrites(int turn) => new("chat-template", $"message {turn}", SameEarlierTurns, "one that rewrites them",
         "Train on conversations of one answer, or simplify the template.");
 }

@@ -60,9 +60,9 @@ public sealed class ChatDataset
         var learnsToStop = false;
         var data = Load(path, chat =>
         {
-            var (ids, mask) = tokenizer.Encode(chat);
-            learnsToStop = learnsToStop || tokenizer.LearnsToStop(ids, mask);
-            return (ids, mask);
+            var rows = tokenizer.EncodeRows(chat);
+            learnsToStop = learnsToStop || rows.Any(row => tokenizer.LearnsToStop(row.Ids, row.LossMask));
+            return rows;
         }, maxLength);
         return new ChatDataset(data, [.. tokenizer.Notes, .. learnsToStop ? Array.Empty<string>() : [NoEndOfTurn]]);
     }
@@ -72,17 +72,22 @@ public sealed class ChatDataset
     /// <param name="encode">Conversation to ids and loss mask, both of one length: <see cref="ChatTokenizer.Encode(ChatConversation)"/>.</param>
     /// <param name="maxLength">The graph's sequence length T, in tokens.</param>
     /// <exception cref="HaloException">A defect of the file, a row that the encoder refuses or in which it counts nothing, or no row is left.</exception>
-    public static ChatDataset Load(string path, Func<ChatConversation, (int[] Ids, byte[] LossMask)> encode, int maxLength)
+    public static ChatDataset Load(string path, Func<ChatConversation, (int[] Ids, byte[] LossMask)> encode, int maxLength) =>
+        Load(path, chat => [encode(chat)], maxLength);
+
+    private static ChatDataset Load(string path, Func<ChatConversation, IReadOnlyList<(int[] Ids, byte[] LossMask)>> encode, int maxLength)
     {
         var rows = new List<TokenizedRow>();
         foreach (var chat in ChatJsonl.Read(path))
         {
-            var (ids, mask) = Encode(chat, encode, path);
-            var whole = new TokenizedRow(ids, mask);
-            if (whole.CountedTokens == 0)
-                throw new HaloException("load-data", $"{path}, line {chat.Line}", "a token of the assistant that counts in the loss", "none",
-                    "Check that the chat template renders assistant messages.");
-            rows.Add(whole);
+            foreach (var (ids, mask) in Encode(chat, encode, path))
+            {
+                var whole = new TokenizedRow(ids, mask);
+                if (whole.CountedTokens == 0)
+                    throw new HaloException("load-data", $"{path}, line {chat.Line}", "a token of the assistant that counts in the loss", "none",
+                        "Check that the chat template renders assistant messages.");
+                rows.Add(whole);
+            }
         }
         return new ChatDataset(path, int.MaxValue) { Rows = rows, LongestRow = rows.Select(r => r.Ids.Length).DefaultIfEmpty().Max() }.CutAt(maxLength);
     }
@@ -118,7 +123,8 @@ public sealed class ChatDataset
     }
 
     /// <summary>Adds the line to what the encoder complains about.</summary>
-    private static (int[] Ids, byte[] LossMask) Encode(ChatRow chat, Func<ChatConversation, (int[] Ids, byte[] LossMask)> encode, string path)
+    private static IReadOnlyList<(int[] Ids, byte[] LossMask)> Encode(
+        ChatRow chat, Func<ChatConversation, IReadOnlyList<(int[] Ids, byte[] LossMask)>> encode, string path)
     {
         try { return encode(chat.Chat); }
         catch (HaloException e)

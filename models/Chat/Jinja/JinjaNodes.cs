@@ -52,7 +52,7 @@ internal sealed record SetStatement(string Name, string? Attribute, JinjaExpress
 internal sealed record MacroStatement(string Name, List<(string Name, JinjaExpression? Default)> Parameters, List<JinjaStatement> Body, int Line)
     : JinjaStatement(Line);
 
-/// <summary>Statements that are run as they stand, as a generation block's are.</summary>
+/// <summary>A generation block: statements that are run as they stand, whose text the assistant says.</summary>
 internal sealed record BlockStatement(List<JinjaStatement> Body, int Line) : JinjaStatement(Line);
 
 /// <summary><c>break</c> or <c>continue</c>.</summary>

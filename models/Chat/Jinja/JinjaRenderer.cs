@@ -14,6 +14,7 @@ internal sealed class JinjaRenderer
     private readonly JinjaScope _globals = new(null);
     private readonly JinjaBudget _budget;
     private readonly JinjaBeginnings? _beginnings;
+    private readonly List<(int Start, int End)>? _generated;
     private StringBuilder _output = new();
     private int _depth, _loops, _captures;
 
@@ -25,9 +26,9 @@ internal sealed class JinjaRenderer
 
     private enum Jump { None, Break, Continue }
 
-    private JinjaRenderer(JinjaBudget budget, JinjaBeginnings? beginnings)
+    private JinjaRenderer(JinjaBudget budget, JinjaBeginnings? beginnings, List<(int Start, int End)>? generated)
     {
-        (_budget, _beginnings) = (budget, beginnings);
+        (_budget, _beginnings, _generated) = (budget, beginnings, generated);
         _evaluator = new JinjaEvaluator(_globals, budget);
     }
 
@@ -35,11 +36,13 @@ internal sealed class JinjaRenderer
     /// <param name="variables">What the template can read.</param>
     /// <param name="budget">Who pays.</param>
     /// <param name="beginnings">Takes what the template renders of beginnings of the conversation, where that is known.</param>
+    /// <param name="generated">Takes where the text of generation blocks stands, but for those inside a macro or set block, whose text may go anywhere.</param>
     /// <exception cref="HaloException">The template raised an exception or did what values do not allow, with its line.</exception>
     internal static string Render(
-        List<JinjaStatement> template, IEnumerable<KeyValuePair<string, object?>> variables, JinjaBudget budget, JinjaBeginnings? beginnings = null)
+        List<JinjaStatement> template, IEnumerable<KeyValuePair<string, object?>> variables, JinjaBudget budget, JinjaBeginnings? beginnings = null,
+        List<(int Start, int End)>? generated = null)
     {
-        var renderer = new JinjaRenderer(budget, beginnings);
+        var renderer = new JinjaRenderer(budget, beginnings, generated);
         var globals = renderer._globals.Values;
         globals["raise_exception"] = (JinjaFunction)((arguments, _, site) =>
             throw new HaloException("chat-template", $"line {site.Line}", "a conversation that the template takes",
@@ -106,7 +109,11 @@ internal sealed class JinjaRenderer
             case PrintStatement print:
                 Write(PythonText.Str(_evaluator.Evaluate(print.Value, scope), new JinjaSite(print.Line, _budget)), print.Line);
                 break;
-            case BlockStatement block: return Run(block.Body, scope);
+            case BlockStatement block:
+                var start = _output.Length;
+                var end = Run(block.Body, scope);
+                if (_captures == 0 && _undo is null && _output.Length > start) _generated?.Add((start, _output.Length));
+                return end;
             case IfStatement choice:
                 foreach (var (condition, body) in choice.Branches)
                     if (condition is null || JinjaValues.IsTrue(_evaluator.Unseen(condition, scope))) return Run(body, scope);
