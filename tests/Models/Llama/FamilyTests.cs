@@ -1,9 +1,11 @@
+using Halo.Analysis;
 using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Models.HuggingFace;
 using Halo.Models.Llama;
 using Halo.Models.Weights;
 using Halo.Passes.Infra;
+using Halo.Passes.Rewrite;
 using Halo.Passes.Training;
 using Halo.Runner.Sessions;
 using Halo.Runner.Sources;
@@ -29,6 +31,20 @@ public class FamilyTests
             {
                 foreach (var file in FamilyFixture.Exports(name))
                     data.Add(name, file);
+            }
+            return data;
+        }
+    }
+
+    public static TheoryData<string, string> Levels
+    {
+        get
+        {
+            var data = new TheoryData<string, string>();
+            foreach (var name in FamilyFixture.Names)
+            {
+                foreach (var level in new[] { "halo-0", "halo-1", "halo-2" })
+                    data.Add(name, level);
             }
             return data;
         }
@@ -67,6 +83,25 @@ public class FamilyTests
             n => Assert.Equal((1, config.Windows.Count == 0 ? 0 : config.Windows[0]), (n.Int("causal", 0), n.Int("window", 0))));
 
         int Count(string kind) => model.Graph.Nodes.Count(n => n.Is(kind, HaloDomain.Name));
+    }
+
+    /// <summary>Rotations keep every gradient; in FP8 every product of every layer is one of 8-bit operands.</summary>
+    [Theory]
+    [MemberData(nameof(Levels))]
+    public void Every_level_rewrites_every_layer(string name, string level)
+    {
+        var config = DecoderConfig.Load(FamilyFixture.Folder(name));
+        var model = SourceGraph.Built(LlamaGraph.Build(config, Rows, Tokens), Pipelines.Differentiate(), "").Model;
+        Rewrite(level, "none");
+        AreExpected(name, model, OperatorKernels.Native, FamilyFixture.Checkpoint(name).Count + 1);
+        Rewrite("none", "fp8");
+        var layers = LinearGemms.In(model.Graph).Layers.Where(l => !l.IsHead).ToList();
+        Assert.Equal((config.Family.HasFusedProjections ? 4 : 7) * config.Layers, layers.Count);
+        Assert.All(layers, l => Assert.Equal([GemmRole.F, GemmRole.E, GemmRole.G], l.Gemms.Select(g => g.Role)));
+        Assert.All(layers.SelectMany(l => l.Gemms), g => Assert.Equal("ScaledMatMul", g.Node.OpType));
+
+        void Rewrite(string scheme, string format) => PassManager.Run(
+            model, Pipelines.Rewrite(HaloScheme.Parse(scheme), GemmFormats.Parse(format)), new PassOptions { Evaluator = new OnnxEvaluator() });
     }
 
     private static void AreExpected(string name, Model model, OperatorKernels kernels, int count)
