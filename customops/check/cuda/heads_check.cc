@@ -84,6 +84,7 @@ struct Masking {
   bool causal;
   int mask;  // 0 none, 1 bool (B, 1, T, S), 2 added (H, 1, S), 3 bool that hides a whole row
   bool has_past;
+  int64_t window = 0;
 };
 
 template <class T>
@@ -110,7 +111,8 @@ void check_masking(const Masking& m) {
       score *= scale;
       if (m.mask == 2) score += real(added[static_cast<size_t>(h * s.keys + j)]);
       const bool is_shown = (m.mask != 1 && m.mask != 3) || shown[static_cast<size_t>((b * s.queries + t) * s.keys + j)] != 0;
-      const bool is_past = !m.causal || j <= t + (m.has_past ? past[static_cast<size_t>(2 * b)] : 0);
+      const int64_t at = t + (m.has_past ? past[static_cast<size_t>(2 * b)] : 0);
+      const bool is_past = !m.causal || (j <= at && (m.window == 0 || j > at - m.window));
       weights.push_back(is_shown && is_past ? score : -3e38);
       most = std::max(most, weights.back());
     }
@@ -124,7 +126,7 @@ void check_masking(const Masking& m) {
   const OnDevice<T> q_device(q), k_device(k), v_device(v), added_device(added);
   const OnDevice<uint8_t> shown_device(shown);
   const OnDevice<int64_t> past_device(past);
-  cuda::ScoreMask mask{.causal = m.causal, .past = m.has_past ? past_device.data() : nullptr, .past_step = 2};
+  cuda::ScoreMask mask{.causal = m.causal, .window = m.window, .past = m.has_past ? past_device.data() : nullptr, .past_step = 2};
   if (m.mask == 2) mask.values = added_device.data(), mask.strides[1] = s.keys, mask.strides[3] = 1;
   if (m.mask == 1 || m.mask == 3) {
     mask.values = shown_device.data(), mask.is_bool = true;
@@ -170,6 +172,9 @@ HALO_CHECK(cuda_masked_attention_as_plain_loops, Memory::kShared) {
     check_masking<T>({{3, 6, 2, 1, 140, 32}, 32, true, 0, true});
     check_masking<T>({{2, 4, 1, 40, 75, 128}, 128, true, 0, true});
     check_masking<T>({{1, 2, 2, 3, 40, 256}, 256, true, 0, true});
+    check_masking<T>({{2, 4, 2, 90, 90, 16}, 16, true, 0, false, 7});
+    check_masking<T>({{2, 4, 1, 40, 175, 32}, 32, true, 0, true, 33});
+    check_masking<T>({{2, 2, 2, 1, 140, 32}, 32, true, 0, true, 5});
     if (!is_reduced()) check_masking<T>({{2, 8, 2, 200, 300, 64}, 64, true, 1, true});
   });
 }

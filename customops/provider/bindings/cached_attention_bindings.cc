@@ -1,4 +1,5 @@
 // com.microsoft.GroupQueryAttention: attention over a cache that it extends, with the rotation inside. [ONNX Runtime, ContribOperators.md]
+#include <algorithm>
 #include <cmath>
 
 #include "provider/bindings/axes.h"
@@ -15,10 +16,11 @@ struct Settings {
   explicit Settings(const Attributes& attributes)
       : heads(attributes.integer("num_heads", 0)),
         groups(attributes.integer("kv_num_heads", 0)),
+        window(attributes.integer("local_window_size", -1)),
         scale(attributes.real("scale", 0)),
         rotates(attributes.integer("do_rotary", 0) != 0),
         is_interleaved(attributes.integer("rotary_interleaved", 0) != 0) {}
-  int64_t heads, groups;
+  int64_t heads, groups, window;  // keys that a token sees, itself among them; -1: all
   float scale;
   bool rotates, is_interleaved;
 };
@@ -76,7 +78,7 @@ Status run(const Settings& settings, Launch& launch) {
   HALO_RETURN_IF_ERROR(place_heads(q.type, values, by_key, present_v, in_cache, shared, {}, slots, kept, launch.stream()));
 
   const AttentionSizes sizes{.batch = batch, .heads = heads, .groups = groups, .queries = tokens, .keys = kept, .dim = dim};
-  const ScoreMask mask{.causal = true, .past = slots, .past_step = tokens};
+  const ScoreMask mask{.causal = true, .window = std::max<int64_t>(settings.window, 0), .past = slots, .past_step = tokens};
   void* y = launch.out(0, {.rank = 3, .sizes = {batch, tokens, heads * dim}});
   void* by_heads = tokens > 1 ? y_work.data() : y;  // of one token both orders are the same
   const float scale = settings.scale != 0 ? settings.scale : 1.0f / std::sqrt(static_cast<float>(dim));
@@ -85,7 +87,7 @@ Status run(const Settings& settings, Launch& launch) {
   return place_heads(q.type, by_heads, by_head(heads, tokens, dim), y, by_token(tokens, heads * dim, dim), own, {}, nullptr, tokens, launch.stream());
 }
 
-/// Neither windows, caps of scores, sinks, biases nor quantized caches.
+/// Neither caps of scores, sinks, biases nor quantized caches.
 bool attends(const NodeFacts& node) {
   const auto type_of = [&](size_t i) { return i < node.in.size() ? node.in[i] : DType::kUndefined; };
   const DType type = node.type();
@@ -97,7 +99,7 @@ bool attends(const NodeFacts& node) {
   }
   const Attributes& attributes = node.attributes;
   const bool has_tables = attributes.integer("do_rotary", 0) == 0 || (type_of(7) == type && type_of(8) == type);
-  return is_float(type) && type != DType::kDouble && type_of(5) == DType::kInt32 && has_tables && attributes.integer("local_window_size", -1) == -1 &&
+  return is_float(type) && type != DType::kDouble && type_of(5) == DType::kInt32 && has_tables && attributes.integer("local_window_size", -1) != 0 &&
          attributes.real("softcap", 0) == 0 && attributes.integer("smooth_softmax", 0) <= 0;
 }
 

@@ -24,10 +24,13 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t from = first % sizes.queries, last = from + S::kTile > sizes.queries ? sizes.queries - 1 : from + S::kTile - 1;
   const bool is_cut = mask.causal && mask.values == nullptr && past + last + 1 < sizes.keys;
   const int64_t end = is_cut ? past + last + 1 : sizes.keys;
+  // The first query of the tile, which may begin with the last ones of one head and go on with the first ones of the next.
+  const int64_t unseen = past + (from + S::kTile > sizes.queries ? 0 : from) + 1 - mask.window;
+  const int64_t start = mask.window > 0 && mask.values == nullptr && unseen > 0 ? unseen / S::kTile * S::kTile : 0;
   load_rows<S>(q + pair * rows * sizes.dim, first, rows, sizes.dim, queries);
   float sums[S::kThreadRows][S::kThreadChannels] = {};
   RunningSoftmax<S> softmax;
-  for (int64_t key_at = 0; key_at < end; key_at += S::kTile) {
+  for (int64_t key_at = start; key_at < end; key_at += S::kTile) {
     __syncthreads();
     load_rows<S>(k_rows, key_at, end, sizes.dim, keys);
     __syncthreads();
@@ -46,7 +49,7 @@ __global__ void __launch_bounds__(kThreads)
         } else {
           if (mask.values != nullptr && !mask.is_bool) score += to_float(static_cast<const T*>(mask.values)[mask_at + key * mask.strides[3]]);
           if (mask.values != nullptr && mask.is_bool && !static_cast<const bool*>(mask.values)[mask_at + key * mask.strides[3]]) score = kLowest;
-          if (mask.causal && key > past + query) score = kLowest;
+          if (mask.causal && (key > past + query || (mask.window > 0 && key <= past + query - mask.window))) score = kLowest;
         }
         scores[r][c] = score;
       }

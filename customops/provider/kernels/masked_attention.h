@@ -12,6 +12,7 @@ struct ScoreMask {
   bool is_bool = false;
   int64_t strides[4] = {};  // in elements, 0 where broadcast
   bool causal = false;      // query t sees the keys up to past + t
+  int64_t window = 0;       // of those the last `window`; 0: all
   const int64_t* past = nullptr;
   int64_t past_step = 0;  // past[b past_step] keys lie before the first query of batch row b; null: none
 };
