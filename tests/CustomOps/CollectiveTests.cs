@@ -72,6 +72,27 @@ public class CollectiveTests
         Assert.Equal(448, results[0][0].Max());
     }
 
+    /// <summary>Codes and their scales go where the rows go, and are summed there: a byte an element and 4 a block, where float32 sends 4 an element.</summary>
+    [Fact]
+    public void Rows_are_summed_from_codes()
+    {
+        long[] rows = [2, 0, 3];
+        var communicators = Communicator.Threads(3);
+        var results = OnRanks(3, rank => [Tensor(rank, 5)], rank => (build, inputs) =>
+        {
+            var (codes, scales) = build.BlockQuantize(inputs[0], NumberFormat.Int8, Columns, "quantize");
+            var (sentCodes, sentScales) = (build.AllToAllStart(codes, rows, rank, "world", "codes"), build.AllToAllStart(scales, rows, rank, "world", "scales"));
+            var (ownCodes, ownScales) = (build.CollectiveWait(sentCodes, [], "wait/codes"), build.CollectiveWait(sentScales, [], "wait/scales"));
+            return [build.BlockSum(ownCodes, ownScales, Columns, 3, "sum")];
+        }, communicators);
+        var quantized = Enumerable.Range(0, 3).Select(rank => Tensor(rank, 5).Chunk(Columns).Select(block => CodeTable.Quantize(NumberFormat.Int8, block))
+            .SelectMany(block => block.Values.Select(value => value * block.Scale)).ToArray()).ToArray();
+        var sums = Enumerable.Range(0, 5 * Columns).Select(i => quantized.Sum(x => x[i])).ToArray();
+        Assert.All(results.SelectMany(result => result[0]).Zip(sums), pair => Assert.Equal(pair.Second, pair.First, 1e-4));
+        Assert.Equal(Runs * (5 - 2) * (Columns + 4), communicators[0].Counters().Sum(count => count.Bytes));
+        Close(communicators);
+    }
+
     [Fact]
     public void Bytes_are_counted_as_planned()
     {
