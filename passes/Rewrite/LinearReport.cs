@@ -8,9 +8,20 @@ namespace Halo.Passes.Rewrite;
 /// <summary>What a graph's linear layers are now, read off the graph itself: the <c>linears</c> and <c>skipped</c> of a report.</summary>
 public static class LinearReport
 {
+    private const string LineKey = "halo.linears", RecordsKey = "halo.linears.records";
+
+    /// <summary>Notes both forms in a graph's metadata: of a graph from which the weights are to be taken away, they are given from there.</summary>
+    internal static void Keep(Graph graph)
+    {
+        var (line, records) = (Line(graph), Of(graph).ToJsonString());
+        (graph.Metadata[LineKey], graph.Metadata[RecordsKey]) = (line + "; frozen weights are held as codes", records);
+    }
+
     /// <summary>One record a layer: weight, layer, frozen, F, E, G (node names), rotations and formats by product.</summary>
     public static JsonObject Of(Graph graph)
     {
+        if (graph.Metadata.TryGetValue(RecordsKey, out var kept))
+            return JsonNode.Parse(kept)!.AsObject();
         var (layers, skipped) = LinearGemms.In(graph);
         return new JsonObject
         {
@@ -26,6 +37,8 @@ public static class LinearReport
     /// <summary>A line for people: how many layers and products, and how many read 8-bit codes.</summary>
     public static string Line(Graph graph)
     {
+        if (graph.Metadata.TryGetValue(LineKey, out var kept))
+            return kept;
         var (all, skipped) = LinearGemms.In(graph);
         var layers = all.Where(l => !AdapterNames.IsFactor(l.Weight.Name)).ToList();
         var adapters = graph.Inputs.Count(i => AdapterNames.IsTrained(i.Name));

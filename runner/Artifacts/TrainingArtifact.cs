@@ -49,6 +49,15 @@ public sealed class TrainingArtifact
     /// <summary>The adapter that training starts from, where one is trained over frozen weights.</summary>
     public string Adapter => Path.Combine(Folder, "adapter");
 
+    /// <summary>From frozen weights to their codes; not there where nothing is held so.</summary>
+    public string BaseModel => Path.Combine(Folder, "base_model.onnx");
+
+    /// <summary>What the graphs read of frozen weights; null where they read the weights.</summary>
+    /// <param name="weights">The artifact's.</param>
+    /// <param name="settings">Where and how it is computed.</param>
+    public HeldTensors? Hold(CheckpointReader weights, SessionSettings settings) =>
+        File.Exists(BaseModel) ? HeldTensors.Of(Read(BaseModel), Checkpoint, weights.Tensors, settings) : null;
+
     /// <summary>Null where the weights themselves are trained.</summary>
     /// <param name="weights">The artifact's.</param>
     /// <exception cref="HaloException">It is not that of the day the artifact was made.</exception>
@@ -120,6 +129,8 @@ public sealed class TrainingArtifact
             OnnxWriter.Write(plan.Forward, artifact.ForwardModel);
             OnnxWriter.Write(plan.OptimizerModel, artifact.OptimizerModel);
             var kept = HuggingFaceFolder.Keep(plan.Companions, plan.Weights, artifact.Checkpoint, "model");
+            if (plan.Base is { } frozen)
+                OnnxWriter.Write(frozen, artifact.BaseModel);
             if (plan.Adapter is { } adapter)
             {
                 using var weights = CheckpointReader.Open(artifact.Checkpoint);

@@ -69,26 +69,29 @@ internal static class EvalVerb
         using var adapter = artifact.OpenAdapter(frozen);
         using var other = run is not null ? InferenceSource.NewestWeights(run) : config.Weights is { } given ? CheckpointReader.Open(given) : null;
         var trained = other?.Tensors ?? adapter?.Tensors ?? frozen.Tensors;
-        return Evaluate(artifact.PlanFor(config), other?.Path ?? frozen.Path, adapter is null ? trained : frozen.Tensors.Concat(trained).ToDictionary(),
-            settings => new GraphSession(artifact.EvalModel, settings));
+        var plan = artifact.PlanFor(config);
+        using var held = artifact.Hold(frozen, plan.Session);
+        return Evaluate(plan, other?.Path ?? frozen.Path, adapter is null ? trained : frozen.Tensors.Concat(trained).ToDictionary(),
+            settings => new GraphSession(artifact.EvalModel, settings), held);
     }
 
     /// <summary>A model that was not prepared: its graph is rewritten for this run alone.</summary>
     private static int RunGraph(TrainConfig config)
     {
-        var plan = TrainingPlan.Of(config, Console.Error.WriteLine);
+        var plan = TrainingPlan.Of(config, Console.Error.WriteLine, holds: false);
         var evaluation = Copies(plan) == 1 ? plan.Evaluation : plan.WidenedEvaluation(Copies(plan));
         using var parameters = ParameterFiles.Open(config.Adapter is { } adapter ? [plan.Weights, adapter] : [plan.Weights]);
         return Evaluate(plan, parameters.Path, parameters.Tensors, settings => new GraphSession("evaluation graph", OnnxWriter.ToBytes(evaluation), settings));
     }
 
     private static int Evaluate(
-        TrainingPlan plan, string path, IReadOnlyDictionary<string, SafetensorsTensor> tensors, Func<SessionSettings, GraphSession> open)
+        TrainingPlan plan, string path, IReadOnlyDictionary<string, SafetensorsTensor> tensors, Func<SessionSettings, GraphSession> open,
+        HeldTensors? held = null)
     {
         var rows = plan.Data.Load(plan.Config.Data!);
         using var parameters = new ParameterBuffers(plan.Interface.Parameters, plan.Device, plan.Interface.ParameterType);
         parameters.Load(path, tensors);
-        using var evaluator = new Evaluator(open(plan.Session), plan.Interface, parameters, Copies(plan));
+        using var evaluator = new Evaluator(open(plan.Session), plan.Interface, parameters, Copies(plan), held);
         var (loss, counted) = evaluator.Loss(plan.Data.ForEvaluation(rows, plan.BatchSize).Epoch());
         if (plan.Device.IsGpu && AttentionUse.Take() is { } attention)
             Console.Error.WriteLine(attention);

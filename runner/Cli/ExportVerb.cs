@@ -52,6 +52,21 @@ internal static class ExportVerb
                 + "int8 weights on a CPU, a hundred times as fast. The default is float, but int8 for the head of int4.",
             HelpName = "float|int8",
         };
+        var adapter = new Option<string?>("--adapter")
+        {
+            Description = "Folder of a LoRA or DoRA adapter (PEFT) of the model; it is merged into the weights, which --merge has to say.",
+            HelpName = "DIR",
+        };
+        var merge = new Option<bool>("--merge")
+        {
+            Description = "Merge the adapter, or that of a run, and report in merge.json what rounding does to it: the error of each layer's weight and, with "
+                + "validation rows, how much of the adapter's effect on the loss remains.",
+        };
+        var minEffect = new Option<double?>("--min-effect")
+        {
+            Description = "With --merge: the least share of the adapter's effect on the loss, 0 to 1, that may remain; the default is 0.95, of int4 0.85.",
+            HelpName = "SHARE",
+        };
         var data = new Option<string?>("--data")
         {
             Description = "Chat rows (JSONL) to compare over; by default the validation file of a run, else rows that the model writes.",
@@ -77,7 +92,8 @@ internal static class ExportVerb
         var command = new Command("export",
             "Write a model as an ONNX folder that ONNX Runtime serves, or as a Hugging Face folder, with parity.json: how far it is from the graph that "
             + "was trained. Exit code 1 and no folder if it is too far.")
-            { source, output, to, weights, rotate, calibrate, calibrationData, activations, data, prompts, agreement, divergence, threads };
+            { source, output, to, weights, rotate, calibrate, calibrationData, activations, adapter, merge, minEffect, data, prompts,
+            agreement, divergence, threads };
         command.SetAction(parsed =>
         {
             var settings = new ExportSettings(parsed.GetValue(source)!, Path.GetFullPath(parsed.GetValue(output)!))
@@ -88,13 +104,16 @@ internal static class ExportVerb
                 Calibrate = parsed.GetValue(calibrate),
                 Activations = parsed.GetValue(activations) is { } by ? Choice<ActivationFormat>.Parse("export", "--activations", by) : null,
                 CalibrationData = parsed.GetValue(calibrationData),
+                Adapter = parsed.GetValue(adapter),
+                Merge = parsed.GetValue(merge),
+                MinEffect = parsed.GetValue(minEffect),
                 Data = parsed.GetValue(data),
                 Prompts = parsed.GetValue(prompts),
                 MinAgreement = parsed.GetValue(agreement),
                 MaxDivergence = parsed.GetValue(divergence),
                 Threads = parsed.GetValue(threads),
             };
-            Outputs.Check("export", [("--output", settings.Output)], settings.Source, settings.Data, settings.CalibrationData);
+            Outputs.Check("export", [("--output", settings.Output)], settings.Source, settings.Data, settings.CalibrationData, settings.Adapter);
             var parity = Exporter.Write(settings, Console.Error.WriteLine);
             Console.Error.WriteLine(parity is null ? "not compared (--prompts 0, and no validation data)"
                 : Line(parity, settings.BoundsOf(parity.Weights)));

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
 using Halo.Io;
+using Halo.Passes.Training;
 using Halo.Runner.Memory;
 using Halo.Runner.Plans;
 using Halo.Runner.Sessions;
@@ -23,6 +24,7 @@ internal static class PlanVerb
         {
             var config = options.Read(parsed);
             var rewritten = GraphRewriter.Rewrite(TrainingGraphSource.Open(config).Training(), RewritePasses.Of(config)).Model;
+            FrozenBase.Split(rewritten);
             var budget = config.Memory is { } text ? MemorySize.Parse(text) : (long?)null;
             var (levers, offers) = (MemoryLevers.All(config, rewritten).ToList(), MemoryLevers.Offers(config, rewritten).ToList());
             var plan = config.Fit == MemoryFit.Auto

@@ -86,6 +86,11 @@ internal static class StepVerb
         }
         foreach (var path in parametersPaths)
             Checkpoints.CheckGiven(path);
+        if (@interface.Held.Count > 0)
+        {
+            throw new HaloException("step", graphPath, "a graph that reads its weights",
+                $"one that reads codes of frozen weights, such as '{@interface.Held[0]}'", "Give a graph of halo gradient --adapter, rewritten by halo rewrite.");
+        }
         using var parameters = ParameterFiles.Open(parametersPaths);
         var micro = ReadBatch(batchPath, @interface);
         using var engine = new TrainingEngine(@interface, Session(model, graphPath, adapted, session),

@@ -37,6 +37,15 @@ public sealed record ExportSettings(string Source, string Output)
     /// <summary>Chat rows to compare over; null takes the validation file of a run.</summary>
     public string? Data { get; init; }
 
+    /// <summary>An adapter's folder, which is merged; null for that of the source, or none.</summary>
+    public string? Adapter { get; init; }
+
+    /// <summary>Merge an adapter and report what becomes of it.</summary>
+    public bool Merge { get; init; }
+
+    /// <summary>The least share of the adapter's effect on the loss that may remain; null is 0.95, of int4 0.85.</summary>
+    public double? MinEffect { get; init; }
+
     /// <summary>Rows that also go through the cache; 0 leaves the comparison of prompts out.</summary>
     public int Prompts { get; init; } = 8;
 
@@ -61,6 +70,10 @@ public sealed record ExportSettings(string Source, string Output)
             throw Refused("--min-agreement", "a share from 0 to 1", $"{agreement}", "Give another number, or leave it out.");
         if (MaxDivergence is { } divergence && !(divergence >= 0))
             throw Refused("--max-kl", "0 or more nats", $"{divergence}", "Give another number, or leave it out.");
+        if (Adapter is not null && !Merge)
+            throw Refused("--adapter", "--merge with it: an export has one set of weights", "an adapter alone", "Add --merge, or leave the adapter out.");
+        if (MinEffect is { } effect && !(effect is >= 0 and <= 1 && Merge))
+            throw Refused("--min-effect", "a share from 0 to 1, with --merge", $"{effect}", "Give another number, or leave it out.");
         if (To == ExportTarget.Hf && Rotate)
         {
             throw Refused("--rotate", "weights as they are for a Hugging Face folder", "rotated ones",

@@ -27,6 +27,10 @@ public static class Exporter
     {
         settings.Check();
         using var source = InferenceSource.Open(settings.Source);
+        if (settings.Adapter is { } adapter)
+            source.Adapt(adapter);
+        if (settings.Merge && source.Adapter is null)
+            throw new HaloException("export", "--merge", "--adapter with it, or a run that trained one", "neither", "Leave it out, or give the adapter.");
         CheckPlace(settings, source);
         FiniteValues.Check(source.Weights.Path, source.Weights.Tensors.Values);
         var session = new SessionSettings { Threads = settings.Threads };
@@ -44,6 +48,8 @@ public static class Exporter
                 WriteInferenceFolder(settings, source, weights, folder, say);
             say($"compare with {source.Path}");
             parity = Compare(settings, session, weights, source, folder);
+            if (settings.Merge)
+                WriteMerge(settings, session, weights, source, parity, folder, say);
             if (parity is null)
                 return;
             var bounds = settings.BoundsOf(weights);
@@ -56,6 +62,31 @@ public static class Exporter
             }
         });
         return parity;
+    }
+
+    private static void WriteMerge(
+        ExportSettings settings, SessionSettings session, WeightType weights, InferenceSource source, Parity? parity, string folder, Action<string> say)
+    {
+        var (layers, tensors) = source.Adapter!.Value;
+        var unadapted = default(double?);
+        if (parity?.Validation is not null)
+        {
+            using var forward = new ForwardLogits(source, session, adapted: false);
+            var rows = ComparedRows.OfData((settings.Data ?? source.Valid)!, source.Companions, forward.Sequence, prompts: 0).Valid!;
+            var own = new LogitsDifference();
+            foreach (var (row, logits) in rows.Zip(forward.Of([.. rows.Select(r => r.Ids)])))
+                own.Add(logits, logits, forward.Vocabulary, row.Ids, row.LossMask);
+            unadapted = own.Loss;
+        }
+        var report = new MergeReport(MergeReport.LayersOf(source.Weights, layers, tensors), unadapted, parity?.ForwardLoss, parity?.Validation?.Loss);
+        var least = settings.MinEffect ?? MergeReport.LeastOf(weights);
+        AtomicFile.WriteText(Path.Combine(folder, MergeReport.FileName), report.ToJson(least).ToJsonString(JsonText.Readable) + "\n");
+        say(report.Line);
+        if (report.Remains < least)
+        {
+            throw new InvalidOperationException($"export: {settings.Output}: not written, as rounding the merged weights undoes the adapter: {report.Line}, "
+                + $"expected at least {least:P0}. Choose weights of more bits, --calibrate or --rotate, or allow less with --min-effect.");
+        }
     }
 
     private static void WriteInferenceFolder(ExportSettings settings, InferenceSource source, WeightType weights, string folder, Action<string> say)

@@ -20,7 +20,10 @@ public sealed class ForwardLogits : ILogits, IDisposable
     private readonly BatchLayout _layout;
 
     /// <exception cref="HaloException">The graph has no head that is found, or weights do not fit it.</exception>
-    public ForwardLogits(InferenceSource source, SessionSettings settings)
+    /// <param name="source">The model.</param>
+    /// <param name="settings">Where and how.</param>
+    /// <param name="adapted">With the source's adapter, where it has one.</param>
+    public ForwardLogits(InferenceSource source, SessionSettings settings, bool adapted = true)
     {
         var model = source.Forward();
         EvaluationGraph.Of(model);
@@ -37,7 +40,7 @@ public sealed class ForwardLogits : ILogits, IDisposable
             [.. TrainingInterface.Required.Where(i => model.Graph.TryGetValue(i.Name, out _))]);
         var parameters = model.Graph.Inputs.Where(i => i.Type.IsFloat()).Select(i => (i.Name, i.Shape!)).ToList();
         _parameters = new ParameterBuffers(parameters, settings.Device);
-        _parameters.LoadAll(source.Tensors);
+        _parameters.LoadAll(adapted ? source.Tensors : SourceGraph.TensorsOf(source.Weights));
         _session = new GraphSession("forward graph", OnnxWriter.ToBytes(model), settings);
         _batch = new BatchBuffers(_layout.Inputs, _layout.Rows, Sequence, settings.Device);
         _batch.BindTo(_session);

@@ -113,6 +113,10 @@ public sealed class InferenceSource : IDisposable
         return _forward();
     }
 
+    /// <summary>The adapter that <see cref="Tensors"/> has; null where there is none.</summary>
+    public (AdapterLayers Layers, IReadOnlyDictionary<string, SafetensorsTensor> Tensors)? Adapter =>
+        _adapter is var (layers, tensors, _) ? (layers, tensors) : null;
+
     /// <summary>Takes an adapter into the weights.</summary>
     /// <param name="folder">PEFT's.</param>
     /// <exception cref="HaloException">The source has one already, or it is not for this base.</exception>

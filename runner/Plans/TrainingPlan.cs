@@ -64,6 +64,9 @@ public sealed class TrainingPlan
     /// <exception cref="HaloException">The parameters are not of the type that the run is to keep.</exception>
     public Model OptimizerModel => _optimizer.Value;
 
+    /// <summary>From the frozen weights to what <see cref="Training"/> reads of them; null where it reads the weights, and where the plan was read.</summary>
+    public Model? Base { get; private init; }
+
     /// <summary>What <see cref="Training"/> takes and gives.</summary>
     public required TrainingInterface Interface { get; init; }
 
@@ -132,7 +135,8 @@ public sealed class TrainingPlan
     /// <param name="config">Model, weights, sizes and rewrite.</param>
     /// <param name="say">Takes lines about what is done.</param>
     /// <exception cref="HaloException">Graph, weights, tokenizer or options are not right.</exception>
-    public static TrainingPlan Of(TrainConfig config, Action<string> say)
+    /// <param name="holds">Split off what follows from frozen weights alone; false leaves it in the graph.</param>
+    public static TrainingPlan Of(TrainConfig config, Action<string> say, bool holds = true)
     {
         var passes = RewritePasses.Of(config);
         var source = TrainingGraphSource.Open(config);
@@ -146,6 +150,7 @@ public sealed class TrainingPlan
         foreach (var end in training.GradientEnds)
             say(end);
         var rewritten = GraphRewriter.Rewrite(training, passes);
+        var frozen = holds ? FrozenBase.Split(rewritten.Model) : null;
         config = MemoryLevers.Apply(config, rewritten, say);
         var device = new Device(config.Device);
         var plan = new TrainingPlan(source, rewritten, passes, data)
@@ -157,6 +162,7 @@ public sealed class TrainingPlan
             Companions = companions,
             Device = device,
             Adapter = source.Adapter,
+            Base = frozen,
         };
         plan.CheckSizes();
         _ = plan.Data;

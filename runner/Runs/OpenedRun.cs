@@ -86,7 +86,10 @@ public sealed class OpenedRun : IDisposable
                 config.Threads, config.Seed, config.Offload)
             : new TrainingEngine(@interface, new GraphSession(artifact.TrainingModel, plan.Session), plan.OptimizerFor(accumulates, artifact.OptimizerModel),
                 accumulates, config.Threads, config.Seed, config.Offload);
-        var evaluator = new Evaluator(new GraphSession(artifact.EvalModel, plan.Session), @interface, engine.Parameters);
+        var held = artifact.Hold(weights, plan.Session);
+        if (held is not null)
+            engine.Hold(held);
+        var evaluator = new Evaluator(new GraphSession(artifact.EvalModel, plan.Session), @interface, engine.Parameters, held: held);
         if (@interface.HasAdapters)
             engine.Parameters.Load(artifact.Checkpoint, weights.Tensors, only: @interface.Frozen);
         using var adapter = artifact.OpenAdapter(weights);

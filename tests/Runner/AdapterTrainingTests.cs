@@ -1,9 +1,11 @@
 using System.Globalization;
 using System.Text.Json;
 using Halo.Analysis;
+using Halo.CustomOps;
 using Halo.Models.Adapters;
 using Halo.Models.Weights;
 using Halo.Runner.Training;
+using Halo.Serialization;
 using Halo.Tests.Numerics;
 using static Halo.Tests.Runner.HaloConsole;
 
@@ -37,6 +39,15 @@ public sealed class AdapterTrainingTests : IDisposable
             File.ReadAllBytes(_folder["stopped/adapter/adapter_model.safetensors"]));
         Assert.Equal(before, Files(_folder["model"]));
 
+        // Codes that are held, and made anew from the weights each time.
+        Assert.True(File.Exists(_folder["whole/artifact/base_model.onnx"]));
+        var graph = OnnxReader.Read(_folder["whole/artifact/training_model.onnx"], HaloOperators.Catalogue).Graph;
+        Assert.DoesNotContain(graph.Inputs, i => i.Name.Contains("proj.weight", StringComparison.Ordinal) && !AdapterNames.IsTrained(i.Name));
+        Assert.Equal(28, graph.Inputs.Count(Halo.Passes.Training.FrozenBase.IsHeld)); // codes and scale of 14 weights
+        string[] eval = ["eval", "--data", _folder["data.jsonl"], "--model"];
+        Assert.Equal(Succeed([.. eval, _folder["whole"]]),
+            Succeed([.. eval, _folder["model"], "--adapter", _folder["whole/adapter"], "--scheme", "halo-2", "--format", "int8", .. Sizes]));
+
         using var checkpoint = SafetensorsFile.Open(_folder["whole/checkpoints/step-00000006/model.safetensors"]);
         using var adapter = SafetensorsFile.Open(_folder["whole/adapter/adapter_model.safetensors"]);
         Assert.All(checkpoint.Tensors.Keys, n => Assert.True(AdapterNames.IsFactor(n), n));
@@ -60,7 +71,18 @@ public sealed class AdapterTrainingTests : IDisposable
         var words = Succeed(["generate", _folder["run"], .. ask]);
         Assert.Equal(words, Succeed(["generate", _folder["model"], "--adapter", _folder["run/adapter"], .. ask]));
 
-        Succeed("export", _folder["run"], "-o", _folder["merged"], "--to", "hf", "--weights", "fp32", "--prompts", "2");
+        string[] hf = ["--to", "hf", "--weights", "fp32", "--prompts", "2"];
+        Succeed(["export", _folder["run"], "-o", _folder["merged"], .. hf, "--merge", .. data]);
+        var report = JsonDocument.Parse(File.ReadAllText(_folder["merged/merge.json"])).RootElement;
+        double Number(string name) => report.GetProperty(name).GetDouble();
+        Assert.Equal(1, Number("effect_that_remains"), Tolerances.LossesOfTraining);
+        Assert.Equal(trained, Number("exported_loss"), Tolerances.LossesOfTraining);
+        Assert.Equal(unadapted, Number("base_loss"), Tolerances.LossesOfTraining);
+        Assert.All(report.GetProperty("layers").EnumerateArray(), l => Assert.InRange(l.GetProperty("error").GetDouble(), 0, Tolerances.OneOperator));
+        Assert.Contains(report.GetProperty("layers").EnumerateArray(), l => l.GetProperty("change").GetDouble() > 0.01);
+        string[] export = ["export", _folder["model"], "-o", _folder["none"], "--prompts", "0"];
+        Refused(_folder, "--merge with it", [.. export, "--adapter", _folder["run/adapter"]]);
+        Refused(_folder, "--adapter with it", [.. export, "--merge"]);
         Assert.Equal(trained, Loss(Succeed(["eval", "--model", _folder["merged"], .. data, .. Sizes])), Tolerances.LossesOfTraining);
         Assert.Equal(words, Succeed(["generate", _folder["merged"], .. ask]));
     }

@@ -16,13 +16,16 @@ public sealed class Evaluator : IDisposable
     /// <param name="interface">The training graph's interface.</param>
     /// <param name="parameters">The buffers to read; not owned.</param>
     /// <param name="copies">Micro-batches that the graph takes at once (widen-batch), each with a loss of its own.</param>
-    public Evaluator(GraphSession session, TrainingInterface @interface, ParameterBuffers parameters, int copies = 1)
+    /// <param name="held">What the graph reads of frozen weights; not owned; null where it reads the weights themselves.</param>
+    public Evaluator(GraphSession session, TrainingInterface @interface, ParameterBuffers parameters, int copies = 1, HeldTensors? held = null)
     {
         (_interface, _session) = (@interface, session);
         _batch = new BatchBuffers(@interface.Batch, copies * @interface.Rows, @interface.Sequence, session.Device);
         _batch.BindTo(session);
         foreach (var (name, _) in @interface.Parameters)
             session.BindInput(name, parameters[name]);
+        foreach (var name in @interface.Held.Where(session.Inputs.ContainsKey))
+            session.BindInput(name, held![name]);
         for (var n = 0; n < copies; n++)
         {
             _losses.Add(session.NewTensor(session.Outputs[TrainingNames.Loss]));

@@ -35,6 +35,7 @@ public sealed class TrainingEngine : IDisposable
     private readonly ParameterBuffers _gradients;
     private readonly ParameterBuffers? _sums;
     private readonly BatchBuffers _batch;
+    private HeldTensors? _held;
     private readonly Dictionary<string, DeviceTensor> _scalars = new(StringComparer.Ordinal);
 
     /// <param name="interface">The training graph's.</param>
@@ -120,6 +121,14 @@ public sealed class TrainingEngine : IDisposable
 
     /// <summary>The gradients of the last run of the graph.</summary>
     public ParameterBuffers Gradients => _gradients;
+
+    /// <summary>Gives the graph what it reads of frozen weights; owned from then on.</summary>
+    public void Hold(HeldTensors held)
+    {
+        _held = held;
+        foreach (var name in _interface.Held)
+            _training.BindInput(name, held[name]);
+    }
 
     /// <summary>Runs the graph on one micro-batch and returns its loss; the gradients lie in <see cref="Gradients"/>.</summary>
     /// <exception cref="HaloException">A value of the batch is out of bounds, or none of its labels counts.</exception>
@@ -211,6 +220,7 @@ public sealed class TrainingEngine : IDisposable
         foreach (var scalar in _scalars.Values)
             scalar.Dispose();
         _batch.Dispose();
+        _held?.Dispose();
     }
 
     private TrainingFailedException NotFinite(string what, double value, long step) => new(

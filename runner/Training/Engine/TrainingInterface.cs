@@ -1,5 +1,6 @@
 using Halo.Analysis;
 using Halo.Ir;
+using Halo.Passes.Training;
 using Halo.Runner.Data;
 using Halo.Runner.Sessions;
 
@@ -26,6 +27,9 @@ public sealed record TrainingInterface(
 
     /// <summary>What a batch's values may be.</summary>
     public BatchBounds Bounds { get; init; } = new(null, null);
+
+    /// <summary>What is held of frozen weights (<see cref="FrozenBase"/>).</summary>
+    public IReadOnlyList<string> Held { get; init; } = [];
 
     /// <summary>The scalars that draw what is dropped; micro-batches are counted.</summary>
     public const string DropoutSeed = "dropout_seed", DropoutStep = "dropout_step";
@@ -74,7 +78,8 @@ public sealed record TrainingInterface(
         var trained = new List<(string, Shape)>();
         var frozen = new List<(string, Shape)>();
         var parameters = graph.Inputs
-            .Where(i => batch.All(b => b.Name != i.Name) && i.Initializer is null && i.Name is not (DropoutSeed or DropoutStep)).ToList();
+            .Where(i => batch.All(b => b.Name != i.Name) && i.Initializer is null && i.Name is not (DropoutSeed or DropoutStep)
+                && !FrozenBase.IsHeld(i)).ToList();
         var type = device == GraphDevice.Cuda && parameters.FirstOrDefault()?.Type is ElementType.BFloat16 or ElementType.Float16 ? parameters[0].Type
             : ElementType.Float;
         foreach (var input in parameters)
@@ -97,6 +102,7 @@ public sealed record TrainingInterface(
             Batch = batch,
             Bounds = BatchBounds.Of(graph),
             ParameterType = type,
+            Held = [.. graph.Inputs.Where(FrozenBase.IsHeld).Select(i => i.Name)],
             Drops = graph.Inputs.Any(i => i.Name == DropoutSeed),
         };
 

@@ -1,0 +1,79 @@
+using Halo.Analysis;
+using Halo.Ir;
+using Halo.Passes.Cleanup;
+using Halo.Passes.Infra;
+using Halo.Passes.Rewrite;
+
+namespace Halo.Passes.Training;
+
+/// <summary>Splits off a training graph with adapters what follows from the frozen parameters alone: rotated codes of weights, copies in other types.</summary>
+/// <remarks>
+/// That is computed once, by a graph of its own, and held: a byte a weight in place of four, and no rotation or quantization of it in any step. The training
+/// graph reads it by inputs of the values' names, which are marked; weights that nothing else reads are inputs no longer.
+/// </remarks>
+public static class FrozenBase
+{
+    /// <summary>The key that marks an input that is held, among its metadata.</summary>
+    public const string HeldKey = "halo.held";
+
+    public static bool IsHeld(Value input) => input.Metadata.ContainsKey(HeldKey);
+
+    /// <summary>Splits a graph that was rewritten.</summary>
+    /// <param name="training">Is changed where there is something to hold.</param>
+    /// <returns>From frozen parameters to what the training graph reads of them; null where there are no adapters or nothing is computed.</returns>
+    public static Model? Split(Model training)
+    {
+        var graph = training.Graph;
+        if (!graph.Inputs.Any(i => AdapterNames.IsTrained(i.Name)))
+            return null;
+        var frozen = graph.Inputs.Where(i => i.Type.IsFloat() && !AdapterNames.IsTrained(i.Name)).ToList();
+        var (held, nodes) = Following(graph, frozen);
+        if (held.Count == 0)
+            return null;
+        LinearReport.Keep(graph); // layers are found by their weights
+        var names = held.Select(v => v.Name).ToHashSet(StringComparer.Ordinal);
+        var taken = Part(training, names);
+        foreach (var value in held)
+        {
+            var name = value.Name;
+            graph.Rename(value, graph.FreeName($"{name}/once"));
+            var input = graph.AddInput(new Value(name, value.Type, value.Shape));
+            input.Metadata[HeldKey] = "true";
+            foreach (var use in value.Uses.Where(u => !nodes.Contains(u.Node)).ToList())
+                use.Node.ReplaceInput(use.Index, input);
+        }
+        PassManager.Run(training, [new RemoveDeadCode()], new PassOptions());
+        foreach (var parameter in frozen.Where(p => p.Uses.Count == 0))
+            graph.RemoveInput(parameter);
+        return taken;
+    }
+
+    /// <summary>A graph of some of a model's values, with the inputs that they need.</summary>
+    public static Model Part(Model model, IReadOnlySet<string> names)
+    {
+        var part = model.Clone();
+        foreach (var output in part.Graph.Outputs.ToList())
+            part.Graph.RemoveOutput(output);
+        foreach (var name in names)
+            part.Graph.AddOutput(part.Graph.Values[name]);
+        PassManager.Run(part, [new RemoveDeadCode()], new PassOptions());
+        foreach (var input in part.Graph.Inputs.Where(i => i is { Uses.Count: 0, IsGraphOutput: false }).ToList())
+            part.Graph.RemoveInput(input);
+        return part;
+    }
+
+    /// <summary>What nodes compute of frozen parameters and constants alone and other nodes read, and those nodes.</summary>
+    private static (List<Value> Held, HashSet<Node> Nodes) Following(Graph graph, List<Value> frozen)
+    {
+        var (following, nodes) = (frozen.ToHashSet(), new HashSet<Node>());
+        foreach (var node in graph.Nodes.Where(n => !n.Subgraphs.Any()))
+        {
+            var read = node.Inputs.OfType<Value>().ToList();
+            if (!read.Any(following.Contains) || !read.All(v => following.Contains(v) || v.Constant is not null) || node.Outputs.Any(o => o.IsGraphOutput))
+                continue;
+            nodes.Add(node);
+            following.UnionWith(node.Outputs);
+        }
+        return ([.. graph.Nodes.Where(nodes.Contains).SelectMany(n => n.Outputs).Where(o => o.Uses.Any(u => !nodes.Contains(u.Node)))], nodes);
+    }
+}

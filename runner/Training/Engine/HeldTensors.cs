@@ -1,0 +1,77 @@
+using Halo.Ir;
+using Halo.Models.Weights;
+using Halo.Passes.Training;
+using Halo.Runner.Sessions;
+using Halo.Serialization;
+using Microsoft.ML.OnnxRuntime;
+
+namespace Halo.Runner.Training.Engine;
+
+/// <summary>What follows from frozen weights, computed once and held on the device of the graphs that read it: 8-bit codes with their scales, copies.</summary>
+public sealed class HeldTensors : IDisposable
+{
+    private readonly Dictionary<string, DeviceTensor> _values = new(StringComparer.Ordinal);
+
+    private HeldTensors() { }
+
+    public OrtValue this[string name] => _values[name].Value;
+
+    /// <summary>Computes them, weight by weight, so that no more than one is there in float32.</summary>
+    /// <param name="model">From frozen parameters to what is held (<see cref="FrozenBase"/>).</param>
+    /// <param name="path">What messages call the weights.</param>
+    /// <param name="weights">The frozen parameters.</param>
+    /// <param name="settings">Where and how.</param>
+    /// <exception cref="HaloException">A weight is missing, or of another type or shape.</exception>
+    public static HeldTensors Of(Model model, string path, IReadOnlyDictionary<string, SafetensorsTensor> weights, SessionSettings settings)
+    {
+        var held = new HeldTensors();
+        try
+        {
+            foreach (var group in model.Graph.Outputs.GroupBy(o => string.Join('\n', Roots(o)), StringComparer.Ordinal))
+                held.Add(FrozenBase.Part(model, group.Select(o => o.Name).ToHashSet(StringComparer.Ordinal)), path, weights, settings with { Replays = false });
+            return held;
+        }
+        catch
+        {
+            held.Dispose();
+            throw;
+        }
+    }
+
+    public void Dispose()
+    {
+        foreach (var value in _values.Values)
+            value.Dispose();
+    }
+
+    private void Add(Model part, string path, IReadOnlyDictionary<string, SafetensorsTensor> weights, SessionSettings settings)
+    {
+        var inputs = part.Graph.Inputs.Select(i => (i.Name, i.Shape!)).ToList();
+        using var parameters = new ParameterBuffers(inputs, settings.Device, part.Graph.Inputs[0].Type);
+        parameters.Load(path, weights);
+        using var session = new GraphSession("frozen weights", OnnxWriter.ToBytes(part), settings);
+        foreach (var (name, _) in inputs)
+            session.BindInput(name, parameters[name]);
+        foreach (var output in part.Graph.Outputs)
+        {
+            var tensor = new DeviceTensor(settings.Device, output.Type, output.Shape!.Sizes);
+            _values.Add(output.Name, tensor);
+            session.BindOutput(output.Name, tensor.Value);
+        }
+        session.Run();
+    }
+
+    private static IEnumerable<string> Roots(Value value)
+    {
+        var (seen, pending) = (new HashSet<Value> { value }, new Stack<Value>([value]));
+        while (pending.TryPop(out var at))
+        {
+            foreach (var input in at.Producer?.Inputs.OfType<Value>() ?? [])
+            {
+                if (seen.Add(input))
+                    pending.Push(input);
+            }
+        }
+        return seen.Where(v => v is { IsGraphInput: true, Initializer: null }).Select(v => v.Name).Order(StringComparer.Ordinal);
+    }
+}
