@@ -26,7 +26,7 @@ constexpr int64_t kMessageBytes = int64_t{16} << 20;
 constexpr size_t kFailureBytes = 2048;
 
 /// How long nothing comes before it is looked after the processes that it should come from.
-constexpr double kPatienceSeconds = 0.2;
+constexpr double kPatienceSeconds = 0.05;
 
 /// What is under way with one peer.
 struct Request {
@@ -208,7 +208,7 @@ class MpiTransport final : public Transport {
       HALO_RETURN_IF_ERROR(look_for_failure(exchange.what));
       const double waited = std::chrono::duration<double>(Clock::now() - last).count();
       if (waited > limit) return require_in_time(exchange, missing(*under_way), limit);
-      if (waited > kPatienceSeconds && idle % 256 == 0) HALO_RETURN_IF_ERROR(look_for_dead(exchange, *under_way));
+      if (waited > kPatienceSeconds && idle % 32 == 0) HALO_RETURN_IF_ERROR(look_for_dead(exchange, *under_way));
       std::this_thread::sleep_for(std::chrono::microseconds(std::min(idle, 500)));
     }
     return {};
