@@ -81,7 +81,10 @@ internal sealed class RopeParser(JsonFields json, int maxPositions)
         var attention = rope.Number("attention_factor") ?? (some != 0 && all != 0 ? Magnitude(factor, some) / Magnitude(factor, all) : Magnitude(factor, 1));
         return new RopeScaling(RopeScaling.Yarn, factor, 0, 0, Context(rope, rope))
         {
-            AttentionFactor = Positive(rope, "attention_factor", attention), BetaFast = fast, BetaSlow = slow, IsTruncated = rope.Flag("truncate") ?? true,
+            AttentionFactor = Positive(rope, "attention_factor", attention),
+            BetaFast = fast,
+            BetaSlow = slow,
+            IsTruncated = rope.Flag("truncate") ?? true,
         };
     }
 
@@ -97,7 +100,8 @@ internal sealed class RopeParser(JsonFields json, int maxPositions)
         var attention = rope.Number("attention_factor") ?? (factor <= 1 ? 1 : Math.Sqrt(1 + (Math.Log(factor) / Math.Log(context))));
         return new RopeScaling(RopeScaling.LongRope, Math.Max(1, factor), 0, 0, context)
         {
-            AttentionFactor = Positive(rope, "attention_factor", attention), ShortFactors = Factors(rope, "short_factor", pairs),
+            AttentionFactor = Positive(rope, "attention_factor", attention),
+            ShortFactors = Factors(rope, "short_factor", pairs),
             LongFactors = Factors(rope, "long_factor", pairs),
         };
     }

@@ -28,7 +28,8 @@ internal sealed record TokenDecoding(bool IsByteLevel, string? Mark = null, bool
                     found with { Mark = step.Object("pattern")?.Text("String") ?? throw step.Unsupported("pattern", "a String", "another") },
                 ("Metaspace", false) when found == new TokenDecoding(false) => found with
                 {
-                    Mark = step.Text("replacement") ?? MetaspaceJson.Mark, IsFirstUnmarked = MetaspaceJson.Scheme(step) != PrependScheme.Never,
+                    Mark = step.Text("replacement") ?? MetaspaceJson.Mark,
+                    IsFirstUnmarked = MetaspaceJson.Scheme(step) != PrependScheme.Never,
                 },
                 ("ByteFallback", false) => found with { HasByteFallback = true },
                 ("Fuse", _) => found,

@@ -91,7 +91,9 @@ public class OracleTokenizerTests
     {
         var start = new ProcessStartInfo("node", ["tokenize.mjs", model, folder["texts.json"], folder.Path])
         {
-            WorkingDirectory = Environment.GetEnvironmentVariable(Oracles)!, RedirectStandardOutput = true, StandardOutputEncoding = Encoding.UTF8,
+            WorkingDirectory = Environment.GetEnvironmentVariable(Oracles)!,
+            RedirectStandardOutput = true,
+            StandardOutputEncoding = Encoding.UTF8,
         };
         using var node = Process.Start(start)!;
         var output = node.StandardOutput.ReadToEnd();

@@ -199,7 +199,8 @@ public sealed record AttentionInputs(string Name, AttentionOracle Oracle, HostTe
         yield return Normal("window wider than the row", windowed with { Window = 100 }, random);
         yield return Normal("window, padding and documents", windowed with
         {
-            Mask = [.. Enumerable.Range(0, 66).Select(j => j % 33 >= 4 ? 1L : 0)], Documents = [.. Enumerable.Range(0, 66).Select(j => (long)(j / 10))],
+            Mask = [.. Enumerable.Range(0, 66).Select(j => j % 33 >= 4 ? 1L : 0)],
+            Documents = [.. Enumerable.Range(0, 66).Select(j => (long)(j / 10))],
         }, random);
         foreach (var type in new[] { ElementType.BFloat16, ElementType.Float16 })
             yield return Normal("window", new AttentionOracle(1, 2, 1, 150, 150, 64, true, Window: 70), random, type);

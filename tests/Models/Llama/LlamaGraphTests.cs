@@ -77,7 +77,12 @@ public class LlamaGraphTests
         ["biases of queries, keys and values"] = Odd with { Family = Family("qwen2"), AttentionBias = false, MlpBias = false, RopeScaling = null },
         ["fused projections, rotated parts, longrope beyond"] = Odd with
         {
-            Family = Family("phi3"), AttentionBias = false, MlpBias = false, HeadDim = 8, RotaryDim = 6, Windows = [4, 4],
+            Family = Family("phi3"),
+            AttentionBias = false,
+            MlpBias = false,
+            HeadDim = 8,
+            RotaryDim = 6,
+            Windows = [4, 4],
             RopeScaling = new RopeScaling("longrope", 2, 0, 0, 8) { AttentionFactor = 1.3, ShortFactors = [1, 1.5, 2], LongFactors = [1, 3, 7] },
         },
         ["longrope within"] = Odd with

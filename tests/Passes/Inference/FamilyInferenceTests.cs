@@ -84,7 +84,8 @@ public class FamilyInferenceTests
         var forward = Halo.Runner.Sources.EvaluationGraph.Of(LlamaGraph.Build(config, 1, 12));
         var inputs = new Dictionary<string, Tensor>(checkpoint)
         {
-            ["input_ids"] = Tensor.Of<long>(ElementType.Int64, [1, 12], row), ["labels"] = Tensor.Of<long>(ElementType.Int64, [1, 12], row),
+            ["input_ids"] = Tensor.Of<long>(ElementType.Int64, [1, 12], row),
+            ["labels"] = Tensor.Of<long>(ElementType.Int64, [1, 12], row),
             ["attention_mask"] = Tensor.Of<long>(ElementType.Int64, [1, 12], [.. row.Select(_ => 1L)]),
         };
         var expected = new OnnxEvaluator().Evaluate(forward, inputs)[1].ToArray<float>();

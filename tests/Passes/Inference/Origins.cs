@@ -49,8 +49,13 @@ internal static class Origins
     public static DecoderConfig Config(string name) => DecoderConfig.Load(Folder(name));
 
     public static PassOptions Options(string name) =>
-        new() { Evaluator = Evaluator, Checkpoint = Checkpoint(name), RotaryTables = positions => RotaryTables.Of(Config(name), positions),
-            Windows = Config(name).Windows };
+        new()
+        {
+            Evaluator = Evaluator,
+            Checkpoint = Checkpoint(name),
+            RotaryTables = positions => RotaryTables.Of(Config(name), positions),
+            Windows = Config(name).Windows
+        };
 
     public static Dictionary<string, Tensor> Checkpoint(string name)
     {
