@@ -114,7 +114,8 @@ public class CanonicalizeTests
     [InlineData("rotary_of_neighbours", "sine_is_an_input: the angles depend on 'sin'", "cosine_does_not_repeat: 'uneven' does not repeat its first half",
         "neighbours: the two parts are not cut from one value")]
     [InlineData("softmax_of_something_else", "of_an_input: it is of [3, 8], not of scores", "distances_added: its mask 'near' adds -1 to scores",
-        "probabilities_are_an_output: what reads it is not one product", "sliding_window: its mask is neither causal nor one of padding")]
+        "probabilities_are_an_output: what reads it is not one product",
+        "every_second_key: its mask is neither causal, with a window or without, nor one of padding")]
     [InlineData("sigmoid_of_something_else", "of_another_value: the sigmoid is not multiplied", "gated_value_is_an_output: the gated value is not read by one",
         "up_is_broadcast: gate [2, 4] and up [4] have different shapes")]
     [InlineData("loss_of_another_kind", "a_sum: it is no mean", "weighted_classes: it is no mean, or has weights",
