@@ -2,7 +2,7 @@ using System.Diagnostics;
 
 namespace Halo.Tests.Fuzz;
 
-/// <summary>How long a file took: by the processor time of the process, as the machine may do something else meanwhile; a tenth of the clock's where it waits.</summary>
+/// <summary>How long a file took: processor time, as the machine may do something else meanwhile; a tenth of the clock's where it waits.</summary>
 internal sealed class WorkClock
 {
     private readonly Stopwatch _watch = Stopwatch.StartNew();
