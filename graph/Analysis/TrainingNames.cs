@@ -29,6 +29,9 @@ public static class TrainingNames
     /// <summary>What stands before a parameter's name in the name of its gradient, which is an output.</summary>
     public const string GradientPrefix = "grad.";
 
+    /// <summary>Input (), float, of one rank's graph among several: what its gradients count in the update's.</summary>
+    public const string GradientWeight = "gradient_weight";
+
     /// <summary>The label of a token that the loss leaves out.</summary>
     public const long IgnoredLabel = -100;
 

@@ -1,4 +1,5 @@
 using Halo.Ir;
+using Halo.Operators;
 
 namespace Halo.Analysis;
 
@@ -70,6 +71,8 @@ public static class Verifier
                 opsets.Count == 0 ? "none" : $"'{string.Join("', '", opsets.Keys)}'");
         if (model.FindFunction(node) is not { } function)
         {
+            if (node is { Overload: "", Facts.Role: OperatorRole.Collective }) // no function says what several ranks do together
+                return;
             if (node.Overload.Length > 0 || !free.Contains(node.Domain))
                 throw new VerifierException(node, $"a function '{node.Domain}.{node.OpType}' with overload '{node.Overload}' in the model", "none");
             return;

@@ -6,6 +6,7 @@ using Halo.Passes.Export;
 using Halo.Passes.Export.Weights;
 using Halo.Passes.Fusion;
 using Halo.Passes.Rewrite;
+using Halo.Passes.Sharding;
 using Halo.Passes.Training;
 
 namespace Halo.Passes.Infra;
@@ -48,6 +49,8 @@ public static class Pipelines
         typeof(FuseLoss),           // behind all analyses, which find the head by its product
         typeof(Recompute),          // behind rewriting: what it repeats is what will run
         typeof(SaveCodes),          // behind recomputation: what is computed again is not kept
+        typeof(Shard),              // behind all of them: its graph is one rank's, and their analyses want whole parameters
+        typeof(SinkGathers),        // behind sharding, whose gathers it moves
         typeof(OrderNodes),         // last of training graphs: it places what all others made
         typeof(TakeLogits),         // first of inference: it cuts the loss and the gradient away
         typeof(FreeShapes),         // before the cache: its inputs have free sizes
@@ -90,6 +93,10 @@ public static class Pipelines
         passes.AddRange(Parse(forGpu ? FuseForGpu : Fuse));
         return passes;
     }
+
+    /// <summary>From the graph of a run, training or evaluation, to that of one of its ranks.</summary>
+    public static IReadOnlyList<IGraphPass> OfRank(ShardPlan plan) => plan.Ranks == 1 ? []
+        : [new Shard(plan.Mode, plan.Ranks, plan.Rank, plan.NodeRanks), new SinkGathers(), new OrderNodes()];
 
     /// <summary>The rewrite of the forward part of a training graph for several batches at once: as many copies of it, rewritten as one graph.</summary>
     /// <param name="copies">Batches at once.</param>

@@ -1,0 +1,108 @@
+using Halo.Analysis;
+using Halo.Building;
+using Halo.Ir;
+using Halo.Passes.Infra;
+
+namespace Halo.Passes.Sharding;
+
+/// <summary>Makes of a training graph, or of its forward part, the graph of one of several ranks that share parameters, gradients and state by rows.</summary>
+/// <remarks>
+/// A parameter that is split becomes an input of this rank's rows, gathered before it is read: once for the forward nodes, once more for the backward nodes, so
+/// that no rank holds a whole one in between. A gradient is multiplied by the input <c>gradient_weight</c> (), this rank's share of the update's counted tokens,
+/// and summed over the ranks; each keeps its rows of the sum, or all of it in mode none. Loss and logits stay those of the rank's own micro-batch.
+/// </remarks>
+/// <param name="Mode">What is split.</param>
+/// <param name="Ranks">How many ranks there are.</param>
+/// <param name="Rank">Whose graph this becomes, from 0.</param>
+/// <param name="NodeRanks">With <c>mode=hybrid</c>: ranks of a node.</param>
+public sealed record Shard(ShardMode Mode, int Ranks, int Rank = 0, int? NodeRanks = null) : IGraphPass
+{
+    public string Name => "shard";
+
+    /// <summary>Of one rank alone; ranks together give the gradients of all their rows.</summary>
+    public ValueEffect Effect => new ValueEffect.Reassociating(1e-5);
+
+    private ShardPlan Plan => new(Mode, Ranks, Rank, NodeRanks ?? Ranks);
+
+    public void Requires(Model model)
+    {
+        if (Ranks < 1 || Rank < 0 || Rank >= Ranks)
+            throw new PassException(Name, "rank", $"a number from 0 to {Ranks - 1}, and at least one rank", $"{Rank} of {Ranks}", "Give another rank.");
+        if (NodeRanks is { } node && (node < 1 || Ranks % node != 0))
+            throw new PassException(Name, "node-ranks", $"a divisor of {Ranks}", $"{node}", "Run as many ranks on each node.");
+        foreach (var parameter in IsSharded(model.Graph) ? [] : ParametersOf(model.Graph))
+        {
+            if (parameter.Shape is not { IsStatic: true, Rank: > 0 } shape || shape.Sizes[0] < Plan.Parts)
+            {
+                throw new PassException(Name, $"parameter '{parameter.Name}'", $"fixed sizes, and a row for each of {Plan.Parts} parts", $"{parameter.Shape}",
+                    "Take fewer ranks, or mode=none.");
+            }
+        }
+    }
+
+    public PassResult Run(Model model, PassContext context)
+    {
+        var graph = model.Graph;
+        if (Ranks == 1 || IsSharded(graph))
+            return new PassResult(0);
+        var forward = graph.TryGetValue(TrainingNames.Loss, out var loss) ? Ancestors.Of(loss) : [.. graph.Nodes];
+        var gradients = graph.Outputs.Where(TrainingNames.IsGradient).ToList();
+        var rewrites = 0;
+        if (Plan.SplitsParameters)
+        {
+            foreach (var parameter in ParametersOf(graph))
+            {
+                context.Step($"'{parameter.Name}'", $"hold part {Plan.Part} of {Plan.Parts}");
+                Split(graph, parameter, forward);
+                rewrites++;
+            }
+        }
+        if (gradients.Count == 0)
+            return new PassResult(rewrites);
+        var weight = graph.AddInput(new Value(TrainingNames.GradientWeight, ElementType.Float, Shape.Scalar));
+        foreach (var gradient in gradients)
+        {
+            context.Step($"'{gradient.Name}'", "sum over ranks");
+            Sum(graph, gradient, weight);
+            rewrites++;
+        }
+        return new PassResult(rewrites);
+    }
+
+    /// <summary>Float inputs that no batch fills.</summary>
+    internal static IReadOnlyList<Value> ParametersOf(Graph graph) => [.. graph.Inputs.Where(i => i.Type.IsFloat() && i.Initializer is null
+        && i.Name != TrainingNames.GradientWeight && !TrainingNames.TokenInputs.Contains(i.Name))];
+
+    private static bool IsSharded(Graph graph) => graph.Nodes.Any(n => n.Facts.Role is Operators.OperatorRole.Collective);
+
+    private void Split(Graph graph, Value parameter, HashSet<Node> forward)
+    {
+        var rows = Plan.RowsOf(parameter.Shape!.Sizes[0]);
+        var uses = parameter.Uses.ToList();
+        parameter.Shape = Plan.Of(parameter.Shape!);
+        var first = graph.Nodes.FirstOrDefault();
+        foreach (var (readers, part) in new[] { (uses.Where(u => forward.Contains(u.Node)), "whole"), (uses.Where(u => !forward.Contains(u.Node)), "again") })
+        {
+            if (!readers.Any())
+                continue;
+            var whole = GraphBuilder.Before(first!, parameter.Name).Gather(parameter, rows, Plan.Part, Plan.Group, part);
+            foreach (var use in readers)
+                use.Node.ReplaceInput(use.Index, whole);
+        }
+    }
+
+    private void Sum(Graph graph, Value gradient, Value weight)
+    {
+        var rows = Plan.RowsOf(gradient.Shape!.Sizes[0]);
+        var build = GraphBuilder.AtEnd(graph, gradient.Name);
+        var factor = gradient.Type == ElementType.Float ? weight : build.Op("weight", "Cast", [weight], Attribute.Of("to", (long)gradient.Type));
+        var sum = build.Op("weighted", "Mul", [gradient, factor]);
+        if (Mode == ShardMode.None)
+            sum = build.Reduce(sum, "sum", Ranks, Rank, Collectives.World, "sum");
+        else
+            sum = build.ScatterSum(sum, rows, Plan.Part, Plan.Group, "rows");
+        if (Mode == ShardMode.Hybrid && Ranks > Plan.NodeRanks)
+            sum = build.Reduce(sum, "sum", Ranks / Plan.NodeRanks, Rank / Plan.NodeRanks, Collectives.Peers, "sum");
+        graph.ReplaceOutput(gradient, sum);
+    }
+}
