@@ -88,6 +88,16 @@ public sealed class LauncherTests : IDisposable
     }
 
     [Fact]
+    public async Task Launchers_that_start_at_once_build_once()
+    {
+        Write("customops/ops/quantize/quantize.cu", "edited");
+        var runs = await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => Task.Run(() => Run("halo", "--version"))));
+        Assert.All(runs, r => Assert.Equal((0, $"{_folder["runner/bin/Release/net10.0/halo.dll"]} --version\n"), (r.ExitCode, r.Output)));
+        Assert.Single(runs, r => r.Error == "halo: building\n");
+        Assert.Equal(3, runs.Count(r => r.Error.Length == 0));
+    }
+
+    [Fact]
     public void A_symbolic_link_to_it_runs_it_where_it_is()
     {
         Directory.CreateDirectory(_folder["elsewhere"]);

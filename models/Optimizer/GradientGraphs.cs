@@ -40,7 +40,9 @@ public static class GradientGraphs
     /// <summary>gradient_norm () = gradient_scale * || all grad.P ||, the norm of the scaled gradient.</summary>
     /// <param name="parameters">Names and shapes.</param>
     /// <param name="type">Of gradients.</param>
-    public static Model Norm(IReadOnlyList<(string Name, Shape Shape)> parameters, ElementType type = ElementType.Float)
+    /// <param name="overRanks">Adds up a sum () over ranks that have some rows each; null: there are none.</param>
+    public static Model Norm(IReadOnlyList<(string Name, Shape Shape)> parameters, ElementType type = ElementType.Float,
+        Func<GraphBuilder, Value, Value>? overRanks = null)
     {
         var model = AdamWGraph.NewModel("gradient_norm");
         var graph = model.Graph;
@@ -48,7 +50,8 @@ public static class GradientGraphs
         var build = GraphBuilder.AtEnd(graph);
         var squares = parameters
             .Select(p => Square(build, graph.AddInput(new Value(TrainingNames.GradientOf(p.Name), type, p.Shape)), $"{p.Name}/square")).ToArray();
-        var norm = build.Op("norm", "Sqrt", [build.Op("squares", "Sum", squares)]);
+        var sum = build.Op("squares", "Sum", squares);
+        var norm = build.Op("norm", "Sqrt", [overRanks is null ? sum : overRanks(build, sum)]);
         graph.AddOutput(build.Op(AdamWGraph.GradientNorm, "Mul", [norm, scale]));
         return model;
     }

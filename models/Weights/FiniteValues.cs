@@ -22,10 +22,17 @@ public static class FiniteValues
             {
                 var part = values.AsSpan(0, (int)Math.Min(PartElements, tensor.ElementCount - at));
                 FloatConversions.ToFloat(tensor.DType, tensor.Slice(at * size, part.Length * size), part);
-                if (!float.IsFinite(TensorPrimitives.MaxMagnitude<float>(part))) // NaN where one is
-                    throw Found(path, tensor.Name, part, at);
+                Check(path, tensor.Name, part, at);
             }
         }
+    }
+
+    /// <summary>Throws where one of a tensor's values, of which the first is element <paramref name="first"/>, is not finite.</summary>
+    /// <exception cref="HaloException">Names tensor, value and element.</exception>
+    public static void Check(string path, string name, ReadOnlySpan<float> values, long first)
+    {
+        if (!values.IsEmpty && !float.IsFinite(TensorPrimitives.MaxMagnitude(values))) // NaN where one is
+            throw Found(path, name, values, first);
     }
 
     private static HaloException Found(string path, string name, ReadOnlySpan<float> part, long first)

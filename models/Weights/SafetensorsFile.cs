@@ -42,7 +42,7 @@ public sealed unsafe class SafetensorsFile : IDisposable
     public string Path { get; }
 
     /// <summary>Bytes from the start of the file to the first tensor.</summary>
-    internal long DataStart { get; }
+    public long DataStart { get; }
 
     /// <summary>By name, in the order of the header.</summary>
     public IReadOnlyDictionary<string, SafetensorsTensor> Tensors => _tensors;

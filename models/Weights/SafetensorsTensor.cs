@@ -58,13 +58,17 @@ public sealed class SafetensorsTensor : ITensorBytes
 
     /// <summary>The elements as float32, row-major; from F32, F16, BF16 or F64.</summary>
     /// <exception cref="HaloException">Another dtype.</exception>
-    public float[] ReadFloats()
+    public float[] ReadFloats() => ReadFloats(0, ElementCount);
+
+    /// <summary>Some of them, from one of them on.</summary>
+    /// <exception cref="HaloException">Another dtype.</exception>
+    public float[] ReadFloats(long first, long count)
     {
-        var result = new float[Count("floating point", DType.IsFloat())];
+        var result = new float[Count("floating point", DType.IsFloat(), count)];
         for (long at = 0, step = ChunkBytes / (DType.Bits() / 8); at < result.Length; at += step)
         {
             var part = result.AsSpan((int)at, (int)Math.Min(step, result.Length - at));
-            FloatConversions.ToFloat(DType, Slice(at * (DType.Bits() / 8), part.Length * (DType.Bits() / 8)), part);
+            FloatConversions.ToFloat(DType, Slice((first + at) * (DType.Bits() / 8), part.Length * (DType.Bits() / 8)), part);
         }
         return result;
     }
@@ -75,7 +79,7 @@ public sealed class SafetensorsTensor : ITensorBytes
     {
         var isInteger = DType is ElementType.Bool or ElementType.UInt8 or ElementType.Int8 or ElementType.UInt16 or ElementType.Int16
             or ElementType.UInt32 or ElementType.Int32 or ElementType.Int64;
-        var result = new long[Count("integers that fit 64 signed bits", isInteger)];
+        var result = new long[Count("integers that fit 64 signed bits", isInteger, ElementCount)];
         for (var i = 0L; i < result.LongLength; i++)
         {
             var at = Slice(i * (DType.Bits() / 8), DType.Bits() / 8);
@@ -98,11 +102,11 @@ public sealed class SafetensorsTensor : ITensorBytes
 
     private string Subject => $"{_file.Path}, tensor '{Name}'";
 
-    private int Count(string expected, bool isSupported)
+    private int Count(string expected, bool isSupported, long count)
     {
         if (!isSupported) throw new HaloException("read-safetensors", Subject, expected, DType.Name(), "Convert the tensor first.");
-        return ElementCount <= Array.MaxLength ? (int)ElementCount
-            : throw new HaloException("read-safetensors", Subject, $"at most {Array.MaxLength} elements", $"{ElementCount}",
+        return count <= Array.MaxLength ? (int)count
+            : throw new HaloException("read-safetensors", Subject, $"at most {Array.MaxLength} elements", $"{count}",
                 "Read the tensor's bytes in parts.");
     }
 }

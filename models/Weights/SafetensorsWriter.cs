@@ -54,6 +54,22 @@ public static class SafetensorsWriter
         return digests;
     }
 
+    /// <summary>Makes a file with the places of tensors whose bytes are written into it by others.</summary>
+    /// <exception cref="HaloException">As <see cref="Write"/>.</exception>
+    public static void Reserve(string path, IReadOnlyList<SafetensorsSource> tensors)
+    {
+        var header = Header(path, tensors, metadata: null);
+        using var file = PendingFile.Write(path, stream =>
+        {
+            Span<byte> length = stackalloc byte[8];
+            BinaryPrimitives.WriteInt64LittleEndian(length, header.Length);
+            stream.Write(length);
+            stream.Write(header);
+            stream.SetLength(8 + header.Length + tensors.Sum(SizeBytes));
+        });
+        file.Commit();
+    }
+
     /// <summary>As <see cref="Write"/>, but for its place: the file appears when it is committed.</summary>
     public static PendingFile Begin(string path, IReadOnlyList<SafetensorsSource> tensors) => Begin(path, tensors, metadata: null, out _);
 

@@ -22,13 +22,16 @@ public static class TensorDigests
     /// <param name="file">Is read as a whole.</param>
     /// <param name="written">By tensor, as <see cref="SafetensorsWriter"/> gave them.</param>
     /// <param name="advice">What to do about another one.</param>
+    /// <param name="share">Of that many readers the bytes of tensor n are read by number n modulo their number: number and how many; null: by this one.</param>
     /// <exception cref="HaloException">A tensor is missing, too many, or has other bytes.</exception>
-    public static void Check(SafetensorsFile file, IReadOnlyDictionary<string, string> written, string advice)
+    public static void Check(SafetensorsFile file, IReadOnlyDictionary<string, string> written, string advice, (int Number, int Of)? share = null)
     {
-        foreach (var (name, digest) in written)
+        foreach (var (index, (name, digest)) in written.Index())
         {
             if (!file.Tensors.TryGetValue(name, out var tensor))
                 throw new HaloException("checkpoint", file.Path, $"tensor '{name}', which was written", "no such tensor", advice);
+            if (share is { } part && index % part.Of != part.Number)
+                continue;
             if (Of(tensor) is var found && found != digest)
             {
                 throw new HaloException("checkpoint", $"{file.Path}: '{name}'", $"the bytes that were written (XXH3 {digest})", $"others (XXH3 {found})",

@@ -52,6 +52,7 @@ public static class Pipelines
         typeof(Shard),              // behind all of them: its graph is one rank's, and their analyses want whole parameters
         typeof(SinkGathers),        // behind sharding, whose gathers it moves
         typeof(OrderNodes),         // last of training graphs: it places what all others made
+        typeof(OverlapCollectives), // behind the order, in which it finds what comes next
         typeof(TakeLogits),         // first of inference: it cuts the loss and the gradient away
         typeof(FreeShapes),         // before the cache: its inputs have free sizes
         typeof(CacheAttention),     // on com.halo.Attention, before it is lowered
@@ -96,7 +97,7 @@ public static class Pipelines
 
     /// <summary>From the graph of a run, training or evaluation, to that of one of its ranks.</summary>
     public static IReadOnlyList<IGraphPass> OfRank(ShardPlan plan) => plan.Ranks == 1 ? []
-        : [new Shard(plan.Mode, plan.Ranks, plan.Rank, plan.NodeRanks), new SinkGathers(), new OrderNodes()];
+        : [new Shard(plan.Mode, plan.Ranks, plan.Rank, plan.NodeRanks), new SinkGathers(), new OrderNodes(), new OverlapCollectives()];
 
     /// <summary>The rewrite of the forward part of a training graph for several batches at once: as many copies of it, rewritten as one graph.</summary>
     /// <param name="copies">Batches at once.</param>

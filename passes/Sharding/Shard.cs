@@ -5,7 +5,7 @@ using Halo.Passes.Infra;
 
 namespace Halo.Passes.Sharding;
 
-/// <summary>Makes of a training graph, or of its forward part, the graph of one of several ranks that share parameters, gradients and state by rows.</summary>
+/// <summary>Makes of a training graph, or of its forward part, that of one of several ranks, which share parameters, gradients and state by rows.</summary>
 /// <remarks>
 /// A parameter that is split becomes an input of this rank's rows, gathered before it is read: once for the forward nodes, once more for the backward nodes, so
 /// that no rank holds a whole one in between. A gradient is multiplied by the input <c>gradient_weight</c> (), this rank's share of the update's counted tokens,

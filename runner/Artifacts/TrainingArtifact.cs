@@ -7,6 +7,7 @@ using Halo.Models.Adapters;
 using Halo.Models.HuggingFace;
 using Halo.Models.Optimizer;
 using Halo.Models.Weights;
+using Halo.Runner.Distributed;
 using Halo.Runner.Plans;
 using Halo.Runner.Sessions;
 using Halo.Runner.Training;
@@ -144,8 +145,10 @@ public sealed class TrainingArtifact
     }
 
     /// <summary>The artifact as a plan: its graphs, read, with the data, device and loop of a config. The training graph is parsed.</summary>
+    /// <param name="config">Of the run.</param>
+    /// <param name="world">The ranks that share it; null: there are none.</param>
     /// <exception cref="HaloException">A file is damaged.</exception>
-    public TrainingPlan PlanFor(TrainConfig config)
+    public TrainingPlan PlanFor(TrainConfig config, World? world = null)
     {
         var training = Read(TrainingModel);
         var device = new Device(config.Device);
@@ -157,6 +160,7 @@ public sealed class TrainingArtifact
             Weights = Checkpoint,
             Companions = [Checkpoint],
             Device = device,
+            World = world,
         };
     }
 

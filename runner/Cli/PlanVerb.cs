@@ -19,11 +19,35 @@ internal static class PlanVerb
         var command = new Command("plan", "Say what memory training takes, by class, before anything is allocated: weights, data and GPU may be elsewhere.");
         var options = new ConfigOptions(command, ConfigUse.Plan);
         var json = new Option<bool>("--json") { Description = "Print bytes as JSON." };
-        command.Add(json);
+        var ranks = new Option<int>("--ranks")
+        {
+            Description = "Ranks that share the run: also what an update sends, by collective and type.",
+            DefaultValueFactory = _ => 1,
+            HelpName = "N",
+        };
+        var nodes = new Option<int>("--nodes") { Description = "Machines that the ranks are on, as many on each.", DefaultValueFactory = _ => 1, HelpName = "N" };
+        var link = new Option<string?>("--link")
+        {
+            Description = "What a rank sends a second within a machine, between machines, and the latency of a collective: 450GB/s,50GB/s,20us.",
+            HelpName = "TEXT",
+        };
+        var rate = new Option<double?>("--rate") { Description = "TFLOP/s of products on a rank, for the time of an update.", HelpName = "N" };
+        foreach (var option in new Option[] { json, ranks, nodes, link, rate })
+            command.Add(option);
         command.SetAction(parsed =>
         {
             var config = options.Read(parsed);
             var rewritten = GraphRewriter.Rewrite(TrainingGraphSource.Open(config).Training(), RewritePasses.Of(config)).Model;
+            if (parsed.GetValue(ranks) != 1)
+            {
+                var speed = parsed.GetValue(link) is { } spec ? LinkSpeed.Parse(spec) : null;
+                var own = MemoryLevers.Apply(config, rewritten);
+                var rankPlan = RankPlan.Of(config, own, parsed.GetValue(ranks), parsed.GetValue(nodes));
+                foreach (var line in parsed.GetValue(json) ? [rankPlan.Json(speed, parsed.GetValue(rate)).ToJsonString(JsonText.Readable)]
+                    : rankPlan.Lines(speed, parsed.GetValue(rate)))
+                    Console.WriteLine(line);
+                return ExitCode.Done;
+            }
             FrozenBase.Split(rewritten);
             var budget = config.Memory is { } text ? MemorySize.Parse(text) : (long?)null;
             var (levers, offers) = (MemoryLevers.All(config, rewritten).ToList(), MemoryLevers.Offers(config, rewritten).ToList());

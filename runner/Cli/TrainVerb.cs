@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Runtime.InteropServices;
 using Halo.Passes.Rewrite;
 using Halo.Runner.Artifacts;
+using Halo.Runner.Distributed;
 using Halo.Runner.Memory;
 using Halo.Runner.Plans;
 using Halo.Runner.Runs;
@@ -51,32 +52,53 @@ internal static class TrainVerb
                 var given = options.Given(parsed);
                 if (options.File(parsed) is { } file)
                     given["config"] = file;
-                var (config, run) = parsed.GetValue(resume) is { } named ? GoneOn(named, given, parsed.GetValue(from)) : Resumed(given);
-                return Run(config, run);
+                var named = parsed.GetValue(resume);
+                return Resume(named ?? given.GetValueOrDefault("output"), given.Remove("shard", out var shard) ? shard : null,
+                    () => named is null ? Resumed(given) : GoneOn(named, given, parsed.GetValue(from)));
             }
             if (parsed.GetValue(from) is not null)
                 throw new HaloException("train", "--from-step", "--resume RUN with it", "a new run", "Leave it out, or name the run to go on from.");
             var fresh = options.Read(parsed, "data", "output");
             Outputs.Check("train", [("--output", fresh.Output)], fresh.Model, fresh.Weights, fresh.Adapter, fresh.Tokenizer, fresh.Data, fresh.Valid);
-            return parsed.GetValue(dryRun) ? DryRun(fresh) : Run(fresh, RunFolder.Create(fresh.Output!, fresh.ToYaml()));
+            if (parsed.GetValue(dryRun))
+                return DryRun(fresh);
+            using var world = Launch.Of(Environment.GetEnvironmentVariable)?.Join(fresh.Shard, fresh.Device);
+            (TrainConfig, RunFolder) Begin() => (fresh, RunFolder.Create(fresh.Output!, fresh.ToYaml()));
+            return world is null ? Run(Begin()) : RankedRun.Train(world, Begin, _ => fresh);
         });
         return command;
     }
 
-    /// <summary>Trains with a line on stderr for what is done, and the result on stdout.</summary>
-    public static int Run(TrainConfig config, RunFolder run)
+    /// <summary>Goes on with a run; what is split over ranks may be another than before.</summary>
+    private static int Resume(string? path, string? shard, Func<(TrainConfig Config, RunFolder Run)> begin)
     {
-        using var opened = Open(config, run);
+        var launch = Launch.Of(Environment.GetEnvironmentVariable);
+        var kept = launch is null || path is null ? null : TrainConfig.Load(RunFolder.Open(path).Config,
+            shard is null ? null : new Dictionary<string, string> { ["shard"] = shard }, "data", "output");
+        using var world = kept is null ? null : launch!.Join(kept.Shard, kept.Device);
+        return world is null ? Run(begin()) : RankedRun.Train(world, begin, run => run.ReadConfig());
+    }
+
+    /// <summary>Trains with a line on stderr for what is done, and the result on stdout.</summary>
+    private static int Run((TrainConfig Config, RunFolder Run) begun)
+    {
+        using var opened = Open(begun.Config, begun.Run);
         var outcome = Trained(opened);
-        var made = opened.Plan.Interface.HasAdapters ? $"adapter in {run.Adapter}" : $"model in {run.Model}";
-        Console.WriteLine(outcome.IsComplete
-            ? $"done: {outcome.Step} steps{Losses(outcome)}; {made}, report in {run.Report}"
-            : $"stopped after step {outcome.Step} of {outcome.TotalSteps}; go on with: halo train --resume -o {run.Path}");
+        Console.WriteLine(Result(outcome, opened));
         return outcome.IsComplete ? ExitCode.Done : ExitCode.Interrupted;
     }
 
+    /// <summary>The line on stdout.</summary>
+    public static string Result(TrainingOutcome outcome, OpenedRun opened)
+    {
+        var run = opened.Run;
+        var made = opened.Plan.Interface.HasAdapters ? $"adapter in {run.Adapter}" : $"model in {run.Model}";
+        return outcome.IsComplete ? $"done: {outcome.Step} steps{Losses(outcome)}; {made}, report in {run.Report}"
+            : $"stopped after step {outcome.Step} of {outcome.TotalSteps}; go on with: halo train --resume -o {run.Path}";
+    }
+
     /// <summary>Trains; a run that fails says how it can be gone on with.</summary>
-    private static TrainingOutcome Trained(OpenedRun opened)
+    public static TrainingOutcome Trained(OpenedRun opened)
     {
         try
         {
@@ -107,7 +129,7 @@ internal static class TrainVerb
     }
 
     /// <summary>The plan and its written form: the artifact that is the model, that of a run that is gone on with, or a new one.</summary>
-    private static (TrainingPlan Plan, TrainingArtifact Artifact) Prepared(TrainConfig config, RunFolder run)
+    public static (TrainingPlan Plan, TrainingArtifact Artifact) Prepared(TrainConfig config, RunFolder run)
     {
         RunFolder.CheckMarked(run.Artifact);
         var written = TrainingArtifact.Is(config.Model) ? TrainingArtifact.OpenFor(config)

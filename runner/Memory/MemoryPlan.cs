@@ -70,18 +70,18 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
             held.Add(Part(Moments, training.Inputs.Where(IsMoment)));
         if (updates && !inBackward)
         {
-            var sums = GradientGraphs.Accumulate(@interface.Trained, @interface.ParameterType).Graph;
+            var sums = GradientGraphs.Accumulate(@interface.Updated, @interface.ParameterType).Graph;
             var summed = accumulates ? ElementType.Float : @interface.ParameterType;
-            graphs.Add(GraphMemory.Of("gradient norm", GradientGraphs.Norm(@interface.Trained, summed).Graph, kernels));
+            graphs.Add(GraphMemory.Of("gradient norm", GradientGraphs.Norm(@interface.Updated, summed).Graph, kernels));
             if (optimizer is not null)
                 graphs.Add(GraphMemory.Of("optimizer", optimizer, kernels));
             if (accumulates)
             {
                 graphs.Add(GraphMemory.Of("sums of gradients", sums, kernels));
-                held.Add(Part("sums of gradients", Inputs(sums, @interface.Trained.Select(p => GradientGraphs.Sum + p.Name))));
+                held.Add(Part("sums of gradients", Inputs(sums, @interface.Updated.Select(p => GradientGraphs.Sum + p.Name))));
             }
             held.Add(optimizer is null ? new MemoryPart(Moments,
-                    2 * @interface.Trained.Sum(p => RunMemory.Rounded(@interface.ParameterType.SizeBytes(p.Shape.ElementCount!.Value))))
+                    2 * @interface.Updated.Sum(p => RunMemory.Rounded(@interface.ParameterType.SizeBytes(p.Shape.ElementCount!.Value))))
                 : Part(Moments, optimizer.Inputs.Where(IsMoment)));
         }
         held.RemoveAll(p => p.Name == "codes of frozen weights" && p.SizeBytes == 0);

@@ -90,6 +90,14 @@ public static class MemoryLevers
         return config;
     }
 
+    /// <summary>The rewritten graph, which stays as it is, with the levers of a config.</summary>
+    public static Model Apply(TrainConfig config, Model rewritten)
+    {
+        var model = rewritten.Clone();
+        PassManager.Run(model, Passes(config), new PassOptions());
+        return model;
+    }
+
     /// <summary>What each lever takes, the cheapest first.</summary>
     /// <param name="config">All other settings.</param>
     /// <param name="rewritten">The graph without levers; stays as it is.</param>
@@ -176,7 +184,8 @@ public static class MemoryLevers
         return best;
     }
 
-    private static double Multiplications(Graph graph) => graph.Nodes.Where(n => n.Facts.Role is OperatorRole.Product).Sum(n =>
+    /// <summary>Of a graph's products.</summary>
+    public static double Multiplications(Graph graph) => graph.Nodes.Where(n => n.Facts.Role is OperatorRole.Product).Sum(n =>
     {
         var a = n.Inputs[((OperatorRole.Product)n.Facts.Role).A]!;
         var k = a.Shape is { Rank: >= 2 } shape ? shape[n.Int("transA", 0) != 0 ? -2 : -1].Size ?? 0 : 0;

@@ -41,6 +41,14 @@ public static class PlannedMemory
             yield return "memory: that does not fit; --recompute computes activations again, --fit auto chooses, and halo plan says what each saves";
     }
 
+    /// <summary>The line of a rank.</summary>
+    public static IEnumerable<string> Lines(TrainingPlan plan, RankGraphs graphs, bool accumulates)
+    {
+        var memory = MemoryPlan.Of(graphs.Interface, graphs.Training.Graph, plan.Config.Valid is null ? null : graphs.Evaluation?.Graph, graphs.Optimizer.Graph,
+            updates: true, accumulates, plan.Device.Kind, plan.Config.Attention);
+        yield return MemoryText.Line(memory, BudgetOf(plan.Config, plan.Device), plan.Device.IsGpu ? "the GPU of each rank" : "the machine");
+    }
+
     /// <summary>What to say where memory ran out.</summary>
     /// <param name="plan">The run's.</param>
     /// <param name="bytes">Memory that there is.</param>

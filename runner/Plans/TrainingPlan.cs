@@ -5,6 +5,7 @@ using Halo.Models.Optimizer;
 using Halo.Models.Weights;
 using Halo.Passes.Infra;
 using Halo.Passes.Training;
+using Halo.Runner.Distributed;
 using Halo.Runner.Sessions;
 using Halo.Runner.Sources;
 using Halo.Runner.Training;
@@ -83,7 +84,10 @@ public sealed class TrainingPlan
 
     public required Device Device { get; init; }
 
-    public Rank Rank { get; init; } = Rank.Only;
+    /// <summary>The ranks that share the run; null: there is one alone.</summary>
+    public World? World { get; init; }
+
+    public Rank Rank => World?.Rank ?? Rank.Only;
 
     /// <summary>Rows of an update.</summary>
     public int BatchSize => Config.BatchSize ?? Interface.Rows;
@@ -94,6 +98,7 @@ public sealed class TrainingPlan
         {
             Device = Device,
             Rank = Rank,
+            Communicator = World?.Communicator.Id,
             Replays = true,
             Threads = Config.Threads,
             Operators = Config.Operators,

@@ -2,6 +2,7 @@ using System.Text.Json;
 using Halo.Io;
 using Halo.Models.Optimizer;
 using Halo.Models.Weights;
+using Halo.Runner.Distributed;
 using Halo.Runner.Training.Engine;
 
 namespace Halo.Runner.Runs;
@@ -58,6 +59,25 @@ public sealed class Checkpoints(string folder, int keep)
         Prune();
     }
 
+    /// <summary>The same by all ranks, each of which writes its rows: one checkpoint, as one rank would have written it.</summary>
+    public void Save(TrainingEngine engine, RunState state, World world, Rows rows)
+    {
+        var files = new SharedFiles(world, rows);
+        (string, IReadOnlyList<(ParameterBuffers, string)>)[] content =
+        [
+            (WeightsName, [(engine.Parameters, "")]),
+            (MomentsName, [(engine.FirstMoments, AdamWGraph.FirstMoment), (engine.SecondMoments, AdamWGraph.SecondMoment)]),
+        ];
+        if (!world.IsFirst)
+        {
+            files.Write(folder: null, content);
+            return;
+        }
+        OwnedFolder.Write(PathOf(state.Step), Kind, target => AtomicFile.WriteText(Path.Combine(target, StateName),
+            JsonSerializer.Serialize(state with { Digests = files.Write(target, content) }, JsonText.Readable) + "\n"));
+        Prune();
+    }
+
     /// <summary>The state of the newest checkpoint; null if there is none.</summary>
     public RunState? Newest() => All().LastOrDefault();
 
@@ -105,6 +125,21 @@ public sealed class Checkpoints(string folder, int keep)
         engine.PreviousNorm = state.GradientNorm ?? 0;
     }
 
+    /// <summary>The same on a rank, whose buffers take their rows; ranks share the reading of what the digests are of.</summary>
+    public void Load(TrainingEngine engine, RunState state, World world, Rows rows)
+    {
+        using var weights = SafetensorsFile.Open(WeightsOf(PathOf(state.Step)));
+        using var moments = SafetensorsFile.Open(Path.Combine(PathOf(state.Step), MomentsName));
+        world.Together("checkpoint: its digests", () =>
+        {
+            Check(weights, WeightsName, state, (world.Rank.Index, world.Rank.Count));
+            Check(moments, MomentsName, state, (world.Rank.Index, world.Rank.Count));
+        });
+        engine.Parameters.Load(weights.Path, weights.Tensors, "", rows);
+        engine.FirstMoments.Load(moments.Path, moments.Tensors, AdamWGraph.FirstMoment, rows);
+        engine.SecondMoments.Load(moments.Path, moments.Tensors, AdamWGraph.SecondMoment, rows);
+    }
+
     private CheckpointReader OpenWeights(RunState state)
     {
         var path = WeightsOf(PathOf(state.Step));
@@ -126,7 +161,8 @@ public sealed class Checkpoints(string folder, int keep)
             Check(file, Path.GetFileName(file.Path), state);
     }
 
-    private static void Check(SafetensorsFile file, string name, RunState state) => TensorDigests.Check(file, state.Digests![name], Advice);
+    private static void Check(SafetensorsFile file, string name, RunState state, (int Number, int Of)? share = null) =>
+        TensorDigests.Check(file, state.Digests![name], Advice, share);
 
     /// <summary>Deletes those that need not be kept: also what a run left that was killed between a save and this.</summary>
     public void Prune()

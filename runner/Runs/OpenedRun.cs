@@ -1,13 +1,18 @@
 using Halo.Ir;
 using Halo.Models.Weights;
+using Halo.Passes.Infra;
 using Halo.Passes.Rewrite;
 using Halo.Runner.Artifacts;
 using Halo.Runner.Data;
+using Halo.Runner.Distributed;
 using Halo.Runner.Plans;
 using Halo.Runner.Sessions;
+using Halo.Runner.Sources;
 using Halo.Runner.Training;
 using Halo.Runner.Training.Engine;
 using Halo.Runner.Training.Schedules;
+using Halo.Serialization;
+using Microsoft.ML.OnnxRuntime;
 
 namespace Halo.Runner.Runs;
 
@@ -45,6 +50,12 @@ public sealed class OpenedRun : IDisposable
     /// <summary>What the run was started with, as run.json has it.</summary>
     public required RunRecord Began { get; init; }
 
+    /// <summary>Where this rank's rows lie in whole tensors; all of them where there is one rank.</summary>
+    public Rows Rows { get; private init; } = Rows.All;
+
+    /// <summary>What this rank is to send for an update; null where there is one rank.</summary>
+    public PlannedTraffic? Traffic { get; private init; }
+
     /// <summary>Updates done: those of the newest checkpoint, whose content the engine has; 0 and the starting weights where there is none.</summary>
     public required int Step { get; init; }
 
@@ -56,7 +67,7 @@ public sealed class OpenedRun : IDisposable
     /// <exception cref="HaloException">Settings, tokenizer, data or checkpoint are not right.</exception>
     public static OpenedRun Open(TrainingPlan plan, TrainingArtifact artifact, RunFolder run, Action<string> say)
     {
-        var (config, @interface) = (plan.Config, plan.Interface);
+        var (config, @interface, world) = (plan.Config, plan.Interface, plan.World);
         say(LinearReport.Line(plan.Training.Graph));
         var rows = plan.Data.Load(config.Data!);
         foreach (var line in rows.Notes.Prepend(rows.Summary))
@@ -66,41 +77,47 @@ public sealed class OpenedRun : IDisposable
         var totalSteps = config.TotalSteps(train.BatchesPerEpoch);
         var schedule = config.ScheduleOver(totalSteps);
         var checkpoints = new Checkpoints(run.Checkpoints, config.KeepCheckpoints);
-        var began = HoldToStart(run, artifact, config, checkpoints.Newest() is not null);
+        var began = world is null ? HoldToStart(run, artifact, config, checkpoints.Newest() is not null)
+            : HoldToStart(run, artifact, config, checkpoints, plan, world);
         var dataSha256 = began.DataSha256!;
         using var weights = artifact.OpenWeights(); // held to their digests in any case: what the graph does not take goes into the model in the end
         OptimizerSettings.Check(config, plan.Optimizer, artifact.Folder);
         _ = plan.UpdatedParameters;
+        var accumulates = plan.BatchSize > (world?.Rank.Count ?? 1) * @interface.Rows;
+        var graphs = world is null ? null
+            : RankGraphs.Of(world.Plan, plan.Training, plan.Evaluation, plan.Optimizer, plan.Device.Kind, accumulates);
         plan.Device.ShortageAdvice = bytes => PlannedMemory.Advice(plan, bytes);
-        foreach (var line in PlannedMemory.Lines(plan))
+        foreach (var line in graphs is null ? PlannedMemory.Lines(plan) : PlannedMemory.Lines(plan, graphs, accumulates))
             say(line);
 
-        var accumulates = plan.BatchSize > @interface.Rows;
-        if (config.OptimizerInBackward && accumulates)
+        if (config.OptimizerInBackward && (accumulates || world is not null))
         {
             throw new HaloException("train", "optimizer_in_backward", $"one micro-batch an update: a batch of {@interface.Rows} rows",
-                $"a batch of {plan.BatchSize}", "Set batch_size to that, or leave optimizer_in_backward out: gradients of several are summed.");
+                $"a batch of {plan.BatchSize}{(world is null ? "" : $" for {world.Rank.Count} ranks")}",
+                "Set batch_size to that, or leave optimizer_in_backward out: gradients of several are summed.");
         }
-        var engine = config.OptimizerInBackward
-            ? new TrainingEngine(@interface, GraphSession.Of("training_model.onnx with updates", plan.TrainingWithUpdates(), plan.Session), null, false,
-                config.Threads, config.Seed, config.Offload)
-            : new TrainingEngine(@interface, new GraphSession(artifact.TrainingModel, plan.Session), plan.OptimizerFor(accumulates, artifact.OptimizerModel),
-                accumulates, config.Threads, config.Seed, config.Offload);
-        var held = artifact.Hold(weights, plan.Session);
-        if (held is not null)
-            engine.Hold(held);
-        var evaluator = new Evaluator(new GraphSession(artifact.EvalModel, plan.Session), @interface, engine.Parameters, held: held);
+        if ((@interface.HasAdapters || config.Offload != Offload.None) && world is not null)
+        {
+            throw new HaloException("train", @interface.HasAdapters ? "adapter" : "offload", "none, where several ranks share a run", "one",
+                "Train by one process, or leave it out.");
+        }
+        var (engine, evaluator) = graphs is null ? Sessions(plan, artifact, weights, accumulates) : Sessions(plan, graphs, accumulates, world!);
         if (@interface.HasAdapters)
             engine.Parameters.Load(artifact.Checkpoint, weights.Tensors, only: @interface.Frozen);
         using var adapter = artifact.OpenAdapter(weights);
         var (path, starting) = adapter is null ? (weights.Path, weights.Tensors) : (adapter.WeightsPath, adapter.Tensors);
-        var step = Start(checkpoints, engine, @interface, path, starting, run, config.Data!, dataSha256, say);
+        var shares = graphs?.Rows ?? Rows.All;
+        var step = Start(checkpoints, engine, @interface, path, starting, run, config.Data!, dataSha256, world, shares, say);
+        world?.Together("ready", () => { }); // sessions of large graphs take their time, and not the same on each rank
         if (step > totalSteps)
             throw new HaloException("resume", "steps", $"at least the {step} updates that are done", $"{totalSteps}", "Give more --steps or --epochs.");
         if (@interface.HasAdapters)
             say($"{@interface.Trained.Sum(p => p.Shape.ElementCount!.Value):N0} parameters of the adapter are trained, the others are frozen");
         var states = @interface.ParameterType == ElementType.Float ? "" : $", gradients and moments in {@interface.ParameterType.Name()}";
-        say($"{engine.Parameters.Parameters.Sum(p => p.Shape.ElementCount!.Value):N0} parameters{states}; "
+        if (world is not null)
+            say($"{world.Rank.Count} ranks, shard {config.Shard.ToString().ToLowerInvariant()}: this one holds "
+                + $"{engine.Parameters.Parameters.Sum(p => p.Shape.ElementCount!.Value):N0} parameters");
+        say($"{@interface.Parameters.Sum(p => p.Shape.ElementCount!.Value):N0} parameters{states}; "
             + $"steps {step} to {totalSteps}, "
             + $"{plan.BatchSize} rows each in micro-batches of {@interface.Rows} x {@interface.Sequence}");
         return new OpenedRun
@@ -118,6 +135,9 @@ public sealed class OpenedRun : IDisposable
             DataSha256 = dataSha256,
             Began = began,
             Step = step,
+            Rows = shares,
+            Traffic = graphs is null ? null
+                : PlannedTraffic.Of(graphs, (plan.BatchSize + (world!.Rank.Count * @interface.Rows) - 1) / (world.Rank.Count * @interface.Rows)),
         };
     }
 
@@ -126,6 +146,28 @@ public sealed class OpenedRun : IDisposable
         Evaluator.Dispose();
         Engine.Dispose();
         Run.Dispose();
+    }
+
+    private static (TrainingEngine, Evaluator) Sessions(TrainingPlan plan, TrainingArtifact artifact, CheckpointReader weights, bool accumulates)
+    {
+        var config = plan.Config;
+        var engine = config.OptimizerInBackward
+            ? new TrainingEngine(plan.Interface, GraphSession.Of("training_model.onnx with updates", plan.TrainingWithUpdates(), plan.Session), null, false,
+                config.Threads, config.Seed, config.Offload)
+            : new TrainingEngine(plan.Interface, new GraphSession(artifact.TrainingModel, plan.Session),
+                plan.OptimizerFor(accumulates, artifact.OptimizerModel), accumulates, config.Threads, config.Seed, config.Offload);
+        var held = artifact.Hold(weights, plan.Session);
+        if (held is not null)
+            engine.Hold(held);
+        return (engine, new Evaluator(new GraphSession(artifact.EvalModel, plan.Session), plan.Interface, engine.Parameters, held: held));
+    }
+
+    private static (TrainingEngine, Evaluator) Sessions(TrainingPlan plan, RankGraphs graphs, bool accumulates, World world)
+    {
+        var engine = new TrainingEngine(graphs.Interface, GraphSession.Of("training_model.onnx", graphs.Training, plan.Session),
+            OnnxWriter.ToBytes(graphs.Optimizer), accumulates, plan.Config.Threads, plan.Config.Seed, world: world);
+        return (engine,
+            new Evaluator(GraphSession.Of("eval_model.onnx", graphs.Evaluation!, plan.Session), graphs.Interface, engine.Parameters, world: world));
     }
 
     /// <summary>Holds artifact and data to what the run was started with, or notes it where this is the start.</summary>
@@ -146,9 +188,32 @@ public sealed class OpenedRun : IDisposable
         return began;
     }
 
+    /// <summary>The same by rank 0 for all; each holds what it reads itself to what rank 0 has read.</summary>
+    private static RunRecord HoldToStart(RunFolder run, TrainingArtifact artifact, TrainConfig config, Checkpoints checkpoints, TrainingPlan plan, World world)
+    {
+        if (plan.BatchSize < world.Rank.Count * plan.Interface.Rows)
+        {
+            throw new HaloException("train", "batch_size", $"{world.Rank.Count * plan.Interface.Rows} rows or more, a micro-batch of {plan.Interface.Rows} for "
+                + $"each of {world.Rank.Count} ranks", $"{plan.BatchSize}{(config.BatchSize is null ? ", one micro-batch, as it was not given" : "")}",
+                "Give a larger --batch-size, or start fewer ranks.");
+        }
+        world.Together("start", () => _ = world.IsFirst ? HoldToStart(run, artifact, config, checkpoints.Newest() is not null) : null);
+        var newest = checkpoints.Newest()?.Step;
+        world.Hold("start", [("version", $"{Ledger.ToolVersion}, ONNX Runtime {OrtEnv.Instance().GetVersionString()}"),
+            ("settings", Digest(config with { Output = null })),
+            ("artifact", GraphRewriter.Sha256(Path.Combine(artifact.Folder, TrainingArtifact.ManifestName))),
+            ("training data", GraphRewriter.Sha256(config.Data!)), ("validation data", config.Valid is { } valid ? GraphRewriter.Sha256(valid) : "none"),
+            ("step to go on from", $"{newest ?? 0}")]);
+        return run.Record;
+
+        // Paths may differ between machines; what lies there is compared by itself.
+        static string Digest(TrainConfig config) => Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(
+            (config with { Model = "", Weights = null, Tokenizer = null, Data = null, Valid = null }).ToYaml())));
+    }
+
     /// <summary>The newest checkpoint's step, its content loaded; 0 and the starting weights if the run has saved none.</summary>
     private static int Start(Checkpoints checkpoints, TrainingEngine engine, TrainingInterface @interface, string path,
-        IReadOnlyDictionary<string, SafetensorsTensor> starting, RunFolder run, string data, string dataSha256, Action<string> say)
+        IReadOnlyDictionary<string, SafetensorsTensor> starting, RunFolder run, string data, string dataSha256, World? world, Rows rows, Action<string> say)
     {
         var saved = run.Record.NewestCheckpoint;
         if (checkpoints.Newest() is { } state)
@@ -158,12 +223,18 @@ public sealed class OpenedRun : IDisposable
                     "Restore the file, or start a new run from the fine-tuned model.");
             if (saved > state.Step)
                 say(run.MissedCheckpoint(saved.Value, state.Step));
-            checkpoints.Load(engine, state);
+            if (world is null)
+                checkpoints.Load(engine, state);
+            else
+                checkpoints.Load(engine, state, world, rows);
             return state.Step;
         }
         if (saved is { } lost)
             throw run.LostCheckpoint(lost);
-        engine.Parameters.Load(path, starting, only: @interface.Saved);
+        if (world is null)
+            engine.Parameters.Load(path, starting, only: @interface.Saved);
+        else
+            engine.Parameters.Load(path, starting, "", rows);
         return 0;
     }
 }

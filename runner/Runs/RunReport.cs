@@ -11,7 +11,8 @@ namespace Halo.Runner.Runs;
 /// <summary>Fills report.html from a run's metrics and its artifact's manifest.</summary>
 internal static class RunReport
 {
-    public static void Write(RunFolder run, TrainConfig config, TrainingArtifact artifact, IReadOnlyList<MetricsRow> rows) =>
+    public static void Write(RunFolder run, TrainConfig config, TrainingArtifact artifact, IReadOnlyList<MetricsRow> rows,
+        IReadOnlyList<string> traffic) =>
         TrainingReport.Write(run.Report, new ReportData
         {
             Title = Path.GetFileName(run.Path),
@@ -23,6 +24,7 @@ internal static class RunReport
                 new ReportFact("Parameters", $"{artifact.Manifest["parameters"]!.AsArray().Sum(Elements):N0}"),
                 new ReportFact("Micro-batch", $"{artifact.Manifest["rows"]} rows of {artifact.Manifest["sequence"]} tokens"),
                 new ReportFact("Versions", $"{Ledger.ToolVersion}, ONNX Runtime {OrtEnv.Instance().GetVersionString()}"),
+                .. traffic.Select(line => new ReportFact("Ranks", line)),
             ],
             Rewrite = Rewrite(artifact.Manifest),
         });

@@ -4,6 +4,7 @@ using Halo.Models.Chat;
 using Halo.Models.HuggingFace;
 using Halo.Models.Weights;
 using Halo.Runner.Data;
+using Halo.Runner.Distributed;
 using Halo.Runner.Memory;
 using Halo.Runner.Sessions;
 using Halo.Runner.Training;
@@ -30,6 +31,9 @@ public sealed record TrainingOutcome(int Step, int TotalSteps, double? Before, d
 /// </remarks>
 public sealed class Trainer(OpenedRun opened)
 {
+    /// <summary>What ranks sent, for the report.</summary>
+    private IReadOnlyList<string> _traffic = [];
+
     private Batch? _next; // of the next update, laid out while the GPU computes
 
     /// <summary>Updates done.</summary>
@@ -39,15 +43,16 @@ public sealed class Trainer(OpenedRun opened)
     /// <exception cref="TrainingFailedException">A loss or gradient is not finite. The last checkpoint stands.</exception>
     public TrainingOutcome Run(CancellationToken stop)
     {
-        using var metrics = Step == 0 ? MetricsLog.Create(opened.Run.Metrics) : MetricsLog.Resume(opened.Run.Metrics, Step);
-        using var events = new TensorBoardWriter(opened.Run.Path, metrics.Rows);
-        var progress = new TrainingProgress(opened.TotalSteps, opened.Plan.Config.LogEvery);
-        if (metrics.Missing(Step) is > 0 and var missing)
+        using var metrics = !IsFirst ? MetricsLog.Unwritten() : Step == 0 ? MetricsLog.Create(opened.Run.Metrics) : MetricsLog.Resume(opened.Run.Metrics, Step);
+        using var events = IsFirst ? new TensorBoardWriter(opened.Run.Path, metrics.Rows) : null;
+        var progress = new TrainingProgress(opened.TotalSteps, opened.Plan.Config.LogEvery, IsFirst ? null : TextWriter.Null);
+        if (IsFirst && metrics.Missing(Step) is > 0 and var missing)
             progress.Say($"{opened.Run.Metrics}: the rows of {missing} of {Step} updates are missing; report and curves go on without them");
         progress.Run(() =>
         {
             Evaluate(metrics, Add, IsEvaluationDue());
-            while (Step < opened.TotalSteps && !stop.IsCancellationRequested)
+            var stops = Stops(stop);
+            while (Step < opened.TotalSteps && !stops)
             {
                 var update = Update();
                 Add(update);
@@ -56,8 +61,14 @@ public sealed class Trainer(OpenedRun opened)
                 if (opened.Plan.Device.IsGpu && AttentionUse.Take() is { } attention)
                     progress.Say(attention);
                 Evaluate(metrics, Add, IsEvaluationDue());
-                if (IsDue(opened.Plan.Config.SaveEvery) || Step == opened.TotalSteps || stop.IsCancellationRequested)
+                stops = Stops(stop);
+                if (IsDue(opened.Plan.Config.SaveEvery) || Step == opened.TotalSteps || stops)
                     Save(metrics);
+            }
+            if (World is { } world && Step > opened.Step)
+            {
+                foreach (var line in _traffic = MeasuredTraffic.Lines(world, opened.Traffic!, Step - opened.Step))
+                    progress.Say(line);
             }
             return Step;
         });
@@ -66,10 +77,18 @@ public sealed class Trainer(OpenedRun opened)
         void Add(MetricsRow row)
         {
             metrics.Append(row);
-            events.Append(row);
+            events?.Append(row);
             progress.Report(row);
         }
     }
+
+    private World? World => opened.Plan.World;
+
+    /// <summary>This rank writes what is written once.</summary>
+    private bool IsFirst => World?.IsFirst ?? true;
+
+    /// <summary>A signal may reach some ranks only; they end together.</summary>
+    private bool Stops(CancellationToken stop) => World?.Any($"stop after step {Step}", stop.IsCancellationRequested) ?? stop.IsCancellationRequested;
 
     private MetricsRow Update()
     {
@@ -98,7 +117,10 @@ public sealed class Trainer(OpenedRun opened)
 
     private void Evaluate(MetricsLog metrics, Action<MetricsRow> add, bool isDue)
     {
-        if (!isDue || opened.Valid is null || metrics.Has(MetricsKind.Eval, Step))
+        if (!isDue || opened.Valid is null)
+            return;
+        var isThere = metrics.Has(MetricsKind.Eval, Step);
+        if (World?.Any($"validation of step {Step}", IsFirst && isThere) ?? isThere) // rank 0 has the log
             return;
         var (loss, counted) = opened.Evaluator.Loss(opened.Valid.Epoch(), Step);
         add(new MetricsRow { Step = Step, Kind = MetricsKind.Eval, Loss = loss, CountedTokens = counted, Time = Now() });
@@ -109,11 +131,16 @@ public sealed class Trainer(OpenedRun opened)
         var valid = metrics.Rows.LastOrDefault(r => r.Kind == MetricsKind.Eval && r.Step == Step)?.Loss;
         metrics.Sync();
         var perEpoch = opened.Train.BatchesPerEpoch;
-        opened.Checkpoints.Save(opened.Engine, new RunState(Step, Step / perEpoch, Step % perEpoch, opened.DataSha256, valid)
+        var state = new RunState(Step, Step / perEpoch, Step % perEpoch, opened.DataSha256, valid)
         {
             GradientNorm = opened.Plan.Config.ClipBy == ClipReference.PreviousStep ? opened.Engine.PreviousNorm : null,
-        });
-        opened.Run.Record = opened.Run.Record with { NewestCheckpoint = Step };
+        };
+        if (World is { } world)
+            opened.Checkpoints.Save(opened.Engine, state, world, opened.Rows);
+        else
+            opened.Checkpoints.Save(opened.Engine, state);
+        if (IsFirst)
+            opened.Run.Record = opened.Run.Record with { NewestCheckpoint = Step };
     }
 
     private TrainingOutcome Finish(MetricsLog metrics)
@@ -121,10 +148,22 @@ public sealed class Trainer(OpenedRun opened)
         var evaluations = metrics.Rows.Where(r => r.Kind == MetricsKind.Eval).ToList();
         var outcome = new TrainingOutcome(Step, opened.TotalSteps, evaluations.FirstOrDefault(r => r.Step == 0)?.Loss,
             evaluations.LastOrDefault(r => r.Step == Step && r.Step > 0)?.Loss);
+        if (World is { } world)
+            world.Together("end", () => WriteResults(metrics, outcome));
+        else
+            WriteResults(metrics, outcome);
+        return outcome;
+    }
+
+    private void WriteResults(MetricsLog metrics, TrainingOutcome outcome)
+    {
+        if (!IsFirst)
+            return;
         opened.Checkpoints.Prune();
-        RunReport.Write(opened.Run, opened.Plan.Config, opened.Artifact, metrics.Rows);
+        RunReport.Write(opened.Run, opened.Plan.Config, opened.Artifact, metrics.Rows, _traffic);
         if (!outcome.IsComplete)
-            return outcome;
+            return;
+        using var whole = World is null ? null : opened.Checkpoints.OpenNewestWeights()!.Value.Weights; // this rank has rows alone
         using var weights = opened.Artifact.OpenWeights(); // what the graph does not take is copied from there
         using var adapter = opened.Artifact.OpenAdapter(weights);
         if (adapter is not null)
@@ -135,18 +174,18 @@ public sealed class Trainer(OpenedRun opened)
         else
         {
             var folder = opened.Artifact.Checkpoint;
-            HuggingFaceFolder.Write([folder], folder, opened.Run.Model, "model", Trained,
+            HuggingFaceFolder.Write([folder], folder, opened.Run.Model, "model", tensor => Trained(tensor, whole),
                 [.. StopTokens.Of(folder, DecoderConfig.Load(folder), opened.Plan.Data.Tokenizer)]);
         }
-        return outcome;
     }
 
     /// <summary>The trained values of a checkpoint's tensor; null where the graph does not take it. A tied head repeats the embedding.</summary>
-    private float[]? Trained(SafetensorsTensor tensor)
+    private float[]? Trained(SafetensorsTensor tensor, CheckpointReader? whole)
     {
         var isTied = tensor.Name == "lm_head.weight" && DecoderConfig.Load(opened.Artifact.Checkpoint).TieWordEmbeddings;
         var name = isTied ? "model.embed_tokens.weight" : tensor.Name;
-        return opened.Engine.Parameters.Parameters.Any(p => p.Name == name) ? opened.Engine.Parameters.Read(name) : null;
+        return !opened.Engine.Parameters.Parameters.Any(p => p.Name == name) ? null
+            : whole is null ? opened.Engine.Parameters.Read(name) : whole.Tensors[name].ReadFloats();
     }
 
     private bool IsEvaluationDue() => Step == 0 || Step == opened.TotalSteps || IsDue(opened.Plan.Config.EvalEvery);

@@ -38,6 +38,9 @@ public sealed record SessionSettings
     /// <summary>The process's place among those that share the work.</summary>
     public Rank Rank { get; init; } = Rank.Only;
 
+    /// <summary>What carries the collectives of a graph of several ranks: the number of a <see cref="CustomOps.Communicator"/>; null: there are none.</summary>
+    public long? Communicator { get; init; }
+
     /// <summary>Threads of one operator; 0 is one for each core.</summary>
     /// <exception cref="HaloException">Fewer than 0, or more than any machine has cores.</exception>
     public int Threads
@@ -88,6 +91,8 @@ public sealed record SessionSettings
         };
         // Codes stay signed: ONNX Runtime makes them unsigned on x64, and leaves an output_dtype that contradicts the zero point.
         options.AddSessionConfigEntry("session.qdqisint8allowed", "1");
+        if (Communicator is { } id)
+            options.AddSessionConfigEntry("halo.communicator", $"{id}");
         if (ProfilePrefix is { } prefix)
         {
             options.ProfileOutputPathPrefix = prefix; // first: it is read when profiling is switched on

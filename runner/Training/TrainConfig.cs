@@ -1,6 +1,7 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
 using Halo.Passes.Canonical.Precision;
+using Halo.Passes.Sharding;
 using Halo.Passes.Training;
 using Halo.Runner.Sessions;
 using Halo.Runner.Training.Config;
@@ -237,6 +238,11 @@ public sealed record TrainConfig
     [Range(1, int.MaxValue)]
     [UsedBy(ConfigUse.Train)]
     public int LogEvery { get; init; } = 1;
+
+    [Description("What is split over the ranks of a run that a launcher (mpirun, torchrun, srun) starts: full (parameters, gradients and moments), state (gradients "
+        + "and moments), none (nothing), hybrid (as full, over the ranks of each machine). One rank splits nothing.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Plan)]
+    public ShardMode Shard { get; init; } = ShardMode.Full;
 
     [Description("Where the graphs run.")]
     [UsedBy(ConfigUse.Train | ConfigUse.Eval | ConfigUse.EvalFolder | ConfigUse.Answers | ConfigUse.Plan)]

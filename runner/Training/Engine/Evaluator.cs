@@ -1,5 +1,6 @@
 using Halo.Analysis;
 using Halo.Runner.Data;
+using Halo.Runner.Distributed;
 using Halo.Runner.Sessions;
 
 namespace Halo.Runner.Training.Engine;
@@ -11,15 +12,18 @@ public sealed class Evaluator : IDisposable
     private readonly GraphSession _session;
     private readonly BatchBuffers _batch;
     private readonly List<DeviceTensor> _losses = [];
+    private readonly World? _world;
 
     /// <param name="session">Of the evaluation graph; owned from then on.</param>
     /// <param name="interface">The training graph's interface.</param>
     /// <param name="parameters">The buffers to read; not owned.</param>
     /// <param name="copies">Micro-batches that the graph takes at once (widen-batch), each with a loss of its own.</param>
     /// <param name="held">What the graph reads of frozen weights; not owned; null where it reads the weights themselves.</param>
-    public Evaluator(GraphSession session, TrainingInterface @interface, ParameterBuffers parameters, int copies = 1, HeldTensors? held = null)
+    /// <param name="world">The ranks that share the batches, each with an evaluator over its own graph; null: there are none.</param>
+    public Evaluator(GraphSession session, TrainingInterface @interface, ParameterBuffers parameters, int copies = 1, HeldTensors? held = null,
+        World? world = null)
     {
-        (_interface, _session) = (@interface, session);
+        (_interface, _session, _world) = (@interface, session, world);
         _batch = new BatchBuffers(@interface.Batch, copies * @interface.Rows, @interface.Sequence, session.Device);
         _batch.BindTo(session);
         foreach (var (name, _) in @interface.Parameters)
@@ -42,7 +46,8 @@ public sealed class Evaluator : IDisposable
         double sum = 0;
         long counted = 0;
         var run = 0;
-        foreach (var together in batches.SelectMany(b => b.MicroBatches.Where(m => !m.Empty).Chunk(_losses.Count)))
+        var all = batches.SelectMany(b => b.MicroBatches.Where(m => !m.Empty).Chunk(_losses.Count));
+        foreach (var (together, counts) in _world is null ? all.Select(b => (b, true)) : Shared([.. all], _world))
         {
             foreach (var micro in together)
                 _interface.Check(micro);
@@ -51,7 +56,9 @@ public sealed class Evaluator : IDisposable
             for (var n = 0; n < together.Length; n++)
             {
                 var loss = (double)_losses[n].ToArray<float>()[0];
-                if (!double.IsFinite(loss))
+                if (!counts)
+                    continue;
+                if (!double.IsFinite(loss) && _world is null)
                 {
                     throw new TrainingFailedException($"eval: {(step is { } at ? $"step {at}, " : "")}micro-batch {run}: expected a finite loss, found {loss}. "
                         + "Check the weights, or try a scheme with more rotations.");
@@ -61,7 +68,24 @@ public sealed class Evaluator : IDisposable
                 counted += together[n].CountedTokens;
             }
         }
-        return (sum / counted, counted);
+        return _world is null ? (sum / counted, counted) : OfAllRanks(sum, counted, step);
+    }
+
+    /// <summary>Batch r, r + N, and so on; all ranks run as many, as each run has collectives: one that is left over does not count.</summary>
+    private static IEnumerable<(MicroBatch[] Batch, bool Counts)> Shared(IReadOnlyList<MicroBatch[]> all, World world) =>
+        from round in Enumerable.Range(0, (all.Count + world.Rank.Count - 1) / world.Rank.Count)
+        let place = (round * world.Rank.Count) + world.Rank.Index
+        select (all[Math.Min(place, all.Count - 1)], place < all.Count);
+
+    private (double Loss, long CountedTokens) OfAllRanks(double sum, long counted, int? step)
+    {
+        var (sums, counts) = (_world!.Gather($"validation loss of step {step}", sum), _world.Gather($"validation tokens of step {step}", counted));
+        if (Array.FindIndex(sums, s => !double.IsFinite(s)) is var rank and >= 0)
+        {
+            throw new TrainingFailedException($"eval: step {step}, rank {rank}: expected a finite loss, found {sums[rank]}. "
+                + "Check the weights, or try a scheme with more rotations.");
+        }
+        return (sums.Sum() / counts.Sum(), (long)counts.Sum());
     }
 
     public void Dispose()

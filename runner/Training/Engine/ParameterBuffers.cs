@@ -2,6 +2,7 @@ using System.Numerics.Tensors;
 using System.Runtime.InteropServices;
 using Halo.Ir;
 using Halo.Models.Weights;
+using Halo.Runner.Distributed;
 using Halo.Runner.Sessions;
 using Microsoft.ML.OnnxRuntime;
 
@@ -29,6 +30,8 @@ public sealed class ParameterBuffers : IDisposable
 
     public IReadOnlyList<(string Name, Shape Shape)> Parameters { get; }
 
+    public ElementType Type => _type;
+
     public OrtValue this[string name] => _values[name].Value;
 
     /// <summary>The values themselves, where they are float32 on the CPU.</summary>
@@ -47,6 +50,10 @@ public sealed class ParameterBuffers : IDisposable
             TensorPrimitives.ConvertToSingle(MemoryMarshal.Cast<ushort, Half>(bits), values);
         return values;
     }
+
+    /// <summary>The values as they are, to the bit.</summary>
+    public byte[] Bytes(string name) => _type == ElementType.Float ? MemoryMarshal.AsBytes(_values[name].ToArray<float>().AsSpan()).ToArray()
+        : MemoryMarshal.AsBytes(_values[name].ToArray<ushort>().AsSpan()).ToArray();
 
     /// <summary>Writes all values, rounded to the buffer's type.</summary>
     public void Write(string name, ReadOnlySpan<float> values)
@@ -71,14 +78,21 @@ public sealed class ParameterBuffers : IDisposable
     /// <exception cref="HaloException">A tensor is missing, of a type that is not float32, bfloat16 or float16, of another shape, or has values that are not
     /// finite.</exception>
     public void Load(
-        string path, IReadOnlyDictionary<string, SafetensorsTensor> tensors, string prefix = "", IEnumerable<(string Name, Shape Shape)>? only = null)
+        string path, IReadOnlyDictionary<string, SafetensorsTensor> tensors, string prefix = "", IEnumerable<(string Name, Shape Shape)>? only = null) =>
+        Load(path, tensors, prefix, Rows.All, only);
+
+    /// <summary>As above; of parameters whose buffers have some of the rows, those.</summary>
+    public void Load(string path, IReadOnlyDictionary<string, SafetensorsTensor> tensors, string prefix, Rows rows,
+        IEnumerable<(string Name, Shape Shape)>? only = null)
     {
         List<(string Name, Shape Shape)> loaded = [.. only ?? Parameters];
-        Check(loaded, path, tensors, prefix);
-        foreach (var (name, _) in loaded)
+        Check(loaded.Select(p => (p.Name, rows.WholeOf(p.Name, p.Shape))), path, tensors, prefix);
+        foreach (var (name, shape) in loaded)
         {
-            FiniteValues.Check(path, [tensors[prefix + name]]);
-            Write(name, tensors[prefix + name].ReadFloats());
+            var first = rows.FirstOf(name, shape);
+            var values = tensors[prefix + name].ReadFloats(first, shape.ElementCount!.Value);
+            FiniteValues.Check(path, prefix + name, values, first);
+            Write(name, values);
         }
     }
 
@@ -95,7 +109,7 @@ public sealed class ParameterBuffers : IDisposable
         }
     }
 
-    /// <summary>Throws unless each parameter has a tensor that <see cref="Load"/> would take; reads none.</summary>
+    /// <summary>Throws unless each parameter has a tensor that <c>Load</c> would take; reads none.</summary>
     /// <exception cref="HaloException">A tensor is missing, of a type that is not float32, bfloat16 or float16, or of another shape.</exception>
     public static void Check(
         IEnumerable<(string Name, Shape Shape)> parameters, string path, IReadOnlyDictionary<string, SafetensorsTensor> tensors, string prefix = "")

@@ -2,6 +2,7 @@ using Halo.Analysis;
 using Halo.Ir;
 using Halo.Models.Optimizer;
 using Halo.Runner.Data;
+using Halo.Runner.Distributed;
 using Halo.Runner.Sessions;
 using Halo.Serialization;
 using Microsoft.ML.OnnxRuntime;
@@ -36,6 +37,7 @@ public sealed class TrainingEngine : IDisposable
     private readonly ParameterBuffers? _sums;
     private readonly BatchBuffers _batch;
     private HeldTensors? _held;
+    private readonly World? _world;
     private readonly Dictionary<string, DeviceTensor> _scalars = new(StringComparer.Ordinal);
 
     /// <param name="interface">The training graph's.</param>
@@ -45,15 +47,16 @@ public sealed class TrainingEngine : IDisposable
     /// <param name="threads">Threads of the small graphs; 0 is one for each core.</param>
     /// <param name="seed">Of the bits by which parameters and moments of bfloat16 are rounded.</param>
     /// <param name="offload">What lies on the host.</param>
+    /// <param name="world">The ranks that share the update, each with an engine over its own graphs; null: there are none.</param>
     public TrainingEngine(TrainingInterface @interface, GraphSession training, byte[]? optimizer, bool accumulates, int threads, long seed = 0,
-        Offload offload = Offload.None)
+        Offload offload = Offload.None, World? world = null)
     {
-        (_interface, _training) = (@interface, training);
+        (_interface, _training, _world) = (@interface, training, world);
         var settings = training.Settings with { Optimization = InPlace, ProfilePrefix = null, Threads = threads };
         _updatesInBackward = training.Inputs.ContainsKey(OptimizerInBackward.PreviousNorm);
         Parameters = new ParameterBuffers(@interface.Parameters, training.Device, @interface.ParameterType, offload == Offload.States);
-        _gradients = new ParameterBuffers(_updatesInBackward ? [] : @interface.Trained, training.Device, @interface.ParameterType);
-        var updated = optimizer is null && !_updatesInBackward ? [] : @interface.Trained;
+        _gradients = new ParameterBuffers(_updatesInBackward ? [] : @interface.Updated, training.Device, @interface.ParameterType);
+        var updated = optimizer is null && !_updatesInBackward ? [] : @interface.Updated;
         FirstMoments = new ParameterBuffers(updated, training.Device, @interface.ParameterType, offload != Offload.None);
         SecondMoments = new ParameterBuffers(updated, training.Device, @interface.ParameterType, offload != Offload.None);
         _batch = new BatchBuffers(@interface.Batch, @interface.Rows, @interface.Sequence, training.Device);
@@ -77,13 +80,15 @@ public sealed class TrainingEngine : IDisposable
             BindUpdates(seed);
             return;
         }
+        if (training.Inputs.ContainsKey(TrainingNames.GradientWeight))
+            training.BindInput(TrainingNames.GradientWeight, Scalar(TrainingNames.GradientWeight));
         if (optimizer is null)
             return;
 
         if (accumulates)
         {
-            _sums = new ParameterBuffers(@interface.Trained, training.Device);
-            _accumulator = new GraphSession("accumulator", OnnxWriter.ToBytes(GradientGraphs.Accumulate(@interface.Trained, @interface.ParameterType)), settings);
+            _sums = new ParameterBuffers(@interface.Updated, training.Device);
+            _accumulator = new GraphSession("accumulator", OnnxWriter.ToBytes(GradientGraphs.Accumulate(@interface.Updated, @interface.ParameterType)), settings);
             _accumulator.BindInput(GradientGraphs.Keep, Scalar(GradientGraphs.Keep));
             _accumulator.BindInput(GradientGraphs.Weight, Scalar(GradientGraphs.Weight));
             foreach (var (name, _) in @interface.Trained)
@@ -94,8 +99,9 @@ public sealed class TrainingEngine : IDisposable
             }
         }
         var gradients = _sums ?? _gradients;
-        _norm = new GraphSession("gradient_norm",
-            OnnxWriter.ToBytes(GradientGraphs.Norm(@interface.Trained, accumulates ? ElementType.Float : @interface.ParameterType)), settings);
+        var norm = GradientGraphs.Norm(@interface.Updated, accumulates ? ElementType.Float : @interface.ParameterType,
+            world is null ? null : PartSums.Over(world.Plan));
+        _norm = new GraphSession("gradient_norm", OnnxWriter.ToBytes(norm), settings);
         _optimizer = new GraphSession("optimizer_model.onnx", optimizer, settings);
         _norm.BindInput(AdamWGraph.GradientScale, Scalar(AdamWGraph.GradientScale));
         _norm.BindOutput(AdamWGraph.GradientNorm, Scalar(AdamWGraph.GradientNorm));
@@ -154,28 +160,34 @@ public sealed class TrainingEngine : IDisposable
             return StepInBackward(batch.Single(m => !m.Empty), batch, step, learningRate);
         var counted = batch.Sum(m => (long)m.CountedTokens);
         double loss = 0;
-        MicroBatch? running = null; // its loss is read behind what is launched next: a GPU does not wait
-        foreach (var (index, micro) in batch.Index().Where(m => !m.Item.Empty)) // a mean over nothing is 0/0
+        long? running = null; // tokens of the loss that is read behind what is launched next: a GPU does not wait
+        // Alone, a mean over nothing is 0/0, and gradients are weighted where they are added up; among ranks, before they are summed over them.
+        foreach (var (index, (micro, tokens)) in _world is { } all ? RankBatch.Of(batch, all.Rank.Index, all.Rank.Count).Index()
+            : batch.Index().Where(m => !m.Item.Empty).Select(m => (m.Index, (m.Item, (long)m.Item.CountedTokens))))
         {
             AddLoss();
             _batch.Fill(micro);
             if (_interface.Drops)
                 _scalars[TrainingInterface.DropoutStep].Write<long>([((step - 1) * batch.Count) + index]);
+            if (_world is not null)
+                Write(TrainingNames.GradientWeight, (double)tokens / counted);
             _training.Run();
             if (_accumulator is not null)
             {
                 Write(GradientGraphs.Keep, running is null ? 0 : 1);
-                Write(GradientGraphs.Weight, micro.CountedTokens);
+                Write(GradientGraphs.Weight, _world is null ? micro.CountedTokens : 1);
                 _accumulator.Run();
             }
-            running = micro;
+            running = tokens;
         }
-        Write(AdamWGraph.GradientScale, _accumulator is null ? 1 : 1.0 / counted);
+        Write(AdamWGraph.GradientScale, _accumulator is null || _world is not null ? 1 : 1.0 / counted);
         _norm.Run();
         Write(AdamWGraph.LearningRate, learningRate);
         _scalars[AdamWGraph.Step].Write<long>([step]);
         meanwhile?.Invoke();
         AddLoss();
+        if (_world is not null)
+            loss = OfAllRanks(loss, step);
         var norm = Read(AdamWGraph.GradientNorm);
         if (!double.IsFinite(norm))
             throw NotFinite("gradient norm", norm, step);
@@ -184,10 +196,10 @@ public sealed class TrainingEngine : IDisposable
 
         void AddLoss()
         {
-            if (running is null)
+            if (running is not { } tokens)
                 return;
             var mean = Read(TrainingNames.Loss);
-            loss += double.IsFinite(mean) ? mean * running.CountedTokens / counted : throw NotFinite("loss", mean, step);
+            loss += double.IsFinite(mean) || _world is not null ? mean * tokens / counted : throw NotFinite("loss", mean, step);
         }
     }
 
@@ -211,6 +223,13 @@ public sealed class TrainingEngine : IDisposable
         return new StepResult(loss, norm, micro.CountedTokens, batch.Sum(m => (long)m.Tokens));
     }
 
+    /// <summary>The sum of the ranks' shares; where one is not finite all stop, at the same step.</summary>
+    private double OfAllRanks(double own, long step)
+    {
+        var shares = _world!.Gather($"loss of step {step}", own);
+        return Array.FindIndex(shares, s => !double.IsFinite(s)) is var rank and >= 0 ? throw NotFinite("loss", shares[rank], step, rank) : shares.Sum();
+    }
+
     public void Dispose()
     {
         foreach (var session in new[] { _training, _norm, _updatesInBackward ? null : _optimizer, _accumulator })
@@ -223,8 +242,8 @@ public sealed class TrainingEngine : IDisposable
         _held?.Dispose();
     }
 
-    private TrainingFailedException NotFinite(string what, double value, long step) => new(
-        $"train: step {step}, {_training.Settings.Rank}: expected a finite {what}, found {value}. "
+    private TrainingFailedException NotFinite(string what, double value, long step, int? rank = null) => new(
+        $"train: step {step}, {(rank is { } other ? $"rank {other}" : _training.Settings.Rank)}: expected a finite {what}, found {value}. "
             + (_updatesInBackward ? "Parameters were updated by it, as optimizer_in_backward does: the last checkpoint stands. Lower"
                 : "Nothing was updated; lower") + " the learning rate, or try a scheme with more rotations.");
 

@@ -48,6 +48,9 @@ public sealed record TrainingInterface(
 
     public IEnumerable<(string Name, Shape Shape)> Parameters => Trained.Concat(Frozen);
 
+    /// <summary>Names of <see cref="Trained"/> with the shapes of gradients and moments: a rank's rows where it holds the whole parameter.</summary>
+    public IReadOnlyList<(string Name, Shape Shape)> Updated { get => field ?? Trained; init; }
+
     /// <summary>Throws unless a micro-batch is one that the graph takes.</summary>
     /// <exception cref="HaloException">A value is out of bounds, or no label counts.</exception>
     public void Check(MicroBatch batch, string? file = null) => Bounds.Check(batch, Batch, Sequence, file);
@@ -77,9 +80,9 @@ public sealed record TrainingInterface(
         }
         var trained = new List<(string, Shape)>();
         var frozen = new List<(string, Shape)>();
-        var parameters = graph.Inputs
-            .Where(i => batch.All(b => b.Name != i.Name) && i.Initializer is null && i.Name is not (DropoutSeed or DropoutStep)
-                && !FrozenBase.IsHeld(i)).ToList();
+        var updated = new List<(string, Shape)>();
+        var parameters = graph.Inputs.Where(i => batch.All(b => b.Name != i.Name) && i.Initializer is null
+            && i.Name is not (DropoutSeed or DropoutStep or TrainingNames.GradientWeight) && !FrozenBase.IsHeld(i)).ToList();
         var type = device == GraphDevice.Cuda && parameters.FirstOrDefault()?.Type is ElementType.BFloat16 or ElementType.Float16 ? parameters[0].Type
             : ElementType.Float;
         foreach (var input in parameters)
@@ -94,12 +97,15 @@ public sealed record TrainingInterface(
             }
             var hasGradient = graph.TryGetValue(TrainingNames.GradientOf(input.Name), out var gradient) && gradient.IsGraphOutput;
             (hasGradient ? trained : frozen).Add((input.Name, shape));
+            if (hasGradient)
+                updated.Add((input.Name, gradient!.Shape ?? shape));
         }
         if (trained.Count == 0)
             throw Wrong("an output 'grad.<parameter>' for some parameter", "none", "The graph trains nothing; export it with gradients.");
         return new TrainingInterface(trained, frozen, (int)tokens!.Shape![0].Size!.Value, (int)tokens.Shape[1].Size!.Value)
         {
             Batch = batch,
+            Updated = updated,
             Bounds = BatchBounds.Of(graph),
             ParameterType = type,
             Held = [.. graph.Inputs.Where(FrozenBase.IsHeld).Select(i => i.Name)],

@@ -11,12 +11,14 @@ namespace Halo.Runner.Training.Metrics;
 /// </remarks>
 public sealed class MetricsLog : IDisposable
 {
-    private readonly AppendedFile _file;
+    private readonly AppendedFile? _file;
     private readonly List<MetricsRow> _rows;
 
-    private MetricsLog(string path, List<MetricsRow> rows)
+    private MetricsLog(string? path, List<MetricsRow> rows)
     {
         _rows = rows;
+        if (path is null)
+            return;
         AtomicFile.WriteText(path, string.Concat(rows.Select(Line)));
         _file = new AppendedFile(path);
     }
@@ -26,6 +28,9 @@ public sealed class MetricsLog : IDisposable
 
     /// <summary>Starts an empty log; an older one is replaced.</summary>
     public static MetricsLog Create(string path) => new(path, []);
+
+    /// <summary>A log that no file has: of ranks beside the first.</summary>
+    public static MetricsLog Unwritten() => new(null, []);
 
     /// <summary>Goes on after <paramref name="step"/> updates. A missing file is an empty one.</summary>
     /// <exception cref="HaloException">A line other than the last cannot be read.</exception>
@@ -57,17 +62,17 @@ public sealed class MetricsLog : IDisposable
 
     public void Append(MetricsRow row)
     {
-        _file.Append(Encoding.UTF8.GetBytes(Line(row)));
+        _file?.Append(Encoding.UTF8.GetBytes(Line(row)));
         _rows.Add(row);
     }
 
     /// <summary>Brings the rows onto the disk, so that a checkpoint that follows has none missing before it.</summary>
-    public void Sync() => _file.Sync();
+    public void Sync() => _file?.Sync();
 
     /// <summary>Updates, from the first to the last of <paramref name="steps"/>, without a row; 0 where none is missing.</summary>
     public int Missing(int steps) => steps - _rows.Where(r => r.Kind == MetricsKind.Train && r.Step <= steps).Select(r => r.Step).Distinct().Count();
 
-    public void Dispose() => _file.Dispose();
+    public void Dispose() => _file?.Dispose();
 
     private static string Line(MetricsRow row) => JsonSerializer.Serialize(row, JsonText.LogLine) + "\n";
 }

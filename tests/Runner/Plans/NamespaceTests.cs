@@ -5,7 +5,7 @@ namespace Halo.Tests.Runner.Plans;
 /// <summary>The folders between settings and loop import each other in one direction.</summary>
 public sealed partial class NamespaceTests
 {
-    private static readonly string[] LowestFirst = ["Sessions", "Data", "Training", "Memory", "Sources", "Plans", "Artifacts", "Runs"];
+    private static readonly string[] LowestFirst = ["Sessions", "Data", "Distributed", "Training", "Memory", "Sources", "Plans", "Artifacts", "Runs"];
 
     [Fact]
     public void Folders_of_the_runner_import_only_those_below_them()

@@ -1,0 +1,66 @@
+using System.Globalization;
+using Halo.CustomOps;
+using Halo.Passes.Sharding;
+using Halo.Runner.Sessions;
+
+namespace Halo.Runner.Distributed;
+
+/// <summary>This process's place among those that a launcher started together, as launchers tell it in the environment.</summary>
+/// <param name="Rank">From 0, over all machines.</param>
+/// <param name="Ranks">How many there are.</param>
+/// <param name="LocalRank">From 0, on this machine.</param>
+/// <param name="LocalRanks">How many there are on each machine.</param>
+public sealed record Launch(int Rank, int Ranks, int LocalRank, int LocalRanks)
+{
+    /// <summary>Of each launcher the variables of rank, number of ranks, and the same on the machine; sbatch does not set SLURM_STEP_NUM_TASKS.</summary>
+    private static readonly (string Name, string[] Variables)[] Launchers =
+    [
+        ("mpirun", ["OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"]),
+        ("torchrun", ["RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"]),
+        ("srun", ["SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE"]),
+    ];
+
+    /// <summary>The place that the environment tells; null where no launcher started this process, or it is the only one.</summary>
+    /// <param name="variable">Gives a variable of the environment; null where it is not set.</param>
+    /// <exception cref="HaloException">A variable is missing beside others, or is no number that it may be.</exception>
+    public static Launch? Of(Func<string, string?> variable)
+    {
+        foreach (var (launcher, names) in Launchers)
+        {
+            if (variable(names[0]) is null || variable(names[1]) is null)
+                continue;
+            var ranks = Number(names[1], 1, int.MaxValue);
+            var launch = new Launch(Number(names[0], 0, ranks - 1), ranks, Number(names[2], 0, ranks - 1), Number(names[3], 1, ranks));
+            if (ranks % launch.LocalRanks != 0)
+                throw Wrong(launcher, names[3], $"a divisor of {names[1]}, {ranks}", $"{launch.LocalRanks}", "Start as many ranks on each machine.");
+            return ranks == 1 ? null : launch;
+
+            int Number(string name, int least, int most)
+            {
+                var text = variable(name)?.Split('(')[0]; // srun: 4(x2), 4 tasks on each of 2 machines
+                return int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number >= least && number <= most ? number
+                    : throw Wrong(launcher, name, $"a number from {least} to {most}", text ?? "none", "Start all ranks by the launcher.");
+            }
+        }
+        return null;
+
+        static HaloException Wrong(string launcher, string name, string expected, string found, string advice) =>
+            new("train", $"{name} of {launcher}", expected, found, advice);
+    }
+
+    /// <summary>Meets the other ranks.</summary>
+    /// <exception cref="HaloException">They do not come, or what carries their messages is not installed.</exception>
+    public World Join(ShardMode mode, GraphDevice device)
+    {
+        if (device == GraphDevice.Cuda)
+            throw new HaloException("train", "device", "cpu, on which Open MPI carries what ranks send", "cuda", "Start one process for a GPU.");
+        var communicator = Communicator.Mpi();
+        if ((communicator.Rank, communicator.Size) != (Rank, Ranks))
+        {
+            communicator.Dispose();
+            throw new HaloException("train", $"rank {Rank} of {Ranks}", "the same place in the launcher's environment and among the processes that met",
+                $"rank {communicator.Rank} of {communicator.Size}", "Start all ranks by one launcher, of the MPI that is installed.");
+        }
+        return new World(new ShardPlan(mode, Ranks, Rank, LocalRanks), communicator);
+    }
+}

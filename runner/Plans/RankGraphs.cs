@@ -1,0 +1,63 @@
+using Halo.Building;
+using Halo.CustomOps;
+using Halo.Ir;
+using Halo.Models.Optimizer;
+using Halo.Passes.Infra;
+using Halo.Passes.Sharding;
+using Halo.Runner.Distributed;
+using Halo.Runner.Sessions;
+using Halo.Runner.Training.Engine;
+
+namespace Halo.Runner.Plans;
+
+/// <summary>The graphs of one rank, from those of the run.</summary>
+/// <param name="Training">Loss and this rank's gradients.</param>
+/// <param name="Evaluation">Loss and logits over the same parameters; null where nothing is evaluated.</param>
+/// <param name="Optimizer">The update of this rank's rows.</param>
+/// <param name="Interface">What <paramref name="Training"/> takes and gives.</param>
+/// <param name="Rows">Where the rank's rows lie in whole tensors.</param>
+public sealed record RankGraphs(Model Training, Model? Evaluation, Model Optimizer, TrainingInterface Interface, Rows Rows)
+{
+    /// <param name="plan">What is split, and whose graphs these are.</param>
+    /// <param name="training">The run's training graph; stays as it is.</param>
+    /// <param name="evaluation">Its evaluation graph; stays as it is.</param>
+    /// <param name="settings">Of the optimizer.</param>
+    /// <param name="device">Where they run.</param>
+    /// <param name="accumulates">Gradients are summed over micro-batches.</param>
+    public static RankGraphs Of(ShardPlan plan, Model training, Model? evaluation, AdamWSettings settings, GraphDevice device, bool accumulates)
+    {
+        var whole = TrainingInterface.Of(training.Graph, "training graph", device);
+        var (own, eval) = (training.Clone(), evaluation?.Clone());
+        PassManager.Run(own, Pipelines.OfRank(plan), new PassOptions());
+        if (eval is not null && plan.SplitsParameters)
+            PassManager.Run(eval, Pipelines.OfRank(plan), new PassOptions());
+        var @interface = TrainingInterface.Of(own.Graph, "training graph", device);
+        var optimizer = AdamWGraph.Build(@interface.Updated, settings, @interface.ParameterType,
+            accumulates && @interface.ParameterType != ElementType.Float ? ElementType.Float : null);
+        if (plan is { SplitsParameters: false, Parts: > 1 })
+            HoldWhole(optimizer, @interface, plan);
+        return new RankGraphs(own, eval, optimizer, @interface, new Rows(plan, whole.Parameters.ToDictionary(p => p.Name, p => p.Shape, StringComparer.Ordinal)));
+    }
+
+    /// <summary>Lets an update of rows take the whole parameter and give it back with the rows that all ranks have updated.</summary>
+    private static void HoldWhole(Model optimizer, TrainingInterface @interface, ShardPlan plan)
+    {
+        var graph = optimizer.Graph;
+        foreach (var (name, shape) in @interface.Trained)
+        {
+            var parameter = graph.Inputs.First(i => i.Name == name);
+            var uses = parameter.Uses.ToList();
+            parameter.Shape = shape;
+            var (first, count) = plan.RangeOf(shape.Sizes[0]);
+            var front = GraphBuilder.Before(uses[0].Node, name);
+            var rows = front.Op("rows", "Slice", [parameter, front.Constant("first", Tensor.Int64s(first)), front.Constant("end", Tensor.Int64s(first + count)),
+                front.Constant("axis", Tensor.Int64s(0))]);
+            foreach (var use in uses)
+                use.Node.ReplaceInput(use.Index, rows);
+            var updated = graph.Outputs.First(o => o.Name == AdamWGraph.Updated + name);
+            var end = GraphBuilder.AtEnd(graph, name);
+            graph.ReplaceOutput(updated, end.CollectiveWait(
+                end.AllGatherStart(updated, plan.RowsOf(shape.Sizes[0]), plan.Part, plan.Group, "updated/start"), [], "updated/whole"));
+        }
+    }
+}

@@ -1,0 +1,44 @@
+using System.Globalization;
+using System.Text.Json;
+using Halo.CustomOps;
+using Halo.Io;
+using Halo.Runner.Distributed;
+using Halo.Runner.Memory;
+using Halo.Runner.Plans;
+
+namespace Halo.Runner.Runs;
+
+/// <summary>What the ranks of a run sent and waited for, beside what was planned.</summary>
+public static class MeasuredTraffic
+{
+    private sealed record OfRank(IReadOnlyList<CollectiveCount> Counts, long MemoryPeak);
+
+    /// <summary>Lines for log and report; all ranks ask for them together.</summary>
+    /// <param name="world">The ranks.</param>
+    /// <param name="planned">This rank's for an update.</param>
+    /// <param name="updates">Done by this process.</param>
+    public static IReadOnlyList<string> Lines(World world, PlannedTraffic planned, int updates)
+    {
+        var own = new OfRank(world.Communicator.Counters(), PeakMemory());
+        var all = Array.ConvertAll(world.Gather("what was sent", JsonSerializer.SerializeToUtf8Bytes(own, JsonText.LogLine)),
+            said => JsonSerializer.Deserialize<OfRank>(said, JsonText.LogLine)!);
+        var counts = all.SelectMany(a => a.Counts).ToList();
+        var (ran, waited) = (counts.Sum(c => c.Seconds), counts.Sum(c => c.WaitSeconds));
+        return
+        [
+            .. own.Counts.Select(c => $"rank {world.Rank.Index} sent {MemorySize.Text(c.Bytes / updates)} an update by {c.Collective} over {c.Group}, {c.Type}"
+                + (planned.Parts.FirstOrDefault(p => (p.Collective, p.Group, p.Type) == (c.Collective, c.Group, c.Type)) is { } part
+                    ? $" ({MemorySize.Text(part.Bytes)} planned for training)" : "")),
+            string.Create(CultureInfo.InvariantCulture,
+                $"collectives ran {ran / all.Length / updates * 1e3:F1} ms an update and rank; {Math.Max(0, 1 - (waited / ran)):P0} of it behind computation"),
+            $"memory of the processes, at the most: {string.Join(", ", all.Select((a, rank) => $"rank {rank} {MemorySize.Text(a.MemoryPeak)}"))}",
+        ];
+    }
+
+    /// <summary>The most that this process had in memory (VmHWM); what it has where the system does not say.</summary>
+    private static long PeakMemory()
+    {
+        using var process = System.Diagnostics.Process.GetCurrentProcess();
+        return process.PeakWorkingSet64;
+    }
+}

@@ -1,0 +1,73 @@
+using System.Text;
+using Halo.Ir;
+using Halo.Models.Weights;
+using Halo.Runner.Distributed;
+using Halo.Runner.Training.Engine;
+
+namespace Halo.Runner.Runs;
+
+/// <summary>Safetensors files that all ranks write at once, each its own rows, as one process would have written them.</summary>
+/// <remarks>Rank 0 makes the files with their headers; each rank writes its rows and brings them onto the disk; then each reads its share of tensors for their
+/// digests. So the files know nothing of ranks, and whatever reads them reads them as ever.</remarks>
+internal sealed class SharedFiles(World world, Rows rows)
+{
+    /// <param name="folder">Where the files go; on rank 0 alone.</param>
+    /// <param name="files">By name: buffers and what stands before their tensors' names.</param>
+    /// <returns>The digests of each file's tensors.</returns>
+    public IReadOnlyDictionary<string, IReadOnlyDictionary<string, string>> Write(
+        string? folder, IReadOnlyList<(string Name, IReadOnlyList<(ParameterBuffers Buffers, string Prefix)> Content)> files)
+    {
+        world.Together("checkpoint: its files", () =>
+        {
+            foreach (var (name, content) in world.IsFirst ? files : [])
+                SafetensorsWriter.Reserve(Path.Combine(folder!, name), [.. content.SelectMany(c => c.Buffers.Parameters.Select(p => Place(c, p)))]);
+        });
+        folder = world.FromFirst("checkpoint: its folder", folder ?? "");
+        world.Together("checkpoint: its rows", () =>
+        {
+            foreach (var (name, content) in world.Writes ? files : [])
+                WriteRows(Path.Combine(folder, name), content);
+        });
+        return files.ToDictionary(f => f.Name, f => (IReadOnlyDictionary<string, string>)Digests(Path.Combine(folder, f.Name)), StringComparer.Ordinal);
+    }
+
+    private SafetensorsSource Place((ParameterBuffers Buffers, string Prefix) of, (string Name, Shape Shape) parameter) =>
+        new(of.Prefix + parameter.Name, of.Buffers.Type, rows.WholeOf(parameter.Name, parameter.Shape).Sizes, _ => { });
+
+    private void WriteRows(string path, IReadOnlyList<(ParameterBuffers Buffers, string Prefix)> content)
+    {
+        using var header = SafetensorsFile.Open(path);
+        using var file = File.OpenHandle(path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite);
+        foreach (var (buffers, prefix) in content)
+        {
+            foreach (var (name, shape) in buffers.Parameters)
+            {
+                var tensor = header.Tensors[prefix + name];
+                var (first, count) = rows.PartOf(name);
+                var size = tensor.DType.Bits() / 8;
+                var own = buffers.Bytes(name);
+                if (rows.WholeOf(name, shape).Equals(shape))
+                    own = own.AsSpan(checked((int)(first * size)), checked((int)(count * size))).ToArray();
+                RandomAccess.Write(file, own, header.DataStart + tensor.Offset + (first * size));
+            }
+        }
+        RandomAccess.FlushToDisk(file);
+    }
+
+    private OrderedDictionary<string, string> Digests(string path)
+    {
+        var own = new StringBuilder();
+        var name = Path.GetFileName(path);
+        world.Together($"checkpoint: {name}", () =>
+        {
+            using var file = SafetensorsFile.Open(path);
+            foreach (var (_, tensor) in file.Tensors.Index().Where(t => t.Index % world.Rank.Count == world.Rank.Index))
+                own.Append(TensorDigests.Of(tensor.Value)).Append('\n');
+        });
+        var said = Array.ConvertAll(world.Gather($"checkpoint: digests of {name}", Encoding.UTF8.GetBytes(own.ToString())),
+            bytes => Encoding.UTF8.GetString(bytes).Split('\n'));
+        using var all = SafetensorsFile.Open(path);
+        return new OrderedDictionary<string, string>(all.Tensors.Keys.Index()
+            .Select(t => KeyValuePair.Create(t.Item, said[t.Index % said.Length][t.Index / said.Length])));
+    }
+}

@@ -1,0 +1,144 @@
+using Halo.Models.Weights;
+using Halo.Passes.Sharding;
+using Halo.Runner.Cli;
+using Halo.Runner.Plans;
+using Halo.Runner.Runs;
+using Halo.Runner.Sources;
+using Halo.Tests.CustomOps;
+using Halo.Tests.Numerics;
+
+namespace Halo.Tests.Runner.Distributed;
+
+/// <summary>Runs that several ranks share against the run of one.</summary>
+public sealed class RankedTrainingTests(RankedTrainingTests.RunOfOne one) : IClassFixture<RankedTrainingTests.RunOfOne>
+{
+    /// <summary>Sums over ranks are taken in another order than sums over micro-batches.</summary>
+    private const double OtherOrder = 1e-5;
+
+    /// <summary>Models are written in bfloat16, where a number in 256 may be rounded the other way.</summary>
+    private const double InBFloat16 = 1e-3;
+
+    private readonly RankThreads _runs = one.Runs;
+
+    /// <summary>Three updates by one rank, with validation.</summary>
+    public sealed class RunOfOne : IDisposable
+    {
+        public RunOfOne() => Runs.Train(Runs.Config("one", 3, ("valid", Runs.Valid)), 1);
+
+        public RankThreads Runs { get; } = new();
+
+        public void Dispose() => Runs.Dispose();
+    }
+
+    [Theory]
+    [InlineData(ShardMode.None, 2, 0)]
+    [InlineData(ShardMode.State, 3, 0)]
+    [InlineData(ShardMode.Full, 2, 0)]
+    [InlineData(ShardMode.Full, 3, 0)] // four micro-batches: one rank has two, and the others run another that does not count
+    [InlineData(ShardMode.Hybrid, 4, 2)]
+    public void Ranks_have_the_losses_of_one(ShardMode mode, int ranks, int nodeRanks)
+    {
+        var name = $"{mode}{ranks}";
+        _runs.Train(_runs.Config(name, 3, ("valid", _runs.Valid)) with { Shard = mode }, ranks, nodeRanks);
+        Same(_runs.Numbers("one"), _runs.Numbers(name), OtherOrder);
+        using var expected = CheckpointReader.Open(Path.Combine(_runs["one"], "model"));
+        using var found = CheckpointReader.Open(Path.Combine(_runs[name], "model"));
+        Assert.Equal(expected.Tensors.Keys, found.Tensors.Keys);
+        foreach (var (tensor, values) in expected.Tensors)
+            Assert.True(RelativeError.Of(found.Tensors[tensor].ReadFloats(), values.ReadFloats()) < InBFloat16, tensor);
+    }
+
+    [Theory]
+    [InlineData("halo-0", "fp8")]
+    [InlineData("halo-2", "int8")]
+    public void Codes_are_gathered_and_what_is_sent_is_what_was_planned(string scheme, string format)
+    {
+        (string, string)[] rewrite = [("scheme", scheme), ("format", format), ("recompute", "weights")];
+        var name = $"codes-{scheme}";
+        _runs.Train(_runs.Config(name + "-one", 1, rewrite), 1);
+        var config = _runs.Config(name, 1, rewrite);
+        var training = MemoryLevers.Apply(config, GraphRewriter.Rewrite(TrainingGraphSource.Open(config).Training(), RewritePasses.Of(config)).Model);
+        var planned = RankPlan.Of(config, training, ranks: 2, nodes: 1).Traffic;
+        RankThreads.Each(2, 0, ShardMode.Full, world =>
+        {
+            RankedRun.Train(world, () => (config, RunFolder.Create(config.Output!, config.ToYaml())), _ => config);
+            if (world.IsFirst)
+            {
+                Assert.Equal(planned.Parts, world.Communicator.Counters().Select(c => new TrafficPart(c.Collective, c.Group, c.Type, c.Count, c.Bytes))
+                    .OrderBy(p => (p.Collective, p.Group, p.Type)));
+            }
+        });
+        Same(_runs.Numbers(name + "-one"), _runs.Numbers(name), OtherOrder); // the same codes: another one shows in the third digit
+        var gathered = planned.Parts.Where(p => p.Collective == "AllGatherStart").ToDictionary(p => p.Type, p => p.Bytes);
+        var linear = training.Graph.Inputs.Where(i => i.Name.Contains("proj", StringComparison.Ordinal)).Sum(i => i.Shape!.ElementCount!.Value);
+        // Two micro-batches, forward and backward, half of the rows to one other: a byte for each weight.
+        Assert.Equal(2 * linear, gathered[format == "fp8" ? "float8e4m3fn" : "int8"]);
+    }
+
+    [Theory]
+    [InlineData(ShardMode.Full, 2, true)]
+    [InlineData(ShardMode.State, 3, false)]
+    [InlineData(ShardMode.None, 1, false)]
+    public void A_run_goes_on_with_other_ranks_and_another_split(ShardMode mode, int ranks, bool exactly)
+    {
+        var name = $"resumed-{mode}";
+        var config = _runs.Config(name, 3, ("save_every", "2"));
+        _runs.Train(config, 2);
+        var whole = _runs.Numbers(name);
+        using (var run = RunFolder.Resume(_runs[name]))
+        {
+            Directory.Delete(Path.Combine(run.Checkpoints, "step-00000003"), recursive: true);
+            run.Record = run.Record with { NewestCheckpoint = 2 };
+        }
+        _runs.Train(config with { Shard = mode }, ranks, resume: true);
+        if (exactly)
+            Assert.Equal(whole, _runs.Numbers(name));
+        else
+            Same(whole, _runs.Numbers(name), OtherOrder);
+    }
+
+    [Fact]
+    public void A_rank_with_other_data_ends_all_before_the_first_update()
+    {
+        var other = _runs["other.jsonl"];
+        File.WriteAllLines(other, File.ReadLines(TinyRun.Data("train.jsonl")).Skip(1));
+        var config = _runs.Config("data", 1);
+        var problems = Assert.Throws<AggregateException>(() => RankThreads.Each(2, 0, ShardMode.Full, world => RankedRun.Train(world,
+            () => (config, RunFolder.Create(config.Output!, config.ToYaml())), _ => config with { Data = other })));
+        Assert.All(problems.InnerExceptions, p => Assert.Contains("rank 1, training data: expected what rank 0 has", p.Message, StringComparison.Ordinal));
+        Assert.Equal(2, problems.InnerExceptions.Count);
+        Assert.False(Directory.Exists(_runs["data"]));
+    }
+
+    [Fact]
+    public void A_rank_that_fails_ends_all_with_its_message()
+    {
+        var problems = Assert.Throws<AggregateException>(() => RankThreads.Each(3, 0, ShardMode.None, world => world.Together("work", () =>
+        {
+            if (world.Rank.Index == 1)
+                throw new IOException("no space is left");
+        })));
+        Assert.Equal(["train: rank 0, work: rank 1 failed: no space is left", "no space is left", "train: rank 2, work: rank 1 failed: no space is left"],
+            problems.InnerExceptions.Select(p => p.Message));
+    }
+
+    [WithMpi]
+    [InlineData(2)]
+    public void Processes_that_mpirun_starts_have_the_losses_of_one(int ranks)
+    {
+        var halo = Path.Combine(AppContext.BaseDirectory, "halo.dll");
+        var (code, output) = Mpirun.Run(ranks, "dotnet", [halo, "train", "--model", Halo.Models.Bundled.LlamaTiny.Folder, "--data", TinyRun.Data("train.jsonl"),
+            "--valid", _runs.Valid, "-o", _runs["mpi"], "--batch-size", "8", "--micro-batch-size", "2", "--sequence-length", "64", "--steps", "3",
+            "--learning-rate", "1e-3", "--clip-norm", "1", "--threads", "1", "--shard", "full"]);
+        Assert.True(code == 0, output);
+        Assert.Equal(2, output.Split("done: 3 steps").Length); // said once
+        Same(_runs.Numbers("one"), _runs.Numbers("mpi"), OtherOrder);
+    }
+
+    private static void Same(IReadOnlyList<double> one, IReadOnlyList<double> many, double tolerance)
+    {
+        Assert.Equal(one.Count, many.Count);
+        for (var n = 0; n < one.Count; n++)
+            Assert.Equal(1, many[n] / one[n], tolerance);
+    }
+}
