@@ -97,7 +97,7 @@ public static class Pipelines
 
     /// <summary>From the graph of a run, training or evaluation, to that of one of its ranks.</summary>
     public static IReadOnlyList<IGraphPass> OfRank(ShardPlan plan) => plan.Ranks == 1 ? []
-        : [new Shard(plan.Mode, plan.Ranks, plan.Rank, plan.NodeRanks), new SinkGathers(), new OrderNodes(), new OverlapCollectives()];
+        : [new Shard(plan.Mode, plan.Ranks, plan.Rank, plan.NodeRanks, plan.Gradients), new SinkGathers(), new OrderNodes(), new OverlapCollectives()];
 
     /// <summary>The rewrite of the forward part of a training graph for several batches at once: as many copies of it, rewritten as one graph.</summary>
     /// <param name="copies">Batches at once.</param>

@@ -17,6 +17,10 @@ internal static class Collectives
     public static Value ScatterSum(this GraphBuilder build, Value x, IReadOnlyList<long> rows, int rank, string group, string name) =>
         build.CollectiveWait(build.ReduceScatterStart(x, rows, rank, group, name + "/start"), [], name);
 
+    /// <summary>This part's rows of every rank, one rank's behind the other's.</summary>
+    public static Value Exchange(this GraphBuilder build, Value x, IReadOnlyList<long> rows, int rank, string group, string name) =>
+        build.CollectiveWait(build.AllToAllStart(x, rows, rank, group, name + "/start"), [], name);
+
     /// <summary>The sum, or the largest element of each place, over a group of ranks.</summary>
     public static Value Reduce(this GraphBuilder build, Value x, string op, int ranks, int rank, string group, string name) =>
         build.CollectiveWait(build.AllReduceStart(x, op, ranks, rank, group, name + "/start"), [], name);

@@ -1,5 +1,6 @@
 using Halo.Analysis;
 using Halo.Building;
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Passes.Infra;
 
@@ -15,12 +16,18 @@ namespace Halo.Passes.Sharding;
 /// <param name="Ranks">How many ranks there are.</param>
 /// <param name="Rank">Whose graph this becomes, from 0.</param>
 /// <param name="NodeRanks">With <c>mode=hybrid</c>: ranks of a node.</param>
-public sealed record Shard(ShardMode Mode, int Ranks, int Rank = 0, int? NodeRanks = null) : IGraphPass
+/// <param name="Gradients">
+/// What gradients of matrices are sent as. In 8 bits they are rotated, rounded in blocks, exchanged, summed in float32 in the order of ranks, and turned back.
+/// </param>
+public sealed record Shard(ShardMode Mode, int Ranks, int Rank = 0, int? NodeRanks = null, SentGradients Gradients = SentGradients.Whole) : IGraphPass
 {
+    /// <summary>Elements that share a scale where gradients are sent in 8 bits.</summary>
+    private const int Block = 64;
+
     public string Name => "shard";
 
     /// <summary>Of one rank alone; ranks together give the gradients of all their rows.</summary>
-    public ValueEffect Effect => new ValueEffect.Reassociating(1e-5);
+    public ValueEffect Effect => Gradients == SentGradients.Whole ? new ValueEffect.Reassociating(1e-5) : new ValueEffect.Quantizing(20);
 
     private ShardPlan Plan => new(Mode, Ranks, Rank, NodeRanks ?? Ranks);
 
@@ -28,6 +35,11 @@ public sealed record Shard(ShardMode Mode, int Ranks, int Rank = 0, int? NodeRan
     {
         if (Ranks < 1 || Rank < 0 || Rank >= Ranks)
             throw new PassException(Name, "rank", $"a number from 0 to {Ranks - 1}, and at least one rank", $"{Rank} of {Ranks}", "Give another rank.");
+        if (Gradients != SentGradients.Whole && Mode == ShardMode.None)
+        {
+            throw new PassException(Name, "gradients", "whole with mode=none, where each rank has all of the sum", $"{Gradients}".ToLowerInvariant(),
+                "Take another mode, or leave gradients whole.");
+        }
         if (NodeRanks is { } node && (node < 1 || Ranks % node != 0))
             throw new PassException(Name, "node-ranks", $"a divisor of {Ranks}", $"{node}", "Run as many ranks on each node.");
         foreach (var parameter in IsSharded(model.Graph) ? [] : ParametersOf(model.Graph))
@@ -91,6 +103,17 @@ public sealed record Shard(ShardMode Mode, int Ranks, int Rank = 0, int? NodeRan
         }
     }
 
+    private Value SumOfCodes(GraphBuilder build, Value gradient, long[] rows)
+    {
+        var blocks = Hadamard.Blocks(gradient.Shape!.Sizes[1]);
+        var (codes, scales) = build.BlockQuantize(build.HadamardTransform(gradient, 1, blocks, inverse: false, "rotated"),
+            Gradients == SentGradients.Int8 ? NumberFormat.Int8 : NumberFormat.E4M3, Block, "codes");
+        var sum = build.BlockSum(build.Exchange(codes, rows, Plan.Part, Plan.Group, "codes/of_all"),
+            build.Exchange(scales, rows, Plan.Part, Plan.Group, "scales/of_all"), Block, rows.Length, "sum_of_codes");
+        var turned = build.HadamardTransform(sum, 1, blocks, inverse: true, "turned_back");
+        return gradient.Type == ElementType.Float ? turned : build.Op("rows", "Cast", [turned], Attribute.Of("to", (long)gradient.Type));
+    }
+
     private void Sum(Graph graph, Value gradient, Value weight)
     {
         var rows = Plan.RowsOf(gradient.Shape!.Sizes[0]);
@@ -100,7 +123,8 @@ public sealed record Shard(ShardMode Mode, int Ranks, int Rank = 0, int? NodeRan
         if (Mode == ShardMode.None)
             sum = build.Reduce(sum, "sum", Ranks, Rank, Collectives.World, "sum");
         else
-            sum = build.ScatterSum(sum, rows, Plan.Part, Plan.Group, "rows");
+            sum = Gradients == SentGradients.Whole || sum.Shape is not { Rank: 2 } shape || shape.Sizes[1] % Block != 0
+                ? build.ScatterSum(sum, rows, Plan.Part, Plan.Group, "rows") : SumOfCodes(build, sum, rows);
         if (Mode == ShardMode.Hybrid && Ranks > Plan.NodeRanks)
             sum = build.Reduce(sum, "sum", Ranks / Plan.NodeRanks, Rank / Plan.NodeRanks, Collectives.Peers, "sum");
         graph.ReplaceOutput(gradient, sum);

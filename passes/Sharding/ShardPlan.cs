@@ -10,6 +10,9 @@ namespace Halo.Passes.Sharding;
 /// <remarks>Rows are whole, so that what is done along a row stays local, and as even as can be: the first N mod P parts have one more.</remarks>
 public sealed record ShardPlan(ShardMode Mode, int Ranks, int Rank, int NodeRanks)
 {
+    /// <summary>What gradients of matrices are sent as, where they are split.</summary>
+    public SentGradients Gradients { get; init; }
+
     /// <summary>A run of one process.</summary>
     public static ShardPlan Single { get; } = new(ShardMode.None, 1, 0, 1);
 

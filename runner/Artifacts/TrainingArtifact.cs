@@ -151,7 +151,7 @@ public sealed class TrainingArtifact
     public TrainingPlan PlanFor(TrainConfig config, World? world = null)
     {
         var training = Read(TrainingModel);
-        var device = new Device(config.Device);
+        var device = new Device(config.Device, world?.LocalRank ?? 0);
         return new TrainingPlan(training, () => Read(EvalModel), () => Read(ForwardModel), () => Read(OptimizerModel))
         {
             Config = config,

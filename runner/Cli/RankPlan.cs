@@ -28,7 +28,7 @@ internal sealed record RankPlan(ShardPlan Plan, MemoryPlan Memory, PlannedTraffi
     {
         if (nodes < 1 || ranks < 1 || ranks % nodes != 0)
             throw new HaloException("plan", "ranks", "1 or more, as many on each of --nodes", $"{ranks} on {nodes}", "Give a multiple of --nodes.");
-        var plan = new ShardPlan(config.Shard, ranks, 0, ranks / nodes);
+        var plan = new ShardPlan(config.Shard, ranks, 0, ranks / nodes) { Gradients = config.ShardGradients };
         var whole = TrainingInterface.Of(training.Graph, config.Model, config.Device);
         var rows = config.BatchSize ?? (ranks * whole.Rows);
         var microBatches = Math.Max(1, (rows + (ranks * whole.Rows) - 1) / (ranks * whole.Rows));

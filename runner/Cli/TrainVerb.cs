@@ -62,7 +62,7 @@ internal static class TrainVerb
             Outputs.Check("train", [("--output", fresh.Output)], fresh.Model, fresh.Weights, fresh.Adapter, fresh.Tokenizer, fresh.Data, fresh.Valid);
             if (parsed.GetValue(dryRun))
                 return DryRun(fresh);
-            using var world = Launch.Of(Environment.GetEnvironmentVariable)?.Join(fresh.Shard, fresh.Device);
+            using var world = Launch.Of(Environment.GetEnvironmentVariable)?.Join(fresh.Shard, fresh.ShardGradients, fresh.Device);
             (TrainConfig, RunFolder) Begin() => (fresh, RunFolder.Create(fresh.Output!, fresh.ToYaml()));
             return world is null ? Run(Begin()) : RankedRun.Train(world, Begin, _ => fresh);
         });
@@ -75,7 +75,7 @@ internal static class TrainVerb
         var launch = Launch.Of(Environment.GetEnvironmentVariable);
         var kept = launch is null || path is null ? null : TrainConfig.Load(RunFolder.Open(path).Config,
             shard is null ? null : new Dictionary<string, string> { ["shard"] = shard }, "data", "output");
-        using var world = kept is null ? null : launch!.Join(kept.Shard, kept.Device);
+        using var world = kept is null ? null : launch!.Join(kept.Shard, kept.ShardGradients, kept.Device);
         return world is null ? Run(begin()) : RankedRun.Train(world, begin, run => run.ReadConfig());
     }
 

@@ -20,6 +20,9 @@ public sealed record Launch(int Rank, int Ranks, int LocalRank, int LocalRanks)
         ("srun", ["SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE"]),
     ];
 
+    /// <summary>Where rank 0 is to be met by TCP; null: MPI finds it.</summary>
+    public (string Address, int Port)? Store { get; init; }
+
     /// <summary>The place that the environment tells; null where no launcher started this process, or it is the only one.</summary>
     /// <param name="variable">Gives a variable of the environment; null where it is not set.</param>
     /// <exception cref="HaloException">A variable is missing beside others, or is no number that it may be.</exception>
@@ -33,7 +36,11 @@ public sealed record Launch(int Rank, int Ranks, int LocalRank, int LocalRanks)
             var launch = new Launch(Number(names[0], 0, ranks - 1), ranks, Number(names[2], 0, ranks - 1), Number(names[3], 1, ranks));
             if (ranks % launch.LocalRanks != 0)
                 throw Wrong(launcher, names[3], $"a divisor of {names[1]}, {ranks}", $"{launch.LocalRanks}", "Start as many ranks on each machine.");
-            return ranks == 1 ? null : launch;
+            if (launcher == "mpirun" || ranks == 1)
+                return ranks == 1 ? null : launch;
+            // The launcher's own store listens at MASTER_PORT.
+            var address = variable("MASTER_ADDR") ?? throw Wrong(launcher, "MASTER_ADDR", "the machine of rank 0", "none", "Set it and MASTER_PORT.");
+            return launch with { Store = (address, Number("MASTER_PORT", 1, ushort.MaxValue - 1) + 1) };
 
             int Number(string name, int least, int most)
             {
@@ -50,17 +57,17 @@ public sealed record Launch(int Rank, int Ranks, int LocalRank, int LocalRanks)
 
     /// <summary>Meets the other ranks.</summary>
     /// <exception cref="HaloException">They do not come, or what carries their messages is not installed.</exception>
-    public World Join(ShardMode mode, GraphDevice device)
+    public World Join(ShardMode mode, SentGradients gradients, GraphDevice device)
     {
-        if (device == GraphDevice.Cuda)
-            throw new HaloException("train", "device", "cpu, on which Open MPI carries what ranks send", "cuda", "Start one process for a GPU.");
-        var communicator = Communicator.Mpi();
+        var isGpu = device == GraphDevice.Cuda;
+        var communicator = Store is { } store ? Communicator.Tcp(store.Address, store.Port, Rank, Ranks, LocalRanks, nccl: isGpu)
+            : Communicator.Mpi(nccl: isGpu);
         if ((communicator.Rank, communicator.Size) != (Rank, Ranks))
         {
             communicator.Dispose();
             throw new HaloException("train", $"rank {Rank} of {Ranks}", "the same place in the launcher's environment and among the processes that met",
                 $"rank {communicator.Rank} of {communicator.Size}", "Start all ranks by one launcher, of the MPI that is installed.");
         }
-        return new World(new ShardPlan(mode, Ranks, Rank, LocalRanks), communicator);
+        return new World(new ShardPlan(mode, Ranks, Rank, LocalRanks) { Gradients = gradients }, communicator);
     }
 }

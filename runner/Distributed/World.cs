@@ -16,6 +16,9 @@ public sealed class World(ShardPlan plan, Communicator communicator) : IDisposab
 
     public Rank Rank { get; } = new(plan.Rank, plan.Ranks);
 
+    /// <summary>The place among the ranks of this machine, from 0: the number of its GPU.</summary>
+    public int LocalRank => Plan.Rank % Plan.NodeRanks;
+
     /// <summary>This rank writes what is written once: settings, logs, report.</summary>
     public bool IsFirst => Rank.Index == 0;
 

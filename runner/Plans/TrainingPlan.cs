@@ -99,7 +99,7 @@ public sealed class TrainingPlan
             Device = Device,
             Rank = Rank,
             Communicator = World?.Communicator.Id,
-            Replays = true,
+            Replays = World is null, // a recording has no collectives
             Threads = Config.Threads,
             Operators = Config.Operators,
             Attention = Config.Attention,

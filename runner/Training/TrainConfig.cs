@@ -244,6 +244,10 @@ public sealed record TrainConfig
     [UsedBy(ConfigUse.Train | ConfigUse.Plan)]
     public ShardMode Shard { get; init; } = ShardMode.Full;
 
+    [Description("What gradients are sent to other ranks as: whole (in their own type), int8 or fp8 (rotated, in 8 bits with a scale for each 64 elements).")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Plan)]
+    public SentGradients ShardGradients { get; init; }
+
     [Description("Where the graphs run.")]
     [UsedBy(ConfigUse.Train | ConfigUse.Eval | ConfigUse.EvalFolder | ConfigUse.Answers | ConfigUse.Plan)]
     public GraphDevice Device { get; init; }

@@ -226,7 +226,8 @@ public sealed class TrainingEngine : IDisposable
     /// <summary>The sum of the ranks' shares; where one is not finite all stop, at the same step.</summary>
     private double OfAllRanks(double own, long step)
     {
-        var shares = _world!.Gather($"loss of step {step}", own);
+        _world!.Communicator.ThrowIfFailed();
+        var shares = _world.Gather($"loss of step {step}", own);
         return Array.FindIndex(shares, s => !double.IsFinite(s)) is var rank and >= 0 ? throw NotFinite("loss", shares[rank], step, rank) : shares.Sum();
     }
 

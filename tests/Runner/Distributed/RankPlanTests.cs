@@ -43,10 +43,11 @@ public class RankPlanTests
 
     /// <summary>Of 6 bytes a parameter, two gathers and a sum in bfloat16, over weights that are rotated and rounded.</summary>
     [Theory]
-    [InlineData(0.67)]
-    public void Rotated_weights_send_fewer_bytes_than_bfloat16(double share)
+    [InlineData(SentGradients.Whole, 0.67)]
+    [InlineData(SentGradients.Int8, 0.52)]
+    public void Rotated_weights_send_fewer_bytes_than_bfloat16(SentGradients gradients, double share)
     {
-        var plan = new ShardPlan(ShardMode.Full, 4, 0, 4);
+        var plan = new ShardPlan(ShardMode.Full, 4, 0, 4) { Gradients = gradients };
         var graphs = RankGraphs.Of(plan, Training.Value, null, OptimizerSettings.Of(Config), GraphDevice.Cuda, accumulates: false);
         var starts = graphs.Training.Graph.Nodes.Where(n => HaloOperators.Of(n) is CollectiveOperator).ToList();
         var sent = starts.Where(n => n.OpType == nameof(AllGatherStart) ? n.Inputs[0]!.Type.Bits() == 8

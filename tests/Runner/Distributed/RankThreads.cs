@@ -58,7 +58,10 @@ public sealed class RankThreads : IDisposable
     }
 
     /// <summary>Lets each rank do something; the first problem is thrown.</summary>
-    internal static void Each(int ranks, int nodeRanks, ShardMode mode, Action<World> act)
+    internal static void Each(int ranks, int nodeRanks, ShardMode mode, Action<World> act) =>
+        Each(ranks, nodeRanks, new ShardPlan(mode, ranks, 0, nodeRanks == 0 ? ranks : nodeRanks), act);
+
+    internal static void Each(int ranks, int nodeRanks, ShardPlan plan, Action<World> act)
     {
         var communicators = Communicator.Threads(ranks, nodeRanks, timeoutSeconds: 60);
         var problems = new Exception?[ranks];
@@ -66,7 +69,7 @@ public sealed class RankThreads : IDisposable
         {
             try
             {
-                using var world = new World(new ShardPlan(mode, ranks, rank, communicator.RanksPerNode), communicator);
+                using var world = new World(plan.For(rank), communicator);
                 act(world);
             }
             catch (Exception e)
