@@ -57,17 +57,18 @@ internal sealed class SharedFiles(World world, Rows rows)
     private OrderedDictionary<string, string> Digests(string path)
     {
         var own = new StringBuilder();
+        IReadOnlyList<string> tensors = [];
         var name = Path.GetFileName(path);
         world.Together($"checkpoint: {name}", () =>
         {
             using var file = SafetensorsFile.Open(path);
+            tensors = [.. file.Tensors.Keys];
             foreach (var (_, tensor) in file.Tensors.Index().Where(t => t.Index % world.Rank.Count == world.Rank.Index))
                 own.Append(TensorDigests.Of(tensor.Value)).Append('\n');
         });
         var said = Array.ConvertAll(world.Gather($"checkpoint: digests of {name}", Encoding.UTF8.GetBytes(own.ToString())),
             bytes => Encoding.UTF8.GetString(bytes).Split('\n'));
-        using var all = SafetensorsFile.Open(path);
-        return new OrderedDictionary<string, string>(all.Tensors.Keys.Index()
+        return new OrderedDictionary<string, string>(tensors.Index() // the file is read no more: once all have spoken, rank 0 gives its folder a name
             .Select(t => KeyValuePair.Create(t.Item, said[t.Index % said.Length][t.Index / said.Length])));
     }
 }
