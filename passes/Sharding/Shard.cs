@@ -75,7 +75,7 @@ public sealed record Shard(ShardMode Mode, int Ranks, int Rank = 0, int? NodeRan
         foreach (var gradient in gradients)
         {
             context.Step($"'{gradient.Name}'", "sum over ranks");
-            Sum(graph, gradient, weight);
+            Sum(graph, gradient, weight, context);
             rewrites++;
         }
         return new PassResult(rewrites);
@@ -114,7 +114,18 @@ public sealed record Shard(ShardMode Mode, int Ranks, int Rank = 0, int? NodeRan
         return gradient.Type == ElementType.Float ? turned : build.Op("rows", "Cast", [turned], Attribute.Of("to", (long)gradient.Type));
     }
 
-    private void Sum(Graph graph, Value gradient, Value weight)
+    /// <summary>Vectors always are; a matrix where its rows are no whole blocks, which is said.</summary>
+    private bool IsSentWhole(Value gradient, PassContext context)
+    {
+        if (Gradients == SentGradients.Whole || gradient.Shape is not { Rank: 2 } shape)
+            return true;
+        if (shape.Sizes[1] % Block == 0)
+            return false;
+        context.Skip(gradient.Producer!, $"'{gradient.Name}' is sent whole: its rows have {shape.Sizes[1]} elements, no multiple of {Block}");
+        return true;
+    }
+
+    private void Sum(Graph graph, Value gradient, Value weight, PassContext context)
     {
         var rows = Plan.RowsOf(gradient.Shape!.Sizes[0]);
         var build = GraphBuilder.AtEnd(graph, gradient.Name);
@@ -123,8 +134,7 @@ public sealed record Shard(ShardMode Mode, int Ranks, int Rank = 0, int? NodeRan
         if (Mode == ShardMode.None)
             sum = build.Reduce(sum, "sum", Ranks, Rank, Collectives.World, "sum");
         else
-            sum = Gradients == SentGradients.Whole || sum.Shape is not { Rank: 2 } shape || shape.Sizes[1] % Block != 0
-                ? build.ScatterSum(sum, rows, Plan.Part, Plan.Group, "rows") : SumOfCodes(build, sum, rows);
+            sum = IsSentWhole(gradient, context) ? build.ScatterSum(sum, rows, Plan.Part, Plan.Group, "rows") : SumOfCodes(build, sum, rows);
         if (Mode == ShardMode.Hybrid && Ranks > Plan.NodeRanks)
             sum = build.Reduce(sum, "sum", Ranks / Plan.NodeRanks, Rank / Plan.NodeRanks, Collectives.Peers, "sum");
         graph.ReplaceOutput(gradient, sum);

@@ -37,7 +37,10 @@ internal static class PlanVerb
         command.SetAction(parsed =>
         {
             var config = options.Read(parsed);
+            if (parsed.GetValue(ranks) == 1 && Array.Find<Option>([nodes, link, rate], o => parsed.GetResult(o) is { Implicit: false }) is { } alone)
+                throw new HaloException("plan", alone.Name, "--ranks with it", "one rank", "Give --ranks N, or leave it out.");
             var rewritten = GraphRewriter.Rewrite(TrainingGraphSource.Open(config).Training(), RewritePasses.Of(config)).Model;
+            var budget = config.Memory is { } text ? MemorySize.Parse(text) : (long?)null;
             if (parsed.GetValue(ranks) != 1)
             {
                 var speed = parsed.GetValue(link) is { } spec ? LinkSpeed.Parse(spec) : null;
@@ -46,10 +49,11 @@ internal static class PlanVerb
                 foreach (var line in parsed.GetValue(json) ? [rankPlan.Json(speed, parsed.GetValue(rate)).ToJsonString(JsonText.Readable)]
                     : rankPlan.Lines(speed, parsed.GetValue(rate)))
                     Console.WriteLine(line);
+                if (budget is not null && !parsed.GetValue(json))
+                    Console.WriteLine(MemoryText.Line(rankPlan.Memory, budget, "each rank"));
                 return ExitCode.Done;
             }
             FrozenBase.Split(rewritten);
-            var budget = config.Memory is { } text ? MemorySize.Parse(text) : (long?)null;
             var (levers, offers) = (MemoryLevers.All(config, rewritten).ToList(), MemoryLevers.Offers(config, rewritten).ToList());
             var plan = config.Fit == MemoryFit.Auto
                 ? MemoryLevers.Choose(config, rewritten, budget ?? PlannedMemory.BudgetOf(config, new Device(config.Device)))

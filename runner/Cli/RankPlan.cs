@@ -28,8 +28,11 @@ internal sealed record RankPlan(ShardPlan Plan, MemoryPlan Memory, PlannedTraffi
     {
         if (nodes < 1 || ranks < 1 || ranks % nodes != 0)
             throw new HaloException("plan", "ranks", "1 or more, as many on each of --nodes", $"{ranks} on {nodes}", "Give a multiple of --nodes.");
+        if (config.Fit == MemoryFit.Auto)
+            throw new HaloException("plan", "fit", "none with --ranks, whose levers are named", "auto", "Give --recompute, and see what a rank takes.");
         var plan = new ShardPlan(config.Shard, ranks, 0, ranks / nodes) { Gradients = config.ShardGradients };
         var whole = TrainingInterface.Of(training.Graph, config.Model, config.Device);
+        RankGraphs.Require("plan", config, whole.HasAdapters);
         var rows = config.BatchSize ?? (ranks * whole.Rows);
         var microBatches = Math.Max(1, (rows + (ranks * whole.Rows) - 1) / (ranks * whole.Rows));
         var evaluation = config.Valid is null ? null : Sources.EvaluationGraph.Of(training.Clone());

@@ -62,7 +62,7 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
         var held = new List<MemoryPart>
         {
             Part(Parameters, Inputs(training, @interface.Parameters.Select(p => p.Name))),
-            Part("codes of frozen weights", Inputs(training, @interface.Held)),
+            Part(FrozenCodes, Inputs(training, @interface.Held)),
             Part("gradients", training.Outputs.Where(o => o.Name.StartsWith(TrainingNames.GradientPrefix, StringComparison.Ordinal))),
         };
         var inBackward = training.Inputs.Any(i => i.Name == OptimizerInBackward.PreviousNorm);
@@ -84,7 +84,7 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
                     2 * @interface.Updated.Sum(p => RunMemory.Rounded(@interface.ParameterType.SizeBytes(p.Shape.ElementCount!.Value))))
                 : Part(Moments, optimizer.Inputs.Where(IsMoment)));
         }
-        held.RemoveAll(p => p.Name == "codes of frozen weights" && p.SizeBytes == 0);
+        held.RemoveAll(p => p.Name == FrozenCodes && p.SizeBytes == 0);
         var batches = evaluation is null ? 1 : 2;
         held.Add(new MemoryPart("constants, batches and scalars", graphs.Sum(g => g.ConstantBytes) + (ScalarCount * RunMemory.Alignment)
             + (batches * Inputs(training, @interface.Batch.Select(b => b.Name)).Sum(Rounded))));
@@ -98,7 +98,7 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
     private static IKernelMemory KernelsOf(GraphDevice device, AttentionKernels attention) =>
         device == GraphDevice.Cuda ? new GpuKernelMemory(attention != AttentionKernels.Halo) : new CpuKernelMemory();
 
-    private const string Parameters = "parameters", Moments = "moments";
+    private const string Parameters = "parameters", FrozenCodes = "codes of frozen weights", Moments = "moments";
 
     /// <summary>Loss, norm, factors, learning rate, step: a tensor each.</summary>
     private const int ScalarCount = 8;

@@ -6,6 +6,7 @@ using Halo.Passes.Infra;
 using Halo.Passes.Sharding;
 using Halo.Runner.Distributed;
 using Halo.Runner.Sessions;
+using Halo.Runner.Training;
 using Halo.Runner.Training.Engine;
 
 namespace Halo.Runner.Plans;
@@ -18,6 +19,14 @@ namespace Halo.Runner.Plans;
 /// <param name="Rows">Where the rank's rows lie in whole tensors.</param>
 public sealed record RankGraphs(Model Training, Model? Evaluation, Model Optimizer, TrainingInterface Interface, Rows Rows)
 {
+    /// <summary>Throws where a run has what only one process does so far.</summary>
+    /// <exception cref="HaloException">It trains an adapter, keeps states on the host, or updates in the backward part.</exception>
+    public static void Require(string verb, TrainConfig config, bool hasAdapters)
+    {
+        if ((hasAdapters ? "adapter" : config.Offload != Offload.None ? "offload" : config.OptimizerInBackward ? "optimizer_in_backward" : null) is { } alone)
+            throw new HaloException(verb, alone, "none, where several ranks share a run", "one", "Train by one process, or leave it out.");
+    }
+
     /// <param name="plan">What is split, and whose graphs these are.</param>
     /// <param name="training">The run's training graph; stays as it is.</param>
     /// <param name="evaluation">Its evaluation graph; stays as it is.</param>

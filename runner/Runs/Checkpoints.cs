@@ -25,9 +25,7 @@ public sealed record RunState(int Step, int Epoch, int BatchInEpoch, string Data
 /// <summary>The checkpoints of a run: folders <c>step-00000060</c>, each whole or not there.</summary>
 /// <remarks>
 /// model.safetensors holds the parameters (those of the adapter where one is trained), float32 masters or bfloat16 (states), under their Hugging Face names,
-/// optimizer.safetensors the moments
-/// (exp_avg.P, exp_avg_sq.P),
-/// state.json the <see cref="RunState"/>. The newest K are kept, and the one of the least validation loss.
+/// optimizer.safetensors the moments (exp_avg.P, exp_avg_sq.P), state.json the <see cref="RunState"/>. The newest K are kept, and the one of the least validation loss.
 /// </remarks>
 public sealed class Checkpoints(string folder, int keep)
 {

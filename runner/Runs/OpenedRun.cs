@@ -84,22 +84,18 @@ public sealed class OpenedRun : IDisposable
         OptimizerSettings.Check(config, plan.Optimizer, artifact.Folder);
         _ = plan.UpdatedParameters;
         var accumulates = plan.BatchSize > (world?.Rank.Count ?? 1) * @interface.Rows;
+        if (world is not null)
+            RankGraphs.Require("train", config, @interface.HasAdapters);
         var graphs = world is null ? null
             : RankGraphs.Of(world.Plan, plan.Training, plan.Evaluation, plan.Optimizer, plan.Device.Kind, accumulates);
         plan.Device.ShortageAdvice = bytes => PlannedMemory.Advice(plan, bytes);
         foreach (var line in graphs is null ? PlannedMemory.Lines(plan) : PlannedMemory.Lines(plan, graphs, accumulates))
             say(line);
 
-        if (config.OptimizerInBackward && (accumulates || world is not null))
+        if (config.OptimizerInBackward && accumulates)
         {
-            throw new HaloException("train", "optimizer_in_backward", $"one micro-batch an update: a batch of {@interface.Rows} rows",
-                $"a batch of {plan.BatchSize}{(world is null ? "" : $" for {world.Rank.Count} ranks")}",
+            throw new HaloException("train", "optimizer_in_backward", $"one micro-batch an update: a batch of {@interface.Rows} rows", $"a batch of {plan.BatchSize}",
                 "Set batch_size to that, or leave optimizer_in_backward out: gradients of several are summed.");
-        }
-        if ((@interface.HasAdapters || config.Offload != Offload.None) && world is not null)
-        {
-            throw new HaloException("train", @interface.HasAdapters ? "adapter" : "offload", "none, where several ranks share a run", "one",
-                "Train by one process, or leave it out.");
         }
         var (engine, evaluator) = graphs is null ? Sessions(plan, artifact, weights, accumulates) : Sessions(plan, graphs, accumulates, world!);
         if (@interface.HasAdapters)

@@ -26,7 +26,8 @@ public static class RunBranch
     {
         if (changes.Keys.FirstOrDefault(key => !Takes(key)) is { } fixedKey)
         {
-            throw new HaloException("resume", $"--{fixedKey.Replace('_', '-')}", "a setting of the loop, which leaves graphs and data as they are", "one that they follow from",
+            throw new HaloException("resume", $"--{fixedKey.Replace('_', '-')}", "a setting of the loop, which leaves graphs and data as they are",
+                "one that they follow from",
                 $"A branch takes {string.Join(", ", ConfigKey.OfTrainConfig.Where(k => Takes(k.Name)).Select(k => k.Name))}; for others start a new run "
                 + "with --weights of a checkpoint.");
         }

@@ -139,9 +139,15 @@ public sealed class RunFolder : IDisposable
     {
         if (!_isNew || !Directory.Exists(Path))
             return;
-        foreach (var folder in _hadFolder ? Directory.GetDirectories(Path) : [Path])
-            Directory.Delete(folder, recursive: true);
-        foreach (var file in _hadFolder ? Directory.GetFiles(Path) : [])
+        if (!_hadFolder)
+        {
+            OwnedFolder.Remove(Path);
+            return;
+        }
+        // A kill in the middle leaves a run that can be gone on with while there is a folder, and then what the next start knows for a start.
+        foreach (var folder in Directory.GetDirectories(Path))
+            OwnedFolder.Remove(folder);
+        foreach (var file in Directory.GetFiles(Path).OrderBy(f => System.IO.Path.GetFileName(f) != OwnedFolder.MarkerName))
             File.Delete(file);
     }
 

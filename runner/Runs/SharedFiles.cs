@@ -1,4 +1,5 @@
 using System.Text;
+using Halo.Io;
 using Halo.Ir;
 using Halo.Models.Weights;
 using Halo.Runner.Distributed;
@@ -51,7 +52,7 @@ internal sealed class SharedFiles(World world, Rows rows)
                 RandomAccess.Write(file, own, header.DataStart + tensor.Offset + (first * size));
             }
         }
-        RandomAccess.FlushToDisk(file);
+        DiskSync.File(file, path);
     }
 
     private OrderedDictionary<string, string> Digests(string path)

@@ -93,7 +93,7 @@ public sealed class Trainer(OpenedRun opened)
     private MetricsRow Update()
     {
         var watch = Stopwatch.StartNew();
-        var batch = _next ?? opened.Train.At(Step);
+        (var batch, _next) = (_next ?? opened.Train.At(Step), null);
         var rate = opened.Schedule.At(Step);
         var result = opened.Engine.Step(batch.MicroBatches, Step + 1, rate, () => _next = Step + 1 < opened.TotalSteps ? opened.Train.At(Step + 1) : null);
         Step++;

@@ -3,14 +3,14 @@ import signal
 from common import *
 
 folder, trials, seed = fresh(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 1
-draw, wrong, slowest = random.Random(seed), [], 0.0
+draw, wrong, slowest, hits = random.Random(seed), [], 0.0, {}
 model(folder)
 RANKS, STEPS, LIMIT = 3, 40, 30
 ENVIRONMENT = dict(os.environ, NO_COLOR="1", OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
 
 
 def launch(arguments, ranks=RANKS):
-    return subprocess.Popen(["mpirun", "-np", str(ranks), "--oversubscribe", "dotnet", HALO, *arguments], env=ENVIRONMENT, stdout=subprocess.PIPE,
+    return subprocess.Popen(["mpirun", "-np", str(ranks), "--oversubscribe", *(["dotnet", HALO] if HALO.endswith(".dll") else [HALO]), *arguments], env=ENVIRONMENT, stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT, text=True)
 
 
@@ -25,9 +25,9 @@ def updates(run):
 
 
 def ranks_of(process):
-    """The processes of the ranks: children of mpirun that run dotnet."""
+    """The processes of the ranks: children of mpirun."""
     found = subprocess.run(["ps", "-o", "pid=,comm=", "--ppid", str(process.pid)], capture_output=True, text=True).stdout
-    return [int(line.split()[0]) for line in found.splitlines() if "dotnet" in line]
+    return [int(line.split()[0]) for line in found.splitlines() if line.split()[1] in ("dotnet", "halo")]
 
 
 def note(trial, what):
@@ -56,6 +56,8 @@ for trial in range(trials):
             process.kill()
             note(trial, "no end")
         seconds = time.time() - hit
+        if process.returncode != 0:  # it came before the end of the run
+            hits[kind.name] = hits.get(kind.name, 0) + 1
         slowest = max(slowest, seconds)
         if seconds > LIMIT:
             note(trial, f"{kind.name}: ended after {seconds:.0f} s")
@@ -77,4 +79,4 @@ for trial in range(trials):
             break
     if updates(run) != expected:
         note(trial, "other losses than those of a run left alone")
-print(f"ranks {RANKS}, trials {trials}, wrong {len(wrong)}, slowest end {slowest:.1f} s, {time.time() - began:.0f} s, seed {seed}")
+print(f"ranks {RANKS}, trials {trials}, of which hit the run {hits}, wrong {len(wrong)}, slowest end {slowest:.1f} s, {time.time() - began:.0f} s, seed {seed}")

@@ -100,6 +100,40 @@ public sealed class FaultTests : IDisposable
         Assert.InRange(weights, 0, artifact); // the run's own copy, which no call of write made
     }
 
+    /// <summary>Killed while it takes back what it began, a refused run leaves one that can be gone on with, or what the next start takes for its own.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_refused_run_that_is_killed_leaves_no_riddle(bool hadFolder)
+    {
+        if (_library is null)
+            return;
+        var run = _folder["place/run"];
+        string[] right = ["train", .. TinyChat.Write(_folder), "--data", _folder["data.jsonl"], "-o", run, "--steps", "1"];
+        string[] refused = [.. right, "--batch-size", "4", "--optimizer-in-backward", "true"]; // known when the artifact is there
+        Begin();
+        var (exitCode, _, error) = Run(refused, "", 0);
+        Assert.True(exitCode == 2, error);
+        var log = File.ReadLines(_folder["log"]).ToList();
+        var made = log.FindLastIndex(o => o.Contains(" fsync ", StringComparison.Ordinal)) + 1; // what follows takes away
+        Assert.InRange(log.Count - made, 5, 100);
+        for (var at = made + 1; at <= log.Count; at += (log.Count - made) / 5)
+        {
+            Begin();
+            Assert.Equal(Killed, Run(refused, "kill", at).ExitCode);
+            if (File.Exists(Path.Combine(run, "halo.json")))
+                Assert.Contains("expected one micro-batch an update", HaloConsole.Run("train", "--resume", "-o", run).Error, StringComparison.Ordinal);
+            else
+                HaloConsole.Succeed(right);
+        }
+
+        void Begin()
+        {
+            Directory.Delete(_folder["place"], recursive: true);
+            Directory.CreateDirectory(hadFolder ? run : _folder["place"]);
+        }
+    }
+
     /// <summary>The operations below <c>place</c> of a run that succeeds.</summary>
     private List<(string Name, string Path)> Operations(string[] arguments)
     {

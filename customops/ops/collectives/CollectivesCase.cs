@@ -8,7 +8,12 @@ namespace Halo.CustomOps.Cases;
 public abstract class AloneCase(string opType, Func<GraphBuilder, Value, Value> start) : OpCase(opType)
 {
     public override IEnumerable<OpBenchmark> Benchmarks =>
-        [new(OpType, "float", "2048 x 704", random => Call(HostTensor.Normal(random, Tiny.Tokens, Tiny.Ffn), ElementType.Float)) { Bytes = 8.0 * Tiny.Tokens * Tiny.Ffn }];
+    [
+        new(OpType, "float", "2048 x 704", random => Call(HostTensor.Normal(random, Tiny.Tokens, Tiny.Ffn), ElementType.Float))
+        {
+            Bytes = 8.0 * Tiny.Tokens * Tiny.Ffn,
+        },
+    ];
 
     public override IEnumerable<OpCall> Calls(Random random)
     {

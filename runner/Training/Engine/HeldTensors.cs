@@ -1,3 +1,4 @@
+using Halo.Analysis;
 using Halo.Ir;
 using Halo.Models.Weights;
 using Halo.Passes.Training;
@@ -61,17 +62,7 @@ public sealed class HeldTensors : IDisposable
         session.Run();
     }
 
-    private static IEnumerable<string> Roots(Value value)
-    {
-        var (seen, pending) = (new HashSet<Value> { value }, new Stack<Value>([value]));
-        while (pending.TryPop(out var at))
-        {
-            foreach (var input in at.Producer?.Inputs.OfType<Value>() ?? [])
-            {
-                if (seen.Add(input))
-                    pending.Push(input);
-            }
-        }
-        return seen.Where(v => v is { IsGraphInput: true, Initializer: null }).Select(v => v.Name).Order(StringComparer.Ordinal);
-    }
+    /// <summary>The parameters that a value follows from.</summary>
+    private static IEnumerable<string> Roots(Value value) => Ancestors.Of(value).SelectMany(n => n.Inputs.OfType<Value>())
+        .Where(v => v is { IsGraphInput: true, Initializer: null }).Select(v => v.Name).Distinct().Order(StringComparer.Ordinal);
 }

@@ -57,6 +57,22 @@ public class RankPlanTests
         Assert.InRange(sent / (6.0 * weights * 3 / 4), share - 0.05, share); // each rank sends three of four parts, or its own to three
     }
 
+    /// <summary>What only a plan of several ranks, or only one of a single rank, looks at is not passed over in the other.</summary>
+    [Theory]
+    [InlineData("--nodes: expected --ranks with it, found one rank", "--nodes", "2")]
+    [InlineData("--link: expected --ranks with it, found one rank", "--link", "450GB/s")]
+    [InlineData("--rate: expected --ranks with it, found one rank", "--rate", "400")]
+    [InlineData("fit: expected none with --ranks", "--ranks", "2", "--fit", "auto", "--memory", "1GiB")]
+    [InlineData("offload: expected none, where several ranks share a run", "--ranks", "2", "--device", "cuda", "--offload", "moments")]
+    [InlineData("optimizer_in_backward: expected none, where several ranks share a run", "--ranks", "2", "--optimizer-in-backward", "true")]
+    [InlineData("adapter: expected none, where several ranks share a run", "--ranks", "2", "--adapter-kind", "lora")]
+    public void What_a_plan_does_not_look_at_is_refused(string expected, params string[] options)
+    {
+        var (exitCode, _, error) = HaloConsole.Run(["plan", "--model", LlamaTiny.Folder, "--micro-batch-size", "1", "--sequence-length", "16", .. options]);
+        Assert.Equal(2, exitCode);
+        Assert.Contains(expected, error, StringComparison.Ordinal);
+    }
+
     private static bool IsLinear(string name) => name.Contains("proj", StringComparison.Ordinal);
 
     [Theory]
