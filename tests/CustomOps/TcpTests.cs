@@ -75,10 +75,22 @@ public class TcpTests
         return [.. processes.Zip(outputs, (process, output) => (process.ExitCode, output))];
     }
 
+    /// <summary>Below those that systems give to whoever asks for any, of which another test could get it before rank 0 listens.</summary>
     private static int FreePort()
     {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
+        while (true)
+        {
+            var port = Random.Shared.Next(20_000, 30_000);
+            using var listener = new TcpListener(IPAddress.Any, port);
+            try
+            {
+                listener.Start();
+                return port;
+            }
+            catch (SocketException)
+            {
+                // taken: another
+            }
+        }
     }
 }
