@@ -208,6 +208,8 @@ class MpiTransport final : public Transport {
       HALO_RETURN_IF_ERROR(look_for_failure(exchange.what));
       const double waited = std::chrono::duration<double>(Clock::now() - last).count();
       if (waited > limit) return require_in_time(exchange, missing(*under_way), limit);
+      // What one rank does for all may take longer than its messages: of a neighbour it is seen that it does nothing.
+      if (waited > timeout_seconds_ && any_stopped(*under_way)) return require_in_time(exchange, missing(*under_way), timeout_seconds_);
       if (waited > kPatienceSeconds && idle % 32 == 0) HALO_RETURN_IF_ERROR(look_for_dead(exchange, *under_way));
       std::this_thread::sleep_for(std::chrono::microseconds(std::min(idle, 500)));
     }
@@ -258,6 +260,11 @@ class MpiTransport final : public Transport {
     std::string text;
     for (const int peer : peers_of(under_way)) text += (text.empty() ? "" : ", ") + described(peer);
     return text;
+  }
+
+  bool any_stopped(const std::vector<Request>& under_way) const {
+    const std::vector<int> peers = peers_of(under_way);
+    return std::any_of(peers.begin(), peers.end(), [&](int peer) { return neighbour(peer) != nullptr && neighbour(peer)->state() == 'T'; });
   }
 
   /// A process of this machine that has ended sends nothing any more.

@@ -68,6 +68,18 @@ public class MpiTests
         Assert.True(watch.Elapsed.TotalSeconds < 30, $"{watch.Elapsed}");
     }
 
+    /// <summary>The others wait an hour for work that is done for them, but not for one that is stopped.</summary>
+    [WithMpi]
+    [InlineData(3)]
+    public void A_rank_that_is_stopped_at_long_work_ends_all(int ranks)
+    {
+        var watch = Stopwatch.StartNew();
+        var (code, output) = Run(ranks, "stops at work", "1");
+        Assert.True(code == 3, output);
+        Assert.Matches(@"expected all ranks in work \(sizes\) within 1 s, found nothing from rank 1 \(process \d+, which is stopped\)", output);
+        Assert.True(watch.Elapsed.TotalSeconds < 30, $"{watch.Elapsed}");
+    }
+
     [WithMpi]
     [InlineData(2)]
     [InlineData(4)]

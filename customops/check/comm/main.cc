@@ -98,7 +98,12 @@ std::string exact(Communicator& ranks) {
 std::string broken(Communicator& ranks, const std::string& part) {
   for (int step = 0; step < 3; ++step) {
     const bool is_it = step == 1 && ranks.rank() == 1;
-    if (is_it && part == "stops") kill(getpid(), SIGSTOP);
+    if (is_it && part.starts_with("stops")) kill(getpid(), SIGSTOP);
+    if (step == 1 && part == "stops at work") {  // which may take an hour
+      std::vector<std::string> all;
+      const Status status = ranks.gather("work", "", 3600, &all);
+      return status.message();
+    }
     if (is_it && part == "dies") kill(getpid(), SIGKILL);
     if (is_it && part == "fails") ranks.fail("no space is left on the disk");
     const std::vector<int64_t> counts(static_cast<size_t>(ranks.world()), 300'000);
