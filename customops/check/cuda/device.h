@@ -49,6 +49,12 @@ void for_floats(F&& f) {
   f.template operator()<Float16>();
 }
 
+/// Normal numbers.
+template <class T>
+std::vector<T> rounded_to(int64_t count, uint32_t seed) {
+  return rounded<T>(normal(count, seed));
+}
+
 /// A number of any type as float64.
 template <class T>
 double real(T x) {

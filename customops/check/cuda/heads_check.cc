@@ -12,12 +12,6 @@ using cuda::HeadSizes;
 using cuda::HeadStrides;
 using cuda::Rotation;
 
-/// Normal numbers.
-template <class T>
-std::vector<T> rounded_to(int64_t count, uint32_t seed) {
-  return rounded<T>(normal(count, seed));
-}
-
 struct Placing {
   HeadSizes sizes;
   int64_t turned;

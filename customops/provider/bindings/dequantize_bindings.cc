@@ -1,8 +1,9 @@
-// DequantizeLinear, and com.microsoft.MatMulNBits by a product with the weights written out.
+// DequantizeLinear, and com.microsoft.MatMulNBits by a product with the weights written out, or with the codes as they are for few rows.
 #include "provider/bindings/axes.h"
 #include "provider/bindings/kernel.h"
 #include "provider/kernels/dequantize.h"
 #include "provider/kernels/movement.h"
+#include "provider/kernels/packed_product.h"
 
 namespace halo::cuda {
 
@@ -38,7 +39,7 @@ bool dequantizes(const NodeFacts& node) {
          (node.in.size() < 3 || node.in[2] == DType::kUndefined || node.in[2] == node.in[0]);
 }
 
-/// Y = A W^T + bias, W (N, K) from its codes into work memory of the type of A.
+/// Y = A W^T + bias; for more than a few rows W (N, K) goes from its codes into work memory of the type of A.
 Kernel make_mat_mul_n_bits(const NodeAttributes& attributes) {
   const PackedWeights weights{
       .n = attributes.integer("N", 0), .k = attributes.integer("K", 0), .block = attributes.integer("block_size", 0), .bits = attributes.integer("bits", 4)};
@@ -52,10 +53,14 @@ Kernel make_mat_mul_n_bits(const NodeAttributes& attributes) {
     Dims dims = a.dims;
     dims.sizes[dims.rank - 1] = weights.n;
     void* y = launch.out(0, dims);
+    const int64_t rows = a.count() / weights.k;
+    if (packed_product_supports(rows, codes.as<uint8_t>(), weights)) {
+      return packed_product(a.type, a.data, rows, codes.as<uint8_t>(), scales.data, zeros.type, zeros.data, bias.data, y, weights, launch.stream());
+    }
     HALO_WORKSPACE(unpacked, launch, weights.n * weights.k * a.element_size());
     HALO_WORKSPACE(work, launch, LtProducts::kWorkspaceBytes);
     HALO_RETURN_IF_ERROR(unpack_weights(a.type, codes.as<uint8_t>(), scales.data, zeros.type, zeros.data, unpacked.data(), weights, launch.stream()));
-    Product product{.type_a = a.type, .type_b = a.type, .type_y = a.type, .trans_b = true, .m = a.count() / weights.k, .n = weights.n, .k = weights.k};
+    Product product{.type_a = a.type, .type_b = a.type, .type_y = a.type, .trans_b = true, .m = rows, .n = weights.n, .k = weights.k};
     if (bias.is_present()) {
       product.beta = 1;
       HALO_RETURN_IF_ERROR(expand(bias.element_size(), bias.data, bias.dims, y, dims, launch.stream()));

@@ -1,0 +1,190 @@
+// What a step of decoding runs: attention of one token over its cache, and products of few rows with packed weights, against plain loops.
+#include "check/cuda/device.h"
+#include "provider/kernels/cached_attention.h"
+#include "provider/kernels/packed_product.h"
+
+namespace halo::check {
+
+namespace {
+
+struct Cached {
+  cuda::CachedSizes sizes;
+  std::vector<int32_t> seqlens;  // tokens before the new one
+  int64_t window = 0;
+  int64_t turned = 0;
+  bool is_interleaved = false, has_positions = false;
+};
+
+template <class T>
+std::vector<double> plain_softmax(const Cached& c, const std::vector<T>& q, const std::vector<T>& keys, const std::vector<T>& values, double scale) {
+  const auto& s = c.sizes;
+  std::vector<double> all;
+  for (int64_t row = 0; row < s.batch * s.heads; ++row) {
+    const int64_t batch = row / s.heads, pair = batch * s.groups + row % s.heads / (s.heads / s.groups), end = c.seqlens[static_cast<size_t>(batch)] + 1;
+    const int64_t start = c.window > 0 ? std::max<int64_t>(0, end - c.window) : 0;
+    std::vector<double> weights;
+    double most = -INFINITY, sum = 0;
+    for (int64_t j = start; j < end; ++j) {
+      double score = 0;
+      for (int64_t d = 0; d < s.dim; ++d) {
+        score += real(q[static_cast<size_t>(row * s.dim + d)]) * real(keys[static_cast<size_t>((pair * s.slots + j) * s.dim + d)]);
+      }
+      weights.push_back(score * scale);
+      most = std::max(most, weights.back());
+    }
+    for (double& w : weights) sum += w = std::exp(w - most);
+    for (int64_t d = 0; d < s.dim; ++d) {
+      double total = 0;
+      for (int64_t j = start; j < end; ++j)
+        total += weights[static_cast<size_t>(j - start)] * real(values[static_cast<size_t>((pair * s.slots + j) * s.dim + d)]);
+      all.push_back(total / sum);
+    }
+  }
+  return all;
+}
+
+template <class T>
+void check_attending(const Cached& c) {
+  const auto& s = c.sizes;
+  const auto q = rounded_to<T>(s.batch * s.heads * s.dim, 61);
+  const auto keys = rounded_to<T>(s.batch * s.groups * s.slots * s.dim, 62), values = rounded_to<T>(s.batch * s.groups * s.slots * s.dim, 63);
+  const double scale = 1 / std::sqrt(static_cast<double>(s.dim));
+  const OnDevice<T> q_device(q), keys_device(keys), values_device(values);
+  const OnDevice<int32_t> seqlens(c.seqlens);
+  const OnDevice<uint8_t> work(cuda::attend_token_workspace(s));
+  const std::string what = "attention of a token " + name_of_type<T>() + " S " + std::to_string(s.slots) + " D " + std::to_string(s.dim);
+  const auto found = run_twice<T>(what, s.batch * s.heads * s.dim, [&](T* out) {
+    return cuda::attend_token(type_of<T>(), q_device.data(), keys_device.data(), values_device.data(), seqlens.data(), c.window, out, s,
+                              static_cast<float>(scale), work.data(), nullptr);
+  });
+  expect_all_near<T>(
+      found, plain_softmax(c, q, keys, values, scale), [](double x) { return within<T>(16)(x) + 2e-6 * (1 + std::fabs(x)); }, what);
+}
+
+/// append_token against place_heads, to the bit.
+template <class T>
+void check_appending(const Cached& c) {
+  const auto& s = c.sizes;
+  const int64_t width = (s.heads + 2 * s.groups) * s.dim, tables = s.slots + 3, cache = s.batch * s.groups * s.slots * s.dim;
+  const auto packed = rounded_to<T>(s.batch * width, 64);
+  const auto cos = rounded_to<T>(tables * c.turned / 2, 65), sin = rounded_to<T>(tables * c.turned / 2, 66), old = rounded_to<T>(2 * cache, 67);
+  std::vector<int64_t> slots, positions;
+  for (const int32_t length : c.seqlens) slots.push_back(length), positions.push_back(length + 2);
+  const OnDevice<T> packed_device(packed), cos_device(cos), sin_device(sin);
+  const OnDevice<int64_t> slots_device(slots), positions_device(positions);
+  const OnDevice<int32_t> seqlens(c.seqlens);
+  cuda::Rotation rotation{.cos = cos_device.data(),
+                          .sin = sin_device.data(),
+                          .turned = c.turned,
+                          .rows = tables,
+                          .batch_rows = 0,
+                          .positions = nullptr,
+                          .is_interleaved = c.is_interleaved};
+  if (c.has_positions) rotation.positions = positions_device.data();
+  const T *keys = packed_device.data() + s.heads * s.dim, *values = keys + s.groups * s.dim;
+  const std::string what = "appended token " + name_of_type<T>() + " D " + std::to_string(s.dim);
+  OnDevice<T> turned(s.batch * s.heads * s.dim), caches(2 * cache), other_turned(turned.size()), other_caches(2 * cache);
+  caches.upload(old);
+  other_caches.upload(old);
+  const cuda::NewToken token{packed_device.data(), keys, values, width, width, turned.data(), caches.data(), caches.data() + cache};
+  expect_success(cuda::append_token(type_of<T>(), token, seqlens.data(), rotation, s, nullptr), what);
+  if (!c.has_positions) rotation.positions = slots_device.data();
+  const cuda::HeadSizes own{s.batch, s.heads, 1, s.dim}, shared{s.batch, s.groups, 1, s.dim};
+  const cuda::HeadStrides from = cuda::by_token(1, width, s.dim), in_cache = cuda::by_head(s.groups, s.slots, s.dim);
+  expect_success(
+      cuda::place_heads(type_of<T>(), packed_device.data(), from, other_turned.data(), cuda::by_head(s.heads, 1, s.dim), own, rotation, nullptr, 1, nullptr),
+      what);
+  expect_success(cuda::place_heads(type_of<T>(), keys, from, other_caches.data(), in_cache, shared, rotation, slots_device.data(), s.slots, nullptr), what);
+  expect_success(cuda::place_heads(type_of<T>(), values, from, other_caches.data() + cache, in_cache, shared, {}, slots_device.data(), s.slots, nullptr), what);
+  const auto same = [](const std::vector<T>& a, const std::vector<T>& b) { return std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0; };
+  expect(same(turned.download(what), other_turned.download(what)), what + ": another query");
+  expect(same(caches.download(what), other_caches.download(what)), what + ": another cache");
+}
+
+/// `zero_kind`: 0 none, 1 codes, 2 numbers.
+template <class T>
+void check_packed_product(const cuda::PackedWeights& w, int64_t rows, int zero_kind, bool has_bias) {
+  const int64_t blocks = w.blocks();
+  std::vector<uint8_t> codes, zero_codes;
+  for (int64_t i = 0; i < w.n * blocks * w.block * w.bits / 8; ++i) codes.push_back(static_cast<uint8_t>(i * 151 + i / 7));
+  for (int64_t i = 0; i < w.n * w.zero_bytes(); ++i) zero_codes.push_back(static_cast<uint8_t>(i * 91 + 3));
+  const auto scales = rounded_to<T>(w.n * blocks, 71), zeros = rounded_to<T>(w.n * blocks, 72), a = rounded_to<T>(rows * w.k, 73),
+             bias = rounded_to<T>(w.n, 74);
+  const OnDevice<uint8_t> codes_device(codes), zero_codes_device(zero_codes);
+  const OnDevice<T> scales_device(scales), zeros_device(zeros), a_device(a), bias_device(bias);
+  const void* given = zero_kind == 0 ? nullptr : (zero_kind == 1 ? static_cast<const void*>(zero_codes_device.data()) : zeros_device.data());
+  const DType given_type = zero_kind == 0 ? DType::kUndefined : (zero_kind == 1 ? DType::kUInt8 : type_of<T>());
+  const std::string what = "packed product " + std::to_string(w.bits) + " bits " + name_of_type<T>() + " of " + std::to_string(rows) + " rows";
+  // The weights as numbers, in float32 whatever T is.
+  const std::vector<float> wide_scales = [&] {
+    std::vector<float> all;
+    for (const T x : scales) all.push_back(static_cast<float>(real(x)));
+    return all;
+  }();
+  const std::vector<float> wide_zeros = [&] {
+    std::vector<float> all;
+    for (const T x : zeros) all.push_back(static_cast<float>(real(x)));
+    return all;
+  }();
+  const OnDevice<float> wide_scales_device(wide_scales), wide_zeros_device(wide_zeros), weights_device(w.n * w.k);
+  expect_success(cuda::unpack_weights(DType::kFloat, codes_device.data(), wide_scales_device.data(), zero_kind == 2 ? DType::kFloat : given_type,
+                                      zero_kind == 2 ? wide_zeros_device.data() : given, weights_device.data(), w, nullptr),
+                 what);
+  const auto weights = weights_device.download(what);
+  std::vector<double> expected, bounds;
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t n = 0; n < w.n; ++n) {
+      double sum = has_bias ? real(bias[static_cast<size_t>(n)]) : 0, size = std::fabs(sum);
+      for (int64_t k = 0; k < w.k; ++k) {
+        const double term = real(a[static_cast<size_t>(row * w.k + k)]) * static_cast<double>(weights[static_cast<size_t>(n * w.k + k)]);
+        sum += term, size += std::fabs(term);
+      }
+      expected.push_back(sum);
+      bounds.push_back(size * 1e-6);
+    }
+  }
+  expect(cuda::packed_product_supports(rows, codes_device.data(), w), what + ": refused");
+  const auto found = run_twice<T>(what, rows * w.n, [&](T* out) {
+    return cuda::packed_product(type_of<T>(), a_device.data(), rows, codes_device.data(), scales_device.data(), given_type, given,
+                                has_bias ? bias_device.data() : nullptr, out, w, nullptr);
+  });
+  const double most = *std::max_element(bounds.begin(), bounds.end());
+  expect_all_near<T>(
+      found, expected, [&](double v) { return within<T>(2)(v) + most; }, what);
+}
+
+}  // namespace
+
+HALO_CHECK(cuda_attention_of_a_token_as_plain_loops, Memory::kShared) {
+  for_floats([]<class T>() {
+    check_attending<T>({{2, 4, 2, 24, 16}, {23, 0}});
+    check_attending<T>({{2, 4, 1, 200, 64}, {198, 63}});
+    check_attending<T>({{1, 3, 3, 130, 20}, {128}, 70});
+    check_attending<T>({{1, 20, 2, 70, 32}, {64}, 3});
+    check_attending<T>({{1, 2, 1, 90, 256}, {80}});
+    check_attending<T>({{1, 2, 2, 70, 130}, {69}});
+    if (!is_reduced()) check_attending<T>({{3, 32, 8, 9000, 64}, {8999, 4000, 17}});
+  });
+}
+
+HALO_CHECK(cuda_appended_token_as_placed_heads) {
+  for_floats([]<class T>() {
+    check_appending<T>({{2, 4, 2, 24, 16}, {23, 4}, 0, 16});
+    check_appending<T>({{3, 2, 1, 9, 20}, {8, 0, 3}, 0, 8, true, true});
+    check_appending<T>({{1, 2, 2, 5, 5}, {4}, 0, 0});
+  });
+}
+
+HALO_CHECK(cuda_packed_products_of_few_rows_as_plain_loops, Memory::kShared) {
+  for_floats([]<class T>() {
+    for (int zero_kind = 0; zero_kind < 3; ++zero_kind) {
+      check_packed_product<T>({.n = 37, .k = 96, .block = 32, .bits = 4}, 1 + zero_kind, zero_kind, zero_kind == 1);
+      check_packed_product<T>({.n = 9, .k = 100, .block = 32, .bits = 8}, 4 - zero_kind, zero_kind, zero_kind == 0);  // the last block is cut
+      check_packed_product<T>({.n = 5, .k = 256, .block = 64, .bits = 2}, 1, zero_kind, false);
+    }
+    check_packed_product<T>({.n = 3, .k = 3000, .block = 128, .bits = 4}, 2, 0, false);
+    if (!is_reduced()) check_packed_product<T>({.n = 5000, .k = 2048, .block = 32, .bits = 4}, 1, 0, false);
+  });
+}
+
+}  // namespace halo::check
