@@ -17,8 +17,6 @@ void check(OrtStatus* status) {
   throw std::runtime_error(message);
 }
 
-namespace {
-
 const OrtMemoryInfo* cpu_memory() {
   static OrtMemoryInfo* const info = [] {
     OrtMemoryInfo* made = nullptr;
@@ -27,6 +25,8 @@ const OrtMemoryInfo* cpu_memory() {
   }();
   return info;
 }
+
+namespace {
 
 struct ValueDeleter {
   void operator()(OrtValue* value) const { ort->ReleaseValue(value); }
@@ -91,12 +91,6 @@ void* Call::output(int i) {
   void* data = nullptr;
   check(ort->GetTensorMutableData(value, &data));
   return data;
-}
-
-OrtAllocator* Call::allocator() const {
-  OrtAllocator* allocator = nullptr;
-  check(ort->KernelContext_GetAllocator(context_, cpu_memory(), &allocator));
-  return allocator;
 }
 
 void Call::run(int64_t count, void (*task)(void*, int64_t), void* context) const {

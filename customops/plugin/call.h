@@ -18,21 +18,42 @@ extern const OrtApi* ort;
 /// A status of ONNX Runtime as an exception, which the entry points turn back into a status.
 void check(OrtStatus* status);
 
-/// Work memory from the session's allocator.
+/// Memory of the host, as ONNX Runtime calls it.
+const OrtMemoryInfo* cpu_memory();
+
+/// The session's allocator of one kind of memory, for one run of a node.
+class RunAllocator {
+ public:
+  RunAllocator(const OrtKernelContext* context, const OrtMemoryInfo* memory) { check(ort->KernelContext_GetAllocator(context, memory, &allocator_)); }
+  ~RunAllocator() { ort->ReleaseAllocator(allocator_); }
+  RunAllocator(const RunAllocator&) = delete;
+  RunAllocator& operator=(const RunAllocator&) = delete;
+
+  void* allocate(int64_t bytes) const {
+    void* block = nullptr;
+    check(ort->AllocatorAlloc(allocator_, static_cast<size_t>(std::max<int64_t>(1, bytes)), &block));
+    return block;
+  }
+  void free(void* block) const noexcept { ort->ReleaseStatus(ort->AllocatorFree(allocator_, block)); }
+
+ private:
+  OrtAllocator* allocator_ = nullptr;
+};
+
+/// Work memory on the host from the session's allocator.
 template <class T>
 class Scratch {
  public:
-  Scratch(OrtAllocator* allocator, int64_t count) : allocator_(allocator) {
-    check(ort->AllocatorAlloc(allocator, static_cast<size_t>(std::max<int64_t>(1, count)) * sizeof(T), reinterpret_cast<void**>(&data_)));
-  }
-  ~Scratch() { ort->ReleaseStatus(ort->AllocatorFree(allocator_, data_)); }
+  Scratch(const OrtKernelContext* context, int64_t count)
+      : allocator_(context, cpu_memory()), data_(allocator_.allocate(count * static_cast<int64_t>(sizeof(T)))) {}
+  ~Scratch() { allocator_.free(data_); }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
-  T* data() const { return data_; }
+  T* data() const { return static_cast<T*>(data_); }
 
  private:
-  OrtAllocator* allocator_;
-  T* data_ = nullptr;
+  RunAllocator allocator_;
+  void* data_;
 };
 
 /// ONNX Runtime's own FusedMatMul, made at first use for each pair of transpose flags and factor.
@@ -72,7 +93,7 @@ class Call final : public Executor, public Products {
 
   template <class T>
   Scratch<T> scratch(int64_t count) const {
-    return Scratch<T>(allocator(), count);
+    return Scratch<T>(context_, count);
   }
 
   void run(int64_t count, void (*task)(void*, int64_t), void* context) const override;
@@ -82,7 +103,6 @@ class Call final : public Executor, public Products {
  private:
   const void* input(int i) const;
   void* output(int i);
-  OrtAllocator* allocator() const;
 
   OrtKernelContext* context_;
   ProductCache& products_;

@@ -21,6 +21,7 @@ namespace halo {
 struct OpEntry {
   const Schema* schema = nullptr;
   OrtCustomOp* op = nullptr;
+  OrtCustomOp* on_cuda = nullptr;  // for ONNX Runtime's own CUDA provider; null where there is none
 };
 
 /// Every operator of the library, in no particular order.

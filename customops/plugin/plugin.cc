@@ -24,7 +24,10 @@ OrtCustomOpDomain* domain() {
   static OrtCustomOpDomain* const made = [] {
     OrtCustomOpDomain* domain = nullptr;
     check(ort->CreateCustomOpDomain("com.halo", &domain));
-    for (const OpEntry& entry : registry()) check(ort->CustomOpDomain_Add(domain, entry.op));
+    for (const OpEntry& entry : registry()) {
+      check(ort->CustomOpDomain_Add(domain, entry.op));
+      if (entry.on_cuda != nullptr) check(ort->CustomOpDomain_Add(domain, entry.on_cuda));  // left alone by sessions without that provider
+    }
     return domain;
   }();
   return made;

@@ -38,10 +38,15 @@ Device::Device(int ordinal, const cudaDeviceProp& properties) : ordinal_(ordinal
 
 bool Device::has_kernels() const { return runs_on(kBuiltFor, properties_.major, properties_.minor); }
 
-Status Device::prepare() {
+Status Device::check_kernels() const {
   HALO_REQUIRE(has_kernels(), "a GPU that the kernels were compiled for, HALO_CUDA_ARCHITECTURES " << kBuiltFor,
                properties_.name << " of compute capability " << properties_.major << "." << properties_.minor,
                "Build with -p:HaloCudaArchitectures= and its number (8.9: 89, 9.0: 90a, 10.0: 100a, 12.0: 120a), or run with --device cpu.");
+  return {};
+}
+
+Status Device::prepare() {
+  HALO_RETURN_IF_ERROR(check_kernels());
   HALO_CUDA_RETURN_IF_ERROR(cudaSetDevice(ordinal_));
   const std::lock_guard lock(mutex_);
   if (is_ready_) return {};

@@ -17,7 +17,18 @@
 
 namespace halo::cuda {
 
-class Device {
+/// Where work memory comes from: blocks that are used in the order of a stream.
+class WorkMemory {
+ public:
+  /// Null where there is none.
+  virtual void* allocate(int64_t bytes) = 0;
+  virtual void free(void* block) = 0;
+
+ protected:
+  ~WorkMemory() = default;
+};
+
+class Device final : public WorkMemory {
  public:
   /// The GPUs of this machine; none without a driver, and then `reason` says why. Touches no GPU.
   static const std::vector<Device*>& all();
@@ -26,7 +37,10 @@ class Device {
   /// Whether the kernels are compiled for this GPU.
   bool has_kernels() const;
 
-  /// Makes stream and arena at first use; also makes the device that of the calling thread. Refuses a GPU that the library was not built for.
+  /// Refuses a GPU that the library was not built for.
+  Status check_kernels() const;
+
+  /// As check_kernels(), and makes stream and arena at first use; also makes the device that of the calling thread.
   Status prepare();
 
   int ordinal() const { return ordinal_; }
@@ -37,13 +51,13 @@ class Device {
   Staging& staging() { return staging_; }
 
   /// Memory for work on the stream; null where there is none, and then take_shortage() tells.
-  void* allocate(int64_t bytes);
+  void* allocate(int64_t bytes) override;
 
   /// Memory that anyone may use, such as a tensor of the caller's.
   void* allocate_settled(int64_t bytes);
 
   /// Waits first where work that knows nothing of orders may still use the block.
-  void free(void* block);
+  void free(void* block) override;
 
   /// Waits for all work; what it has freed is for everyone.
   Status wait();

@@ -57,6 +57,7 @@ public static class Pipelines
         typeof(FreeShapes),         // before the cache: its inputs have free sizes
         typeof(CacheAttention),     // on com.halo.Attention, before it is lowered
         typeof(LowerHaloOperators), // last of inference: what remains runs on ONNX Runtime alone
+        typeof(FitCudaProvider),    // of what runs there alone, when its session is made
     ];
 
     /// <summary>What every rewrite begins with: large repeated constants go before anything is computed or compared.</summary>

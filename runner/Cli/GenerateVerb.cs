@@ -55,9 +55,10 @@ internal static class GenerateVerb
         var noCache = new Option<bool>("--no-cache") { Description = "Run all tokens again for each new one: slow, and the same tokens." };
         var threads = new Option<int>("--threads") { Description = "Threads on the CPU; 0 is one for each core.", HelpName = "N" };
         var device = Choice<GraphDevice>.Option("--device", "Where the graph runs; the default is cpu.", "cpu|cuda");
+        var provider = Choice<CudaProvider>.Option("--provider", "Whose execution provider runs on a GPU: halo or onnxruntime.");
         var command = new Command("generate",
             "Continue prompts with a model: greedy, or drawn at a temperature. A completion ends at a stop token of the model.")
-            { folder, prompts, chat, maxTokens, greedy, temperature, topP, topK, seed, adapter, noCache, threads, device };
+            { folder, prompts, chat, maxTokens, greedy, temperature, topP, topK, seed, adapter, noCache, threads, device, provider };
         command.SetAction(parsed =>
         {
             var (t, p, k, s) = (parsed.GetValue(temperature), parsed.GetValue(topP), parsed.GetValue(topK), parsed.GetValue(seed));
@@ -75,7 +76,12 @@ internal static class GenerateVerb
                 throw new HaloException("generate", "--prompt", "a message, with --chat", "an empty text", "Give the user's words, or leave --chat out.");
             return Run(parsed.GetValue(folder)!, parsed.GetValue(prompts)!, parsed.GetValue(chat), parsed.GetValue(maxTokens), sampling,
                 !parsed.GetValue(noCache), parsed.GetValue(adapter),
-                new SessionSettings { Threads = parsed.GetValue(threads), Device = new Device(parsed.GetValue(device)) });
+                new SessionSettings
+                {
+                    Threads = parsed.GetValue(threads),
+                    Device = new Device(parsed.GetValue(device)),
+                    Provider = parsed.GetValue(provider),
+                });
         });
         return command;
     }

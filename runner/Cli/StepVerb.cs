@@ -45,9 +45,10 @@ internal static class StepVerb
         var threads = new Option<int>("--threads") { Description = "Threads; 0 is one for each core." };
         var operators = Choice<OperatorKernels>.Option("--operators", "What runs the operators of com.halo: native kernels or function bodies.");
         var device = Choice<GraphDevice>.Option("--device", "Where the graph runs: cpu or cuda.");
+        var provider = Choice<CudaProvider>.Option("--provider", "Whose execution provider runs on a GPU: halo or onnxruntime.");
         var attention = Choice<AttentionKernels>.Option("--attention", "Whose kernels run attention on a GPU: auto, halo or cudnn.");
         var command = new Command("step", "Run a training graph on one batch: loss and gradients, or losses over several updates.")
-            { graph, parameters, batch, output, steps, lr, betas, epsilon, decay, clip, save, device, threads, operators, attention };
+            { graph, parameters, batch, output, steps, lr, betas, epsilon, decay, clip, save, device, provider, threads, operators, attention };
         command.SetAction(parsed =>
         {
             if (parsed.GetValue(steps) is null && parsed.GetValue(save) is not null)
@@ -61,7 +62,8 @@ internal static class StepVerb
                 new SessionSettings
                 {
                     Device = new Device(parsed.GetValue(device)),
-                    Replays = parsed.GetValue(steps) > 1,
+                    Provider = parsed.GetValue(provider),
+                    Replays = parsed.GetValue(steps) > 1 && parsed.GetValue(provider) == CudaProvider.Halo, // the other runs a graph thrice to record it
                     Threads = parsed.GetValue(threads),
                     Operators = parsed.GetValue(operators),
                     Attention = parsed.GetValue(attention),

@@ -7,11 +7,16 @@ namespace Halo.Runner.Generation;
 /// <summary>An inference graph in a session of ONNX Runtime.</summary>
 /// <remarks>
 /// The graph's interface is <see cref="InferenceInterface"/>. Rows are padded on the right: a row's tokens, cached ones included, are the first that its mask
-/// shows, so that each is at the position it would have alone. Caches are handed from run to run as they are; their content is never copied here.
+/// shows, so that each is at the position it would have alone. Where rows are to be continued on a GPU, caches have room for all tokens from the beginning and
+/// are written in place; else they are handed from run to run as they are, and their content is never copied here.
 /// </remarks>
 public sealed class DecoderSession : IDecoder
 {
+    private const int RoomStep = 256; // one recording serves rows of many lengths
+
     private readonly GraphSession _session;
+    private HeldCaches? _held; // those that no decoding uses
+    private int _recordings;
 
     /// <param name="session">Of the graph; owned from then on.</param>
     /// <param name="maxPositions">Tokens of a row that the graph takes.</param>
@@ -31,7 +36,14 @@ public sealed class DecoderSession : IDecoder
 
     public int Layers { get; }
 
-    IDecoding IDecoder.Begin(IReadOnlyList<int[]> prompts) => Begin(prompts);
+    /// <inheritdoc/>
+    public IDecoding Begin(IReadOnlyList<int[]> prompts, int room)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(room, prompts.Max(p => p.Length));
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(room, MaxPositions);
+        return UsesCache && _session.Device.IsGpu
+            ? new HeldDecoding(_session, TakeCaches(prompts.Count, room), prompts, VocabularySize, GiveBack) : Begin(prompts);
+    }
 
     /// <summary>Reads prompts, each of 1 to <see cref="MaxPositions"/> ids; logits are those of all their tokens.</summary>
     public Decoding Begin(IReadOnlyList<int[]> prompts)
@@ -41,7 +53,11 @@ public sealed class DecoderSession : IDecoder
         return decoding;
     }
 
-    public void Dispose() => _session.Dispose();
+    public void Dispose()
+    {
+        _held?.Dispose();
+        _session.Dispose();
+    }
 
     /// <summary>Runs the graph on new tokens behind cached ones.</summary>
     /// <param name="ids">(B, S).</param>
@@ -62,13 +78,30 @@ public sealed class DecoderSession : IDecoder
             foreach (var (name, value) in InferenceInterface.PastNames(Layers).Zip(past.Count > 0 ? past : empty))
                 _session.BindInput(name, value);
             _session.BindNewOutputs([(TrainingNames.Logits, true), .. keep ? InferenceInterface.PresentNames(Layers).Select(name => (name, false)) : []]);
-            _session.Run();
+            _session.Run(GraphSession.NoRecording);
             return _session.TakeOutputs();
         }
         finally
         {
             empty.ForEach(value => value.Dispose());
         }
+    }
+
+    private HeldCaches TakeCaches(int rows, int room)
+    {
+        var kept = _held;
+        _held = null;
+        if (kept?.Rows == rows && kept.Room >= room)
+            return kept;
+        kept?.Dispose();
+        var rounded = Math.Min(MaxPositions, (room + RoomStep - 1) / RoomStep * RoomStep);
+        return new HeldCaches(_session, Layers, rows, rounded, VocabularySize, ++_recordings);
+    }
+
+    private void GiveBack(HeldCaches caches)
+    {
+        _held?.Dispose();
+        _held = caches;
     }
 
     /// <summary>A cache of no tokens, (B, H, 0, D).</summary>

@@ -41,7 +41,8 @@ public sealed class Generator(IDecoder decoder, SamplingSettings sampling, IRead
         var randoms = prompts.Select((_, row) => SplitMix64.Stream(sampling.Seed, (ulong)row)).ToArray();
         var written = prompts.Select(_ => new List<int>()).ToArray();
         var ended = new EndedBy?[prompts.Count];
-        using var decoding = decoder.Begin(prompts);
+        var longest = prompts.Max(p => p.Length);
+        using var decoding = decoder.Begin(prompts, (int)Math.Min(decoder.MaxPositions, (long)longest + maxTokens));
         while (true)
         {
             var next = new int?[prompts.Count];

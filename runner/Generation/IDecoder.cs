@@ -6,8 +6,10 @@ public interface IDecoder : IDisposable
     /// <summary>Tokens that a row may have.</summary>
     int MaxPositions { get; }
 
-    /// <summary>Reads prompts, each of 1 to <see cref="MaxPositions"/> ids; lengths may differ.</summary>
-    IDecoding Begin(IReadOnlyList<int[]> prompts);
+    /// <summary>Reads prompts, each of 1 to <paramref name="room"/> ids; lengths may differ.</summary>
+    /// <param name="prompts">At least one.</param>
+    /// <param name="room">Tokens that a row may come to have, at most <see cref="MaxPositions"/>.</param>
+    IDecoding Begin(IReadOnlyList<int[]> prompts, int room);
 }
 
 /// <summary>Rows of tokens that a model has read.</summary>
@@ -18,6 +20,6 @@ public interface IDecoding : IDisposable
 
     /// <summary>Reads one more token for each row; a row that is over has none (null), and its logits mean nothing from then on.</summary>
     /// <param name="tokens">One for each row, as many as there are prompts.</param>
-    /// <exception cref="ArgumentOutOfRangeException">A row has <see cref="IDecoder.MaxPositions"/> tokens already.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A row has no room left.</exception>
     void Append(IReadOnlyList<int?> tokens);
 }

@@ -57,7 +57,7 @@ public sealed class InferenceModel : IDisposable
                 "Name the model that it was made of.");
         }
         var folder = InferenceFolder.Open(path);
-        var session = new GraphSession(folder.ModelPath, WithKernels(settings, folder.Graph));
+        var session = new GraphSession(folder.ModelPath, SettingsFor(folder.Graph, settings, useCache));
         return new InferenceModel(folder.Path, new DecoderSession(session, folder.MaxPositions, useCache), folder.Config, folder.Tokenizer,
             StopTokens.Of(folder.Path, folder.Config, folder.Tokenizer));
     }
@@ -83,12 +83,16 @@ public sealed class InferenceModel : IDisposable
         var tokenizer = source.OpenTokenizer();
         FiniteValues.Check(source.Weights.Path, source.Weights.Tensors.Values);
         var model = InferenceProjection.Of(source);
-        var session = GraphSession.Of("inference graph", model, WithKernels(settings, InferenceGraph.Of(model, path)));
+        var session = GraphSession.Of("inference graph", model, SettingsFor(InferenceGraph.Of(model, path), settings, useCache));
         return new InferenceModel(source.Path, new DecoderSession(session, source.Config.CachedPositions, useCache), source.Config, tokenizer,
             StopTokens.Of(source.Companions, source.Config, tokenizer));
     }
 
     /// <summary>The native library is for operators that ONNX Runtime does not have; without any, nothing but ONNX Runtime is needed.</summary>
-    private static SessionSettings WithKernels(SessionSettings settings, InferenceGraph graph) =>
-        settings with { Operators = graph.UsesHaloOperators ? OperatorKernels.Native : OperatorKernels.Functions };
+    private static SessionSettings SettingsFor(InferenceGraph graph, SessionSettings settings, bool useCache) => settings with
+    {
+        Operators = graph.UsesHaloOperators ? OperatorKernels.Native : OperatorKernels.Functions,
+        Replays = useCache,
+        AllowsHostNodes = true,
+    };
 }

@@ -1,6 +1,9 @@
+using System.Globalization;
 using Halo.Analysis;
 using Halo.CustomOps;
 using Halo.Ir;
+using Halo.Passes.Cleanup;
+using Halo.Passes.Infra;
 using Halo.Serialization;
 using Microsoft.ML.OnnxRuntime;
 
@@ -12,10 +15,13 @@ namespace Halo.Runner.Sessions;
 /// <remarks>Bind all names, then <see cref="Run"/> as often as needed; new input content is written into the bound buffers.</remarks>
 public sealed class GraphSession : IDisposable
 {
+    /// <summary>The number of a run that is not recorded.</summary>
+    public const int NoRecording = -1;
+
     private readonly SessionOptions _options;
     private readonly InferenceSession _session;
     private readonly OrtIoBinding _binding;
-    private readonly RunOptions _run = new();
+    private readonly Dictionary<int, RunOptions> _runs = []; // by the number of the recording
     private readonly string _name;
     private readonly Func<long>? _activationBytes; // for a message: the graph is read again then
 
@@ -23,13 +29,13 @@ public sealed class GraphSession : IDisposable
     /// <param name="settings">How to run it.</param>
     /// <exception cref="HaloException">ONNX Runtime refuses the model.</exception>
     public GraphSession(string path, SessionSettings settings)
-        : this(Path.GetFileName(path), settings, options => new InferenceSession(path, options), () => ActivationBytes(path)) { }
+        : this(Path.GetFileName(path), settings, options => Open(path, settings, options), () => ActivationBytes(path)) { }
 
     /// <param name="name">What messages call the model.</param>
     /// <param name="bytes">The serialized model.</param>
     /// <param name="settings">How to run it.</param>
     public GraphSession(string name, byte[] bytes, SessionSettings settings)
-        : this(name, settings, options => new InferenceSession(bytes, options), () => ActivationBytes(bytes)) { }
+        : this(name, settings, options => Open(bytes, settings, options), () => ActivationBytes(bytes)) { }
 
     /// <summary>A session of a model in memory, by way of a file that is mapped: weights of any size, and no second copy of them in this process.</summary>
     /// <param name="name">What messages call the model.</param>
@@ -42,6 +48,8 @@ public sealed class GraphSession : IDisposable
         try
         {
             var path = Path.Combine(folder, "model.onnx");
+            if (settings.Provider == CudaProvider.OnnxRuntime)
+                Fit(model);
             OnnxWriter.Write(model, path, externalData: true);
             return new GraphSession(name, settings, options => new InferenceSession(path, options), () => ActivationBytes(model));
         }
@@ -56,8 +64,6 @@ public sealed class GraphSession : IDisposable
         (_name, Settings) = (name, settings);
         if (settings.Device.IsGpu)
             _activationBytes = activationBytes;
-        if (settings.Replays && settings.Device.IsGpu)
-            _run.AddRunConfigEntry("disable_synchronize_execution_providers", "1"); // whoever reads on the host waits for the GPU; the next launch does not
         _options = settings.ToOptions();
         try
         {
@@ -104,19 +110,31 @@ public sealed class GraphSession : IDisposable
     /// <summary>Lets each run make these outputs anew, in sizes that it finds: on the host, or where the session runs. No other output stays bound.</summary>
     public void BindNewOutputs(IEnumerable<(string Name, bool OnHost)> outputs)
     {
-        _binding.ClearBoundOutputs();
+        ClearOutputs();
         foreach (var (name, onHost) in outputs)
-            _binding.BindOutputToDevice(name, onHost ? OrtMemoryInfo.DefaultInstance : Device.Memory);
+            BindNewOutput(name, onHost);
     }
 
     /// <summary>What the last run gave, in the order in which outputs were bound.</summary>
     public IDisposableReadOnlyCollection<OrtValue> TakeOutputs() => _binding.GetOutputValues();
 
-    public void Run()
+    /// <summary>No output stays bound.</summary>
+    public void ClearOutputs() => _binding.ClearBoundOutputs();
+
+    /// <summary>Lets each run make this output anew, in a size that it finds.</summary>
+    public void BindNewOutput(string name, bool onHost) => _binding.BindOutputToDevice(name, onHost ? OrtMemoryInfo.DefaultInstance : Settings.Memory);
+
+    /// <summary>Runs the graph.</summary>
+    /// <param name="recording">
+    /// Where <see cref="SessionSettings.Replays"/>: the number of the recording that is made by the first run and replayed by others, which must be bound alike;
+    /// <see cref="NoRecording"/> for none.
+    /// </param>
+    /// <exception cref="InvalidOperationException">ONNX Runtime failed, or the device has no memory left.</exception>
+    public void Run(int recording = 0)
     {
         try
         {
-            _session.RunWithBinding(_run, _binding);
+            _session.RunWithBinding(OptionsOf(recording), _binding);
         }
         catch (OnnxRuntimeException e) when (Device.IsGpu && GpuProblems.Take().Memory is { } shortage)
         {
@@ -134,9 +152,69 @@ public sealed class GraphSession : IDisposable
     public void Dispose()
     {
         _binding.Dispose();
-        _run.Dispose();
+        foreach (var run in _runs.Values)
+            run.Dispose();
         _session.Dispose();
         _options.Dispose();
+    }
+
+    /// <summary>A session of the file, or of a copy where ONNX Runtime's own provider wants other forms.</summary>
+    private static InferenceSession Open(string path, SessionSettings settings, SessionOptions options)
+    {
+        if (settings.Provider != CudaProvider.OnnxRuntime)
+            return new InferenceSession(path, options);
+        var model = OnnxReader.Read(path, HaloOperators.Catalogue);
+        if (!Fit(model))
+            return new InferenceSession(path, options);
+        var folder = Directory.CreateTempSubdirectory("halo-session-").FullName;
+        try
+        {
+            var copy = Path.Combine(folder, "model.onnx");
+            OnnxWriter.Write(model, copy, externalData: true);
+            return new InferenceSession(copy, options);
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    private static InferenceSession Open(byte[] bytes, SessionSettings settings, SessionOptions options)
+    {
+        if (settings.Provider != CudaProvider.OnnxRuntime)
+            return new InferenceSession(bytes, options);
+        var folder = Directory.CreateTempSubdirectory("halo-session-").FullName;
+        try
+        {
+            var path = Path.Combine(folder, "model.onnx");
+            File.WriteAllBytes(path, bytes);
+            return Open(path, settings, options);
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    /// <summary>Whether something changed.</summary>
+    private static bool Fit(Model model)
+    {
+        ShapeInference.Run(model.Graph);
+        return PassManager.Run(model, [new FitCudaProvider()], new PassOptions()).Passes.Any(p => p.Rewrites > 0);
+    }
+
+    private RunOptions OptionsOf(int recording)
+    {
+        if (_runs.TryGetValue(recording, out var known))
+            return known;
+        var run = new RunOptions();
+        if (Settings.Replays && Device.IsGpu)
+        {
+            run.AddRunConfigEntry("gpu_graph_id", recording.ToString(CultureInfo.InvariantCulture));
+            if (recording != NoRecording)
+                run.AddRunConfigEntry("disable_synchronize_execution_providers", "1"); // whoever reads on the host waits for the GPU; the next launch does not
+        }
+        return _runs[recording] = run;
     }
 
     private long? Rows => Inputs.Values.FirstOrDefault(i => i.ElementDataType == TensorElementType.Int64 && i.Dimensions.Length == 2)?.Dimensions[0];

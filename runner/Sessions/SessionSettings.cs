@@ -35,6 +35,12 @@ public sealed record SessionSettings
     /// <summary>On a GPU every node must have a kernel there: one left over is an error that names it.</summary>
     public Device Device { get; init; } = Device.Cpu;
 
+    /// <summary>On a GPU; the CPU takes Halo alone.</summary>
+    public CudaProvider Provider { get; init; }
+
+    /// <summary>With ONNX Runtime's own provider: nodes that compute sizes may run on the CPU, where it puts them. Else a node there is an error.</summary>
+    public bool AllowsHostNodes { get; init; }
+
     /// <summary>The process's place among those that share the work.</summary>
     public Rank Rank { get; init; } = Rank.Only;
 
@@ -70,8 +76,12 @@ public sealed record SessionSettings
     /// <summary>Where ONNX Runtime writes the time of every node, as a prefix of the file's path; null: nowhere.</summary>
     public string? ProfilePrefix { get; init; }
 
+    /// <summary>Where outputs that a run makes anew on the device lie.</summary>
+    internal OrtMemoryInfo Memory => Device.IsGpu && Provider == CudaProvider.OnnxRuntime ? OnnxRuntimeCuda.Memory(Device.Ordinal) : Device.Memory;
+
     /// <exception cref="HaloException">
-    /// The native library is asked for and is not there, or cannot run on this processor; there is no such GPU; a GPU's kernels are asked of the CPU.
+    /// The native library is asked for and is not there, or cannot run on this processor; there is no such GPU; a GPU's kernels are asked of the CPU; ONNX
+    /// Runtime's CUDA provider is asked for and is not there.
     /// </exception>
     internal SessionOptions ToOptions()
     {
@@ -79,6 +89,11 @@ public sealed record SessionSettings
         {
             throw new HaloException("session", "attention", "auto on the CPU, which has kernels of its own", $"{Attention}".ToLowerInvariant(),
                 "Leave --attention out, or run on a GPU with --device cuda.");
+        }
+        if (!Device.IsGpu && Provider != CudaProvider.Halo)
+        {
+            throw new HaloException("session", "provider", "a GPU for ONNX Runtime's CUDA provider", "the CPU",
+                "Run with --device cuda, or leave --provider out.");
         }
         var options = new SessionOptions
         {
@@ -100,7 +115,13 @@ public sealed record SessionSettings
         }
         if (Operators == OperatorKernels.Native || Device.IsGpu)
             NativeOperators.Register(options.RegisterCustomOpLibrary); // before the provider: a GPU has no schemas of its own
-        if (Device.IsGpu)
+        if (Device.IsGpu && Provider == CudaProvider.OnnxRuntime)
+        {
+            if (Attention != AttentionKernels.Auto)
+                options.AddSessionConfigEntry("ep.halocuda.attention", $"{Attention}".ToLowerInvariant());
+            OnnxRuntimeCuda.Append(options, Device.Ordinal, Replays, AllowsHostNodes);
+        }
+        else if (Device.IsGpu)
         {
             options.AppendExecutionProvider(OrtEnv.Instance(), [Device.Gpu],
                 new Dictionary<string, string> { ["graph_capture"] = Replays ? "1" : "0", ["attention"] = $"{Attention}".ToLowerInvariant() });

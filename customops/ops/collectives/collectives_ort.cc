@@ -125,6 +125,7 @@ struct Start {
     return made;
   }
 
+  static constexpr bool kOwnProviderOnly = true;  // collectives run beside HaloCuda's stream
   Place place;
   Reduction reduction;
 };
@@ -197,6 +198,7 @@ struct CollectiveWait {
   }
 #endif
 
+  static constexpr bool kOwnProviderOnly = true;
   std::string communicator;
 };
 

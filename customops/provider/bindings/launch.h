@@ -33,8 +33,8 @@ struct Tensor {
 /// Device memory until the end of the scope; what is launched before then may use it longer, as all work runs in the order of one stream.
 class Workspace {
  public:
-  Workspace(Device& device, int64_t bytes) : device_(device), bytes_(bytes), data_(bytes > 0 ? device.allocate(bytes) : nullptr) {}
-  ~Workspace() { device_.free(data_); }
+  Workspace(WorkMemory& memory, int64_t bytes) : memory_(memory), bytes_(bytes), data_(bytes > 0 ? memory.allocate(bytes) : nullptr) {}
+  ~Workspace() { memory_.free(data_); }
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
 
@@ -43,18 +43,24 @@ class Workspace {
   int64_t bytes() const { return bytes_; }
 
  private:
-  Device& device_;
+  WorkMemory& memory_;
   int64_t bytes_;
   void* data_;
 };
 
 class Launch {
  public:
-  Launch(OrtKernelContext* context, Device& device, const ProviderSettings& settings) : context_(context), device_(device), settings_(settings) {}
+  /// On the device's own stream, with its own memory.
+  Launch(OrtKernelContext* context, Device& device, const ProviderSettings& settings) : Launch(context, device, settings, device.stream(), device) {}
+
+  /// On a stream of ONNX Runtime's own provider.
+  Launch(OrtKernelContext* context, Device& device, const ProviderSettings& settings, cudaStream_t stream, WorkMemory& memory)
+      : context_(context), device_(device), settings_(settings), stream_(stream), memory_(memory) {}
 
   Device& device() const { return device_; }
   const ProviderSettings& settings() const { return settings_; }
-  cudaStream_t stream() const { return device_.stream(); }
+  cudaStream_t stream() const { return stream_; }
+  WorkMemory& memory() const { return memory_; }
   int inputs_count() const;
   int outputs_count() const;
 
@@ -73,11 +79,13 @@ class Launch {
   OrtKernelContext* context_;
   Device& device_;
   const ProviderSettings& settings_;
+  cudaStream_t stream_;
+  WorkMemory& memory_;
 };
 
 }  // namespace halo::cuda
 
 // Work memory by name, or a return that says how much was missing.
 #define HALO_WORKSPACE(name, launch, size)                     \
-  const ::halo::cuda::Workspace name((launch).device(), size); \
+  const ::halo::cuda::Workspace name((launch).memory(), size); \
   HALO_REQUIRE(name.is_there(), name.bytes() << " bytes of work memory", "none left on the GPU", "Take a smaller batch or a shorter sequence.")

@@ -25,6 +25,7 @@ class OpLaunch {
   Device& device() const { return launch_.device(); }
   const ProviderSettings& settings() const { return launch_.settings(); }
   cudaStream_t stream() const { return launch_.stream(); }
+  WorkMemory& memory() const { return launch_.memory(); }
 
   /// Null for an input that is left out.
   template <class T = void>
@@ -47,6 +48,22 @@ class OpLaunch {
   std::span<const void* const> data_;
 };
 
+/// Runs T's kernel on the tensors of a launch.
+template <class T>
+Status run_op(const T& op, Launch& launch) {
+  std::array<TensorType, parameters_count(T::schema.in)> in;
+  std::array<TensorType, parameters_count(T::schema.out)> out;
+  std::array<const void*, parameters_count(T::schema.in)> data;
+  for (size_t i = 0; i < in.size(); ++i) {
+    const Tensor x = launch.in(static_cast<int>(i));
+    in[i] = {.type = x.type, .shape = Shape(std::span(x.dims.sizes, static_cast<size_t>(x.dims.rank))), .present = x.is_present()};
+    data[i] = x.data;
+  }
+  HALO_RETURN_IF_ERROR(op.infer(in, out));
+  OpLaunch call(launch, in, out, data);
+  return op.compute_cuda(call);
+}
+
 /// T as Op<T> wants it, with compute_cuda; `static bool supports_cuda(const Attributes&)` where not every node has a kernel.
 template <class T>
 KernelEntry op_row() {
@@ -60,21 +77,7 @@ KernelEntry op_row() {
                 }
                 return check_types(schema_of<T>(), in).ok();
               },
-          .make = [](const NodeAttributes& attributes) -> Kernel {
-            return [op = T(attributes)](Launch& launch) -> Status {
-              std::array<TensorType, parameters_count(T::schema.in)> in;
-              std::array<TensorType, parameters_count(T::schema.out)> out;
-              std::array<const void*, parameters_count(T::schema.in)> data;
-              for (size_t i = 0; i < in.size(); ++i) {
-                const Tensor x = launch.in(static_cast<int>(i));
-                in[i] = {.type = x.type, .shape = Shape(std::span(x.dims.sizes, static_cast<size_t>(x.dims.rank))), .present = x.is_present()};
-                data[i] = x.data;
-              }
-              HALO_RETURN_IF_ERROR(op.infer(in, out));
-              OpLaunch call(launch, in, out, data);
-              return op.compute_cuda(call);
-            };
-          },
+          .make = [](const NodeAttributes& attributes) -> Kernel { return [op = T(attributes)](Launch& launch) { return run_op(op, launch); }; },
           .is_view =
               [] {
                 if constexpr (requires { T::kAliasesFirstInput; }) return T::kAliasesFirstInput;

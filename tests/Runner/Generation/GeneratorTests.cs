@@ -59,7 +59,7 @@ public sealed class GeneratorTests
     {
         public int MaxPositions => maxPositions;
 
-        public IDecoding Begin(IReadOnlyList<int[]> prompts) => new Rows([.. prompts.Select(p => p[^1])], flat);
+        public IDecoding Begin(IReadOnlyList<int[]> prompts, int room) => new Rows([.. prompts.Select(p => p[^1])], flat);
 
         public void Dispose() { }
 
