@@ -23,6 +23,9 @@ public abstract class HaloOperator
     /// <summary>What it computes in, if convert-precision may change its types; null where its function is written for those it has.</summary>
     public virtual PrecisionClass? Precision => null;
 
+    /// <summary>Multiplications and additions of its matrix products, those that compute something once more left out; null where sizes are not known.</summary>
+    public virtual double? Operations(Node node) => 0;
+
     /// <summary>The largest magnitudes of how many of its first outputs it can give, as its last outputs, under the attribute absmax.</summary>
     public virtual int Maxima => 0;
 
@@ -39,6 +42,7 @@ public abstract class HaloOperator
         Role = Role,
         Precision = Precision,
         Recompute = Recompute,
+        Operations = Operations,
     };
 
     private string[] Inputs => Schema[(Schema.IndexOf('(') + 1)..Schema.IndexOf(')')].Split(',');

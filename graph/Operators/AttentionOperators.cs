@@ -8,7 +8,7 @@ internal static class AttentionOperators
     public static IReadOnlyList<OperatorFacts> Facts { get; } =
     [
         new("", "RotaryEmbedding") { Shapes = ElementwiseOperators.LikeFirst, Precision = PrecisionClass.Narrow, Recompute = RecomputeKind.Rotary },
-        new("", "Attention") { Shapes = Attention, Precision = PrecisionClass.Narrow, Recompute = RecomputeKind.Attention },
+        new("", "Attention") { Shapes = Attention, Precision = PrecisionClass.Narrow, Recompute = RecomputeKind.Attention, Operations = Operations },
         new("com.microsoft", "GroupQueryAttention") { Shapes = GroupQueryAttention, Precision = PrecisionClass.Narrow },
     ];
 
@@ -49,6 +49,17 @@ internal static class AttentionOperators
         var present = new Shape([i.Shape(0)?[0] ?? Dim.Unknown, keyHeads, Dim.Unknown, size]);
         i.Set(1, i.Type(3) == ElementType.Undefined ? i.Type(0) : i.Type(3), present);
         i.Set(2, i.Type(3) == ElementType.Undefined ? i.Type(0) : i.Type(3), present);
+    }
+
+    /// <summary>Two products, over the keys that a causal query sees.</summary>
+    private static double? Operations(Node node)
+    {
+        if (node.Inputs[0]!.Shape?.ElementCount is not { } queries || node.Outputs[0].Shape?.ElementCount is not { } results || node.Inputs[1]!.Shape is not { } k
+            || k[^2].Size is not { } keys)
+        {
+            return null;
+        }
+        return 2.0 * (queries + results) * (node.Int("is_causal", 0) == 0 ? keys : (keys + 1) / 2.0);
     }
 
     private static Dim Heads(NodeInference i, string attribute) =>

@@ -1,3 +1,5 @@
+using Halo.Ir;
+
 namespace Halo.Operators;
 
 /// <summary>Sets types and shapes of a node's outputs from its inputs.</summary>
@@ -5,6 +7,9 @@ public delegate void InferenceRule(NodeInference inference);
 
 /// <summary>The sizes of a node's first output where some of the inputs' are free; null where the operator does with them what is not understood.</summary>
 public delegate IReadOnlyList<FreeSize>? FreeSizeRule(FreeOperands operands);
+
+/// <summary>Multiplications and additions of a node's matrix products; null where sizes are not known.</summary>
+public delegate double? OperationCount(Node node);
 
 /// <summary>What an operator computes in, in a graph of 16-bit floats.</summary>
 public enum PrecisionClass
@@ -62,6 +67,9 @@ public sealed record OperatorFacts(string Domain, string OpType)
 
     /// <summary>Null for what is not cheap, or not worth it.</summary>
     public RecomputeKind? Recompute { get; init; }
+
+    /// <summary>Null where it has no matrix product, or is one by its <see cref="Role"/>.</summary>
+    public OperationCount? Operations { get; init; }
 
     /// <summary>Two runs on the same inputs may give different results.</summary>
     public bool IsRandom { get; init; }

@@ -1,3 +1,4 @@
+using Halo.Analysis;
 using Halo.Ir;
 using Halo.Models.Weights;
 using Halo.Passes.Infra;
@@ -55,6 +56,12 @@ public sealed class OpenedRun : IDisposable
 
     /// <summary>What this rank is to send for an update; null where there is one rank.</summary>
     public PlannedTraffic? Traffic { get; private init; }
+
+    /// <summary>Of the matrix products of an update, over all ranks; null where sizes are not known.</summary>
+    public double? Operations { get; private init; }
+
+    /// <summary>Of all GPUs of the run together; null where it is not known.</summary>
+    public GpuPeak? Peak { get; private init; }
 
     /// <summary>Updates done: those of the newest checkpoint, whose content the engine has; 0 and the starting weights where there is none.</summary>
     public required int Step { get; init; }
@@ -132,6 +139,8 @@ public sealed class OpenedRun : IDisposable
             Began = began,
             Step = step,
             Rows = shares,
+            Operations = ProductOperations.Of(plan.Training.Graph) * ((plan.BatchSize + @interface.Rows - 1) / @interface.Rows),
+            Peak = plan.Device.IsGpu ? GpuPeak.Of(plan.Device.Name)?.Times(world?.Rank.Count ?? 1) : null,
             Traffic = graphs is null ? null
                 : PlannedTraffic.Of(graphs, (plan.BatchSize + (world!.Rank.Count * @interface.Rows) - 1) / (world.Rank.Count * @interface.Rows)),
         };

@@ -98,6 +98,8 @@ public sealed class Trainer(OpenedRun opened)
         var result = opened.Engine.Step(batch.MicroBatches, Step + 1, rate, () => _next = Step + 1 < opened.TotalSteps ? opened.Train.At(Step + 1) : null);
         Step++;
         var memory = DeviceMemory.Take(opened.Plan.Device);
+        var milliseconds = watch.Elapsed.TotalMilliseconds;
+        var tflops = opened.Operations / milliseconds / 1e9;
         return new MetricsRow
         {
             Step = Step,
@@ -106,9 +108,12 @@ public sealed class Trainer(OpenedRun opened)
             Epoch = (double)Step / opened.Train.BatchesPerEpoch,
             GradientNorm = result.GradientNorm,
             LearningRate = rate,
-            Milliseconds = watch.Elapsed.TotalMilliseconds,
+            Milliseconds = milliseconds,
             Tokens = result.Tokens,
             CountedTokens = result.CountedTokens,
+            Tflops = tflops,
+            Bf16Share = tflops / opened.Peak?.Bf16,
+            Fp8Share = tflops / opened.Peak?.Fp8,
             MemoryPeak = memory?.Peak,
             MemoryReserved = memory?.Reserved,
             Time = Now(),

@@ -24,6 +24,9 @@ public sealed class Attention : HaloOperator
     public static string Overload(bool causal, bool hasMask, bool hasDocuments, bool hasWindow, ElementType type) =>
         AttentionParts.Overload(causal, hasMask, hasDocuments, hasWindow, type);
 
+    /// <summary>Q K^T and P V.</summary>
+    public override double? Operations(Node node) => AttentionParts.Operations(node, node.Inputs[0]!, node.Inputs[1]!, 2);
+
     public override RecomputeKind? Recompute => RecomputeKind.Attention;
 
     /// <summary>Q (B, H, T, D), K and V (B, G, T, D), mask and documents (B, T).</summary>

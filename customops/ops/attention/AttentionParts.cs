@@ -34,6 +34,16 @@ internal static class AttentionParts
         HaloException Refused(string expected, string found, string advice) => new(source, node.ToString(), expected, found, advice);
     }
 
+    /// <summary>Of <paramref name="products"/> matrix products, over the keys that a causal query sees, within its window.</summary>
+    public static double? Operations(Node node, Value q, Value k, int products)
+    {
+        if (q.Shape?.ElementCount is not { } elements || k.Shape is not { } shape || shape[2].Size is not { } keys)
+            return null;
+        var window = node.Int("window", 0) is > 0 and var w && w < keys ? w : keys;
+        var seen = node.Int("causal", 1) == 0 ? keys : ((window * (window + 1) / 2.0) + ((keys - window) * window)) / keys;
+        return 2.0 * products * elements * seen;
+    }
+
     public static string Overload(bool causal, bool hasMask, bool hasDocuments, bool hasWindow, ElementType type) =>
         (causal ? "causal" : "full") + (hasWindow ? "_window" : "") + (hasMask ? "_mask" : "") + (hasDocuments ? "_documents" : "")
         + (type == ElementType.Float ? "" : $"_{type.Name()}");

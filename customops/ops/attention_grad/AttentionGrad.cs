@@ -22,6 +22,9 @@ public sealed class AttentionGrad : HaloOperator
     public static string Overload(bool causal, bool hasMask, bool hasDocuments, bool hasWindow, ElementType type) =>
         AttentionParts.Overload(causal, hasMask, hasDocuments, hasWindow, type);
 
+    /// <summary>dY V^T, P^T dY, dS K and dS^T Q; Q K^T once more is not counted.</summary>
+    public override double? Operations(Node node) => AttentionParts.Operations(node, node.Inputs[1]!, node.Inputs[2]!, 4);
+
     public override void InferShapes(Node node)
     {
         var (dy, q, y, logSumExp) = (node.Inputs[0]!, node.Inputs[1]!, node.Inputs[4]!, node.Inputs[5]!);

@@ -22,6 +22,10 @@ public sealed class LinearCrossEntropy : HaloOperator
 
     public static string Overload(ElementType type, ElementType to) => EmbeddingGrad.Overload(type, to);
 
+    /// <summary>Logits, dX and dW.</summary>
+    public override double? Operations(Node node) =>
+        node.Inputs[0]!.Shape?.ElementCount is { } x && node.Inputs[1]!.Shape is { } w && w[0].Size is { } vocabulary ? 6.0 * x * vocabulary : null;
+
     public override void InferShapes(Node node)
     {
         var (x, w, labels, dLoss) = (node.Inputs[0]!, node.Inputs[1]!, node.Inputs[2]!, node.Inputs[3]!);

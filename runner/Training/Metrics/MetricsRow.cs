@@ -38,6 +38,15 @@ public sealed record MetricsRow
     /// <summary>Tokens that the loss is the mean of.</summary>
     public long? CountedTokens { get; init; }
 
+    /// <summary>10^12 operations of the model's matrix products a second, padding included, what is computed once more left out; all ranks together.</summary>
+    public double? Tflops { get; init; }
+
+    /// <summary>That over what the GPUs' datasheet has for bfloat16; null on the CPU, and for a GPU that is not known.</summary>
+    public double? Bf16Share { get; init; }
+
+    /// <summary>The same of 8-bit floats.</summary>
+    public double? Fp8Share { get; init; }
+
     /// <summary>Bytes of GPU memory in use at the most since the last such row.</summary>
     public long? MemoryPeak { get; init; }
 

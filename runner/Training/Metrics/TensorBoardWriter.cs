@@ -57,6 +57,7 @@ public sealed class TensorBoardWriter : IDisposable
         [
             ("train/loss", row.Loss), ("train/gradient_norm", row.GradientNorm), ("train/learning_rate", row.LearningRate),
             ("train/tokens_per_second", row.TokensPerSecond), ("train/milliseconds", row.Milliseconds),
+            ("train/tflops", row.Tflops),
         ]
         : [("eval/loss", row.Loss), ("eval/perplexity", Math.Exp(row.Loss))];
 

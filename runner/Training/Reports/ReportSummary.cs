@@ -35,6 +35,8 @@ internal static class ReportSummary
         Add("Tokens", $"{train.Sum(r => r.Tokens ?? 0):#,0} without padding, {train.Sum(r => r.CountedTokens ?? 0):#,0} counted in the loss");
         Add("Time in steps", ProgressLine.Duration(Time(train)));
         if (Speed(train) is { } speed) Add("Tokens per second", $"{speed:#,0} over all steps");
+        if (MiddleRate(train) is { Tflops: { } tflops } rate)
+            Add("Matrix products", $"{ProgressLine.Rate(tflops, rate.Bf16Share, rate.Fp8Share)}, the median step");
         rows.AddRange(facts.Select(f => new object[] { f.Name, f.Value }));
         return [Html.Tag("h2", "Run"), Html.Div("card scroll", Html.Table([], rows))];
     }
@@ -49,6 +51,12 @@ internal static class ReportSummary
         Math.Exp(loss) switch { < 100 and var p => p.ToString("F2"), < 1e6 and var p => p.ToString("#,0"), var p => p.ToString("0.0e0") };
 
     private static TimeSpan Time(IEnumerable<MetricsRow> train) => TimeSpan.FromMilliseconds(train.Sum(r => r.Milliseconds ?? 0));
+
+    private static MetricsRow? MiddleRate(IReadOnlyList<MetricsRow> train)
+    {
+        var rates = train.Where(r => r.Tflops is not null).OrderBy(r => r.Tflops).ToList();
+        return rates.Count == 0 ? null : rates[rates.Count / 2];
+    }
 
     private static double? Speed(IReadOnlyList<MetricsRow> train)
         => Time(train).TotalSeconds is > 0 and var seconds && train.Sum(r => r.Tokens ?? 0) is > 0 and var tokens ? tokens / seconds : null;
