@@ -54,7 +54,7 @@ internal sealed class AdamWFactors
     {
         Value Moment(string prefix) => _graph.AddInput(new Value(prefix + p.Name, p.Type, p.Shape));
         var (m, v) = (Moment(AdamWGraph.FirstMoment), Moment(AdamWGraph.SecondMoment));
-        var (newP, newM, newV) = _build.AdamW(p, gradient, m, v, _factor, _stepSize, _root2, _keep, _settings.Beta1, _settings.Beta2, _settings.Epsilon,
+        var (newP, newM, newV) = _build.AdamW(p, gradient, m, v, _factor, _stepSize, _root2, _settings.Decays(p.Name) ? _keep : null, _settings.Beta1, _settings.Beta2, _settings.Epsilon,
             name, _seed is null ? null : (_step, _seed, number));
         foreach (var (output, prefix) in new[] { (newP, ""), (newM, AdamWGraph.FirstMoment), (newV, AdamWGraph.SecondMoment) })
         {

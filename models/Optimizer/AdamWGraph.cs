@@ -2,6 +2,7 @@ using Halo.Analysis;
 using Halo.Building;
 using Halo.CustomOps;
 using Halo.Ir;
+using Halo.Text;
 
 namespace Halo.Models.Optimizer;
 
@@ -9,9 +10,28 @@ namespace Halo.Models.Optimizer;
 /// <param name="Beta1">Decay of the first moment.</param>
 /// <param name="Beta2">Decay of the second moment.</param>
 /// <param name="Epsilon">Added to the root of the second moment.</param>
-/// <param name="WeightDecay">Decoupled decay of every parameter, times the learning rate.</param>
+/// <param name="WeightDecay">Decoupled decay of parameters, times the learning rate.</param>
 /// <param name="ClipNorm">Largest global gradient norm; null does not clip.</param>
-public sealed record AdamWSettings(double Beta1 = 0.9, double Beta2 = 0.999, double Epsilon = 1e-8, double WeightDecay = 0, double? ClipNorm = null);
+/// <param name="WeightDecayExclude">Patterns of the names of parameters that do not decay, with | between; null: all decay.</param>
+public sealed record AdamWSettings(
+    double Beta1 = 0.9, double Beta2 = 0.999, double Epsilon = 1e-8, double WeightDecay = 0, double? ClipNorm = null, string? WeightDecayExclude = null)
+{
+    /// <summary>Throws where a pattern of <see cref="WeightDecayExclude"/> names no parameter.</summary>
+    /// <exception cref="HaloException">One does.</exception>
+    public void Check(IReadOnlyCollection<string> parameters)
+    {
+        if (Array.Find(Excluded, pattern => !parameters.Any(name => NamePattern.Matches(pattern, name))) is { } pattern)
+        {
+            throw new HaloException("adamw", "weight_decay_exclude", "patterns of names of trained parameters, such as "
+                + string.Join(", ", parameters.Take(3)), $"'{pattern}', which matches none", "Leave it out or correct it.");
+        }
+    }
+
+    /// <summary>Whether the weights of a parameter become smaller by themselves.</summary>
+    public bool Decays(string parameter) => WeightDecay != 0 && !Array.Exists(Excluded, pattern => NamePattern.Matches(pattern, parameter));
+
+    private string[] Excluded => NamePattern.Split(WeightDecayExclude ?? "");
+}
 
 /// <summary>The AdamW update of all parameters as one graph, to be bound in place.</summary>
 /// <remarks>
@@ -43,6 +63,7 @@ public static class AdamWGraph
         ElementType? gradient = null)
     {
         using var activity = GraphActivity.Build("adamw");
+        settings.Check([.. parameters.Select(p => p.Name)]);
         var model = NewModel("adamw");
         var graph = model.Graph;
         var build = GraphBuilder.AtEnd(graph);

@@ -29,10 +29,9 @@ public static class GradientGraphs
         {
             var sum = graph.AddInput(new Value(Sum + name, ElementType.Float, shape));
             var gradient = graph.AddInput(new Value(TrainingNames.GradientOf(name), type, shape));
-            if (type != ElementType.Float)
-                gradient = build.Op($"{name}/float", "Cast", [gradient], Attribute.Of("to", (long)ElementType.Float));
-            graph.AddOutput(build.Op(Updated + Sum + name, "Add",
-                [build.Op($"{name}/kept", "Mul", [sum, keep]), build.Op($"{name}/weighted", "Mul", [gradient, weight])]));
+            var updated = build.WeightedSum(sum, gradient, keep, weight, $"{name}/weighted_sum");
+            graph.Rename(updated, Updated + Sum + name);
+            graph.AddOutput(updated);
         }
         return model;
     }

@@ -26,6 +26,7 @@ public static class OptimizerInBackward
     public static void AddTo(Model model, IReadOnlyList<(string Name, Shape Shape)> parameters, AdamWSettings settings, ElementType type)
     {
         using var activity = GraphActivity.Build("adamw in the backward part");
+        settings.Check([.. parameters.Select(p => p.Name)]);
         var graph = model.Graph;
         var build = GraphBuilder.AtEnd(graph, "optimizer");
         var factors = new AdamWFactors(graph, build, settings, type, PreviousNorm);

@@ -1,4 +1,4 @@
-using System.IO.Enumeration;
+using Halo.Text;
 
 namespace Halo.Passes.Infra;
 
@@ -10,18 +10,14 @@ public sealed class NamePatterns : IOptionText<NamePatterns>
 
     public NamePatterns(IReadOnlyList<string> patterns) => _patterns = patterns;
 
-    public bool Matches(string name) => _patterns.Any(p => Matches(p, name));
+    public bool Matches(string name) => _patterns.Any(p => NamePattern.Matches(p, name));
 
     /// <summary>The patterns that match none of the names.</summary>
     public IReadOnlyList<string> Unmatched(IReadOnlyCollection<string> names) =>
-        [.. _patterns.Where(p => !names.Any(n => Matches(p, n)))];
+        [.. _patterns.Where(p => !names.Any(n => NamePattern.Matches(p, n)))];
 
     public static NamePatterns Parse(string s, IFormatProvider? provider) =>
-        new(s.Split('|', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
-
-    private static bool Matches(string pattern, string name) => pattern.StartsWith('!')
-        ? !FileSystemName.MatchesSimpleExpression(pattern.AsSpan(1), name, ignoreCase: false)
-        : FileSystemName.MatchesSimpleExpression(pattern, name, ignoreCase: false);
+        new(NamePattern.Split(s));
 
     public override string ToString() => string.Join(" | ", _patterns);
 }

@@ -57,7 +57,7 @@ public sealed class OpenedRun : IDisposable
     /// <summary>What this rank is to send for an update; null where there is one rank.</summary>
     public PlannedTraffic? Traffic { get; private init; }
 
-    /// <summary>Of the matrix products of an update, over all ranks; null where sizes are not known.</summary>
+    /// <summary>Of the matrix products of a micro-batch; null where sizes are not known.</summary>
     public double? Operations { get; private init; }
 
     /// <summary>Of all GPUs of the run together; null where it is not known.</summary>
@@ -139,7 +139,7 @@ public sealed class OpenedRun : IDisposable
             Began = began,
             Step = step,
             Rows = shares,
-            Operations = ProductOperations.Of(plan.Training.Graph) * ((plan.BatchSize + @interface.Rows - 1) / @interface.Rows),
+            Operations = ProductOperations.Of(plan.Training.Graph),
             Peak = plan.Device.IsGpu ? GpuPeak.Of(plan.Device.Name)?.Times(world?.Rank.Count ?? 1) : null,
             Traffic = graphs is null ? null
                 : PlannedTraffic.Of(graphs, (plan.BatchSize + (world!.Rank.Count * @interface.Rows) - 1) / (world.Rank.Count * @interface.Rows)),

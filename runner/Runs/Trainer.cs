@@ -99,7 +99,7 @@ public sealed class Trainer(OpenedRun opened)
         Step++;
         var memory = DeviceMemory.Take(opened.Plan.Device);
         var milliseconds = watch.Elapsed.TotalMilliseconds;
-        var tflops = opened.Operations / milliseconds / 1e9;
+        var tflops = opened.Operations * batch.MicroBatches.Count * (World?.Rank.Count ?? 1) / milliseconds / 1e9;
         return new MetricsRow
         {
             Step = Step,

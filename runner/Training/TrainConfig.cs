@@ -194,10 +194,14 @@ public sealed record TrainConfig
     [UsedBy(ConfigUse.Train | ConfigUse.Prepare)]
     public double Epsilon { get; init; } = 1e-8;
 
-    [Description("AdamW: decoupled weight decay, on every parameter.")]
+    [Description("AdamW: decoupled weight decay, on every parameter but those of weight_decay_exclude.")]
     [Range(0, double.MaxValue)]
     [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Plan)]
     public double WeightDecay { get; init; }
+
+    [Description("Parameters that weight decay leaves alone, by patterns of their names with | between, such as '*norm.weight | *.bias'; null: none.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Plan)]
+    public string? WeightDecayExclude { get; init; }
 
     [Description("Norm to which the gradient is clipped; null: no clipping.")]
     [Range(0, double.MaxValue, MinimumIsExclusive = true)]

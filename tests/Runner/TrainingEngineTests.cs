@@ -1,6 +1,7 @@
 using System.Numerics.Tensors;
 using Halo.Analysis;
 using Halo.CustomOps;
+using Halo.Ir;
 using Halo.Models.Optimizer;
 using Halo.Models.Weights;
 using Halo.Runner.Data;
@@ -27,11 +28,12 @@ public class TrainingEngineTests
     }
 
     [Theory]
-    [InlineData(0.0, null)]
-    [InlineData(0.1, 0.5)]
-    public void Accumulated_updates_equal_plain_AdamW_on_the_mean_over_all_counted_tokens(double decay, double? clip)
+    [InlineData(0.0, null, null)]
+    [InlineData(0.1, 0.5, null)]
+    [InlineData(5.0, null, "*norm.weight | lm_head.*")]
+    public void Accumulated_updates_equal_plain_AdamW_on_the_mean_over_all_counted_tokens(double decay, double? clip, string? exclude)
     {
-        var settings = new AdamWSettings(WeightDecay: decay, ClipNorm: clip);
+        var settings = new AdamWSettings(WeightDecay: decay, ClipNorm: clip, WeightDecayExclude: exclude);
         using var engine = Engine(settings, accumulates: true);
         using var probe = Engine(settings, accumulates: false);
         var whole = Batch();
@@ -62,7 +64,8 @@ public class TrainingEngineTests
             foreach (var (name, g) in gradient)
             {
                 var factor = clip is { } limit ? Math.Min(1, limit / (norm + 1e-6)) : 1;
-                AdamW(state[name], m[name], v[name], Array.ConvertAll(g, x => x * factor), step, lr, settings);
+                var isExcluded = exclude is not null && (name.EndsWith("norm.weight", StringComparison.Ordinal) || name == "lm_head.weight");
+                AdamW(state[name], m[name], v[name], Array.ConvertAll(g, x => x * factor), step, lr, isExcluded ? settings with { WeightDecay = 0 } : settings);
                 Assert.True(RelativeError.Of(engine.Parameters.Span(name), Array.ConvertAll(state[name], x => (float)x)) < Tolerances.AfterUpdates, name);
                 // The two differ by rounding only; taking the engine's state keeps that from growing over the steps.
                 state[name] = Array.ConvertAll(engine.Parameters.Span(name).ToArray(), x => (double)x);
@@ -71,6 +74,12 @@ public class TrainingEngineTests
             }
         }
     }
+
+    [Fact]
+    public void A_pattern_that_excludes_no_parameter_is_refused() => Assert.Equal(
+        "adamw: weight_decay_exclude: expected patterns of names of trained parameters, such as a.weight, b.weight, found '*.bias', which matches none. "
+        + "Leave it out or correct it.", Assert.Throws<HaloException>(() => AdamWGraph.Build([("a.weight", Shape.Of(2)), ("b.weight", Shape.Of(2))],
+            new AdamWSettings(WeightDecay: 0.1, WeightDecayExclude: "a.* | *.bias"))).Message);
 
     [Fact]
     public void A_loss_that_is_not_finite_stops_the_run_and_updates_nothing()

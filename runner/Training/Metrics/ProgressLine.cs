@@ -18,7 +18,7 @@ public static class ProgressLine
         if (row.LearningRate is { } rate) parts.Add($"lr {rate:0.0e+00}");
         if (row.Milliseconds is { } ms) parts.Add(ms < 10_000 ? $"{ms:F0} ms" : $"{ms / 1000:F1} s");
         if (row.TokensPerSecond is { } speed) parts.Add($"{speed:F0} tok/s");
-        if (row.Tflops is { } rate) parts.Add(Rate(rate, row.Bf16Share, row.Fp8Share));
+        if (row.Tflops is { } tflops) parts.Add(Rate(tflops, row.Bf16Share, row.Fp8Share));
         if (left is { } time) parts.Add($"{Duration(time)} left");
         return string.Join(" | ", parts);
     }

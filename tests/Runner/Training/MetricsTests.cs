@@ -1,4 +1,5 @@
 using System.Text;
+using Halo.Runner.Sessions;
 using Halo.Runner.Training.Metrics;
 
 namespace Halo.Tests.Runner.Training;
@@ -99,6 +100,9 @@ public sealed class MetricsTests : IDisposable
         var row = Train(12) with { Loss = 2.71751, GradientNorm = 1.03, Milliseconds = 312, Tokens = 12855 };
         Assert.Equal("step 12/100 | loss 2.7175 | norm 1.03 | lr 3.0e-05 | 312 ms | 41202 tok/s | 1m20s left",
             ProgressLine.Format(row, 100, TimeSpan.FromSeconds(80)));
+        Assert.Equal("step 12/100 | loss 2.7175 | norm 1.03 | lr 3.0e-05 | 312 ms | 41202 tok/s | 331 TFLOP/s, 33 % of bf16, 17 % of fp8",
+            ProgressLine.Format(row with { Tflops = 331.2, Bf16Share = 0.3349, Fp8Share = 0.1674 }, 100));
+        Assert.EndsWith("| 41202 tok/s | 144 GFLOP/s", ProgressLine.Format(row with { Tflops = 0.144 }, 100), StringComparison.Ordinal);
         Assert.Equal("step 0/100 | valid loss 0.2500 | perplexity 1.284", ProgressLine.Format(Eval(0), 100));
     }
 
@@ -120,6 +124,14 @@ public sealed class MetricsTests : IDisposable
         Assert.Equal(["step 1/7", "step 3/7", "step 6/7", "step 7/7"], lines.Select(l => l.Split(" | ")[0]));
         Assert.EndsWith("250 ms | 40000 tok/s | 2s left", lines[0].TrimEnd());
     }
+
+    [Theory]
+    [InlineData("NVIDIA H200", 989.0)]
+    [InlineData("NVIDIA H100 PCIe", 756.0)]
+    [InlineData("NVIDIA L40S", 362.0)]
+    [InlineData("NVIDIA H20", 148.0)]
+    [InlineData("NVIDIA T4", null)]
+    public void Peaks_are_found_by_the_name_of_the_GPU(string name, double? bfloat16) => Assert.Equal(bfloat16, GpuPeak.Of(name)?.Bf16);
 
     [Fact]
     public void Loss_strip_spans_its_heights() => Assert.Equal("\u2588\u2584\u2581", TrainingProgress.Strip([3, 2, 1]));
