@@ -41,7 +41,11 @@ internal static class ArchiveFixture
 /// <summary>Small models of other families than LLaMA, or with settings that the exports lack; see Fixtures/README.md.</summary>
 public static class FamilyFixture
 {
-    public static readonly string[] Names = ["llama-yarn", "mistral-window", "phi3-fused", "qwen2-bias-gqa", "qwen3-qknorm"];
+    public static readonly string[] Names =
+    [
+        "llama-dynamic", "llama-yarn", "mistral-window", "olmo2-postnorm", "phi3-fused", "phi3-longrope", "phi3-partial", "qwen2-bias-gqa", "qwen3-qknorm",
+        "qwen3-window", "smollm3-nope",
+    ];
 
     public static string Folder(string name) => ArchiveFixture.Folder($"families/{name}");
 

@@ -34,7 +34,7 @@ public sealed record GenAiConfig(GenAiModel Model, GenAiSearch Search)
             Outputs = new GenAiOutputs(),
         };
         return new GenAiConfig(
-            new GenAiModel(config.Family.ModelType, config.VocabularySize, positions, decoder)
+            new GenAiModel(config.Family.GenAiType, config.VocabularySize, positions, decoder)
             {
                 BosTokenId = config.BosTokenId
                     ?? throw new HaloException("write-genai-config", "bos_token_id", "an id that begins a text", "none", "Add it to config.json."),

@@ -37,6 +37,9 @@ public sealed record DecoderConfig
     /// <summary>Tokens that a token sees, itself among them, layer by layer, 0 for all before it; empty where no layer has a window.</summary>
     public IReadOnlyList<int> Windows { get; init; } = [];
 
+    /// <summary>Layer by layer whether queries and keys are rotated; empty where they are in all.</summary>
+    public IReadOnlyList<bool> Rotated { get; init; } = [];
+
     /// <summary>Channels of a head that are rotated, its first ones.</summary>
     public int RotaryDim { get => field == 0 ? HeadDim : field; init; }
 

@@ -33,6 +33,7 @@ internal static class DecoderConfigParser
         var rotaryDim = (int)(headDim * rope.Share(family.CanRotatePartly));
         if (rotaryDim % 2 != 0 || rotaryDim == 0)
             throw json.Defect("partial_rotary_factor", $"an even number of the {headDim} channels of a head", $"{rotaryDim}");
+        var rotated = Rotated(json, family, layers);
         var config = new DecoderConfig
         {
             Family = family,
@@ -49,10 +50,11 @@ internal static class DecoderConfigParser
             RotaryDim = rotaryDim == headDim ? 0 : rotaryDim,
             RmsNormEpsilon = epsilon,
             DType = DType(json),
-            TieWordEmbeddings = json.Flag("tie_word_embeddings") ?? false,
+            TieWordEmbeddings = json.Flag("tie_word_embeddings") ?? family.TiesWhereSilent,
             AttentionBias = json.Flag("attention_bias") ?? false,
             MlpBias = json.Flag("mlp_bias") ?? false,
-            Windows = Windows(json, family, layers),
+            Windows = Windows(json, family, layers, rotated),
+            Rotated = rotated,
             BosTokenId = json.Whole("bos_token_id"),
             EosTokenIds = json.Wholes("eos_token_id"),
             PadTokenId = json.Whole("pad_token_id"),
@@ -73,10 +75,23 @@ internal static class DecoderConfigParser
             if (!isRead && json.Flag(name) == true) throw json.Unsupported(name, $"false in a {family.ModelType}", "true");
     }
 
-    private static int[] Windows(JsonFields json, DecoderFamily family, int layers)
+    /// <summary>Empty where every layer is.</summary>
+    private static bool[] Rotated(JsonFields json, DecoderFamily family, int layers)
+    {
+        if (!family.LeavesLayersUnrotated)
+            return [];
+        const string List = "no_rope_layers"; // which says 1 of a layer that is rotated
+        var interval = Positive(json, "no_rope_layer_interval", 4);
+        bool[] rotated = json.Array(List) is null ? [.. Enumerable.Range(1, layers).Select(n => n % interval != 0)]
+            : [.. json.Wholes(List).Select(n => n is 0 or 1 ? n == 1 : throw json.Defect(List, "0 or 1 for each layer", $"{n}"))];
+        if (rotated.Length < layers) throw json.Defect(List, $"{layers} numbers, one for each layer", $"{rotated.Length}");
+        return Array.TrueForAll(rotated[..layers], r => r) ? [] : rotated[..layers];
+    }
+
+    private static int[] Windows(JsonFields json, DecoderFamily family, int layers, bool[] rotated)
     {
         const string Window = "sliding_window";
-        if (family.Window == WindowRule.None || (family.Window == WindowRule.UpperLayers && json.Flag("use_sliding_window") != true))
+        if (family.Window == WindowRule.None || (family.Window != WindowRule.Given && json.Flag("use_sliding_window") != true))
         {
             foreach (var type in json.Array("layer_types") ?? [])
                 if (json.TextOf("layer_types", type) is var kind and not "full_attention")
@@ -98,6 +113,8 @@ internal static class DecoderConfigParser
                 var other => throw json.Unsupported("layer_types", "full_attention or sliding_attention", other),
             })];
         }
+        if (family.Window == WindowRule.UnrotatedLayers)
+            return Array.TrueForAll(rotated, r => r) ? [] : Array.ConvertAll(rotated, r => r ? 0 : window);
         var first = family.Window == WindowRule.UpperLayers ? json.Whole("max_window_layers") ?? 28 : 0;
         return first >= layers ? [] : [.. Enumerable.Range(0, layers).Select(layer => layer < first ? 0 : window)];
     }

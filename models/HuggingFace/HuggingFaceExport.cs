@@ -9,15 +9,11 @@ namespace Halo.Models.HuggingFace;
 /// <summary>Writes a model as a Hugging Face folder in a float type, streamed: shards with their index where one file would be too large.</summary>
 public static class HuggingFaceExport
 {
-    /// <summary>Transformers begins another file before one grows beyond this.</summary>
-    public const long ShardBytes = 5_000_000_000;
-
     private const string Config = "config.json";
-
 
     /// <summary>As below, of a folder or file of safetensors.</summary>
     public static void Write(
-        IReadOnlyList<string> companions, string weights, string target, string kind, ElementType? type = null, long shardBytes = ShardBytes)
+        IReadOnlyList<string> companions, string weights, string target, string kind, ElementType? type = null, long shardBytes = SafetensorsShards.Bytes)
     {
         HuggingFaceFolder.CheckPlaces(companions, weights, target);
         using var checkpoint = CheckpointReader.Open(weights);
@@ -35,7 +31,7 @@ public static class HuggingFaceExport
     /// Halo's.</exception>
     public static void Write(
         IReadOnlyList<string> companions, IReadOnlyDictionary<string, Tensor> tensors, string target, string kind, ElementType? type = null,
-        long shardBytes = ShardBytes)
+        long shardBytes = SafetensorsShards.Bytes)
     {
         Check(companions, tensors, type);
         OwnedFolder.Write(target, kind, folder => Fill(companions, tensors, folder, type, shardBytes));
@@ -44,18 +40,15 @@ public static class HuggingFaceExport
     /// <summary>As <see cref="Write(IReadOnlyList{string}, IReadOnlyDictionary{string, Tensor}, string, string, ElementType?, long)"/>, into a folder that is
     /// there.</summary>
     public static void Fill(
-        IReadOnlyList<string> companions, IReadOnlyDictionary<string, Tensor> tensors, string folder, ElementType? type = null, long shardBytes = ShardBytes)
+        IReadOnlyList<string> companions, IReadOnlyDictionary<string, Tensor> tensors, string folder, ElementType? type = null,
+        long shardBytes = SafetensorsShards.Bytes)
     {
         Check(companions, tensors, type);
-        var shards = Shards(tensors, type, shardBytes);
         var metadata = new Dictionary<string, string> { ["format"] = "pt" }; // without it Transformers refuses the file
         HuggingFaceFolder.WriteCompanions(companions, folder);
         if (type is { } to)
             WriteType(Path.Combine(folder, Config), to);
-        foreach (var (n, names) in shards.Index())
-            SafetensorsWriter.Write(Path.Combine(folder, FileName(n, shards.Count)), [.. names.Select(t => Source(t, tensors[t], type))], metadata);
-        if (shards.Count > 1)
-            WriteIndex(Path.Combine(folder, CheckpointReader.IndexName), tensors, shards, type);
+        SafetensorsShards.Write(folder, [.. tensors.Select(t => Source(t.Key, t.Value, type))], metadata, shardBytes);
     }
 
     private static void Check(IReadOnlyList<string> companions, IReadOnlyDictionary<string, Tensor> tensors, ElementType? type)
@@ -66,36 +59,6 @@ public static class HuggingFaceExport
             if (type is not null && !tensor.Type.IsFloat())
                 throw Refusal($"tensor '{name}'", "floating point values", tensor.Type.Name(), "Start from the checkpoint before it was quantized.");
         }
-    }
-
-    private static long SizeBytes(Tensor tensor, ElementType? type) => (type ?? tensor.Type).SizeBytes(tensor.ElementCount);
-
-    private static List<List<string>> Shards(IReadOnlyDictionary<string, Tensor> tensors, ElementType? type, long shardBytes)
-    {
-        var shards = new List<List<string>> { new() };
-        var filled = 0L;
-        foreach (var (name, tensor) in tensors)
-        {
-            var size = SizeBytes(tensor, type);
-            if (filled > 0 && filled + size > shardBytes)
-            {
-                shards.Add([]);
-                filled = 0;
-            }
-            filled += size;
-            shards[^1].Add(name);
-        }
-        return shards;
-    }
-
-    private static string FileName(int shard, int count) => count == 1 ? CheckpointReader.SingleName : $"model-{shard + 1:D5}-of-{count:D5}.safetensors";
-
-    private static void WriteIndex(string path, IReadOnlyDictionary<string, Tensor> tensors, List<List<string>> shards, ElementType? type)
-    {
-        var places = new JsonObject(
-            shards.Index().SelectMany(s => s.Item.Select(name => KeyValuePair.Create(name, (JsonNode?)FileName(s.Index, shards.Count)))));
-        var index = new JsonObject { ["metadata"] = new JsonObject { ["total_size"] = tensors.Values.Sum(t => SizeBytes(t, type)) }, ["weight_map"] = places };
-        AtomicFile.WriteText(path, index.ToJsonString(JsonText.Indented) + "\n");
     }
 
     /// <summary>Says the type in the word that the file has: <c>dtype</c> of Transformers 5, else <c>torch_dtype</c>, which every version reads.</summary>

@@ -20,10 +20,11 @@ public static class HuggingFaceFolder
     /// <param name="values">Float32 values of a tensor, row-major, rounded to nearest even into its dtype; null copies the source's bytes. Called once per
     /// tensor, in order, while it is written.</param>
     /// <param name="stops">Ids that end a completion, which generation_config.json is to name; null leaves it as it is.</param>
+    /// <param name="shardBytes">A file of weights holds no more, unless one tensor does.</param>
     /// <exception cref="HaloException">The source lacks a file, values have the wrong count or a dtype that is not floating point, or the target is not
     /// Halo's.</exception>
     public static void Write(IReadOnlyList<string> companions, string weights, string target, string kind, Func<SafetensorsTensor, float[]?> values,
-        IReadOnlyCollection<int>? stops = null)
+        IReadOnlyCollection<int>? stops = null, long shardBytes = SafetensorsShards.Bytes)
     {
         CheckPlaces(companions, weights, target);
         using var checkpoint = CheckpointReader.Open(weights);
@@ -32,8 +33,7 @@ public static class HuggingFaceFolder
             WriteCompanions(companions, folder);
             if (stops is not null)
                 GenerationConfig.WriteStops(folder, stops);
-            SafetensorsWriter.Write(Path.Combine(folder, CheckpointReader.SingleName), [.. checkpoint.Tensors.Values.Select(t => Source(t, values))],
-                checkpoint.Metadata);
+            SafetensorsShards.Write(folder, [.. checkpoint.Tensors.Values.Select(t => Source(t, values))], checkpoint.Metadata, shardBytes);
         });
     }
 

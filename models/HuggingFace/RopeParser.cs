@@ -58,8 +58,9 @@ internal sealed class RopeParser(JsonFields json, int maxPositions)
             "default" => null,
             RopeScaling.Linear or RopeScaling.Dynamic => new RopeScaling(type, Factor(rope), 0, 0, 0),
             RopeScaling.Llama3 => Llama3(rope),
-            RopeScaling.Yarn => Yarn(rope),
             RopeScaling.LongRope or "su" => LongRope(rope, rotaryDim / 2), // what Phi-3's first configs call it
+            RopeScaling.Yarn when rope.Field("short_factor") is not null => LongRope(rope, rotaryDim / 2), // and others of its kind
+            RopeScaling.Yarn => Yarn(rope),
             _ => throw rope.Unsupported("rope_type", "default, linear, dynamic, llama3, yarn or longrope", type),
         };
     }

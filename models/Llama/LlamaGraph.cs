@@ -37,11 +37,11 @@ public static class LlamaGraph
         var x = g.At("model.embed_tokens").Op("", "Gather", [g.Parameter(LlamaParameters.Embedding), ids]);
         for (var n = 0; n < config.Layers; n++)
         {
-            var layer = LlamaParameters.Layer(n);
-            var window = config.Windows.Count == 0 ? 0 : config.Windows[n];
-            var attention = AttentionBlock.Build(g, $"{layer}.self_attn", window, g.Norm($"{layer}.input_layernorm", x));
-            x = g.At(layer).Op("after_attention", "Add", [x, attention]);
-            x = g.At(layer).Op("after_mlp", "Add", [x, Mlp(g, $"{layer}.mlp", g.Norm($"{layer}.post_attention_layernorm", x))]);
+            var (layer, isNormedBehind) = (LlamaParameters.Layer(n), config.Family.NormsWhatIsAdded);
+            var attention = AttentionBlock.Build(g, n, isNormedBehind ? x : g.Norm($"{layer}.input_layernorm", x));
+            x = g.At(layer).Op("after_attention", "Add", [x, isNormedBehind ? g.Norm($"{layer}.post_attention_layernorm", attention) : attention]);
+            var mlp = Mlp(g, $"{layer}.mlp", isNormedBehind ? x : g.Norm($"{layer}.post_attention_layernorm", x));
+            x = g.At(layer).Op("after_mlp", "Add", [x, isNormedBehind ? g.Norm($"{layer}.post_feedforward_layernorm", mlp) : mlp]);
         }
         var head = config.TieWordEmbeddings ? LlamaParameters.Embedding : LlamaParameters.Head;
         var logits = g.Linear("lm_head", g.Norm("model.norm", x), head, bias: null);

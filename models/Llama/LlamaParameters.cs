@@ -35,19 +35,24 @@ public static class LlamaParameters
                 Linear($"{prefix}.mlp.gate_proj", ffn, hidden, config.MlpBias);
                 Linear($"{prefix}.mlp.up_proj", ffn, hidden, config.MlpBias);
             }
-            if (config.Family.HasQueryKeyNorms)
+            if (config.Family.QueryKeyNorms is not QueryKeyNorms.None and var norms)
             {
-                parameters.Add(($"{prefix}.self_attn.q_norm.weight", Shape.Of(config.HeadDim)));
-                parameters.Add(($"{prefix}.self_attn.k_norm.weight", Shape.Of(config.HeadDim)));
+                Norm($"{prefix}.self_attn.q_norm", norms == QueryKeyNorms.EachHead ? config.HeadDim : queries);
+                Norm($"{prefix}.self_attn.k_norm", norms == QueryKeyNorms.EachHead ? config.HeadDim : keys);
             }
             Linear($"{prefix}.mlp.down_proj", hidden, ffn, config.MlpBias);
-            parameters.Add(($"{prefix}.input_layernorm.weight", Shape.Of(hidden)));
-            parameters.Add(($"{prefix}.post_attention_layernorm.weight", Shape.Of(hidden)));
+            if (!config.Family.NormsWhatIsAdded)
+                Norm($"{prefix}.input_layernorm", hidden);
+            Norm($"{prefix}.post_attention_layernorm", hidden);
+            if (config.Family.NormsWhatIsAdded)
+                Norm($"{prefix}.post_feedforward_layernorm", hidden);
         }
-        parameters.Add(("model.norm.weight", Shape.Of(hidden)));
+        Norm("model.norm", hidden);
         if (!config.TieWordEmbeddings)
             parameters.Add((Head, Shape.Of(config.VocabularySize, hidden)));
         return parameters;
+
+        void Norm(string module, long size) => parameters.Add(($"{module}.weight", Shape.Of(size)));
 
         void Linear(string module, long rows, long columns, bool hasBias)
         {

@@ -8,6 +8,7 @@ namespace Halo.Passes.Canonical;
 /// rotate_half puts the negated second half in front of the first. The tables are computed, in whatever way the graph makes them, and must repeat
 /// their first half. Of 16-bit heads with float32 tables the result is rounded, as the operands of the product that follows are. Where positions
 /// are an input, the tables have a row for each of the T positions of a sequence, so that a position from T on is an error when the graph runs.
+/// Where the first channels of a head alone are turned, a Split cuts them off and a Concat puts the others behind them again, whatever the exporter wrote.
 /// </remarks>
 internal sealed class RotaryEmbeddingPattern() : CanonicalPattern(nameof(RotaryEmbedding))
 {
@@ -43,7 +44,10 @@ internal sealed class RotaryEmbeddingPattern() : CanonicalPattern(nameof(RotaryE
             root = back;
         else if (x.Type == sum.Output.Type)
             source = x;
-        return Put(graph, root, source, cos, sin, halves: false);
+        var reason = Put(graph, root, source, d, cos, sin, halves: false);
+        if (reason is null)
+            PartialRotation.JoinCuts(graph.Graph, source);
+        return reason;
 
         Value? Cosine(Node product) => Match.BeforeCasts(product.Inputs[0]!) == Match.BeforeCasts(x) ? product.Inputs[1]
             : Match.BeforeCasts(product.Inputs[1]!) == Match.BeforeCasts(x) ? product.Inputs[0] : null;
@@ -60,25 +64,35 @@ internal sealed class RotaryEmbeddingPattern() : CanonicalPattern(nameof(RotaryE
             return $"what is rotated is not (B, H, T, D) of known sizes but {x.Shape}";
         if (node.Int("interleaved", 0) != 0)
             return "it rotates neighbours, not halves";
-        if (node.Int("rotary_embedding_dim", 0) is not 0 and var dim && dim != x.Shape.Sizes[3])
-            return $"it rotates {dim} of {x.Shape.Sizes[3]} channels";
+        var channels = node.Int("rotary_embedding_dim", 0) is not 0 and var dim ? dim : x.Shape.Sizes[3];
+        if (channels % 2 != 0 || channels > x.Shape.Sizes[3])
+            return $"it rotates {channels} of {x.Shape.Sizes[3]} channels";
         if (node.Input(3) is not { } positions)
-            return Put(graph, node, x, cos, sin, halves: true);
+            return Put(graph, node, x, channels, cos, sin, halves: true);
         if (cos is not { Initializer: not null, IsGraphInput: false, Type: ElementType.Float } || sin is not { Initializer: not null, IsGraphInput: false })
             return "its tables are not constant";
-        graph.Replace(Kind, node, build => build.RotaryEmbedding(x, cos, sin, positions, inverse: false, "rotary"));
+        graph.Replace(Kind, node, build => Turned(build, x, channels, new RotaryTablePattern(cos, sin, positions)));
         return null;
     }
 
-    private string? Put(CanonicalGraph graph, Node root, Value x, Value cos, Value sin, bool halves)
+    private static Value Turned(Building.GraphBuilder build, Value x, long channels, RotaryTablePattern tables)
+    {
+        if (x.Shape!.Sizes[3] == channels)
+            return build.RotaryEmbedding(x, tables.Cos, tables.Sin, tables.Positions, inverse: false, "rotary");
+        var parts = PartialRotation.Cut(build, x, channels);
+        return PartialRotation.Join(build, build.RotaryEmbedding(parts[0], tables.Cos, tables.Sin, tables.Positions, inverse: false, "rotary"), parts[1]);
+    }
+
+    /// <summary>Turns the first channels of x in the place of a node.</summary>
+    private string? Put(CanonicalGraph graph, Node root, Value x, long channels, Value cos, Value sin, bool halves)
     {
         var sizes = x.Shape!.Sizes;
-        var (tables, reason) = RotaryTablePattern.Of(graph, Building.GraphBuilder.Before(root), cos, sin, (sizes[0], sizes[2], sizes[3]), halves);
+        var (tables, reason) = RotaryTablePattern.Of(graph, Building.GraphBuilder.Before(root), cos, sin, (sizes[0], sizes[2], channels), halves);
         if (tables is null)
             return reason;
         graph.Replace(Kind, root, build =>
         {
-            var rotated = build.RotaryEmbedding(x, tables.Cos, tables.Sin, tables.Positions, inverse: false, "rotary");
+            var rotated = Turned(build, x, channels, tables);
             return rotated.Type == root.Output.Type ? rotated : build.Op("cast", "Cast", [rotated], Attribute.Of("to", (long)root.Output.Type));
         });
         return null;

@@ -12,7 +12,7 @@ namespace Halo.Passes.Export;
 /// <remarks>
 /// Inputs past_key_values.i.key and .value [batch_size, G, past_sequence_length, D], outputs present.i.key and .value [batch_size, G,
 /// total_sequence_length, D], i counting the attentions in the graph's order; attention_mask becomes [batch_size, total_sequence_length].
-/// GroupQueryAttention rotates queries and keys itself, by tables of N rows. Rows are padded on the right: row b has seqlens_k[b] = (sum of its mask) - 1
+/// GroupQueryAttention rotates queries and keys itself, by tables of N rows, in layers that rotate them. Rows are padded on the right: row b has seqlens_k[b] = (sum of its mask) - 1
 /// tokens before its last one, its new token stands behind them, and what the padding computes is for nobody. The CPU kernel of ONNX Runtime
 /// 1.31.1 takes prompts, one token, and of a single row several tokens behind a past. [ONNX Runtime, docs/ContribOperators.md]
 /// A window is one of a number of tokens, the new one among them; caches keep what lies before it as well.
@@ -57,26 +57,30 @@ public sealed record CacheAttention(int Positions) : IGraphPass
         }
         var mask = graph.Inputs.First(i => i.Name == TrainingNames.AttentionMask);
         var layers = attentions.ConvertAll(n => AttentionHeads.Of(n, mask, Name));
-        if (layers.FirstOrDefault(l => l.Rotary.Inputs[1] != layers[0].Rotary.Inputs[1] || l.Rotary.Inputs[2] != layers[0].Rotary.Inputs[2]) is { } other)
+        var rotaries = layers.Select(l => l.Rotary).OfType<Node>().ToList();
+        if (rotaries.Find(r => r.Inputs[1] != rotaries[0].Inputs[1] || r.Inputs[2] != rotaries[0].Inputs[2]) is { } other)
         {
-            throw new PassException(Name, other.Rotary, "forward", "the rotary tables of the first attention", $"'{other.Rotary.Inputs[1]!.Name}'",
+            throw new PassException(Name, other, "forward", "the rotary tables of the first attention that has any", $"'{other.Inputs[1]!.Name}'",
                 "Run deduplicate first.");
         }
-        if (layers.FirstOrDefault(l => l.RotatedChannels != l.HeadSize && l.RotatedChannels % 16 != 0) is { } odd)
+        if (layers.FirstOrDefault(l => l.RotatedChannels != l.HeadSize && l.RotatedChannels % 16 != 0) is { Rotary: { } part } odd)
         {
-            throw new PassException(Name, odd.Rotary, "forward", "all channels of a head rotated, or a multiple of 16 of them, as GroupQueryAttention wants",
+            throw new PassException(Name, part, "forward", "all channels of a head rotated, or a multiple of 16 of them, as GroupQueryAttention wants",
                 $"{odd.RotatedChannels} of {odd.HeadSize}", "Serve the model by another runtime: --to hf.");
         }
         var build = GraphBuilder.AfterDefinition(graph, mask, "cache");
-        var (cos, sin) = RotaryCache.Of(layers[0].Rotary, Positions, context, Name);
-        var type = layers[0].Query.Type;
-        Value[] shared =
-            [LastPositions(build, mask), TotalLength(build, mask), RotaryCache.Add(build, "cos", cos, type), RotaryCache.Add(build, "sin", sin, type)];
+        Value[] shared = [LastPositions(build, mask), TotalLength(build, mask)], tables = [];
+        if (rotaries.Count > 0)
+        {
+            var (cos, sin) = RotaryCache.Of(rotaries[0], Positions, context, Name);
+            var type = layers[0].Query.Type;
+            tables = [RotaryCache.Add(build, "cos", cos, type), RotaryCache.Add(build, "sin", sin, type)];
+        }
         var sizes = new TokenSizes(graph);
         foreach (var (i, layer) in layers.Index())
         {
             context.Step(layer.Node, $"keep keys and values of layer {i}");
-            Replace(graph, layer, i, Window(layer.Node, i, context), shared, sizes);
+            Replace(graph, layer, i, Window(layer.Node, i, context), [.. shared, .. layer.Rotary is null ? [] : tables], sizes);
         }
         mask.Shape = new Shape([mask.Shape![0], Dim.Named(Total)]);
         model.Opsets[Domain] = 1;
@@ -120,7 +124,7 @@ public sealed record CacheAttention(int Positions) : IGraphPass
         Value[] past = [Past(CacheNames.Key), Past(CacheNames.Value)];
         var cached = build.Node("cached", $"{Domain}.GroupQueryAttention", [query, key, value, .. past, .. shared], 3, "",
             Ir.Attribute.Of("num_heads", layer.Heads), Ir.Attribute.Of("kv_num_heads", layer.KeyValueHeads), Ir.Attribute.Of("scale", layer.Scale),
-            Ir.Attribute.Of("do_rotary", 1L), Ir.Attribute.Of("rotary_interleaved", 0L));
+            Ir.Attribute.Of("do_rotary", layer.Rotary is null ? 0L : 1L), Ir.Attribute.Of("rotary_interleaved", 0L));
         if (window > 0)
             cached.With(Ir.Attribute.Of("local_window_size", window));
         foreach (var (output, name) in new[] { (cached.Outputs[1], CacheNames.Key), (cached.Outputs[2], CacheNames.Value) })

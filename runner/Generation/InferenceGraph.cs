@@ -82,9 +82,11 @@ public sealed record InferenceGraph(
 
     private static int PositionsOf(string path, List<Node> attentions)
     {
-        var rows = attentions.ConvertAll(n => n.Input(CosCache)?.Shape is { Rank: 2 } shape ? shape[0].Size : null);
-        return rows.TrueForAll(r => r is not null) ? (int)rows.Min()!.Value
-            : throw new HaloException(Reader, path, $"rotary tables at every {Attention}", "none at some", "Give a graph that halo export wrote.");
+        var rotated = attentions.FindAll(n => n.Int("do_rotary", 0) != 0);
+        var rows = rotated.ConvertAll(n => n.Input(CosCache)?.Shape is { Rank: 2 } shape ? shape[0].Size : null);
+        return rows.Count > 0 && rows.TrueForAll(r => r is not null) ? (int)rows.Min()!.Value
+            : throw new HaloException(Reader, path, $"rotary tables at every {Attention} that rotates, and one that does",
+                rows.Count == 0 ? "none that does" : "none at some", "Give a graph that halo export wrote.");
     }
 
     private static HaloException Refused(string path, Value value, string expected) => new(Reader, $"{path}: '{value.Name}'", expected,

@@ -67,7 +67,7 @@ public sealed partial class HuggingFaceSource
     /// <param name="parameterType">Of parameters.</param>
     /// <exception cref="HaloException">Sizes that the model does not take.</exception>
     public Model Build(int? batch, int? sequence, ElementType type = ElementType.Float, ElementType? parameterType = null) => LlamaGraph.Build(
-        Config, batch ?? DefaultBatch, sequence ?? Math.Min(DefaultSequence, Config.MaxPositions), type: type, parameterType: parameterType);
+        Config, batch ?? DefaultBatch, sequence ?? Math.Min(DefaultSequence, Config.CachedPositions), type: type, parameterType: parameterType);
 
     /// <summary>Throws unless the weights are the model's; says which tensors are left out.</summary>
     /// <param name="weights">A safetensors file, or a folder of one or several.</param>

@@ -19,6 +19,8 @@ public class ScaledCheckpoints
         {
             SparseCheckpoint.Write(shape, Path.Combine(folder, name));
         }
+        foreach (var (name, config) in FamilyShapes.All)
+            SparseCheckpoint.Write(config, Path.Combine(folder, name));
     }
 
     [WhenFolderIsGiven(FilledFolder)]

@@ -94,6 +94,68 @@ public class HuggingFaceTests
     }
 
     [Fact]
+    public void A_large_model_is_written_in_shards_of_which_each_tensor_is_what_it_was()
+    {
+        using var folder = new TemporaryFolder();
+        HuggingFaceFolder.Write([LlamaTiny.Folder], LlamaTiny.Folder, folder["out"], "model", _ => null, shardBytes: 1_500_000);
+        using var original = CheckpointReader.Open(LlamaTiny.Folder);
+        using var written = CheckpointReader.Open(folder["out"]);
+        Assert.True(written.Files.Count > 3);
+        Assert.All(original.Tensors, t => Assert.True(t.Value.Bytes().SequenceEqual(written[t.Key].Bytes()), t.Key));
+    }
+
+    /// <summary>A dense family that is unknown, and a mixture of experts.</summary>
+    [Theory]
+    [InlineData("gpt_neox", null, "one of those that Halo knows, llama, mistral, olmo2, phi3, qwen2, qwen3, smollm3", "found 'gpt_neox'")]
+    [InlineData("mixtral", "num_local_experts", "a dense decoder", "'mixtral', a mixture of 8 experts")]
+    [InlineData("qwen3_moe", "num_experts", "each token through every weight", "'qwen3_moe', a mixture of 8 experts")]
+    public void An_unknown_family_is_told_what_is_known(string type, string? experts, params string[] parts)
+    {
+        var message = Assert.Throws<HaloException>(() => Load(json =>
+        {
+            json["model_type"] = type;
+            if (experts is not null)
+                json[experts] = 8;
+        })).Message;
+        Assert.All(parts, part => Assert.Contains(part, message, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void Layers_without_rotary_embedding_are_those_of_the_list_or_every_fourth()
+    {
+        Assert.Equal([true, false, false, true], Smol("[1,0,0,1,1]").Rotated);
+        Assert.Equal([true, true, true, false], Smol("null").Rotated);
+        Assert.Empty(Smol("[1,1,1,1]").Rotated);
+        Assert.Equal([0, 8, 8, 0], Smol("[1,0,0,1]", json => (json["use_sliding_window"], json["sliding_window"]) = (true, 8)).Windows);
+        Assert.True(Smol("null", json => json.Remove("tie_word_embeddings")).TieWordEmbeddings);
+        foreach (var list in new[] { "[1,0]", "[1,0,2,1]" })
+            Assert.Contains("no_rope_layers", Assert.Throws<HaloException>(() => Smol(list)).Message, StringComparison.Ordinal);
+
+        static DecoderConfig Smol(string list, Action<JsonObject>? more = null) => Load(json =>
+        {
+            (json["model_type"], json["no_rope_layers"]) = ("smollm3", JsonNode.Parse(list));
+            more?.Invoke(json);
+        });
+    }
+
+    /// <summary>Phi-3's own class calls by three names what has a divisor for each pair.</summary>
+    [Theory]
+    [InlineData("su")]
+    [InlineData("yarn")]
+    [InlineData("longrope")]
+    public void Longrope_of_Phi_3_has_three_names(string type)
+    {
+        var ones = string.Join(',', Enumerable.Repeat("1.5", 32));
+        var config = Load(json =>
+        {
+            json.Remove("rope_parameters");
+            (json["model_type"], json["original_max_position_embeddings"]) = ("phi3", 256);
+            json["rope_scaling"] = JsonNode.Parse($$"""{"type":"{{type}}","short_factor":[{{ones}}],"long_factor":[{{ones}}]}""");
+        });
+        Assert.Equal((RopeScaling.LongRope, 4.0, 32), (config.RopeScaling!.Type, config.RopeScaling.Factor, config.RopeScaling.LongFactors.Count));
+    }
+
+    [Fact]
     public void The_training_graph_unpacks()
     {
         using var folder = new TemporaryFolder();

@@ -18,17 +18,24 @@ public static class TinyChat
     /// <summary>Writes config.json, weights and tokenizer into <c>model</c>, and <c>data.jsonl</c>, and gives the options that train on them.</summary>
     public static string[] Write(TemporaryFolder folder)
     {
+        File.Copy(Graph, folder["training.onnx"]);
+        return ["--model", folder["training.onnx"], "--weights", Write(folder, ExportFixture.Folder(Export))];
+    }
+
+    /// <summary>The same around another model: <c>model</c> and <c>data.jsonl</c>.</summary>
+    /// <returns>The model's folder.</returns>
+    public static string Write(TemporaryFolder folder, string source)
+    {
         var model = Directory.CreateDirectory(folder["model"]).FullName;
         foreach (var file in new[] { "config.json", "model.safetensors" })
-            File.Copy(ExportFixture.File(Export, file), Path.Combine(model, file));
-        File.Copy(Graph, folder["training.onnx"]);
+            File.Copy(Path.Combine(source, file), Path.Combine(model, file));
         File.WriteAllText(Path.Combine(model, "tokenizer.json"), Tokenizer().ToJsonString());
         File.WriteAllText(Path.Combine(model, "tokenizer_config.json"), JsonSerializer.Serialize(new
         {
             chat_template = "{%- for m in messages %}{{- '>' + m['content'] + '\n' }}{%- endfor %}{%- if add_generation_prompt %}{{- '>' }}{%- endif %}",
         }));
         folder.File("data.jsonl", Rows);
-        return ["--model", folder["training.onnx"], "--weights", model];
+        return model;
     }
 
     /// <summary>The bundled tokenizer with nothing but its bytes.</summary>

@@ -9,7 +9,7 @@ using Halo.Tests.Numerics;
 
 namespace Halo.Tests.Scale;
 
-/// <summary>A Hugging Face folder of a large LLaMA: all of it as it would be, but weights of zeros, which are holes of sparse files.</summary>
+/// <summary>A Hugging Face folder of a large model: all of it as it would be, but weights of zeros, which are holes of sparse files.</summary>
 /// <remarks>A reader sees files of full size; they take no time to write and no room on the disk.</remarks>
 public static class SparseCheckpoint
 {
@@ -25,12 +25,16 @@ public static class SparseCheckpoint
     /// <param name="shape">Sizes.</param>
     /// <param name="folder">Where.</param>
     /// <param name="isFilled">Weights are normal values, the same 2^20 again and again, and take room on the disk.</param>
-    public static void Write(LlamaShape shape, string folder, bool isFilled = false)
+    public static void Write(LlamaShape shape, string folder, bool isFilled = false) => Write(Config(shape), folder, isFilled);
+
+    /// <summary>As above, of what a config.json says.</summary>
+    public static void Write(JsonObject json, string folder, bool isFilled = false)
     {
         Directory.CreateDirectory(folder);
-        File.WriteAllText(Path.Combine(folder, "config.json"), Config(shape).ToJsonString());
-        WriteWeights(DecoderConfig.Load(folder), folder, isFilled ? Normal(1 << 20) : []);
-        File.WriteAllText(Path.Combine(folder, "tokenizer.json"), Tokenizer(shape.Vocabulary).ToJsonString());
+        File.WriteAllText(Path.Combine(folder, "config.json"), json.ToJsonString());
+        var config = DecoderConfig.Load(folder);
+        WriteWeights(config, folder, isFilled ? Normal(1 << 20) : []);
+        File.WriteAllText(Path.Combine(folder, "tokenizer.json"), Tokenizer(config.VocabularySize).ToJsonString());
         File.Copy(Path.Combine(LlamaTiny.Folder, "tokenizer_config.json"), Path.Combine(folder, "tokenizer_config.json"));
     }
 

@@ -4,13 +4,13 @@ using Halo.Passes.Infra;
 
 namespace Halo.Passes.Export.Inference;
 
-/// <summary>A com.halo Attention over rotated heads, and the projections (B T, H D) that its heads were cut from.</summary>
+/// <summary>A com.halo Attention over heads, rotated or not, and the projections (B T, H D) that its heads were cut from.</summary>
 /// <param name="Node">The Attention.</param>
-/// <param name="Rotary">The RotaryEmbedding of its queries; that of its keys reads the same tables.</param>
+/// <param name="Rotary">The RotaryEmbedding of its queries; that of its keys reads the same tables. Null where neither is rotated.</param>
 /// <param name="Query">Rows (B T, H D) or (B, T, H D).</param>
 /// <param name="Key">Rows (B T, G D) or (B, T, G D).</param>
 /// <param name="Value">As <paramref name="Key"/>.</param>
-internal sealed record AttentionHeads(Node Node, Node Rotary, Value Query, Value Key, Value Value)
+internal sealed record AttentionHeads(Node Node, Node? Rotary, Value Query, Value Key, Value Value)
 {
     /// <summary>H.</summary>
     public long Heads => Node.Inputs[0]!.Shape![1].Size!.Value;
@@ -22,7 +22,7 @@ internal sealed record AttentionHeads(Node Node, Node Rotary, Value Query, Value
     public long HeadSize => Node.Inputs[0]!.Shape![3].Size!.Value;
 
     /// <summary>How many of them are turned.</summary>
-    public long RotatedChannels => Rotary.Inputs[0]!.Shape![3].Size!.Value;
+    public long RotatedChannels => Rotary?.Inputs[0]!.Shape![3].Size ?? 0;
 
     public float Scale => Node.Float("scale", 0) is var scale and not 0 ? scale : (float)(1 / Math.Sqrt(HeadSize));
 
@@ -36,14 +36,19 @@ internal sealed record AttentionHeads(Node Node, Node Rotary, Value Query, Value
         Require(attention.Outputs.Skip(1).All(o => o is { Uses.Count: 0, IsGraphOutput: false }), "its result alone in use", "a reader of logSumExp",
             "Run take-logits first.");
         var ((query, queries), (key, keys)) = (Rotated(0), Rotated(1));
-        Require(query.Inputs[1] == key.Inputs[1] && query.Inputs[2] == key.Inputs[2], "queries and keys with the same rotary tables",
-            $"'{query.Inputs[1]!.Name}' and '{key.Inputs[1]!.Name}'", "Run deduplicate first.");
-        return new AttentionHeads(attention, query, Rows(queries), Rows(keys), Rows(attention.Inputs[2]!));
+        Require(query?.Inputs[1] == key?.Inputs[1] && query?.Inputs[2] == key?.Inputs[2], "queries and keys with the same rotary tables",
+            $"'{query?.Inputs[1]!.Name ?? "none"}' and '{key?.Inputs[1]!.Name ?? "none"}'", "Run deduplicate first.");
+        var heads = new AttentionHeads(attention, query, Rows(queries), Rows(keys), Rows(attention.Inputs[2]!));
+        Require(query is not null || (IsProjection(heads.Query) && IsProjection(heads.Key)), "queries and keys from a rotary embedding, or from a projection",
+            "something between them and theirs", "Run canonicalize first.");
+        return heads;
 
         // The rotation, and the heads of which it turns all channels, or the first part of a Split and leaves the other.
-        (Node Rotary, Value Heads) Rotated(int input)
+        (Node? Rotary, Value Heads) Rotated(int input)
         {
             var whole = attention.Inputs[input]!.Producer;
+            if (whole is not null && whole.Is("Transpose") && SwapsHeadsAndTokens(whole))
+                return (null, whole.Output);
             var split = whole is not null && whole.Is("Concat") && whole.Inputs.Count == 2 && whole.Int("axis", 0) is 3 or -1
                 && whole.Inputs[1]!.Producer is { } cut && cut.Is("Split") && cut.Outputs.Count == 2 && cut.Outputs[1] == whole.Inputs[1] ? cut : null;
             var node = split is null ? whole : whole!.Inputs[0]!.Producer;
@@ -71,6 +76,14 @@ internal sealed record AttentionHeads(Node Node, Node Rotary, Value Query, Value
             if (!holds)
                 throw new PassException(pass, attention, "forward", expected, found, advice);
         }
+    }
+
+    /// <summary>Whether rows are what a linear layer gives, or their norm: what was turned on the way would be so by the places of this graph's tokens.</summary>
+    private static bool IsProjection(Value rows)
+    {
+        while (rows.Producer is { } node && (node.Is("Reshape") || node.Is("Split") || node.Is(nameof(RmsNorm), HaloDomain.Name)))
+            rows = node.Inputs[0]!;
+        return rows.Producer is { } product && (product.Is("Gemm") || product.Is("MatMul"));
     }
 
     public static bool SwapsHeadsAndTokens(Node transpose) => transpose.Ints("perm") is [0, 2, 1, 3];

@@ -53,6 +53,11 @@ internal sealed record ResidualStream(
                 embeddings.Add(node);
             else if (node is not null && HeldLinear.Is(node))
                 writers.Add(node);
+            else if (node is not null && NormNodes.Is(node))
+            {
+                throw Refused(node, "what linear layers give to be added as it is",
+                    "Leave the rotation out: no matrix passes the gain of a norm of what is added.");
+            }
             else
             {
                 throw new PassException(pass, node?.ToString() ?? $"'{value.Name}'", "a sum, an embedding or a linear layer whose weights the graph holds",

@@ -75,6 +75,8 @@ public class LlamaGraphTests
     {
         ["norms of queries and keys, a window in one layer"] = Odd with { Family = Family("qwen3"), Windows = [0, 3] },
         ["biases of queries, keys and values"] = Odd with { Family = Family("qwen2"), AttentionBias = false, MlpBias = false, RopeScaling = null },
+        ["norms of whole queries and keys, and of what is added"] = Odd with { Family = Family("olmo2"), MlpBias = false },
+        ["one layer of two rotated, a window in the other"] = Odd with { Family = Family("smollm3"), Rotated = [false, true], Windows = [4, 0] },
         ["fused projections, rotated parts, longrope beyond"] = Odd with
         {
             Family = Family("phi3"),

@@ -31,34 +31,40 @@ public sealed class PlainLlama(DecoderConfig config, IReadOnlyDictionary<string,
         for (var n = 0; n < config.Layers; n++)
         {
             var layer = $"model.layers.{n}";
-            var normed = Array.ConvertAll(x, v => Norm($"{layer}.input_layernorm", v));
-            var attended = Attention($"{layer}.self_attn", config.Windows.Count == 0 ? row.Count : config.Windows[n], normed, row);
-            x = [.. x.Zip(attended, Sum)];
-            x = Array.ConvertAll(x, v => Sum(v, Mlp($"{layer}.mlp", Norm($"{layer}.post_attention_layernorm", v))));
+            var attended = Attention(n, Array.ConvertAll(x, v => Before("input_layernorm", v)), row);
+            x = [.. x.Zip(attended, (v, a) => Sum(v, Behind("post_attention_layernorm", a)))];
+            x = Array.ConvertAll(x, v => Sum(v, Behind("post_feedforward_layernorm", Mlp($"{layer}.mlp", Before("post_attention_layernorm", v)))));
+
+            double[] Before(string norm, double[] v) => config.Family.NormsWhatIsAdded ? v : Norm($"{layer}.{norm}", v);
+            double[] Behind(string norm, double[] v) => config.Family.NormsWhatIsAdded ? Norm($"{layer}.{norm}", v) : v;
         }
         return Array.ConvertAll(x, v => Linear("lm_head", Norm("model.norm", v)));
     }
 
-    private double[][] Attention(string module, int window, double[][] x, IReadOnlyList<(long Id, long Mask, long Label, long Position, long Document)> row)
+    private double[][] Attention(int layer, double[][] x, IReadOnlyList<(long Id, long Mask, long Label, long Position, long Document)> row)
     {
-        var d = config.HeadDim;
+        var (d, module, norms) = (config.HeadDim, $"model.layers.{layer}.self_attn", config.Family.QueryKeyNorms);
+        var window = config.Windows.Count == 0 ? row.Count : config.Windows[layer];
         var queries = x.Select((v, t) => Heads("q_proj", v, row[t].Position)).ToArray();
         var keys = x.Select((v, t) => Heads("k_proj", v, row[t].Position)).ToArray();
         var values = x.Select(v => Heads("v_proj", v, 0)).ToArray();
         return [.. Enumerable.Range(0, x.Length).Select(t => Linear($"{module}.o_proj", [.. Enumerable.Range(0, config.Heads).SelectMany(h => Head(t, h))]))];
 
         double[][] Heads(string name, double[] v, long position) =>
-            [.. Projected(name, v).Chunk(d).Select(head => name == "v_proj" ? head : Rotated(Normed(name, head), position, row.Count))];
+            [.. Projected(name, v).Chunk(d).Select(head => name == "v_proj" ? head : Turned(Normed(name, head, QueryKeyNorms.EachHead), position))];
+
+        double[] Turned(double[] head, long position) => config.Rotated.Count > 0 && !config.Rotated[layer] ? head : Rotated(head, position, row.Count);
+
 
         double[] Projected(string name, double[] v)
         {
             if (!config.Family.HasFusedProjections)
-                return Linear($"{module}.{name}", v);
+                return Normed(name, Linear($"{module}.{name}", v), QueryKeyNorms.WholeProjections);
             var (all, queries, keys) = (Linear($"{module}.qkv_proj", v), config.Heads * d, config.KeyValueHeads * d);
             return name == "q_proj" ? all[..queries] : name == "k_proj" ? all[queries..(queries + keys)] : all[(queries + keys)..];
         }
 
-        double[] Normed(string name, double[] head) => config.Family.HasQueryKeyNorms ? Norm($"{module}.{name[0]}_norm", head) : head;
+        double[] Normed(string name, double[] v, QueryKeyNorms what) => norms == what && name != "v_proj" ? Norm($"{module}.{name[0]}_norm", v) : v;
 
         double[] Head(int t, int head)
         {

@@ -33,6 +33,23 @@ public sealed class EmulatedGpuTests : IDisposable
         GpuSteps.Compare(_folder["b"], ExportFixture.File(name, "expected.safetensors"), Tolerances.BFloat16Graph);
     }
 
+    /// <summary>Windows, norms of queries and keys, fused projections, rotated parts of heads, layers that are not rotated.</summary>
+    [Theory]
+    [InlineData("mistral-window")]
+    [InlineData("olmo2-postnorm")]
+    [InlineData("phi3-partial")]
+    [InlineData("qwen3-window")]
+    [InlineData("smollm3-nope")]
+    public void Every_node_of_a_step_of_a_family_runs_there(string name)
+    {
+        HaloConsole.Succeed("gradient", FamilyFixture.Folder(name), "-o", _folder["plain.onnx"], "--batch", "3", "--sequence", "24");
+        string[] step = ["step", _folder["plain.onnx"], "--params", FamilyFixture.File(name, "model.safetensors"),
+            "--batch", FamilyFixture.File(name, "expected.safetensors")];
+        HaloConsole.Succeed([.. step, "-o", _folder["cpu"]]);
+        _gpu.Succeed([.. step, "-o", _folder["gpu"], "--device", "cuda"]);
+        GpuSteps.Compare(_folder["gpu"], _folder["cpu"], Tolerances.SameGraph);
+    }
+
     /// <summary>The gradient of ONNX's own operators, RMSNormalization, RotaryEmbedding and Attention among them.</summary>
     [Theory]
     [InlineData("llama2-mha", "logits-dynamo-sdpa-opset23.onnx")]
