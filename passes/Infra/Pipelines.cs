@@ -26,6 +26,7 @@ public static class Pipelines
         typeof(AttachLoss),         // before precision and gradient, which start from the loss
         typeof(ConvertPrecision),   // before matching: patterns are matched on the types that will run
         typeof(Canonicalize),       // before the gradient: fused operators bring their own gradients
+        typeof(PackDocuments),      // behind matching, which finds attention, and before the gradient
         typeof(AddAdapters),        // before the gradient, which is that of adapters alone
         typeof(FoldNorms),          // before rotations: H commutes with a norm only when its weight is 1
         typeof(RotateWeights),      // before rounding: it spreads the outliers that rounding suffers from
@@ -120,6 +121,7 @@ public static class Pipelines
         new ConvertPrecision(settings.Precision, settings.KeepParameters), .. Parse(Tidy),
         .. settings.Raw ? (IReadOnlyList<IGraphPass>)[]
             : [new Canonicalize(settings.Precision == FloatPrecision.Fp32 ? Canonicalize.Float32Bound : Canonicalize.Float16Bound)],
+        .. settings.Packs ? (IReadOnlyList<IGraphPass>)[new PackDocuments()] : [],
         .. Differentiate(settings.Freeze, settings.Adapters),
     ];
 

@@ -8,6 +8,8 @@ using Halo.Passes.Infra;
 using Halo.Passes.Rewrite;
 using Halo.Runner.Plans;
 using Halo.Runner.Sources;
+using Halo.Runner.Training;
+using Halo.Runner.Training.Config;
 
 namespace Halo.Runner.Artifacts;
 
@@ -19,6 +21,9 @@ internal static class ArtifactManifest
 
     /// <summary>The digest of an adapter's weights; only where one is trained.</summary>
     public const string AdapterKey = "adapter";
+
+    /// <summary>What shares a row of the graphs; only where something does.</summary>
+    public const string PackingKey = "packing";
 
     private const string FilesKey = "files";
 
@@ -55,6 +60,8 @@ internal static class ArtifactManifest
             manifest[key] = value?.DeepClone();
         manifest[FilesKey] = Hashes(folder);
         manifest[WeightsKey] = Digests(checkpoint);
+        if (plan.Config.Packing != RowPacking.None)
+            manifest[PackingKey] = ConfigKey.NameOf(plan.Config.Packing.ToString());
         if (plan.Adapter is not null)
             manifest[AdapterKey] = DigestOfAdapter(Path.Combine(folder, "adapter"));
         return manifest;

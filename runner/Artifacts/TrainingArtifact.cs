@@ -154,7 +154,7 @@ public sealed class TrainingArtifact
         var device = new Device(config.Device, world?.LocalRank ?? 0);
         return new TrainingPlan(training, () => Read(EvalModel), () => Read(ForwardModel), () => Read(OptimizerModel))
         {
-            Config = config,
+            Config = config with { Packing = Manifest[ArtifactManifest.PackingKey] is null ? RowPacking.None : RowPacking.Documents },
             Interface = TrainingInterface.Of(training.Graph, TrainingModel, device.Kind),
             Optimizer = Optimizer,
             Weights = Checkpoint,

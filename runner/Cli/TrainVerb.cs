@@ -223,6 +223,8 @@ internal static class TrainVerb
         Console.Error.WriteLine(LinearReport.Line(plan.Training.Graph));
         foreach (var line in rows.Notes.Prepend(rows.Summary))
             Console.Error.WriteLine(line);
+        if (batches.PackingSummary() is { } packing)
+            Console.Error.WriteLine(packing);
         Console.WriteLine($"would train {trained:N0} of {parameters:N0} parameters for {config.TotalSteps(batches.BatchesPerEpoch)} steps "
             + $"over {rows.Rows.Count} rows ({rows.Tokens} tokens); needs {MemorySize.Text(memory.PeakBytes)} of memory:");
         foreach (var line in MemoryText.Table(memory))

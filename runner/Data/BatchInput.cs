@@ -29,4 +29,5 @@ public sealed record BatchInput(string Name, BatchRole Role);
 /// <param name="Sequence">T, in tokens.</param>
 /// <param name="PadId">The id behind a row's end.</param>
 /// <param name="Inputs">What the graph takes.</param>
-public sealed record BatchLayout(int Rows, int Sequence, int PadId, IReadOnlyList<BatchInput> Inputs);
+/// <param name="Packs">A row of the graph holds as many rows of data as fit, each a document of its own; else one.</param>
+public sealed record BatchLayout(int Rows, int Sequence, int PadId, IReadOnlyList<BatchInput> Inputs, bool Packs = false);

@@ -1,10 +1,13 @@
+using System.Globalization;
+
 namespace Halo.Runner.Data;
 
 /// <summary>Which rows make up which update, by random access: resuming needs the step number and nothing else.</summary>
 /// <remarks>
 /// Training: each epoch is a permutation of the rows drawn from (seed, epoch) and cut into batches, the incomplete one dropped; another epoch
 /// drops others. Evaluation: one epoch in file order, the incomplete batch kept. A batch that is no multiple of the graph's rows is filled by
-/// repeating a row with nothing to learn.
+/// repeating a row with nothing to learn. A layout that packs changes neither which rows a batch has nor their order: they fill rows of the graph by
+/// <see cref="FirstFit"/>, and so fewer micro-batches.
 /// </remarks>
 public sealed class Batcher
 {
@@ -49,17 +52,38 @@ public sealed class Batcher
         ArgumentOutOfRangeException.ThrowIfNegative(step);
         var epoch = checked((int)(step / BatchesPerEpoch));
         var index = (int)(step % BatchesPerEpoch);
-        var first = index * _batchSize;
-        var places = Order(epoch)[first..Math.Min(first + _batchSize, _rows.Count)];
-        var micro = places.Chunk(_layout.Rows).Select(p => MicroBatch.Of(Array.ConvertAll(p, i => _rows[i]), _layout));
-        return new Batch(epoch, index, places, micro.ToArray());
+        var places = RowsOf(epoch, index);
+        var rows = Array.ConvertAll(places, i => _rows[i]);
+        return new Batch(epoch, index, places, [.. Bins(rows).Chunk(_layout.Rows).Select(bins => MicroBatch.Of(bins, _layout))]);
     }
+
+    private IEnumerable<IReadOnlyList<TokenizedRow>> Bins(TokenizedRow[] rows) => !_layout.Packs ? rows.Select(r => (IReadOnlyList<TokenizedRow>)[r])
+        : FirstFit.Bins(Array.ConvertAll(rows, r => r.Ids.Length), _layout.Sequence).Select(bin => (IReadOnlyList<TokenizedRow>)[.. bin.Select(i => rows[i])]);
 
     /// <summary>The batches of one epoch.</summary>
     public IEnumerable<Batch> Epoch(int epoch = 0)
     {
         for (var i = 0; i < BatchesPerEpoch; i++) yield return At((long)epoch * BatchesPerEpoch + i);
     }
+
+    /// <summary>How full the rows of the graph are over the first epoch, for a log; null where each holds one row of data.</summary>
+    public string? PackingSummary()
+    {
+        if (!_layout.Packs)
+            return null;
+        var (micro, most, tokens) = (0, 0, 0L);
+        for (var i = 0; i < BatchesPerEpoch; i++)
+        {
+            var rows = RowsOf(0, i).Select(place => _rows[place].Ids.Length).ToArray();
+            var runs = (FirstFit.Bins(rows, _layout.Sequence).Count + _layout.Rows - 1) / _layout.Rows;
+            (micro, most, tokens) = (micro + runs, Math.Max(most, runs), tokens + rows.Sum());
+        }
+        var (each, full) = ((double)micro / BatchesPerEpoch, (double)tokens / ((long)micro * _layout.Rows * _layout.Sequence));
+        return string.Create(CultureInfo.InvariantCulture, $"packing: {_batchSize} rows fill {each:F2} micro-batches of {_layout.Rows} x {_layout.Sequence} on average "
+            + $"({most} at the most) in place of {(_batchSize + _layout.Rows - 1) / _layout.Rows}; {full:P0} of their places hold tokens");
+    }
+
+    private int[] RowsOf(int epoch, int index) => Order(epoch)[(index * _batchSize)..Math.Min((index + 1) * _batchSize, _rows.Count)];
 
     private int[] Order(int epoch)
     {

@@ -18,49 +18,59 @@ public sealed record MicroBatch(IReadOnlyDictionary<BatchRole, long[]> Inputs, i
     /// <summary>The same rows with other values of one input.</summary>
     public MicroBatch With(BatchRole role, long[] values) => this with { Inputs = new Dictionary<BatchRole, long[]>(Inputs) { [role] = values } };
 
-    /// <summary>Lays up to B rows out in a form. Free rows repeat the first one with nothing to learn.</summary>
+    /// <summary>Lays up to B rows out in a form, each in a row of its own. Free rows repeat the first one with nothing to learn.</summary>
     /// <remarks>A repeated row cannot change the scale of a quantized tensor; a row of padding alone, whose first token attends to itself, can.</remarks>
-    public static MicroBatch Of(IReadOnlyList<TokenizedRow> rows, BatchLayout layout)
+    public static MicroBatch Of(IReadOnlyList<TokenizedRow> rows, BatchLayout layout) => Of([.. rows.Select(r => (IReadOnlyList<TokenizedRow>)[r])], layout);
+
+    /// <summary>Lays up to B bins out in a form: the rows of a bin, one behind the other, are the documents of a row. Free rows as above.</summary>
+    public static MicroBatch Of(IReadOnlyList<IReadOnlyList<TokenizedRow>> bins, BatchLayout layout)
     {
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(rows.Count, layout.Rows);
-        foreach (var row in rows)
-            ArgumentOutOfRangeException.ThrowIfGreaterThan(row.Ids.Length, layout.Sequence);
-        return new MicroBatch(layout.Inputs.ToDictionary(i => i.Role, i => Values(i.Role, rows, layout)),
-            rows.Sum(r => r.CountedTokens), rows.Sum(r => r.Ids.Length));
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(bins.Count, layout.Rows);
+        foreach (var bin in bins)
+            ArgumentOutOfRangeException.ThrowIfGreaterThan(bin.Sum(r => r.Ids.Length), layout.Sequence);
+        return new MicroBatch(layout.Inputs.ToDictionary(i => i.Role, i => Values(i.Role, bins, layout)),
+            bins.Sum(b => b.Sum(r => r.CountedTokens)), bins.Sum(b => b.Sum(r => r.Ids.Length)));
     }
 
-    private static long[] Values(BatchRole role, IReadOnlyList<TokenizedRow> rows, BatchLayout layout)
+    private static long[] Values(BatchRole role, IReadOnlyList<IReadOnlyList<TokenizedRow>> bins, BatchLayout layout)
     {
         var values = new long[layout.Rows * layout.Sequence];
         for (var r = 0; r < layout.Rows; r++)
         {
-            var isRepeated = r >= rows.Count;
-            var row = rows.Count == 0 ? Nothing : rows[isRepeated ? 0 : r];
-            for (var t = 0; t < layout.Sequence; t++)
-                values[r * layout.Sequence + t] = t < row.Ids.Length ? OnToken(role, row, t, isRepeated) : BehindEnd(role, t, layout.PadId);
+            var isRepeated = r >= bins.Count;
+            var bin = bins.Count == 0 ? [] : bins[isRepeated ? 0 : r];
+            var row = values.AsSpan(r * layout.Sequence, layout.Sequence);
+            var end = 0;
+            foreach (var (document, of) in bin.Index())
+            {
+                for (var t = 0; t < of.Ids.Length; t++)
+                    row[end + t] = OnToken(role, of, t, document, isRepeated);
+                end += of.Ids.Length;
+            }
+            for (; end < layout.Sequence; end++)
+                row[end] = BehindEnd(role, end, bin.Count, layout.PadId);
         }
         return values;
     }
 
-    private static readonly TokenizedRow Nothing = new([], []);
-
-    private static long OnToken(BatchRole role, TokenizedRow row, int t, bool isRepeated) => role switch
+    private static long OnToken(BatchRole role, TokenizedRow row, int t, int document, bool isRepeated) => role switch
     {
         BatchRole.TokenIds => row.Ids[t],
         BatchRole.Mask => 1,
-        BatchRole.Labels => row.LossMask[t] != 0 && !isRepeated ? row.Ids[t] : TrainingNames.IgnoredLabel,
+        // The first token of a document is predicted from none; behind another it would be from that one's last.
+        BatchRole.Labels => row.LossMask[t] != 0 && !isRepeated && (t > 0 || document == 0) ? row.Ids[t] : TrainingNames.IgnoredLabel,
         BatchRole.Positions => t,
-        BatchRole.Documents => 0, // a row is one document
+        BatchRole.Documents => document,
         _ => throw new ArgumentOutOfRangeException(nameof(role), role, null),
     };
 
-    private static long BehindEnd(BatchRole role, int t, int padId) => role switch
+    private static long BehindEnd(BatchRole role, int t, int documents, int padId) => role switch
     {
         BatchRole.TokenIds => padId,
         BatchRole.Mask => t == 0 ? 1 : 0, // so that no softmax is taken over nothing
         BatchRole.Labels => TrainingNames.IgnoredLabel,
         BatchRole.Positions => t,
-        BatchRole.Documents => 1, // no token of the row's document sees it
+        BatchRole.Documents => documents, // no token of a document sees it
         _ => throw new ArgumentOutOfRangeException(nameof(role), role, null),
     };
 }
@@ -69,7 +79,7 @@ public sealed record MicroBatch(IReadOnlyDictionary<BatchRole, long[]> Inputs, i
 /// <param name="Epoch">From 0.</param>
 /// <param name="Index">Place in the epoch, from 0.</param>
 /// <param name="Rows">Places of its rows in the data set, in order.</param>
-/// <param name="MicroBatches">One per run of the graph. Only the last may hold rows of padding.</param>
+/// <param name="MicroBatches">One per run of the graph. Only the last may hold free rows.</param>
 public sealed record Batch(int Epoch, int Index, IReadOnlyList<int> Rows, IReadOnlyList<MicroBatch> MicroBatches)
 {
     /// <summary>The divisor of the update's loss: a micro-batch's mean has the weight of its own counted tokens over these.</summary>

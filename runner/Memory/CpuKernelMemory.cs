@@ -34,8 +34,8 @@ public sealed class CpuKernelMemory : IKernelMemory
     public long WorkBytes(Node node) => node.Domain != HaloDomain.Name ? 0 : node.OpType switch
     {
         "ScaledMatMul" => 4 * (Elements(node.Inputs[0]!) + Elements(node.Inputs[2]!) + (node.Output.Type == ElementType.Float ? 0 : Elements(node.Output))),
-        "Attention" => Scores(node.Inputs[0]!, node.Inputs[1]!, 1),
-        "AttentionGrad" => Scores(node.Inputs[1]!, node.Inputs[2]!, 2),
+        "Attention" => node.Input(4) is null ? Scores(node.Inputs[0]!, node.Inputs[1]!, 1) : OfDocuments(node.Inputs[0]!, node.Inputs[1]!, 1, 2),
+        "AttentionGrad" => node.Input(7) is null ? Scores(node.Inputs[1]!, node.Inputs[2]!, 2) : OfDocuments(node.Inputs[1]!, node.Inputs[2]!, 2, 4),
         "CrossEntropy" => 8 * Size(node.Inputs[0]!, 0),
         "Quantize" => node.Input(1) is null ? 4 * ((Elements(node.Inputs[0]!) + Grain - 1) / Grain) : 0,
         "RmsNormGrad" => 4 * Pieces(node.Inputs[1]!) * Size(node.Inputs[1]!, -1),
@@ -47,6 +47,14 @@ public sealed class CpuKernelMemory : IKernelMemory
     {
         var (pairs, rows, keys) = (Size(k, 0) * Size(k, 1), Size(q, 1) / Math.Max(1, Size(k, 1)) * Size(q, 2), Size(k, 2));
         return 4 * buffers * rows * keys * Math.Clamp(ScoreBound / Math.Max(1, buffers * rows * keys), 1, Math.Max(1, pairs));
+    }
+
+    /// <summary>The same where rows have documents: scores of one batch row, and copies of what a document reads and writes.</summary>
+    private static long OfDocuments(Value q, Value k, long buffers, long copies)
+    {
+        var (heads, groups, rows, keys, dim) = (Size(q, 1), Size(k, 1), Size(q, 1) / Math.Max(1, Size(k, 1)) * Size(q, 2), Size(k, 2), Size(q, 3));
+        var pair = buffers * rows * keys;
+        return 4 * (Math.Max(pair, Math.Min(ScoreBound, groups * pair)) + (copies * (heads + groups) * keys * dim) + (heads * keys));
     }
 
     /// <summary>rms_norm_grad_partials.</summary>

@@ -2,6 +2,7 @@ using Halo.Models.Chat;
 using Halo.Models.HuggingFace;
 using Halo.Models.Tokenizers;
 using Halo.Runner.Data;
+using Halo.Runner.Training;
 using Halo.Runner.Training.Engine;
 
 namespace Halo.Runner.Plans;
@@ -9,11 +10,15 @@ namespace Halo.Runner.Plans;
 /// <summary>Tokenizer and rows of a run, checked against the model they are for.</summary>
 public sealed class RunData
 {
+    /// <summary>Rows of data for each row of the graph that an evaluation packs at a time.</summary>
+    private const int PackedTogether = 64;
+
     private readonly string _config;
     private readonly DecoderConfig _model;
     private readonly ChatTokenizer _tokenizer;
     private readonly Dictionary<string, ChatDataset> _whole = [];
     private TrainingInterface? _interface;
+    private BatchLayout? _layout;
 
     /// <param name="config">config.json or its folder.</param>
     /// <param name="tokenizerPath">tokenizer.json or its folder.</param>
@@ -40,12 +45,15 @@ public sealed class RunData
     }
 
     /// <summary>Takes the graph whose rows these become.</summary>
+    /// <param name="interface">The graph's.</param>
+    /// <param name="packing">What shares a row of it.</param>
     /// <exception cref="HaloException">Its sequence is longer than the model allows.</exception>
-    public RunData For(TrainingInterface @interface)
+    public RunData For(TrainingInterface @interface, RowPacking packing)
     {
         _interface = @interface.Sequence <= _model.MaxPositions ? @interface : throw new HaloException("load-data", "the training graph",
             $"a sequence of at most {_model.MaxPositions} tokens (max_position_embeddings of {_config})", $"{@interface.Sequence}",
             "Export the graph at a shorter sequence.");
+        _layout = _interface.Layout(PadId, packing == RowPacking.Documents);
         return this;
     }
 
@@ -61,9 +69,10 @@ public sealed class RunData
         return _whole[path].CutAt(_interface!.Sequence);
     }
 
-    public Batcher ForTraining(ChatDataset rows, int batchSize, int seed) =>
-        Batcher.ForTraining(rows.Rows, batchSize, _interface!.Layout(PadId), (ulong)seed);
+    public Batcher ForTraining(ChatDataset rows, int batchSize, int seed) => Batcher.ForTraining(rows.Rows, batchSize, _layout!, (ulong)seed);
 
+    /// <param name="rows">All are evaluated.</param>
+    /// <param name="batchSize">Rows laid out together; null: those of a micro-batch, or where rows are packed enough of them to fill some.</param>
     public Batcher ForEvaluation(ChatDataset rows, int? batchSize = null) =>
-        Batcher.ForEvaluation(rows.Rows, _interface!.Layout(PadId), batchSize);
+        Batcher.ForEvaluation(rows.Rows, _layout!, batchSize ?? (_layout!.Packs ? PackedTogether * _layout.Rows : null));
 }

@@ -33,7 +33,7 @@ public sealed class TrainingPlan
         _evaluation = new Lazy<Model>(() => EvaluationGraph.Of(Training.Clone()));
         _forward = new Lazy<Model>(() => source.Forward().Model);
         _optimizer = new Lazy<Model>(() => AdamWGraph.Build(UpdatedParameters, Optimizer!, Interface!.ParameterType));
-        _data = new Lazy<RunData>(() => data.For(Interface!));
+        _data = new Lazy<RunData>(() => data.For(Interface!, Config!.Packing));
     }
 
     /// <summary>A plan that was read.</summary>
@@ -41,7 +41,7 @@ public sealed class TrainingPlan
     {
         (Training, Passes) = (training, []);
         (_evaluation, _forward, _optimizer) = (new Lazy<Model>(evaluation), new Lazy<Model>(forward), new Lazy<Model>(optimizer));
-        _data = new Lazy<RunData>(() => DataOf(Companions!).For(Interface!));
+        _data = new Lazy<RunData>(() => DataOf(Companions!).For(Interface!, Config!.Packing));
     }
 
     public required TrainConfig Config { get; init; }

@@ -80,6 +80,8 @@ public sealed class OpenedRun : IDisposable
         foreach (var line in rows.Notes.Prepend(rows.Summary))
             say(line);
         var train = plan.Data.ForTraining(rows, plan.BatchSize, config.Seed);
+        if (train.PackingSummary() is { } packing)
+            say(packing);
         var valid = config.Valid is { } evaluated ? plan.Data.ForEvaluation(plan.Data.Load(evaluated)) : null;
         var totalSteps = config.TotalSteps(train.BatchesPerEpoch);
         var schedule = config.ScheduleOver(totalSteps);
@@ -105,6 +107,7 @@ public sealed class OpenedRun : IDisposable
                 "Set batch_size to that, or leave optimizer_in_backward out: gradients of several are summed.");
         }
         var (engine, evaluator) = graphs is null ? Sessions(plan, artifact, weights, accumulates) : Sessions(plan, graphs, accumulates, world!);
+        engine.MostMicroBatches = (plan.BatchSize + @interface.Rows - 1) / @interface.Rows; // packed rows are fewer, and not as many in each update
         if (@interface.HasAdapters)
             engine.Parameters.Load(artifact.Checkpoint, weights.Tensors, only: @interface.Frozen);
         using var adapter = artifact.OpenAdapter(weights);

@@ -65,9 +65,11 @@ public sealed partial class HuggingFaceSource
     /// <param name="sequence">Tokens of a row; null takes the default.</param>
     /// <param name="type">Of activations, and of parameters where nothing else is said.</param>
     /// <param name="parameterType">Of parameters.</param>
+    /// <param name="packed">Rows hold several documents.</param>
     /// <exception cref="HaloException">Sizes that the model does not take.</exception>
-    public Model Build(int? batch, int? sequence, ElementType type = ElementType.Float, ElementType? parameterType = null) => LlamaGraph.Build(
-        Config, batch ?? DefaultBatch, sequence ?? Math.Min(DefaultSequence, Config.CachedPositions), type: type, parameterType: parameterType);
+    public Model Build(int? batch, int? sequence, ElementType type = ElementType.Float, ElementType? parameterType = null, bool packed = false) =>
+        LlamaGraph.Build(Config, batch ?? DefaultBatch, sequence ?? Math.Min(DefaultSequence, Config.CachedPositions), packed: packed, type: type,
+            parameterType: parameterType);
 
     /// <summary>Throws unless the weights are the model's; says which tensors are left out.</summary>
     /// <param name="weights">A safetensors file, or a folder of one or several.</param>

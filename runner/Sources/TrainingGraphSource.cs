@@ -17,8 +17,8 @@ public sealed class TrainingGraphSource
 {
     private readonly TrainConfig _config;
     private readonly SourceGraph? _file; // null for a folder
-    private readonly Dictionary<FloatPrecision, SourceGraph> _forward = []; // of a folder, without gradient
-    private readonly Dictionary<(FloatPrecision, bool), SourceGraph> _training = [];
+    private readonly Dictionary<(FloatPrecision, bool Packs), SourceGraph> _forward = []; // of a folder, without gradient
+    private readonly Dictionary<(FloatPrecision, bool Adapts, bool Packs), SourceGraph> _training = [];
 
     private TrainingGraphSource(TrainConfig config, HuggingFaceSource? folder)
     {
@@ -42,13 +42,15 @@ public sealed class TrainingGraphSource
     /// (max_position_embeddings in config.json beside tokenizer or weights).
     /// </remarks>
     /// <exception cref="HaloException">It cannot be differentiated.</exception>
-    public SourceGraph Training() => Training(_config.Precision, Adapter?.Pass);
+    public SourceGraph Training() => Training(_config.Precision, Adapter?.Pass, _config.Packing == RowPacking.Documents);
 
-    /// <summary>The forward part before any rewrite and in float32, of the base where there is an adapter: loss and logits, parameters as inputs.</summary>
+    /// <summary>
+    /// The forward part before any rewrite and in float32, of the base where there is an adapter, a row one document: loss and logits, parameters as inputs.
+    /// </summary>
     /// <exception cref="HaloException">There is no loss.</exception>
     public SourceGraph Forward()
     {
-        var source = Folder is null ? Training(FloatPrecision.Fp32, adapters: null) : Built(FloatPrecision.Fp32);
+        var source = Folder is null ? Training(FloatPrecision.Fp32, adapters: null, packs: false) : Built(FloatPrecision.Fp32, packs: false);
         var model = EvaluationGraph.Of(source.Model);
         var run = PassManager.Run(model, [.. Pipelines.Parse(Pipelines.Cleanup), new ConvertPrecision(FloatPrecision.Fp32)],
             new PassOptions { Evaluator = new OnnxEvaluator() });
@@ -60,18 +62,31 @@ public sealed class TrainingGraphSource
     public static bool IsTrainingGraph(Graph graph) => graph.Outputs.Any(o => o.Name == TrainingNames.Loss)
         && graph.Outputs.Any(o => o.Name.StartsWith(TrainingNames.GradientPrefix, StringComparison.Ordinal));
 
-    private SourceGraph Training(FloatPrecision precision, AddAdapters? adapters)
+    private SourceGraph Training(FloatPrecision precision, AddAdapters? adapters, bool packs)
     {
-        if (!_training.TryGetValue((precision, adapters is null), out var made))
-            _training.Add((precision, adapters is null), made = Make(precision, adapters));
+        if (!_training.TryGetValue((precision, adapters is not null, packs), out var made))
+            _training.Add((precision, adapters is not null, packs), made = Make(precision, adapters, packs));
+        if (packs)
+            RequireDocuments(made.Model.Graph);
         return made.Copy();
     }
 
-    private SourceGraph Make(FloatPrecision precision, AddAdapters? adapters)
+    /// <exception cref="HaloException">Nothing tells the documents of a row apart.</exception>
+    private void RequireDocuments(Graph graph)
+    {
+        if (new[] { TrainingNames.PositionIds, TrainingNames.DocumentIds }.All(name => graph.Inputs.Any(i => i.Name == name)))
+            return;
+        throw new HaloException("pack", _config.Model,
+            $"inputs '{TrainingNames.PositionIds}' and '{TrainingNames.DocumentIds}', or a forward graph whose attention canonicalize knows, which is given them",
+            IsTrainingGraph(_file!.Model.Graph) ? "a training graph whose rows are one document each" : "a forward graph of another attention",
+            "Leave packing out, or give the model's forward graph or Hugging Face folder.");
+    }
+
+    private SourceGraph Make(FloatPrecision precision, AddAdapters? adapters, bool packs)
     {
         if (_file is null)
         {
-            var forward = Built(precision);
+            var forward = Built(precision, packs);
             return SourceGraph.Built(forward.Model, Pipelines.Differentiate(adapters: adapters), forward.InputSha256);
         }
         if (IsTrainingGraph(_file.Model.Graph))
@@ -93,7 +108,7 @@ public sealed class TrainingGraphSource
         }
         using var checkpoint = CheckpointReader.Open(StartingFiles.Weights(_config));
         var (batch, sequence) = Sizes(_file.Model.Graph);
-        var settings = new GradientSettings(batch, sequence, precision, KeepParameters: KeepsParameters(precision), Adapters: adapters);
+        var settings = new GradientSettings(batch, sequence, precision, KeepParameters: KeepsParameters(precision), Adapters: adapters, Packs: packs);
         return SourceGraph.Built(_file.Model.Clone(), Pipelines.Gradient(settings),
             _file.InputSha256, new PassOptions { Checkpoint = SourceGraph.TensorsOf(checkpoint) });
     }
@@ -102,13 +117,13 @@ public sealed class TrainingGraphSource
     private bool KeepsParameters(FloatPrecision precision) => precision == FloatPrecision.Fp32 || _config.States == StatePrecision.Fp32;
 
     /// <summary>The forward graph of the folder, with parameters of the type that the run keeps.</summary>
-    private SourceGraph Built(FloatPrecision precision)
+    private SourceGraph Built(FloatPrecision precision, bool packs)
     {
-        if (!_forward.TryGetValue(precision, out var built))
+        if (!_forward.TryGetValue((precision, packs), out var built))
         {
             var model = Folder!.Build(_config.MicroBatchSize, _config.SequenceLength, precision.Type(),
-                KeepsParameters(precision) ? ElementType.Float : precision.Type());
-            _forward.Add(precision, built = new SourceGraph(model, null, GraphRewriter.Sha256(Folder.ConfigPath)));
+                KeepsParameters(precision) ? ElementType.Float : precision.Type(), packs);
+            _forward.Add((precision, packs), built = new SourceGraph(model, null, GraphRewriter.Sha256(Folder.ConfigPath)));
         }
         return built.Copy();
     }

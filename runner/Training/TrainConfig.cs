@@ -150,6 +150,11 @@ public sealed record TrainConfig
     [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.EvalFolder | ConfigUse.Answers | ConfigUse.Plan)]
     public int? SequenceLength { get; init; }
 
+    [Description("What shares a row of the graph: none (it holds one row of data, padded), or documents (as many rows as fit, each seeing itself alone). Rows per "
+        + "update, their order and the loss stay; batch_size counts rows of data, micro_batch_size those of the graph.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact | ConfigUse.Plan)]
+    public RowPacking Packing { get; init; }
+
     [Description("Draws the order of the rows.")]
     [Range(0, int.MaxValue)]
     [UsedBy(ConfigUse.Train)]

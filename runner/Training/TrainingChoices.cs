@@ -48,3 +48,12 @@ public enum MemoryFit
     Off,
     Auto,
 }
+
+/// <summary>What shares a row of the graph.</summary>
+public enum RowPacking
+{
+    None,
+
+    /// <summary>As many rows of data as fit, each a document of its own.</summary>
+    Documents,
+}

@@ -18,11 +18,12 @@ inline constexpr int64_t kScoreBound = int64_t{16} << 20;
 
 /// Floats of work memory that attention_cpu<T> needs. `bound`: floats that scores may take, unless those of one pair take more.
 template <class T>
-int64_t attention_work(const AttentionSizes& sizes, int64_t bound = kScoreBound);
+int64_t attention_work(const AttentionSizes& sizes, bool has_documents, int64_t bound = kScoreBound);
 
 /// q, y: (B, H, T, D), k, v: (B, G, S, D), log_sum_exp: (B, H, T); y or log_sum_exp may be null. y = softmax(scale q k^T over the visible keys) v.
 /// Two products for some pairs of batch row and key/value head at a time, and a softmax in place between them, whose tasks have whole rows: three
-/// reads and two writes of the visible prefix from the first-level cache, bound by the exponentials.
+/// reads and two writes of the visible prefix from the first-level cache, bound by the exponentials. Documents that are runs of tokens are attentions of their
+/// own, one after the other; with others in turns, all scores of the row are computed.
 template <class T>
 void attention_cpu(const T* q, const T* k, const T* v, const AttentionMask& mask, T* y, float* log_sum_exp, const AttentionSizes& sizes, float scale,
                    float* work, const Products& products, const Executor& executor, int64_t bound = kScoreBound);

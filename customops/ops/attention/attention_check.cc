@@ -18,7 +18,7 @@ void check_attention(const Problem& problem, double rounding) {
   Guarded<T> y(in.queries), again(in.queries);
   Guarded<float> log_sum(rows), log_sum_again(rows);
   const auto run = [&](int64_t bound, const Executor& executor, Guarded<T>& y_out, Guarded<float>& log_out) {
-    Guarded<float> work(attention_work<T>(s, bound));
+    Guarded<float> work(attention_work<T>(s, problem.has_documents, bound));
     attention_cpu(in.q.data(), in.k.data(), in.v.data(), in.given(), y_out.data(), log_out.data(), s, static_cast<float>(scale_of(s)), work.data(),
                   PlainProducts(), executor, bound);
     expect(y_out.intact() && log_out.intact() && work.intact(), "wrote outside");
@@ -54,7 +54,7 @@ HALO_CHECK(attention_lets_nan_through) {
     std::vector<float>& bad = input == 0 ? in.q : input == 1 ? in.k : in.v;
     bad[77] = std::numeric_limits<float>::quiet_NaN();
     std::vector<float> y(in.q.size()), log_sum(66);
-    std::vector<float> work(static_cast<size_t>(attention_work<float>(s)));
+    std::vector<float> work(static_cast<size_t>(attention_work<float>(s, false)));
     attention_cpu(in.q.data(), in.k.data(), in.v.data(), in.given(), y.data(), log_sum.data(), s, 1.0f, work.data(), PlainProducts(), SerialExecutor());
     const auto has_nan = [](const std::vector<float>& x) { return std::any_of(x.begin(), x.end(), [](float value) { return std::isnan(value); }); };
     expect(has_nan(y), "NaN of input " + std::to_string(input) + " in y");

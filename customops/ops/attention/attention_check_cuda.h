@@ -48,7 +48,7 @@ struct GpuInputs {
     for (int64_t i = 0; i < s.batch * s.keys; ++i) mask.push_back(i % 11 != 3 && i >= 2);
     for (int64_t i = 0; i < s.batch * s.queries; ++i) documents.push_back(problem.is_scattered ? i * 5 % 3 - 1 : i / 7 * 1000000007);
     host = {problem.has_mask ? mask.data() : nullptr, problem.has_documents ? documents.data() : nullptr, problem.causal, problem.window};
-    std::vector<float> work(static_cast<size_t>(attention_work<T>(s)));
+    std::vector<float> work(static_cast<size_t>(attention_work<T>(s, problem.has_documents)));
     attention_cpu(q.data(), k.data(), v.data(), host, y.data(), sums.data(), s, scale, work.data(), PlainProducts(), SerialExecutor());
     what = name_of_type<T>() + " B " + std::to_string(s.batch) + " H " + std::to_string(s.heads) + " G " + std::to_string(s.groups) + " T " +
            std::to_string(s.queries) + " S " + std::to_string(s.keys) + " D " + std::to_string(s.dim) + (problem.causal ? " causal" : "") +

@@ -5,6 +5,7 @@
 #include "common/conversions.h"
 #include "common/reductions.h"
 #include "common/vector_math.h"
+#include "ops/attention/attention_documents.h"
 
 namespace halo {
 
@@ -33,17 +34,16 @@ float softmax_row(float* scores, int64_t count) {
   return max + std::log(sum);
 }
 
-}  // namespace
-
+/// Floats of float32 copies for a pair.
 template <class T>
-int64_t attention_work(const AttentionSizes& sizes, int64_t bound) {
-  const int64_t converted = std::is_same_v<T, float> ? 0 : 2 * (sizes.rows() + sizes.keys) * sizes.dim;
-  return sizes.pairs_at_once(1, bound) * (sizes.rows() * sizes.keys + converted);
+int64_t converted(const AttentionSizes& sizes) {
+  return std::is_same_v<T, float> ? 0 : 2 * (sizes.rows() + sizes.keys) * sizes.dim;
 }
 
+/// Of rows that are one document each, or whose documents are no runs.
 template <class T>
-void attention_cpu(const T* q, const T* k, const T* v, const AttentionMask& mask, T* y, float* log_sum_exp, const AttentionSizes& sizes, float scale,
-                   float* work, const Products& products, const Executor& executor, int64_t bound) {
+void attention_of_rows(const T* q, const T* k, const T* v, const AttentionMask& mask, T* y, float* log_sum_exp, const AttentionSizes& sizes, float scale,
+                       float* work, const Products& products, const Executor& executor, int64_t bound) {
   const Visibility visibility(mask, sizes);
   const int64_t rows = sizes.rows(), keys = sizes.keys, dim = sizes.dim, step = sizes.pairs_at_once(1, bound);
   for (int64_t first = 0; first < sizes.pairs(); first += step) {
@@ -71,8 +71,49 @@ void attention_cpu(const T* q, const T* k, const T* v, const AttentionMask& mask
   }
 }
 
+}  // namespace
+
+template <class T>
+int64_t attention_work(const AttentionSizes& sizes, bool has_documents, int64_t bound) {
+  if (!has_documents) return sizes.pairs_at_once(1, bound) * (sizes.rows() * sizes.keys + converted<T>(sizes));
+  const int64_t queries = sizes.heads * sizes.queries, keys = sizes.groups * sizes.keys;
+  return most_scores(sizes, 1, bound) + sizes.groups * converted<T>(sizes) + 2 * floats_of<T>(queries * sizes.dim) + 2 * floats_of<T>(keys * sizes.dim) +
+         queries;
+}
+
+template <class T>
+void attention_cpu(const T* q, const T* k, const T* v, const AttentionMask& mask, T* y, float* log_sum_exp, const AttentionSizes& sizes, float scale,
+                   float* work, const Products& products, const Executor& executor, int64_t bound) {
+  if (mask.documents == nullptr) return attention_of_rows(q, k, v, mask, y, log_sum_exp, sizes, scale, work, products, executor, bound);
+  const int64_t heads = sizes.heads, groups = sizes.groups, tokens = sizes.keys, dim = sizes.dim;
+  const auto at = [](auto* x, int64_t offset) { return x == nullptr ? x : x + offset; };
+  const auto row_of_y = [&](int64_t row) { return at(y, row * heads * tokens * dim); };
+  const auto row_of_sums = [&](int64_t row) { return at(log_sum_exp, row * heads * tokens); };
+  by_documents(
+      mask, sizes,
+      [&](int64_t row, const AttentionMask& own, const DocumentRun& run) {
+        float* rest = work;
+        const T* q_run = gather_run(q + row * heads * tokens * dim, heads, tokens, dim, run, rest);
+        const T* k_run = gather_run(k + row * groups * tokens * dim, groups, tokens, dim, run, rest);
+        const T* v_run = gather_run(v + row * groups * tokens * dim, groups, tokens, dim, run, rest);
+        T* y_run = take(y, heads * run.count * dim, rest);
+        float* sums_run = take(log_sum_exp, heads * run.count, rest);
+        attention_of_rows(q_run, k_run, v_run, own, y_run, sums_run, of_run(sizes, run), scale, rest, products, executor, bound);
+        if (y != nullptr) scatter_run(y_run, heads, tokens, dim, run, row_of_y(row));
+        if (log_sum_exp != nullptr) scatter_run(sums_run, heads, tokens, 1, run, row_of_sums(row));
+      },
+      [&](int64_t row, const DocumentRun& run) {
+        if (y != nullptr) fill_run(row_of_y(row), heads, tokens, dim, run, from_float<T>(0.0f));
+        if (log_sum_exp != nullptr) fill_run(row_of_sums(row), heads, tokens, 1, run, -kInfinity);
+      },
+      [&](int64_t row, const AttentionMask& own) {
+        attention_of_rows(q + row * heads * tokens * dim, k + row * groups * tokens * dim, v + row * groups * tokens * dim, own, row_of_y(row),
+                          row_of_sums(row), of_one_row(sizes), scale, work, products, executor, bound);
+      });
+}
+
 #define HALO_INSTANTIATE(T)                                                                                                                          \
-  template int64_t attention_work<T>(const AttentionSizes&, int64_t);                                                                                \
+  template int64_t attention_work<T>(const AttentionSizes&, bool, int64_t);                                                                          \
   template void attention_cpu(const T*, const T*, const T*, const AttentionMask&, T*, float*, const AttentionSizes&, float, float*, const Products&, \
                               const Executor&, int64_t)
 HALO_INSTANTIATE(float);

@@ -77,7 +77,7 @@ void check_problem(const Problem& problem) {
   const float scale = problem.scale != 0 ? problem.scale : static_cast<float>(1 / std::sqrt(static_cast<double>(s.dim)));
   const AttentionMask host{problem.mask == Mask::kNone ? nullptr : mask.data(), nullptr, problem.causal};
   std::vector<T> y(q.size()), dq(q.size()), dk(k.size()), dv(k.size());
-  std::vector<float> sums(static_cast<size_t>(rows)), work(static_cast<size_t>(std::max(attention_work<T>(s), attention_grad_work<T>(s))));
+  std::vector<float> sums(static_cast<size_t>(rows)), work(static_cast<size_t>(std::max(attention_work<T>(s, false), attention_grad_work<T>(s, false))));
   attention_cpu(q.data(), k.data(), v.data(), host, y.data(), sums.data(), s, scale, work.data(), PlainProducts(), SerialExecutor());
   attention_grad_cpu<T>({dy.data(), q.data(), k.data(), v.data(), y.data(), sums.data()}, host, {dq.data(), dk.data(), dv.data()}, s, scale, work.data(),
                         PlainProducts(), SerialExecutor());

@@ -28,7 +28,7 @@ struct Attention {
     const AttentionSizes sizes = attention_sizes(c.in(0).shape, c.in(1).shape);
     const AttentionMask mask{.mask = c.data<int64_t>(3), .documents = c.data<int64_t>(4), .causal = causal, .window = window};
     return dispatch(c.in(0).type, [&]<class T>() {
-      const auto work = c.scratch<float>(attention_work<T>(sizes));
+      const auto work = c.scratch<float>(attention_work<T>(sizes, mask.documents != nullptr));
       attention_cpu(c.data<T>(0), c.data<T>(1), c.data<T>(2), mask, c.result<T>(0), c.result<float>(1), sizes, attention_scale(scale, sizes), work.data(), c,
                     c);
     });

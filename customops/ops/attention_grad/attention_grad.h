@@ -28,11 +28,11 @@ struct AttentionGradOutputs {
 
 /// Floats of work memory that attention_grad_cpu<T> needs; `bound` as for attention_cpu.
 template <class T>
-int64_t attention_grad_work(const AttentionSizes& sizes, int64_t bound = kScoreBound);
+int64_t attention_grad_work(const AttentionSizes& sizes, bool has_documents, int64_t bound = kScoreBound);
 
 /// P = exp(scale q k^T - log_sum_exp) over the visible keys, dP = dy v^T, dS = P (dP - rowsum(dy y)); dq = scale dS k, dk = scale dS^T q, dv = P^T dy.
 /// Five products for some pairs at a time, and one pass over P and dS between them, whose tasks have whole rows: it reads and writes the visible
-/// prefix of both once, bound by memory and the exponentials.
+/// prefix of both once, bound by memory and the exponentials. Documents as attention_cpu.
 template <class T>
 void attention_grad_cpu(const AttentionGradInputs<T>& in, const AttentionMask& mask, const AttentionGradOutputs<T>& out, const AttentionSizes& sizes,
                         float scale, float* work, const Products& products, const Executor& executor, int64_t bound = kScoreBound);

@@ -49,7 +49,7 @@ void check_gradient(const Problem& problem, double rounding) {
   Guarded<T> found_q(in.queries), found_k(in.keys), found_v(in.keys), again_q(in.queries), again_k(in.keys), again_v(in.keys);
   const AttentionGradInputs<T> given{in.dy.data(), in.q.data(), in.k.data(), in.v.data(), y.data(), log_sum.data()};
   const auto run = [&](int64_t bound, const Executor& executor, const AttentionGradOutputs<T>& out) {
-    Guarded<float> work(attention_grad_work<T>(s, bound));
+    Guarded<float> work(attention_grad_work<T>(s, problem.has_documents, bound));
     attention_grad_cpu(given, in.given(), out, s, static_cast<float>(scale_of(s)), work.data(), PlainProducts(), executor, bound);
     expect(work.intact(), "wrote outside the work memory");
   };
@@ -92,7 +92,7 @@ HALO_CHECK(attention_grad_lets_nan_through) {
     std::vector<float>& bad = input == 0 ? in.q : input == 1 ? in.k : input == 2 ? in.v : in.dy;
     bad[77] = std::numeric_limits<float>::quiet_NaN();
     std::vector<float> y(in.q.size()), log_sum(66), dq(in.q.size()), dk(in.k.size()), dv(in.k.size());
-    std::vector<float> work(static_cast<size_t>(attention_grad_work<float>(s)));
+    std::vector<float> work(static_cast<size_t>(attention_grad_work<float>(s, false)));
     attention_cpu(in.q.data(), in.k.data(), in.v.data(), in.given(), y.data(), log_sum.data(), s, 1.0f, work.data(), PlainProducts(), SerialExecutor());
     const AttentionGradInputs<float> given{in.dy.data(), in.q.data(), in.k.data(), in.v.data(), y.data(), log_sum.data()};
     attention_grad_cpu(given, in.given(), {dq.data(), dk.data(), dv.data()}, s, 1.0f, work.data(), PlainProducts(), SerialExecutor());

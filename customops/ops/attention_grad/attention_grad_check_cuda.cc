@@ -13,7 +13,7 @@ void check_attention_grad(const attention::GpuProblem& problem) {
   const AttentionSizes& s = in.sizes;
   const auto dy = attention::GpuInputs<T>::make(in.queries, 74);
   std::vector<T> dq(in.q.size()), dk(in.k.size()), dv(in.v.size());
-  std::vector<float> work(static_cast<size_t>(attention_grad_work<T>(s)));
+  std::vector<float> work(static_cast<size_t>(attention_grad_work<T>(s, problem.has_documents)));
   attention_grad_cpu<T>({dy.data(), in.q.data(), in.k.data(), in.v.data(), in.y.data(), in.sums.data()}, in.host, {dq.data(), dk.data(), dv.data()}, s,
                         in.scale, work.data(), PlainProducts(), SerialExecutor());
   const attention::OnGpu<T> device(in);

@@ -3,6 +3,7 @@
 #include "common/conversions.h"
 #include "common/reductions.h"
 #include "common/vector_math.h"
+#include "ops/attention/attention_documents.h"
 
 namespace halo {
 
@@ -26,17 +27,16 @@ void gradient_row(float* __restrict p, float* __restrict ds, int64_t count, floa
   }
 }
 
-}  // namespace
-
+/// Floats of float32 copies for a pair.
 template <class T>
-int64_t attention_grad_work(const AttentionSizes& sizes, int64_t bound) {
-  const int64_t converted = std::is_same_v<T, float> ? 0 : (2 * (sizes.rows() + sizes.keys) + std::max(sizes.rows(), sizes.keys)) * sizes.dim;
-  return sizes.pairs_at_once(2, bound) * (2 * sizes.rows() * sizes.keys + converted);
+int64_t converted(const AttentionSizes& sizes) {
+  return std::is_same_v<T, float> ? 0 : (2 * (sizes.rows() + sizes.keys) + std::max(sizes.rows(), sizes.keys)) * sizes.dim;
 }
 
+/// Of rows that are one document each, or whose documents are no runs.
 template <class T>
-void attention_grad_cpu(const AttentionGradInputs<T>& in, const AttentionMask& mask, const AttentionGradOutputs<T>& out, const AttentionSizes& sizes,
-                        float scale, float* work, const Products& products, const Executor& executor, int64_t bound) {
+void gradient_of_rows(const AttentionGradInputs<T>& in, const AttentionMask& mask, const AttentionGradOutputs<T>& out, const AttentionSizes& sizes, float scale,
+                      float* work, const Products& products, const Executor& executor, int64_t bound) {
   const Visibility visibility(mask, sizes);
   const int64_t rows = sizes.rows(), keys = sizes.keys, dim = sizes.dim, step = sizes.pairs_at_once(2, bound);
   for (int64_t first = 0; first < sizes.pairs(); first += step) {
@@ -84,8 +84,61 @@ void attention_grad_cpu(const AttentionGradInputs<T>& in, const AttentionMask& m
   }
 }
 
+}  // namespace
+
+template <class T>
+int64_t attention_grad_work(const AttentionSizes& sizes, bool has_documents, int64_t bound) {
+  if (!has_documents) return sizes.pairs_at_once(2, bound) * (2 * sizes.rows() * sizes.keys + converted<T>(sizes));
+  const int64_t queries = sizes.heads * sizes.queries, keys = sizes.groups * sizes.keys;
+  return most_scores(sizes, 2, bound) + sizes.groups * converted<T>(sizes) + 4 * floats_of<T>(queries * sizes.dim) + 4 * floats_of<T>(keys * sizes.dim) +
+         queries;
+}
+
+template <class T>
+void attention_grad_cpu(const AttentionGradInputs<T>& in, const AttentionMask& mask, const AttentionGradOutputs<T>& out, const AttentionSizes& sizes,
+                        float scale, float* work, const Products& products, const Executor& executor, int64_t bound) {
+  if (mask.documents == nullptr) return gradient_of_rows(in, mask, out, sizes, scale, work, products, executor, bound);
+  const int64_t heads = sizes.heads, groups = sizes.groups, tokens = sizes.keys, dim = sizes.dim;
+  const int64_t row_of_queries = heads * tokens * dim, row_of_keys = groups * tokens * dim;
+  const auto results_of = [&](int64_t row) {
+    const auto at = [](T* x, int64_t offset) { return x == nullptr ? nullptr : x + offset; };
+    return AttentionGradOutputs<T>{at(out.dq, row * row_of_queries), at(out.dk, row * row_of_keys), at(out.dv, row * row_of_keys)};
+  };
+  by_documents(
+      mask, sizes,
+      [&](int64_t row, const AttentionMask& own, const DocumentRun& run) {
+        float* rest = work;
+        const auto of_queries = [&](const T* x) { return gather_run(x + row * row_of_queries, heads, tokens, dim, run, rest); };
+        const auto of_keys = [&](const T* x) { return gather_run(x + row * row_of_keys, groups, tokens, dim, run, rest); };
+        AttentionGradInputs<T> run_in;
+        run_in.dy = of_queries(in.dy), run_in.q = of_queries(in.q), run_in.k = of_keys(in.k), run_in.v = of_keys(in.v), run_in.y = of_queries(in.y);
+        run_in.log_sum_exp = gather_run(in.log_sum_exp + row * heads * tokens, heads, tokens, 1, run, rest);
+        AttentionGradOutputs<T> run_out;
+        run_out.dq = take(out.dq, heads * run.count * dim, rest);
+        run_out.dk = take(out.dk, groups * run.count * dim, rest);
+        run_out.dv = take(out.dv, groups * run.count * dim, rest);
+        gradient_of_rows(run_in, own, run_out, of_run(sizes, run), scale, rest, products, executor, bound);
+        const AttentionGradOutputs<T> results = results_of(row);
+        if (out.dq != nullptr) scatter_run(run_out.dq, heads, tokens, dim, run, results.dq);
+        if (out.dk != nullptr) scatter_run(run_out.dk, groups, tokens, dim, run, results.dk);
+        if (out.dv != nullptr) scatter_run(run_out.dv, groups, tokens, dim, run, results.dv);
+      },
+      [&](int64_t row, const DocumentRun& run) {
+        const AttentionGradOutputs<T> results = results_of(row);
+        const T zero = from_float<T>(0.0f);
+        if (out.dq != nullptr) fill_run(results.dq, heads, tokens, dim, run, zero);
+        if (out.dk != nullptr) fill_run(results.dk, groups, tokens, dim, run, zero);
+        if (out.dv != nullptr) fill_run(results.dv, groups, tokens, dim, run, zero);
+      },
+      [&](int64_t row, const AttentionMask& own) {
+        const AttentionGradInputs<T> row_in{in.dy + row * row_of_queries, in.q + row * row_of_queries, in.k + row * row_of_keys,
+                                            in.v + row * row_of_keys,     in.y + row * row_of_queries, in.log_sum_exp + row * heads * tokens};
+        gradient_of_rows(row_in, own, results_of(row), of_one_row(sizes), scale, work, products, executor, bound);
+      });
+}
+
 #define HALO_INSTANTIATE(T)                                                                                                                                   \
-  template int64_t attention_grad_work<T>(const AttentionSizes&, int64_t);                                                                                    \
+  template int64_t attention_grad_work<T>(const AttentionSizes&, bool, int64_t);                                                                              \
   template void attention_grad_cpu(const AttentionGradInputs<T>&, const AttentionMask&, const AttentionGradOutputs<T>&, const AttentionSizes&, float, float*, \
                                    const Products&, const Executor&, int64_t)
 HALO_INSTANTIATE(float);

@@ -32,7 +32,7 @@ struct AttentionGrad {
     const AttentionSizes sizes = attention_sizes(c.in(1).shape, c.in(2).shape);
     const AttentionMask mask{.mask = c.data<int64_t>(6), .documents = c.data<int64_t>(7), .causal = causal, .window = window};
     return dispatch(c.in(0).type, [&]<class T>() {
-      const auto work = c.scratch<float>(attention_grad_work<T>(sizes));
+      const auto work = c.scratch<float>(attention_grad_work<T>(sizes, mask.documents != nullptr));
       const AttentionGradInputs<T> in{c.data<T>(0), c.data<T>(1), c.data<T>(2), c.data<T>(3), c.data<T>(4), c.data<float>(5)};
       const AttentionGradOutputs<T> out{c.result<T>(0), c.result<T>(1), c.result<T>(2)};
       attention_grad_cpu(in, mask, out, sizes, attention_scale(scale, sizes), work.data(), c, c);

@@ -113,6 +113,9 @@ public sealed class TrainingEngine : IDisposable
         BindUpdates(seed);
     }
 
+    /// <summary>What the training graph takes and gives.</summary>
+    public TrainingInterface Interface => _interface;
+
     public ParameterBuffers Parameters { get; }
 
     public ParameterBuffers FirstMoments { get; }
@@ -121,6 +124,9 @@ public sealed class TrainingEngine : IDisposable
 
     /// <summary>The last update's gradient norm, by which the next one is clipped where the graph has the updates; 0 at first clips nothing.</summary>
     public double PreviousNorm { get; set; }
+
+    /// <summary>Micro-batches of an update at the most, by which those of all updates are numbered for what is dropped; null: each has as many.</summary>
+    public int? MostMicroBatches { get; set; }
 
     /// <summary>The parameters that checkpoints hold.</summary>
     public IReadOnlySet<string> Saved => field ??= _interface.Saved.Select(p => p.Name).ToHashSet(StringComparer.Ordinal);
@@ -168,7 +174,7 @@ public sealed class TrainingEngine : IDisposable
             AddLoss();
             _batch.Fill(micro);
             if (_interface.Drops)
-                _scalars[TrainingInterface.DropoutStep].Write<long>([((step - 1) * batch.Count) + index]);
+                _scalars[TrainingInterface.DropoutStep].Write<long>([((step - 1) * (MostMicroBatches ?? batch.Count)) + index]);
             if (_world is not null)
                 Write(TrainingNames.GradientWeight, (double)tokens / counted);
             _training.Run();

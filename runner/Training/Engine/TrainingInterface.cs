@@ -56,7 +56,9 @@ public sealed record TrainingInterface(
     public void Check(MicroBatch batch, string? file = null) => Bounds.Check(batch, Batch, Sequence, file);
 
     /// <summary>The form of its micro-batches.</summary>
-    public BatchLayout Layout(int padId) => new(Rows, Sequence, padId, Batch);
+    /// <param name="padId">The id behind a row's end.</param>
+    /// <param name="packs">Rows of the graph hold several rows of data.</param>
+    public BatchLayout Layout(int padId, bool packs = false) => new(Rows, Sequence, padId, Batch, packs);
 
     /// <param name="graph">The training graph.</param>
     /// <param name="path">What messages call it.</param>
