@@ -1,7 +1,9 @@
 #include "plugin/op.h"
 
 #include <algorithm>
+#include <atomic>
 #include <climits>
+#include <string>
 
 namespace halo {
 
@@ -41,12 +43,24 @@ TensorType type_of(const OrtTensorTypeAndShapeInfo* info) {
   return {.type = static_cast<DType>(type), .shape = Shape(sizes), .present = true};
 }
 
+/// A size without a name would be taken for the number -1, and one of a shared name for the same size: each gets a name of its own.
+void name_unknown(OrtTensorTypeAndShapeInfo* info, std::span<const int64_t> sizes) {
+  static std::atomic<int64_t> count{0};
+  std::vector<std::string> names;
+  for (const int64_t size : sizes) names.push_back(size == Shape::kUnknown ? "halo_unknown_" + std::to_string(++count) : "");
+  std::vector<const char*> pointers;
+  for (const std::string& name : names) pointers.push_back(name.c_str());
+  check(ort->SetSymbolicDimensions(info, pointers.data(), pointers.size()));
+}
+
 void report(OrtShapeInferContext* context, size_t index, const TensorType& result) {
   OrtTensorTypeAndShapeInfo* made = nullptr;
   check(ort->CreateTensorTypeAndShapeInfo(&made));
   const TypeInfo info(made);
   check(ort->SetTensorElementType(made, static_cast<ONNXTensorElementDataType>(result.type)));
-  check(ort->SetDimensions(made, result.shape.sizes().data(), result.shape.sizes().size()));
+  const auto sizes = result.shape.sizes();
+  check(ort->SetDimensions(made, sizes.data(), sizes.size()));
+  if (std::find(sizes.begin(), sizes.end(), Shape::kUnknown) != sizes.end()) name_unknown(made, sizes);
   check(ort->ShapeInferContext_SetOutputTypeShape(context, index, made));
 }
 

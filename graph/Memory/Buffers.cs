@@ -12,7 +12,7 @@ public sealed record Buffer(long SizeBytes, IReadOnlyList<Value> Values, int Fir
 /// <summary>Which memory ONNX Runtime takes for the values of a graph, and how long it keeps it.</summary>
 /// <remarks>
 /// As its planner does for one stream: a view shares; an output overwrites an input that is read for the last time where the kernel can; else it takes
-/// the buffer freed last that has its sizes and width; else a new one. A buffer is kept from its first value to the last reader of its last one, also in
+/// the buffer freed last that has its sizes and width, where both are known before the run; else a new one. A buffer is kept from its first value to the last reader of its last one, also in
 /// between. Inputs, initializers and outputs of the graph belong to others.
 /// </remarks>
 public sealed class Buffers
@@ -26,10 +26,11 @@ public sealed class Buffers
     private readonly Dictionary<Node, int> _places = [];
 
     private readonly Func<Value, bool> _isBound;
+    private readonly IReadOnlyDictionary<Value, Shape?>? _known;
 
-    private Buffers(IReadOnlyList<Node> order, IKernelMemory kernels, Func<Value, bool>? isBound)
+    private Buffers(IReadOnlyList<Node> order, IKernelMemory kernels, Func<Value, bool>? isBound, IReadOnlyDictionary<Value, Shape?>? known)
     {
-        (Order, _kernels, _isBound) = (order, kernels, isBound ?? (_ => true));
+        (Order, _kernels, _isBound, _known) = (order, kernels, isBound ?? (_ => true), known);
         if (order.Count > 0)
             Count(order[0].Graph!);
         for (var i = 0; i < order.Count; i++)
@@ -61,11 +62,13 @@ public sealed class Buffers
     /// <param name="graph">With shapes inferred; what has none counts nothing.</param>
     /// <param name="kernels">Of the runtime.</param>
     /// <param name="isBound">Whether somebody holds memory for an output; null: for all. Others are kept to the end of the run.</param>
-    public static Buffers Of(Graph graph, IKernelMemory kernels, Func<Value, bool>? isBound = null) => new(RunOrder.Of(graph), kernels, isBound);
+    /// <param name="known">The sizes that the runtime knows before it runs, and names for others (<see cref="HiddenBatch"/>); null: all that there are.</param>
+    public static Buffers Of(Graph graph, IKernelMemory kernels, Func<Value, bool>? isBound = null, IReadOnlyDictionary<Value, Shape?>? known = null) =>
+        new(RunOrder.Of(graph), kernels, isBound, known);
 
     /// <param name="order">All nodes of a graph, as they run.</param>
     /// <param name="kernels">Of the runtime.</param>
-    public static Buffers Of(IReadOnlyList<Node> order, IKernelMemory kernels) => new(order, kernels, null);
+    public static Buffers Of(IReadOnlyList<Node> order, IKernelMemory kernels) => new(order, kernels, null, null);
 
     /// <summary>Bytes of a value's elements; null where its sizes are not known.</summary>
     public static long? Bytes(Value value) => value.Shape?.ElementCount is { } count ? value.Type.SizeBytes(count) : null;
@@ -119,11 +122,9 @@ public sealed class Buffers
 
     private Value? Overwritten(Node node, Value output)
     {
-        if (output.ProducerIndex != 0)
-            return null;
-        if (_kernels.IsView(node))
+        if (output.ProducerIndex == 0 && _kernels.IsView(node))
             return node.Inputs[0];
-        return _kernels.MayOverwrite(node).Select(i => node.Input(i)).OfType<Value>()
+        return _kernels.MayOverwrite(node, output.ProducerIndex).Select(i => node.Input(i)).OfType<Value>()
             .FirstOrDefault(input => _uses[Root(input)] == 1 && AreAlike(input, output));
     }
 
@@ -141,7 +142,10 @@ public sealed class Buffers
             _free.AddFirst(root);
     }
 
-    private static bool AreAlike(Value a, Value b) => a.Shape is { IsStatic: true } && a.Shape.Equals(b.Shape) && a.Type.Bits() == b.Type.Bits();
+    private bool AreAlike(Value a, Value b) => a.Type.Bits() == b.Type.Bits() && Known(a) is { } x && Known(b) is { } y && x.Equals(y)
+        && x.All(d => d != Dim.Unknown);
+
+    private Shape? Known(Value value) => _known is null ? value.Shape : _known.GetValueOrDefault(value);
 
     private static IEnumerable<Value> Present(Node node) => node.Outputs.Where(o => o.Name.Length > 0);
 }

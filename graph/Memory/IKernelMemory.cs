@@ -8,8 +8,8 @@ public interface IKernelMemory
     /// <summary>Whether the first output lies where the first input does and takes no memory of its own.</summary>
     bool IsView(Node node);
 
-    /// <summary>The inputs, in order of preference, that the first output may overwrite where sizes are the same and nobody reads them any more.</summary>
-    IReadOnlyList<int> MayOverwrite(Node node);
+    /// <summary>The inputs, in order of preference, that an output may overwrite where sizes are the same and nobody reads them any more.</summary>
+    IReadOnlyList<int> MayOverwrite(Node node, int output);
 
     /// <summary>Whether outputs lie on the host, such as sizes.</summary>
     bool IsOnHost(Node node);

@@ -42,7 +42,7 @@ internal sealed class AdamWFactors
         _root2 = Single("bias2", build.Op("bias2/root", "Sqrt", [BiasCorrection("bias2", settings.Beta2, t)]));
         _keep = settings.WeightDecay == 0 ? null
             : build.Op("keep", "Sub", [Constant("1", 1), build.Op("decay", "Mul", [lr, Constant("weight_decay", settings.WeightDecay)])]);
-        (_step, _seed) = (step, type == ElementType.Float ? null : Scalar(AdamWGraph.Seed, ElementType.Int64));
+        (_step, _seed) = (step, type == ElementType.Float && settings.Moments == MomentPrecision.States ? null : Scalar(AdamWGraph.Seed, ElementType.Int64));
     }
 
     /// <summary>The update of a parameter: its moments as inputs, all three new as outputs.</summary>
@@ -52,15 +52,35 @@ internal sealed class AdamWFactors
     /// <param name="number">Of the parameter in the run.</param>
     public void Update(Value p, Value gradient, string name, int number)
     {
+        if (_settings.Moments == MomentPrecision.Fp8)
+        {
+            UpdateCodes(p, gradient, name, number);
+            return;
+        }
         Value Moment(string prefix) => _graph.AddInput(new Value(prefix + p.Name, p.Type, p.Shape));
         var (m, v) = (Moment(AdamWGraph.FirstMoment), Moment(AdamWGraph.SecondMoment));
-        var (newP, newM, newV) = _build.AdamW(p, gradient, m, v, _factor, _stepSize, _root2, _settings.Decays(p.Name) ? _keep : null, _settings.Beta1, _settings.Beta2, _settings.Epsilon,
+        var (newP, newM, newV) = _build.AdamW(p, gradient, m, v, _factor, _stepSize, _root2, _settings.Decays(p.Name) ? _keep : null,
+            _settings.Beta1, _settings.Beta2, _settings.Epsilon,
             name, _seed is null ? null : (_step, _seed, number));
         foreach (var (output, prefix) in new[] { (newP, ""), (newM, AdamWGraph.FirstMoment), (newV, AdamWGraph.SecondMoment) })
-        {
-            _graph.Rename(output, AdamWGraph.Updated + prefix + p.Name);
-            _graph.AddOutput(output);
-        }
+            Give(output, prefix + p.Name);
+    }
+
+    private void UpdateCodes(Value p, Value gradient, string name, int number)
+    {
+        string[] prefixes = [AdamWGraph.FirstMoment, AdamWGraph.FirstScales, AdamWGraph.SecondMoment, AdamWGraph.SecondScales];
+        var moments = prefixes.Select((prefix, i) => _graph.AddInput(i % 2 == 0 ? new Value(prefix + p.Name, ElementType.UInt8, p.Shape)
+            : new Value(prefix + p.Name, ElementType.Float, AdamW8Bit.ShapeOfScales(p.Shape!)))).ToList();
+        var outputs = _build.AdamW8Bit([p, gradient, .. moments, _factor, _stepSize, _root2, _step, _seed!, .. _keep is null || !_settings.Decays(p.Name) ? Array.Empty<Value>() : [_keep]],
+            _settings.Beta1, _settings.Beta2, _settings.Epsilon, number, name);
+        foreach (var (output, prefix) in outputs.Zip(["", .. prefixes]))
+            Give(output, prefix + p.Name);
+    }
+
+    private void Give(Value output, string name)
+    {
+        _graph.Rename(output, AdamWGraph.Updated + name);
+        _graph.AddOutput(output);
     }
 
     /// <summary>1 - beta^t, in float64.</summary>

@@ -6,6 +6,16 @@ using Halo.Text;
 
 namespace Halo.Models.Optimizer;
 
+/// <summary>What moments are kept in.</summary>
+public enum MomentPrecision
+{
+    /// <summary>The type of parameters and gradients.</summary>
+    States,
+
+    /// <summary>Codes of E4M3 under a scale for each 128 neighbours.</summary>
+    Fp8,
+}
+
 /// <summary>What AdamW is set to for a whole run; what changes by step are inputs of the graph.</summary>
 /// <param name="Beta1">Decay of the first moment.</param>
 /// <param name="Beta2">Decay of the second moment.</param>
@@ -13,8 +23,10 @@ namespace Halo.Models.Optimizer;
 /// <param name="WeightDecay">Decoupled decay of parameters, times the learning rate.</param>
 /// <param name="ClipNorm">Largest global gradient norm; null does not clip.</param>
 /// <param name="WeightDecayExclude">Patterns of the names of parameters that do not decay, with | between; null: all decay.</param>
+/// <param name="Moments">What moments are kept in.</param>
 public sealed record AdamWSettings(
-    double Beta1 = 0.9, double Beta2 = 0.999, double Epsilon = 1e-8, double WeightDecay = 0, double? ClipNorm = null, string? WeightDecayExclude = null)
+    double Beta1 = 0.9, double Beta2 = 0.999, double Epsilon = 1e-8, double WeightDecay = 0, double? ClipNorm = null, string? WeightDecayExclude = null,
+    MomentPrecision Moments = MomentPrecision.States)
 {
     /// <summary>Throws where a pattern of <see cref="WeightDecayExclude"/> names no parameter.</summary>
     /// <exception cref="HaloException">One does.</exception>
@@ -41,7 +53,8 @@ public sealed record AdamWSettings(
 ///   g = grad * gradient_scale * min(1, clip / (gradient_norm + 1e-6))   [torch.nn.utils.clip_grad_norm_]
 ///   m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2      here and below com.halo.AdamW, a node for each parameter
 ///   p = p (1 - lr wd) - lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)   [Loshchilov and Hutter 2019, algorithm 2]
-/// Parameters and moments may be bfloat16: then there is an input seed () int64, and results are rounded by chance.
+/// Parameters and moments may be bfloat16: then there is an input seed () int64, and results are rounded by chance. Moments of 8 bits
+/// (com.halo.AdamW8Bit) are the bits of E4M3 (uint8) in exp_avg.P, exp_avg_sq.P (there of the root), with exp_avg_scales.P and exp_avg_sq_scales.P, and need the seed too.
 /// gradient_norm is that of the scaled gradient. Bias corrections are computed in float64: 1 - 0.999^t loses four digits in float32.
 /// </remarks>
 public static class AdamWGraph
@@ -54,6 +67,8 @@ public static class AdamWGraph
     public const string Updated = "updated.";
     public const string FirstMoment = "exp_avg.";
     public const string SecondMoment = "exp_avg_sq.";
+    public const string FirstScales = "exp_avg_scales.";
+    public const string SecondScales = "exp_avg_sq_scales.";
 
     /// <param name="parameters">Names and shapes.</param>
     /// <param name="settings">Of the whole run.</param>

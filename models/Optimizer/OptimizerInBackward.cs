@@ -2,6 +2,7 @@ using Halo.Analysis;
 using Halo.Building;
 using Halo.CustomOps;
 using Halo.Ir;
+using Halo.Memory;
 using Halo.Operators;
 
 namespace Halo.Models.Optimizer;
@@ -31,11 +32,11 @@ public static class OptimizerInBackward
         var build = GraphBuilder.AtEnd(graph, "optimizer");
         var factors = new AdamWFactors(graph, build, settings, type, PreviousNorm);
         var squares = new Value[parameters.Count];
-        var places = graph.Nodes.Select((node, place) => (node, place)).ToDictionary(p => p.node, p => p.place);
+        var places = RunOrder.Of(graph).Select((node, place) => (node, place)).ToDictionary(p => p.node, p => p.place);
         var inputs = graph.Inputs.ToDictionary(i => i.Name, StringComparer.Ordinal);
         var outputs = graph.Outputs.ToDictionary(o => o.Name, StringComparer.Ordinal);
         var updates = parameters.Select((p, number) => (Number: number, Parameter: inputs[p.Name], Gradient: outputs[TrainingNames.GradientOf(p.Name)]))
-            .OrderBy(u => places[u.Gradient.Producer!]).ToList(); // order-nodes runs them as they stand
+            .OrderBy(u => places[u.Gradient.Producer!]).ToList(); // order-nodes runs them as they stand, whatever the order of the file was
         foreach (var (number, p, gradient) in updates)
         {
             graph.RemoveOutput(gradient);

@@ -106,9 +106,9 @@ public sealed record Shard(ShardMode Mode, int Ranks, int Rank = 0, int? NodeRan
     private Value SumOfCodes(GraphBuilder build, Value gradient, long[] rows)
     {
         var blocks = Hadamard.Blocks(gradient.Shape!.Sizes[1]);
-        var (codes, scales) = build.BlockQuantize(build.HadamardTransform(gradient, 1, blocks, inverse: false, "rotated"),
+        var (codes, scales) = build.QuantizeRows(build.HadamardTransform(gradient, 1, blocks, inverse: false, "rotated"),
             Gradients == SentGradients.Int8 ? NumberFormat.Int8 : NumberFormat.E4M3, Block, "codes");
-        var sum = build.BlockSum(build.Exchange(codes, rows, Plan.Part, Plan.Group, "codes/of_all"),
+        var sum = build.SumRows(build.Exchange(codes, rows, Plan.Part, Plan.Group, "codes/of_all"),
             build.Exchange(scales, rows, Plan.Part, Plan.Group, "scales/of_all"), Block, rows.Length, "sum_of_codes");
         var turned = build.HadamardTransform(sum, 1, blocks, inverse: true, "turned_back");
         return gradient.Type == ElementType.Float ? turned : build.Op("rows", "Cast", [turned], Attribute.Of("to", (long)gradient.Type));

@@ -84,7 +84,7 @@ public sealed class TrainingBenchmark(string graphPath, int threads, int rounds,
         Variant variant, string path, TrainingInterface @interface, IReadOnlyDictionary<string, Tensor> inputs)
     {
         var settings = new SessionSettings { Device = device, Replays = true, Threads = threads, Operators = variant.Operators };
-        var session = new GraphSession(path, device.IsGpu ? settings : settings with { ProfilePrefix = path });
+        var session = GraphSession.OfBatch(path, device.IsGpu ? settings : settings with { ProfilePrefix = path }, @interface.BatchNames);
         var engine = new TrainingEngine(@interface, session, OnnxWriter.ToBytes(AdamWGraph.Build(@interface.Trained, Optimizer)), accumulates: false, threads);
         foreach (var (name, _) in @interface.Parameters)
             engine.Parameters.Write(name, inputs[name].ToArray<float>());

@@ -10,7 +10,6 @@ using Halo.Runner.Sessions;
 using Halo.Runner.Training;
 using Halo.Runner.Training.Config;
 using Halo.Runner.Training.Engine;
-using Halo.Serialization;
 
 namespace Halo.Runner.Cli;
 
@@ -72,7 +71,7 @@ internal static class EvalVerb
         var plan = artifact.PlanFor(config);
         using var held = artifact.Hold(frozen, plan.Session);
         return Evaluate(plan, other?.Path ?? frozen.Path, adapter is null ? trained : frozen.Tensors.Concat(trained).ToDictionary(),
-            settings => new GraphSession(artifact.EvalModel, settings), held);
+            settings => GraphSession.OfBatch(artifact.EvalModel, settings, plan.Interface.BatchNames), held);
     }
 
     /// <summary>A model that was not prepared: its graph is rewritten for this run alone.</summary>
@@ -81,7 +80,8 @@ internal static class EvalVerb
         var plan = TrainingPlan.Of(config, Console.Error.WriteLine, holds: false);
         var evaluation = Copies(plan) == 1 ? plan.Evaluation : plan.WidenedEvaluation(Copies(plan));
         using var parameters = ParameterFiles.Open(config.Adapter is { } adapter ? [plan.Weights, adapter] : [plan.Weights]);
-        return Evaluate(plan, parameters.Path, parameters.Tensors, settings => new GraphSession("evaluation graph", OnnxWriter.ToBytes(evaluation), settings));
+        return Evaluate(plan, parameters.Path, parameters.Tensors, settings => GraphSession.OfBatch("evaluation graph", evaluation, settings,
+            plan.Interface.BatchNames));
     }
 
     private static int Evaluate(

@@ -95,7 +95,7 @@ internal static class StepVerb
         }
         using var parameters = ParameterFiles.Open(parametersPaths);
         var micro = ReadBatch(batchPath, @interface);
-        using var engine = new TrainingEngine(@interface, Session(model, graphPath, adapted, session),
+        using var engine = new TrainingEngine(@interface, Session(model, graphPath, adapted, session, @interface.BatchNames),
             steps is null ? null : OnnxWriter.ToBytes(AdamWGraph.Build(@interface.Trained, settings)), accumulates: false, session.Threads);
         engine.Parameters.Load(parameters.Path, parameters.Tensors);
         if (steps is { } count)
@@ -131,8 +131,8 @@ internal static class StepVerb
     }
 
     /// <summary>The graph as it stands in the file, but for int32 tokens and scatters that ONNX Runtime gets wrong.</summary>
-    private static GraphSession Session(Model model, string path, bool adapted, SessionSettings settings) =>
-        adapted ? new GraphSession(Path.GetFileName(path), OnnxWriter.ToBytes(model), settings) : new GraphSession(path, settings);
+    private static GraphSession Session(Model model, string path, bool adapted, SessionSettings settings, IEnumerable<string> batch) =>
+        adapted ? GraphSession.OfBatch(Path.GetFileName(path), model, settings, batch) : GraphSession.OfBatch(path, settings, batch);
 
     /// <summary>The batch as it stands in the file, held to what the graph takes. Without position_ids a row is one document.</summary>
     private static MicroBatch ReadBatch(string path, TrainingInterface @interface)

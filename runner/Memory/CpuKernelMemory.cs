@@ -26,7 +26,7 @@ public sealed class CpuKernelMemory : IKernelMemory
 
     public bool IsView(Node node) => (node.IsStandard && Views.Contains(node.OpType)) || node.Facts.Role is OperatorRole.Ordering;
 
-    public IReadOnlyList<int> MayOverwrite(Node node) => !node.IsStandard ? []
+    public IReadOnlyList<int> MayOverwrite(Node node, int output) => !node.IsStandard || output > 0 ? []
         : OverwriteEither.Contains(node.OpType) ? [0, 1] : OverwriteFirst.Contains(node.OpType) ? [0] : [];
 
     public bool IsOnHost(Node node) => false;

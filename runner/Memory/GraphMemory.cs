@@ -25,10 +25,11 @@ public sealed record GraphMemory(string Name, RunMemory Run, long ConstantBytes,
     /// <param name="graph">The graph; its shapes are inferred.</param>
     /// <param name="kernels">Of what runs it.</param>
     /// <param name="isBound">Whether an output is bound; null: all are.</param>
-    public static GraphMemory Of(string name, Graph graph, IKernelMemory kernels, Func<Value, bool>? isBound = null)
+    /// <param name="hidden">Inputs whose batch the session keeps from the runtime (<see cref="HiddenBatch"/>); null: none.</param>
+    public static GraphMemory Of(string name, Graph graph, IKernelMemory kernels, Func<Value, bool>? isBound = null, IEnumerable<string>? hidden = null)
     {
         ShapeInference.Run(graph);
-        var run = RunMemory.Of(Buffers.Of(graph, kernels, isBound), kernels);
+        var run = RunMemory.Of(Buffers.Of(graph, kernels, isBound, hidden is null ? null : HiddenBatch.KnownIn(graph, hidden, kernels)), kernels);
         var constants = graph.Initializers.Where(i => !i.IsGraphInput).Sum(i => RunMemory.Rounded(Buffers.Bytes(i) ?? 0));
         return new GraphMemory(name, run, constants, [.. PartsOf(graph, run, kernels).OrderByDescending(p => p.SizeBytes)]);
     }
@@ -51,7 +52,7 @@ public sealed record GraphMemory(string Name, RunMemory Run, long ConstantBytes,
                 return "kept for later values of the same sizes";
             if (value.IsGraphOutput)
                 return "outputs that nobody takes";
-            if (buffer.Values.Any(v => v.Uses.Any(u => u is { Index: 1, Node.OpType: nameof(AdamW) })))
+            if (buffer.Values.Any(v => v.Uses.Any(u => u is { Index: 1, Node.OpType: nameof(AdamW) or nameof(AdamW8Bit) })))
                 return "gradients that wait for their update";
             if (!ofData.Contains(value))
                 return value.Type.Bits() <= 8 ? "codes of weights" : "weights in another type or order";

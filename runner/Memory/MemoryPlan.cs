@@ -47,18 +47,21 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
     /// <param name="interface">The training graph's.</param>
     /// <param name="training">The graph that is run, with or without the updates; shapes are inferred.</param>
     /// <param name="evaluation">The same without gradients; null where nothing is evaluated.</param>
-    /// <param name="optimizer">The update; null where it is not at hand: then moments have the type of parameters.</param>
+    /// <param name="optimizer">The update; null where it is not at hand: <paramref name="moments"/> are counted then.</param>
     /// <param name="updates">Parameters are updated.</param>
     /// <param name="accumulates">An update has several micro-batches.</param>
     /// <param name="device">What runs the graphs.</param>
     /// <param name="attention">Whose kernels run attention on a GPU.</param>
+    /// <param name="moments">What moments are kept in.</param>
     public static MemoryPlan Of(TrainingInterface @interface, Graph training, Graph? evaluation, Graph? optimizer, bool updates, bool accumulates,
-        GraphDevice device, AttentionKernels attention)
+        GraphDevice device, AttentionKernels attention, MomentPrecision moments = MomentPrecision.States)
     {
         var kernels = KernelsOf(device, attention);
-        var graphs = new List<GraphMemory> { GraphMemory.Of("training", training, kernels) };
+        var isGpu = device == GraphDevice.Cuda;
+        var hidden = isGpu ? @interface.BatchNames : null;
+        var graphs = new List<GraphMemory> { GraphMemory.Of("training", training, kernels, hidden: hidden) };
         if (evaluation is not null)
-            graphs.Add(GraphMemory.Of("evaluation", evaluation, kernels, o => o.Name == TrainingNames.Loss));
+            graphs.Add(GraphMemory.Of("evaluation", evaluation, kernels, o => o.Name == TrainingNames.Loss, hidden));
         var held = new List<MemoryPart>
         {
             Part(Parameters, Inputs(training, @interface.Parameters.Select(p => p.Name))),
@@ -80,20 +83,27 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
                 graphs.Add(GraphMemory.Of("sums of gradients", sums, kernels));
                 held.Add(Part("sums of gradients", Inputs(sums, @interface.Updated.Select(p => GradientGraphs.Sum + p.Name))));
             }
-            held.Add(optimizer is null ? new MemoryPart(Moments,
-                    2 * @interface.Updated.Sum(p => RunMemory.Rounded(@interface.ParameterType.SizeBytes(p.Shape.ElementCount!.Value))))
+            held.Add(optimizer is null ? new MemoryPart(Moments, MomentBytes(@interface, moments))
                 : Part(Moments, optimizer.Inputs.Where(IsMoment)));
         }
         held.RemoveAll(p => p.Name == FrozenCodes && p.SizeBytes == 0);
         var batches = evaluation is null ? 1 : 2;
         held.Add(new MemoryPart("constants, batches and scalars", graphs.Sum(g => g.ConstantBytes) + (ScalarCount * RunMemory.Alignment)
             + (batches * Inputs(training, @interface.Batch.Select(b => b.Name)).Sum(Rounded))));
-        var isGpu = device == GraphDevice.Cuda;
         return new MemoryPlan(held, [.. graphs.Select(g => g with { IsPacked = !isGpu })]) { SharesMemory = isGpu };
     }
 
-    private static bool IsMoment(Value input) => input.Name.StartsWith(AdamWGraph.FirstMoment, StringComparison.Ordinal)
-        || input.Name.StartsWith(AdamWGraph.SecondMoment, StringComparison.Ordinal);
+    private static bool IsMoment(Value input) => MomentPrefixes.Any(prefix => input.Name.StartsWith(prefix, StringComparison.Ordinal));
+
+    private static readonly string[] MomentPrefixes = [AdamWGraph.FirstMoment, AdamWGraph.SecondMoment, AdamWGraph.FirstScales, AdamWGraph.SecondScales];
+
+    /// <summary>Both moments of the trained parameters.</summary>
+    private static long MomentBytes(TrainingInterface @interface, MomentPrecision moments) => 2 * @interface.Updated.Sum(p =>
+    {
+        var count = p.Shape.ElementCount!.Value;
+        return moments == MomentPrecision.States ? RunMemory.Rounded(@interface.ParameterType.SizeBytes(count))
+            : RunMemory.Rounded(count) + RunMemory.Rounded(4 * AdamW8Bit.ShapeOfScales(p.Shape).ElementCount!.Value);
+    });
 
     private static IKernelMemory KernelsOf(GraphDevice device, AttentionKernels attention) =>
         device == GraphDevice.Cuda ? new GpuKernelMemory(attention != AttentionKernels.Halo) : new CpuKernelMemory();

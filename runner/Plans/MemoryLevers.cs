@@ -1,5 +1,6 @@
 using Halo.CustomOps;
 using Halo.Ir;
+using Halo.Models.Optimizer;
 using Halo.Operators;
 using Halo.Passes.Fusion;
 using Halo.Passes.Infra;
@@ -22,13 +23,13 @@ public sealed record Lever(TrainConfig Config, MemoryPlan Memory, double Product
     /// <summary>The settings as one would write them.</summary>
     public string Text => $"recompute {ConfigText(Config.Recompute)}{(Config.RecomputeLayers is { } layers ? $" in {layers} layers" : "")}"
         + (Config.SavedCodes is { } saved ? $", saved_codes {saved}" : "") + (Config.OptimizerInBackward ? ", optimizer_in_backward" : "")
-        + (Config.LogitsMemory is { } logits ? $", logits_memory {logits}" : "") + (Config.Offload == Offload.None ? "" : $", offload {Offloaded}");
+        + (Config.LogitsMemory is { } logits ? $", logits_memory {logits}" : "") + (Config.Moments == MomentPrecision.Fp8 ? ", moments fp8" : "") + (Config.Offload == Offload.None ? "" : $", offload {Offloaded}");
 
     /// <summary>The settings as options of a command.</summary>
     public string Options => string.Join(' ', ((string[])[$"--recompute {ConfigText(Config.Recompute)}",
         Config.RecomputeLayers is { } layers ? $"--recompute-layers {layers}" : "", Config.SavedCodes is { } saved ? $"--saved-codes {saved}" : "",
         Config.OptimizerInBackward ? "--optimizer-in-backward true" : "", Config.LogitsMemory is { } logits ? $"--logits-memory {logits}" : "",
-        Config.Offload == Offload.None ? "" : $"--offload {Offloaded}"])
+        Config.Moments == MomentPrecision.Fp8 ? "--moments fp8" : "", Config.Offload == Offload.None ? "" : $"--offload {Offloaded}"])
         .Where(o => o.Length > 0));
 
     private string Offloaded => Halo.Runner.Training.Config.ConfigKey.NameOf($"{Config.Offload}");
@@ -112,6 +113,8 @@ public static class MemoryLevers
             && (config.BatchSize is not { } rows || rows <= TrainingInterface.Of(rewritten.Graph, config.Model, config.Device).Rows);
         if (mayUpdate)
             yield return Try(withUpdates, rewritten);
+        if (config.Moments == MomentPrecision.States)
+            yield return Try(config with { Moments = MomentPrecision.Fp8 }, rewritten);
         if (config is { Offload: Offload.None, Device: GraphDevice.Cuda })
             yield return Try(config with { Offload = Offload.Moments }, rewritten);
         var mayChunk = config.LogitsMemory is null && rewritten.Graph.Nodes.Any(n => n.OpType == nameof(LinearCrossEntropy));
@@ -128,7 +131,7 @@ public static class MemoryLevers
 
     /// <summary>What an offer changes.</summary>
     public static string Change(Lever offer, TrainConfig config) => string.Join("; ", ((string[])[
-        offer.Config.SavedCodes != config.SavedCodes ? "values change a little"
+        offer.Config.SavedCodes != config.SavedCodes || offer.Config.Moments != config.Moments ? "values change a little"
             : offer.Config.LogitsMemory != config.LogitsMemory ? "sums in another order" : "the same values",
         offer.Config.Offload != config.Offload ? $"moves {MemorySize.Text(2 * offer.Memory.OnHost.Sum(p => p.SizeBytes))} over the bus an update" : "",
         offer.Config.OptimizerInBackward != config.OptimizerInBackward ? "a gradient that is not finite is found behind its update" : ""]).Where(s => s.Length > 0));

@@ -13,7 +13,8 @@ namespace Halo.Runner.Plans;
 /// <summary>The settings of the optimizer graph: of a config, and as an artifact keeps them.</summary>
 public static class OptimizerSettings
 {
-    public static AdamWSettings Of(TrainConfig config) => new(config.Beta1, config.Beta2, config.Epsilon, config.WeightDecay, config.ClipNorm, config.WeightDecayExclude);
+    public static AdamWSettings Of(TrainConfig config) =>
+        new(config.Beta1, config.Beta2, config.Epsilon, config.WeightDecay, config.ClipNorm, config.WeightDecayExclude, config.Moments);
 
     /// <summary>By the keys of the config.</summary>
     public static JsonNode ToJson(AdamWSettings settings) => JsonSerializer.SerializeToNode(settings, JsonText.Readable)!;

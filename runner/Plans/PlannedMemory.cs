@@ -17,7 +17,7 @@ public static class PlannedMemory
         var evaluation = plan.Config.Valid is null ? null : plan.Rewritten is null ? EvaluationGraph.Of(plan.Training.Clone()) : plan.Evaluation;
         return MemoryPlan.Of(plan.Interface, plan.Config.OptimizerInBackward ? plan.TrainingWithUpdates().Graph : plan.Training.Graph, evaluation?.Graph,
             plan.Rewritten is null ? null : plan.OptimizerModel.Graph, updates: true,
-            plan.BatchSize > plan.Interface.Rows, plan.Device.Kind, plan.Config.Attention).With(plan.Config.Offload);
+            plan.BatchSize > plan.Interface.Rows, plan.Device.Kind, plan.Config.Attention, plan.Optimizer.Moments).With(plan.Config.Offload);
     }
 
     /// <param name="config">Optimizer, batch, device.</param>

@@ -20,10 +20,11 @@ namespace Halo.Runner.Plans;
 public sealed record RankGraphs(Model Training, Model? Evaluation, Model Optimizer, TrainingInterface Interface, Rows Rows)
 {
     /// <summary>Throws where a run has what only one process does so far.</summary>
-    /// <exception cref="HaloException">It trains an adapter, keeps states on the host, or updates in the backward part.</exception>
+    /// <exception cref="HaloException">It trains an adapter, keeps states on the host or moments in 8 bits, or updates in the backward part.</exception>
     public static void Require(string verb, TrainConfig config, bool hasAdapters)
     {
-        if ((hasAdapters ? "adapter" : config.Offload != Offload.None ? "offload" : config.OptimizerInBackward ? "optimizer_in_backward" : null) is { } alone)
+        if ((hasAdapters ? "adapter" : config.Offload != Offload.None ? "offload" : config.OptimizerInBackward ? "optimizer_in_backward"
+            : config.Moments != MomentPrecision.States ? "moments" : null) is { } alone)
             throw new HaloException(verb, alone, "none, where several ranks share a run", "one", "Train by one process, or leave it out.");
     }
 

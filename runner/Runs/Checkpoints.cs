@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Halo.Io;
+using Halo.Ir;
 using Halo.Models.Optimizer;
 using Halo.Models.Weights;
 using Halo.Runner.Distributed;
@@ -25,7 +26,7 @@ public sealed record RunState(int Step, int Epoch, int BatchInEpoch, string Data
 /// <summary>The checkpoints of a run: folders <c>step-00000060</c>, each whole or not there.</summary>
 /// <remarks>
 /// model.safetensors holds the parameters (those of the adapter where one is trained), float32 masters or bfloat16 (states), under their Hugging Face names,
-/// optimizer.safetensors the moments (exp_avg.P, exp_avg_sq.P), state.json the <see cref="RunState"/>. The newest K are kept, and the one of the least validation loss.
+/// optimizer.safetensors the moments (exp_avg.P, exp_avg_sq.P; those of 8 bits, the bits of E4M3, the second one's of its root, with exp_avg_scales.P, exp_avg_sq_scales.P), state.json the <see cref="RunState"/>. The newest K are kept, and the one of the least validation loss.
 /// </remarks>
 public sealed class Checkpoints(string folder, int keep)
 {
@@ -50,7 +51,7 @@ public sealed class Checkpoints(string folder, int keep)
             {
                 [WeightsName] = SafetensorsWriter.Write(WeightsOf(target), [.. engine.Parameters.ExactSources().Where(s => engine.Saved.Contains(s.Name))]),
                 [MomentsName] = SafetensorsWriter.Write(Path.Combine(target, MomentsName),
-                    [.. engine.FirstMoments.ExactSources(AdamWGraph.FirstMoment), .. engine.SecondMoments.ExactSources(AdamWGraph.SecondMoment)]),
+                    [.. engine.Moments.SelectMany(m => m.Buffers.ExactSources(m.Prefix))]),
             };
             AtomicFile.WriteText(Path.Combine(target, StateName), JsonSerializer.Serialize(state with { Digests = digests }, JsonText.Readable) + "\n");
         });
@@ -118,8 +119,13 @@ public sealed class Checkpoints(string folder, int keep)
         Check(moments, MomentsName, state);
         engine.Parameters.Load(weights.Path, weights.Tensors,
             only: engine.Parameters.Parameters.Where(p => engine.Saved.Contains(p.Name)));
-        engine.FirstMoments.Load(moments.Path, moments.Tensors, AdamWGraph.FirstMoment);
-        engine.SecondMoments.Load(moments.Path, moments.Tensors, AdamWGraph.SecondMoment);
+        foreach (var (prefix, buffers) in engine.Moments)
+        {
+            if (buffers.Type == ElementType.UInt8)
+                buffers.LoadExact(moments.Path, moments.Tensors, prefix);
+            else
+                buffers.Load(moments.Path, moments.Tensors, prefix);
+        }
         engine.PreviousNorm = state.GradientNorm ?? 0;
     }
 

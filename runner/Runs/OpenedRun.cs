@@ -158,24 +158,26 @@ public sealed class OpenedRun : IDisposable
 
     private static (TrainingEngine, Evaluator) Sessions(TrainingPlan plan, TrainingArtifact artifact, CheckpointReader weights, bool accumulates)
     {
-        var config = plan.Config;
+        var (config, batch) = (plan.Config, plan.Interface.BatchNames);
         var engine = config.OptimizerInBackward
-            ? new TrainingEngine(plan.Interface, GraphSession.Of("training_model.onnx with updates", plan.TrainingWithUpdates(), plan.Session), null, false,
-                config.Threads, config.Seed, config.Offload)
-            : new TrainingEngine(plan.Interface, new GraphSession(artifact.TrainingModel, plan.Session),
-                plan.OptimizerFor(accumulates, artifact.OptimizerModel), accumulates, config.Threads, config.Seed, config.Offload);
+            ? new TrainingEngine(plan.Interface, GraphSession.OfBatch("training_model.onnx with updates", plan.TrainingWithUpdates(), plan.Session, batch), null,
+                false, config.Threads, config.Seed, config.Offload, config.Moments)
+            : new TrainingEngine(plan.Interface, GraphSession.OfBatch(artifact.TrainingModel, plan.Session, batch),
+                plan.OptimizerFor(accumulates, artifact.OptimizerModel), accumulates, config.Threads, config.Seed, config.Offload,
+                config.Moments);
         var held = artifact.Hold(weights, plan.Session);
         if (held is not null)
             engine.Hold(held);
-        return (engine, new Evaluator(new GraphSession(artifact.EvalModel, plan.Session), plan.Interface, engine.Parameters, held: held));
+        return (engine, new Evaluator(GraphSession.OfBatch(artifact.EvalModel, plan.Session, batch), plan.Interface, engine.Parameters, held: held));
     }
 
     private static (TrainingEngine, Evaluator) Sessions(TrainingPlan plan, RankGraphs graphs, bool accumulates, World world)
     {
-        var engine = new TrainingEngine(graphs.Interface, GraphSession.Of("training_model.onnx", graphs.Training, plan.Session),
+        var engine = new TrainingEngine(graphs.Interface, GraphSession.OfBatch("training_model.onnx", graphs.Training, plan.Session, graphs.Interface.BatchNames),
             OnnxWriter.ToBytes(graphs.Optimizer), accumulates, plan.Config.Threads, plan.Config.Seed, world: world);
         return (engine,
-            new Evaluator(GraphSession.Of("eval_model.onnx", graphs.Evaluation!, plan.Session), graphs.Interface, engine.Parameters, world: world));
+            new Evaluator(GraphSession.OfBatch("eval_model.onnx", graphs.Evaluation!, plan.Session, graphs.Interface.BatchNames), graphs.Interface,
+                engine.Parameters, world: world));
     }
 
     /// <summary>Holds artifact and data to what the run was started with, or notes it where this is the start.</summary>

@@ -2,6 +2,7 @@ using System.Globalization;
 using Halo.Analysis;
 using Halo.CustomOps;
 using Halo.Ir;
+using Halo.Memory;
 using Halo.Passes.Cleanup;
 using Halo.Passes.Infra;
 using Halo.Serialization;
@@ -24,6 +25,7 @@ public sealed class GraphSession : IDisposable
     private readonly Dictionary<int, RunOptions> _runs = []; // by the number of the recording
     private readonly string _name;
     private readonly Func<long>? _activationBytes; // for a message: the graph is read again then
+    private readonly long? _rows; // null: as the inputs say
 
     /// <param name="path">The model; external data beside it is mapped, not read.</param>
     /// <param name="settings">How to run it.</param>
@@ -42,7 +44,35 @@ public sealed class GraphSession : IDisposable
     /// <param name="model">The model; tensors whose bytes are read elsewhere are read once.</param>
     /// <param name="settings">How to run it.</param>
     /// <exception cref="HaloException">ONNX Runtime refuses the model.</exception>
-    public static GraphSession Of(string name, Model model, SessionSettings settings)
+    public static GraphSession Of(string name, Model model, SessionSettings settings) => Of(name, model, settings, () => ActivationBytes(model), rows: null);
+
+    /// <summary>A session of a training or evaluation graph; on a GPU its memory is planned without the batch's size (<see cref="HiddenBatch"/>).</summary>
+    /// <param name="path">The model.</param>
+    /// <param name="settings">How to run it.</param>
+    /// <param name="batch">Names of the inputs whose first axis is the batch.</param>
+    /// <exception cref="HaloException">ONNX Runtime refuses the model.</exception>
+    public static GraphSession OfBatch(string path, SessionSettings settings, IEnumerable<string> batch) => Hides(settings)
+        ? OfBatch(Path.GetFileName(path), OnnxReader.Read(path, HaloOperators.Catalogue), settings, batch) : new GraphSession(path, settings);
+
+    /// <summary>The same of a model in memory.</summary>
+    /// <param name="name">What messages call the model.</param>
+    /// <param name="model">The model, which stays as it is.</param>
+    /// <param name="settings">How to run it.</param>
+    /// <param name="batch">Names of the inputs whose first axis is the batch.</param>
+    public static GraphSession OfBatch(string name, Model model, SessionSettings settings, IEnumerable<string> batch)
+    {
+        if (!Hides(settings))
+            return Of(name, model, settings);
+        string[] names = [.. batch];
+        var hidden = model.Clone();
+        HiddenBatch.In(hidden.Graph, names, new GpuKernelMemory(byCudnn: false));
+        return Of(name, hidden, settings, () => ActivationBytes(model), model.Graph.Inputs.FirstOrDefault(i => names.Contains(i.Name))?.Shape?[0].Size);
+    }
+
+    /// <summary>ONNX Runtime's own provider is left as it is.</summary>
+    private static bool Hides(SessionSettings settings) => settings.Device.IsGpu && settings.Provider != CudaProvider.OnnxRuntime;
+
+    private static GraphSession Of(string name, Model model, SessionSettings settings, Func<long> activationBytes, long? rows)
     {
         var folder = Directory.CreateTempSubdirectory("halo-session-").FullName;
         try
@@ -51,7 +81,7 @@ public sealed class GraphSession : IDisposable
             if (settings.Provider == CudaProvider.OnnxRuntime)
                 Fit(model);
             OnnxWriter.Write(model, path, externalData: true);
-            return new GraphSession(name, settings, options => new InferenceSession(path, options), () => ActivationBytes(model));
+            return new GraphSession(name, settings, options => new InferenceSession(path, options), activationBytes, rows);
         }
         finally
         {
@@ -59,9 +89,9 @@ public sealed class GraphSession : IDisposable
         }
     }
 
-    private GraphSession(string name, SessionSettings settings, Func<SessionOptions, InferenceSession> create, Func<long> activationBytes)
+    private GraphSession(string name, SessionSettings settings, Func<SessionOptions, InferenceSession> create, Func<long> activationBytes, long? rows = null)
     {
-        (_name, Settings) = (name, settings);
+        (_name, _rows, Settings) = (name, rows, settings);
         if (settings.Device.IsGpu)
             _activationBytes = activationBytes;
         _options = settings.ToOptions();
@@ -217,7 +247,7 @@ public sealed class GraphSession : IDisposable
         return _runs[recording] = run;
     }
 
-    private long? Rows => Inputs.Values.FirstOrDefault(i => i.ElementDataType == TensorElementType.Int64 && i.Dimensions.Length == 2)?.Dimensions[0];
+    private long? Rows => _rows ?? Inputs.Values.FirstOrDefault(i => i.ElementDataType == TensorElementType.Int64 && i.Dimensions.Length == 2)?.Dimensions[0];
 
     private static long ActivationBytes(string path)
     {

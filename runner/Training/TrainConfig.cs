@@ -1,5 +1,6 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
+using Halo.Models.Optimizer;
 using Halo.Passes.Canonical.Precision;
 using Halo.Passes.Sharding;
 using Halo.Passes.Training;
@@ -222,6 +223,10 @@ public sealed record TrainConfig
         + "not clipped).")]
     [UsedBy(ConfigUse.Train | ConfigUse.Plan)]
     public ClipReference ClipBy { get; init; }
+
+    [Description("What moments are kept in: states, the type that states says; fp8, a byte and a 128th of a scale each, rounded by chance.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Plan)]
+    public MomentPrecision Moments { get; init; }
 
     [Description("What lies in page-locked memory of the host, read and written over the bus by the kernels that need it, same bits: none, moments, states (moments and "
         + "parameters). With device cuda; each update takes the time of both ways over the bus.")]

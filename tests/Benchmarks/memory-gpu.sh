@@ -2,6 +2,7 @@
 # Planned against measured memory on a GPU, for each lever; prints a table in Markdown.
 #   tests/Benchmarks/memory-gpu.sh MODEL_DIR [ROWS TOKENS [STEPS [DATA]]]     a Hugging Face folder with weights and tokenizer; 8 x 256 and 3 updates without
 # HALO names an executable where none is to be built; LEVERS (a line of options each) and FORMATS (a line of format and scheme each) replace the rows.
+# LIMIT: seconds that a row may take (600). PLAN=log: planned as the log says it, to a tenth of a GiB, which saves a call of halo plan a row.
 # planned: halo plan. in use: the allocator's most, metrics.jsonl. reserved: what the driver gave it. nvidia-smi: all of the process, where the tool is there.
 set -euo pipefail
 model=$(realpath "$1") rows=${2:-8} tokens=${3:-256} steps=${4:-3} data=${5:+$(realpath "$5")}
@@ -32,17 +33,18 @@ watch() {
 row() {
     local name="$1 $2" levers="${*:3}"
     local options=(--model "$model" --device cuda --precision bf16 --format "$1" --scheme "$2" "${@:3}" --micro-batch-size "$rows" --sequence-length "$tokens")
-    local planned peak reserved seen=0 log="$folder/log.txt" ratio speed
-    planned=$("${halo[@]}" plan "${options[@]}" --json | sed -n 's/^  "peak_bytes": \([0-9]*\),/\1/p')
+    local planned="" peak reserved seen=0 log="$folder/log.txt" ratio speed
+    [ "${PLAN:-}" = log ] || planned=$("${halo[@]}" plan "${options[@]}" --json | sed -n 's/^  "peak_bytes": \([0-9]*\),/\1/p')
     rm -rf "$folder/run" "$folder/seen"
     watch "$folder/seen" &
     local watcher=$!
-    if ! "${halo[@]}" train "${options[@]}" --data "$data" --steps "$steps" -o "$folder/run" >"$log" 2>&1; then
+    if ! timeout -k 5 "${LIMIT:-600}" "${halo[@]}" train "${options[@]}" --data "$data" --steps "$steps" -o "$folder/run" >"$log" 2>&1; then
         kill $watcher 2>/dev/null || true
-        echo "| $name | $levers | $(gibibytes "$planned") | $(grep -E '^error|expected|needs' "$log" | tail -1) | | | | |"
+        echo "| $name | $levers | $(gibibytes "${planned:-0}") | $(grep -E 'error|expected|needs' "$log" | tail -1 | cut -c1-300) | | | | |"
         return
     fi
     kill $watcher 2>/dev/null || true
+    planned=${planned:-$(sed -n 's/.*memory: needs \([0-9.]*\) GiB.*/\1/p' "$log" | head -1 | awk '{ printf "%d", $1 * 2^30 }')}
     if [ -f "$folder/seen" ]; then seen=$(cat "$folder/seen"); fi
     peak=$(sed -n 's/.*"memory_peak":\([0-9]*\).*/\1/p' "$folder/run/metrics.jsonl" | sort -n | tail -1)
     reserved=$(sed -n 's/.*"memory_reserved":\([0-9]*\).*/\1/p' "$folder/run/metrics.jsonl" | sort -n | tail -1)

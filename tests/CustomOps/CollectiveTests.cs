@@ -80,10 +80,10 @@ public class CollectiveTests
         var communicators = Communicator.Threads(3);
         var results = OnRanks(3, rank => [Tensor(rank, 5)], rank => (build, inputs) =>
         {
-            var (codes, scales) = build.BlockQuantize(inputs[0], NumberFormat.Int8, Columns, "quantize");
+            var (codes, scales) = build.QuantizeRows(inputs[0], NumberFormat.Int8, Columns, "quantize");
             var (sentCodes, sentScales) = (build.AllToAllStart(codes, rows, rank, "world", "codes"), build.AllToAllStart(scales, rows, rank, "world", "scales"));
             var (ownCodes, ownScales) = (build.CollectiveWait(sentCodes, [], "wait/codes"), build.CollectiveWait(sentScales, [], "wait/scales"));
-            return [build.BlockSum(ownCodes, ownScales, Columns, 3, "sum")];
+            return [build.SumRows(ownCodes, ownScales, Columns, 3, "sum")];
         }, communicators);
         var quantized = Enumerable.Range(0, 3).Select(rank => Tensor(rank, 5).Chunk(Columns).Select(block => CodeTable.Quantize(NumberFormat.Int8, block))
             .SelectMany(block => block.Values.Select(value => value * block.Scale)).ToArray()).ToArray();

@@ -79,7 +79,7 @@ public class OpCaseTests
     /// <summary>Operators that share their code, or nothing but their folder's kernels, and so the folder.</summary>
     private static readonly Dictionary<string, string[]> Families = new()
     {
-        ["BlockCodes"] = ["BlockQuantize", "BlockSum"],
+        ["RowCodes"] = ["QuantizeRows", "SumRows"],
         ["Collectives"] = ["AllGatherStart", "AllReduceStart", "AllToAllStart", "CollectiveWait", "ReduceScatterStart"],
     };
 

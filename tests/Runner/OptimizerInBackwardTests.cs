@@ -59,6 +59,7 @@ public sealed class OptimizerInBackwardTests : IDisposable
     [Theory]
     [InlineData("llama2-mha", Pipelines.Rederive)]
     [InlineData("llama32-tied", Pipelines.Rederive + ",quantize-operands{format=fp8},recompute{by=weights}")]
+    [InlineData("llama3-gqa", Pipelines.Rederive + ",quantize-operands{format=fp8},order-nodes")]
     public void Updates_come_with_their_gradients(string name, string pipeline)
     {
         var model = OnnxReader.Read(ExportFixture.File(name, "training.onnx"), HaloOperators.Catalogue);

@@ -56,24 +56,32 @@ public sealed class AdamW : HaloOperator
             AttributeNames = ["beta1", "rest1", "beta2", "rest2", "epsilon"],
             AttributeDefaults = isRounded ? [Attribute.Of("tensor", 0L)] : [],
         };
-        Value Factor(string name) => body.Op(name, "Constant", [], Attribute.Reference("value_float", AttributeKind.Float, name));
-        Value Mul(string name, Value a, Value b) => body.Op(name, "Mul", [a, b]);
         Value Input(int i, string name) => body.ToFloat(name, body.Input(i), node.Inputs[i]!.Type);
-        var g = Mul("g", Input(1, "wideGradient"), body.Input(4));
-        var m = body.Op("newM", "Add", [Mul("kept1", Input(2, "wideM"), Factor("beta1")), Mul("gm", g, Factor("rest1"))]);
-        var v = body.Op("newV", "Add", [Mul("kept2", Input(3, "wideV"), Factor("beta2")), Mul("gv", Mul("gg", g, g), Factor("rest2"))]);
-        var sqrt = body.Op("sqrt", "Sqrt", [v]);
-        var root = isRounded ? Mul("root", sqrt, body.Op("inverse", "Reciprocal", [body.Input(6)])) : body.Op("root", "Div", [sqrt, body.Input(6)]);
-        var direction = body.Op("direction", "Div", [m, body.Op("denominator", "Add", [root, Factor("epsilon")])]);
-        var wideP = Input(0, "wideP");
-        var old = node.Input(KeepInput) is null ? wideP : Mul("old", wideP, body.Input(KeepInput));
-        var p = body.Op("newP", "Sub", [old, Mul("update", direction, body.Input(5))]);
+        var (p, m, v, _) = Next(body, Input(0, "wideP"), Input(1, "wideGradient"), Input(2, "wideM"), Input(3, "wideV"), 4,
+            node.Input(KeepInput) is null ? null : body.Input(KeepInput), byInverse: isRounded);
         if (isRounded)
         {
             var tensor = body.Op("tensor", "Constant", [], Attribute.Reference("value_int", AttributeKind.Int, "tensor"));
-            (p, m, v) = ChanceRounding.Of(body, [p, m, v], body.Input(StepInput), body.Input(SeedInput), tensor);
+            (p, m, v) = ChanceRounding.Of(body, [(p, type), (m, type), (v, type)], body.Input(StepInput), body.Input(SeedInput), tensor);
         }
         return body.Output("updatedP", p).Output("updatedM", m).Output("updatedV", v);
+    }
+
+    /// <summary>The update of float32 numbers, and the root of the new second moment. Behind <paramref name="factor"/> stand stepSize and root2.</summary>
+    internal static (Value P, Value M, Value V, Value Root) Next(FunctionBody body, Value p, Value gradient, Value m, Value v, int factor, Value? keep,
+        bool byInverse)
+    {
+        Value Factor(string name) => body.Op(name, "Constant", [], Attribute.Reference("value_float", AttributeKind.Float, name));
+        Value Mul(string name, Value a, Value b) => body.Op(name, "Mul", [a, b]);
+        var (stepSize, root2) = (body.Input(factor + 1), body.Input(factor + 2));
+        var g = Mul("g", gradient, body.Input(factor));
+        var newM = body.Op("newM", "Add", [Mul("kept1", m, Factor("beta1")), Mul("gm", g, Factor("rest1"))]);
+        var newV = body.Op("newV", "Add", [Mul("kept2", v, Factor("beta2")), Mul("gv", Mul("gg", g, g), Factor("rest2"))]);
+        var sqrt = body.Op("sqrt", "Sqrt", [newV]);
+        var root = byInverse ? Mul("root", sqrt, body.Op("inverse", "Reciprocal", [root2])) : body.Op("root", "Div", [sqrt, root2]);
+        var direction = body.Op("direction", "Div", [newM, body.Op("denominator", "Add", [root, Factor("epsilon")])]);
+        var old = keep is null ? p : Mul("old", p, keep);
+        return (body.Op("newP", "Sub", [old, Mul("update", direction, stepSize)]), newM, newV, sqrt);
     }
 }
 

@@ -77,13 +77,15 @@ public sealed class AdamWCase() : OpCase("AdamW")
 
     private static float[] Floats(HostTensor x, ElementType type) => Array.ConvertAll(Read(x, type), v => (float)v);
 
-    /// <summary>As the remarks of <see cref="ChanceRounding"/> say, in integers.</summary>
-    private static float Rounded(float x, int element, Chance chance, int shift)
+    private static float Rounded(float x, int element, Chance chance, int shift) => BitConverter.UInt32BitsToSingle(
+        (BitConverter.SingleToUInt32Bits(x) + RandomHalf(element, shift, chance.Step, chance.Seed, chance.Tensor)) & 0xFFFF0000u);
+
+    /// <summary>The 16 bits that an element's result is rounded by, as the remarks of <see cref="ChanceRounding"/> say, in integers.</summary>
+    internal static uint RandomHalf(int element, int shift, uint step, long seed, uint tensor)
     {
-        var words = Philox([(uint)element / 8, 0, chance.Step, 0x80000000u + chance.Tensor], (uint)chance.Seed, (uint)(chance.Seed >> 32));
+        var words = Philox([(uint)element / 8, 0, step, 0x80000000u + tensor], (uint)seed, (uint)(seed >> 32));
         var half = (element + shift) % 8;
-        var bits = words[half / 2] >> (half % 2 * 16) & 0xFFFF;
-        return BitConverter.UInt32BitsToSingle((BitConverter.SingleToUInt32Bits(x) + bits) & 0xFFFF0000u);
+        return words[half / 2] >> (half % 2 * 16) & 0xFFFF;
     }
 
     private static uint[] Philox(uint[] c, uint key0, uint key1)

@@ -8,6 +8,11 @@ namespace halo {
 struct SwiGlu {
   static constexpr Schema schema{.name = "SwiGlu", .in = "gate: T, up: T", .out = "Y: T, absmax?: float", .types = "T: float, float16, bfloat16"};
 
+#ifdef HALO_CUDA
+  /// Y over gate or up: a thread has read what it writes over, and no other reads it.
+  static constexpr cuda::InPlace kOverwrites[] = {{0, 0}, {1, 0}};
+#endif
+
   explicit SwiGlu(const Attributes& attributes) : has_max(attributes.integer("absmax", 0) != 0) {}
 
   Status infer(Types in, ResultTypes out) const {

@@ -11,6 +11,11 @@ struct SwiGluGrad {
                                  .out = "dGate: T, dUp: T, gateAbsmax?: float, upAbsmax?: float",
                                  .types = "T: float, float16, bfloat16; G: float, float16, bfloat16, int8"};
 
+#ifdef HALO_CUDA
+  /// dGate over gate, or dY where gate is codes; dUp over up: a thread has read what it writes over, and no other reads it.
+  static constexpr cuda::InPlace kOverwrites[] = {{1, 0}, {0, 0}, {2, 1}};
+#endif
+
   explicit SwiGluGrad(const Attributes& attributes) : has_max(attributes.integer("absmax", 0) != 0) {}
 
   Status infer(Types in, ResultTypes out) const {

@@ -24,7 +24,7 @@ KernelEntry unary_row(const char* type) {
               return unary(op, x.type, x.data, launch.out(0, x.dims), x.count(), launch.stream());
             };
           },
-          .in_place = is_test ? std::vector<int>{} : std::vector<int>{0}};
+          .in_place = is_test ? std::vector<InPlace>{} : std::vector<InPlace>{0}};
 }
 
 template <BinaryOp op>
@@ -42,7 +42,7 @@ KernelEntry binary_row(const char* type) {
   return {.type = type,
           .supports = [](const NodeFacts& node) { return binary_supports(op, node.type()); },
           .make = [](const NodeAttributes&) -> Kernel { return run_binary<op>; },
-          .in_place = is_comparison ? std::vector<int>{} : std::vector<int>{0, 1}};
+          .in_place = is_comparison ? std::vector<InPlace>{} : std::vector<InPlace>{0, 1}};
 }
 
 template <BinaryOp op>

@@ -36,6 +36,12 @@ class NodeAttributes : public Attributes {
   virtual SplatAttribute splat(const char* name) const = 0;
 };
 
+/// An input that an output may overwrite where type and sizes are the same.
+struct InPlace {
+  int input, output;
+  constexpr InPlace(int from, int to = 0) : input(from), output(to) {}  // implicit: most have one output
+};
+
 struct KernelEntry {
   const char* type;
   /// Whether there is a kernel for the node's types and attributes.
@@ -44,7 +50,7 @@ struct KernelEntry {
   std::vector<int> host_inputs = {};   // inputs that the kernel reads on the host: sizes, axes
   std::vector<int> host_outputs = {};  // outputs that it writes there
   bool is_view = false;                // output 0 is input 0 with other sizes, and needs no memory of its own
-  std::vector<int> in_place = {};      // inputs that output 0 may overwrite where type and sizes are the same
+  std::vector<InPlace> in_place = {};
   const char* domain = "";
 };
 

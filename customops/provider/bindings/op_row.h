@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <iterator>
 #include <span>
 #include <vector>
 
@@ -82,6 +83,11 @@ KernelEntry op_row() {
               [] {
                 if constexpr (requires { T::kAliasesFirstInput; }) return T::kAliasesFirstInput;
                 return false;
+              }(),
+          .in_place =
+              [] {
+                if constexpr (requires { T::kOverwrites; }) return std::vector<InPlace>(std::begin(T::kOverwrites), std::end(T::kOverwrites));
+                return std::vector<InPlace>();
               }(),
           .domain = "com.halo"};
 }

@@ -110,8 +110,12 @@ void add(const OrtEpApi& api, const KernelEntry& entry, Device& device, const Pr
   const int first = 0;
   if (entry.is_view) check(api.KernelDefBuilder_AddInputOutputAliases(made, &first, &first, 1));
   if (!entry.in_place.empty()) {
-    const std::vector<int> outputs(entry.in_place.size(), 0);
-    check(api.KernelDefBuilder_AddInputOutputMutableAliases(made, entry.in_place.data(), outputs.data(), outputs.size()));
+    std::vector<int> inputs, outputs;
+    for (const auto [input, output] : entry.in_place) {
+      inputs.push_back(input);
+      outputs.push_back(output);
+    }
+    check(api.KernelDefBuilder_AddInputOutputMutableAliases(made, inputs.data(), outputs.data(), outputs.size()));
   }
   OrtKernelDef* definition = nullptr;
   check(api.KernelDefBuilder_Build(made, &definition));

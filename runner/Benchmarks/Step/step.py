@@ -8,8 +8,8 @@
 SHAPE  layers,hidden,ffn,heads,kv-heads,vocabulary,tied      3,4096,14336,32,8,2048,0 is three layers of Llama-3-8B
 KIND   bf16-compile, float8-compile: bfloat16 parameters and moments; fp32master-compile, fp32master-float8-compile: float32 ones, bfloat16 by autocast
 
-HALO names the executable (./halo), STEPS the updates (12), MICRO the micro-batches of an update (1). Compare figures of one GPU in one run. Memory: planned by
-halo and in use at the most by its allocator, PyTorch's max_memory_allocated, and what nvidia-smi saw (peak_mib), other processes of the GPU included.
+ROWS (512) of CHARACTERS (24000) each are written; SPARSE=1 leaves weights as holes, for halo plan. HALO names the executable (./halo), STEPS the updates (12),
+MICRO the micro-batches of an update (1). Compare figures of one GPU in one run. Memory: planned by halo and in use at the most by its allocator, PyTorch's max_memory_allocated, and what nvidia-smi saw (peak_mib), other processes of the GPU included.
 """
 import json
 import os
@@ -54,7 +54,7 @@ def folder(out, text):
     config = dict(
         architectures=["LlamaForCausalLM"], model_type="llama", vocab_size=s["vocab"], hidden_size=s["hidden"], intermediate_size=s["ffn"],
         num_hidden_layers=s["layers"], num_attention_heads=s["heads"], num_key_value_heads=s["kv"], head_dim=s["hidden"] // s["heads"],
-        max_position_embeddings=8192, rope_theta=500000.0, rms_norm_eps=1e-5, hidden_act="silu", tie_word_embeddings=bool(s["tied"]),
+        max_position_embeddings=131072, rope_theta=500000.0, rms_norm_eps=1e-5, hidden_act="silu", tie_word_embeddings=bool(s["tied"]),
         torch_dtype="bfloat16", bos_token_id=0, eos_token_id=1)
     with open(os.path.join(out, "config.json"), "w") as f:
         json.dump(config, f)
@@ -71,7 +71,9 @@ def folder(out, text):
     normal = b"".join(struct.pack("<f", random.gauss(0, 0.02))[2:] for _ in range(1 << 19))
     with open(os.path.join(out, "model.safetensors"), "wb") as f:
         f.write(struct.pack("<Q", len(head)) + head)
-        for name, tensor in header.items():
+        if os.environ.get("SPARSE"):
+            f.truncate(f.tell() + at)
+        for name, tensor in header.items() if not os.environ.get("SPARSE") else ():
             left = tensor["data_offsets"][1] - tensor["data_offsets"][0]
             if "norm" in name:
                 f.write(b"\x80\x3f" * (left // 2))
@@ -82,8 +84,10 @@ def folder(out, text):
     with open(ROWS) as f:
         questions = [json.loads(line)["messages"] for line in f]
     with open(os.path.join(out, "rows.jsonl"), "w") as f:
-        for i in range(512):
-            answer = " ".join(q[1]["content"] for q in (questions * 2)[i * 2:i * 2 + 400])[:24000]
+        for i in range(int(os.environ.get("ROWS", "512"))):
+            answer = " ".join(q[1]["content"] for q in (questions * 2)[i * 2:i * 2 + 400])
+            characters = int(os.environ.get("CHARACTERS", "24000"))
+            answer = (answer * (characters // len(answer) + 1))[:characters]
             f.write(json.dumps({"messages": [{"role": "user", "content": questions[i][0]["content"][:40]}, {"role": "assistant", "content": answer}]}) + "\n")
     say(figure="folder", shape=text, gib=round(at / 2**30, 2))
 

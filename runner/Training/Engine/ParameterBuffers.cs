@@ -52,8 +52,7 @@ public sealed class ParameterBuffers : IDisposable
     }
 
     /// <summary>The values as they are, to the bit.</summary>
-    public byte[] Bytes(string name) => _type == ElementType.Float ? MemoryMarshal.AsBytes(_values[name].ToArray<float>().AsSpan()).ToArray()
-        : MemoryMarshal.AsBytes(_values[name].ToArray<ushort>().AsSpan()).ToArray();
+    public byte[] Bytes(string name) => _values[name].ToArray<byte>();
 
     /// <summary>Writes all values, rounded to the buffer's type.</summary>
     public void Write(string name, ReadOnlySpan<float> values)
@@ -129,13 +128,36 @@ public sealed class ParameterBuffers : IDisposable
 
     /// <summary>The buffers as float32 tensors of a safetensors file.</summary>
     public IEnumerable<SafetensorsSource> Sources(string prefix = "") =>
-        Parameters.Select(p => new SafetensorsSource(prefix + p.Name, ElementType.Float, p.Shape.Sizes,
-            stream => stream.Write(MemoryMarshal.AsBytes(Read(p.Name).AsSpan()))));
+        Parameters.Select(p => new SafetensorsSource(prefix + p.Name, ElementType.Float, p.Shape.Sizes, stream => Write(stream, Read(p.Name))));
+
+    /// <summary>In parts: the bytes of a large embedding are more than a span counts.</summary>
+    private static void Write(Stream stream, float[] values)
+    {
+        for (var at = 0; at < values.Length; at += PartLength)
+            stream.Write(MemoryMarshal.AsBytes(values.AsSpan(at, Math.Min(PartLength, values.Length - at))));
+    }
+
+    private const int PartLength = 1 << 22;
 
     /// <summary>The buffers as they are, to the bit, as tensors of a safetensors file.</summary>
     public IEnumerable<SafetensorsSource> ExactSources(string prefix = "") => _type == ElementType.Float ? Sources(prefix)
-        : Parameters.Select(p => new SafetensorsSource(prefix + p.Name, _type, p.Shape.Sizes,
-            stream => stream.Write(MemoryMarshal.AsBytes(_values[p.Name].ToArray<ushort>().AsSpan()))));
+        : Parameters.Select(p => new SafetensorsSource(prefix + p.Name, _type, p.Shape.Sizes, stream => stream.Write(Bytes(p.Name))));
+
+    /// <summary>Fills every buffer with what <see cref="ExactSources"/> wrote.</summary>
+    /// <exception cref="HaloException">A tensor is missing, or of another type or shape.</exception>
+    public void LoadExact(string path, IReadOnlyDictionary<string, SafetensorsTensor> tensors, string prefix)
+    {
+        foreach (var (name, shape) in Parameters)
+        {
+            var tensor = tensors.GetValueOrDefault(prefix + name);
+            if (tensor is null || tensor.DType != _type || !Shape.Of([.. tensor.Shape]).Equals(shape))
+            {
+                throw new HaloException("load-parameters", $"{path}: '{prefix + name}'", $"{_type.Name()}{shape}",
+                    tensor is null ? "no such tensor" : $"{tensor.DType.Name()}[{string.Join(", ", tensor.Shape)}]", "Give the checkpoint of this run.");
+            }
+            _values[name].Write(tensor.Bytes());
+        }
+    }
 
     public void Dispose()
     {

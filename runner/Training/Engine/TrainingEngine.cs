@@ -1,4 +1,5 @@
 using Halo.Analysis;
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Models.Optimizer;
 using Halo.Runner.Data;
@@ -47,9 +48,10 @@ public sealed class TrainingEngine : IDisposable
     /// <param name="threads">Threads of the small graphs; 0 is one for each core.</param>
     /// <param name="seed">Of the bits by which parameters and moments of bfloat16 are rounded.</param>
     /// <param name="offload">What lies on the host.</param>
+    /// <param name="moments">What moments are kept in.</param>
     /// <param name="world">The ranks that share the update, each with an engine over its own graphs; null: there are none.</param>
     public TrainingEngine(TrainingInterface @interface, GraphSession training, byte[]? optimizer, bool accumulates, int threads, long seed = 0,
-        Offload offload = Offload.None, World? world = null)
+        Offload offload = Offload.None, MomentPrecision moments = MomentPrecision.States, World? world = null)
     {
         (_interface, _training, _world) = (@interface, training, world);
         var settings = training.Settings with { Optimization = InPlace, ProfilePrefix = null, Threads = threads };
@@ -57,8 +59,11 @@ public sealed class TrainingEngine : IDisposable
         Parameters = new ParameterBuffers(@interface.Parameters, training.Device, @interface.ParameterType, offload == Offload.States);
         _gradients = new ParameterBuffers(_updatesInBackward ? [] : @interface.Updated, training.Device, @interface.ParameterType);
         var updated = optimizer is null && !_updatesInBackward ? [] : @interface.Updated;
-        FirstMoments = new ParameterBuffers(updated, training.Device, @interface.ParameterType, offload != Offload.None);
-        SecondMoments = new ParameterBuffers(updated, training.Device, @interface.ParameterType, offload != Offload.None);
+        var momentType = moments == MomentPrecision.Fp8 ? ElementType.UInt8 : @interface.ParameterType;
+        var scaled = moments == MomentPrecision.Fp8 ? updated.Select(p => (p.Name, AdamW8Bit.ShapeOfScales(p.Shape))).ToList() : [];
+        Moments = [.. new[] { AdamWGraph.FirstMoment, AdamWGraph.SecondMoment, AdamWGraph.FirstScales, AdamWGraph.SecondScales }.Select((prefix, i) =>
+            (prefix, i < 2 ? new ParameterBuffers(updated, training.Device, momentType, offload != Offload.None)
+                : new ParameterBuffers(scaled, training.Device, ElementType.Float, offload != Offload.None)))];
         _batch = new BatchBuffers(@interface.Batch, @interface.Rows, @interface.Sequence, training.Device);
         _batch.BindTo(training);
         foreach (var (name, _) in @interface.Parameters)
@@ -118,9 +123,12 @@ public sealed class TrainingEngine : IDisposable
 
     public ParameterBuffers Parameters { get; }
 
-    public ParameterBuffers FirstMoments { get; }
+    /// <summary>What is kept of moments, by the prefix of its names; scales are empty where moments are no codes.</summary>
+    public IReadOnlyList<(string Prefix, ParameterBuffers Buffers)> Moments { get; }
 
-    public ParameterBuffers SecondMoments { get; }
+    public ParameterBuffers FirstMoments => Moments[0].Buffers;
+
+    public ParameterBuffers SecondMoments => Moments[1].Buffers;
 
     /// <summary>The last update's gradient norm, by which the next one is clipped where the graph has the updates; 0 at first clips nothing.</summary>
     public double PreviousNorm { get; set; }
@@ -241,7 +249,7 @@ public sealed class TrainingEngine : IDisposable
     {
         foreach (var session in new[] { _training, _norm, _updatesInBackward ? null : _optimizer, _accumulator })
             session?.Dispose();
-        foreach (var buffers in new[] { Parameters, FirstMoments, SecondMoments, _gradients, _sums })
+        foreach (var buffers in new[] { Parameters, _gradients, _sums }.Concat(Moments.Select(m => m.Buffers)))
             buffers?.Dispose();
         foreach (var scalar in _scalars.Values)
             scalar.Dispose();
@@ -272,8 +280,8 @@ public sealed class TrainingEngine : IDisposable
         foreach (var (name, _) in _interface.Trained)
         {
             BindInPlace(_optimizer, name, Parameters[name]);
-            BindInPlace(_optimizer, AdamWGraph.FirstMoment + name, FirstMoments[name]);
-            BindInPlace(_optimizer, AdamWGraph.SecondMoment + name, SecondMoments[name]);
+            foreach (var (prefix, buffers) in Moments.Where(m => m.Buffers.Parameters.Count > 0))
+                BindInPlace(_optimizer, prefix + name, buffers[name]);
         }
     }
 

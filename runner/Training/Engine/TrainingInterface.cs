@@ -25,6 +25,9 @@ public sealed record TrainingInterface(
     /// <summary>The inputs that a batch fills, as the graph has them.</summary>
     public IReadOnlyList<BatchInput> Batch { get; init; } = Required;
 
+    /// <summary>Names of <see cref="Batch"/>.</summary>
+    public IEnumerable<string> BatchNames => Batch.Select(b => b.Name);
+
     /// <summary>What a batch's values may be.</summary>
     public BatchBounds Bounds { get; init; } = new(null, null);
 

@@ -29,6 +29,18 @@ public sealed class GpuMemoryTests(EmulatedGpu gpu) : IDisposable
         Assert.True(moments.Peak - all.Peak > 0.9 * states, $"{moments.Peak} and {all.Peak}");
     }
 
+    /// <summary>Moments of 8 bits, their update by the kernel of the GPU: each of the log's planned bytes is taken, and no more.</summary>
+    [Fact]
+    public void Moments_of_8_bits_take_what_is_planned()
+    {
+        var model = TinyChat.Write(_folder);
+        var plain = Train(model, "plain");
+        var coded = Train(model, "coded", "--moments", "fp8");
+        Assert.Equal(plain.Updates[0], coded.Updates[0]);
+        var states = plain.Checkpoint.Sum(c => c.LongLength) / 3;
+        Assert.InRange(plain.Peak - coded.Peak, 1.4 * states, 1.5 * states);
+    }
+
     [Fact]
     public void Offload_is_refused_on_the_cpu() => Assert.Contains("offload: expected device cuda, whose memory it saves",
         HaloConsole.Run(["train", .. TinyChat.Write(_folder), "--data", _folder["data.jsonl"], "-o", _folder["x"], "--offload", "moments"]).Error,

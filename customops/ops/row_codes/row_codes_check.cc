@@ -2,7 +2,7 @@
 
 #include "check/check.h"
 #include "common/codes.h"
-#include "ops/block_codes/block_codes.h"
+#include "ops/row_codes/row_codes.h"
 
 namespace halo::check {
 
@@ -17,8 +17,8 @@ void check_blocks(int64_t blocks, int64_t block, int64_t parts) {
   for (int64_t i = 0; i < block; ++i) x[static_cast<size_t>(i)] = from_float<T>(0);  // a block of zeros
   Guarded<uint8_t> codes(count);
   Guarded<float> scales(parts * blocks), y(blocks * block);
-  block_quantize_cpu<Format>(x.data(), codes.data(), scales.data(), parts * blocks, block, ThreadedExecutor());
-  block_sum_cpu<Format>(codes.data(), scales.data(), y.data(), parts, blocks, block, ThreadedExecutor());
+  quantize_rows_cpu<Format>(x.data(), codes.data(), scales.data(), parts * blocks, block, ThreadedExecutor());
+  sum_rows_cpu<Format>(codes.data(), scales.data(), y.data(), parts, blocks, block, ThreadedExecutor());
   expect(codes.intact() && scales.intact() && y.intact(), what + ": wrote outside");
   expect(scales[0] == 1, what + ": zeros have a scale of 1");
   for (int64_t b = 0; b < parts * blocks; ++b) {
@@ -58,8 +58,8 @@ HALO_CHECK(block_codes_show_what_is_not_finite_in_its_block_alone) {
     x[70] = bad;
     std::vector<uint8_t> codes(128);
     std::vector<float> scales(2), y(128);
-    block_quantize_cpu<Int8>(x.data(), codes.data(), scales.data(), 2, 64, SerialExecutor());
-    block_sum_cpu<Int8>(codes.data(), scales.data(), y.data(), 1, 2, 64, SerialExecutor());
+    quantize_rows_cpu<Int8>(x.data(), codes.data(), scales.data(), 2, 64, SerialExecutor());
+    sum_rows_cpu<Int8>(codes.data(), scales.data(), y.data(), 1, 2, 64, SerialExecutor());
     expect(y[63] == 1 && std::isnan(y[64]) && std::isnan(y[127]), "what is not finite");
   }
 }

@@ -3,7 +3,7 @@ using Halo.Ir;
 namespace Halo.CustomOps.Cases;
 
 /// <summary>Every format and type; blocks of one element to whole rows, zeros, tiny blocks, an outlier, what is not finite. Codes must be equal.</summary>
-public sealed class BlockQuantizeCase() : OpCase("BlockQuantize")
+public sealed class QuantizeRowsCase() : OpCase("QuantizeRows")
 {
     internal static readonly NumberFormat[] Formats = [NumberFormat.E4M3, NumberFormat.E5M2, NumberFormat.Int8];
 
@@ -28,7 +28,7 @@ public sealed class BlockQuantizeCase() : OpCase("BlockQuantize")
     private static OpCall Call(string what, HostTensor x, NumberFormat format, int block, ElementType type) => new($"{format} {what} {x} {type} by {block}", [x],
         (build, inputs) =>
         {
-            var (codes, scales) = build.BlockQuantize(InType(build, inputs, type)[0], format, block, "quantize");
+            var (codes, scales) = build.QuantizeRows(InType(build, inputs, type)[0], format, block, "quantize");
             return [codes, scales];
         },
         () =>
@@ -40,15 +40,15 @@ public sealed class BlockQuantizeCase() : OpCase("BlockQuantize")
 }
 
 /// <summary>One part to four, of every format; sums are those of float64 but for a rounding each.</summary>
-public sealed class BlockSumCase() : OpCase("BlockSum")
+public sealed class SumRowsCase() : OpCase("SumRows")
 {
-    public override IEnumerable<OpBenchmark> Benchmarks => BlockQuantizeCase.Formats.Select(format => new OpBenchmark(
+    public override IEnumerable<OpBenchmark> Benchmarks => QuantizeRowsCase.Formats.Select(format => new OpBenchmark(
         OpType, $"{format}", "2 x 2048 x 704", random => Call(HostTensor.Normal(random, 2 * Tiny.Tokens, Tiny.Ffn), format, 64, 2))
     { Bytes = 6.0 * Tiny.Tokens * Tiny.Ffn });
 
     public override IEnumerable<OpCall> Calls(Random random)
     {
-        foreach (var format in BlockQuantizeCase.Formats)
+        foreach (var format in QuantizeRowsCase.Formats)
         {
             for (var parts = 1; parts <= 4; parts++)
                 yield return Call(HostTensor.Normal(random, 2 * parts, 3, 64), format, 64, parts);
@@ -59,8 +59,8 @@ public sealed class BlockSumCase() : OpCase("BlockSum")
     private static OpCall Call(HostTensor x, NumberFormat format, int block, int parts) => new($"{format} {x} by {block} of {parts}", [x],
         (build, inputs) =>
         {
-            var (codes, scales) = build.BlockQuantize(inputs[0], format, block, "quantize");
-            return [build.BlockSum(codes, scales, block, parts, "sum")];
+            var (codes, scales) = build.QuantizeRows(inputs[0], format, block, "quantize");
+            return [build.SumRows(codes, scales, block, parts, "sum")];
         },
         () =>
         {

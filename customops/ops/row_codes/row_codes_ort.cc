@@ -1,6 +1,6 @@
 #include "common/codes.h"
 #include "ops/binding.h"
-#include "ops/block_codes/block_codes.h"
+#include "ops/row_codes/row_codes.h"
 
 namespace halo {
 
@@ -25,11 +25,11 @@ bool is_known(const Shape& x) {
 
 }  // namespace
 
-struct BlockQuantize {
+struct QuantizeRows {
   static constexpr Schema schema{
-      .name = "BlockQuantize", .in = "X: T", .out = "Q: C, scales: float", .types = "T: float, float16, bfloat16; C: float8e4m3fn, float8e5m2, int8"};
+      .name = "QuantizeRows", .in = "X: T", .out = "Q: C, scales: float", .types = "T: float, float16, bfloat16; C: float8e4m3fn, float8e5m2, int8"};
 
-  explicit BlockQuantize(const Attributes& attributes) : format(attributes.text("format")), block(attributes.integer("block", 0)) {}
+  explicit QuantizeRows(const Attributes& attributes) : format(attributes.text("format")), block(attributes.integer("block", 0)) {}
 
   Status infer(Types in, ResultTypes out) const {
     HALO_REQUIRE(format != E3M2::kName, "format e4m3, e5m2 or int8", format, "Give one of them.");
@@ -47,7 +47,7 @@ struct BlockQuantize {
     return dispatch_format(format, [&]<class Format>() {
       return dispatch(c.in(0).type, [&]<class T>() {
         if constexpr (!std::is_same_v<Format, E3M2>) {
-          block_quantize_cpu<Format>(c.data<T>(0), c.result<uint8_t>(0), c.result<float>(1), c.in(0).shape.count() / block, block, c);
+          quantize_rows_cpu<Format>(c.data<T>(0), c.result<uint8_t>(0), c.result<float>(1), c.in(0).shape.count() / block, block, c);
         }
       });
     });
@@ -55,7 +55,7 @@ struct BlockQuantize {
 
 #ifdef HALO_CUDA
   Status compute_cuda(cuda::OpLaunch& c) const {
-    return block_quantize_cuda(format.c_str(), c.in(0).type, c.data(0), c.result(0), c.result<float>(1), c.in(0).shape.count() / block, block, c.stream());
+    return quantize_rows_cuda(format.c_str(), c.in(0).type, c.data(0), c.result(0), c.result<float>(1), c.in(0).shape.count() / block, block, c.stream());
   }
 #endif
 
@@ -63,10 +63,10 @@ struct BlockQuantize {
   int64_t block;
 };
 
-struct BlockSum {
-  static constexpr Schema schema{.name = "BlockSum", .in = "Q: C, scales: float", .out = "Y: float", .types = "C: float8e4m3fn, float8e5m2, int8"};
+struct SumRows {
+  static constexpr Schema schema{.name = "SumRows", .in = "Q: C, scales: float", .out = "Y: float", .types = "C: float8e4m3fn, float8e5m2, int8"};
 
-  explicit BlockSum(const Attributes& attributes) : block(attributes.integer("block", 0)), parts(attributes.integer("parts", 0)) {}
+  explicit SumRows(const Attributes& attributes) : block(attributes.integer("block", 0)), parts(attributes.integer("parts", 0)) {}
 
   Status infer(Types in, ResultTypes out) const {
     const Shape& q = in[0].shape;
@@ -86,19 +86,19 @@ struct BlockSum {
   Status compute(Call& c) const {
     const int64_t blocks = c.out(0).shape.count() / block;
     return dispatch_codes(c.in(0).type,
-                          [&]<class Format>() { block_sum_cpu<Format>(c.data<uint8_t>(0), c.data<float>(1), c.result<float>(0), parts, blocks, block, c); });
+                          [&]<class Format>() { sum_rows_cpu<Format>(c.data<uint8_t>(0), c.data<float>(1), c.result<float>(0), parts, blocks, block, c); });
   }
 
 #ifdef HALO_CUDA
   Status compute_cuda(cuda::OpLaunch& c) const {
-    return block_sum_cuda(c.in(0).type, c.data(0), c.data<float>(1), c.result<float>(0), parts, c.out(0).shape.count() / block, block, c.stream());
+    return sum_rows_cuda(c.in(0).type, c.data(0), c.data<float>(1), c.result<float>(0), parts, c.out(0).shape.count() / block, block, c.stream());
   }
 #endif
 
   int64_t block, parts;
 };
 
-HALO_REGISTER_OP(BlockQuantize);
-HALO_REGISTER_OP(BlockSum);
+HALO_REGISTER_OP(QuantizeRows);
+HALO_REGISTER_OP(SumRows);
 
 }  // namespace halo

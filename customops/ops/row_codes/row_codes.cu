@@ -1,5 +1,5 @@
 #include "common/codes.h"
-#include "ops/block_codes/block_codes.h"
+#include "ops/row_codes/row_codes.h"
 #include "provider/kernels/device.cuh"
 
 namespace halo {
@@ -18,7 +18,7 @@ struct Larger {
 /// A warp has a block of elements, a lane every 32nd of them. The second read of a block comes from the cache. Reads X once, writes a byte an element;
 /// bound by memory.
 template <class Format, class T>
-__global__ void __launch_bounds__(kThreads) block_quantize_kernel(const T* x, uint8_t* codes, float* scales, int64_t blocks, int64_t block) {
+__global__ void __launch_bounds__(kThreads) quantize_rows_kernel(const T* x, uint8_t* codes, float* scales, int64_t blocks, int64_t block) {
   const int64_t b = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / cuda::kWarp;
   const int lane = static_cast<int>(threadIdx.x) % cuda::kWarp;
   if (b >= blocks) return;  // with its whole warp
@@ -35,8 +35,7 @@ __global__ void __launch_bounds__(kThreads) block_quantize_kernel(const T* x, ui
 
 /// A thread has kWidth consecutive elements of y, of one block where kWidth divides it. Reads each code once, writes 4 bytes an element; bound by memory.
 template <class Format, bool is_whole>
-__global__ void __launch_bounds__(kThreads)
-    block_sum_kernel(const uint8_t* codes, const float* scales, float* y, int64_t parts, int64_t blocks, int64_t block) {
+__global__ void __launch_bounds__(kThreads) sum_rows_kernel(const uint8_t* codes, const float* scales, float* y, int64_t parts, int64_t blocks, int64_t block) {
   const int64_t count = blocks * block, at = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * kWidth;
   if (at >= count) return;
   if constexpr (is_whole) {
@@ -62,20 +61,20 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-Status block_quantize_cuda(const char* format, DType type, const void* x, void* codes, float* scales, int64_t blocks, int64_t block, cudaStream_t stream) {
+Status quantize_rows_cuda(const char* format, DType type, const void* x, void* codes, float* scales, int64_t blocks, int64_t block, cudaStream_t stream) {
   return dispatch_format(format, [&]<class Format>() {
     return cuda::dispatch_float(type, [&]<class T>() {
-      return cuda::launch(block_quantize_kernel<Format, T>, cuda::grid_for(blocks, kWarps), kThreads, 0, stream, static_cast<const T*>(x),
+      return cuda::launch(quantize_rows_kernel<Format, T>, cuda::grid_for(blocks, kWarps), kThreads, 0, stream, static_cast<const T*>(x),
                           static_cast<uint8_t*>(codes), scales, blocks, block);
     });
   });
 }
 
-Status block_sum_cuda(DType type, const void* codes, const float* scales, float* y, int64_t parts, int64_t blocks, int64_t block, cudaStream_t stream) {
+Status sum_rows_cuda(DType type, const void* codes, const float* scales, float* y, int64_t parts, int64_t blocks, int64_t block, cudaStream_t stream) {
   const bool is_whole = block % kWidth == 0 && cuda::is_aligned(codes, kWidth) && cuda::is_aligned(y, kWidth * sizeof(float));
   return dispatch_codes(type, [&]<class Format>() {
-    return cuda::launch(is_whole ? block_sum_kernel<Format, true> : block_sum_kernel<Format, false>, cuda::grid_for(blocks * block, kThreads * kWidth),
-                        kThreads, 0, stream, static_cast<const uint8_t*>(codes), scales, y, parts, blocks, block);
+    return cuda::launch(is_whole ? sum_rows_kernel<Format, true> : sum_rows_kernel<Format, false>, cuda::grid_for(blocks * block, kThreads * kWidth), kThreads,
+                        0, stream, static_cast<const uint8_t*>(codes), scales, y, parts, blocks, block);
   });
 }
 

@@ -10,13 +10,13 @@ namespace Halo.CustomOps;
 /// q = saturate(round-half-even(x / scale)), all in float32. A block with an element that is not finite has a scale of NaN and codes of 0.
 /// Blocks lie within rows, so that rows can be given away with their scales. A code and a block's share of a scale take 1 + 4 / block bytes.
 /// </remarks>
-public sealed class BlockQuantize : HaloOperator
+public sealed class QuantizeRows : HaloOperator
 {
     private const float SmallestNormal = 1.17549435e-38f;
 
-    public override string OpType => nameof(BlockQuantize);
+    public override string OpType => nameof(QuantizeRows);
 
-    public override string Schema => "BlockQuantize(X: T) -> Q: C, scales: float; T: float, float16, bfloat16; C: float8e4m3fn, float8e5m2, int8";
+    public override string Schema => "QuantizeRows(X: T) -> Q: C, scales: float; T: float, float16, bfloat16; C: float8e4m3fn, float8e5m2, int8";
 
     public override void InferShapes(Node node)
     {
@@ -28,7 +28,7 @@ public sealed class BlockQuantize : HaloOperator
         var block = BlockOf(node);
         if (shape.Rank == 0 || block < 1 || elements % block != 0)
         {
-            throw new HaloException("block-quantize", node.ToString(), "rows of whole blocks", $"X {shape}, blocks of {block}",
+            throw new HaloException("quantize-rows", node.ToString(), "rows of whole blocks", $"X {shape}, blocks of {block}",
                 "Give a block that divides the elements of a row.");
         }
         node.Outputs[1].Shape = new Shape([shape[0], elements / block]);
@@ -60,23 +60,23 @@ public sealed class BlockQuantize : HaloOperator
 
     private static NumberFormat FormatOf(Node node) =>
         NumberFormat.Parse(node.String("format", "none")) is { } format && format != NumberFormat.E3M2 ? format
-            : throw new HaloException("block-quantize", node.ToString(), "format e4m3, e5m2 or int8", $"'{node.String("format", "")}'", "Give one of them.");
+            : throw new HaloException("quantize-rows", node.ToString(), "format e4m3, e5m2 or int8", $"'{node.String("format", "")}'", "Give one of them.");
 }
 
-/// <summary>Makes nodes of <see cref="CustomOps.BlockQuantize"/> and <see cref="CustomOps.BlockSum"/>.</summary>
-public static class BlockCodesExtensions
+/// <summary>Makes nodes of <see cref="CustomOps.QuantizeRows"/> and <see cref="CustomOps.SumRows"/>.</summary>
+public static class RowCodesExtensions
 {
     /// <summary>Codes of <paramref name="x"/> (R, ...), and the scales of its blocks (R, elements of a row / block).</summary>
-    public static (Value Codes, Value Scales) BlockQuantize(this GraphBuilder build, Value x, NumberFormat format, long block, string name)
+    public static (Value Codes, Value Scales) QuantizeRows(this GraphBuilder build, Value x, NumberFormat format, long block, string name)
     {
-        var node = HaloOperators.Call(build, name, nameof(CustomOps.BlockQuantize), [x], 2,
-            string.Join('_', ((string[])[format.Name, $"{block}", HaloOperators.OverloadOf("block-quantize", x)]).Where(part => part.Length > 0)),
+        var node = HaloOperators.Call(build, name, nameof(CustomOps.QuantizeRows), [x], 2,
+            string.Join('_', ((string[])[format.Name, $"{block}", HaloOperators.OverloadOf("quantize-rows", x)]).Where(part => part.Length > 0)),
             Attribute.Of("format", format.Name), Attribute.Of("block", block));
         return (node.Outputs[0], node.Outputs[1]);
     }
 
     /// <summary>What <paramref name="parts"/> tensors, one behind the other along axis 0, are in sum.</summary>
-    public static Value BlockSum(this GraphBuilder build, Value codes, Value scales, long block, int parts, string name) =>
-        HaloOperators.Call(build, name, nameof(CustomOps.BlockSum), [codes, scales], 1, $"{block}_{parts}",
+    public static Value SumRows(this GraphBuilder build, Value codes, Value scales, long block, int parts, string name) =>
+        HaloOperators.Call(build, name, nameof(CustomOps.SumRows), [codes, scales], 1, $"{block}_{parts}",
             Attribute.Of("block", block), Attribute.Of("parts", (long)parts)).Output;
 }

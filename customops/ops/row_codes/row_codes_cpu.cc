@@ -3,7 +3,7 @@
 
 #include "common/absolute_max.h"
 #include "common/codes.h"
-#include "ops/block_codes/block_codes.h"
+#include "ops/row_codes/row_codes.h"
 
 namespace halo {
 
@@ -23,7 +23,7 @@ void add(const uint8_t* __restrict codes, float scale, float* __restrict y, int6
 }  // namespace
 
 template <class Format, class T>
-void block_quantize_cpu(const T* x, uint8_t* codes, float* scales, int64_t blocks, int64_t block, const Executor& executor) {
+void quantize_rows_cpu(const T* x, uint8_t* codes, float* scales, int64_t blocks, int64_t block, const Executor& executor) {
   executor.parallel_for(blocks, rows_per_task(block), [&](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b) {
       const uint32_t bits = absolute_max_bits(x + b * block, block);
@@ -40,7 +40,7 @@ void block_quantize_cpu(const T* x, uint8_t* codes, float* scales, int64_t block
 }
 
 template <class Format>
-void block_sum_cpu(const uint8_t* codes, const float* scales, float* y, int64_t parts, int64_t blocks, int64_t block, const Executor& executor) {
+void sum_rows_cpu(const uint8_t* codes, const float* scales, float* y, int64_t parts, int64_t blocks, int64_t block, const Executor& executor) {
   executor.parallel_for(blocks, rows_per_task(block * parts), [&](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b) {
       float* const out = y + b * block;
@@ -50,11 +50,11 @@ void block_sum_cpu(const uint8_t* codes, const float* scales, float* y, int64_t 
   });
 }
 
-#define HALO_INSTANTIATE(Format)                                                                                  \
-  template void block_quantize_cpu<Format>(const float*, uint8_t*, float*, int64_t, int64_t, const Executor&);    \
-  template void block_quantize_cpu<Format>(const BFloat16*, uint8_t*, float*, int64_t, int64_t, const Executor&); \
-  template void block_quantize_cpu<Format>(const Float16*, uint8_t*, float*, int64_t, int64_t, const Executor&);  \
-  template void block_sum_cpu<Format>(const uint8_t*, const float*, float*, int64_t, int64_t, int64_t, const Executor&)
+#define HALO_INSTANTIATE(Format)                                                                                 \
+  template void quantize_rows_cpu<Format>(const float*, uint8_t*, float*, int64_t, int64_t, const Executor&);    \
+  template void quantize_rows_cpu<Format>(const BFloat16*, uint8_t*, float*, int64_t, int64_t, const Executor&); \
+  template void quantize_rows_cpu<Format>(const Float16*, uint8_t*, float*, int64_t, int64_t, const Executor&);  \
+  template void sum_rows_cpu<Format>(const uint8_t*, const float*, float*, int64_t, int64_t, int64_t, const Executor&)
 HALO_INSTANTIATE(E4M3);
 HALO_INSTANTIATE(E5M2);
 HALO_INSTANTIATE(Int8);

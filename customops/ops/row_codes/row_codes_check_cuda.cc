@@ -1,7 +1,7 @@
 #include "check/cuda/device.h"
 #include "check/cuda/limits.h"
 #include "common/codes.h"
-#include "ops/block_codes/block_codes.h"
+#include "ops/row_codes/row_codes.h"
 
 namespace halo::check {
 
@@ -16,12 +16,12 @@ void check_blocks(int64_t blocks, int64_t block, int64_t parts) {
   const auto x = numbers<T>(count, 41, /*special=*/block == 64);
   std::vector<uint8_t> codes(static_cast<size_t>(count));
   std::vector<float> scales(static_cast<size_t>(parts * blocks)), y(static_cast<size_t>(blocks * block));
-  block_quantize_cpu<Format>(x.data(), codes.data(), scales.data(), parts * blocks, block, kSerial);
-  block_sum_cpu<Format>(codes.data(), scales.data(), y.data(), parts, blocks, block, kSerial);
+  quantize_rows_cpu<Format>(x.data(), codes.data(), scales.data(), parts * blocks, block, kSerial);
+  sum_rows_cpu<Format>(codes.data(), scales.data(), y.data(), parts, blocks, block, kSerial);
   const OnDevice<T> x_device(x);
   const OnDevice<float> scales_device(parts * blocks);
   const auto found = run_twice<uint8_t>(what, count, [&](uint8_t* out) {
-    return block_quantize_cuda(Format::kName, type_of<T>(), x_device.data(), out, scales_device.data(), parts * blocks, block, nullptr);
+    return quantize_rows_cuda(Format::kName, type_of<T>(), x_device.data(), out, scales_device.data(), parts * blocks, block, nullptr);
   });
   expect(found == codes, what + ": codes");
   const auto found_scales = scales_device.download(what);
@@ -31,7 +31,7 @@ void check_blocks(int64_t blocks, int64_t block, int64_t parts) {
   expect(same_scales, what + ": scales");
   const OnDevice<uint8_t> codes_device(codes);
   const auto sums = run_twice<float>(what + " sum", blocks * block, [&](float* out) {
-    return block_sum_cuda(Format::kType, codes_device.data(), scales_device.data(), out, parts, blocks, block, nullptr);
+    return sum_rows_cuda(Format::kType, codes_device.data(), scales_device.data(), out, parts, blocks, block, nullptr);
   });
   bool same_sums = true;
   for (size_t i = 0; i < y.size(); ++i) same_sums = same_sums && (sums[i] == y[i] || (std::isnan(sums[i]) && std::isnan(y[i])));
@@ -50,8 +50,8 @@ HALO_CHECK(cuda_block_codes_as_the_cpu) {
 }
 
 HALO_CHECK(limits_of_block_codes_are_named) {
-  expect_refused(block_quantize_cuda("int8", DType::kInt8, none, nowhere, no_floats, 1, 64, nullptr), kFloatTensors, "int8");
-  expect_refused(block_sum_cuda(kFloat, none, nullptr, no_floats, 1, 1, 64, nullptr), "codes of float8e4m3fn, float8e5m2 or int8", "float");
+  expect_refused(quantize_rows_cuda("int8", DType::kInt8, none, nowhere, no_floats, 1, 64, nullptr), kFloatTensors, "int8");
+  expect_refused(sum_rows_cuda(kFloat, none, nullptr, no_floats, 1, 1, 64, nullptr), "codes of float8e4m3fn, float8e5m2 or int8", "float");
 }
 
 }  // namespace halo::check
