@@ -2,6 +2,7 @@ using Halo.Building;
 using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Passes.Infra;
+using Halo.Passes.Training;
 
 namespace Halo.Passes.Fusion;
 
@@ -19,11 +20,12 @@ public sealed record FuseTransposedCodes() : IGraphPass
 
     public PassResult Run(Model model, PassContext context)
     {
+        var frozen = FrozenBase.NodesOf(model.Graph);
         return new PassResult(model.Graph.Nodes.Where(n => n.Is(nameof(ScaledMatMul), HaloDomain.Name)).ToList()
-            .Sum(product => Turn(model, context, product, 0, "transA", wanted: 0) + Turn(model, context, product, 2, "transB", wanted: 1)));
+            .Sum(product => Turn(model, context, product, 0, "transA", 0, frozen) + Turn(model, context, product, 2, "transB", 1, frozen)));
     }
 
-    private static int Turn(Model model, PassContext context, Node product, int operand, string flag, long wanted)
+    private static int Turn(Model model, PassContext context, Node product, int operand, string flag, long wanted, IReadOnlySet<Node> frozen)
     {
         var codes = product.Inputs[operand]!;
         if (product.Int(flag, 0) == wanted)
@@ -31,6 +33,11 @@ public sealed record FuseTransposedCodes() : IGraphPass
         if (codes.Producer is not { } quantize || !quantize.Is(nameof(Quantize), HaloDomain.Name) || codes.ProducerIndex != 0 || codes.Shape is not { Rank: 2 })
         {
             context.Skip(product, $"'{codes.Name}' are no codes that a Quantize gives of a matrix");
+            return 0;
+        }
+        if (frozen.Contains(quantize))
+        {
+            context.Skip(product, $"'{codes.Name}' are held: in one order, a byte a weight");
             return 0;
         }
         context.Step(product, $"read '{codes.Name}' transposed");

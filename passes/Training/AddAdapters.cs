@@ -11,7 +11,7 @@ namespace Halo.Passes.Training;
 /// <summary>Adds to linear layers of a forward graph adapters of low rank, whose parameters are inputs under PEFT's names.</summary>
 /// <remarks>
 /// Y (b, n) = X (b, m) W^T becomes Y + s (X A^T) B^T, A (r, m), B (n, r): <c>base_model.model.LAYER.lora_A.weight</c> and so on. With DoRA it is multiplied by
-/// m / |W + s B A|, whose length ends gradients. What is to be trained as a whole gets the name of a copy; <see cref="BuildGradient"/> then trains what has
+/// m / |W + s B A|, whose length ends gradients. The adapter's product stands before the base's, which can then be summed onto it. What is to be trained as a whole gets the name of a copy; <see cref="BuildGradient"/> then trains what has
 /// such names, and the base is frozen.
 /// </remarks>
 /// <param name="Layers">The adapter of each layer, by its name.</param>
@@ -72,44 +72,48 @@ public sealed record AddAdapters(LayerRules<AdapterShape> Layers, NamePatterns? 
         var (node, x, weight) = (gemm.Node, gemm.A, layer.Weight);
         var (inputs, outputs, type) = (x.Shape![-1].Size!.Value, node.Output.Shape![-1].Size!.Value, weight.Type);
         var (product, readers) = (node.Output, node.Output.Uses.ToList());
-        var build = GraphBuilder.After(node, $"{layer.Name}/adapter");
+        var (before, after) = (GraphBuilder.Before(node, $"{layer.Name}/adapter"), GraphBuilder.After(node, $"{layer.Name}/adapter"));
         var a = Parameter(AdapterNames.A(layer.Name), shape.Rank, inputs);
         var b = Parameter(AdapterNames.B(layer.Name), outputs, shape.Rank);
-        var read = Dropout == 0 ? x : build.Dropout(x, Scalar("dropout_seed"), Scalar("dropout_step"), Dropout, stream, "dropout");
-        var rows = build.Op("down", "Gemm", [read, Cast(a, "a")], TransB);
-        var up = build.Op("up", "Gemm", [rows, Cast(b, "b")], shape.Scale == 1 ? [TransB] : [Ir.Attribute.Of("alpha", (float)shape.Scale), TransB]);
-        var y = build.Op("sum", "Add", [product, up]);
-        if (shape.Kind == AdapterKind.Dora)
-            y = build.Op("lengthened", "Mul", [y, Cast(Lengths(), "factors")]);
+        var read = Dropout == 0 ? x : before.Dropout(x, Scalar("dropout_seed"), Scalar("dropout_step"), Dropout, stream, "dropout");
+        var rows = before.Op("down", "Gemm", [read, Cast(before, a, "a")], TransB);
+        var up = before.Op("up", "Gemm", [rows, Cast(before, b, "b")], shape.Scale == 1 ? [TransB] : [Ir.Attribute.Of("alpha", (float)shape.Scale), TransB]);
+        var y = shape.Kind == AdapterKind.Dora ? Lengthened() : after.Op("sum", "Add", [product, up]);
         foreach (var use in readers)
             use.Node.ReplaceInput(use.Index, y);
         if (product.IsGraphOutput)
             graph.ReplaceOutput(product, y);
 
+        // With g = m / |W + s B A|: g (X W^T + U), or X W^T + (g - 1) X' W^T + g U where inputs are dropped to X'. [PEFT 0.21, DoraLinearLayer]
+        Value Lengthened()
+        {
+            var factors = Cast(after, Factors(), "factors");
+            if (Dropout == 0)
+                return after.Op("lengthened", "Mul", [after.Op("sum", "Add", [product, up]), factors]);
+            var dropped = after.Node("dropped", "Gemm", [read, gemm.B], 1, "", [.. node.Attributes.Values]).Output;
+            var change = after.Op("change", "Mul", [after.Op("dropped_sum", "Add", [dropped, up]), factors]);
+            return after.Op("sum", "Add", [product, after.Op("difference", "Sub", [change, dropped])]);
+        }
+
         Value Parameter(string name, params long[] sizes) => graph.TryGetValue(name, out var present) ? present
             : graph.AddInput(new Value(name, type, Shape.Of(sizes)));
 
-        Value Cast(Value value, string name) => value.Type == x.Type ? value
+        Value Cast(GraphBuilder build, Value value, string name) => value.Type == x.Type ? value
             : build.Op($"{name}/{x.Type.Name()}", "Cast", [value], Ir.Attribute.Of("to", (long)x.Type));
 
         Value Scalar(string name) => graph.TryGetValue(name, out var present) ? present : graph.AddInput(new Value(name, ElementType.Int64, Shape.Scalar));
 
         // m / |W + s B A|: the gradient of Y does not go through the length. [Liu et al. 2024, section 4.3]
-        Value Lengths()
+        Value Factors()
         {
-            if (Dropout != 0)
-            {
-                throw new PassException(Name, node, layer.Name, "an adapter of kind lora where inputs are dropped", "dora",
-                    "Set lora_dropout to 0: DoRA would need the base's product of dropped inputs as well.");
-            }
             if (weight.Shape is not { Rank: 2 } shapeOfWeight || shapeOfWeight[0].Size != outputs || shapeOfWeight[1].Size != inputs)
             {
                 throw new PassException(Name, node, layer.Name, $"a weight ({outputs}, {inputs}), as checkpoints have it", $"{weight.Shape}",
                     "Give the checkpoint that the graph was exported from.");
             }
-            var merged = build.Op("merged", "Gemm", [b, a, weight], Ir.Attribute.Of("alpha", (float)shape.Scale));
-            var lengths = build.Op("lengths", "ReduceL2", [merged, build.Constant("columns", Tensor.Int64s(1))], Ir.Attribute.Of("keepdims", 0L));
-            return build.Op("factors", "Div", [Parameter(AdapterNames.Magnitude(layer.Name), outputs), GradientEnds.Detached(build, lengths, "detached")]);
+            var merged = after.Op("merged", "Gemm", [b, a, weight], Ir.Attribute.Of("alpha", (float)shape.Scale));
+            var lengths = after.Op("lengths", "ReduceL2", [merged, after.Constant("columns", Tensor.Int64s(1))], Ir.Attribute.Of("keepdims", 0L));
+            return after.Op("factors", "Div", [Parameter(AdapterNames.Magnitude(layer.Name), outputs), GradientEnds.Detached(after, lengths, "detached")]);
         }
     }
 

@@ -26,7 +26,7 @@ public static class FrozenBase
         var graph = training.Graph;
         if (!graph.Inputs.Any(i => AdapterNames.IsTrained(i.Name)))
             return null;
-        var frozen = graph.Inputs.Where(i => i.Type.IsFloat() && !AdapterNames.IsTrained(i.Name)).ToList();
+        var frozen = FrozenIn(graph);
         var (held, nodes) = Following(graph, frozen);
         if (held.Count == 0)
             return null;
@@ -61,6 +61,11 @@ public static class FrozenBase
             part.Graph.RemoveInput(input);
         return part;
     }
+
+    /// <summary>The nodes that compute of frozen parameters and constants alone; none where there are no adapters.</summary>
+    public static IReadOnlySet<Node> NodesOf(Graph graph) => graph.Inputs.Any(i => AdapterNames.IsTrained(i.Name)) ? Following(graph, FrozenIn(graph)).Nodes : [];
+
+    private static List<Value> FrozenIn(Graph graph) => [.. graph.Inputs.Where(i => i.Type.IsFloat() && !AdapterNames.IsTrained(i.Name) && !IsHeld(i))];
 
     /// <summary>What nodes compute of frozen parameters and constants alone and other nodes read, and those nodes.</summary>
     private static (List<Value> Held, HashSet<Node> Nodes) Following(Graph graph, List<Value> frozen)

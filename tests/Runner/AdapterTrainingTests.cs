@@ -59,7 +59,8 @@ public sealed class AdapterTrainingTests : IDisposable
     [Fact]
     public void What_was_trained_is_evaluated_generates_and_merges()
     {
-        Succeed(Train("run", "--adapter-kind", "dora", "--adapter-targets", "q_proj,down_proj", "--learning-rate", "1e-2", "--steps", "6"));
+        Succeed(Train("run", "--adapter-kind", "dora", "--adapter-targets", "q_proj,down_proj", "--adapter-dropout", "0.1", "--learning-rate", "1e-2",
+            "--steps", "6"));
         string[] data = ["--data", _folder["data.jsonl"]];
         var trained = Loss(Succeed(["eval", "--model", _folder["run"], .. data]));
         var unadapted = Loss(Succeed(["eval", "--model", _folder["model"], .. data, .. Sizes]));

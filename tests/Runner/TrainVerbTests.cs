@@ -36,6 +36,29 @@ public sealed class TrainVerbTests : IDisposable
             Directory.GetDirectories(Path.Combine(_run["killed"], "checkpoints")).Select(Path.GetFileName).Order());
     }
 
+    /// <summary>The same over a base in 8 bits that is frozen, whose file nobody writes.</summary>
+    [Fact]
+    public void A_run_of_an_adapter_killed_at_any_moment_goes_on_as_if_it_had_not_been()
+    {
+        var before = File.ReadAllBytes(Path.Combine(LlamaTiny.Folder, "model.safetensors"));
+        string[] Train(string output) =>
+        [
+            "train", "--model", LlamaTiny.Folder, "--data", TinyRun.Data("train.jsonl"), "-o", _run[output], "--adapter-kind", "dora",
+            "--adapter-rank", "4", "--adapter-dropout", "0.1", "--scheme", "halo-2", "--format", "int8", "--micro-batch-size", "4", "--sequence-length", "128",
+            "--batch-size", "8", "--steps", $"{Steps}", "--save-every", "2", "--threads", "2",
+        ];
+        HaloProcess.Succeed(Train("whole"));
+        var expected = _run.Updates("whole");
+        Kill(Train("killed"), () => File.Exists(Path.Combine(_run["killed"], "halo.json")));
+        Kill(["train", "--resume", "-o", _run["killed"]], () => Rows("killed") >= 3);
+        Kill(["train", "--resume", "-o", _run["killed"]], () => Rows("killed") >= 6, 100);
+        HaloProcess.Succeed("train", "--resume", "-o", _run["killed"]);
+        Assert.Equal(expected, _run.Updates("killed"));
+        foreach (var file in new[] { "adapter/adapter_model.safetensors", "adapter/adapter_config.json", $"checkpoints/step-{Steps:D8}/optimizer.safetensors" })
+            Assert.Equal(File.ReadAllBytes(Path.Combine(_run["whole"], file)), File.ReadAllBytes(Path.Combine(_run["killed"], file)));
+        Assert.Equal(before, File.ReadAllBytes(Path.Combine(LlamaTiny.Folder, "model.safetensors")));
+    }
+
     [Theory]
     [InlineData("INT")]
     [InlineData("TERM")]

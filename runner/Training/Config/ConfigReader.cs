@@ -185,8 +185,6 @@ internal static class ConfigReader
             throw new HaloException(Reader, where(idle.Name), "adapter_kind lora or dora with it", "none",
                 config.Adapter is null ? "Set 'adapter_kind: lora', or remove it." : "Remove it: the adapter's folder says it.");
         }
-        if (config is { AdapterKind: AdapterKind.Dora, AdapterDropout: not 0 })
-            throw new HaloException(Reader, where("adapter_dropout"), "0 with adapter_kind dora", $"{config.AdapterDropout}", "Remove it, or take lora.");
         if (config is { Offload: not Offload.None, Device: not Sessions.GraphDevice.Cuda })
             throw new HaloException(Reader, where("offload"), "device cuda, whose memory it saves", $"device {ConfigKey.NameOf(config.Device.ToString())}",
                 "Set 'device: cuda', or leave offload out.");
