@@ -7,7 +7,7 @@ public static class AdapterNames
     /// <summary>What PEFT puts before every name of the model that it wraps.</summary>
     public const string Prefix = "base_model.model.";
 
-    private const string Down = ".lora_A.weight", Up = ".lora_B.weight", Length = ".lora_magnitude_vector.weight";
+    private const string Down = ".lora_A.weight", Up = ".lora_B.weight", Length = ".lora_magnitude_vector.weight", PlacesEnd = ".rosa_places";
 
     /// <summary>A (rank, in).</summary>
     public static string A(string module) => Prefix + module + Down;
@@ -18,6 +18,14 @@ public static class AdapterNames
     /// <summary>m (out): the lengths of the rows of a weight, which DoRA trains by themselves.</summary>
     public static string Magnitude(string module) => Prefix + module + Length;
 
+    /// <summary>The trained elements of a weight, beside the factors (RoSA).</summary>
+    public static string Elements(string module) => Prefix + module + ".rosa_elements.weight";
+
+    /// <summary>Where they stand in the weight, read row by row.</summary>
+    public static string Places(string module) => Prefix + module + PlacesEnd;
+
+    public static bool IsPlaces(string name) => IsTrained(name) && name.EndsWith(PlacesEnd, StringComparison.Ordinal);
+
     /// <summary>A parameter of the base that is trained as a whole (<c>modules_to_save</c>).</summary>
     public static string Saved(string parameter) => Prefix + parameter;
 
@@ -27,6 +35,12 @@ public static class AdapterNames
     /// <summary>A factor of a low-rank product, which is no linear layer of the base.</summary>
     public static bool IsFactor(string parameter) => IsTrained(parameter)
         && (parameter.EndsWith(Down, StringComparison.Ordinal) || parameter.EndsWith(Up, StringComparison.Ordinal));
+
+    /// <summary>Of factors: whether it is A, else it is B.</summary>
+    public static bool IsDown(string factor) => factor.EndsWith(Down, StringComparison.Ordinal);
+
+    /// <summary>What the rank of a factor's module is called where it is free.</summary>
+    public static string RankOf(string factor) => factor[..factor.LastIndexOf(IsDown(factor) ? Down : Up, StringComparison.Ordinal)] + ".rank";
 
     /// <summary>The name of a graph's parameter in <c>adapter_model.safetensors</c>: PEFT writes the vector without <c>.weight</c>.</summary>
     public static string InFile(string parameter) => IsTrained(parameter) && parameter.EndsWith(Length, StringComparison.Ordinal) ? parameter[..^7] : parameter;

@@ -22,7 +22,8 @@ public sealed class LinearGemms
         _graph = graph;
         _forward = Forward(graph);
         _repeated = new RepeatedValues(graph);
-        _takesParameters = graph.Inputs.Any(i => i.Type.IsFloat() && i.Shape is { Rank: 1 or 2 }); // caches have four axes
+        _takesParameters = graph.Inputs.Any(i => i.Type.IsFloat() && i.Shape is { Rank: 1 or 2 } // caches have four axes
+            && !AdapterNames.IsFactor(i.Name)); // which stay inputs where a graph holds its weights
     }
 
     /// <summary>The linear layers in the order of their first product, and the products that belong to none.</summary>

@@ -122,8 +122,8 @@ public sealed class Graph
             _suffixes[wish] = number;
     }
 
-    /// <summary>Gives an existing graph input a default (IR versions before 4 listed every initializer as an input).</summary>
-    internal void MakeInitializer(Value input, Tensor tensor)
+    /// <summary>Gives an existing graph input a default, which a caller may replace (IR versions before 4 listed every initializer as an input).</summary>
+    public void MakeInitializer(Value input, Tensor tensor)
     {
         input.Initializer = tensor;
         _initializers.Add(input);

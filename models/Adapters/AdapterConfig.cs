@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Halo.Io;
+using Halo.Ir;
 using Halo.Models.Json;
 
 namespace Halo.Models.Adapters;
@@ -26,6 +27,9 @@ public sealed record AdapterConfig
 
     /// <summary>DoRA: the rows of W + s B A are brought to trained lengths.</summary>
     public bool Dora { get; init; }
+
+    /// <summary>RoSA: the share of a weight's elements that are trained beside the factors; 0: none.</summary>
+    public double Density { get; init; }
 
     /// <summary>Share of an adapter's inputs that training drops.</summary>
     public double Dropout { get; init; }
@@ -81,11 +85,16 @@ public sealed record AdapterConfig
         return alpha / (RankStabilized ? Math.Sqrt(rank) : rank);
     }
 
+    /// <summary>Elements that are trained of a weight.</summary>
+    public long ElementsOf(Shape weight) => Density == 0 ? 0 : Math.Max(1, (long)Math.Round(Density * weight.ElementCount!.Value));
+
     /// <summary>As PEFT writes it: what was read with the values of this record, or PEFT's defaults with them.</summary>
     public string ToJson()
     {
         var json = Read?.DeepClone().AsObject() ?? AdapterFields.Defaults();
-        json["peft_type"] = "LORA";
+        json["peft_type"] = Density > 0 ? AdapterFields.Rosa : AdapterFields.Lora; // PEFT refuses what it would load in part
+        if (Density > 0)
+            json["d"] = Density;
         (json["r"], json["lora_alpha"], json["lora_dropout"]) = (Rank, Number(Alpha), Dropout);
         (json["use_rslora"], json["use_dora"]) = (RankStabilized, Dora);
         json["target_modules"] = TargetPattern is { } pattern ? pattern : Texts(Targets);

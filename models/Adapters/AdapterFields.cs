@@ -11,7 +11,9 @@ internal static class AdapterFields
     private static readonly HashSet<string> Informing = ["auto_mapping", "base_model_name_or_path", "inference_mode", "megatron_core", "peft_version",
         "qalora_group_size", "revision"];
 
-    private static readonly HashSet<string> Honoured = ["alpha_pattern", "bias", "exclude_modules", "fan_in_fan_out", "init_lora_weights", "layers_pattern",
+    public const string Lora = "LORA", Rosa = "ROSA";
+
+    private static readonly HashSet<string> Honoured = ["alpha_pattern", "bias", "d", "exclude_modules", "fan_in_fan_out", "init_lora_weights", "layers_pattern",
         "layers_to_transform", "lora_alpha", "lora_bias", "lora_dropout", "modules_to_save", "peft_type", "r", "rank_pattern", "target_modules", "task_type",
         "use_dora", "use_rslora"];
 
@@ -31,7 +33,12 @@ internal static class AdapterFields
     {
         foreach (var field in json.Properties.Where(f => !Honoured.Contains(f.Name) && !Informing.Contains(f.Name) && !DoesNothing(f.Value)))
             throw json.Unsupported(field.Name, "a field that is null, false or empty: Halo does not honour it", Shown(field.Value));
-        Only("peft_type", "LORA");
+        var isRosa = json.Text("peft_type") == Rosa;
+        if (!isRosa)
+            Only("peft_type", Lora);
+        var density = json.Number("d") ?? 0;
+        if (isRosa ? density is not (> 0 and <= 1) || json.Flag("use_dora") == true : density != 0)
+            throw json.Defect("d", isRosa ? "a share above 0 to 1 with peft_type ROSA, and no use_dora" : "none with peft_type LORA", $"{density}");
         Only("task_type", "CAUSAL_LM");
         Only("bias", "none");
         foreach (var name in new[] { "fan_in_fan_out", "lora_bias" })
@@ -53,6 +60,7 @@ internal static class AdapterFields
             Alpha = json.Number("lora_alpha") ?? 8,
             RankStabilized = json.Flag("use_rslora") ?? false,
             Dora = json.Flag("use_dora") ?? false,
+            Density = density,
             Dropout = dropout,
             Targets = Names("target_modules"),
             TargetPattern = Pattern("target_modules"),

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Halo.Analysis;
 using Halo.Io;
 using Halo.Ir;
@@ -55,7 +56,7 @@ public sealed class AdapterFolder : IDisposable
                 throw new HaloException("adapter", file.Path, $"the base that it was trained over ({BaseKey} {trainedOver})", $"{weights.Path} ({found})",
                     "Give the base that the adapter belongs to.");
             }
-            FiniteValues.Check(file.Path, file.Tensors.Values);
+            FiniteValues.Check(file.Path, file.Tensors.Values.Where(t => t.DType.IsFloat()));
             return adapter;
         }
         catch
@@ -101,6 +102,17 @@ public sealed class AdapterFolder : IDisposable
 
     private static string NameOf(string inFile) => inFile.EndsWith(".lora_magnitude_vector", StringComparison.Ordinal) ? inFile + ".weight" : inFile;
 
+    private static bool AreAscending(ReadOnlySpan<byte> bytes, long end)
+    {
+        var places = MemoryMarshal.Cast<byte, long>(bytes);
+        for (var i = 0; i < places.Length; i++)
+        {
+            if (places[i] <= (i == 0 ? -1 : places[i - 1]) || places[i] >= end)
+                return false;
+        }
+        return true;
+    }
+
     private void Check()
     {
         const string Advice = "Check that config and weights of the adapter belong together, and to this base.";
@@ -114,6 +126,17 @@ public sealed class AdapterFolder : IDisposable
                 throw new HaloException("adapter", $"{_file.Path}: '{tensor.Name}'", $"floating point values {shape}",
                     $"{tensor.DType.Name()} {Shape.Of([.. tensor.Shape])}", Advice);
             }
+        }
+        foreach (var layer in Layers.Layers.Where(l => l.Sparse > 0))
+        {
+            var name = AdapterNames.Places(layer.Module);
+            if (!Tensors.TryGetValue(name, out var places) || places.DType != ElementType.Int64 || !places.Shape.SequenceEqual([layer.Sparse])
+                || !AreAscending(places.Bytes(), layer.Weight.ElementCount!.Value))
+            {
+                throw new HaloException("adapter", $"{_file.Path}: '{name}'", $"int64 [{layer.Sparse}], ascending and below {layer.Weight.ElementCount}",
+                    places is null ? "none" : "others", Advice);
+            }
+            parameters.Add(name, Shape.Of(layer.Sparse));
         }
         if (Tensors.Keys.FirstOrDefault(n => !parameters.ContainsKey(n)) is { } extra)
             throw new HaloException("adapter", _file.Path, "the tensors that the config calls for", $"'{AdapterNames.InFile(extra)}' besides", Advice);

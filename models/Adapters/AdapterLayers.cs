@@ -11,13 +11,15 @@ namespace Halo.Models.Adapters;
 /// <param name="Rank">Rows of A (rank, in), columns of B (out, rank).</param>
 /// <param name="Scale">Multiplies B A.</param>
 /// <param name="Dora">There is a vector m (out).</param>
-public sealed record AdapterLayer(string Module, Shape Weight, int Rank, double Scale, bool Dora)
+/// <param name="Sparse">Elements of S (out, in), which X S^T adds (RoSA); 0: there is none.</param>
+public sealed record AdapterLayer(string Module, Shape Weight, int Rank, double Scale, bool Dora, long Sparse = 0)
 {
     /// <summary>Names and shapes, as graphs have them.</summary>
     public IEnumerable<(string Name, Shape Shape)> Parameters =>
     [
         (AdapterNames.A(Module), Shape.Of(Rank, Weight.Sizes[1])), (AdapterNames.B(Module), Shape.Of(Weight.Sizes[0], Rank)),
         .. Dora ? [(AdapterNames.Magnitude(Module), Shape.Of(Weight.Sizes[0]))] : Array.Empty<(string, Shape)>(),
+        .. Sparse > 0 ? [(AdapterNames.Elements(Module), Shape.Of(Sparse))] : Array.Empty<(string, Shape)>(),
     ];
 }
 
@@ -56,7 +58,7 @@ public sealed record AdapterLayers(
                 continue;
             if (name == LlamaParameters.Embedding)
                 throw Refused("target_modules", "linear layers", $"the embedding '{module}'", "Leave it out, or name it in modules_to_save.");
-            layers.Add(new AdapterLayer(module, shape, config.RankOf(module), config.ScaleOf(module), config.Dora));
+            layers.Add(new AdapterLayer(module, shape, config.RankOf(module), config.ScaleOf(module), config.Dora, config.ElementsOf(shape)));
         }
         var modules = tensors.Keys.Select(ModuleOf).OfType<string>().ToList();
         var saved = tensors

@@ -10,7 +10,7 @@ namespace Halo.Models.Adapters;
 
 /// <summary>The weights of a base with an adapter merged into them, in float32; each is computed when it is looked at.</summary>
 /// <remarks>
-/// W' = W + s B A; with DoRA the rows of that over their lengths, times m. Modules that were trained as a whole take the place of the base's. Sums over the
+/// W' = W + s B A, with RoSA + S; with DoRA the rows of that over their lengths, times m. Modules that were trained as a whole take the place of the base's. Sums over the
 /// rank are float32, as PEFT's are.
 /// </remarks>
 public static class AdapterMerge
@@ -52,6 +52,13 @@ public static class AdapterMerge
             if (lengths is not null)
                 TensorPrimitives.Multiply(target, lengths[row] / TensorPrimitives.Norm<float>(target), target);
         });
+        if (layer.Sparse > 0)
+        {
+            var places = MemoryMarshal.Cast<byte, long>(adapter[AdapterNames.Places(layer.Module)].Bytes());
+            var elements = Read(AdapterNames.Elements(layer.Module));
+            for (var i = 0; i < elements.Length; i++)
+                w[places[i]] += elements[i];
+        }
         return w;
 
         float[] Read(string name) => adapter[name].ReadFloats();

@@ -10,7 +10,8 @@ namespace Halo.Passes.Export;
 
 /// <summary>Makes initializers of the parameters of a forward graph, with the values that the checkpoint has under their names.</summary>
 /// <remarks>
-/// A parameter is a graph input of a float type and known sizes; caches, whose lengths are free, are none. Values are read, and rounded to nearest even
+/// A parameter is a graph input of a float type and known sizes; caches, whose lengths are free, are none,
+/// nor are those of an adapter, which stays beside the model. Values are read, and rounded to nearest even
 /// into the type, when the graph is written or run. A value that float16 cannot hold is an error then.
 /// </remarks>
 /// <param name="Type">The type of the initializers, cast in the graph where it is another than the graph's; by default the graph's.</param>
@@ -50,7 +51,8 @@ public sealed record HoldParameters(FloatPrecision? Type = null) : IGraphPass
         return new PassResult(parameters.Count);
     }
 
-    private static bool IsParameter(Value input) => input.Initializer is null && input.Type.IsFloat() && input.Shape is { ElementCount: not null };
+    private static bool IsParameter(Value input) => input.Initializer is null && input.Type.IsFloat() && input.Shape is { ElementCount: not null }
+        && !AdapterNames.IsTrained(input.Name);
 
     private void Check(List<Value> parameters, IReadOnlyDictionary<string, Tensor> checkpoint)
     {

@@ -59,7 +59,7 @@ public sealed record QuantizeWeights(WeightFormat Format, int Block = 32, Activa
         var graph = model.Graph;
         var rewrites = 0;
         var feedback = context.InputMoments is { } moments ? new ErrorFeedback(Name, moments) : null;
-        foreach (var layer in LinearGemms.In(graph).Layers)
+        foreach (var layer in LinearGemms.In(graph).Layers.Where(l => !AdapterNames.IsFactor(l.Weight.Name)))
         {
             foreach (var node in layer.Gemms.Select(g => g.Node))
                 rewrites += Hold(model, node, layer, feedback, context) ? 1 : 0;

@@ -33,6 +33,7 @@ public static class Pipelines
         typeof(QuantizeWeights),    // last to touch weights of exports
         typeof(BuildGradient),      // needs names, sizes and a loss
         typeof(RederiveGradient),   // of graphs that came with a gradient: needs the same
+        typeof(ChooseRows),         // behind the gradient, before its products are rotated and rounded
         typeof(OrderScatterAdds),   // behind the gradient, whose Gather rules scatter
         typeof(RemoveDeadCode),     // before folding: nothing dead is computed
         typeof(FoldSplats),         // before constants: a large repeated constant is never expanded or compared
@@ -84,11 +85,14 @@ public static class Pipelines
     /// <param name="formats">Other formats for some layers.</param>
     /// <param name="rederive">Build the gradient of a joint graph anew before.</param>
     /// <param name="forGpu">Where the graph is to run: what helps there and costs on a CPU is done as well.</param>
+    /// <param name="rows">Share of each weight's rows that gets a gradient; null: all.</param>
     public static IReadOnlyList<IGraphPass> Rewrite(
         HaloScheme scheme, GemmFormats format, LayerRules<HaloScheme>? schemes = null, LayerRules<GemmFormats>? formats = null, bool rederive = false,
-        bool forGpu = false)
+        bool forGpu = false, double? rows = null)
     {
         var passes = Parse(rederive ? $"{Cleanup},{Rederive}" : Cleanup).ToList();
+        if (rows is { } share)
+            passes.Add(new ChooseRows(share));
         if (!scheme.Equals(HaloScheme.None) || schemes is { IsEmpty: false })
             passes.Add(new RotateOperands(scheme, schemes is { IsEmpty: true } ? null : schemes));
         if (format.All.Any() || formats is { IsEmpty: false })
@@ -151,17 +155,19 @@ public static class Pipelines
     /// <param name="format">How weights are rounded; null leaves them in <paramref name="precision"/>.</param>
     /// <param name="rotate">Fold norms and rotations into the weights before.</param>
     /// <param name="activations">What int4 and int8 weights are multiplied by; null is the pass's own choice.</param>
+    /// <param name="adapters">Adapters beside the weights, whose parameters stay inputs.</param>
     public static IReadOnlyList<IGraphPass> Export(
-        int positions, FloatPrecision precision, WeightFormat? format, bool rotate, ActivationFormat? activations = null) =>
+        int positions, FloatPrecision precision, WeightFormat? format, bool rotate, ActivationFormat? activations = null, AddAdapters? adapters = null) =>
     [
-        .. Cached(positions), new HoldParameters(), .. rotate ? (IReadOnlyList<IGraphPass>)[new FoldNorms(), new RotateWeights()] : [], new LowerHaloOperators(),
+        .. Cached(positions, adapters), new HoldParameters(), .. rotate ? (IReadOnlyList<IGraphPass>)[new FoldNorms(), new RotateWeights()] : [], new LowerHaloOperators(),
         new ConvertPrecision(precision), new RemoveDeadCode(),
         .. format is { } rounded ? (IReadOnlyList<IGraphPass>)[new QuantizeWeights(rounded, Activations: activations)] : [],
     ];
 
     /// <summary>The graph that decodes through a cache, in operators of com.halo.</summary>
-    private static IReadOnlyList<IGraphPass> Cached(int positions) =>
-        [new UpgradeOpset(), new Repair(), .. Parse(Tidy), new TakeLogits(), new Canonicalize(), new FreeShapes(), new CacheAttention(positions)];
+    private static IReadOnlyList<IGraphPass> Cached(int positions, AddAdapters? adapters = null) =>
+        [new UpgradeOpset(), new Repair(), .. Parse(Tidy), new TakeLogits(), new Canonicalize(), .. adapters is null ? (IReadOnlyList<IGraphPass>)[] : [adapters],
+        new FreeShapes(), new CacheAttention(positions)];
 
     /// <summary>The passes of a pipeline text.</summary>
     public static IReadOnlyList<IGraphPass> Parse(string text) => PipelineParser.Parse(text);

@@ -11,10 +11,12 @@ public static class LinearReport
     private const string LineKey = "halo.linears", RecordsKey = "halo.linears.records";
 
     /// <summary>Notes both forms in a graph's metadata: of a graph from which the weights are to be taken away, they are given from there.</summary>
-    internal static void Keep(Graph graph)
+    internal static void Keep(Graph graph, string why = "frozen weights are held as codes")
     {
+        if (graph.Metadata.ContainsKey(LineKey))
+            return;
         var (line, records) = (Line(graph), Of(graph).ToJsonString());
-        (graph.Metadata[LineKey], graph.Metadata[RecordsKey]) = (line + "; frozen weights are held as codes", records);
+        (graph.Metadata[LineKey], graph.Metadata[RecordsKey]) = ($"{line}; {why}", records);
     }
 
     /// <summary>One record a layer: weight, layer, frozen, F, E, G (node names), rotations and formats by product.</summary>

@@ -13,14 +13,21 @@ public enum AdapterKind
 
     /// <summary>(Y + s (X A^T) B^T) m / |W + s B A|, the lengths of rows, without a gradient of their own. [Liu et al. 2024, section 4.3]</summary>
     Dora,
+
+    /// <summary>Y + s (X A^T) B^T + X S^T, S of elements at places that an input names. [Nikdan et al. 2024]</summary>
+    Rosa,
+
+    /// <summary>No adapter: the weights themselves, some rows of each at a time (<see cref="ChooseRows"/>).</summary>
+    Efqat,
 }
 
 /// <summary>The adapter of one layer.</summary>
 /// <param name="Kind">What it computes.</param>
 /// <param name="Rank">Rows of A, columns of B.</param>
 /// <param name="Scale">s.</param>
-/// <remarks>Text: <c>none</c>, or kind, rank and scale: <c>lora 16 2</c>.</remarks>
-public sealed record AdapterShape(AdapterKind Kind, int Rank = 0, double Scale = 1) : IOptionText<AdapterShape>
+/// <param name="Elements">Of S.</param>
+/// <remarks>Text: <c>none</c>, or kind, rank and scale: <c>lora 16 2</c>; of rosa also the number of elements.</remarks>
+public sealed record AdapterShape(AdapterKind Kind, int Rank = 0, double Scale = 1, long Elements = 0) : IOptionText<AdapterShape>
 {
     public static AdapterShape None { get; } = new(AdapterKind.None);
 
@@ -32,9 +39,12 @@ public sealed record AdapterShape(AdapterKind Kind, int Rank = 0, double Scale =
             && int.TryParse(rank, NumberStyles.None, CultureInfo.InvariantCulture, out var rows) && rows > 0
             && double.TryParse(scale, NumberStyles.Float, CultureInfo.InvariantCulture, out var factor) && double.IsFinite(factor))
             return new AdapterShape(name == "lora" ? AdapterKind.Lora : AdapterKind.Dora, rows, factor);
+        if (s.Split(' ', StringSplitOptions.RemoveEmptyEntries) is ["rosa", var r, var by, var count] && Parse($"lora {r} {by}", provider) is var factors
+            && long.TryParse(count, NumberStyles.None, CultureInfo.InvariantCulture, out var elements) && elements > 0)
+            return factors with { Kind = AdapterKind.Rosa, Elements = elements };
         throw new HaloException("adapter", $"'{s}'", "none, or kind (lora, dora), rank and scale", "another text", "Write for example 'lora 16 2'.");
     }
 
     public override string ToString() => Kind == AdapterKind.None ? "none"
-        : string.Create(CultureInfo.InvariantCulture, $"{Kind.ToString().ToLowerInvariant()} {Rank} {Scale:R}");
+        : string.Create(CultureInfo.InvariantCulture, $"{Kind.ToString().ToLowerInvariant()} {Rank} {Scale:R}{(Kind == AdapterKind.Rosa ? $" {Elements}" : "")}");
 }

@@ -78,11 +78,24 @@ public sealed record AddAdapters(LayerRules<AdapterShape> Layers, NamePatterns? 
         var read = Dropout == 0 ? x : before.Dropout(x, Scalar("dropout_seed"), Scalar("dropout_step"), Dropout, stream, "dropout");
         var rows = before.Op("down", "Gemm", [read, Cast(before, a, "a")], TransB);
         var up = before.Op("up", "Gemm", [rows, Cast(before, b, "b")], shape.Scale == 1 ? [TransB] : [Ir.Attribute.Of("alpha", (float)shape.Scale), TransB]);
+        if (shape.Kind == AdapterKind.Rosa)
+            up = before.Op("elements", "Gemm", [read, Cast(before, Sparse(), "s"), up], TransB);
         var y = shape.Kind == AdapterKind.Dora ? Lengthened() : after.Op("sum", "Add", [product, up]);
         foreach (var use in readers)
             use.Node.ReplaceInput(use.Index, y);
         if (product.IsGraphOutput)
             graph.ReplaceOutput(product, y);
+
+        // S (outputs, inputs): zeros but for the elements.
+        Value Sparse()
+        {
+            var places = graph.AddInput(new Value(AdapterNames.Places(layer.Name), ElementType.Int64, Shape.Of(shape.Elements)));
+            places.Metadata[FrozenBase.HeldKey] = "true";
+            var zeros = before.Op("zeros", "ConstantOfShape", [before.Constant("count", Tensor.Int64s(outputs * inputs))],
+                Ir.Attribute.Of("value", Tensor.Of<byte>(type, [1], new byte[type.Bits() / 8])));
+            var flat = before.Op("placed", "ScatterElements", [zeros, places, Parameter(AdapterNames.Elements(layer.Name), shape.Elements)], Ir.Attribute.Of("axis", 0L));
+            return before.Op("sparse", "Reshape", [flat, before.Constant("sizes", Tensor.Int64s(outputs, inputs))]);
+        }
 
         // With g = m / |W + s B A|: g (X W^T + U), or X W^T + (g - 1) X' W^T + g U where inputs are dropped to X'. [PEFT 0.21, DoraLinearLayer]
         Value Lengthened()

@@ -54,10 +54,15 @@ public sealed class TrainingArtifact
     public string BaseModel => Path.Combine(Folder, "base_model.onnx");
 
     /// <summary>What the graphs read of frozen weights; null where they read the weights.</summary>
+    /// <param name="training">The artifact's training graph.</param>
     /// <param name="weights">The artifact's.</param>
     /// <param name="settings">Where and how it is computed.</param>
-    public HeldTensors? Hold(CheckpointReader weights, SessionSettings settings) =>
-        File.Exists(BaseModel) ? HeldTensors.Of(Read(BaseModel), Checkpoint, weights.Tensors, settings) : null;
+    public HeldTensors? Hold(Model training, CheckpointReader weights, SessionSettings settings)
+    {
+        using var adapter = OpenAdapter(weights);
+        var tensors = adapter is null ? weights.Tensors : weights.Tensors.Concat(adapter.Tensors).ToDictionary(StringComparer.Ordinal);
+        return HeldTensors.Of(File.Exists(BaseModel) ? Read(BaseModel) : null, training.Graph, Checkpoint, tensors, settings);
+    }
 
     /// <summary>Null where the weights themselves are trained.</summary>
     /// <param name="weights">The artifact's.</param>

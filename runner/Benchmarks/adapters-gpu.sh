@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 folder=${1:?name a folder for models and runs}
 layers=("${@:2}")
-[ "${#layers[@]}" -gt 0 ] || layers=(8 16)
+[ "${#layers[@]}" -gt 0 ] || layers=(8 4)
 rows=${ROWS:-4} tokens=${TOKENS:-2048} limit=${LIMIT:-150} halo=${HALO:-./halo}
 mkdir -p "$folder"
 
@@ -78,11 +78,12 @@ PYTHON
 
 first=1
 for count in "${layers[@]}"; do
+  [ "$SECONDS" -lt "$limit" ] || break
   model "$count"
+  row "$count" --recompute elementwise
   row "$count" --recompute feed_forward
-  row "$count" --saved-codes all
   if [ "$first" = 1 ] && [ "${PYTORCH:-1}" = 1 ]; then
-    timeout 90 python3 runner/Benchmarks/pytorch_lora.py "$count" 4096 14336 32 8 128256 "$rows" "$tokens" 16 compile checkpoint-compile || true
+    timeout 75 python3 runner/Benchmarks/pytorch_lora.py "$count" 4096 14336 32 8 128256 "$rows" "$tokens" 16 compile checkpoint-compile || true
   fi
   first=0
   rm -rf "$folder/model-$count" "$folder/run"

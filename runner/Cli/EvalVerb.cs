@@ -69,7 +69,7 @@ internal static class EvalVerb
         using var other = run is not null ? InferenceSource.NewestWeights(run) : config.Weights is { } given ? CheckpointReader.Open(given) : null;
         var trained = other?.Tensors ?? adapter?.Tensors ?? frozen.Tensors;
         var plan = artifact.PlanFor(config);
-        using var held = artifact.Hold(frozen, plan.Session);
+        using var held = artifact.Hold(plan.Training, frozen, plan.Session);
         return Evaluate(plan, other?.Path ?? frozen.Path, adapter is null ? trained : frozen.Tensors.Concat(trained).ToDictionary(),
             settings => GraphSession.OfBatch(artifact.EvalModel, settings, plan.Interface.BatchNames), held);
     }
@@ -80,8 +80,9 @@ internal static class EvalVerb
         var plan = TrainingPlan.Of(config, Console.Error.WriteLine, holds: false);
         var evaluation = Copies(plan) == 1 ? plan.Evaluation : plan.WidenedEvaluation(Copies(plan));
         using var parameters = ParameterFiles.Open(config.Adapter is { } adapter ? [plan.Weights, adapter] : [plan.Weights]);
-        return Evaluate(plan, parameters.Path, parameters.Tensors, settings => GraphSession.OfBatch("evaluation graph", evaluation, settings,
-            plan.Interface.BatchNames));
+        using var held = HeldTensors.Of(null, plan.Training.Graph, parameters.Path, parameters.Tensors, plan.Session);
+        return Evaluate(plan, parameters.Path, parameters.Tensors,
+            settings => GraphSession.OfBatch("evaluation graph", evaluation, settings, plan.Interface.BatchNames), held);
     }
 
     private static int Evaluate(

@@ -54,13 +54,19 @@ internal static class ExportVerb
         };
         var adapter = new Option<string?>("--adapter")
         {
-            Description = "Folder of a LoRA or DoRA adapter (PEFT) of the model; it is merged into the weights, which --merge has to say.",
+            Description = "Folder of a LoRA or DoRA adapter (PEFT) of the model; it is merged into the weights, or left beside them, which --merge or --beside "
+                + "has to say.",
             HelpName = "DIR",
         };
         var merge = new Option<bool>("--merge")
         {
             Description = "Merge the adapter, or that of a run, and report in merge.json what rounding does to it: the error of each layer's weight and, with "
                 + "validation rows, how much of the adapter's effect on the loss remains.",
+        };
+        var beside = new Option<bool>("--beside")
+        {
+            Description = "Leave the adapter, or that of a run, beside the base: adapter.onnx_adapter, which ONNX Runtime and its GenAI library load and switch "
+                + "when they run; without it model.onnx is the base.",
         };
         var minEffect = new Option<double?>("--min-effect")
         {
@@ -92,8 +98,8 @@ internal static class ExportVerb
         var command = new Command("export",
             "Write a model as an ONNX folder that ONNX Runtime serves, or as a Hugging Face folder, with parity.json: how far it is from the graph that "
             + "was trained. Exit code 1 and no folder if it is too far.")
-            { source, output, to, weights, rotate, calibrate, calibrationData, activations, adapter, merge, minEffect, data, prompts,
-            agreement, divergence, threads };
+            { source, output, to, weights, rotate, calibrate, calibrationData, activations, adapter, merge, beside, minEffect, data,
+            prompts, agreement, divergence, threads };
         command.SetAction(parsed =>
         {
             var settings = new ExportSettings(parsed.GetValue(source)!, Path.GetFullPath(parsed.GetValue(output)!))
@@ -106,6 +112,7 @@ internal static class ExportVerb
                 CalibrationData = parsed.GetValue(calibrationData),
                 Adapter = parsed.GetValue(adapter),
                 Merge = parsed.GetValue(merge),
+                Beside = parsed.GetValue(beside),
                 MinEffect = parsed.GetValue(minEffect),
                 Data = parsed.GetValue(data),
                 Prompts = parsed.GetValue(prompts),

@@ -40,6 +40,8 @@ internal static class PlanVerb
             if (parsed.GetValue(ranks) == 1 && Array.Find<Option>([nodes, link, rate], o => parsed.GetResult(o) is { Implicit: false }) is { } alone)
                 throw new HaloException("plan", alone.Name, "--ranks with it", "one rank", "Give --ranks N, or leave it out.");
             var rewritten = GraphRewriter.Rewrite(TrainingGraphSource.Open(config).Training(), RewritePasses.Of(config)).Model;
+            if (config.AdapterBase == BaseWeights.Int4)
+                RoundedBase.Apply(rewritten);
             var budget = config.Memory is { } text ? MemorySize.Parse(text) : (long?)null;
             if (parsed.GetValue(ranks) != 1)
             {

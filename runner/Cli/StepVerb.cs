@@ -88,16 +88,18 @@ internal static class StepVerb
         }
         foreach (var path in parametersPaths)
             Checkpoints.CheckGiven(path);
-        if (@interface.Held.Count > 0)
+        if (@interface.Held.FirstOrDefault(name => !AdapterNames.IsPlaces(name)) is { } code)
         {
-            throw new HaloException("step", graphPath, "a graph that reads its weights",
-                $"one that reads codes of frozen weights, such as '{@interface.Held[0]}'", "Give a graph of halo gradient --adapter, rewritten by halo rewrite.");
+            throw new HaloException("step", graphPath, "a graph that reads its weights", $"one that reads codes of frozen weights, such as '{code}'",
+                "Give a graph of halo gradient --adapter, rewritten by halo rewrite.");
         }
         using var parameters = ParameterFiles.Open(parametersPaths);
         var micro = ReadBatch(batchPath, @interface);
         using var engine = new TrainingEngine(@interface, Session(model, graphPath, adapted, session, @interface.BatchNames),
             steps is null ? null : OnnxWriter.ToBytes(AdamWGraph.Build(@interface.Trained, settings)), accumulates: false, session.Threads);
         engine.Parameters.Load(parameters.Path, parameters.Tensors);
+        if (HeldTensors.Of(null, model.Graph, parameters.Path, parameters.Tensors, session) is { } held)
+            engine.Hold(held);
         if (steps is { } count)
         {
             var losses = new float[count];

@@ -137,6 +137,8 @@ internal static class TrainVerb
         if (written is not null)
             return (written.PlanFor(config), written);
         var plan = TrainingPlan.Of(config, Console.Error.WriteLine);
+        if (plan.Adapter is { Config.Density: > 0, Folder: null } adapter)
+            adapter.Mask = RosaMask.Of(config, adapter.Layers, run, Console.Error.WriteLine);
         return (plan, TrainingArtifact.Write(plan, run.Artifact, Console.Error.WriteLine));
     }
 

@@ -43,6 +43,9 @@ public sealed record ExportSettings(string Source, string Output)
     /// <summary>Merge an adapter and report what becomes of it.</summary>
     public bool Merge { get; init; }
 
+    /// <summary>Leave an adapter beside the base, as a file of its own that ONNX Runtime loads when it runs.</summary>
+    public bool Beside { get; init; }
+
     /// <summary>The least share of the adapter's effect on the loss that may remain; null is 0.95, of int4 0.85.</summary>
     public double? MinEffect { get; init; }
 
@@ -70,8 +73,13 @@ public sealed record ExportSettings(string Source, string Output)
             throw Refused("--min-agreement", "a share from 0 to 1", $"{agreement}", "Give another number, or leave it out.");
         if (MaxDivergence is { } divergence && !(divergence >= 0))
             throw Refused("--max-kl", "0 or more nats", $"{divergence}", "Give another number, or leave it out.");
-        if (Adapter is not null && !Merge)
-            throw Refused("--adapter", "--merge with it: an export has one set of weights", "an adapter alone", "Add --merge, or leave the adapter out.");
+        if (Adapter is not null && !Merge && !Beside)
+            throw Refused("--adapter", "--merge with it, or --beside", "an adapter alone", "Add one of the two, or leave the adapter out.");
+        if (Beside && (Merge || Rotate || Calibrate || To == ExportTarget.Hf))
+        {
+            throw Refused("--beside", "the base as it is, as an ONNX folder",
+                Merge ? "--merge" : Rotate ? "--rotate, which folds norms into what adapters read" : Calibrate ? "--calibrate" : "--to hf", "Leave one of the two out.");
+        }
         if (MinEffect is { } effect && !(effect is >= 0 and <= 1 && Merge))
             throw Refused("--min-effect", "a share from 0 to 1, with --merge", $"{effect}", "Give another number, or leave it out.");
         if (To == ExportTarget.Hf && Rotate)

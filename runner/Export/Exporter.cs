@@ -1,5 +1,6 @@
 using Halo.Io;
 using Halo.Ir;
+using Halo.Models.Adapters;
 using Halo.Models.Chat;
 using Halo.Models.GenAi;
 using Halo.Models.HuggingFace;
@@ -29,8 +30,13 @@ public static class Exporter
         using var source = InferenceSource.Open(settings.Source);
         if (settings.Adapter is { } adapter)
             source.Adapt(adapter);
-        if (settings.Merge && source.Adapter is null)
-            throw new HaloException("export", "--merge", "--adapter with it, or a run that trained one", "neither", "Leave it out, or give the adapter.");
+        if ((settings.Merge || settings.Beside) && source.Adapter is null)
+        {
+            throw new HaloException("export", settings.Merge ? "--merge" : "--beside", "--adapter with it, or a run that trained one", "neither",
+                "Leave it out, or give the adapter.");
+        }
+        var beside = settings.Beside ? new AdapterBeside(source.Adapter!.Value.Layers, source.Adapter.Value.Tensors) : null;
+        beside?.Check();
         CheckPlace(settings, source);
         FiniteValues.Check(source.Weights.Path, source.Weights.Tensors.Values);
         var session = new SessionSettings { Threads = settings.Threads };
@@ -45,9 +51,9 @@ public static class Exporter
                     GenerationConfig.WriteStops(folder, [.. StopTokens.Of(source.Companions, source.Config, source.OpenTokenizer())]);
             }
             else
-                WriteInferenceFolder(settings, source, weights, folder, say);
+                WriteInferenceFolder(settings, source, weights, beside, folder, say);
             say($"compare with {source.Path}");
-            parity = Compare(settings, session, weights, source, folder);
+            parity = Compare(settings, session, weights, source, beside, folder);
             if (settings.Merge)
                 WriteMerge(settings, session, weights, source, parity, folder, say);
             if (parity is null)
@@ -89,18 +95,22 @@ public static class Exporter
         }
     }
 
-    private static void WriteInferenceFolder(ExportSettings settings, InferenceSource source, WeightType weights, string folder, Action<string> say)
+    private static void WriteInferenceFolder(
+        ExportSettings settings, InferenceSource source, WeightType weights, AdapterBeside? beside, string folder, Action<string> say)
     {
         var tokenizer = source.OpenTokenizer();
         var moments = settings.Calibrate ? Calibration.Of(settings, source, say) : null;
-        var model = InferenceProjection.Of(source, weights, settings.Rotate, moments, settings.Activations);
+        var model = InferenceProjection.Of(source, weights, settings.Rotate, moments, settings.Activations, beside);
         OnnxWriter.Write(model, Path.Combine(folder, InferenceFolder.ModelName), externalData: true);
+        if (beside is not null)
+            OnnxAdapterFile.Write(Path.Combine(folder, AdapterBeside.FileName), beside.Values(TypeOfFactors(weights)));
         HuggingFaceFolder.WriteCompanions([source.Companions], folder);
         var stops = StopTokens.Of(source.Companions, source.Config, tokenizer);
         GenAiConfig.Of(source.Config, [.. stops], source.Config.CachedPositions, tokenizer.PadId).Write(folder);
     }
 
-    private static Parity? Compare(ExportSettings settings, SessionSettings session, WeightType weights, InferenceSource source, string folder)
+    private static Parity? Compare(
+        ExportSettings settings, SessionSettings session, WeightType weights, InferenceSource source, AdapterBeside? beside, string folder)
     {
         var data = settings.Data ?? source.Valid;
         if (settings.Prompts == 0 && data is null)
@@ -113,7 +123,9 @@ public static class Exporter
             using var writer = InferenceModel.Open(folder, session);
             return Parity.Of(weights, Rows(writer.Decoder), forward, reopened, cached: null);
         }
-        using var decoder = new DecoderSession(new GraphSession(InferenceFolder.Open(folder).ModelPath, session), source.Config.CachedPositions);
+        using var graph = new AdaptedSession(new GraphSession(InferenceFolder.Open(folder).ModelPath, session),
+            beside?.Values(TypeOfFactors(weights)) ?? []);
+        using var decoder = new DecoderSession(graph.Session, source.Config.CachedPositions);
         var rows = Rows(decoder);
         return Parity.Of(weights, rows, forward, new DecoderLogits(decoder, cached: false), new DecoderLogits(decoder, cached: true));
 
@@ -137,6 +149,8 @@ public static class Exporter
         WeightType.Fp16 => ElementType.Float16,
         _ => ElementType.Float,
     };
+
+    private static ElementType TypeOfFactors(WeightType weights) => weights == WeightType.Fp16 ? ElementType.Float16 : ElementType.Float;
 
     private static WeightType NameOf(ElementType type) => type switch
     {

@@ -17,23 +17,26 @@ public static class InferenceProjection
     /// <param name="rotate">Fold rotations into the weights before they are rounded (QuaRot).</param>
     /// <param name="moments">Second moments of the inputs of linear layers, with which rounding makes up for its errors; null rounds each weight alone.</param>
     /// <param name="activations">What int4 and int8 weights are multiplied by; null is float32 in int8, and in int4 but for the head.</param>
+    /// <param name="beside">An adapter that stays beside the base; null merges what the source has.</param>
     /// <exception cref="HaloException">The graph has something that no inference graph is made of.</exception>
     public static Model Of(
         InferenceSource source, WeightType weights = WeightType.Fp32, bool rotate = false, IReadOnlyDictionary<string, Tensor>? moments = null,
-        ActivationFormat? activations = null)
+        ActivationFormat? activations = null, AdapterBeside? beside = null)
     {
         var model = source.Forward();
         var options = new PassOptions
         {
             Evaluator = new OnnxEvaluator(),
-            Checkpoint = source.Tensors,
+            Checkpoint = beside is null ? source.Tensors : SourceGraph.TensorsOf(source.Weights),
             RotaryTables = positions => RotaryTables.Of(source.Config, positions),
             Windows = source.Config.Windows,
             InputMoments = moments,
         };
         activations ??= weights == WeightType.Int8 ? ActivationFormat.Float : null;
-        var passes = Pipelines.Export(source.Config.CachedPositions, Precision(weights), Format(weights), rotate, activations);
+        var passes = Pipelines.Export(source.Config.CachedPositions, Precision(weights), Format(weights), rotate, activations, beside?.Pass);
         Ledger.Append(model, PassManager.Run(model, passes, options), ConfigSha256(source));
+        if (beside is not null)
+            AdapterBeside.Open(model.Graph);
         return model;
     }
 

@@ -1,3 +1,4 @@
+using Halo.Analysis;
 using Halo.CustomOps;
 using Halo.Io;
 using Halo.Ir;
@@ -145,9 +146,18 @@ public sealed class InferenceSource : IDisposable
         { Valid = config?.Valid, Train = config?.Data };
         if (adapter is null)
             return source;
-        source._adapter = (adapter.Layers, newest?.Tensors ?? adapter.Tensors, (IDisposable?)newest ?? adapter);
-        if (newest is not null)
-            adapter.Dispose();
+        source._adapter = newest is null ? (adapter.Layers, adapter.Tensors, adapter)
+            : (adapter.Layers, newest.Tensors.Concat(adapter.Tensors.Where(t => AdapterNames.IsPlaces(t.Key))).ToDictionary(StringComparer.Ordinal),
+                new Files(newest, adapter)); // no checkpoint has the places
         return source;
+    }
+
+    private sealed class Files(params IDisposable[] files) : IDisposable
+    {
+        public void Dispose()
+        {
+            foreach (var file in files)
+                file.Dispose();
+        }
     }
 }

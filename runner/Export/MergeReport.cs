@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Text.Json.Nodes;
 using Halo.Analysis;
 using Halo.Models.Adapters;
@@ -58,6 +59,13 @@ public sealed record MergeReport(
         var (rows, columns) = ((int)layer.Weight.Sizes[0], (int)layer.Weight.Sizes[1]);
         var (before, change, size, error) = (0.0, 0.0, 0.0, 0.0);
         var exact = new double[columns];
+        var sparse = new float[layer.Sparse > 0 ? w.Length : 0];
+        if (layer.Sparse > 0)
+        {
+            var places = MemoryMarshal.Cast<byte, long>(adapter[AdapterNames.Places(layer.Module)].Bytes());
+            foreach (var (at, value) in adapter[AdapterNames.Elements(layer.Module)].ReadFloats().Index())
+                sparse[places[at]] = value;
+        }
         for (var i = 0; i < rows; i++)
         {
             for (var j = 0; j < columns; j++)
@@ -65,7 +73,7 @@ public sealed record MergeReport(
                 var sum = 0.0;
                 for (var k = 0; k < layer.Rank; k++)
                     sum += (double)b[(i * layer.Rank) + k] * a[(k * columns) + j];
-                exact[j] = w[(i * columns) + j] + (layer.Scale * sum);
+                exact[j] = w[(i * columns) + j] + (layer.Scale * sum) + (layer.Sparse > 0 ? sparse[(i * columns) + j] : 0);
             }
             var factor = m is null ? 1 : m[i] / Math.Sqrt(exact.Sum(v => v * v));
             for (var j = 0; j < columns; j++)

@@ -3,6 +3,7 @@ using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Memory;
 using Halo.Operators;
+using Halo.Passes.Training;
 
 namespace Halo.Runner.Memory;
 
@@ -39,7 +40,7 @@ public sealed record GraphMemory(string Name, RunMemory Run, long ConstantBytes,
         if (run.Buffers.Order.Count == 0)
             return [];
         var forward = Forward(graph);
-        var ofData = new HashSet<Value>(graph.Inputs.Where(i => !i.Type.IsFloat()));
+        var ofData = new HashSet<Value>(graph.Inputs.Where(i => !i.Type.IsFloat() && !FrozenBase.IsHeld(i)));
         foreach (var node in run.Buffers.Order.Where(n => Graph.ReadBy(n).Any(ofData.Contains)))
             ofData.UnionWith(node.Outputs);
         var parts = run.At(run.Peak).Select(b => new MemoryPart(Class(b), RunMemory.Rounded(b.SizeBytes)))

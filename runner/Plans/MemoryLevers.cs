@@ -53,7 +53,8 @@ public static class MemoryLevers
         .. config.LogitsMemory is { } logits ? (IReadOnlyList<IGraphPass>)[new FuseLoss(MemorySize.Parse(logits))] : [],
         .. config.Recompute switch
         {
-            Recomputed.None => (IReadOnlyList<IGraphPass>)[],
+            Recomputed.None when config.AdapterBase == BaseWeights.Own => (IReadOnlyList<IGraphPass>)[],
+            Recomputed.None => [new Recompute(RecomputeBy.Weights)], // decoded for each product: kept, they would be the base in 16 bits
             Recomputed.Weights => [new Recompute(RecomputeBy.Weights)],
             Recomputed.Elementwise => [new Recompute(RecomputeBy.Kind, RecomputeKinds.Parse(NoProducts, null), config.RecomputeLayers, Weights: true)],
             Recomputed.FeedForward => [new Recompute(RecomputeBy.FeedForward, Layers: config.RecomputeLayers, Weights: true)],

@@ -1,5 +1,4 @@
 using Halo.Ir;
-using Halo.Models.Optimizer;
 using Halo.Runner.Memory;
 using Halo.Runner.Sessions;
 using Halo.Runner.Sources;
@@ -27,7 +26,7 @@ public static class PlannedMemory
         var @interface = TrainingInterface.Of(training.Graph, config.Model, config.Device);
         var run = config.OptimizerInBackward ? TrainingPlan.Updating(training, @interface, OptimizerSettings.Of(config)) : training;
         return MemoryPlan.Of(@interface, run.Graph, config.Valid is null ? null : EvaluationGraph.Of(training.Clone()).Graph,
-            AdamWGraph.Build(@interface.Trained, OptimizerSettings.Of(config),
+            UpdateGraph.Of(@interface, OptimizerSettings.Of(config),
                 @interface.ParameterType == ElementType.BFloat16 ? ElementType.BFloat16 : ElementType.Float).Graph,
             updates: true, (config.BatchSize ?? @interface.Rows) > @interface.Rows, config.Device, config.Attention).With(config.Offload);
     }

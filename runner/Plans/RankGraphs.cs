@@ -23,8 +23,8 @@ public sealed record RankGraphs(Model Training, Model? Evaluation, Model Optimiz
     /// <exception cref="HaloException">It trains an adapter, keeps states on the host or moments in 8 bits, or updates in the backward part.</exception>
     public static void Require(string verb, TrainConfig config, bool hasAdapters)
     {
-        if ((hasAdapters ? "adapter" : config.Offload != Offload.None ? "offload" : config.OptimizerInBackward ? "optimizer_in_backward"
-            : config.Moments != MomentPrecision.States ? "moments" : null) is { } alone)
+        if ((hasAdapters || config.AdapterKind == Passes.Training.AdapterKind.Efqat ? "adapter" : config.Offload != Offload.None ? "offload"
+            : config.OptimizerInBackward ? "optimizer_in_backward" : config.Moments != MomentPrecision.States ? "moments" : null) is { } alone)
             throw new HaloException(verb, alone, "none, where several ranks share a run", "one", "Train by one process, or leave it out.");
     }
 

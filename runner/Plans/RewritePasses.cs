@@ -1,5 +1,6 @@
 using Halo.Passes.Infra;
 using Halo.Passes.Rewrite;
+using Halo.Passes.Training;
 using Halo.Runner.Sessions;
 using Halo.Runner.Training;
 
@@ -18,6 +19,7 @@ public static class RewritePasses
         return Pipelines.Rewrite(scheme, format,
             new LayerRules<HaloScheme>([.. config.Quantize.Select(r => (r.Match, r.Scheme is { } s ? HaloScheme.Parse(s) : scheme))]),
             new LayerRules<GemmFormats>([.. config.Quantize.Select(r => (r.Match, r.Format is { } f ? GemmFormats.Parse(f) : format))]), config.Rederive,
-            forGpu: config.Device == GraphDevice.Cuda);
+            forGpu: config.Device == GraphDevice.Cuda,
+            rows: config.AdapterKind == AdapterKind.Efqat ? config.AdapterRows : null);
     }
 }

@@ -32,7 +32,7 @@ public sealed class TrainingPlan
         (_source, Training, Rewritten, Passes) = (source, rewritten.Model, rewritten, passes);
         _evaluation = new Lazy<Model>(() => EvaluationGraph.Of(Training.Clone()));
         _forward = new Lazy<Model>(() => source.Forward().Model);
-        _optimizer = new Lazy<Model>(() => AdamWGraph.Build(UpdatedParameters, Optimizer!, Interface!.ParameterType));
+        _optimizer = new Lazy<Model>(() => Update(null));
         _data = new Lazy<RunData>(() => data.For(Interface!, Config!.Packing));
     }
 
@@ -118,7 +118,13 @@ public sealed class TrainingPlan
 
     /// <summary>The update as bytes; where gradients are summed over micro-batches, which is done in float32, it takes them so.</summary>
     public byte[] OptimizerFor(bool accumulates, string written) => accumulates && Interface.ParameterType != ElementType.Float
-        ? OnnxWriter.ToBytes(AdamWGraph.Build(UpdatedParameters, Optimizer, Interface.ParameterType, ElementType.Float)) : File.ReadAllBytes(written);
+        ? OnnxWriter.ToBytes(Update(ElementType.Float)) : File.ReadAllBytes(written);
+
+    private Model Update(ElementType? gradient)
+    {
+        _ = UpdatedParameters;
+        return Halo.Runner.Plans.UpdateGraph.Of(Interface, Optimizer, gradient);
+    }
 
     /// <summary>The training graph with the updates in it, for a session of its own.</summary>
     public Model TrainingWithUpdates() => Updating(Training, Interface, Optimizer);
@@ -155,6 +161,8 @@ public sealed class TrainingPlan
         foreach (var end in training.GradientEnds)
             say(end);
         var rewritten = GraphRewriter.Rewrite(training, passes);
+        if (config.AdapterBase == BaseWeights.Int4)
+            RoundedBase.Apply(rewritten.Model);
         var frozen = holds ? FrozenBase.Split(rewritten.Model) : null;
         config = MemoryLevers.Apply(config, rewritten, say);
         var device = new Device(config.Device);
@@ -180,7 +188,14 @@ public sealed class TrainingPlan
     /// <summary>The evaluation graph for several micro-batches at once, rewritten as such: their activations share one scale.</summary>
     /// <exception cref="InvalidOperationException">The plan was read: its graphs have the sizes they have.</exception>
     public Model WidenedEvaluation(int copies) => _source is null ? throw new InvalidOperationException("the plan was read from an artifact")
-        : EvaluationGraph.Widened(_source.Training(), copies, Passes);
+        : Rounded(EvaluationGraph.Widened(_source.Training(), copies, Passes));
+
+    private Model Rounded(Model model)
+    {
+        if (Config.AdapterBase == BaseWeights.Int4)
+            RoundedBase.Apply(model);
+        return model;
+    }
 
     /// <summary>A complaint names the user's file and not a copy.</summary>
     private static RunData DataOf(IReadOnlyList<string> companions)

@@ -1,8 +1,10 @@
 using System.Text.Json;
+using System.Runtime.InteropServices;
 using Halo.Io;
 using Halo.Ir;
 using Halo.Models.Optimizer;
 using Halo.Models.Weights;
+using Halo.Passes.Training;
 using Halo.Runner.Distributed;
 using Halo.Runner.Training.Engine;
 
@@ -26,7 +28,9 @@ public sealed record RunState(int Step, int Epoch, int BatchInEpoch, string Data
 /// <summary>The checkpoints of a run: folders <c>step-00000060</c>, each whole or not there.</summary>
 /// <remarks>
 /// model.safetensors holds the parameters (those of the adapter where one is trained), float32 masters or bfloat16 (states), under their Hugging Face names,
-/// optimizer.safetensors the moments (exp_avg.P, exp_avg_sq.P; those of 8 bits, the bits of E4M3, the second one's of its root, with exp_avg_scales.P, exp_avg_sq_scales.P), state.json the <see cref="RunState"/>. The newest K are kept, and the one of the least validation loss.
+/// optimizer.safetensors the moments (exp_avg.P, exp_avg_sq.P; those of 8 bits, the bits of E4M3, the second one's of its root, with exp_avg_scales.P and
+/// exp_avg_sq_scales.P; of chosen rows where those are trained, and rows.P), state.json the <see cref="RunState"/>. The newest K are kept, and the one of the
+/// least validation loss.
 /// </remarks>
 public sealed class Checkpoints(string folder, int keep)
 {
@@ -51,7 +55,8 @@ public sealed class Checkpoints(string folder, int keep)
             {
                 [WeightsName] = SafetensorsWriter.Write(WeightsOf(target), [.. engine.Parameters.ExactSources().Where(s => engine.Saved.Contains(s.Name))]),
                 [MomentsName] = SafetensorsWriter.Write(Path.Combine(target, MomentsName),
-                    [.. engine.Moments.SelectMany(m => m.Buffers.ExactSources(m.Prefix))]),
+                    [.. engine.Moments.SelectMany(m => m.Buffers.ExactSources(m.Prefix)),
+                    .. engine.Chosen.Parameters.Select(name => RowsOf(engine.Chosen, name))]),
             };
             AtomicFile.WriteText(Path.Combine(target, StateName), JsonSerializer.Serialize(state with { Digests = digests }, JsonText.Readable) + "\n");
         });
@@ -126,7 +131,20 @@ public sealed class Checkpoints(string folder, int keep)
             else
                 buffers.Load(moments.Path, moments.Tensors, prefix);
         }
+        foreach (var name in engine.Chosen.Parameters)
+        {
+            var bytes = moments.Tensors.TryGetValue(ChooseRows.Prefix + name, out var rows) && rows.DType == ElementType.Int64 ? rows.Bytes() : default;
+            if (bytes.Length != engine.Chosen.Of(name).Length * sizeof(long))
+                throw new HaloException("resume", $"{moments.Path}: '{ChooseRows.Prefix}{name}'", "the rows that are trained", "none, or others", Advice);
+            engine.Chosen.Set(name, [.. MemoryMarshal.Cast<byte, long>(bytes)]);
+        }
         engine.PreviousNorm = state.GradientNorm ?? 0;
+    }
+
+    private static SafetensorsSource RowsOf(ChosenRows chosen, string name)
+    {
+        var rows = chosen.Of(name);
+        return new SafetensorsSource(ChooseRows.Prefix + name, ElementType.Int64, [rows.Length], MemoryMarshal.AsBytes(rows.AsSpan()).ToArray());
     }
 
     /// <summary>The same on a rank, whose buffers take their rows; ranks share the reading of what the digests are of.</summary>

@@ -165,7 +165,7 @@ public sealed class OpenedRun : IDisposable
             : new TrainingEngine(plan.Interface, GraphSession.OfBatch(artifact.TrainingModel, plan.Session, batch),
                 plan.OptimizerFor(accumulates, artifact.OptimizerModel), accumulates, config.Threads, config.Seed, config.Offload,
                 config.Moments);
-        var held = artifact.Hold(weights, plan.Session);
+        var held = artifact.Hold(plan.Training, weights, plan.Session);
         if (held is not null)
             engine.Hold(held);
         return (engine, new Evaluator(GraphSession.OfBatch(artifact.EvalModel, plan.Session, batch), plan.Interface, engine.Parameters, held: held));

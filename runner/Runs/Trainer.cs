@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Halo.Analysis;
 using Halo.Models.Adapters;
 using Halo.Models.Chat;
 using Halo.Models.HuggingFace;
@@ -95,6 +96,8 @@ public sealed class Trainer(OpenedRun opened)
         var watch = Stopwatch.StartNew();
         (var batch, _next) = (_next ?? opened.Train.At(Step), null);
         var rate = opened.Schedule.At(Step);
+        if (opened.Plan.Interface.Chosen.Count > 0 && IsDue(opened.Plan.Config.AdapterEvery))
+            opened.Engine.ChooseRows();
         var result = opened.Engine.Step(batch.MicroBatches, Step + 1, rate, () => _next = Step + 1 < opened.TotalSteps ? opened.Train.At(Step + 1) : null);
         Step++;
         var memory = DeviceMemory.Take(opened.Plan.Device);
@@ -173,8 +176,9 @@ public sealed class Trainer(OpenedRun opened)
         using var adapter = opened.Artifact.OpenAdapter(weights);
         if (adapter is not null)
         {
-            AdapterFolder.Write(opened.Run.Adapter, adapter.Config, opened.Engine.Parameters.Sources().Where(s => opened.Engine.Saved.Contains(s.Name)),
-                BaseDigest.Of(weights));
+            var values = opened.Engine.Parameters.Sources().Where(s => opened.Engine.Saved.Contains(s.Name));
+            var places = adapter.Tensors.Where(t => AdapterNames.IsPlaces(t.Key)).Select(t => SafetensorsSource.From(t.Value) with { Name = t.Key });
+            AdapterFolder.Write(opened.Run.Adapter, adapter.Config, values.Concat(places), BaseDigest.Of(weights));
         }
         else
         {

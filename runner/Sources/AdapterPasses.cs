@@ -12,7 +12,8 @@ public static class AdapterPasses
     /// <param name="dropout">Share of an adapter's inputs that is dropped; 0 where nothing is trained.</param>
     public static AddAdapters Of(AdapterLayers layers, double dropout)
     {
-        var shapes = layers.Layers.ToDictionary(l => l.Module, l => new AdapterShape(l.Dora ? AdapterKind.Dora : AdapterKind.Lora, l.Rank, l.Scale));
+        var shapes = layers.Layers.ToDictionary(l => l.Module, l => new AdapterShape(
+            l.Dora ? AdapterKind.Dora : l.Sparse > 0 ? AdapterKind.Rosa : AdapterKind.Lora, l.Rank, l.Scale, l.Sparse));
         var rules = new List<(string Pattern, AdapterShape Shape)>();
         foreach (var kind in layers.Modules.GroupBy(EndOf))
         {

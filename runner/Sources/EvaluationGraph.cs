@@ -61,5 +61,7 @@ public static class EvaluationGraph
         foreach (var input in model.Graph.Inputs.Where(i => i.Name is TrainingInterface.DropoutSeed or TrainingInterface.DropoutStep).ToList())
             model.Graph.RemoveInput(input);
         PassManager.Run(model, [new RemoveDeadCode()], new PassOptions());
+        foreach (var rows in model.Graph.Inputs.Where(ChooseRows.IsRows).ToList())
+            model.Graph.RemoveInput(rows);
     }
 }

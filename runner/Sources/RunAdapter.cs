@@ -16,6 +16,9 @@ namespace Halo.Runner.Sources;
 /// <param name="Seed">Draws the values of one that is begun anew.</param>
 public sealed record RunAdapter(AdapterConfig Config, AdapterLayers Layers, string? Folder, int Seed)
 {
+    /// <summary>Of RoSA that is begun anew: the places of each module's elements.</summary>
+    public IReadOnlyDictionary<string, long[]>? Mask { get; set; }
+
     /// <summary>The pass that adds it to a forward graph.</summary>
     public AddAdapters Pass => AdapterPasses.Of(Layers, Config.Dropout);
 
@@ -25,7 +28,7 @@ public sealed record RunAdapter(AdapterConfig Config, AdapterLayers Layers, stri
     /// <exception cref="HaloException">It does not fit the model, or a field of its config is not honoured.</exception>
     public static RunAdapter? Of(TrainConfig config, HuggingFaceSource? folder)
     {
-        var adapter = config.Adapter is { } path ? AdapterConfig.Load(path) : config.AdapterKind == AdapterKind.None ? null : Anew(config);
+        var adapter = config.Adapter is { } path ? AdapterConfig.Load(path) : config.AdapterKind is AdapterKind.None or AdapterKind.Efqat ? null : Anew(config);
         if (adapter is null)
             return null;
         var begun = config.Adapter is { } given && File.Exists(Path.Combine(given, AdapterFolder.WeightsName)) ? given : null;
@@ -54,9 +57,16 @@ public sealed record RunAdapter(AdapterConfig Config, AdapterLayers Layers, stri
     public void Write(string folder, CheckpointReader weights)
     {
         using var begun = Folder is null ? null : AdapterFolder.Open(Folder, weights);
-        AdapterFolder.Write(folder, Config, Layers.Parameters.Select(p => SafetensorsSource.From(p.Name, ElementType.Float, p.Shape.Sizes,
-            begun?.Tensors[p.Name].ReadFloats() ?? Drawn(p.Name, p.Shape, weights))), BaseDigest.Of(weights));
+        var values = Layers.Parameters.Select(p => SafetensorsSource.From(p.Name, ElementType.Float, p.Shape.Sizes,
+            begun?.Tensors[p.Name].ReadFloats() ?? Drawn(p.Name, p.Shape, weights)));
+        var places = Layers.Layers.Where(l => l.Sparse > 0).Select(l => new SafetensorsSource(AdapterNames.Places(l.Module), ElementType.Int64, [l.Sparse],
+            begun is null ? Chosen(l.Module) : begun.Tensors[AdapterNames.Places(l.Module)].Bytes().ToArray()));
+        AdapterFolder.Write(folder, Config, values.Concat(places), BaseDigest.Of(weights));
     }
+
+    private byte[] Chosen(string module) => Mask is { } mask ? System.Runtime.InteropServices.MemoryMarshal.AsBytes(mask[module].AsSpan()).ToArray()
+        : throw new HaloException("prepare", "adapter_kind", "lora or dora, or rosa in halo train", "rosa, whose elements are chosen by training",
+            "Train it with halo train.");
 
     private static AdapterConfig Anew(TrainConfig config)
     {
@@ -67,6 +77,7 @@ public sealed record RunAdapter(AdapterConfig Config, AdapterLayers Layers, stri
             Alpha = config.AdapterAlpha ?? 2.0 * config.AdapterRank,
             RankStabilized = config.AdapterRslora,
             Dora = config.AdapterKind == AdapterKind.Dora,
+            Density = config.AdapterKind == AdapterKind.Rosa ? config.AdapterDensity : 0,
             Dropout = config.AdapterDropout,
             TargetPattern = targets is [AdapterConfig.AllLinear] ? AdapterConfig.AllLinear : null,
             Targets = targets is [AdapterConfig.AllLinear] ? [] : targets,
@@ -87,7 +98,7 @@ public sealed record RunAdapter(AdapterConfig Config, AdapterLayers Layers, stri
             var columns = (int)weights[module + ".weight"].Shape[1];
             return [.. weights.ReadFloats(module + ".weight").Chunk(columns).Select(row => (float)Math.Sqrt(row.Sum(v => (double)v * v)))];
         }
-        if (name == AdapterNames.B(module))
+        if (name == AdapterNames.B(module) || name == AdapterNames.Elements(module))
             return values;
         var isNormal = Config.Read?["init_lora_weights"]?.GetValueKind() == System.Text.Json.JsonValueKind.String;
         var random = SplitMix64.Stream((ulong)Seed, name.Aggregate(0UL, (hash, letter) => (hash * 1099511628211) ^ letter));

@@ -7,6 +7,16 @@ public enum StatePrecision
     Bf16,
 }
 
+/// <summary>What frozen linear weights under an adapter are held as.</summary>
+public enum BaseWeights
+{
+    /// <summary>As 8-bit codes where products read those, else in their own type.</summary>
+    Own,
+
+    /// <summary>4-bit codes in blocks of 32, decoded for each product.</summary>
+    Int4,
+}
+
 /// <summary>What the backward part computes again, each level with what the one before saves of weights.</summary>
 public enum Recomputed
 {

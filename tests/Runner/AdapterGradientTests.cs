@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Halo.Analysis;
 using Halo.Models.Adapters;
 using Halo.Models.Weights;
@@ -14,12 +15,17 @@ namespace Halo.Tests.Runner;
 /// </remarks>
 public class AdapterGradientTests
 {
-    public static TheoryData<string, bool, bool> Kinds =>
-        new() { { "model", false, false }, { "model", true, false }, { "logits-dynamo-opset18.onnx", false, true } };
+    public static TheoryData<string, bool, bool, double> Kinds => new()
+    {
+        { "model", false, false, 0 },
+        { "model", true, false, 0 },
+        { "model", false, false, 0.1 }, // RoSA
+        { "logits-dynamo-opset18.onnx", false, true, 0 },
+    };
 
     [Theory]
     [MemberData(nameof(Kinds))]
-    public void They_are_those_of_the_merged_model(string form, bool dora, bool stabilized)
+    public void They_are_those_of_the_merged_model(string form, bool dora, bool stabilized, double density)
     {
         using var folder = new TemporaryFolder();
         TinyChat.Write(folder);
@@ -30,6 +36,7 @@ public class AdapterGradientTests
             Alpha = 6,
             Dora = dora,
             RankStabilized = stabilized,
+            Density = density,
             TargetPattern = AdapterConfig.AllLinear,
             ExcludedPattern = @".*\.1\.mlp\..*",
             RankPattern = [KeyValuePair.Create("layers.0.mlp.up_proj", 2)],
@@ -113,6 +120,11 @@ public class AdapterGradientTests
         }
         yield return (AdapterNames.A(layer.Module), Array.ConvertAll(ofA, v => (float)v));
         yield return (AdapterNames.B(layer.Module), Array.ConvertAll(ofB, v => (float)v));
+        if (layer.Sparse > 0)
+        {
+            var places = MemoryMarshal.Cast<byte, long>(adapter.Tensors[AdapterNames.Places(layer.Module)].Bytes()).ToArray();
+            yield return (AdapterNames.Elements(layer.Module), Array.ConvertAll(places, at => gradient[at]));
+        }
         if (m is not null)
             yield return (AdapterNames.Magnitude(layer.Module), Array.ConvertAll(ofM, v => (float)v));
     }

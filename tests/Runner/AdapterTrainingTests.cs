@@ -4,6 +4,7 @@ using Halo.Analysis;
 using Halo.CustomOps;
 using Halo.Models.Adapters;
 using Halo.Models.Weights;
+using Halo.Runner.Cli;
 using Halo.Runner.Training;
 using Halo.Serialization;
 using Halo.Tests.Numerics;
@@ -105,13 +106,49 @@ public sealed class AdapterTrainingTests : IDisposable
         Assert.Equal(begun, Loss(Succeed("eval", "--model", _folder["on/artifact"], "--data", _folder["data.jsonl"])), Tolerances.LossesOfTraining);
     }
 
+    /// <summary>Elements are those of the largest gradients; the warm-up is a run of its own, which one that goes on does not repeat.</summary>
+    [Fact]
+    public void Factors_and_elements_of_weights_are_trained_together()
+    {
+        string[] rosa = ["--adapter-kind", "rosa", "--adapter-rank", "2", "--adapter-density", "0.05", "--adapter-warmup", "3", "--adapter-targets", "q_proj,up_proj",
+            "--scheme", "halo-0", "--format", "int8", "--learning-rate", "1e-2", "--steps", "6", "--save-every", "3"];
+        Succeed(Train("run", rosa));
+        Succeed(Train("stopped", rosa));
+        Directory.Delete(_folder["stopped/checkpoints/step-00000006"], recursive: true);
+        Succeed("train", "--resume", "-o", _folder["stopped"]);
+        Assert.Equal(Losses("run"), Losses("stopped"));
+        Assert.True(Losses("run")[^1] < Losses("run")[0]);
+        Assert.Equal(3, Losses("run/warmup").Count);
+        using var weights = CheckpointReader.Open(_folder["model"]);
+        using (var adapter = AdapterFolder.Open(_folder["run/adapter"], weights))
+        {
+            Assert.All(adapter.Layers.Layers, l => Assert.Equal((long)Math.Round(0.05 * l.Weight.ElementCount!.Value), l.Sparse));
+            Assert.All(adapter.Layers.Layers, l => Assert.Contains(adapter.Tensors[AdapterNames.Elements(l.Module)].ReadFloats(), v => v != 0));
+        }
+        string[] data = ["--data", _folder["data.jsonl"]];
+        var trained = Loss(Succeed(["eval", "--model", _folder["run"], .. data]));
+        string[] adapted = ["--model", _folder["model"], "--adapter", _folder["run/adapter"]];
+        Assert.Equal(trained, Loss(Succeed(["eval", .. adapted, .. data, .. Sizes, "--scheme", "halo-0", "--format", "int8"])), Tolerances.LossesOfTraining);
+        var exact = Loss(Succeed(["eval", .. adapted, .. data, .. Sizes]));
+        Succeed(["export", _folder["run"], "-o", _folder["merged"], "--to", "hf", "--weights", "fp32", "--prompts", "2", "--merge", .. data]);
+        Assert.Equal(exact, Loss(Succeed(["eval", "--model", _folder["merged"], .. data, .. Sizes])), Tolerances.LossesOfTraining);
+        Refused(_folder, "rosa in halo train", "prepare", "--model", _folder["model"], "-o", _folder["prepared"], "--adapter-kind", "rosa");
+    }
+
+    [Fact]
+    public void The_places_of_the_largest_sums_are_chosen() =>
+        Assert.Equal([1L, 3, 4], RosaMask.Largest([1, 5, 0, 9, 5, 5], 3));
+
     [Fact]
     public void The_config_has_a_mapping_and_refuses_what_nothing_reads()
     {
         var config = TrainConfig.Parse("model: m\nadapter: {kind: lora, rank: 4, targets: q_proj}\n");
         Assert.Equal((Halo.Passes.Training.AdapterKind.Lora, 4, "q_proj"), (config.AdapterKind, config.AdapterRank, config.AdapterTargets));
         Assert.Equal(config, TrainConfig.Parse(config.ToYaml()));
-        Assert.Contains("adapter_kind lora or dora", Refusal("adapter_rank: 4"), StringComparison.Ordinal);
+        Assert.Contains("adapter_kind with it", Refusal("adapter_rank: 4"), StringComparison.Ordinal);
+        Assert.Contains("adapter_rank: expected adapter_kind lora", Refusal("adapter: {kind: efqat, rank: 4}"), StringComparison.Ordinal);
+        Assert.Contains("adapter_rows: expected adapter_kind efqat", Refusal("adapter: {kind: lora, rows: 0.5}"), StringComparison.Ordinal);
+        Assert.Contains("optimizer_in_backward", Refusal("adapter: {kind: efqat}\noptimizer_in_backward: true"), StringComparison.Ordinal);
         Assert.Contains("'adapter_rnak'", Refusal("adapter: {rnak: 4}"), StringComparison.Ordinal);
         Refused(_folder, "adapter's folder or a kind", Train("none", "--adapter-kind", "lora", "--adapter", _folder["model"]));
         Refused(_folder, "Did you mean 'q_proj'?", Train("none", "--adapter-kind", "lora", "--adapter-targets", "q_prjo"));

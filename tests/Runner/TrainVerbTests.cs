@@ -44,8 +44,8 @@ public sealed class TrainVerbTests : IDisposable
         string[] Train(string output) =>
         [
             "train", "--model", LlamaTiny.Folder, "--data", TinyRun.Data("train.jsonl"), "-o", _run[output], "--adapter-kind", "dora",
-            "--adapter-rank", "4", "--adapter-dropout", "0.1", "--scheme", "halo-2", "--format", "int8", "--micro-batch-size", "4", "--sequence-length", "128",
-            "--batch-size", "8", "--steps", $"{Steps}", "--save-every", "2", "--threads", "2",
+            "--adapter-rank", "4", "--adapter-dropout", "0.1", "--scheme", "halo-2", "--format", "int8", "--micro-batch-size", "2", "--sequence-length", "64",
+            "--batch-size", "4", "--steps", $"{Steps}", "--save-every", "2", "--threads", "2",
         ];
         HaloProcess.Succeed(Train("whole"));
         var expected = _run.Updates("whole");

@@ -77,7 +77,8 @@ internal sealed class ForwardStream
 
     private void Follow(Graph graph, List<Node> nodes)
     {
-        var (ofParameters, ofData) = (graph.Inputs.Where(i => i.Type.IsFloat()).ToHashSet(), graph.Inputs.Where(i => !i.Type.IsFloat()).ToHashSet());
+        static bool IsParameter(Value input) => input.Type.IsFloat() || FrozenBase.IsHeld(input);
+        var (ofParameters, ofData) = (graph.Inputs.Where(IsParameter).ToHashSet(), graph.Inputs.Where(i => !IsParameter(i)).ToHashSet());
         _weightLike.UnionWith(ofParameters);
         foreach (var node in nodes)
         {

@@ -180,10 +180,29 @@ internal static class ConfigReader
         if (config is { Adapter: not null, AdapterKind: not AdapterKind.None })
             throw new HaloException(Reader, where("adapter_kind"), "an adapter's folder or a kind", "both", "Remove one: the folder says its kind.");
         if (config.AdapterKind == AdapterKind.None && ConfigKey.OfTrainConfig.FirstOrDefault(k => k.Name.StartsWith("adapter_", StringComparison.Ordinal)
-            && !k.IsDefault(config)) is { } idle)
+            && !k.IsDefault(config) && !(k.Name == "adapter_base" && config.Adapter is not null)) is { } idle)
         {
-            throw new HaloException(Reader, where(idle.Name), "adapter_kind lora or dora with it", "none",
+            throw new HaloException(Reader, where(idle.Name), "adapter_kind with it", "none",
                 config.Adapter is null ? "Set 'adapter_kind: lora', or remove it." : "Remove it: the adapter's folder says it.");
+        }
+        var isByRows = config.AdapterKind == AdapterKind.Efqat;
+        string[] ofRows = ["adapter_rows", "adapter_every"];
+        if (config.AdapterKind != AdapterKind.None && ConfigKey.OfTrainConfig.FirstOrDefault(k => k.Name.StartsWith("adapter_", StringComparison.Ordinal)
+            && k.Name != "adapter_kind" && ofRows.Contains(k.Name) != isByRows && !k.IsDefault(config)) is { } other)
+        {
+            throw new HaloException(Reader, where(other.Name), isByRows ? "adapter_kind lora or dora with it" : "adapter_kind efqat with it",
+                $"adapter_kind {ConfigKey.NameOf(config.AdapterKind.ToString())}", "Remove it.");
+        }
+        if (config.AdapterKind is not AdapterKind.Rosa and not AdapterKind.None && ConfigKey.OfTrainConfig.FirstOrDefault(
+            k => k.Name is "adapter_density" or "adapter_warmup" && !k.IsDefault(config)) is { } sparse)
+        {
+            throw new HaloException(Reader, where(sparse.Name), "adapter_kind rosa with it", $"adapter_kind {ConfigKey.NameOf(config.AdapterKind.ToString())}",
+                "Remove it.");
+        }
+        if (isByRows && (config.Pipeline is not null || config.OptimizerInBackward))
+        {
+            throw new HaloException(Reader, where("adapter_kind"), $"no {(config.Pipeline is null ? "optimizer_in_backward" : "pipeline")} with efqat, "
+                + "which has passes and updates of its own", "both", "Remove one.");
         }
         if (config is { Offload: not Offload.None, Device: not Sessions.GraphDevice.Cuda })
             throw new HaloException(Reader, where("offload"), "device cuda, whose memory it saves", $"device {ConfigKey.NameOf(config.Device.ToString())}",

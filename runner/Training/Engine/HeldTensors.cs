@@ -1,6 +1,7 @@
 using Halo.Analysis;
 using Halo.Ir;
 using Halo.Models.Weights;
+using Halo.Passes.Export.Weights;
 using Halo.Passes.Training;
 using Halo.Runner.Sessions;
 using Halo.Serialization;
@@ -18,16 +19,39 @@ public sealed class HeldTensors : IDisposable
     public OrtValue this[string name] => _values[name].Value;
 
     /// <summary>Computes them, weight by weight, so that no more than one is there in float32.</summary>
-    /// <param name="model">From frozen parameters to what is held (<see cref="FrozenBase"/>).</param>
+    /// <param name="model">From frozen parameters to what is held (<see cref="FrozenBase"/>); null where that is nothing.</param>
+    /// <param name="reader">The graph that reads them, with what it reads of weights in 4 bits (<see cref="RoundedBase"/>).</param>
     /// <param name="path">What messages call the weights.</param>
-    /// <param name="weights">The frozen parameters.</param>
+    /// <param name="weights">The frozen parameters, and of RoSA the places of its elements.</param>
     /// <param name="settings">Where and how.</param>
     /// <exception cref="HaloException">A weight is missing, or of another type or shape.</exception>
-    public static HeldTensors Of(Model model, string path, IReadOnlyDictionary<string, SafetensorsTensor> weights, SessionSettings settings)
+    /// <returns>Null where nothing is held.</returns>
+    public static HeldTensors? Of(Model? model, Graph reader, string path, IReadOnlyDictionary<string, SafetensorsTensor> weights, SessionSettings settings)
     {
+        var rounded = RoundedBase.In(reader);
+        var places = reader.Inputs.Where(i => AdapterNames.IsPlaces(i.Name)).ToList();
+        if (model is null && rounded.Count == 0 && places.Count == 0)
+            return null;
         var held = new HeldTensors();
         try
         {
+            foreach (var input in places)
+            {
+                if (!weights.TryGetValue(input.Name, out var at) || at.DType != input.Type || !at.Shape.SequenceEqual(input.Shape!.Sizes))
+                    throw new HaloException("weights", path, $"'{input.Name}', int64{input.Shape}", "none, or another", "Give the adapter that the graph was made for.");
+                held.Write<byte>(input, settings, at.Bytes());
+            }
+            foreach (var (name, columns, codes, scales, zeros) in rounded)
+            {
+                if (!weights.TryGetValue(name, out var weight))
+                    throw new HaloException("weights", path, $"a tensor '{name}'", "none", "Give the weights that the graph was prepared with.");
+                var coded = Int4Codes.Of(weight.ReadFloats(), checked((int)codes.Shape!.Sizes[0]), checked((int)columns));
+                held.Write<byte>(codes, settings, coded.Codes);
+                held.Write<Half>(scales, settings, coded.Scales);
+                held.Write<byte>(zeros, settings, coded.Zeros);
+            }
+            if (model is null)
+                return held;
             foreach (var group in model.Graph.Outputs.GroupBy(o => string.Join('\n', Roots(o)), StringComparer.Ordinal))
                 held.Add(FrozenBase.Part(model, group.Select(o => o.Name).ToHashSet(StringComparer.Ordinal)), path, weights, settings with { Replays = false });
             return held;
@@ -43,6 +67,13 @@ public sealed class HeldTensors : IDisposable
     {
         foreach (var value in _values.Values)
             value.Dispose();
+    }
+
+    private void Write<T>(Value input, SessionSettings settings, ReadOnlySpan<T> values) where T : unmanaged
+    {
+        var tensor = new DeviceTensor(settings.Device, input.Type, input.Shape!.Sizes);
+        _values.Add(input.Name, tensor);
+        tensor.Write(values);
     }
 
     private void Add(Model part, string path, IReadOnlyDictionary<string, SafetensorsTensor> weights, SessionSettings settings)

@@ -32,6 +32,8 @@ public sealed class ParameterBuffers : IDisposable
 
     public ElementType Type => _type;
 
+    public Shape ShapeOf(string name) => Parameters.First(p => p.Name == name).Shape;
+
     public OrtValue this[string name] => _values[name].Value;
 
     /// <summary>The values themselves, where they are float32 on the CPU.</summary>

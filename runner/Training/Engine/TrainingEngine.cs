@@ -38,6 +38,7 @@ public sealed class TrainingEngine : IDisposable
     private readonly ParameterBuffers? _sums;
     private readonly BatchBuffers _batch;
     private HeldTensors? _held;
+    private readonly ChosenRows _chosen;
     private readonly World? _world;
     private readonly Dictionary<string, DeviceTensor> _scalars = new(StringComparer.Ordinal);
 
@@ -66,6 +67,9 @@ public sealed class TrainingEngine : IDisposable
                 : new ParameterBuffers(scaled, training.Device, ElementType.Float, offload != Offload.None)))];
         _batch = new BatchBuffers(@interface.Batch, @interface.Rows, @interface.Sequence, training.Device);
         _batch.BindTo(training);
+        _chosen = new ChosenRows(@interface, training.Device);
+        foreach (var name in _chosen.Parameters)
+            training.BindInput(Passes.Training.ChooseRows.Prefix + name, _chosen[name]);
         foreach (var (name, _) in @interface.Parameters)
             training.BindInput(name, Parameters[name]);
         foreach (var (name, _) in _gradients.Parameters)
@@ -129,6 +133,12 @@ public sealed class TrainingEngine : IDisposable
     public ParameterBuffers FirstMoments => Moments[0].Buffers;
 
     public ParameterBuffers SecondMoments => Moments[1].Buffers;
+
+    /// <summary>The rows that have a gradient, of parameters that have not all of it.</summary>
+    public ChosenRows Chosen => _chosen;
+
+    /// <summary>Chooses those rows by the present weights.</summary>
+    public void ChooseRows() => _chosen.Choose(Parameters, FirstMoments, SecondMoments);
 
     /// <summary>The last update's gradient norm, by which the next one is clipped where the graph has the updates; 0 at first clips nothing.</summary>
     public double PreviousNorm { get; set; }
@@ -254,6 +264,7 @@ public sealed class TrainingEngine : IDisposable
         foreach (var scalar in _scalars.Values)
             scalar.Dispose();
         _batch.Dispose();
+        _chosen.Dispose();
         _held?.Dispose();
     }
 
@@ -277,6 +288,8 @@ public sealed class TrainingEngine : IDisposable
             _optimizer.BindInput(AdamWGraph.Seed, Scalar(AdamWGraph.Seed, ElementType.Int64));
             _scalars[AdamWGraph.Seed].Write<long>([seed]);
         }
+        foreach (var name in _chosen.Parameters)
+            _optimizer.BindInput(Passes.Training.ChooseRows.Prefix + name, _chosen[name]);
         foreach (var (name, _) in _interface.Trained)
         {
             BindInPlace(_optimizer, name, Parameters[name]);

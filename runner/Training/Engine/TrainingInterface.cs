@@ -34,6 +34,9 @@ public sealed record TrainingInterface(
     /// <summary>What is held of frozen weights (<see cref="FrozenBase"/>).</summary>
     public IReadOnlyList<string> Held { get; init; } = [];
 
+    /// <summary>Parameters of which the graph gives the gradient of some rows (<see cref="ChooseRows"/>), and of how many.</summary>
+    public IReadOnlyList<(string Parameter, int Count)> Chosen { get; init; } = [];
+
     /// <summary>The scalars that draw what is dropped; micro-batches are counted.</summary>
     public const string DropoutSeed = "dropout_seed", DropoutStep = "dropout_step";
 
@@ -87,7 +90,7 @@ public sealed record TrainingInterface(
         var frozen = new List<(string, Shape)>();
         var updated = new List<(string, Shape)>();
         var parameters = graph.Inputs.Where(i => batch.All(b => b.Name != i.Name) && i.Initializer is null
-            && i.Name is not (DropoutSeed or DropoutStep or TrainingNames.GradientWeight) && !FrozenBase.IsHeld(i)).ToList();
+            && i.Name is not (DropoutSeed or DropoutStep or TrainingNames.GradientWeight) && !FrozenBase.IsHeld(i) && !ChooseRows.IsRows(i)).ToList();
         var type = device == GraphDevice.Cuda && parameters.FirstOrDefault()?.Type is ElementType.BFloat16 or ElementType.Float16 ? parameters[0].Type
             : ElementType.Float;
         foreach (var input in parameters)
@@ -114,6 +117,7 @@ public sealed record TrainingInterface(
             Bounds = BatchBounds.Of(graph),
             ParameterType = type,
             Held = [.. graph.Inputs.Where(FrozenBase.IsHeld).Select(i => i.Name)],
+            Chosen = [.. graph.Inputs.Where(ChooseRows.IsRows).Select(i => (i.Name[ChooseRows.Prefix.Length..], (int)i.Shape!.Sizes[0]))],
             Drops = graph.Inputs.Any(i => i.Name == DropoutSeed),
         };
 

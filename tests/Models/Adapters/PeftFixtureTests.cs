@@ -6,7 +6,6 @@ using Halo.Models.Bundled;
 using Halo.Models.Weights;
 using Halo.Runner.Plans;
 using Halo.Runner.Sessions;
-using Halo.Runner.Sources;
 using Halo.Runner.Training;
 using Halo.Tests.Numerics;
 
