@@ -121,9 +121,21 @@ public sealed partial class Communicator : IDisposable
             ((delegate* unmanaged<long, byte*, void>)NativeLibrary.GetExport(_library, "HaloCommunicatorFail"))(Id, text);
     }
 
+    /// <summary>Why ranks end, "rank 2: expected ..", and whether this rank is the one that says so to people; null where nothing went wrong.</summary>
+    /// <remarks>Waits for up to a second where others may be the ones: of what several ranks see at once, the lowest that is there speaks.</remarks>
+    public unsafe (string Text, bool Speaks)? Failure()
+    {
+        int speaks;
+        var text = ((delegate* unmanaged<long, int*, nint>)NativeLibrary.GetExport(_library, "HaloCommunicatorFailure"))(Id, &speaks);
+        return Marshal.PtrToStringUTF8(text) is { } failure ? (Place().Replace(failure, ""), speaks != 0) : null;
+    }
+
     /// <exception cref="HaloException">A collective failed, or a rank said that it cannot go on.</exception>
-    public unsafe void ThrowIfFailed() =>
-        Check(((delegate* unmanaged<long, nint>)NativeLibrary.GetExport(_library, "HaloCommunicatorProblem"))(Id), "collectives");
+    public void ThrowIfFailed() => Check(Problem, "collectives");
+
+    /// <summary>What went wrong first; null where nothing did.</summary>
+    public unsafe string? Problem =>
+        Marshal.PtrToStringUTF8(((delegate* unmanaged<long, nint>)NativeLibrary.GetExport(_library, "HaloCommunicatorProblem"))(Id));
 
     /// <summary>What was sent so far.</summary>
     public unsafe IReadOnlyList<CollectiveCount> Counters()
@@ -153,9 +165,11 @@ public sealed partial class Communicator : IDisposable
     private static byte[] Text(string text) => Encoding.UTF8.GetBytes(text + '\0');
 
     /// <summary>Throws what the library says, "expected .., found .. . Advice (file:line)", or what a rank said that failed.</summary>
-    private void Check(nint problem, string what)
+    private void Check(nint problem, string what) => Check(Marshal.PtrToStringUTF8(problem), what);
+
+    private void Check(string? problem, string what)
     {
-        if (Marshal.PtrToStringUTF8(problem) is not { } text)
+        if (problem is not { } text)
             return;
         var subject = $"rank {Rank}, {what}";
         throw Refusal().Match(text) is { Success: true } parts
@@ -163,6 +177,10 @@ public sealed partial class Communicator : IDisposable
             : new HaloException("collectives", subject, "ranks that go on", text.TrimEnd('.'), "See the messages of that rank.");
     }
 
-    [GeneratedRegex(@"^expected (.+?), found (.+?)\. ([A-Z].*?)(?: \(\w+\.cc:\d+\))?$", RegexOptions.Singleline)]
+    /// <summary>Where in the source a status was made.</summary>
+    [GeneratedRegex(@" \(\w+\.(cc|h):\d+\)$")]
+    private static partial Regex Place();
+
+    [GeneratedRegex(@"^expected (.+?), found (.+?)\. ([A-Z].*?)(?: \(\w+\.(?:cc|h):\d+\))?$", RegexOptions.Singleline)]
     private static partial Regex Refusal();
 }

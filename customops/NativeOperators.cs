@@ -37,6 +37,9 @@ public static class NativeOperators
     public static IReadOnlyList<(string What, string Found)> CudaReport() =>
         [.. Lines("HaloCudaReport").Select(line => line.Split('\t', 2)).Select(parts => (parts[0], parts[1]))];
 
+    /// <summary>Whether NCCL carries between ranks, tried by one; null where there is no GPU.</summary>
+    public static string? NcclReport() => Lines("HaloNcclReport").FirstOrDefault();
+
     /// <summary>What went wrong in the provider since the last call: "node", "memory" and what belongs to them.</summary>
     public static IReadOnlyList<string[]> CudaProblems() => [.. Lines("HaloCudaProblems").Select(line => line.Split('\t'))];
 

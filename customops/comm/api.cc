@@ -106,6 +106,15 @@ HALO_EXPORT void HaloCommunicatorFail(int64_t id, const char* cause) {
   if (const auto communicator = halo::comm::find(id)) communicator->fail(cause);
 }
 
+/// Why ranks end, as one of them is to say it; `speaks` is 1 where it is this one.
+HALO_EXPORT const char* HaloCommunicatorFailure(int64_t id, int* speaks) {
+  const auto communicator = halo::comm::find(id);
+  if (communicator == nullptr) return halo::comm::error_of(halo::comm::closed());
+  const auto failure = communicator->failure();
+  *speaks = failure.speaks ? 1 : 0;
+  return failure.text.empty() ? nullptr : halo::comm::keep(failure.text);
+}
+
 /// What went wrong first.
 HALO_EXPORT const char* HaloCommunicatorProblem(int64_t id) {
   const auto communicator = halo::comm::find(id);

@@ -45,7 +45,11 @@ void Communicator::work() {
       lock.unlock();
       const Status status = asks ? transport_->look_for_failure() : Status();
       lock.lock();
-      if (!status.ok()) problem_ = status.message();
+      if (!status.ok()) {
+        lock.unlock();
+        end(status.message());
+        lock.lock();
+      }
       continue;
     }
     if (tasks_.empty()) break;
@@ -54,14 +58,34 @@ void Communicator::work() {
     const bool failed = !problem_.empty();
     lock.unlock();
     const Status status = failed ? Status() : task();
-    if (!status.ok()) transport_->tell_failure(status.message());  // first: waits that end give memory back
+    if (!status.ok()) end(status.message());
     lock.lock();
-    if (!status.ok() && problem_.empty()) problem_ = status.message();
     changed_.notify_all();
   }
   const bool in_peace = problem_.empty();
   lock.unlock();
   transport_->close(in_peace);
+}
+
+/// Ranks that see something at once all tell the others; the one that is to say it answers by telling it too, and where it does not, this one says it.
+void Communicator::end(const std::string& cause) {
+  const Trouble& trouble = transport_->trouble();
+  const int speaker = trouble.speaker >= 0 ? trouble.speaker : (fails_seen_ ? 0 : rank());
+  const bool was_told = !trouble.told.empty();
+  if (!was_told || speaker == rank()) transport_->tell_failure(speaker, cause);  // first: waits that end give memory back
+  {
+    const std::lock_guard lock(mutex_);
+    problem_ = cause;
+    failure_.text = was_told ? trouble.told : "rank " + std::to_string(rank()) + ": " + cause;
+  }
+  changed_.notify_all();
+  const bool speaks = speaker == rank() || (!was_told && !transport_->hears_failure(speaker, 1));
+  {
+    const std::lock_guard lock(mutex_);
+    failure_.speaks = speaks;
+    is_decided_ = true;
+  }
+  changed_.notify_all();
 }
 
 void Communicator::enqueue(Task task) {
@@ -181,10 +205,19 @@ Status Communicator::gather(const std::string& what, const std::string& own, dou
   return {};
 }
 
-void Communicator::fail(const std::string& cause) {
+void Communicator::fail(const std::string& cause, bool is_seen) {
   const std::lock_guard lock(mutex_);
-  if (!problem_.empty()) return;
+  if (!problem_.empty() || fails_) return;
+  fails_ = true;
+  fails_seen_ = is_seen;
   enqueue([cause] { return Status::error(cause); });
+}
+
+Communicator::Failure Communicator::failure() {
+  std::unique_lock lock(mutex_);
+  if (problem_.empty() && !fails_) return {};
+  changed_.wait(lock, [&] { return is_decided_; });
+  return failure_;
 }
 
 std::string Communicator::problem() {

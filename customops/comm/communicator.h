@@ -85,11 +85,20 @@ class Communicator {
   /// Bytes of all ranks, in order; `what` names the step for errors. A limit of 0 is the transport's own.
   Status gather(const std::string& what, const std::string& own, double timeout_seconds, std::vector<std::string>* all);
 
-  /// Ends all that is under way, here and on the other ranks, with this cause.
-  void fail(const std::string& cause);
+  /// Ends all that is under way, here and on the other ranks, with this cause, which the others may see too (`is_seen`) or not.
+  void fail(const std::string& cause, bool is_seen = false);
 
   /// What went wrong first; "" where nothing did.
   std::string problem();
+
+  /// Why ranks end, as it is to be said to people, by one of them.
+  struct Failure {
+    std::string text;     // "rank 2: .."; "" where nothing went wrong
+    bool speaks = false;  // this rank is to say it
+  };
+
+  /// Waits, where something went wrong, until it is known whether this rank is to say it.
+  Failure failure();
 
   /// By kind, group and type.
   std::map<std::tuple<Kind, std::string, DType>, Count> counts();
@@ -110,6 +119,7 @@ class Communicator {
   using Task = std::function<Status()>;
 
   void work();
+  void end(const std::string& cause);
   void enqueue(Task task);
   Status run(const Collective& collective);
   Status all_gather(const Collective& collective);
@@ -126,7 +136,8 @@ class Communicator {
   std::map<const void*, std::tuple<Kind, std::string, DType>> kinds_;
   std::map<std::tuple<Kind, std::string, DType>, Count> counts_;
   std::string problem_;
-  bool closes_ = false, is_opened_ = false;
+  Failure failure_;
+  bool closes_ = false, is_opened_ = false, fails_ = false, fails_seen_ = false, is_decided_ = false;  // fails_: of itself, or is about to
   std::vector<char> staging_;
   std::unique_ptr<DevicePlane> device_plane_;
   std::thread thread_;

@@ -23,8 +23,6 @@ constexpr int kHeaderTag = 1, kPayloadTag = 2, kFailureTag = 3;
 /// Bytes of one message; each that arrives is a sign of life.
 constexpr int64_t kMessageBytes = int64_t{16} << 20;
 
-constexpr size_t kFailureBytes = 2048;
-
 /// How long nothing comes before it is looked after the processes that it should come from.
 constexpr double kPatienceSeconds = 0.05;
 
@@ -68,6 +66,7 @@ class MpiTransport final : public Transport {
   int ranks_per_node() const override { return ranks_per_node_; }
 
   Status exchange(const Exchange& exchange) override {
+    last_ = exchange.what;
     Header own{.digest = exchange.digest, .what = {}};
     std::strncpy(own.what, exchange.what.c_str(), sizeof own.what - 1);
     std::map<int, Header> headers;
@@ -80,22 +79,17 @@ class MpiTransport final : public Transport {
     return status;
   }
 
-  Status look_for_failure() override { return look_for_failure("every step"); }
+  Status look_for_failure() override { return look_for_failure("what follows " + last_); }
 
   double timeout_seconds() const override { return timeout_seconds_; }
 
-  void tell_failure(const std::string& cause) override {
-    if (!told_.empty()) return;  // another rank did
-    std::string text = "rank " + std::to_string(rank_) + ": " + cause;
-    text.resize(std::min(text.size(), kFailureBytes - 1));
-    told_ = text;
+  void tell_failure(int speaker, const std::string& cause) override {
+    own_failure_ = FailureNotice(rank_, speaker, cause);
     std::vector<mpi::Request> requests;
     for (int peer = 0; peer < world_; ++peer) {
       mpi::Request request = nullptr;
       if (peer == rank_) continue;
-      if (api_->isend(told_.data(), static_cast<int>(told_.size()), api_->byte, peer, kFailureTag, api_->world, &request) == mpi::kSuccess) {
-        requests.push_back(request);
-      }
+      if (api_->isend(&own_failure_, sizeof own_failure_, api_->byte, peer, kFailureTag, api_->world, &request) == mpi::kSuccess) requests.push_back(request);
     }
     const auto until = Clock::now() + std::chrono::seconds(1);  // a rank that is dead takes nothing
     while (!requests.empty() && Clock::now() < until) {
@@ -106,6 +100,18 @@ class MpiTransport final : public Transport {
       });
       std::this_thread::sleep_for(std::chrono::microseconds(200));
     }
+  }
+
+  bool hears_failure(int rank, double seconds) override {
+    const auto until = Clock::now() + std::chrono::duration<double>(seconds);
+    do {
+      int is_there = 0;
+      mpi::Status found{};
+      if (api_->iprobe(rank, kFailureTag, api_->world, &is_there, &found) != mpi::kSuccess) return false;
+      if (is_there != 0) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    } while (Clock::now() < until);
+    return false;
   }
 
  private:
@@ -207,9 +213,9 @@ class MpiTransport final : public Transport {
       if (++idle < 64) continue;
       HALO_RETURN_IF_ERROR(look_for_failure(exchange.what));
       const double waited = std::chrono::duration<double>(Clock::now() - last).count();
-      if (waited > limit) return require_in_time(exchange, missing(*under_way), limit);
+      if (waited > limit) return too_late(exchange, peers_of(*under_way), missing(*under_way), limit);
       // What one rank does for all may take longer than its messages: of a neighbour it is seen that it does nothing.
-      if (waited > timeout_seconds_ && any_stopped(*under_way)) return require_in_time(exchange, missing(*under_way), timeout_seconds_);
+      if (waited > timeout_seconds_ && any_stopped(*under_way)) return too_late(exchange, peers_of(*under_way), missing(*under_way), timeout_seconds_);
       if (waited > kPatienceSeconds && idle % 32 == 0) HALO_RETURN_IF_ERROR(look_for_dead(exchange, *under_way));
       std::this_thread::sleep_for(std::chrono::microseconds(std::min(idle, 500)));
     }
@@ -221,12 +227,9 @@ class MpiTransport final : public Transport {
     mpi::Status found{};
     HALO_RETURN_IF_ERROR(check(api_->iprobe(mpi::kAnySource, kFailureTag, api_->world, &is_there, &found), "MPI_Iprobe"));
     if (is_there == 0) return {};
-    std::string text(kFailureBytes, '\0');
-    HALO_RETURN_IF_ERROR(check(api_->recv(text.data(), static_cast<int>(text.size()), api_->byte, found.source, kFailureTag, api_->world, &found), "MPI_Recv"));
-    text.resize(static_cast<size_t>(found.bytes));
-    told_ = text;
-    HALO_REQUIRE(is_there == 0, "all ranks in " << what, told_, "See the messages of that rank.");
-    return {};
+    FailureNotice failure;
+    HALO_RETURN_IF_ERROR(check(api_->recv(&failure, sizeof failure, api_->byte, found.source, kFailureTag, api_->world, &found), "MPI_Recv"));
+    return told(what, failure);
   }
 
   /// Ranks that something is under way with: from, or where all has come, to.
@@ -245,14 +248,11 @@ class MpiTransport final : public Transport {
   const Process* neighbour(int rank) const {
     if (processes_.empty()) return nullptr;
     const Process& process = processes_[static_cast<size_t>(rank)];
-    return std::strcmp(process.machine, processes_[static_cast<size_t>(rank_)].machine) == 0 ? &process : nullptr;
+    return process.is_beside(processes_[static_cast<size_t>(rank_)]) ? &process : nullptr;
   }
 
   std::string described(int rank) const {
-    std::string text = "rank " + std::to_string(rank);
-    const Process* process = neighbour(rank);
-    if (process != nullptr) text += " (process " + std::to_string(process->id) + (process->state() == 'T' ? ", which is stopped)" : ")");
-    return text;
+    return processes_.empty() ? "rank " + std::to_string(rank) : describe(rank, processes_[static_cast<size_t>(rank)], processes_[static_cast<size_t>(rank_)]);
   }
 
   /// "rank 2 (process 4711), rank 3".
@@ -268,13 +268,12 @@ class MpiTransport final : public Transport {
   }
 
   /// A process of this machine that has ended sends nothing any more.
-  Status look_for_dead(const Exchange& exchange, const std::vector<Request>& under_way) const {
+  Status look_for_dead(const Exchange& exchange, const std::vector<Request>& under_way) {
     for (const int peer : peers_of(under_way)) {
       const Process* process = neighbour(peer);
       if (process == nullptr) continue;
       const char state = process->state();
-      HALO_REQUIRE(state != 0 && state != 'Z' && state != 'X', "all ranks in " << exchange.what, described(peer) << " ended",
-                   "See its messages, and the system's: it may have been killed for want of memory. Resume from the last checkpoint.");
+      if (state == 0 || state == 'Z' || state == 'X') return gone(exchange, peer, described(peer) + " ended");
     }
     return {};
   }
@@ -283,7 +282,8 @@ class MpiTransport final : public Transport {
   const mpi::Api* api_ = nullptr;
   int rank_ = 0, world_ = 1, ranks_per_node_ = 1;
   std::vector<Process> processes_;  // of the ranks
-  std::string told_;                // the failure that was told, by this rank or another
+  std::string last_;                // the last exchange, for people
+  FailureNotice own_failure_;       // stays while it is sent
 };
 
 }  // namespace

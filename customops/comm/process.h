@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <cstring>
 #include <fstream>
 #include <string>
 
@@ -29,6 +30,15 @@ struct Process {
     const size_t name_end = text.rfind(')');  // the name may hold anything
     return name_end + 2 < text.size() ? text[name_end + 2] : 0;
   }
+  /// Of the same machine as another.
+  bool is_beside(const Process& other) const { return std::strcmp(machine, other.machine) == 0; }
 };
+
+/// "rank 2 (process 4711, which is stopped)", as far as can be seen from `own`.
+inline std::string describe(int rank, const Process& process, const Process& own) {
+  const std::string text = "rank " + std::to_string(rank);
+  if (!process.is_beside(own)) return text;
+  return text + " (process " + std::to_string(process.id) + (process.state() == 'T' ? ", which is stopped)" : ")");
+}
 
 }  // namespace halo::comm

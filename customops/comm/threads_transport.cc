@@ -5,6 +5,7 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <optional>
 
 namespace halo::comm {
 
@@ -31,7 +32,7 @@ struct Hub {
   std::mutex mutex;
   std::condition_variable changed;
   std::map<std::pair<int, int>, std::deque<Message>> messages;  // by (from, to)
-  std::string failure;                                          // the first one
+  std::optional<FailureNotice> failure;                         // the first one
 };
 
 std::mutex hubs_mutex;
@@ -74,31 +75,33 @@ class ThreadsTransport final : public Transport {
 
   Status look_for_failure() override {
     const std::lock_guard lock(hub_->mutex);
-    HALO_REQUIRE(hub_->failure.empty(), "ranks that go on", hub_->failure, "See the messages of that rank.");
-    return {};
+    return hub_->failure ? told("every step", *hub_->failure) : Status();
   }
 
   double timeout_seconds() const override { return timeout_seconds_; }
 
-  void tell_failure(const std::string& cause) override {
+  void tell_failure(int speaker, const std::string& cause) override {
     const std::lock_guard lock(hub_->mutex);
-    if (hub_->failure.empty()) hub_->failure = "rank " + std::to_string(rank_) + ": " + cause;
+    if (!hub_->failure) hub_->failure = FailureNotice(rank_, speaker, cause);
     hub_->changed.notify_all();
   }
+
+  /// All hear the first one.
+  bool hears_failure(int, double) override { return true; }
 
  private:
   Status receive(const Exchange& exchange, std::unique_lock<std::mutex>& lock, const Progress& progress) {
     const double limit = exchange.timeout_seconds > 0 ? exchange.timeout_seconds : timeout_seconds_;
     const auto until = Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(limit));
-    const auto wait = [&](const std::string& whom, auto&& holds) -> Status {
-      const bool came = hub_->changed.wait_until(lock, until, [&] { return holds() || !hub_->failure.empty(); });
+    const auto wait = [&](const std::vector<int>& peers, auto&& holds) -> Status {
+      const bool came = hub_->changed.wait_until(lock, until, [&] { return holds() || hub_->failure; });
       if (came && holds()) return {};
-      HALO_REQUIRE(hub_->failure.empty(), "all ranks in " << exchange.what, hub_->failure, "See the messages of that rank.");
-      return require_in_time(exchange, whom, limit);
+      if (hub_->failure) return told(exchange.what, *hub_->failure);
+      return too_late(exchange, peers, peers.empty() ? "ranks that take what was sent" : "rank " + std::to_string(peers[0]), limit);
     };
     for (const Piece& piece : exchange.receives) {
       auto& box = hub_->messages[{piece.peer, rank_}];
-      HALO_RETURN_IF_ERROR(wait("rank " + std::to_string(piece.peer), [&] { return !box.empty(); }));
+      HALO_RETURN_IF_ERROR(wait({piece.peer}, [&] { return !box.empty(); }));
       const Message message = box.front();
       HALO_RETURN_IF_ERROR(require_same(exchange, piece.peer, message.digest, *message.what));
       box.pop_front();
@@ -111,7 +114,7 @@ class ThreadsTransport final : public Transport {
       hub_->changed.notify_all();
     }
     const auto sent = static_cast<int64_t>(exchange.sends.size());
-    return wait("ranks that take what was sent", [&] { return progress.taken == sent; });
+    return wait({}, [&] { return progress.taken == sent; });
   }
 
   /// Nobody may read this exchange's memory once it is over.

@@ -4,6 +4,7 @@
 
 #ifdef HALO_CUDA
 #include "provider/benchmarks/benchmarks.h"
+#include "provider/collectives/nccl_trial.h"
 #include "provider/pinned_memory.h"
 #include "provider/runtime/report.h"
 #endif
@@ -15,6 +16,17 @@ __attribute__((visibility("default"))) const char* HaloCudaReport() {
 #ifdef HALO_CUDA
   static thread_local std::string text;
   text = halo::cuda::report();
+  return text.c_str();
+#else
+  return "";
+#endif
+}
+
+/// Whether NCCL carries between ranks, as one rank can see it; "" where there is no GPU.
+__attribute__((visibility("default"))) const char* HaloNcclReport() {
+#ifdef HALO_CUDA
+  static thread_local std::string text;
+  text = halo::cuda::Device::all().empty() ? "" : halo::cuda::nccl_trial(*halo::cuda::Device::all()[0]);
   return text.c_str();
 #else
   return "";

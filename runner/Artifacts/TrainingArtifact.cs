@@ -156,7 +156,7 @@ public sealed class TrainingArtifact
     public TrainingPlan PlanFor(TrainConfig config, World? world = null)
     {
         var training = Read(TrainingModel);
-        var device = new Device(config.Device, world?.LocalRank ?? 0);
+        var device = world?.DeviceOf(config.Device) ?? new Device(config.Device);
         return new TrainingPlan(training, () => Read(EvalModel), () => Read(ForwardModel), () => Read(OptimizerModel))
         {
             Config = config with { Packing = Manifest[ArtifactManifest.PackingKey] is null ? RowPacking.None : RowPacking.Documents },

@@ -54,6 +54,8 @@ internal static class DoctorVerb
         var report = NativeOperators.CudaReport();
         foreach (var (what, found) in report)
             Line(what, found);
+        if (NativeOperators.NcclReport() is { } nccl)
+            Line("NCCL", nccl);
         if (report.Count == 0)
             Line("CUDA", "the native library was built without it: put nvcc (CUDA 12.8 or 13) on PATH and build again, for --device cuda");
     }

@@ -1,5 +1,6 @@
 using Halo.Runner.Artifacts;
 using Halo.Runner.Distributed;
+using Halo.Runner.Plans;
 using Halo.Runner.Runs;
 using Halo.Runner.Sessions;
 using Halo.Runner.Training;
@@ -9,6 +10,9 @@ namespace Halo.Runner.Cli;
 /// <summary>A run of <c>halo train</c> that several ranks share: rank 0 writes what is written once, the others join it.</summary>
 internal static class RankedRun
 {
+    /// <summary>Launchers end all ranks as soon as one has ended with an error: the one that says why goes first.</summary>
+    private const int EndMilliseconds = 500;
+
     /// <param name="world">The ranks.</param>
     /// <param name="begin">Makes the run's folder, or opens it to go on; of rank 0.</param>
     /// <param name="join">This rank's settings for the run that rank 0 has begun.</param>
@@ -16,6 +20,7 @@ internal static class RankedRun
     {
         try
         {
+            world.Watch(text => Console.Error.WriteLine($"error: {text}"));
             using var opened = Open(world, begin, join);
             var outcome = TrainVerb.Trained(opened);
             if (world.IsFirst)
@@ -24,8 +29,10 @@ internal static class RankedRun
         }
         catch (Exception e)
         {
-            world.Communicator.Fail(e.Message);
-            throw;
+            var end = world.End(e);
+            if (end is RankFailedException)
+                Thread.Sleep(EndMilliseconds);
+            throw end;
         }
     }
 
@@ -38,10 +45,17 @@ internal static class RankedRun
             var path = world.FromFirst("folder", begun?.Run.Path ?? "");
             var (config, run) = begun ??= (join(RunFolder.Open(path)), RunFolder.Open(path));
             config = config with { Output = run.Path, Shard = world.Plan.Mode };
-            new Device(config.Device).Require(config.Precision);
+            world.Together("device", () => new Device(config.Device).Require(config.Precision));
             world.Together("prepare", () => _ = world.IsFirst ? TrainVerb.Prepared(config, run).Artifact : null);
             var artifact = TrainingArtifact.Is(config.Model) ? TrainingArtifact.OpenFor(config) : run.OpenArtifact(config);
-            return OpenedRun.Open(artifact.PlanFor(config, world), artifact, run, world.IsFirst ? Console.Error.WriteLine : _ => { });
+            TrainingPlan? plan = null;
+            world.Together("plan", () =>
+            {
+                plan = artifact.PlanFor(config, world);
+                RankGraphs.Require("train", config, plan.Interface.HasAdapters);
+                OpenedRun.RequireRows(plan, world);
+            });
+            return OpenedRun.Open(plan!, artifact, run, world.IsFirst ? Console.Error.WriteLine : _ => { });
         }
         catch
         {

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using Halo.Runner.Distributed;
 using Halo.Runner.Training.Engine;
 
 namespace Halo.Runner.Cli;
@@ -25,38 +26,46 @@ internal static class Root
         {
             return Invoke(args);
         }
-        catch (HaloException e)
+        catch (RankFailedException)
         {
-            Console.Error.WriteLine($"error: {e.Message}");
-            return ExitCode.WrongInput;
+            return ExitCode.Failed; // another rank says why
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (OnRankException e)
         {
-            Console.Error.WriteLine("error: " + new HaloException($"{args.FirstOrDefault()}", "files", "paths that can be read and written",
-                e.Message.TrimEnd('.'), "Check the path, its permissions and links.").Message);
-            return ExitCode.WrongInput;
-        }
-        catch (Exception e) when (e is TrainingFailedException or InvalidOperationException)
-        {
-            Console.Error.WriteLine($"error: {e.Message}");
-            return ExitCode.Failed;
-        }
-        catch (OutOfMemoryException e)
-        {
-            Console.Error.WriteLine("error: " + new HaloException($"{args.FirstOrDefault()}", "memory", "as much as the work takes", e.Message.TrimEnd('.'),
-                "Take smaller sizes, or a machine with more memory.").Message);
-            return ExitCode.Failed;
+            var (code, text) = Described(e.InnerException!, args);
+            Console.Error.WriteLine($"error: {e.Place}: {text}");
+            return code;
         }
         catch (Exception e)
         {
-            // The last net: an input that no reader and no pass refused, and something took for granted what it has not.
-            var place = e.StackTrace?.Split('\n').Select(l => l.Trim()).FirstOrDefault(l => l.StartsWith("at Halo.", StringComparison.Ordinal))?.Split('(')[0];
-            var files = args.Where(File.Exists).Distinct().ToList();
-            Console.Error.WriteLine("error: " + new HaloException("halo", files.Count == 0 ? string.Join(' ', args.Take(1)) : string.Join(", ", files),
-                "input as its format defines it", $"{e.GetType().Name}: {e.Message.ReplaceLineEndings(" ").TrimEnd('.')}{(place is null ? "" : $" ({place})")}",
-                "Check the input with another tool; if it is right, Halo has a defect: report this line with the input.").Message);
-            return ExitCode.WrongInput;
+            var (code, text) = Described(e, args);
+            Console.Error.WriteLine($"error: {text}");
+            return code;
         }
+    }
+
+    /// <summary>What the process ends with, and the line that says why.</summary>
+    private static (int ExitCode, string Text) Described(Exception e, string[] args)
+    {
+        switch (e)
+        {
+            case HaloException:
+                return (ExitCode.WrongInput, e.Message);
+            case IOException or UnauthorizedAccessException:
+                return (ExitCode.WrongInput, new HaloException($"{args.FirstOrDefault()}", "files", "paths that can be read and written",
+                    e.Message.TrimEnd('.'), "Check the path, its permissions and links.").Message);
+            case TrainingFailedException or InvalidOperationException:
+                return (ExitCode.Failed, e.Message);
+            case OutOfMemoryException:
+                return (ExitCode.Failed, new HaloException($"{args.FirstOrDefault()}", "memory", "as much as the work takes", e.Message.TrimEnd('.'),
+                    "Take smaller sizes, or a machine with more memory.").Message);
+        }
+        // The last net: an input that no reader and no pass refused, and something took for granted what it has not.
+        var place = e.StackTrace?.Split('\n').Select(l => l.Trim()).FirstOrDefault(l => l.StartsWith("at Halo.", StringComparison.Ordinal))?.Split('(')[0];
+        var files = args.Where(File.Exists).Distinct().ToList();
+        return (ExitCode.WrongInput, new HaloException("halo", files.Count == 0 ? string.Join(' ', args.Take(1)) : string.Join(", ", files),
+            "input as its format defines it", $"{e.GetType().Name}: {e.Message.ReplaceLineEndings(" ").TrimEnd('.')}{(place is null ? "" : $" ({place})")}",
+            "Check the input with another tool; if it is right, Halo has a defect: report this line with the input.").Message);
     }
 
     public static RootCommand Command() =>

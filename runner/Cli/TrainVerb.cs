@@ -53,7 +53,7 @@ internal static class TrainVerb
                 if (options.File(parsed) is { } file)
                     given["config"] = file;
                 var named = parsed.GetValue(resume);
-                return Resume(named ?? given.GetValueOrDefault("output"), given.Remove("shard", out var shard) ? shard : null,
+                return Resume(named ?? given.GetValueOrDefault("output"), Taken(given, OfRanks),
                     () => named is null ? Resumed(given) : GoneOn(named, given, parsed.GetValue(from)));
             }
             if (parsed.GetValue(from) is not null)
@@ -62,20 +62,26 @@ internal static class TrainVerb
             Outputs.Check("train", [("--output", fresh.Output)], fresh.Model, fresh.Weights, fresh.Adapter, fresh.Tokenizer, fresh.Data, fresh.Valid);
             if (parsed.GetValue(dryRun))
                 return DryRun(fresh);
-            using var world = Launch.Of(Environment.GetEnvironmentVariable)?.Join(fresh.Shard, fresh.ShardGradients, fresh.Device);
+            using var world = Launch.Of(Environment.GetEnvironmentVariable)?.Join(fresh);
             (TrainConfig, RunFolder) Begin() => (fresh, RunFolder.Create(fresh.Output!, fresh.ToYaml()));
             return world is null ? Run(Begin()) : RankedRun.Train(world, Begin, _ => fresh);
         });
         return command;
     }
 
+    /// <summary>Settings that a run may go on with, whatever it began with: they are those of the ranks that happen to share it.</summary>
+    private static readonly string[] OfRanks = ["shard", "rank_carrier", "rank_timeout"];
+
+    private static Dictionary<string, string> Taken(IDictionary<string, string> given, IEnumerable<string> keys) =>
+        keys.Where(given.ContainsKey).ToDictionary(key => key, key => given.Remove(key, out var value) ? value : "");
+
     /// <summary>Goes on with a run; what is split over ranks may be another than before.</summary>
-    private static int Resume(string? path, string? shard, Func<(TrainConfig Config, RunFolder Run)> begin)
+    private static int Resume(string? path, IReadOnlyDictionary<string, string> ofRanks, Func<(TrainConfig Config, RunFolder Run)> begin)
     {
         var launch = Launch.Of(Environment.GetEnvironmentVariable);
         var kept = launch is null || path is null ? null : TrainConfig.Load(RunFolder.Open(path).Config,
-            shard is null ? null : new Dictionary<string, string> { ["shard"] = shard }, "data", "output");
-        using var world = kept is null ? null : launch!.Join(kept.Shard, kept.ShardGradients, kept.Device);
+            ofRanks, "data", "output");
+        using var world = kept is null ? null : launch!.Join(kept);
         return world is null ? Run(begin()) : RankedRun.Train(world, begin, run => run.ReadConfig());
     }
 

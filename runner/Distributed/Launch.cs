@@ -2,6 +2,7 @@ using System.Globalization;
 using Halo.CustomOps;
 using Halo.Passes.Sharding;
 using Halo.Runner.Sessions;
+using Halo.Runner.Training;
 
 namespace Halo.Runner.Distributed;
 
@@ -57,17 +58,20 @@ public sealed record Launch(int Rank, int Ranks, int LocalRank, int LocalRanks)
 
     /// <summary>Meets the other ranks.</summary>
     /// <exception cref="HaloException">They do not come, or what carries their messages is not installed.</exception>
-    public World Join(ShardMode mode, SentGradients gradients, GraphDevice device)
+    public World Join(TrainConfig config)
     {
-        var isGpu = device == GraphDevice.Cuda;
-        var communicator = Store is { } store ? Communicator.Tcp(store.Address, store.Port, Rank, Ranks, LocalRanks, nccl: isGpu)
-            : Communicator.Mpi(nccl: isGpu);
+        var nccl = config.Device == GraphDevice.Cuda && config.RankCarrier == RankCarrier.Nccl;
+        var communicator = Store is { } store ? Communicator.Tcp(store.Address, store.Port, Rank, Ranks, LocalRanks, config.RankTimeout, nccl)
+            : Communicator.Mpi(config.RankTimeout, nccl);
         if ((communicator.Rank, communicator.Size) != (Rank, Ranks))
         {
             communicator.Dispose();
             throw new HaloException("train", $"rank {Rank} of {Ranks}", "the same place in the launcher's environment and among the processes that met",
                 $"rank {communicator.Rank} of {communicator.Size}", "Start all ranks by one launcher, of the MPI that is installed.");
         }
-        return new World(new ShardPlan(mode, Ranks, Rank, LocalRanks) { Gradients = gradients }, communicator);
+        return new World(new ShardPlan(config.Shard, Ranks, Rank, LocalRanks) { Gradients = config.ShardGradients }, communicator)
+        {
+            SharesGpus = config.RankCarrier == RankCarrier.Host,
+        };
     }
 }

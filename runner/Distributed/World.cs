@@ -16,8 +16,14 @@ public sealed class World(ShardPlan plan, Communicator communicator) : IDisposab
 
     public Rank Rank { get; } = new(plan.Rank, plan.Ranks);
 
-    /// <summary>The place among the ranks of this machine, from 0: the number of its GPU.</summary>
+    /// <summary>The place among the ranks of this machine, from 0.</summary>
     public int LocalRank => Plan.Rank % Plan.NodeRanks;
+
+    /// <summary>Ranks of a machine with fewer GPUs take them in turns: the host carries their tensors.</summary>
+    public bool SharesGpus { get; init; }
+
+    /// <summary>Where this rank's graphs run: each has a GPU of its own, unless they share them.</summary>
+    public Device DeviceOf(GraphDevice kind) => new(kind, kind == GraphDevice.Cuda && SharesGpus ? LocalRank % GpuProvider.Count : LocalRank);
 
     /// <summary>This rank writes what is written once: settings, logs, report.</summary>
     public bool IsFirst => Rank.Index == 0;
@@ -30,6 +36,12 @@ public sealed class World(ShardPlan plan, Communicator communicator) : IDisposab
     /// <summary>What one rank does for all, such as an artifact of a large model, may take so long; one that died is noticed at once.</summary>
     private const double WorkSeconds = 3600;
 
+    private const int WatchMilliseconds = 200;
+
+    private Timer? _watch;
+    private int _isSaid; // 1 once the reason for the end is said
+    private bool _isAgreed; // all ranks have found it
+
     /// <summary>What each rank says.</summary>
     public byte[][] Gather(string what, ReadOnlySpan<byte> own, double? timeoutSeconds = null)
     {
@@ -39,7 +51,7 @@ public sealed class World(ShardPlan plan, Communicator communicator) : IDisposab
         }
         catch (HaloException e)
         {
-            throw new RankFailedException(e.Message); // not this rank's input was wrong
+            throw new RankFailedException(e.Message, isAgreed: false); // not this rank's input was wrong
         }
     }
 
@@ -53,7 +65,7 @@ public sealed class World(ShardPlan plan, Communicator communicator) : IDisposab
     /// <summary>What rank 0 says.</summary>
     public string FromFirst(string what, string own) => Encoding.UTF8.GetString(Gather(what, IsFirst ? Encoding.UTF8.GetBytes(own) : [])[0]);
 
-    /// <summary>Does something that may fail on some rank; then all of them end, with the message of the first that failed.</summary>
+    /// <summary>Does something that may fail on some rank; then all of them end, and the first that failed says why.</summary>
     public void Together(string what, Action action)
     {
         Exception? problem = null;
@@ -66,11 +78,42 @@ public sealed class World(ShardPlan plan, Communicator communicator) : IDisposab
             problem = e;
         }
         var said = Gather(what, problem is null ? [] : Encoding.UTF8.GetBytes(problem.Message), WorkSeconds);
-        if (problem is not null)
-            System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(problem);
         if (Array.FindIndex(said, s => s.Length > 0) is var failed and >= 0)
-            throw new RankFailedException($"train: {Rank}, {what}: rank {failed} failed: {Encoding.UTF8.GetString(said[failed])}");
+        {
+            throw problem is not null && failed == Rank.Index ? new OnRankException($"{Rank}, {what}", problem)
+                : new RankFailedException($"train: {Rank}, {what}: rank {failed} failed: {Encoding.UTF8.GetString(said[failed])}");
+        }
     }
+
+    /// <summary>What all ranks have found at once is said by the first.</summary>
+    public Exception Agreed(Exception found)
+    {
+        _isAgreed = true;
+        return IsFirst ? found : new RankFailedException(found.Message);
+    }
+
+    /// <summary>Tells the others that this rank ends, and makes of its reason what is to be said by it: of one reason, one rank says it.</summary>
+    public Exception End(Exception reason)
+    {
+        if (_isAgreed || reason is OnRankException or RankFailedException { IsAgreed: true })
+            return reason;
+        if (Communicator.Problem is not null)
+            return Failure() is { } text ? new InvalidOperationException(text) : new RankFailedException(reason.Message);
+        Interlocked.Exchange(ref _isSaid, 1);
+        Communicator.Fail(reason.Message);
+        _ = Communicator.Failure(); // all are told
+        return new OnRankException($"{Rank}", reason);
+    }
+
+    /// <summary>Lets a failure of others be said at once, also while this rank computes: the launcher ends it soon.</summary>
+    public void Watch(Action<string> say) => _watch ??= new Timer(_ =>
+    {
+        if (Communicator.Problem is not null && Failure() is { } text)
+            say(text);
+    }, null, WatchMilliseconds, WatchMilliseconds);
+
+    /// <summary>Why ranks end, where this one is to say it and has not yet.</summary>
+    private string? Failure() => Communicator.Failure() is (var text, true) && Interlocked.Exchange(ref _isSaid, 1) == 0 ? $"train: {text}" : null;
 
     /// <summary>Throws unless all ranks have the same of each of some things.</summary>
     /// <exception cref="HaloException">Names the first thing, and the first rank that has another one than rank 0.</exception>
@@ -84,11 +127,20 @@ public sealed class World(ShardPlan plan, Communicator communicator) : IDisposab
             {
                 if (said[rank].ElementAtOrDefault(index) == said[0][index])
                     continue;
-                throw new HaloException("train", $"rank {rank}, {name}", $"what rank 0 has ({said[0][index]})", said[rank].ElementAtOrDefault(index) ?? "none",
-                    "Start all ranks with the same settings, files and version.");
+                throw Agreed(new HaloException("train", $"rank {rank}, {name}", $"what rank 0 has ({said[0][index]})",
+                    said[rank].ElementAtOrDefault(index) ?? "none", "Start all ranks with the same settings, files and version."));
             }
         }
     }
 
-    public void Dispose() => Communicator.Dispose();
+    public void Dispose()
+    {
+        if (_watch is not null)
+        {
+            using var isDone = new ManualResetEvent(false);
+            if (_watch.Dispose(isDone))
+                isDone.WaitOne();
+        }
+        Communicator.Dispose();
+    }
 }

@@ -87,14 +87,12 @@ public sealed class OpenedRun : IDisposable
         var schedule = config.ScheduleOver(totalSteps);
         var checkpoints = new Checkpoints(run.Checkpoints, config.KeepCheckpoints);
         var began = world is null ? HoldToStart(run, artifact, config, checkpoints.Newest() is not null)
-            : HoldToStart(run, artifact, config, checkpoints, plan, world);
+            : HoldToStart(run, artifact, config, checkpoints, world);
         var dataSha256 = began.DataSha256!;
         using var weights = artifact.OpenWeights(); // held to their digests in any case: what the graph does not take goes into the model in the end
         OptimizerSettings.Check(config, plan.Optimizer, artifact.Folder);
         _ = plan.UpdatedParameters;
         var accumulates = plan.BatchSize > (world?.Rank.Count ?? 1) * @interface.Rows;
-        if (world is not null)
-            RankGraphs.Require("train", config, @interface.HasAdapters);
         var graphs = world is null ? null
             : RankGraphs.Of(world.Plan, plan.Training, plan.Evaluation, plan.Optimizer, plan.Device.Kind, accumulates);
         plan.Device.ShortageAdvice = bytes => PlannedMemory.Advice(plan, bytes);
@@ -198,15 +196,21 @@ public sealed class OpenedRun : IDisposable
         return began;
     }
 
-    /// <summary>The same by rank 0 for all; each holds what it reads itself to what rank 0 has read.</summary>
-    private static RunRecord HoldToStart(RunFolder run, TrainingArtifact artifact, TrainConfig config, Checkpoints checkpoints, TrainingPlan plan, World world)
+    /// <exception cref="HaloException">A batch has no micro-batch for each rank.</exception>
+    public static void RequireRows(TrainingPlan plan, World world)
     {
+        var config = plan.Config;
         if (plan.BatchSize < world.Rank.Count * plan.Interface.Rows)
         {
             throw new HaloException("train", "batch_size", $"{world.Rank.Count * plan.Interface.Rows} rows or more, a micro-batch of {plan.Interface.Rows} for "
                 + $"each of {world.Rank.Count} ranks", $"{plan.BatchSize}{(config.BatchSize is null ? ", one micro-batch, as it was not given" : "")}",
                 "Give a larger --batch-size, or start fewer ranks.");
         }
+    }
+
+    /// <summary>The same by rank 0 for all; each holds what it reads itself to what rank 0 has read.</summary>
+    private static RunRecord HoldToStart(RunFolder run, TrainingArtifact artifact, TrainConfig config, Checkpoints checkpoints, World world)
+    {
         world.Together("start", () => _ = world.IsFirst ? HoldToStart(run, artifact, config, checkpoints.Newest() is not null) : null);
         var newest = checkpoints.Newest()?.Step;
         world.Hold("start", [("version", $"{Ledger.ToolVersion}, ONNX Runtime {OrtEnv.Instance().GetVersionString()}"),

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Halo.Analysis;
+using Halo.CustomOps;
 using Halo.Models.Adapters;
 using Halo.Models.Chat;
 using Halo.Models.HuggingFace;
@@ -35,6 +36,9 @@ public sealed class Trainer(OpenedRun opened)
     /// <summary>What ranks sent, for the report.</summary>
     private IReadOnlyList<string> _traffic = [];
 
+    /// <summary>What evaluations have cost of it.</summary>
+    private IReadOnlyList<CollectiveCount> _evaluations = [];
+
     private Batch? _next; // of the next update, laid out while the GPU computes
 
     /// <summary>Updates done.</summary>
@@ -68,7 +72,7 @@ public sealed class Trainer(OpenedRun opened)
             }
             if (World is { } world && Step > opened.Step)
             {
-                foreach (var line in _traffic = MeasuredTraffic.Lines(world, opened.Traffic!, Step - opened.Step))
+                foreach (var line in _traffic = MeasuredTraffic.Lines(world, opened.Traffic!, Step - opened.Step, _evaluations))
                     progress.Say(line);
             }
             return Step;
@@ -130,7 +134,10 @@ public sealed class Trainer(OpenedRun opened)
         var isThere = metrics.Has(MetricsKind.Eval, Step);
         if (World?.Any($"validation of step {Step}", IsFirst && isThere) ?? isThere) // rank 0 has the log
             return;
+        var before = World?.Communicator.Counters();
         var (loss, counted) = opened.Evaluator.Loss(opened.Valid.Epoch(), Step);
+        if (World is { } world)
+            _evaluations = MeasuredTraffic.Sum([.. _evaluations, .. MeasuredTraffic.Since(before!, world.Communicator.Counters())]);
         add(new MetricsRow { Step = Step, Kind = MetricsKind.Eval, Loss = loss, CountedTokens = counted, Time = Now() });
     }
 

@@ -16,6 +16,10 @@ internal static class GpuProvider
         : throw new HaloException("device", $"cuda:{ordinal}", $"a GPU from 0 to {Found.Value.Count - 1}, those of this machine", $"{ordinal}",
             "Name one of them.");
 
+    /// <summary>How many there are, one or more.</summary>
+    /// <exception cref="HaloException">There is none that can be used.</exception>
+    public static int Count => Found.Value.Count;
+
     private static List<OrtEpDevice> Open()
     {
         if (!NativeOperators.IsBuilt)

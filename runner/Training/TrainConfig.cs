@@ -1,5 +1,6 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
+using Halo.CustomOps;
 using Halo.Models.Optimizer;
 using Halo.Passes.Canonical.Precision;
 using Halo.Passes.Sharding;
@@ -287,6 +288,15 @@ public sealed record TrainConfig
     [Description("What gradients are sent to other ranks as: whole (in their own type), int8 or fp8 (rotated, in 8 bits with a scale for each 64 elements).")]
     [UsedBy(ConfigUse.Train | ConfigUse.Plan)]
     public SentGradients ShardGradients { get; init; }
+
+    [Description("What carries tensors of a GPU between ranks: nccl, or host (through memory of the host, by MPI or TCP: slower, and ranks may share a GPU).")]
+    [UsedBy(ConfigUse.Train)]
+    public RankCarrier RankCarrier { get; init; }
+
+    [Description("Seconds that a rank waits for another one from which nothing comes, before all end.")]
+    [Range(1, 86_400)]
+    [UsedBy(ConfigUse.Train)]
+    public int RankTimeout { get; init; } = (int)Communicator.DefaultTimeoutSeconds;
 
     [Description("Where the graphs run.")]
     [UsedBy(ConfigUse.Train | ConfigUse.Eval | ConfigUse.EvalFolder | ConfigUse.Answers | ConfigUse.Plan)]

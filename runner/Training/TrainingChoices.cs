@@ -35,6 +35,15 @@ public enum Recomputed
     Layer,
 }
 
+/// <summary>What carries tensors of a GPU between ranks.</summary>
+public enum RankCarrier
+{
+    Nccl,
+
+    /// <summary>Page-locked memory of the host, and what carries everything else.</summary>
+    Host,
+}
+
 /// <summary>What lies in page-locked memory of the host, where a GPU's kernels read and write it.</summary>
 public enum Offload
 {

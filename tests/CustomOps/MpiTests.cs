@@ -64,7 +64,8 @@ public class MpiTests
         var (code, output) = Run(3, part, "1");
         Assert.True(code == 3, output);
         Assert.Contains(cause, output, StringComparison.Ordinal);
-        Assert.Contains("AllGatherStart 'gather 1'", output, StringComparison.Ordinal);
+        Assert.Contains("AllGatherStart 'gather ", output, StringComparison.Ordinal);
+        Assert.Equal(2, output.Split("(says it)").Length);
         Assert.True(watch.Elapsed.TotalSeconds < 30, $"{watch.Elapsed}");
     }
 
@@ -89,6 +90,7 @@ public class MpiTests
         var (code, output) = Run(ranks, "dies");
         Assert.NotEqual(0, code);
         Assert.Matches(@"expected all ranks in AllGatherStart 'gather 1' .*, found rank 1 \(process \d+\) ended", output);
+        Assert.Equal(2, output.Split("(says it)").Length);
         Assert.True(watch.Elapsed.TotalSeconds < 30, $"{watch.Elapsed}");
     }
 

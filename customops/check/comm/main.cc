@@ -1,6 +1,6 @@
 // One rank of a world of processes, started by mpirun: halo-comm-check PART [TIME LIMIT]; or by anyone, who says which one it is:
-// halo-comm-check PART TIME_LIMIT PORT RANK RANKS. Every rank prints one line. Exit code 1 where something is not as it
-// should be, 3 where a collective ended with an error, which it is to do in all parts but `exact`.
+// halo-comm-check PART TIME_LIMIT PORT RANK RANKS. Every rank prints one line, with "(says it)" where it is the one to say why all end. Exit code 1 where
+// something is not as it should be, 3 where a collective ended with an error, which it is to do in all parts but `exact`.
 #include <unistd.h>
 #include <csignal>
 #include <cstdlib>
@@ -127,6 +127,7 @@ int run(const std::string& part, std::unique_ptr<Transport> transport) {
     line = status.ok() ? "rank " + std::to_string(ranks.rank()) + " of " + std::to_string(ranks.world()) + ": " : "";
     const std::string problem = !status.ok() ? status.message() : (part == "exact" ? exact(ranks) : broken(ranks, part));
     code = problem.empty() ? 0 : (part == "exact" || !status.ok() ? 1 : 3);
+    if (ranks.failure().speaks) line += "(says it) ";
     line += problem.empty() ? "ok\n" : problem + "\n";
   }
   std::cout << line << std::flush;

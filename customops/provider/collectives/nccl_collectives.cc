@@ -215,7 +215,7 @@ class NcclCollectives final : public DeviceCollectives {
     while (!stops_) {
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
       const std::string late = find_late();
-      if (!late.empty()) communicator_.fail(late);
+      if (!late.empty()) communicator_.fail(late, /*is_seen=*/true);
       if (communicator_.problem().empty()) continue;
       is_aborted_ = true;
       api_->comm_abort(ranks_);

@@ -82,8 +82,8 @@ public sealed class Evaluator : IDisposable
         var (sums, counts) = (_world!.Gather($"validation loss of step {step}", sum), _world.Gather($"validation tokens of step {step}", counted));
         if (Array.FindIndex(sums, s => !double.IsFinite(s)) is var rank and >= 0)
         {
-            throw new TrainingFailedException($"eval: step {step}, rank {rank}: expected a finite loss, found {sums[rank]}. "
-                + "Check the weights, or try a scheme with more rotations.");
+            throw _world.Agreed(new TrainingFailedException($"eval: step {step}, rank {rank}: expected a finite loss, found {sums[rank]}. "
+                + "Check the weights, or try a scheme with more rotations."));
         }
         return (sums.Sum() / counts.Sum(), (long)counts.Sum());
     }

@@ -214,7 +214,7 @@ public sealed class TrainingEngine : IDisposable
             loss = OfAllRanks(loss, step);
         var norm = Read(AdamWGraph.GradientNorm);
         if (!double.IsFinite(norm))
-            throw NotFinite("gradient norm", norm, step);
+            throw Agreed(NotFinite("gradient norm", norm, step));
         _optimizer.Run();
         return new StepResult(loss, norm, counted, batch.Sum(m => (long)m.Tokens));
 
@@ -252,8 +252,11 @@ public sealed class TrainingEngine : IDisposable
     {
         _world!.Communicator.ThrowIfFailed();
         var shares = _world.Gather($"loss of step {step}", own);
-        return Array.FindIndex(shares, s => !double.IsFinite(s)) is var rank and >= 0 ? throw NotFinite("loss", shares[rank], step, rank) : shares.Sum();
+        return Array.FindIndex(shares, s => !double.IsFinite(s)) is var rank and >= 0 ? throw Agreed(NotFinite("loss", shares[rank], step, rank)) : shares.Sum();
     }
+
+    /// <summary>All ranks have found the same: one says it.</summary>
+    private Exception Agreed(Exception found) => _world?.Agreed(found) ?? found;
 
     public void Dispose()
     {
