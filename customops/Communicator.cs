@@ -122,7 +122,7 @@ public sealed partial class Communicator : IDisposable
     }
 
     /// <summary>Why ranks end, "rank 2: expected ..", and whether this rank is the one that says so to people; null where nothing went wrong.</summary>
-    /// <remarks>Waits for up to a second where others may be the ones: of what several ranks see at once, the lowest that is there speaks.</remarks>
+    /// <remarks>Waits for up to half a second where others may be the ones: of what several ranks see at once, the lowest that is there speaks.</remarks>
     public unsafe (string Text, bool Speaks)? Failure()
     {
         int speaks;

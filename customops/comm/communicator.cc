@@ -7,6 +7,9 @@ namespace halo::comm {
 
 namespace {
 
+/// How long the rank that is to say a failure has to answer: a second after one has ended, mpirun ends all.
+constexpr double kAnswerSeconds = 0.4;
+
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 }  // namespace
@@ -79,7 +82,7 @@ void Communicator::end(const std::string& cause) {
     failure_.text = was_told ? trouble.told : "rank " + std::to_string(rank()) + ": " + cause;
   }
   changed_.notify_all();
-  const bool speaks = speaker == rank() || (!was_told && !transport_->hears_failure(speaker, 1));
+  const bool speaks = speaker == rank() || (!was_told && !transport_->hears_failure(speaker, kAnswerSeconds));
   {
     const std::lock_guard lock(mutex_);
     failure_.speaks = speaks;

@@ -88,10 +88,11 @@ class MpiTransport final : public Transport {
     std::vector<mpi::Request> requests;
     for (int peer = 0; peer < world_; ++peer) {
       mpi::Request request = nullptr;
-      if (peer == rank_) continue;
-      if (api_->isend(&own_failure_, sizeof own_failure_, api_->byte, peer, kFailureTag, api_->world, &request) == mpi::kSuccess) requests.push_back(request);
+      if (peer == rank_ || std::find(trouble_.lost.begin(), trouble_.lost.end(), peer) != trouble_.lost.end()) continue;
+      if (api_->isend(&own_failure_, static_cast<int>(own_failure_.bytes()), api_->byte, peer, kFailureTag, api_->world, &request) == mpi::kSuccess)
+        requests.push_back(request);
     }
-    const auto until = Clock::now() + std::chrono::seconds(1);  // a rank that is dead takes nothing
+    const auto until = Clock::now() + std::chrono::milliseconds(200);  // a rank that is dead takes nothing, and mpirun ends this one in a second
     while (!requests.empty() && Clock::now() < until) {
       std::erase_if(requests, [&](mpi::Request& request) {
         int is_done = 0;

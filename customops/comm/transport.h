@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <functional>
@@ -42,12 +43,16 @@ struct FailureNotice {
   FailureNotice(int rank, int speaking, const std::string& cause) : speaker(speaking) {
     std::strncpy(text, ("rank " + std::to_string(rank) + ": " + cause).c_str(), sizeof text - 1);
   }
+
+  /// With the end of the text, which is mostly short.
+  size_t bytes() const { return offsetof(FailureNotice, text) + std::strlen(text) + 1; }
 };
 
 /// Why an exchange failed, beside its error.
 struct Trouble {
-  int speaker = -1;  // the rank that is to say it to people, so that it is said once; -1: this one
-  std::string told;  // "rank 2: ..", where another rank told it
+  int speaker = -1;       // the rank that is to say it to people, so that it is said once; -1: this one
+  std::string told;       // "rank 2: ..", where another rank told it
+  std::vector<int> lost;  // these hear nothing any more
 };
 
 /// One rank's end. Called on one thread, the communicator's own; places alone are asked on others too, once it is open.
@@ -88,7 +93,7 @@ class Transport {
  protected:
   /// Something is wrong that more than one rank may see: the lowest one that is not lost is to say it.
   void lose(const std::vector<int>& ranks) {
-    trouble_.speaker = 0;
+    trouble_ = {.speaker = 0, .told = {}, .lost = ranks};
     while (std::find(ranks.begin(), ranks.end(), trouble_.speaker) != ranks.end()) ++trouble_.speaker;
   }
 
@@ -117,7 +122,7 @@ class Transport {
 
   /// The error that another rank tells.
   Status told(const std::string& what, const FailureNotice& notice) {
-    trouble_ = {.speaker = notice.speaker, .told = notice.text};
+    trouble_ = {.speaker = notice.speaker, .told = notice.text, .lost = {}};
     return refuse(__FILE__, __LINE__, "all ranks in " + what, notice.text, "See the messages of that rank.");
   }
 

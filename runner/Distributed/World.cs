@@ -36,7 +36,7 @@ public sealed class World(ShardPlan plan, Communicator communicator) : IDisposab
     /// <summary>What one rank does for all, such as an artifact of a large model, may take so long; one that died is noticed at once.</summary>
     private const double WorkSeconds = 3600;
 
-    private const int WatchMilliseconds = 200;
+    private const int WatchMilliseconds = 50;
 
     private Timer? _watch;
     private int _isSaid; // 1 once the reason for the end is said
