@@ -53,6 +53,7 @@ public static class Pipelines
         typeof(SaveCodes),          // behind recomputation: what is computed again is not kept
         typeof(Shard),              // behind all of them: its graph is one rank's, and their analyses want whole parameters
         typeof(SinkGathers),        // behind sharding, whose gathers it moves
+        typeof(GroupMaxima),        // behind it: it makes the maxima
         typeof(OrderNodes),         // last of training graphs: it places what all others made
         typeof(OverlapCollectives), // behind the order, in which it finds what comes next
         typeof(TakeLogits),         // first of inference: it cuts the loss and the gradient away
@@ -103,7 +104,8 @@ public static class Pipelines
 
     /// <summary>From the graph of a run, training or evaluation, to that of one of its ranks.</summary>
     public static IReadOnlyList<IGraphPass> OfRank(ShardPlan plan) => plan.Ranks == 1 ? []
-        : [new Shard(plan.Mode, plan.Ranks, plan.Rank, plan.NodeRanks, plan.Gradients), new SinkGathers(), new OrderNodes(), new OverlapCollectives()];
+        : [new Shard(plan.Mode, plan.Ranks, plan.Rank, plan.NodeRanks, plan.Gradients), new SinkGathers(), new GroupMaxima(),
+            new OrderNodes(), new OverlapCollectives()];
 
     /// <summary>The rewrite of the forward part of a training graph for several batches at once: as many copies of it, rewritten as one graph.</summary>
     /// <param name="copies">Batches at once.</param>

@@ -42,7 +42,7 @@ public sealed record Shard(ShardMode Mode, int Ranks, int Rank = 0, int? NodeRan
         }
         if (NodeRanks is { } node && (node < 1 || Ranks % node != 0))
             throw new PassException(Name, "node-ranks", $"a divisor of {Ranks}", $"{node}", "Run as many ranks on each node.");
-        foreach (var parameter in IsSharded(model.Graph) ? [] : ParametersOf(model.Graph))
+        foreach (var parameter in IsSharded(model.Graph) || Plan.Parts == 1 ? [] : ParametersOf(model.Graph))
         {
             if (parameter.Shape is not { IsStatic: true, Rank: > 0 } shape || shape.Sizes[0] < Plan.Parts)
             {

@@ -20,12 +20,17 @@ namespace Halo.Runner.Plans;
 public sealed record RankGraphs(Model Training, Model? Evaluation, Model Optimizer, TrainingInterface Interface, Rows Rows)
 {
     /// <summary>Throws where a run has what only one process does so far.</summary>
-    /// <exception cref="HaloException">It trains an adapter, keeps states on the host or moments in 8 bits, or updates in the backward part.</exception>
+    /// <exception cref="HaloException">It splits an adapter, trains chosen elements or rows, keeps states on the host or moments in 8 bits, or updates in the backward part.</exception>
     public static void Require(string verb, TrainConfig config, bool hasAdapters)
     {
-        if ((hasAdapters || config.AdapterKind == Passes.Training.AdapterKind.Efqat ? "adapter" : config.Offload != Offload.None ? "offload"
+        if ((config.AdapterKind is Passes.Training.AdapterKind.Efqat or Passes.Training.AdapterKind.Rosa ? "adapter" : config.Offload != Offload.None ? "offload"
             : config.OptimizerInBackward ? "optimizer_in_backward" : config.Moments != MomentPrecision.States ? "moments" : null) is { } alone)
             throw new HaloException(verb, alone, "none, where several ranks share a run", "one", "Train by one process, or leave it out.");
+        if (hasAdapters && config.Shard != ShardMode.None)
+        {
+            throw new HaloException(verb, "shard", "none where an adapter is trained: each rank holds base and adapter", config.Shard.ToString().ToLowerInvariant(),
+                "Give --shard none.");
+        }
     }
 
     /// <param name="plan">What is split, and whose graphs these are.</param>

@@ -66,7 +66,7 @@ public sealed class Checkpoints(string folder, int keep)
     /// <summary>The same by all ranks, each of which writes its rows: one checkpoint, as one rank would have written it.</summary>
     public void Save(TrainingEngine engine, RunState state, World world, Rows rows)
     {
-        var files = new SharedFiles(world, rows);
+        var files = new SharedFiles(world, rows, engine.Saved);
         (string, IReadOnlyList<(ParameterBuffers, string)>)[] content =
         [
             (WeightsName, [(engine.Parameters, "")]),
@@ -157,7 +157,7 @@ public sealed class Checkpoints(string folder, int keep)
             Check(weights, WeightsName, state, (world.Rank.Index, world.Rank.Count));
             Check(moments, MomentsName, state, (world.Rank.Index, world.Rank.Count));
         });
-        engine.Parameters.Load(weights.Path, weights.Tensors, "", rows);
+        engine.Parameters.Load(weights.Path, weights.Tensors, "", rows, engine.Parameters.Parameters.Where(p => engine.Saved.Contains(p.Name)));
         engine.FirstMoments.Load(moments.Path, moments.Tensors, AdamWGraph.FirstMoment, rows);
         engine.SecondMoments.Load(moments.Path, moments.Tensors, AdamWGraph.SecondMoment, rows);
     }

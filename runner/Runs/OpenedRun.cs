@@ -104,7 +104,7 @@ public sealed class OpenedRun : IDisposable
             throw new HaloException("train", "optimizer_in_backward", $"one micro-batch an update: a batch of {@interface.Rows} rows", $"a batch of {plan.BatchSize}",
                 "Set batch_size to that, or leave optimizer_in_backward out: gradients of several are summed.");
         }
-        var (engine, evaluator) = graphs is null ? Sessions(plan, artifact, weights, accumulates) : Sessions(plan, graphs, accumulates, world!);
+        var (engine, evaluator) = graphs is null ? Sessions(plan, artifact, weights, accumulates) : Sessions(plan, artifact, weights, graphs, accumulates, world!);
         engine.MostMicroBatches = (plan.BatchSize + @interface.Rows - 1) / @interface.Rows; // packed rows are fewer, and not as many in each update
         if (@interface.HasAdapters)
             engine.Parameters.Load(artifact.Checkpoint, weights.Tensors, only: @interface.Frozen);
@@ -169,13 +169,17 @@ public sealed class OpenedRun : IDisposable
         return (engine, new Evaluator(GraphSession.OfBatch(artifact.EvalModel, plan.Session, batch), plan.Interface, engine.Parameters, held: held));
     }
 
-    private static (TrainingEngine, Evaluator) Sessions(TrainingPlan plan, RankGraphs graphs, bool accumulates, World world)
+    private static (TrainingEngine, Evaluator) Sessions(TrainingPlan plan, TrainingArtifact artifact, CheckpointReader weights, RankGraphs graphs,
+        bool accumulates, World world)
     {
         var engine = new TrainingEngine(graphs.Interface, GraphSession.OfBatch("training_model.onnx", graphs.Training, plan.Session, graphs.Interface.BatchNames),
             OnnxWriter.ToBytes(graphs.Optimizer), accumulates, plan.Config.Threads, plan.Config.Seed, world: world);
+        var held = artifact.Hold(graphs.Training, weights, plan.Session);
+        if (held is not null)
+            engine.Hold(held);
         return (engine,
             new Evaluator(GraphSession.OfBatch("eval_model.onnx", graphs.Evaluation!, plan.Session, graphs.Interface.BatchNames), graphs.Interface,
-                engine.Parameters, world: world));
+                engine.Parameters, held: held, world: world));
     }
 
     /// <summary>Holds artifact and data to what the run was started with, or notes it where this is the start.</summary>
@@ -248,7 +252,7 @@ public sealed class OpenedRun : IDisposable
         if (world is null)
             engine.Parameters.Load(path, starting, only: @interface.Saved);
         else
-            engine.Parameters.Load(path, starting, "", rows);
+            engine.Parameters.Load(path, starting, "", rows, engine.Parameters.Parameters.Where(p => engine.Saved.Contains(p.Name)));
         return 0;
     }
 }

@@ -10,7 +10,7 @@ namespace Halo.Runner.Runs;
 /// <summary>Safetensors files that all ranks write at once, each its own rows, as one process would have written them.</summary>
 /// <remarks>Rank 0 makes the files with their headers; each rank writes its rows and brings them onto the disk; then each reads its share of tensors for their
 /// digests. So the files know nothing of ranks, and whatever reads them reads them as ever.</remarks>
-internal sealed class SharedFiles(World world, Rows rows)
+internal sealed class SharedFiles(World world, Rows rows, IReadOnlySet<string> saved)
 {
     /// <param name="folder">Where the files go; on rank 0 alone.</param>
     /// <param name="files">By name: buffers and what stands before their tensors' names.</param>
@@ -21,7 +21,7 @@ internal sealed class SharedFiles(World world, Rows rows)
         world.Together("checkpoint: its files", () =>
         {
             foreach (var (name, content) in world.IsFirst ? files : [])
-                SafetensorsWriter.Reserve(Path.Combine(folder!, name), [.. content.SelectMany(c => c.Buffers.Parameters.Select(p => Place(c, p)))]);
+                SafetensorsWriter.Reserve(Path.Combine(folder!, name), [.. content.SelectMany(c => In(c.Buffers).Select(p => Place(c, p)))]);
         });
         folder = world.FromFirst("checkpoint: its folder", folder ?? "");
         world.Together("checkpoint: its rows", () =>
@@ -32,6 +32,9 @@ internal sealed class SharedFiles(World world, Rows rows)
         return files.ToDictionary(f => f.Name, f => (IReadOnlyDictionary<string, string>)Digests(Path.Combine(folder, f.Name)), StringComparer.Ordinal);
     }
 
+    /// <summary>What of buffers a checkpoint holds: not the base of an adapter.</summary>
+    private IEnumerable<(string Name, Shape Shape)> In(ParameterBuffers buffers) => buffers.Parameters.Where(p => saved.Contains(p.Name));
+
     private SafetensorsSource Place((ParameterBuffers Buffers, string Prefix) of, (string Name, Shape Shape) parameter) =>
         new(of.Prefix + parameter.Name, of.Buffers.Type, rows.WholeOf(parameter.Name, parameter.Shape).Sizes, _ => { });
 
@@ -41,7 +44,7 @@ internal sealed class SharedFiles(World world, Rows rows)
         using var file = File.OpenHandle(path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite);
         foreach (var (buffers, prefix) in content)
         {
-            foreach (var (name, shape) in buffers.Parameters)
+            foreach (var (name, shape) in In(buffers))
             {
                 var tensor = header.Tensors[prefix + name];
                 var (first, count) = rows.PartOf(name);

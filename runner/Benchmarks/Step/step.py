@@ -8,7 +8,7 @@
 SHAPE  layers,hidden,ffn,heads,kv-heads,vocabulary,tied      3,4096,14336,32,8,2048,0 is three layers of Llama-3-8B
 KIND   bf16-compile, float8-compile: bfloat16 parameters and moments; fp32master-compile, fp32master-float8-compile: float32 ones, bfloat16 by autocast
 
-ROWS (512) of CHARACTERS (24000) each are written; SPARSE=1 leaves weights as holes, for halo plan. HALO names the executable (./halo), STEPS the updates (12),
+ROWS (512) of CHARACTERS (24000) each are written; SPARSE=1 leaves weights as holes, for halo plan. HALO names the executable (./halo), DEVICE cuda or cpu, STEPS the updates (12),
 MICRO the micro-batches of an update (1). Compare figures of one GPU in one run. Memory: planned by halo and in use at the most by its allocator, PyTorch's max_memory_allocated, and what nvidia-smi saw (peak_mib), other processes of the GPU included.
 """
 import json
@@ -25,6 +25,7 @@ import tempfile
 import time
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..")
+DEVICE = os.environ.get("DEVICE") or "cuda"
 TOKENIZER, ROWS = os.path.join(ROOT, "models", "llama-tiny"), os.path.join(ROOT, "runner", "Data", "sql", "train.jsonl")
 
 
@@ -96,15 +97,16 @@ def halo(name, model, batch, sequence, *options):
     steps, micro, work = int(os.environ.get("STEPS", "12")), int(os.environ.get("MICRO", "1")), tempfile.mkdtemp()
     metrics, log = os.path.join(work, "run", "metrics.jsonl"), os.path.join(work, "log")
     command = [os.environ.get("HALO", os.path.join(ROOT, "halo")), "train", "--model", model, "--data", os.path.join(model, "rows.jsonl"), "-o",
-               os.path.join(work, "run"), "--device", "cuda", "--micro-batch-size", batch, "--batch-size", str(micro * int(batch)), "--sequence-length", sequence,
+               os.path.join(work, "run"), "--device", DEVICE, "--micro-batch-size", batch, "--batch-size", str(micro * int(batch)), "--sequence-length", sequence,
                "--steps", str(steps + 500), "--learning-rate", "1e-5", "--clip-norm", "1", *options]
     rows, peak, start = [], 0, time.time()
     with open(log, "w") as out:
         run = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
     while run.poll() is None and len(rows) < steps and time.time() - start < float(os.environ.get("LIMIT", "150")):
         time.sleep(0.3)
-        memory = subprocess.run(["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"], capture_output=True, text=True).stdout
-        peak = max(peak, *(int(line) for line in memory.split()))
+        if DEVICE == "cuda":
+            memory = subprocess.run(["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"], capture_output=True, text=True).stdout
+            peak = max(peak, *(int(line) for line in memory.split()))
         if os.path.exists(metrics):
             with open(metrics) as f:
                 rows = [json.loads(line) for line in f if line.endswith("\n")]

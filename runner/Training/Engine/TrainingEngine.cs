@@ -186,7 +186,8 @@ public sealed class TrainingEngine : IDisposable
         double loss = 0;
         long? running = null; // tokens of the loss that is read behind what is launched next: a GPU does not wait
         // Alone, a mean over nothing is 0/0, and gradients are weighted where they are added up; among ranks, before they are summed over them.
-        foreach (var (index, (micro, tokens)) in _world is { } all ? RankBatch.Of(batch, all.Rank.Index, all.Rank.Count).Index()
+        foreach (var (index, (micro, tokens)) in _world is { } all ? RankBatch.Of(batch, all.Rank.Index, all.Rank.Count)
+                .Select((m, round) => ((round * all.Rank.Count) + all.Rank.Index, m))
             : batch.Index().Where(m => !m.Item.Empty).Select(m => (m.Index, (m.Item, (long)m.Item.CountedTokens))))
         {
             AddLoss();

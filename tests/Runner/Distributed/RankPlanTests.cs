@@ -65,7 +65,7 @@ public class RankPlanTests
     [InlineData("fit: expected none with --ranks", "--ranks", "2", "--fit", "auto", "--memory", "1GiB")]
     [InlineData("offload: expected none, where several ranks share a run", "--ranks", "2", "--device", "cuda", "--offload", "moments")]
     [InlineData("optimizer_in_backward: expected none, where several ranks share a run", "--ranks", "2", "--optimizer-in-backward", "true")]
-    [InlineData("adapter: expected none, where several ranks share a run", "--ranks", "2", "--adapter-kind", "lora")]
+    [InlineData("shard: expected none where an adapter is trained", "--ranks", "2", "--adapter-kind", "lora")]
     public void What_a_plan_does_not_look_at_is_refused(string expected, params string[] options)
     {
         var (exitCode, _, error) = HaloConsole.Run(["plan", "--model", LlamaTiny.Folder, "--micro-batch-size", "1", "--sequence-length", "16", .. options]);
