@@ -17,7 +17,7 @@ internal static class InferenceEvaluation
     /// <summary>Loss and perplexity of an inference folder, and the answers if they are asked for.</summary>
     public static int Run(TrainConfig config, bool answers)
     {
-        using var model = InferenceModel.Open(config.Model, new SessionSettings { Device = new Device(config.Device), Threads = config.Threads });
+        using var model = InferenceModel.Open(config.Model, SettingsOf(config));
         var sequence = config.SequenceLength ?? Math.Min(HuggingFaceSource.DefaultSequence, model.Decoder.MaxPositions);
         if (sequence < 2 || sequence > model.Decoder.MaxPositions)
         {
@@ -49,10 +49,13 @@ internal static class InferenceEvaluation
     /// <summary>Exact match by the inference graph of a folder.</summary>
     public static int Answer(TrainConfig config)
     {
-        using var model = InferenceModel.Open(config.Model, new SessionSettings { Device = new Device(config.Device), Threads = config.Threads },
+        using var model = InferenceModel.Open(config.Model, SettingsOf(config),
             adapter: config.Adapter);
         return Answer(model, config);
     }
+
+    private static SessionSettings SettingsOf(TrainConfig config) =>
+        new() { Device = new Device(config.Device), Provider = config.Provider, Threads = config.Threads };
 
     private static int Answer(InferenceModel model, TrainConfig config)
     {

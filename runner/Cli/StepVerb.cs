@@ -123,7 +123,7 @@ internal static class StepVerb
         }
         if (session.Device.IsGpu && AttentionUse.Take() is { } attention)
             Console.Error.WriteLine(attention);
-        if (DeviceMemory.Take(session.Device) is { } memory)
+        if (session.Provider == CudaProvider.Halo && DeviceMemory.Take(session.Device) is { } memory) // the other has an arena of its own
         {
             var planned = MemoryPlan.Of(@interface, model.Graph, null, steps is null ? null : AdamWGraph.Build(@interface.Trained, settings).Graph,
                 updates: steps is not null, accumulates: false, GraphDevice.Cuda, session.Attention);

@@ -99,7 +99,8 @@ public sealed class TrainingPlan
             Device = Device,
             Rank = Rank,
             Communicator = World?.Communicator.Id,
-            Replays = World is null, // a recording has no collectives
+            Provider = Config.Provider,
+            Replays = World is null && Config.Provider == CudaProvider.Halo, // a recording has no collectives, and the other provider runs a graph thrice to make one
             Threads = Config.Threads,
             Operators = Config.Operators,
             Attention = Config.Attention,

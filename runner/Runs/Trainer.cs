@@ -104,7 +104,7 @@ public sealed class Trainer(OpenedRun opened)
             opened.Engine.ChooseRows();
         var result = opened.Engine.Step(batch.MicroBatches, Step + 1, rate, () => _next = Step + 1 < opened.TotalSteps ? opened.Train.At(Step + 1) : null);
         Step++;
-        var memory = DeviceMemory.Take(opened.Plan.Device);
+        var memory = opened.Plan.Session.Provider == CudaProvider.Halo ? DeviceMemory.Take(opened.Plan.Device) : null; // the other has an arena of its own
         var milliseconds = watch.Elapsed.TotalMilliseconds;
         var tflops = opened.Operations * batch.MicroBatches.Count * (World?.Rank.Count ?? 1) / milliseconds / 1e9;
         return new MetricsRow

@@ -10,7 +10,7 @@ public enum CudaProvider
     Halo,
 
     /// <summary>ONNX Runtime's own CUDA provider, with our kernels for the operators of com.halo; of the runtime's GPU build.</summary>
-    OnnxRuntime,
+    Onnxruntime,
 }
 
 /// <summary>ONNX Runtime's own CUDA provider in a session's options.</summary>

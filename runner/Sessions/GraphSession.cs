@@ -70,7 +70,7 @@ public sealed class GraphSession : IDisposable
     }
 
     /// <summary>ONNX Runtime's own provider is left as it is.</summary>
-    private static bool Hides(SessionSettings settings) => settings.Device.IsGpu && settings.Provider != CudaProvider.OnnxRuntime;
+    private static bool Hides(SessionSettings settings) => settings.Device.IsGpu && settings.Provider != CudaProvider.Onnxruntime;
 
     private static GraphSession Of(string name, Model model, SessionSettings settings, Func<long> activationBytes, long? rows)
     {
@@ -78,7 +78,7 @@ public sealed class GraphSession : IDisposable
         try
         {
             var path = Path.Combine(folder, "model.onnx");
-            if (settings.Provider == CudaProvider.OnnxRuntime)
+            if (settings.Provider == CudaProvider.Onnxruntime)
                 Fit(model);
             OnnxWriter.Write(model, path, externalData: true);
             return new GraphSession(name, settings, options => new InferenceSession(path, options), activationBytes, rows);
@@ -191,7 +191,7 @@ public sealed class GraphSession : IDisposable
     /// <summary>A session of the file, or of a copy where ONNX Runtime's own provider wants other forms.</summary>
     private static InferenceSession Open(string path, SessionSettings settings, SessionOptions options)
     {
-        if (settings.Provider != CudaProvider.OnnxRuntime)
+        if (settings.Provider != CudaProvider.Onnxruntime)
             return new InferenceSession(path, options);
         var model = OnnxReader.Read(path, HaloOperators.Catalogue);
         if (!Fit(model))
@@ -211,7 +211,7 @@ public sealed class GraphSession : IDisposable
 
     private static InferenceSession Open(byte[] bytes, SessionSettings settings, SessionOptions options)
     {
-        if (settings.Provider != CudaProvider.OnnxRuntime)
+        if (settings.Provider != CudaProvider.Onnxruntime)
             return new InferenceSession(bytes, options);
         var folder = Directory.CreateTempSubdirectory("halo-session-").FullName;
         try

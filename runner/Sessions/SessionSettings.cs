@@ -77,7 +77,7 @@ public sealed record SessionSettings
     public string? ProfilePrefix { get; init; }
 
     /// <summary>Where outputs that a run makes anew on the device lie.</summary>
-    internal OrtMemoryInfo Memory => Device.IsGpu && Provider == CudaProvider.OnnxRuntime ? OnnxRuntimeCuda.Memory(Device.Ordinal) : Device.Memory;
+    internal OrtMemoryInfo Memory => Device.IsGpu && Provider == CudaProvider.Onnxruntime ? OnnxRuntimeCuda.Memory(Device.Ordinal) : Device.Memory;
 
     /// <exception cref="HaloException">
     /// The native library is asked for and is not there, or cannot run on this processor; there is no such GPU; a GPU's kernels are asked of the CPU; ONNX
@@ -94,6 +94,11 @@ public sealed record SessionSettings
         {
             throw new HaloException("session", "provider", "a GPU for ONNX Runtime's CUDA provider", "the CPU",
                 "Run with --device cuda, or leave --provider out.");
+        }
+        if (Communicator is not null && Provider != CudaProvider.Halo)
+        {
+            throw new HaloException("session", "provider", "halo for a graph that ranks share: collectives run beside its stream", "onnxruntime",
+                "Leave --provider out, or train with one rank.");
         }
         var options = new SessionOptions
         {
@@ -115,7 +120,7 @@ public sealed record SessionSettings
         }
         if (Operators == OperatorKernels.Native || Device.IsGpu)
             NativeOperators.Register(options.RegisterCustomOpLibrary); // before the provider: a GPU has no schemas of its own
-        if (Device.IsGpu && Provider == CudaProvider.OnnxRuntime)
+        if (Device.IsGpu && Provider == CudaProvider.Onnxruntime)
         {
             if (Attention != AttentionKernels.Auto)
                 options.AddSessionConfigEntry("ep.halocuda.attention", $"{Attention}".ToLowerInvariant());

@@ -302,6 +302,11 @@ public sealed record TrainConfig
     [UsedBy(ConfigUse.Train | ConfigUse.Eval | ConfigUse.EvalFolder | ConfigUse.Answers | ConfigUse.Plan)]
     public GraphDevice Device { get; init; }
 
+    [Description("Whose execution provider runs on a GPU: halo (a kernel for every node, recorded and replayed) or onnxruntime (ONNX Runtime's own, of its GPU "
+        + "build, which HALO_ONNXRUNTIME names).")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Eval | ConfigUse.EvalFolder | ConfigUse.Answers)]
+    public CudaProvider Provider { get; init; }
+
     [Description("Whose kernels run attention on a GPU: auto (cuDNN's where it is there and takes the graph's attention, else ours), halo (ours) or cudnn.")]
     [UsedBy(ConfigUse.Train | ConfigUse.Eval | ConfigUse.Plan)]
     public AttentionKernels Attention { get; init; }
