@@ -2,7 +2,7 @@
 # What packing does to speed and loss: the bundled model on the SQL data, the same rows an update, unpacked and packed, three seeds each.
 # Usage: runner/Benchmarks/packing.sh OUT [UPDATES [OPTION...]]   (90 updates of 16 rows; some 20 minutes on two cores; runs that are there already are not
 # done again; options of halo train, such as --device cuda --precision bf16, for every run. KINDS: packing, rows and tokens of a micro-batch; SEEDS)
-# Prints a line of JSON a run, as in results/packing.jsonl: loss on the validation rows before and after, the median of tokens/s over all updates but the first
+# Prints a line of JSON a run, as in Fidelity/results/packing.jsonl: loss on the validation rows before and after, the median of tokens/s over all updates but the first
 # five, tokens of rows without padding, and the median of milliseconds an update. Seeds are the outer loop, so that what slows the machine slows all kinds.
 set -euo pipefail
 out=${1:?usage: packing.sh OUT [UPDATES [OPTION...]]} updates=${2:-90}
