@@ -69,7 +69,7 @@ internal sealed class HeldCaches : IDisposable
     {
         _ids.Write(ids);
         _mask.Write(mask);
-        _session.Run(Recording);
+        _session.Run(GraphSession.NoRecording); // its graph copies numbers from the host, from where a recording cannot copy (runner/DECISIONS.md)
         _logits.Read(logits);
     }
 

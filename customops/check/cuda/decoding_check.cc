@@ -1,4 +1,6 @@
 // What a step of decoding runs: attention of one token over its cache, and products of few rows with packed weights, against plain loops.
+#include <cstring>
+
 #include "check/cuda/device.h"
 #include "provider/kernels/cached_attention.h"
 #include "provider/kernels/packed_product.h"
