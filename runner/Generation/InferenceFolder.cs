@@ -76,7 +76,7 @@ public sealed class InferenceFolder
     private static void CheckGenAi(string path, GenAiConfig genAi, DecoderFamily family, InferenceGraph graph)
     {
         var (model, decoder) = (genAi.Model, genAi.Model.Decoder);
-        Same(path, "model.type", family.ModelType, model.Type);
+        Same(path, "model.type", family.GenAiType, model.Type);
         Same(path, "decoder.inputs", new GenAiInputs(), decoder.Inputs);
         Same(path, "decoder.outputs", new GenAiOutputs(), decoder.Outputs);
         Same(path, "model.vocab_size", graph.Vocabulary, model.VocabSize);
