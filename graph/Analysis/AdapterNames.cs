@@ -39,9 +39,6 @@ public static class AdapterNames
     /// <summary>Of factors: whether it is A, else it is B.</summary>
     public static bool IsDown(string factor) => factor.EndsWith(Down, StringComparison.Ordinal);
 
-    /// <summary>What the rank of a factor's module is called where it is free.</summary>
-    public static string RankOf(string factor) => factor[..factor.LastIndexOf(IsDown(factor) ? Down : Up, StringComparison.Ordinal)] + ".rank";
-
     /// <summary>The name of a graph's parameter in <c>adapter_model.safetensors</c>: PEFT writes the vector without <c>.weight</c>.</summary>
     public static string InFile(string parameter) => IsTrained(parameter) && parameter.EndsWith(Length, StringComparison.Ordinal) ? parameter[..^7] : parameter;
 }

@@ -9,14 +9,20 @@ namespace Halo.Runner.Export;
 
 /// <summary>An adapter that is exported beside its base: the graph takes its factors as inputs that need not be given, the file holds them.</summary>
 /// <remarks>
-/// Inputs have names as in PEFT's files, and initializers of zeros, of rank 1, as defaults: without an adapter the graph is the base. The rank of what is given
-/// is free. Y = X W^T + (X A^T) B'^T with B' = scale B: the scale is in the file, so that adapters of any alpha go with one graph.
+/// Inputs have names as in PEFT's files, and initializers of zeros as defaults: without an adapter the graph is the base. Their rank is 16 or the next power of
+/// two, which adapters are filled up to by zeros (ONNX Runtime plans memory by the sizes of the defaults). Y = X W^T + (X A^T) B'^T with B' = scale B: the
+/// scale is in the file, so that adapters of any alpha, and of any rank up to the graph's, go with one graph.
 /// </remarks>
 /// <param name="Layers">Which layers take an adapter.</param>
 /// <param name="Tensors">Its parameters under the names that graphs have.</param>
 public sealed record AdapterBeside(AdapterLayers Layers, IReadOnlyDictionary<string, SafetensorsTensor> Tensors)
 {
     public const string FileName = "adapter" + OnnxAdapterFile.Extension;
+
+    private const uint LeastRank = 16;
+
+    /// <summary>Of the graph's inputs.</summary>
+    private int Rank => (int)Math.Max(LeastRank, System.Numerics.BitOperations.RoundUpToPowerOf2((uint)Layers.Layers.Max(l => l.Rank)));
 
     /// <summary>Throws where an adapter is more than two factors a layer.</summary>
     /// <exception cref="HaloException">It is.</exception>
@@ -29,20 +35,13 @@ public sealed record AdapterBeside(AdapterLayers Layers, IReadOnlyDictionary<str
     }
 
     /// <summary>Adds to a forward graph of fixed sizes what reads the factors.</summary>
-    public AddAdapters Pass => new(new LayerRules<AdapterShape>([.. Layers.Layers.Select(l => (l.Module, new AdapterShape(AdapterKind.Lora, l.Rank)))]));
+    public AddAdapters Pass => new(new LayerRules<AdapterShape>([.. Layers.Layers.Select(l => (l.Module, new AdapterShape(AdapterKind.Lora, Rank)))]));
 
-    /// <summary>Lets the factors of an inference graph be left out, and be of any rank.</summary>
+    /// <summary>Lets the factors of an inference graph be left out: they are zeros then.</summary>
     public static void Open(Graph graph)
     {
         foreach (var input in graph.Inputs.Where(i => AdapterNames.IsFactor(i.Name)).ToList())
-        {
-            var isDown = AdapterNames.IsDown(input.Name);
-            var size = input.Shape![isDown ? 1 : 0].Size!.Value;
-            var rank = Dim.Named(AdapterNames.RankOf(input.Name)); // each module's own: one adapter may give some, and the others default
-            graph.MakeInitializer(input, new Tensor(input.Type, isDown ? [1, size] : [size, 1], new Zeros(size * input.Type.Bits() / 8)));
-            input.Shape = isDown ? new Shape([rank, size]) : new Shape([size, rank]);
-        }
-        ShapeInference.Run(graph);
+            graph.MakeInitializer(input, new Tensor(input.Type, input.Shape!.Sizes, new Zeros(input.Type.SizeBytes(input.Shape.ElementCount!.Value))));
     }
 
     /// <summary>The values of the inputs of a graph, which are float32 or float16.</summary>
@@ -51,16 +50,21 @@ public sealed record AdapterBeside(AdapterLayers Layers, IReadOnlyDictionary<str
         .. Layers.Layers.SelectMany(layer => new[] { Of(AdapterNames.A(layer.Module), 1, type), Of(AdapterNames.B(layer.Module), (float)layer.Scale, type) }),
     ];
 
-    private (string Name, Tensor Value) Of(string name, float scale, ElementType type) => (name, In(type, name, Tensors[name], scale));
-
-    private static Tensor In(ElementType type, string name, SafetensorsTensor tensor, float scale)
+    /// <summary>A (rank, in) gets rows of zeros, scale B (out, rank) columns.</summary>
+    private (string Name, Tensor Value) Of(string name, float scale, ElementType type)
     {
-        var values = Array.ConvertAll(tensor.ReadFloats(), v => v * scale);
+        var (tensor, isDown) = (Tensors[name], AdapterNames.IsDown(name));
+        var (rows, columns) = ((int)tensor.Shape[0], (int)tensor.Shape[1]);
+        var (values, width) = (tensor.ReadFloats(), isDown ? columns : Rank);
+        var filled = new float[isDown ? Rank * columns : rows * Rank];
+        for (var i = 0; i < values.Length; i++)
+            filled[(i / columns * width) + (i % columns)] = values[i] * scale;
+        long[] sizes = isDown ? [Rank, columns] : [rows, Rank];
         if (type == ElementType.Float)
-            return Tensor.Of<float>(type, [.. tensor.Shape], values);
-        if (values.FirstOrDefault(v => !Half.IsFinite((Half)v)) is var large and not 0)
+            return (name, Tensor.Of<float>(type, sizes, filled));
+        if (filled.FirstOrDefault(v => !Half.IsFinite((Half)v)) is var large and not 0)
             throw new HaloException("export", $"'{name}'", "values that float16 holds", $"{large}", "Export with --weights fp32.");
-        return Tensor.Of<Half>(ElementType.Float16, [.. tensor.Shape], Array.ConvertAll(values, v => (Half)v));
+        return (name, Tensor.Of<Half>(ElementType.Float16, sizes, Array.ConvertAll(filled, v => (Half)v)));
     }
 
     private static HaloException Refused(string expected, string found) =>
