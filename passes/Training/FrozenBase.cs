@@ -9,7 +9,8 @@ namespace Halo.Passes.Training;
 /// <summary>Splits off a training graph with adapters what follows from the frozen parameters alone: rotated codes of weights, copies in other types.</summary>
 /// <remarks>
 /// That is computed once, by a graph of its own, and held: a byte a weight in place of four, and no rotation or quantization of it in any step. The training
-/// graph reads it by inputs of the values' names, which are marked; weights that nothing else reads are inputs no longer.
+/// graph reads it by inputs of the values' names, which are marked; weights that nothing else reads are inputs no longer. Codes of FP8 are made in each step:
+/// ONNX Runtime's C# sessions take no inputs of that type.
 /// </remarks>
 public static class FrozenBase
 {
@@ -74,8 +75,8 @@ public static class FrozenBase
         foreach (var node in graph.Nodes.Where(n => !n.Subgraphs.Any()))
         {
             var read = node.Inputs.OfType<Value>().ToList();
-            if (!read.Any(following.Contains) || !read.All(v => following.Contains(v) || v.Constant is not null) || node.Outputs.Any(o => o.IsGraphOutput))
-                continue;
+            if (!read.Any(following.Contains) || !read.All(v => following.Contains(v) || v.Constant is not null) || node.Outputs.Any(o => o.IsGraphOutput || o.Type.IsFloat8()))
+                continue; // no input of a session in C# is FP8
             nodes.Add(node);
             following.UnionWith(node.Outputs);
         }

@@ -43,13 +43,13 @@ public sealed class FrozenBaseTests : IDisposable
     [Fact]
     public void For_a_GPU_codes_are_held_in_one_order_and_sums_are_taken_in_products()
     {
-        var config = TrainConfig.Parse($"model: {_folder["model"]}\nadapter: {{kind: lora, rank: 2}}\nscheme: halo-0\nformat: fp8\ndevice: cuda\n"
+        var config = TrainConfig.Parse($"model: {_folder["model"]}\nadapter: {{kind: lora, rank: 2}}\nscheme: halo-0\nformat: int8\ndevice: cuda\n"
             + "precision: bf16\nmicro_batch_size: 3\nsequence_length: 24\n");
         var plan = TrainingPlan.Of(config, _ => { });
         var held = plan.Training.Graph.Inputs.Where(FrozenBase.IsHeld).ToList();
         using var weights = CheckpointReader.Open(_folder["model"]);
         var linear = weights.Tensors.Values.Where(t => t.Name.EndsWith("proj.weight", StringComparison.Ordinal)).Sum(t => t.ElementCount);
-        Assert.Equal(linear, held.Where(v => v.Type.IsFloat8()).Sum(v => v.Shape!.ElementCount!.Value));
+        Assert.Equal(linear, held.Where(v => v.Type == ElementType.Int8).Sum(v => v.Shape!.ElementCount!.Value));
         var products = plan.Training.Graph.Nodes.Where(n => n.Is(nameof(ScaledMatMul), HaloDomain.Name)).ToList();
         Assert.All(products.Where(p => p.Name.EndsWith("/F/scaled_matmul", StringComparison.Ordinal)), p => Assert.Equal(5, p.Inputs.Count));
     }
@@ -58,6 +58,7 @@ public sealed class FrozenBaseTests : IDisposable
     [Theory]
     [InlineData("none", "none", "none")]
     [InlineData("halo-2", "int8", "layer")]
+    [InlineData("halo-1", "fp8", "weights")]
     public void A_base_in_4_bits_is_the_base_that_its_codes_stand_for(string scheme, string format, string recompute)
     {
         using (var weights = CheckpointReader.Open(_folder["model"]))
@@ -86,7 +87,7 @@ public sealed class FrozenBaseTests : IDisposable
     public void The_plan_of_a_base_in_4_bits_counts_its_codes()
     {
         string[] plan = ["plan", "--model", _folder["model"], "--adapter-kind", "lora", "--adapter-rank", "4", "--micro-batch-size", "3", "--sequence-length",
-            "24", "--scheme", "halo-0", "--format", "fp8", "--precision", "bf16", "--device", "cuda", "--json"];
+            "24", "--scheme", "halo-0", "--format", "int8", "--precision", "bf16", "--device", "cuda", "--json"];
         var (own, coded) = (HaloConsole.Succeed(plan), HaloConsole.Succeed([.. plan, "--adapter-base", "int4"]));
         Assert.InRange(Codes(coded) / (double)Codes(own), 0.5, 0.9); // embedding and head are small in this model, and held as before
 
