@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using System.Text;
 
 namespace Halo.Models.Tokenizers;
@@ -8,12 +9,14 @@ public readonly record struct Token(int Id, int Start);
 /// <summary>
 /// A Hugging Face BPE tokenizer, byte-level (GPT-2, Llama 3, Qwen) or of characters (Llama 2, Mistral, Phi-3), with the ids of Hugging Face's own library.
 /// </summary>
-/// <remarks>Immutable, so safe to share between threads.</remarks>
+/// <remarks>Safe to share between threads: what it remembers of pieces changes no ids.</remarks>
 public sealed class HfTokenizer
 {
     private readonly TokenizerJson _json;
     private readonly BytePairEncoder? _encoder; // of bytes
     private readonly CharacterEncoder? _characters;
+    private readonly Lazy<string> _sha256;
+    private readonly PieceCache _pieces = new();
     private readonly AddedTokens _added;
     private readonly Dictionary<string, int> _ids;
     private readonly byte[]?[] _bytes;
@@ -23,6 +26,7 @@ public sealed class HfTokenizer
     private HfTokenizer(string path, TokenizerJson json, TokenizerSettings settings)
     {
         _json = json;
+        _sha256 = new Lazy<string>(() => DigestOf(path));
         if (json.Decoding.IsByteLevel) _encoder = new BytePairEncoder(json.Vocabulary, json.Merges, json.IgnoreMerges);
         else _characters = new CharacterEncoder(json);
         _added = new AddedTokens(json.Added, content => Normalized(new MappedText(content, 0)).Text);
@@ -62,6 +66,17 @@ public sealed class HfTokenizer
         return new HfTokenizer(path, TokenizerJson.Load(path), TokenizerSettings.Load(Path.GetDirectoryName(Path.GetFullPath(path))!));
     }
 
+    /// <summary>A digest of the files that it was read from: equal ones give equal ids and templates.</summary>
+    public string Sha256 => _sha256.Value;
+
+    private static string DigestOf(string path)
+    {
+        var folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
+        string[] files = [path, .. TokenizerSettings.Names.Select(name => Path.Combine(folder, name)).Where(File.Exists)];
+        return Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(string.Concat(
+            files.Select(file => $"{Path.GetFileName(file)} {Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes(file)))}\n")))));
+    }
+
     public int? IdOf(string token) => _ids.TryGetValue(token, out var id) ? id : null;
 
     /// <summary>Whether the id is a special token's, which <see cref="Decode"/> can skip.</summary>
@@ -76,22 +91,27 @@ public sealed class HfTokenizer
     /// <exception cref="HaloException">A byte of the text has no token, or a pattern takes too long for it.</exception>
     public int[] Encode(string text, bool addSpecialTokens)
     {
-        var ids = Tokenize(text).Select(token => token.Id);
-        return addSpecialTokens ? [.. _json.Prefix, .. ids, .. _json.Suffix] : [.. ids];
+        var tokens = Tokenize(text);
+        var (before, behind) = addSpecialTokens ? (_json.Prefix, _json.Suffix) : ([], []);
+        var ids = new int[before.Count + tokens.Count + behind.Count];
+        for (var i = 0; i < before.Count; i++) ids[i] = before[i];
+        for (var i = 0; i < tokens.Count; i++) ids[before.Count + i] = tokens[i].Id;
+        for (var i = 0; i < behind.Count; i++) ids[^(behind.Count - i)] = behind[i];
+        return ids;
     }
 
     /// <summary>The tokens of a text with their places, nothing added.</summary>
     public IReadOnlyList<Token> Tokenize(string text)
     {
-        var tokens = new List<Token>();
+        var tokens = new List<Token>(text.Length / 4);
         foreach (var (plain, at, size) in _added.SplitPlain(text))
         {
             if (plain is not null) { tokens.Add(new Token(plain.Id, at)); continue; }
-            var normalized = Normalized(new MappedText(text.Substring(at, size), at));
+            var normalized = Normalized(new MappedText(size == text.Length ? text : text.Substring(at, size), at));
             foreach (var (added, start, length) in _added.SplitNormalized(normalized.Text))
             {
                 if (added is not null) tokens.Add(new Token(added.Id, normalized.StartOf(start)));
-                else EncodePart(normalized.Slice(start, length), tokens);
+                else EncodePart(length == normalized.Text.Length ? normalized : normalized.Slice(start, length), tokens);
             }
         }
         return tokens;
@@ -104,8 +124,15 @@ public sealed class HfTokenizer
         if (_json.PreTokenizer.Metaspace is { } metaspace) part = metaspace.Apply(part);
         foreach (var piece in _json.PreTokenizer.Split(part.Text))
         {
-            if (_characters is not null) _characters.Encode(part.Slice(piece.Start, piece.Length), tokens);
-            else EncodePiece(part.Text.AsSpan(piece.Start, piece.Length), piece.Start, part, tokens);
+            if (_characters is not null) { _characters.Encode(part.Slice(piece.Start, piece.Length), tokens); continue; }
+            var text = part.Text.AsSpan(piece.Start, piece.Length);
+            var known = _pieces.Find(text);
+            if (known is null && (known = _encoder!.EncodeShort(text, _json.PreTokenizer.AddPrefixSpace)) is not null) _pieces.Add(text, known);
+            if (known is null) EncodePiece(text, piece.Start, part, tokens);
+            else
+            {
+                foreach (var token in known) tokens.Add(new Token(token.Id, part.StartOf(piece.Start + token.Start)));
+            }
         }
     }
 

@@ -7,7 +7,10 @@ namespace Halo.Models.Tokenizers;
 /// </remarks>
 internal sealed class LongPieceMerging(IReadOnlyDictionary<string, int> vocabulary, IEnumerable<string> merges)
 {
-    private readonly Dictionary<(int Left, int Right), (int Rank, int Id)> _joined = Joined(vocabulary, merges);
+    private readonly Dictionary<long, (int Rank, int Id)> _joined = Joined(vocabulary, merges);
+
+    /// <summary>Rank and joined token, by <see cref="ShortPieceMerging.Key"/> of the two.</summary>
+    internal IReadOnlyDictionary<long, (int Rank, int Id)> Merges => _joined;
 
     /// <returns>Token ids with the symbol each starts at.</returns>
     internal List<(int Id, int Start)> Merge(string symbols) => Merge([.. symbols.Select(symbol => vocabulary[symbol.ToString()])]);
@@ -24,7 +27,7 @@ internal sealed class LongPieceMerging(IReadOnlyDictionary<string, int> vocabula
         {
             var right = next[pair.Left];
             if (ids[pair.Left] != pair.LeftId || right >= count || ids[right] != pair.RightId) continue;
-            ids[pair.Left] = _joined[(pair.LeftId, pair.RightId)].Id;
+            ids[pair.Left] = _joined[ShortPieceMerging.Key(pair.LeftId, pair.RightId)].Id;
             ids[right] = -1;
             next[pair.Left] = next[right];
             if (next[right] < count) previous[next[right]] = pair.Left;
@@ -38,12 +41,12 @@ internal sealed class LongPieceMerging(IReadOnlyDictionary<string, int> vocabula
         void Enqueue(int left)
         {
             var right = next[left];
-            if (right < count && _joined.TryGetValue((ids[left], ids[right]), out var joined))
+            if (right < count && _joined.TryGetValue(ShortPieceMerging.Key(ids[left], ids[right]), out var joined))
                 queue.Enqueue((left, ids[left], ids[right]), (joined.Rank, left));
         }
     }
 
-    private static Dictionary<(int, int), (int, int)> Joined(IReadOnlyDictionary<string, int> vocabulary, IEnumerable<string> merges) => merges.Index().ToDictionary(
-        merge => (vocabulary[merge.Item.Split(' ')[0]], vocabulary[merge.Item.Split(' ')[1]]),
+    private static Dictionary<long, (int, int)> Joined(IReadOnlyDictionary<string, int> vocabulary, IEnumerable<string> merges) => merges.Index().ToDictionary(
+        merge => ShortPieceMerging.Key(vocabulary[merge.Item.Split(' ')[0]], vocabulary[merge.Item.Split(' ')[1]]),
         merge => (merge.Index, vocabulary[merge.Item.Replace(" ", "", StringComparison.Ordinal)]));
 }

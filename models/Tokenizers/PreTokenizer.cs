@@ -34,18 +34,19 @@ internal sealed class PreTokenizer(IReadOnlyList<SplitStep> steps, bool addPrefi
     internal bool AddPrefixSpace => addPrefixSpace;
 
     /// <exception cref="HaloException">A pattern takes too long for this text.</exception>
-    internal IEnumerable<(int Start, int Length)> Split(string text)
+    internal List<(int Start, int Length)> Split(string text)
     {
         var (visible, starts) = Characters(text);
-        var (watch, worked) = (Stopwatch.StartNew(), Environment.CpuUsage.TotalTime);
+        var (watch, worked) = (Stopwatch.StartNew(), RecentWork.Of());
         var limit = TimeSpan.FromSeconds(MatchSeconds + SecondsPerCharacter * text.Length);
         List<(int Start, int Length)> pieces = [(0, visible.Length)];
         for (var n = 0; n < steps.Count;)
         {
             try
             {
-                pieces = [.. pieces.SelectMany(piece => Cut(steps[n], visible, piece, watch, limit)).Where(piece => piece.Length > 0)];
-                n++;
+                var cut = new List<(int Start, int Length)>(Math.Max(pieces.Count, text.Length / 5));
+                foreach (var piece in pieces) Cut(steps[n], visible, piece, watch, limit, cut);
+                (pieces, n) = (cut, n + 1);
             }
             catch (RegexMatchTimeoutException e)
             {
@@ -54,33 +55,33 @@ internal sealed class PreTokenizer(IReadOnlyList<SplitStep> steps, bool addPrefi
                 watch.Restart();
             }
         }
-        foreach (var (start, length) in pieces)
+        pieces.RemoveAll(piece => piece.Length == 0);
+        for (var i = 0; starts is not null && i < pieces.Count; i++)
         {
-            if (length == 0) continue;
-            var from = starts is null ? start : starts[start];
-            yield return (from, (starts is null ? start + length : starts[start + length]) - from);
+            var (start, length) = pieces[i];
+            pieces[i] = (starts[start], starts[start + length] - starts[start]);
         }
+        return pieces;
     }
 
-    private static List<(int Start, int Length)> Cut(SplitStep step, string text, (int Start, int Length) piece, Stopwatch watch, TimeSpan limit)
+    private static void Cut(SplitStep step, string text, (int Start, int Length) piece, Stopwatch watch, TimeSpan limit, List<(int Start, int Length)> parts)
     {
-        var parts = new List<(int Start, int Length)>();
-        var (part, done, wasMatch) = (text.Substring(piece.Start, piece.Length), 0, false);
-        for (var match = step.Pattern.Match(part); match.Success; match = match.NextMatch())
+        var part = text.AsSpan(piece.Start, piece.Length);
+        var (done, wasMatch, first, matches) = (0, false, parts.Count, 0);
+        foreach (var match in step.Pattern.EnumerateMatches(part))
         {
-            if (watch.Elapsed > limit) throw new RegexMatchTimeoutException(part, step.Pattern.ToString(), limit);
+            if ((++matches & 63) == 0 && watch.Elapsed > limit) throw new RegexMatchTimeoutException(text, step.Pattern.ToString(), limit);
             Add(done, match.Index - done, isMatch: false);
             Add(match.Index, match.Length, isMatch: true);
             done = match.Index + match.Length;
         }
         Add(done, piece.Length - done, isMatch: false);
-        return parts;
 
         void Add(int start, int length, bool isMatch)
         {
             if (length == 0) return;
             isMatch ^= step.Invert;
-            var isJoined = parts.Count > 0 && step.Behavior switch
+            var isJoined = parts.Count > first && step.Behavior switch
             {
                 SplitBehavior.Contiguous => isMatch == wasMatch,
                 SplitBehavior.MergedWithPrevious => isMatch && !wasMatch,
@@ -97,7 +98,7 @@ internal sealed class PreTokenizer(IReadOnlyList<SplitStep> steps, bool addPrefi
     /// <summary>The text with one unit a character, and where each character and the end stand in it; null where they stand at their own index.</summary>
     private static (string Visible, int[]? Starts) Characters(string text)
     {
-        if (!text.Any(char.IsSurrogate)) return (text, null);
+        if (!text.AsSpan().ContainsAnyInRange('\uD800', '\uDFFF')) return (text, null);
         var visible = new StringBuilder(text.Length);
         var starts = new List<int>(text.Length);
         var at = 0;
@@ -108,6 +109,24 @@ internal sealed class PreTokenizer(IReadOnlyList<SplitStep> steps, bool addPrefi
             at += rune.Utf16SequenceLength;
         }
         return (visible.ToString(), [.. starts, at]);
+    }
+
+    /// <summary>The processor time of the process, asked for a few times a second: asking takes as long as a short text.</summary>
+    private static class RecentWork
+    {
+        private static readonly TimeSpan Age = TimeSpan.FromMilliseconds(50);
+        private static (long Asked, TimeSpan Worked)? _last;
+        private static readonly Lock Gate = new();
+
+        internal static TimeSpan Of()
+        {
+            lock (Gate)
+            {
+                if (_last is not var (asked, worked) || Stopwatch.GetElapsedTime(asked) > Age)
+                    _last = (Stopwatch.GetTimestamp(), worked = Environment.CpuUsage.TotalTime);
+                return worked;
+            }
+        }
     }
 
     private static HaloException TooLong(Regex pattern, string text, Exception e) => new("tokenize", $"a text of {text.Length} characters",

@@ -8,6 +8,9 @@ namespace Halo.Models.Tokenizers;
 /// <summary>What the files beside <c>tokenizer.json</c> say: the chat template and the names of the special tokens.</summary>
 internal sealed record TokenizerSettings(string? ChatTemplate, string? Bos, string? Eos, string? Pad)
 {
+    /// <summary>The files that settings are read from.</summary>
+    internal static IReadOnlyList<string> Names { get; } = ["tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"];
+
     /// <remarks>As in Transformers, <c>chat_template.jinja</c> goes before the template in <c>tokenizer_config.json</c>.</remarks>
     internal static TokenizerSettings Load(string folder)
     {

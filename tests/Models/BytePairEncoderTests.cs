@@ -100,6 +100,32 @@ public class BytePairEncoderTests
         Parallel.For(0, words.Count, new ParallelOptions { MaxDegreeOfParallelism = 8 }, i => Assert.Equal(expected[i], shared.Encode(words[i])));
     }
 
+    [Fact]
+    public void Words_are_merged_alike_without_the_library()
+    {
+        Gen.Char["aeinorst 0123'\u00E9\u4E2D\n"].Array[1, 70].Select(chars => new string(chars)).Sample(AgreesOnWord, iter: 3000, seed: Seed);
+        Gen.Int[1, 0x10FFFF].Where(c => c is < 0xD800 or > 0xDFFF).Array[1, 20].Select(codes => string.Concat(codes.Select(char.ConvertFromUtf32)))
+            .Sample(AgreesOnWord, iter: 1000, seed: Seed);
+        var whole = new BytePairEncoder(new Dictionary<string, int> { ["a"] = 0, ["b"] = 1, ["ab"] = 2, ["abb"] = 3, ["\u0120"] = 4, ["\u0120a"] = 5 }, ["a b"], ignoreMerges: true);
+        Assert.Equal([new Token(3, 0)], whole.EncodeShort("abb", addPrefixSpace: false)!);
+        Assert.Equal([new Token(5, 0)], whole.EncodeShort("a", addPrefixSpace: true)!);
+        Assert.Equal([new Token(4, 0), new Token(2, 0)], whole.EncodeShort("ab", addPrefixSpace: true)!);
+        Assert.Null(whole.EncodeShort("c", addPrefixSpace: false));
+    }
+
+    private static bool AgreesOnWord(string text)
+    {
+        var bytes = System.Text.Encoding.UTF8.GetByteCount(text);
+        var found = Encoder.EncodeShort(text, addPrefixSpace: false);
+        if (bytes > ShortPieceMerging.MaxBytes) return found is null;
+        var starts = text.EnumerateRunes().Aggregate((At: 0, Starts: new List<int>()), (s, rune) =>
+        {
+            s.Starts.AddRange(Enumerable.Repeat(s.At, rune.Utf8SequenceLength));
+            return (s.At + rune.Utf16SequenceLength, s.Starts);
+        }).Starts;
+        return found!.Select(t => (t.Id, t.Start)).SequenceEqual(Plain.Merge(Symbols(text)).Select(t => (t.Item1, starts[t.Item2])));
+    }
+
     private static bool Agree(string symbols) => Encoder.Encode(symbols).SequenceEqual(Plain.Merge(symbols));
 
     private static IEnumerable<string> Pieces(string text) => Json.PreTokenizer.Split(text).Select(piece => Symbols(text.Substring(piece.Start, piece.Length)));
