@@ -10,7 +10,11 @@ public sealed record ChatMessage(string Role, string Content);
 /// <summary>What a template renders.</summary>
 /// <param name="Messages">Oldest turn first.</param>
 /// <param name="Tools">What the assistant can call; null where nothing.</param>
-public sealed record ChatConversation(IReadOnlyList<ChatMessage> Messages, ChatTools? Tools = null);
+public sealed record ChatConversation(IReadOnlyList<ChatMessage> Messages, ChatTools? Tools = null)
+{
+    /// <summary>The first message that is learned, if it is the assistant's; answers before it belong to the prompt.</summary>
+    public int LearnedFrom { get; init; }
+}
 
 /// <summary>The tools of a conversation, in whatever form the template expects.</summary>
 public sealed class ChatTools

@@ -66,7 +66,7 @@ public sealed class ChatTokenizer
             Note("the loss is taken where the chat template's generation blocks stand");
             var tokens = Tokenizer.Tokenize(text);
             var mask = new byte[tokens.Count];
-            foreach (var (start, end) in generated)
+            foreach (var (start, end) in generated.Skip(BlocksOfPrompt(chat, generated.Count)))
                 Array.Fill(mask, (byte)1, FirstAt(tokens, start), FirstAt(tokens, end) - FirstAt(tokens, start));
             return [([.. tokens.Select(token => token.Id)], mask)];
         }
@@ -83,7 +83,16 @@ public sealed class ChatTokenizer
     }
 
     private static List<int> AnswersOf(ChatConversation chat) =>
-        [.. Enumerable.Range(0, chat.Messages.Count).Where(turn => chat.Messages[turn].Role == "assistant")];
+        [.. Enumerable.Range(0, chat.Messages.Count).Where(turn => turn >= chat.LearnedFrom && chat.Messages[turn].Role == "assistant")];
+
+    /// <summary>How many generation blocks are of answers that belong to the prompt.</summary>
+    private static int BlocksOfPrompt(ChatConversation chat, int blocks)
+    {
+        if (chat.LearnedFrom == 0) return 0;
+        var answers = chat.Messages.Count(m => m.Role == "assistant");
+        return answers == blocks ? answers - AnswersOf(chat).Count : throw new HaloException("chat-template", "prompt", $"a generation block for each of {answers} answers",
+            $"{blocks}", "Write the row as messages, or leave answers out of the prompt.");
+    }
 
     private void Note(string note)
     {

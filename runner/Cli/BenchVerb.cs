@@ -32,7 +32,7 @@ internal static class BenchVerb
         new("int8", "halo-2", OperatorKernels.Functions),
     ];
 
-    public static Command Command() => new("bench", "Measure speed and fidelity on this machine.") { Training(), BenchKernelsVerb.Command(), Fidelity() };
+    public static Command Command() => new("bench", "Measure speed and fidelity on this machine.") { Training(), BenchKernelsVerb.Command(), BenchDataVerb.Command(), Fidelity() };
 
     private static Command Training()
     {

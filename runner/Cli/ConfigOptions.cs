@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Halo.Runner.Data;
 using Halo.Runner.Training;
 using Halo.Runner.Training.Config;
 
@@ -39,8 +40,9 @@ internal sealed class ConfigOptions
             Weights = Full(config.Weights),
             Tokenizer = Full(config.Tokenizer),
             Adapter = Full(config.Adapter),
-            Data = Full(config.Data),
-            Valid = Full(config.Valid),
+            Data = Files(config.Data),
+            Valid = Files(config.Valid),
+            DataCache = Full(config.DataCache),
             Output = Full(config.Output),
         };
     }
@@ -51,6 +53,8 @@ internal sealed class ConfigOptions
 
     /// <summary>The YAML file that was given.</summary>
     public string? File(ParseResult parsed) => parsed.GetValue(_file);
+
+    private static string? Files(string? data) => data is null ? null : DataFiles.Absolute(data);
 
     private static string? Full(string? path) => path is null ? null : Path.GetFullPath(path);
 }

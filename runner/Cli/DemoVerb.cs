@@ -57,7 +57,7 @@ internal static class DemoVerb
             + $"{scheme}, {format}");
         LlamaTiny.ExtractTrainingGraph(config.Model);
         using var opened = TrainVerb.Open(config, run);
-        var sample = ChatJsonl.Read(config.Valid!).First().Messages;
+        var sample = DataFileReader.Read(config.Valid!).First().RequireChat("demo").Messages;
         var question = sample.TakeWhile(m => m.Role != "assistant").ToList();
         var before = Answer(run, question);
         var outcome = TrainVerb.Train(new Trainer(opened));

@@ -66,7 +66,7 @@ internal static class EvalVerb
             throw new HaloException("eval", "--adapter", "a graph or a Hugging Face folder as --model", "a folder that was prepared", "Leave it out.");
         using var frozen = artifact.OpenWeights();
         using var adapter = artifact.OpenAdapter(frozen);
-        using var other = run is not null ? InferenceSource.NewestWeights(run) : config.Weights is { } given ? CheckpointReader.Open(given) : null;
+        using var other = run is not null ? InferenceSource.TrainedWeights(run, run.ReadConfig()) : config.Weights is { } given ? CheckpointReader.Open(given) : null;
         var trained = other?.Tensors ?? adapter?.Tensors ?? frozen.Tensors;
         var plan = artifact.PlanFor(config);
         using var held = artifact.Hold(plan.Training, frozen, plan.Session);
@@ -89,24 +89,32 @@ internal static class EvalVerb
         TrainingPlan plan, string path, IReadOnlyDictionary<string, SafetensorsTensor> tensors, Func<SessionSettings, GraphSession> open,
         HeldTensors? held = null)
     {
-        var rows = plan.Data.Load(plan.Config.Data!);
+        var files = plan.Data.LoadEach(plan.Config.Data).ToList();
         using var parameters = new ParameterBuffers(plan.Interface.Parameters, plan.Device, plan.Interface.ParameterType);
         parameters.Load(path, tensors);
         using var evaluator = new Evaluator(open(plan.Session), plan.Interface, parameters, Copies(plan), held);
-        var (loss, counted) = evaluator.Loss(plan.Data.ForEvaluation(rows, plan.BatchSize).Epoch());
+        var losses = files.Select(file => evaluator.Loss(plan.Data.ForEvaluation(file.Rows, plan.BatchSize).Epoch())).ToList();
         if (plan.Device.IsGpu && AttentionUse.Take() is { } attention)
             Console.Error.WriteLine(attention);
-        Print(loss, counted, rows);
+        Print([.. files.Zip(losses, (file, l) => (file.Name, l.Loss, l.CountedTokens, file.Rows))]);
         return ExitCode.Done;
     }
 
-    /// <summary>The line of a loss, and on stderr what of the data is not in it.</summary>
-    public static void Print(double loss, long counted, ChatDataset rows)
+    /// <summary>A line for the loss of each file, and one for that of all; on stderr what of the data is not in it.</summary>
+    public static void Print(IReadOnlyList<(string Name, double Loss, long Counted, ChatDataset Rows)> files)
     {
-        foreach (var line in rows.Notes.Prepend(rows.Cuts))
-            Console.Error.WriteLine(line);
-        Console.WriteLine($"loss {loss:F4} | perplexity {Math.Exp(loss):G5} | {counted} tokens of {rows.Rows.Count} rows");
+        foreach (var (name, loss, counted, rows) in files)
+        {
+            foreach (var line in rows.Notes.Prepend(rows.Cuts))
+                Console.Error.WriteLine(files.Count == 1 ? line : $"{name}: {line}");
+            if (files.Count > 1)
+                Console.WriteLine($"{name}: {Line(loss, counted, rows.Rows.Count)}");
+        }
+        var all = files.Sum(f => f.Counted);
+        Console.WriteLine(Line(files.Count == 1 ? files[0].Loss : files.Sum(f => f.Loss * f.Counted) / all, all, files.Sum(f => f.Rows.Rows.Count)));
     }
+
+    private static string Line(double loss, long counted, int rows) => $"loss {loss:F4} | perplexity {Math.Exp(loss):G5} | {counted} tokens of {rows} rows";
 
     /// <summary>Micro-batches that the graph takes at once.</summary>
     private static int Copies(TrainingPlan plan) => (plan.BatchSize + plan.Interface.Rows - 1) / plan.Interface.Rows;

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using Halo.Passes.Export.Weights;
+using Halo.Runner.Data;
 using Halo.Runner.Export;
 
 namespace Halo.Runner.Cli;
@@ -120,7 +121,8 @@ internal static class ExportVerb
                 MaxDivergence = parsed.GetValue(divergence),
                 Threads = parsed.GetValue(threads),
             };
-            Outputs.Check("export", [("--output", settings.Output)], settings.Source, settings.Data, settings.CalibrationData, settings.Adapter);
+            Outputs.Check("export", [("--output", settings.Output)], 
+                [settings.Source, settings.Adapter, .. DataFiles.Named(settings.Data), .. DataFiles.Named(settings.CalibrationData)]);
             var parity = Exporter.Write(settings, Console.Error.WriteLine);
             Console.Error.WriteLine(parity is null ? "not compared (--prompts 0, and no validation data)"
                 : Line(parity, settings.BoundsOf(parity.Weights)));

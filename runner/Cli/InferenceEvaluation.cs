@@ -26,9 +26,12 @@ internal static class InferenceEvaluation
         }
         if (config.BatchSize < 1)
             throw new HaloException("eval", "--batch-size", "at least 1 row", $"{config.BatchSize}", "Give another.");
-        var rows = ChatDataset.Load(config.Data!, model.Chat, sequence);
-        var (loss, counted) = InferenceLoss.Of(model.Decoder, rows.Rows, config.BatchSize ?? InferenceRows);
-        EvalVerb.Print(loss, counted, rows);
+        var files = DataFiles.ForEvaluation(config.Data!).Select(file => (file.Name, Rows: ChatDataset.Load(file.Path, model.Tokenizer, config.RowSettings(), sequence))).ToList();
+        EvalVerb.Print([.. files.Select(file =>
+        {
+            var (loss, counted) = InferenceLoss.Of(model.Decoder, file.Rows.Rows, config.BatchSize ?? InferenceRows);
+            return (file.Name, loss, counted, file.Rows);
+        })]);
         return answers ? Answer(model, config) : ExitCode.Done;
     }
 
@@ -59,7 +62,8 @@ internal static class InferenceEvaluation
 
     private static int Answer(InferenceModel model, TrainConfig config)
     {
-        var result = ExactMatch.Of(model, config.Data!, config.BatchSize ?? AnswersAtOnce, (done, all) => Console.Error.WriteLine($"answers {done}/{all}"));
+        var result = ExactMatch.Of(model, config.Data!, config.BatchSize ?? AnswersAtOnce, (done, all) => Console.Error.WriteLine($"answers {done}/{all}"),
+            config.DataFormat);
         Console.WriteLine($"exact match {result.Matched} of {result.Rows} | {result.Share:P1}");
         return ExitCode.Done;
     }

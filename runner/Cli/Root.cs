@@ -77,6 +77,7 @@ internal static class Root
             TrainVerb.Command(),
             PrepareVerb.Command(),
             PlanVerb.Command(),
+            DataVerb.Command(),
             EvalVerb.Command(),
             ExportVerb.Command(),
             GenerateVerb.Command(),

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Runtime.InteropServices;
 using Halo.Passes.Rewrite;
 using Halo.Runner.Artifacts;
+using Halo.Runner.Data;
 using Halo.Runner.Distributed;
 using Halo.Runner.Memory;
 using Halo.Runner.Plans;
@@ -59,7 +60,8 @@ internal static class TrainVerb
             if (parsed.GetValue(from) is not null)
                 throw new HaloException("train", "--from-step", "--resume RUN with it", "a new run", "Leave it out, or name the run to go on from.");
             var fresh = options.Read(parsed, "data", "output");
-            Outputs.Check("train", [("--output", fresh.Output)], fresh.Model, fresh.Weights, fresh.Adapter, fresh.Tokenizer, fresh.Data, fresh.Valid);
+            Outputs.Check("train", [("--output", fresh.Output)], 
+                [fresh.Model, fresh.Weights, fresh.Adapter, fresh.Tokenizer, .. DataFiles.Named(fresh.Data), .. DataFiles.Named(fresh.Valid)]);
             if (parsed.GetValue(dryRun))
                 return DryRun(fresh);
             using var world = Launch.Of(Environment.GetEnvironmentVariable)?.Join(fresh);
@@ -99,7 +101,8 @@ internal static class TrainVerb
     {
         var run = opened.Run;
         var made = opened.Plan.Interface.HasAdapters ? $"adapter in {run.Adapter}" : $"model in {run.Model}";
-        return outcome.IsComplete ? $"done: {outcome.Step} steps{Losses(outcome)}; {made}, report in {run.Report}"
+        return outcome.IsComplete ? $"done: {outcome.Step} steps{(outcome.EndedEarly ? $" of {outcome.TotalSteps}, ended by patience" : "")}{Losses(outcome)}"
+                + $"{(outcome.Taken is { } taken ? $", the best at step {taken}" : "")}; {made}, report in {run.Report}"
             : $"stopped after step {outcome.Step} of {outcome.TotalSteps}; go on with: halo train --resume -o {run.Path}";
     }
 
@@ -192,7 +195,7 @@ internal static class TrainVerb
         if (output is not null && !isElsewhere)
             throw new HaloException("resume", "--output", "another folder than the run's, as its settings are to change", "the run's", "Choose another.");
         if (given.TryGetValue("valid", out var valid))
-            given["valid"] = Path.GetFullPath(valid);
+            given["valid"] = DataFiles.Absolute(valid);
         output ??= RunBranch.FreeName(path);
         var branch = RunBranch.Begin(path, given, output, step);
         Console.Error.WriteLine($"{branch.Run.Path}: goes on from step {branch.Run.Record.Branch!.Step} of {path}"

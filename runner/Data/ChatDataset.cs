@@ -1,4 +1,7 @@
 using Halo.Models.Chat;
+using Halo.Models.Tokenizers;
+using Halo.Runner.Data.Forms;
+using Halo.Runner.Data.Reading;
 
 namespace Halo.Runner.Data;
 
@@ -6,130 +9,177 @@ namespace Halo.Runner.Data;
 public sealed record TokenizedRow(int[] Ids, byte[] LossMask)
 {
     /// <summary>The tokens that count in the loss: learned and not at position 0, which no logit predicts.</summary>
-    public int CountedTokens { get; } = LossMask.Skip(1).Count(m => m != 0);
+    public int CountedTokens { get; } = LossMask.Length < 2 ? 0 : LossMask.Length - 1 - LossMask.AsSpan(1).Count((byte)0);
+
+    /// <summary>The first of them; <see cref="int.MaxValue"/> where there is none.</summary>
+    internal int FirstCounted => LossMask.Length > 1 && LossMask.AsSpan(1).IndexOfAnyExcept((byte)0) is var at and >= 0 ? at + 1 : int.MaxValue;
 }
 
-/// <summary>The rows of one data file as tokens, none longer than the sequence.</summary>
+/// <summary>The rows of data files as tokens, none longer than the sequence.</summary>
 /// <remarks>
-/// A longer row is cut on the right. One that keeps no counted token after the cut teaches nothing, so it is left out; both are counted, and the
-/// caller reports them.
+/// A longer conversation is cut on the right. One that keeps no counted token after the cut teaches nothing, so it is left out; both are counted, and the
+/// caller reports them. A longer text goes on in the next row, whose first token is the last one of the row before: every token is learned once.
 /// </remarks>
 public sealed class ChatDataset
 {
-    private const string NoEndOfTurn = "no answer of the data ends in a learned end-of-turn token: the chat template writes none behind an answer, and the model "
-        + "will not learn to stop";
+    private readonly ITokenRows _whole;
+    private readonly IReadOnlyList<DataFile> _files;
+    private readonly TokenNotes _notes;
+    private readonly CutRows _rows;
 
-    private ChatDataset(string path, int maxLength) => (Path, MaxLength) = (path, maxLength);
+    private ChatDataset(string path, IReadOnlyList<DataFile> files, ITokenRows whole, TokenNotes notes, int maxLength)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(maxLength, 2);
+        (Path, _files, _whole, _notes, MaxLength) = (path, files, whole, notes, maxLength);
+        var parts = new List<(int Row, int Start, int Length)>();
+        for (var row = 0; row < whole.Count; row++)
+        {
+            var info = whole.Info(row);
+            LongestRow = Math.Max(LongestRow, info.Length);
+            if (info.IsText)
+            {
+                for (var start = 0; start + 1 < info.Length; start += maxLength - 1)
+                    parts.Add((row, start, Math.Min(maxLength, info.Length - start)));
+            }
+            else if (info.FirstCounted >= maxLength)
+                Dropped++;
+            else
+            {
+                Truncated += info.Length > maxLength ? 1 : 0;
+                parts.Add((row, 0, Math.Min(maxLength, info.Length)));
+            }
+        }
+        if (parts.Count == 0)
+            throw new HaloException("load-data", path, $"a row with an assistant token among its first {maxLength}", $"none in {whole.Count} rows",
+                "Use a graph with a longer sequence or shorter rows.");
+        _rows = new CutRows(whole, Weighted(parts));
+        (Tokens, CountedTokens) = (_rows.Tokens, _rows.CountedTokens);
+    }
 
-    private ChatDataset(ChatDataset data, IReadOnlyList<string> notes) : this(data.Path, data.MaxLength) =>
-        (Rows, Truncated, Dropped, LongestRow, Notes) = (data.Rows, data.Truncated, data.Dropped, data.LongestRow, notes);
-
+    /// <summary>The files, as they were named.</summary>
     public string Path { get; }
 
     /// <summary>Tokens at which a row is cut.</summary>
     public int MaxLength { get; }
 
-    public IReadOnlyList<TokenizedRow> Rows { get; private init; } = [];
+    /// <summary>The rows of an epoch; each is read when it is asked for.</summary>
+    public IReadOnlyList<TokenizedRow> Rows => _rows;
+
+    /// <summary>Tokens of a row, which is not read for it.</summary>
+    public int LengthOf(int row) => _rows.LengthOf(row);
+
+    /// <summary>The rows before any cut.</summary>
+    public ITokenRows WholeRows => _whole;
+
+    /// <summary>Where a whole row stands.</summary>
+    public string PlaceOf(int row) => _whole.Info(row) is var info ? $"{new RowPlace(_files[info.File].Path, info.Number, info.Unit)}" : "";
+
+    /// <summary>Where a row of an epoch stands.</summary>
+    public string PlaceOfCut(int row) => PlaceOf(_rows.WholeOf(row));
 
     /// <summary>Rows that were cut and kept.</summary>
-    public int Truncated { get; private init; }
+    public int Truncated { get; }
 
     /// <summary>Rows left out because every counted token lay past the cut.</summary>
-    public int Dropped { get; private init; }
+    public int Dropped { get; }
 
     /// <summary>Tokens of the longest row before any cut.</summary>
-    public int LongestRow { get; private init; }
+    public int LongestRow { get; }
 
     /// <summary>Tokens of all kept rows.</summary>
-    public long Tokens => Rows.Sum(r => (long)r.Ids.Length);
+    public long Tokens { get; }
 
-    public long CountedTokens => Rows.Sum(r => (long)r.CountedTokens);
+    public long CountedTokens { get; }
 
     /// <summary>What a reader should know of the rows, a sentence each.</summary>
-    public IReadOnlyList<string> Notes { get; private init; } = [];
+    public IReadOnlyList<string> Notes => _notes.Notes;
 
     /// <summary>One line for a log: rows, tokens, and what was cut or left out.</summary>
-    public string Summary => $"{System.IO.Path.GetFileName(Path)}: {Rows.Count} rows, {Tokens} tokens, {CountedTokens} of them learned; {Cuts}";
+    public string Summary => $"{Name}: {Rows.Count} rows of form {_notes.Forms}, {Tokens} tokens, {CountedTokens} of them learned; {Cuts}";
 
     /// <summary>What was cut or left out.</summary>
     public string Cuts => $"longest row {LongestRow}, {Truncated} cut at {MaxLength}, {Dropped} left out";
 
-    /// <summary>As below, by a chat template; notes what it passes over, and whether the model learns to stop.</summary>
-    public static ChatDataset Load(string path, ChatTokenizer tokenizer, int maxLength)
+    private string Name => _files.Count == 1 ? System.IO.Path.GetFileName(_files[0].Path) : $"{_files.Count} files";
+
+    /// <summary>Conversations by a chat template, in whatever form files have them.</summary>
+    public static ChatDataset Load(string path, ChatTokenizer tokenizer, int maxLength) => Load(path, new RowEncoder(tokenizer), maxLength);
+
+    /// <summary>As settings say.</summary>
+    /// <param name="data">The files, as <see cref="DataFiles"/> takes them.</param>
+    /// <param name="tokenizer">Of the model.</param>
+    /// <param name="settings">How rows are read, and where tokens are kept.</param>
+    /// <param name="maxLength">The graph's sequence length T, in tokens.</param>
+    /// <exception cref="HaloException">A defect of a file, a row that the encoder refuses or in which it counts nothing, or no row is left.</exception>
+    public static ChatDataset Load(string data, HfTokenizer tokenizer, RowSettings settings, int maxLength)
     {
-        var learnsToStop = false;
-        var data = Load(path, chat =>
-        {
-            var rows = tokenizer.EncodeRows(chat);
-            learnsToStop = learnsToStop || rows.Any(row => tokenizer.LearnsToStop(row.Ids, row.LossMask));
-            return rows;
-        }, maxLength);
-        return new ChatDataset(data, [.. tokenizer.Notes, .. learnsToStop ? Array.Empty<string>() : [NoEndOfTurn]]);
+        var (files, encoder, notes) = (DataFiles.Of(data), new RowEncoder(tokenizer, settings.Learn), new List<string>());
+        TokenNotes Encode(ITokenRowsTarget target) => Fill(files, encoder.Encode, () => encoder.Notes, settings.Format, target);
+        var isLarge = files.Sum(f => File.Exists(f.Path) ? new FileInfo(f.Path).Length : 0) > settings.HeldBytes;
+        var (rows, found) = settings.CacheFolder is { } folder && (isLarge || settings.KeepsAll) ? TokenCache.In(folder, files, tokenizer, settings).Open(Encode, notes.Add)
+            : isLarge ? TokenCache.Temporary(Encode) : Held(Encode);
+        return new ChatDataset(data, files, rows, found with { Notes = [.. found.Notes, .. notes] }, maxLength);
     }
 
-    /// <summary>Encodes every row of a JSONL file once.</summary>
-    /// <param name="path">The file, as <see cref="ChatJsonl"/> reads it.</param>
+    /// <summary>Conversations by any encoder.</summary>
+    /// <param name="data">The files.</param>
     /// <param name="encode">Conversation to ids and loss mask, both of one length: <see cref="ChatTokenizer.Encode(ChatConversation)"/>.</param>
-    /// <param name="maxLength">The graph's sequence length T, in tokens.</param>
-    /// <exception cref="HaloException">A defect of the file, a row that the encoder refuses or in which it counts nothing, or no row is left.</exception>
-    public static ChatDataset Load(string path, Func<ChatConversation, (int[] Ids, byte[] LossMask)> encode, int maxLength) =>
-        Load(path, chat => [encode(chat)], maxLength);
+    /// <param name="maxLength">T.</param>
+    public static ChatDataset Load(string data, Func<ChatConversation, (int[] Ids, byte[] LossMask)> encode, int maxLength) =>
+        Load(data, row => [encode(row.RequireChat("load-data"))], () => [], maxLength);
 
-    private static ChatDataset Load(string path, Func<ChatConversation, IReadOnlyList<(int[] Ids, byte[] LossMask)>> encode, int maxLength)
+    private static ChatDataset Load(string data, RowEncoder encoder, int maxLength) => Load(data, encoder.Encode, () => encoder.Notes, maxLength);
+
+    private static ChatDataset Load(string data, Func<DataRow, IReadOnlyList<(int[] Ids, byte[] LossMask)>> encode, Func<IReadOnlyList<string>> notes, int maxLength)
     {
-        var rows = new List<TokenizedRow>();
-        foreach (var chat in ChatJsonl.Read(path))
+        var files = DataFiles.Of(data);
+        var (rows, found) = Held(target => Fill(files, encode, notes, DataFormat.Auto, target));
+        return new ChatDataset(data, files, rows, found, maxLength);
+    }
+
+    private static (ITokenRows, TokenNotes) Held(Func<ITokenRowsTarget, TokenNotes> encode)
+    {
+        var rows = new HeldTokenRows();
+        return (rows, encode(rows));
+    }
+
+    private static TokenNotes Fill(IReadOnlyList<DataFile> files, Func<DataRow, IReadOnlyList<(int[] Ids, byte[] LossMask)>> encode,
+        Func<IReadOnlyList<string>> notes, DataFormat format, ITokenRowsTarget target)
+    {
+        var (forms, passedOver) = (new List<string>(), new List<string>());
+        for (var file = 0; file < files.Count; file++)
         {
-            foreach (var (ids, mask) in Encode(chat, encode, path))
-            {
-                var whole = new TokenizedRow(ids, mask);
-                if (whole.CountedTokens == 0)
-                    throw new HaloException("load-data", $"{path}, line {chat.Line}", "a token of the assistant that counts in the loss", "none",
-                        "Check that the chat template renders assistant messages.");
-                rows.Add(whole);
-            }
+            var reader = new DataFileReader(files[file].Path, format);
+            foreach (var (place, isText, row) in RowReading.Read(reader, encode))
+                target.Add(row, file, place, isText);
+            forms.Add(reader.Form);
+            if (reader.PassedOver.Count > 0)
+                passedOver.Add($"{System.IO.Path.GetFileName(reader.Path)}: fields that nothing reads: {string.Join(", ", reader.PassedOver)}");
         }
-        return new ChatDataset(path, int.MaxValue) { Rows = rows, LongestRow = rows.Select(r => r.Ids.Length).DefaultIfEmpty().Max() }.CutAt(maxLength);
+        return new TokenNotes(string.Join("; ", forms.Distinct()), [.. passedOver, .. notes()]);
     }
 
     /// <summary>The same rows, none longer than a graph takes.</summary>
     /// <param name="maxLength">The graph's sequence length T, in tokens.</param>
     /// <exception cref="HaloException">No row is left.</exception>
-    public ChatDataset CutAt(int maxLength)
+    public ChatDataset CutAt(int maxLength) => new(Path, _files, _whole, _notes, maxLength);
+
+    /// <summary>The parts of an epoch: those of each file as often as its weight says, of a fraction as many as it comes to, drawn once.</summary>
+    private List<(int Row, int Start, int Length)> Weighted(List<(int Row, int Start, int Length)> parts)
     {
-        ArgumentOutOfRangeException.ThrowIfLessThan(maxLength, 2);
-        var rows = new List<TokenizedRow>();
-        var truncated = 0;
-        foreach (var whole in Rows)
+        if (_files.All(f => f.Weight == 1))
+            return parts;
+        var weighted = new List<(int, int, int)>();
+        foreach (var group in parts.GroupBy(p => _whole.Info(p.Row).File))
         {
-            var row = whole.Ids.Length <= maxLength ? whole : new TokenizedRow(whole.Ids[..maxLength], whole.LossMask[..maxLength]);
-            if (row.CountedTokens == 0)
-                continue;
-            if (row != whole)
-                truncated++;
-            rows.Add(row);
+            var (own, weight) = (group.ToList(), _files[group.Key].Weight);
+            for (var copy = 0; copy < (int)weight; copy++)
+                weighted.AddRange(own);
+            var drawn = SplitMix64.Stream(DrawSeed, (ulong)group.Key).Permutation(own.Count)[..(int)Math.Round((weight - Math.Floor(weight)) * own.Count)];
+            weighted.AddRange(drawn.Order().Select(i => own[i]));
         }
-        if (rows.Count == 0)
-            throw new HaloException("load-data", Path, $"a row with an assistant token among its first {maxLength}", $"none in {Rows.Count} rows",
-                "Use a graph with a longer sequence or shorter rows.");
-        return new ChatDataset(Path, maxLength)
-        {
-            Rows = rows,
-            Truncated = truncated,
-            Dropped = Rows.Count - rows.Count,
-            LongestRow = LongestRow,
-            Notes = Notes,
-        };
+        return weighted.Count > 0 ? weighted : throw new HaloException("load-data", Path, "weights that leave a row", "none left", "Give larger weights.");
     }
 
-    /// <summary>Adds the line to what the encoder complains about.</summary>
-    private static IReadOnlyList<(int[] Ids, byte[] LossMask)> Encode(
-        ChatRow chat, Func<ChatConversation, IReadOnlyList<(int[] Ids, byte[] LossMask)>> encode, string path)
-    {
-        try { return encode(chat.Chat); }
-        catch (HaloException e)
-        {
-            throw new HaloException(e.Source!, $"{path}, line {chat.Line}: {e.Subject}", e.Expected, e.Found, e.Advice, e);
-        }
-    }
+    private const ulong DrawSeed = 19;
 }

@@ -25,7 +25,7 @@ public static class Calibration
     {
         var session = new SessionSettings { Threads = settings.Threads };
         var rows = (settings.CalibrationData ?? source.Train) is { } path
-            ? ComparedRows.OfData(path, source.Companions, Math.Min(LongestRow, source.Config.CachedPositions),
+            ? ComparedRows.OfData(path, source, Math.Min(LongestRow, source.Config.CachedPositions),
                 settings.CalibrationData is null ? TrainingRows : int.MaxValue)
             : Written(source, session);
         say($"calibrate over {rows.What}");

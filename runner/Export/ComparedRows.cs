@@ -1,4 +1,3 @@
-using Halo.Models.Chat;
 using Halo.Models.HuggingFace;
 using Halo.Models.Tokenizers;
 using Halo.Runner.Data;
@@ -16,14 +15,14 @@ public sealed record ComparedRows(string What, IReadOnlyList<TokenizedRow> Promp
     private const ulong Seed = 2501;
 
     /// <summary>Rows of chat data, cut at the graph's length.</summary>
-    /// <param name="path">JSONL.</param>
-    /// <param name="tokenizerFolder">Of the model.</param>
+    /// <param name="path">As <see cref="DataFiles"/> takes it.</param>
+    /// <param name="source">Of the model: its tokenizer, and how a run's rows are read.</param>
     /// <param name="sequence">T.</param>
     /// <param name="prompts">How many of them go through the cache.</param>
     /// <exception cref="HaloException">A defect of the file, or a tokenizer without a chat template.</exception>
-    public static ComparedRows OfData(string path, string tokenizerFolder, int sequence, int prompts)
+    public static ComparedRows OfData(string path, InferenceSource source, int sequence, int prompts)
     {
-        var data = ChatDataset.Load(path, new ChatTokenizer(HfTokenizer.Load(tokenizerFolder)), sequence);
+        var data = ChatDataset.Load(path, HfTokenizer.Load(source.Companions), source.Rows, sequence);
         return new ComparedRows($"the first {Math.Min(prompts, data.Rows.Count)} rows of {Path.GetFileName(path)}", [.. data.Rows.Take(prompts)], data.Rows);
     }
 

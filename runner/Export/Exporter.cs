@@ -78,7 +78,7 @@ public static class Exporter
         if (parity?.Validation is not null)
         {
             using var forward = new ForwardLogits(source, session, adapted: false);
-            var rows = ComparedRows.OfData((settings.Data ?? source.Valid)!, source.Companions, forward.Sequence, prompts: 0).Valid!;
+            var rows = ComparedRows.OfData((settings.Data ?? source.Valid)!, source, forward.Sequence, prompts: 0).Valid!;
             var own = new LogitsDifference();
             foreach (var (row, logits) in rows.Zip(forward.Of([.. rows.Select(r => r.Ids)])))
                 own.Add(logits, logits, forward.Vocabulary, row.Ids, row.LossMask);
@@ -130,7 +130,7 @@ public static class Exporter
         return Parity.Of(weights, rows, forward, new DecoderLogits(decoder, cached: false), new DecoderLogits(decoder, cached: true));
 
         ComparedRows Rows(IDecoder from) => data is null ? ComparedRows.Written(from, source.Config, forward.Sequence, settings.Prompts)
-            : ComparedRows.OfData(data, source.Companions, forward.Sequence, settings.Prompts);
+            : ComparedRows.OfData(data, source, forward.Sequence, settings.Prompts);
     }
 
     /// <summary>Throws where nothing could be written, which would be found only after much work.</summary>

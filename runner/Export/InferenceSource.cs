@@ -7,6 +7,7 @@ using Halo.Models.HuggingFace;
 using Halo.Models.Tokenizers;
 using Halo.Models.Weights;
 using Halo.Runner.Artifacts;
+using Halo.Runner.Data;
 using Halo.Runner.Generation;
 using Halo.Runner.Runs;
 using Halo.Runner.Sources;
@@ -51,6 +52,9 @@ public sealed class InferenceSource : IDisposable
     /// <summary>The validation file of a run; null for others, or where it had none.</summary>
     public string? Valid { get; private init; }
 
+    /// <summary>How the rows of a run are read.</summary>
+    public RowSettings Rows { get; private init; } = new();
+
     /// <summary>The training file of a run; null for others.</summary>
     public string? Train { get; private init; }
 
@@ -66,7 +70,7 @@ public sealed class InferenceSource : IDisposable
             using var run = RunFolder.Open(path);
             var config = run.ReadConfig();
             var trained = run.OpenArtifact(config);
-            return OfArtifact(path, trained, NewestWeights(run), config);
+            return OfArtifact(path, trained, TrainedWeights(run, config), config);
         }
         if (TrainingArtifact.Is(path))
         {
@@ -86,10 +90,15 @@ public sealed class InferenceSource : IDisposable
         return new InferenceSource(path, path, CheckpointReader.Open(path), () => folder.Build(batch: null, sequence: null));
     }
 
-    /// <summary>The weights of a run's newest checkpoint; null where none was saved yet and the run has its starting weights.</summary>
+    /// <summary>The weights of a run's newest checkpoint, or of its best one where it takes that; null where none was saved yet and the run has its starting weights.</summary>
     /// <exception cref="HaloException">It is damaged, or there is none any more.</exception>
-    public static CheckpointReader? NewestWeights(RunFolder run)
+    public static CheckpointReader? TrainedWeights(RunFolder run, TrainConfig config)
     {
+        if (config.Take == TakenModel.Best && new Checkpoints(run.Checkpoints, keep: 1).OpenBestWeights() is var (best, at))
+        {
+            Console.Error.WriteLine($"{run.Path}: the weights of step {at}, which has the least validation loss");
+            return best;
+        }
         var saved = run.Record.NewestCheckpoint; // read first: a trainer may save more meanwhile
         if (new Checkpoints(run.Checkpoints, keep: 1).OpenNewestWeights() is not var (weights, step))
             return saved is { } lost ? throw run.LostCheckpoint(lost) : null;
@@ -143,7 +152,7 @@ public sealed class InferenceSource : IDisposable
             weights.Dispose();
         var read = adapter is null ? newest ?? weights : weights;
         var source = new InferenceSource(path, artifact.Checkpoint, read, () => OnnxReader.Read(artifact.ForwardModel, HaloOperators.Catalogue))
-        { Valid = config?.Valid, Train = config?.Data };
+        { Valid = config?.Valid, Train = config?.Data, Rows = config is null ? new() : config.RowSettings() };
         if (adapter is null)
             return source;
         source._adapter = newest is null ? (adapter.Layers, adapter.Tensors, adapter)

@@ -1,6 +1,7 @@
 using System.Text;
 using Halo.Models.Tokenizers;
 using Halo.Runner.Data;
+using Halo.Runner.Data.Forms;
 
 namespace Halo.Runner.Generation;
 
@@ -16,13 +17,14 @@ public sealed record ExactMatch(int Matched, int Rows)
 
     /// <summary>Answers every conversation of a file. One that cannot become the expected text any more is not written to its end.</summary>
     /// <param name="model">Who answers.</param>
-    /// <param name="path">Chat data, as <see cref="ChatJsonl"/> reads it.</param>
+    /// <param name="path">Chat data, as <see cref="DataFiles"/> takes it.</param>
     /// <param name="rowsAtOnce">Conversations that are answered together.</param>
     /// <param name="progress">Takes the conversations done and their number.</param>
+    /// <param name="format">The form of its rows.</param>
     /// <exception cref="HaloException">A defect of the file, or a conversation longer than the model takes.</exception>
-    public static ExactMatch Of(InferenceModel model, string path, int rowsAtOnce, Action<int, int>? progress = null)
+    public static ExactMatch Of(InferenceModel model, string path, int rowsAtOnce, Action<int, int>? progress = null, DataFormat format = DataFormat.Auto)
     {
-        var questions = ChatJsonl.Read(path).Select(row => Question.Of(row, model, path)).ToList();
+        var questions = DataFiles.Of(path).SelectMany(file => DataFileReader.Read(file.Path, format)).Select(row => Question.Of(row, model)).ToList();
         var (matched, done) = (0, 0);
         foreach (var together in questions.OrderBy(q => q.Prompt.Length).Chunk(rowsAtOnce)) // of like lengths, so that little is padding
         {
@@ -38,12 +40,13 @@ public sealed record ExactMatch(int Matched, int Rows)
 
     private sealed record Question(int[] Prompt, string Expected)
     {
-        public static Question Of(ChatRow row, InferenceModel model, string path)
+        public static Question Of(DataRow row, InferenceModel model)
         {
-            var last = row.Messages.ToList().FindLastIndex(m => m.Role == "assistant");
-            var prompt = model.Chat.EncodePrompt(row.Chat with { Messages = [.. row.Messages.Take(last)] });
-            return prompt.Length < model.Decoder.MaxPositions ? new Question(prompt, row.Messages[last].Content.Trim())
-                : throw new HaloException("exact-match", $"{path}, line {row.Line}", $"fewer than {model.Decoder.MaxPositions} tokens before the answer",
+            var chat = row.RequireChat("exact-match");
+            var last = chat.Messages.ToList().FindLastIndex(m => m.Role == "assistant");
+            var prompt = model.Chat.EncodePrompt(chat with { Messages = [.. chat.Messages.Take(last)] });
+            return prompt.Length < model.Decoder.MaxPositions ? new Question(prompt, chat.Messages[last].Content.Trim())
+                : throw new HaloException("exact-match", $"{row.Place}", $"fewer than {model.Decoder.MaxPositions} tokens before the answer",
                     $"{prompt.Length}", "Shorten or remove the line.");
         }
     }

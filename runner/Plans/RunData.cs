@@ -1,4 +1,3 @@
-using Halo.Models.Chat;
 using Halo.Models.HuggingFace;
 using Halo.Models.Tokenizers;
 using Halo.Runner.Data;
@@ -15,17 +14,19 @@ public sealed class RunData
 
     private readonly string _config;
     private readonly DecoderConfig _model;
-    private readonly ChatTokenizer _tokenizer;
+    private readonly HfTokenizer _tokenizer;
+    private readonly RowSettings _rows;
     private readonly Dictionary<string, ChatDataset> _whole = [];
     private TrainingInterface? _interface;
     private BatchLayout? _layout;
 
     /// <param name="config">config.json or its folder.</param>
     /// <param name="tokenizerPath">tokenizer.json or its folder.</param>
+    /// <param name="rows">How they are read.</param>
     /// <exception cref="HaloException">Tokenizer and model do not fit.</exception>
-    public RunData(string config, string tokenizerPath)
+    public RunData(string config, string tokenizerPath, RowSettings? rows = null)
     {
-        (_config, _model) = (config, DecoderConfig.Load(config));
+        (_config, _model, _rows) = (config, DecoderConfig.Load(config), rows ?? new RowSettings());
         var tokenizer = HfTokenizer.Load(tokenizerPath);
         if (tokenizer.VocabularySize > _model.VocabularySize)
         {
@@ -33,7 +34,7 @@ public sealed class RunData
                 $"{tokenizer.VocabularySize}",
                 "Give the tokenizer that the model was trained with.");
         }
-        _tokenizer = new ChatTokenizer(tokenizer);
+        _tokenizer = tokenizer;
     }
 
     /// <summary>Encodes a file before its graph is there, so that what is wrong with it is said first; null: no file.</summary>
@@ -41,7 +42,7 @@ public sealed class RunData
     public void Read(string? path)
     {
         if (path is not null && !_whole.ContainsKey(path))
-            _whole.Add(path, ChatDataset.Load(path, _tokenizer, int.MaxValue));
+            _whole.Add(path, ChatDataset.Load(path, _tokenizer, _rows, int.MaxValue));
     }
 
     /// <summary>Takes the graph whose rows these become.</summary>
@@ -57,7 +58,7 @@ public sealed class RunData
         return this;
     }
 
-    public HfTokenizer Tokenizer => _tokenizer.Tokenizer;
+    public HfTokenizer Tokenizer => _tokenizer;
 
     public int PadId => Tokenizer.PadId ?? Tokenizer.EosId ?? 0;
 
@@ -68,6 +69,11 @@ public sealed class RunData
         Read(path);
         return _whole[path].CutAt(_interface!.Sequence);
     }
+
+    /// <summary>The rows of each file that is evaluated.</summary>
+    /// <exception cref="HaloException">As <see cref="Load"/>, or a file has a weight.</exception>
+    public IEnumerable<(string Name, ChatDataset Rows)> LoadEach(string? data) =>
+        data is null ? [] : DataFiles.ForEvaluation(data).Select(file => (file.Name, Load(file.Path)));
 
     public Batcher ForTraining(ChatDataset rows, int batchSize, int seed) => Batcher.ForTraining(rows.Rows, batchSize, _layout!, (ulong)seed);
 

@@ -5,6 +5,7 @@ using Halo.Models.Optimizer;
 using Halo.Models.Weights;
 using Halo.Passes.Infra;
 using Halo.Passes.Training;
+using Halo.Runner.Data;
 using Halo.Runner.Distributed;
 using Halo.Runner.Sessions;
 using Halo.Runner.Sources;
@@ -41,7 +42,7 @@ public sealed class TrainingPlan
     {
         (Training, Passes) = (training, []);
         (_evaluation, _forward, _optimizer) = (new Lazy<Model>(evaluation), new Lazy<Model>(forward), new Lazy<Model>(optimizer));
-        _data = new Lazy<RunData>(() => DataOf(Companions!).For(Interface!, Config!.Packing));
+        _data = new Lazy<RunData>(() => DataOf(Companions!, Config!).For(Interface!, Config!.Packing));
     }
 
     public required TrainConfig Config { get; init; }
@@ -155,9 +156,10 @@ public sealed class TrainingPlan
         Runs.Checkpoints.CheckGiven(StartingFiles.Weights(config));
         source.Folder?.CheckWeights(StartingFiles.Weights(config), say); // before anything is built: config.json may ask for more than fits into memory
         var companions = StartingFiles.Companions(config);
-        var data = DataOf(companions); // what takes seconds to be found wrong comes before a graph that takes minutes
+        var data = DataOf(companions, config); // what takes seconds to be found wrong comes before a graph that takes minutes
         data.Read(config.Data);
-        data.Read(config.Valid);
+        foreach (var file in DataFiles.Named(config.Valid))
+            data.Read(file);
         var training = source.Training();
         foreach (var end in training.GradientEnds)
             say(end);
@@ -199,10 +201,11 @@ public sealed class TrainingPlan
     }
 
     /// <summary>A complaint names the user's file and not a copy.</summary>
-    private static RunData DataOf(IReadOnlyList<string> companions)
+    private static RunData DataOf(IReadOnlyList<string> companions, TrainConfig config)
     {
         HuggingFaceFolder.CheckCompanions(companions);
-        return new RunData(HuggingFaceFolder.Find(companions, "config.json")!, HuggingFaceFolder.Find(companions, "tokenizer.json") ?? companions[0]);
+        return new RunData(HuggingFaceFolder.Find(companions, "config.json")!, HuggingFaceFolder.Find(companions, "tokenizer.json") ?? companions[0],
+            config.RowSettings());
     }
 
     /// <summary>A training graph has its sizes; a config may repeat them but not ask for others.</summary>

@@ -114,6 +114,10 @@ public sealed class Checkpoints(string folder, int keep)
         return null;
     }
 
+    /// <summary>The weights of the checkpoint of the least validation loss; null if none was evaluated.</summary>
+    /// <exception cref="HaloException">It is damaged.</exception>
+    public (CheckpointReader Weights, int Step)? OpenBestWeights() => Best() is { } best ? (OpenWeights(best), best.Step) : null;
+
     /// <summary>Fills the engine's buffers from a checkpoint.</summary>
     /// <exception cref="HaloException">It is damaged, or of another model.</exception>
     public void Load(TrainingEngine engine, RunState state)

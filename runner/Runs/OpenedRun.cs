@@ -30,8 +30,8 @@ public sealed class OpenedRun : IDisposable
 
     public required Batcher Train { get; init; }
 
-    /// <summary>Null where nothing is evaluated.</summary>
-    public required Batcher? Valid { get; init; }
+    /// <summary>What is evaluated, by the file's name; empty where nothing is.</summary>
+    public required IReadOnlyList<(string Name, Batcher Rows)> Valid { get; init; }
 
     public required TrainingEngine Engine { get; init; }
 
@@ -82,7 +82,7 @@ public sealed class OpenedRun : IDisposable
         var train = plan.Data.ForTraining(rows, plan.BatchSize, config.Seed);
         if (train.PackingSummary() is { } packing)
             say(packing);
-        var valid = config.Valid is { } evaluated ? plan.Data.ForEvaluation(plan.Data.Load(evaluated)) : null;
+        var valid = plan.Data.LoadEach(config.Valid).Select(file => (file.Name, plan.Data.ForEvaluation(file.Rows))).ToList();
         var totalSteps = config.TotalSteps(train.BatchesPerEpoch);
         var schedule = config.ScheduleOver(totalSteps);
         var checkpoints = new Checkpoints(run.Checkpoints, config.KeepCheckpoints);
@@ -192,8 +192,8 @@ public sealed class OpenedRun : IDisposable
         var began = record with
         {
             ArtifactSha256 = run.HoldArtifact(artifact.Folder),
-            DataSha256 = RunRecord.Hold(config.Data!, record.DataSha256, "data", Advice),
-            ValidSha256 = config.Valid is { } valid ? RunRecord.Hold(valid, record.ValidSha256, "validation data", Advice) : null,
+            DataSha256 = RunRecord.HoldData(config.Data!, record.DataSha256, "data", Advice),
+            ValidSha256 = config.Valid is { } valid ? RunRecord.HoldData(valid, record.ValidSha256, "validation data", Advice) : null,
         };
         if (began != record)
             run.Record = began;
@@ -220,13 +220,13 @@ public sealed class OpenedRun : IDisposable
         world.Hold("start", [("version", $"{Ledger.ToolVersion}, ONNX Runtime {OrtEnv.Instance().GetVersionString()}"),
             ("settings", Digest(config with { Output = null })),
             ("artifact", GraphRewriter.Sha256(Path.Combine(artifact.Folder, TrainingArtifact.ManifestName))),
-            ("training data", GraphRewriter.Sha256(config.Data!)), ("validation data", config.Valid is { } valid ? GraphRewriter.Sha256(valid) : "none"),
+            ("training data", DataFiles.Sha256(DataFiles.Of(config.Data!))), ("validation data", config.Valid is { } valid ? DataFiles.Sha256(DataFiles.Of(valid)) : "none"),
             ("step to go on from", $"{newest ?? 0}")]);
         return run.Record;
 
         // Paths may differ between machines; what lies there is compared by itself.
         static string Digest(TrainConfig config) => Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(
-            (config with { Model = "", Weights = null, Tokenizer = null, Data = null, Valid = null }).ToYaml())));
+            (config with { Model = "", Weights = null, Tokenizer = null, Data = null, Valid = null, DataCache = null }).ToYaml())));
     }
 
     /// <summary>The newest checkpoint's step, its content loaded; 0 and the starting weights if the run has saved none.</summary>

@@ -13,7 +13,7 @@ namespace Halo.Runner.Runs;
 public static class RunBranch
 {
     /// <summary>Whether a branch may have another value of a setting: it is of the loop, not of the graphs or the rows' meaning.</summary>
-    public static bool Takes(string key) => key is not ("data" or "output")
+    public static bool Takes(string key) => key is not ("data" or "data_format" or "learn" or "output")
         && ConfigKey.OfTrainConfig.Any(k => k.Name == key && k.IsUsedBy(ConfigUse.Train) && !k.IsUsedBy(ConfigUse.Prepare));
 
     /// <param name="path">The run to go on from; it may be trained meanwhile.</param>
@@ -41,7 +41,7 @@ public static class RunBranch
             .Where(k => k.Type != typeof(IReadOnlyList<QuantizeRule>))
             .ToDictionary(k => k.Name, k => new BranchChange(Text(k.Property.GetValue(old)), Text(k.Property.GetValue(config))));
         var valid = config.Valid is null ? null
-            : RunRecord.Hold(config.Valid, config.Valid == old.Valid ? source.Record.ValidSha256 : null, "validation data", "Restore the file, or give another.");
+            : RunRecord.HoldData(config.Valid, config.Valid == old.Valid ? source.Record.ValidSha256 : null, "validation data", "Restore the file, or give another.");
         var run = RunFolder.Create(output, config.ToYaml(), folder =>
         {
             if (artifact.Folder == source.Artifact)

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Halo.Io;
+using Halo.Runner.Data;
 using Halo.Runner.Sources;
 
 namespace Halo.Runner.Runs;
@@ -70,7 +71,20 @@ public sealed record RunRecord(string ConfigSha256)
     {
         if (!File.Exists(path))
             throw new HaloException("run", path, $"the {what} that the run began with", "no such file", advice);
-        var found = GraphRewriter.Sha256(path);
+        return Hold(path, GraphRewriter.Sha256(path), recorded, what, advice);
+    }
+
+    /// <summary>As above, of the files that a setting names.</summary>
+    public static string HoldData(string data, string? recorded, string what, string advice)
+    {
+        var files = DataFiles.Of(data);
+        if (files.FirstOrDefault(f => !File.Exists(f.Path)) is { } lost)
+            throw new HaloException("run", lost.Path, $"the {what} that the run began with", "no such file", advice);
+        return Hold(data, DataFiles.Sha256(files), recorded, what, advice);
+    }
+
+    private static string Hold(string path, string found, string? recorded, string what, string advice)
+    {
         return recorded is null || recorded == found ? found
             : throw new HaloException("run", path, $"the {what} that the run began with (run.json)", "other content", advice);
     }

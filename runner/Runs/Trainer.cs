@@ -20,9 +20,11 @@ namespace Halo.Runner.Runs;
 /// <param name="TotalSteps">Updates asked for; more than <paramref name="Step"/> where the run was stopped.</param>
 /// <param name="Before">Validation loss before the first update; null without validation data.</param>
 /// <param name="After">Validation loss after the last one.</param>
-public sealed record TrainingOutcome(int Step, int TotalSteps, double? Before, double? After)
+/// <param name="EndedEarly">Whether the run ended by its patience.</param>
+/// <param name="Taken">The step whose weights are the model; null where none is written.</param>
+public sealed record TrainingOutcome(int Step, int TotalSteps, double? Before, double? After, bool EndedEarly = false, int? Taken = null)
 {
-    public bool IsComplete => Step == TotalSteps;
+    public bool IsComplete => Step == TotalSteps || EndedEarly;
 }
 
 /// <summary>Fine-tunes: the loop over updates, with evaluation, metrics and checkpoints around it.</summary>
@@ -38,6 +40,8 @@ public sealed class Trainer(OpenedRun opened)
 
     /// <summary>What evaluations have cost of it.</summary>
     private IReadOnlyList<CollectiveCount> _evaluations = [];
+
+    private bool _endedEarly;
 
     private Batch? _next; // of the next update, laid out while the GPU computes
 
@@ -57,7 +61,8 @@ public sealed class Trainer(OpenedRun opened)
         {
             Evaluate(metrics, Add, IsEvaluationDue());
             var stops = Stops(stop);
-            while (Step < opened.TotalSteps && !stops)
+            _endedEarly = IsOutOfPatience(metrics); // as it had ended before it is gone on with
+            while (Step < opened.TotalSteps && !stops && !_endedEarly)
             {
                 var update = Update();
                 Add(update);
@@ -67,7 +72,9 @@ public sealed class Trainer(OpenedRun opened)
                     progress.Say(attention);
                 Evaluate(metrics, Add, IsEvaluationDue());
                 stops = Stops(stop);
-                if (IsDue(opened.Plan.Config.SaveEvery) || Step == opened.TotalSteps || stops)
+                if (_endedEarly = IsOutOfPatience(metrics))
+                    progress.Say($"ends at step {Step}: {opened.Plan.Config.Patience} evaluations without a lower validation loss than that of step {BestOf(metrics)!.Step}");
+                if (IsDue(opened.Plan.Config.SaveEvery) || Step == opened.TotalSteps || stops || _endedEarly || IsBestYet(metrics))
                     Save(metrics);
             }
             if (World is { } world && Step > opened.Step)
@@ -129,16 +136,46 @@ public sealed class Trainer(OpenedRun opened)
 
     private void Evaluate(MetricsLog metrics, Action<MetricsRow> add, bool isDue)
     {
-        if (!isDue || opened.Valid is null)
+        if (!isDue || opened.Valid.Count == 0)
             return;
         var isThere = metrics.Has(MetricsKind.Eval, Step);
         if (World?.Any($"validation of step {Step}", IsFirst && isThere) ?? isThere) // rank 0 has the log
             return;
         var before = World?.Communicator.Counters();
-        var (loss, counted) = opened.Evaluator.Loss(opened.Valid.Epoch(), Step);
+        var losses = opened.Valid.Select(file => opened.Evaluator.Loss(file.Rows.Epoch(), Step)).ToList();
         if (World is { } world)
             _evaluations = MeasuredTraffic.Sum([.. _evaluations, .. MeasuredTraffic.Since(before!, world.Communicator.Counters())]);
-        add(new MetricsRow { Step = Step, Kind = MetricsKind.Eval, Loss = loss, CountedTokens = counted, Time = Now() });
+        var counted = losses.Sum(l => l.CountedTokens);
+        add(new MetricsRow
+        {
+            Step = Step,
+            Kind = MetricsKind.Eval,
+            Loss = losses.Count == 1 ? losses[0].Loss : losses.Sum(l => l.Loss * l.CountedTokens) / counted,
+            Files = losses.Count == 1 ? null : opened.Valid.Zip(losses).ToDictionary(p => p.First.Name, p => p.Second.Loss),
+            CountedTokens = counted,
+            Time = Now(),
+        });
+    }
+
+    /// <summary>The evaluation of the least loss, the first of equals; null before any.</summary>
+    private static MetricsRow? BestOf(MetricsLog metrics) => metrics.Rows.Where(r => r.Kind == MetricsKind.Eval).MinBy(r => r.Loss);
+
+    /// <summary>Rank 0 has the log.</summary>
+    private bool IsOutOfPatience(MetricsLog metrics)
+    {
+        if (opened.Plan.Config.Patience is not { } patience)
+            return false;
+        var isOut = IsFirst && BestOf(metrics) is { } best && metrics.Rows.Count(r => r.Kind == MetricsKind.Eval && r.Step > best.Step) >= patience;
+        return World?.Any($"patience at step {Step}", isOut) ?? isOut;
+    }
+
+    /// <summary>Whether this step is to be kept as the best one so far.</summary>
+    private bool IsBestYet(MetricsLog metrics)
+    {
+        if (opened.Plan.Config.Take != TakenModel.Best)
+            return false;
+        var isBest = IsFirst && BestOf(metrics)?.Step == Step;
+        return World?.Any($"best at step {Step}", isBest) ?? isBest;
     }
 
     private void Save(MetricsLog metrics)
@@ -162,7 +199,8 @@ public sealed class Trainer(OpenedRun opened)
     {
         var evaluations = metrics.Rows.Where(r => r.Kind == MetricsKind.Eval).ToList();
         var outcome = new TrainingOutcome(Step, opened.TotalSteps, evaluations.FirstOrDefault(r => r.Step == 0)?.Loss,
-            evaluations.LastOrDefault(r => r.Step == Step && r.Step > 0)?.Loss);
+            evaluations.LastOrDefault(r => r.Step == Step && r.Step > 0)?.Loss, _endedEarly);
+        outcome = outcome with { Taken = outcome.IsComplete && opened.Plan.Config.Take == TakenModel.Best ? opened.Checkpoints.Best()?.Step : null };
         if (World is { } world)
             world.Together("end", () => WriteResults(metrics, outcome));
         else
@@ -178,12 +216,15 @@ public sealed class Trainer(OpenedRun opened)
         RunReport.Write(opened.Run, opened.Plan.Config, opened.Artifact, metrics.Rows, _traffic);
         if (!outcome.IsComplete)
             return;
-        using var whole = World is null ? null : opened.Checkpoints.OpenNewestWeights()!.Value.Weights; // this rank has rows alone
+        // A rank has rows alone; the best step's weights are no longer in the buffers.
+        using var whole = outcome.Taken is { } taken && taken != Step ? opened.Checkpoints.OpenBestWeights()!.Value.Weights
+            : World is null ? null : opened.Checkpoints.OpenNewestWeights()!.Value.Weights;
         using var weights = opened.Artifact.OpenWeights(); // what the graph does not take is copied from there
         using var adapter = opened.Artifact.OpenAdapter(weights);
         if (adapter is not null)
         {
-            var values = opened.Engine.Parameters.Sources().Where(s => opened.Engine.Saved.Contains(s.Name));
+            var values = outcome.Taken is { } best && best != Step ? whole!.Tensors.Values.Select(SafetensorsSource.From)
+                : opened.Engine.Parameters.Sources().Where(s => opened.Engine.Saved.Contains(s.Name));
             var places = adapter.Tensors.Where(t => AdapterNames.IsPlaces(t.Key)).Select(t => SafetensorsSource.From(t.Value) with { Name = t.Key });
             AdapterFolder.Write(opened.Run.Adapter, adapter.Config, values.Concat(places), BaseDigest.Of(weights));
         }

@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using Halo.Io;
 using Halo.Ir;
 using Halo.Passes.Infra;
@@ -43,10 +42,5 @@ public static class GraphRewriter
     }
 
     /// <summary>Lower-case hexadecimal hash of a file's content.</summary>
-    public static string Sha256(string path)
-    {
-        FilePlace.RequireRegular(path);
-        using var stream = File.OpenRead(path);
-        return Convert.ToHexStringLower(SHA256.HashData(stream));
-    }
+    public static string Sha256(string path) => FileDigest.Sha256(path);
 }

@@ -5,6 +5,8 @@ using Halo.Models.Optimizer;
 using Halo.Passes.Canonical.Precision;
 using Halo.Passes.Sharding;
 using Halo.Passes.Training;
+using Halo.Runner.Data;
+using Halo.Runner.Data.Forms;
 using Halo.Runner.Sessions;
 using Halo.Runner.Training.Config;
 using Halo.Runner.Training.Schedules;
@@ -27,11 +29,24 @@ public sealed record TrainConfig
     [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Artifact)]
     public string? Tokenizer { get; init; }
 
-    [Description("JSONL conversations to train on, or to evaluate where nothing is trained.")]
+    [Description("Data to train on, or to evaluate where nothing is trained: JSONL, JSON, Parquet or text, also .gz and .zst; patterns, and several with commas "
+        + "between; behind a file @2 takes its rows twice an epoch, @0.5 half of them.")]
     [UsedBy(ConfigUse.Train | ConfigUse.Eval | ConfigUse.EvalFolder | ConfigUse.Answers)]
     public string? Data { get; init; }
 
-    [Description("JSONL conversations to evaluate on; null: no evaluation.")]
+    [Description("Form of the rows: auto (what the fields of a file's first row say), messages, sharegpt, alpaca, completion or text.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Eval | ConfigUse.EvalFolder | ConfigUse.Answers)]
+    public DataFormat DataFormat { get; init; }
+
+    [Description("Folder where tokenized data are kept and found again; null: data-cache in the run's folder for data files above 32 MiB, and nowhere for others.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Eval | ConfigUse.EvalFolder)]
+    public string? DataCache { get; init; }
+
+    [Description("Tokens of a conversation that are learned: answers (the assistant's, or the completion), or all. Of text all are in any case.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Eval | ConfigUse.EvalFolder)]
+    public LearnedTokens Learn { get; init; }
+
+    [Description("Data to evaluate on; null: no evaluation.")]
     [UsedBy(ConfigUse.Train | ConfigUse.Plan)]
     public string? Valid { get; init; }
 
@@ -265,6 +280,15 @@ public sealed record TrainConfig
     [UsedBy(ConfigUse.Train)]
     public int EvalEvery { get; init; }
 
+    [Description("Evaluations without a lower validation loss after which the run ends; null: it goes on to its last step. With eval_every.")]
+    [Range(1, int.MaxValue)]
+    [UsedBy(ConfigUse.Train)]
+    public int? Patience { get; init; }
+
+    [Description("What model/, eval, export and generate take of the run: newest (the last checkpoint), or best (the one of the least validation loss, saved when it is found).")]
+    [UsedBy(ConfigUse.Train)]
+    public TakenModel Take { get; init; }
+
     [Description("Updates between checkpoints; 0: only after the run.")]
     [Range(0, int.MaxValue)]
     [UsedBy(ConfigUse.Train)]
@@ -319,6 +343,13 @@ public sealed record TrainConfig
     [Description("What runs the operators of com.halo on the CPU: native kernels, or the function bodies in the graph (slower).")]
     [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Eval | ConfigUse.Answers)]
     public OperatorKernels Operators { get; init; }
+
+    /// <summary>How rows of data are read, and where their tokens are kept.</summary>
+    public RowSettings RowSettings() => new(DataFormat, Learn)
+    {
+        CacheFolder = DataCache ?? (Output is null ? null : Path.Combine(Output, Halo.Runner.Data.RowSettings.CacheName)),
+        KeepsAll = DataCache is not null,
+    };
 
     /// <summary>Updates of the run, from the batches of one epoch.</summary>
     public int TotalSteps(int batchesPerEpoch) => Steps ?? checked((Epochs ?? 1) * batchesPerEpoch);

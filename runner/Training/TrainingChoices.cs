@@ -76,3 +76,13 @@ public enum RowPacking
     /// <summary>As many rows of data as fit, each a document of its own.</summary>
     Documents,
 }
+
+/// <summary>Which checkpoint of a run is its model.</summary>
+public enum TakenModel
+{
+    /// <summary>The last one.</summary>
+    Newest,
+
+    /// <summary>The one of the least validation loss.</summary>
+    Best,
+}

@@ -21,6 +21,8 @@ internal sealed record FuzzedReader(string FileName, Func<IReadOnlyList<byte[]>>
 {
     private static readonly ChatMessage[] Talk = [new("system", "s"), new("user", " a\n"), new("assistant", "b 12 \U0001D7CF"), new("user", "c"), new("assistant", "d")];
 
+    private const string FormWords = """ "messages" "conversations" "from" "value" "human" "gpt" "instruction" "input" "output" "prompt" "completion" "text" "tools" \ud83d { } [ ] , : null 1e999 """;
+
     /// <summary>The bundled tokenizer with its bytes and a few merges.</summary>
     private static readonly Lazy<byte[]> Tokenizer = new(() =>
     {
@@ -59,7 +61,16 @@ internal sealed record FuzzedReader(string FileName, Func<IReadOnlyList<byte[]>>
         ["yaml"] = new("config.yaml", () => [Encoding.UTF8.GetBytes(new TrainConfig { Model = "a", Quantize = [new QuantizeRule { Match = "*.b", Scheme = "halo-2" }] }.ToYaml())],
             "? : - & * &a *a [ ] { } , ! !! !!str | > ' \" % %YAML --- ... # @ ` <<: \n \t ? - ", folder => TrainConfig.Load(Path.Combine(folder, "config.yaml"))),
         ["jsonl"] = new("rows.jsonl", () => [.. Halo.Tests.Runner.TinyChat.Rows.Split('\n').Select(Encoding.UTF8.GetBytes), ToolRow()],
-            """ "messages" "role" "content" "tools" "assistant" \ud83d { } [ ] , : null 1e999 """, folder => ChatJsonl.Read(Path.Combine(folder, "rows.jsonl")).Count()),
+            """ "messages" "role" "content" "tools" "assistant" \ud83d { } [ ] , : null 1e999 """, folder => DataFileReader.Read(Path.Combine(folder, "rows.jsonl")).Count()),
+        ["forms"] = new("rows.jsonl", () => [.. DataFormFiles.Rows.Select(Encoding.UTF8.GetBytes)], FormWords, folder => DataFileReader.Read(Path.Combine(folder, "rows.jsonl")).Count()),
+        ["array"] = new("rows.json", () => [.. DataFormFiles.Rows.Select(r => Encoding.UTF8.GetBytes($"[\n{r},\n{r}]"))], FormWords + " [ ] , ",
+            folder => DataFileReader.Read(Path.Combine(folder, "rows.json")).Count()),
+        ["txt"] = new("rows.txt", () => ["some text\nof lines\u00E9\n"u8.ToArray()], "\n \r \uFEFF \0", folder => DataFileReader.Read(Path.Combine(folder, "rows.txt")).Count()),
+        ["gz"] = new("rows.jsonl.gz", () => [.. DataFormFiles.Rows.Select(DataFormFiles.Gzip)], "\u001F \0\0\0\0", folder => DataFileReader.Read(Path.Combine(folder, "rows.jsonl.gz")).Count()),
+        ["zst"] = new("rows.jsonl.zst", () => [.. DataFormFiles.Rows.Select(DataFormFiles.Zstd)], "( / \0\0\0\0", folder => DataFileReader.Read(Path.Combine(folder, "rows.jsonl.zst")).Count()),
+        ["parquet"] = new("rows.parquet", () => [DataFormFiles.Parquet(Parquet.CompressionMethod.Snappy), DataFormFiles.Parquet(Parquet.CompressionMethod.Zstd)], "PAR1 \0\0\0\0 messages",
+            folder => DataFileReader.Read(Path.Combine(folder, "rows.parquet")).Count()),
+        ["tokens"] = new("rows.tokens", () => [DataFormFiles.Tokens()], "HLTOKENS \0\0\0\0", folder => TokenFile.Open(Path.Combine(folder, "rows.tokens"))),
         ["safetensors"] = new("model.safetensors", () => [Safetensors()],
             """ "dtype" "shape" "data_offsets" "__metadata__" "F32" "F4" "BOOL" [ ] { } , : 9223372036854775807 -1 """,
             folder =>

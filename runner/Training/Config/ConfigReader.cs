@@ -207,6 +207,11 @@ internal static class ConfigReader
         if (config is { Offload: not Offload.None, Device: not Sessions.GraphDevice.Cuda })
             throw new HaloException(Reader, where("offload"), "device cuda, whose memory it saves", $"device {ConfigKey.NameOf(config.Device.ToString())}",
                 "Set 'device: cuda', or leave offload out.");
+        if (config.Patience is not null && (config.Valid is null || config.EvalEvery == 0))
+            throw new HaloException(Reader, where("patience"), "valid and eval_every with it", config.Valid is null ? "no valid" : "no eval_every",
+                "Set both, or leave patience out.");
+        if (config is { Take: TakenModel.Best, Valid: null })
+            throw new HaloException(Reader, where("take"), "valid with take best", "none", "Set 'valid', or take the newest.");
         if (config.Steps is { } total && config.WarmupSteps > total)
             throw new HaloException(Reader, where("warmup_steps"), $"at most the {total} steps", $"{config.WarmupSteps}", "Lower it.");
     }

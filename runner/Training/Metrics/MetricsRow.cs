@@ -22,6 +22,9 @@ public sealed record MetricsRow
     /// <summary>Mean over the counted tokens, in nats.</summary>
     public required double Loss { get; init; }
 
+    /// <summary>The loss of each file where several are evaluated; <see cref="Loss"/> is that of all.</summary>
+    public IReadOnlyDictionary<string, double>? Files { get; init; }
+
     /// <summary>From 0, with fractions within the epoch.</summary>
     public double? Epoch { get; init; }
 

@@ -2,7 +2,7 @@ using Halo.Runner.Data;
 
 namespace Halo.Tests.Runner.Data;
 
-public sealed class ChatJsonlTests : IDisposable
+public sealed class DataFileReaderTests : IDisposable
 {
     private const string Good = """{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}""";
     private readonly TemporaryFolder _folder = new();
@@ -14,10 +14,10 @@ public sealed class ChatJsonlTests : IDisposable
     {
         var path = _folder.File("a.jsonl",
             "\uFEFF" + Good + "\r\n\n" + """{"id": 3, "messages": [{"role": "assistant", "content": "\ud83d\ude80", "name": null}]}""");
-        var rows = ChatJsonl.Read(path).ToList();
-        Assert.Equal([1, 3], rows.Select(r => r.Line));
-        Assert.Equal(["user", "assistant"], rows[0].Messages.Select(m => m.Role));
-        Assert.Equal("\U0001F680", rows[1].Messages[0].Content);
+        var rows = DataFileReader.Read(path).ToList();
+        Assert.Equal([1L, 3L], rows.Select(r => r.Place.Number));
+        Assert.Equal(["user", "assistant"], rows[0].Chat!.Messages.Select(m => m.Role));
+        Assert.Equal("\U0001F680", rows[1].Chat!.Messages[0].Content);
     }
 
     [Fact]
@@ -25,7 +25,7 @@ public sealed class ChatJsonlTests : IDisposable
     {
         var text = new string('x', 200_000);
         var path = _folder.File("a.jsonl", string.Concat(Enumerable.Repeat(Good.Replace("\"b\"", $"\"{text}\"") + "\n", 3)));
-        Assert.All(ChatJsonl.Read(path), r => Assert.Equal(text, r.Messages[1].Content));
+        Assert.All(DataFileReader.Read(path), r => Assert.Equal(text, r.Chat!.Messages[1].Content));
     }
 
     [Theory]
@@ -34,6 +34,7 @@ public sealed class ChatJsonlTests : IDisposable
     [InlineData("""{"messages": [], "messages": []}""", "one whole JSON object")]
     [InlineData("[]", "a JSON object, found an array")]
     [InlineData("""{"text": "a"}""", "a field 'messages', found only 'text'")]
+    [InlineData("""{"messages": [{"role": "assistant", "content": "a"}], "prompt": "b"}""", "found 'prompt'")]
     [InlineData("""{"messages": "a"}""", "'messages' as an array, found a string")]
     [InlineData("""{"messages": []}""", "an assistant message")]
     [InlineData("""{"messages": [{"role": "user", "content": "a"}]}""", "an assistant message")]
@@ -52,7 +53,7 @@ public sealed class ChatJsonlTests : IDisposable
     public void Names_file_and_line_of_a_defect(string line, string message)
     {
         var path = _folder.File("bad.jsonl", Good + "\n" + line + "\n");
-        var e = Assert.Throws<HaloException>(() => ChatJsonl.Read(path).ToList());
+        var e = Assert.Throws<HaloException>(() => DataFileReader.Read(path).ToList());
         Assert.Equal($"{path}, line 2", e.Subject);
         Assert.Contains(message, e.Message);
     }
@@ -61,33 +62,33 @@ public sealed class ChatJsonlTests : IDisposable
     public void Refuses_bytes_that_are_not_utf8()
     {
         var path = _folder.File("bad.jsonl", [.. "{\"messages\": \""u8, 0xC3, 0x28, .. "\"}"u8]);
-        Assert.Contains("line 1: expected UTF-8", Assert.Throws<HaloException>(() => ChatJsonl.Read(path).ToList()).Message);
+        Assert.Contains("line 1: expected UTF-8", Assert.Throws<HaloException>(() => DataFileReader.Read(path).ToList()).Message);
     }
 
     [Theory]
     [InlineData("")]
     [InlineData("\n \n")]
     public void Refuses_an_empty_file(string text)
-        => Assert.Contains("an empty file", Assert.Throws<HaloException>(() => ChatJsonl.Read(_folder.File("e.jsonl", text)).ToList()).Message);
+        => Assert.Contains("an empty file", Assert.Throws<HaloException>(() => DataFileReader.Read(_folder.File("e.jsonl", text)).ToList()).Message);
 
     [Fact]
     public void Says_what_a_file_is_that_is_no_jsonl()
     {
-        foreach (var (bytes, part) in new (byte[], string)[] { ([0x1F, 0x8B, 8, 0], "a gzip archive"), ("PAR1...."u8.ToArray(), "a Parquet file"),
+        foreach (var (bytes, part) in new (byte[], string)[] { ([0x1F, 0x8B, 8, 0], "a whole gzip archive"), ("PAR1...."u8.ToArray(), "a whole Parquet file"), ([0x28, 0xB5, 0x2F, 0xFD, 1], "a whole Zstandard archive"),
             ("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"u8.ToArray(), "'git lfs pull'") })
         {
-            Assert.Contains(part, Assert.Throws<HaloException>(() => ChatJsonl.Read(_folder.File("x.jsonl", bytes)).ToList()).Message);
+            Assert.Contains(part, Assert.Throws<HaloException>(() => DataFileReader.Read(_folder.File("x.jsonl", bytes)).ToList()).Message);
         }
-        Assert.Contains("found a folder", Assert.Throws<HaloException>(() => ChatJsonl.Read(_folder.Path).ToList()).Message);
+        Assert.Contains("found a folder", Assert.Throws<HaloException>(() => DataFileReader.Read(_folder.Path).ToList()).Message);
     }
 
     [Fact]
     public void Refuses_a_missing_file()
-        => Assert.Throws<HaloException>(() => ChatJsonl.Read(_folder["none.jsonl"]).ToList());
+        => Assert.Throws<HaloException>(() => DataFileReader.Read(_folder["none.jsonl"]).ToList());
 
     [Theory]
     [InlineData("train.jsonl", 1470)]
     [InlineData("valid.jsonl", 150)]
     public void Bundled_data_is_read(string name, int rows)
-        => Assert.Equal(rows, ChatJsonl.Read(Path.Combine(AppContext.BaseDirectory, "data", "sql", name)).Count());
+        => Assert.Equal(rows, DataFileReader.Read(Path.Combine(AppContext.BaseDirectory, "data", "sql", name)).Count());
 }
