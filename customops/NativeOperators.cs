@@ -7,10 +7,21 @@ namespace Halo.CustomOps;
 /// <summary>The native library: kernels for the operators of com.halo, loaded by ONNX Runtime.</summary>
 public static class NativeOperators
 {
-    /// <summary>Where the build puts the library: beside the assembly.</summary>
-    public static string LibraryPath { get; } = Path.Combine(AppContext.BaseDirectory, "libhalo.so");
+    /// <summary>
+    /// The library: that with CUDA where the package Halo.CustomOps.Cuda or the tool halo-cuda brought one, else that of this package or build. Beside the
+    /// application, or where a package's native files lie; the first place where there is none.
+    /// </summary>
+    public static string LibraryPath { get; } = Found(["libhalo-cuda.so", "libhalo.so"]) ?? Path.Combine(AppContext.BaseDirectory, "libhalo.so");
 
     public static bool IsBuilt => File.Exists(LibraryPath);
+
+    /// <summary>The first of the names in the application's folder, in those that its host was told of, or in the layout of packages.</summary>
+    private static string? Found(string[] names)
+    {
+        var told = (AppContext.GetData("NATIVE_DLL_SEARCH_DIRECTORIES") as string ?? "").Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries);
+        string[] folders = [AppContext.BaseDirectory, Path.Combine(AppContext.BaseDirectory, "runtimes", "linux-x64", "native"), .. told];
+        return names.SelectMany(name => folders.Select(folder => Path.Combine(folder, name))).FirstOrDefault(File.Exists);
+    }
 
     /// <summary>Adds the kernels to a session's options, by the runtime's own way of doing so.</summary>
     /// <param name="registerLibrary">Takes the path, such as <c>SessionOptions.RegisterCustomOpLibrary</c>.</param>

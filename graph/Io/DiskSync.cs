@@ -35,7 +35,8 @@ public static class DiskSync
     {
         foreach (var file in Directory.EnumerateFiles(folder))
         {
-            using var open = System.IO.File.OpenHandle(file, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+            var access = OperatingSystem.IsWindows() ? FileAccess.ReadWrite : FileAccess.Read; // Windows writes back only what could be written
+            using var open = System.IO.File.OpenHandle(file, FileMode.Open, access, FileShare.ReadWrite | FileShare.Delete);
             File(open, file);
         }
         foreach (var inner in Directory.EnumerateDirectories(folder))

@@ -5,7 +5,6 @@ using Halo.Runner.Data;
 using Halo.Runner.Generation;
 using Halo.Runner.Runs;
 using Halo.Runner.Sessions;
-using Halo.Runner.Training;
 
 namespace Halo.Runner.Cli;
 
@@ -60,7 +59,7 @@ internal static class DemoVerb
         var sample = DataFileReader.Read(config.Valid!).First().RequireChat("demo").Messages;
         var question = sample.TakeWhile(m => m.Role != "assistant").ToList();
         var before = Answer(run, question);
-        var outcome = TrainVerb.Train(new Trainer(opened));
+        var outcome = TrainVerb.Train(TrainVerb.Shown(opened));
         if (!outcome.IsComplete)
         {
             Console.WriteLine($"stopped after step {outcome.Step} of {outcome.TotalSteps}; go on with: halo train --resume -o {folder}");

@@ -24,6 +24,7 @@ internal static class Root
     {
         try
         {
+            Sessions.OnnxRuntimeLibrary.Check();
             return Invoke(args);
         }
         catch (RankFailedException)

@@ -11,6 +11,7 @@ using Halo.Runner.Sessions;
 using Halo.Runner.Training;
 using Halo.Runner.Training.Config;
 using Halo.Runner.Training.Engine;
+using Halo.Runner.Training.Metrics;
 
 namespace Halo.Runner.Cli;
 
@@ -111,7 +112,7 @@ internal static class TrainVerb
     {
         try
         {
-            return Train(new Trainer(opened));
+            return Train(Shown(opened));
         }
         catch (TrainingFailedException e) when (opened.Checkpoints.Newest() is { } state)
         {
@@ -120,36 +121,21 @@ internal static class TrainVerb
         }
     }
 
-    /// <summary>From config to plan, artifact and all that is open while a run trains. What is refused here leaves no new run behind.</summary>
-    public static OpenedRun Open(TrainConfig config, RunFolder run)
-    {
-        try
-        {
-            new Device(config.Device).Require(config.Precision);
-            var (plan, artifact) = Prepared(config, run);
-            return OpenedRun.Open(plan, artifact, run, Console.Error.WriteLine);
-        }
-        catch
-        {
-            run.Discard();
-            run.Dispose();
-            throw;
-        }
-    }
+    /// <summary>As <see cref="RunStart.Open"/>, with lines on stderr for what is done.</summary>
+    public static OpenedRun Open(TrainConfig config, RunFolder run) => RunStart.Open(config, run, Console.Error.WriteLine, plan => Mask(plan, config, run));
 
-    /// <summary>The plan and its written form: the artifact that is the model, that of a run that is gone on with, or a new one.</summary>
-    public static (TrainingPlan Plan, TrainingArtifact Artifact) Prepared(TrainConfig config, RunFolder run)
+    /// <summary>As <see cref="RunStart.Prepared"/>, with lines on stderr for what is done.</summary>
+    public static (TrainingPlan Plan, TrainingArtifact Artifact) Prepared(TrainConfig config, RunFolder run) =>
+        RunStart.Prepared(config, run, Console.Error.WriteLine, plan => Mask(plan, config, run));
+
+    private static void Mask(TrainingPlan plan, TrainConfig config, RunFolder run)
     {
-        RunFolder.CheckMarked(run.Artifact);
-        var written = TrainingArtifact.Is(config.Model) ? TrainingArtifact.OpenFor(config)
-            : TrainingArtifact.Is(run.Artifact) ? run.OpenArtifact(config) : null;
-        if (written is not null)
-            return (written.PlanFor(config), written);
-        var plan = TrainingPlan.Of(config, Console.Error.WriteLine);
         if (plan.Adapter is { Config.Density: > 0, Folder: null } adapter)
             adapter.Mask = RosaMask.Of(config, adapter.Layers, run, Console.Error.WriteLine);
-        return (plan, TrainingArtifact.Write(plan, run.Artifact, Console.Error.WriteLine));
     }
+
+    /// <summary>A trainer whose progress stderr shows.</summary>
+    public static Trainer Shown(OpenedRun opened) => new(opened, new TrainingProgress(opened.TotalSteps, opened.Plan.Config.LogEvery));
 
     /// <summary>Runs the loop; the first SIGINT or SIGTERM ends it after the update at hand, a second one ends the process.</summary>
     public static TrainingOutcome Train(Trainer trainer)

@@ -1,6 +1,7 @@
 using Halo.Passes.Export.Weights;
+using Halo.Runner.Export;
 
-namespace Halo.Runner.Export;
+namespace Halo.Training;
 
 /// <summary>What form a model leaves in.</summary>
 public enum ExportTarget
@@ -110,7 +111,7 @@ public sealed record ExportSettings(string Source, string Output)
     }
 
     /// <summary>The bounds of the comparison.</summary>
-    public ParityBounds BoundsOf(WeightType weights)
+    internal ParityBounds BoundsOf(WeightType weights)
     {
         var bounds = ParityBounds.Of(weights);
         return bounds with { Agreement = MinAgreement ?? bounds.Agreement, Divergence = MaxDivergence ?? bounds.Divergence };

@@ -1,4 +1,4 @@
-namespace Halo.Runner.Export;
+namespace Halo.Training;
 
 /// <summary>How an exported model stores its weights.</summary>
 public enum WeightType

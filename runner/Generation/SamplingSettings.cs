@@ -1,4 +1,4 @@
-namespace Halo.Runner.Generation;
+namespace Halo.Training;
 
 /// <summary>How the next token is chosen from logits.</summary>
 /// <remarks>In Transformers' order: logits over the temperature, of those the K highest, of those the fewest that hold the probability P.</remarks>

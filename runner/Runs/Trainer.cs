@@ -9,7 +9,6 @@ using Halo.Runner.Data;
 using Halo.Runner.Distributed;
 using Halo.Runner.Memory;
 using Halo.Runner.Sessions;
-using Halo.Runner.Training;
 using Halo.Runner.Training.Engine;
 using Halo.Runner.Training.Metrics;
 
@@ -29,11 +28,12 @@ public sealed record TrainingOutcome(int Step, int TotalSteps, double? Before, d
 
 /// <summary>Fine-tunes: the loop over updates, with evaluation, metrics and checkpoints around it.</summary>
 /// <param name="opened">All that it works with; not owned.</param>
+/// <param name="display">Is told what is done, by the first rank; null: nobody is.</param>
 /// <remarks>
 /// The same config gives the same losses, whether the run was interrupted or not: order of rows, schedule and arithmetic follow from the
 /// step number and the checkpoint, both float32 and exact.
 /// </remarks>
-public sealed class Trainer(OpenedRun opened)
+internal sealed class Trainer(OpenedRun opened, TrainingDisplay? display = null)
 {
     /// <summary>What ranks sent, for the report.</summary>
     private IReadOnlyList<string> _traffic = [];
@@ -54,7 +54,7 @@ public sealed class Trainer(OpenedRun opened)
     {
         using var metrics = !IsFirst ? MetricsLog.Unwritten() : Step == 0 ? MetricsLog.Create(opened.Run.Metrics) : MetricsLog.Resume(opened.Run.Metrics, Step);
         using var events = IsFirst ? new TensorBoardWriter(opened.Run.Path, metrics.Rows) : null;
-        var progress = new TrainingProgress(opened.TotalSteps, opened.Plan.Config.LogEvery, IsFirst ? null : TextWriter.Null);
+        var progress = (IsFirst ? display : null) ?? new TrainingDisplay();
         if (IsFirst && metrics.Missing(Step) is > 0 and var missing)
             progress.Say($"{opened.Run.Metrics}: the rows of {missing} of {Step} updates are missing; report and curves go on without them");
         progress.Run(() =>

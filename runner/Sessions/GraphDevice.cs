@@ -1,6 +1,6 @@
-namespace Halo.Runner.Sessions;
+namespace Halo.Training;
 
-/// <summary>The kinds of <see cref="Device"/>.</summary>
+/// <summary>Where graphs run.</summary>
 public enum GraphDevice
 {
     Cpu,

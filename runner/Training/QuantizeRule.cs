@@ -1,6 +1,6 @@
 using System.ComponentModel;
 
-namespace Halo.Runner.Training;
+namespace Halo.Training;
 
 /// <summary>The scheme and format of the linear layers whose weight matches; the first rule that matches wins.</summary>
 public sealed record QuantizeRule

@@ -11,7 +11,7 @@ using Halo.Runner.Sessions;
 using Halo.Runner.Training.Config;
 using Halo.Runner.Training.Schedules;
 
-namespace Halo.Runner.Training;
+namespace Halo.Training;
 
 /// <summary>Everything that <c>halo train</c> can set. A property is a YAML key (snake_case), an option (kebab-case) and a schema entry.</summary>
 /// <remarks>Adding a setting is adding a property: reader, writer, schema, range checks and the options of verbs go by the properties and their attributes.</remarks>
@@ -355,7 +355,7 @@ public sealed record TrainConfig
     public int TotalSteps(int batchesPerEpoch) => Steps ?? checked((Epochs ?? 1) * batchesPerEpoch);
 
     /// <exception cref="HaloException">The warm-up is longer than the run.</exception>
-    public LearningRateSchedule ScheduleOver(int totalSteps) => new(Schedule, LearningRate, WarmupSteps, totalSteps, MinLrRatio, DecayFraction);
+    internal LearningRateSchedule ScheduleOver(int totalSteps) => new(Schedule, LearningRate, WarmupSteps, totalSteps, MinLrRatio, DecayFraction);
 
     /// <summary>Reads a YAML file and lays options over it; an option wins over its key.</summary>
     /// <param name="yamlPath">The file, or null for options alone.</param>

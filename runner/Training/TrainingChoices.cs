@@ -1,4 +1,4 @@
-namespace Halo.Runner.Training;
+namespace Halo.Training;
 
 /// <summary>The float type of what a run keeps: parameters, gradients, moments.</summary>
 public enum StatePrecision

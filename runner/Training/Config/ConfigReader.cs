@@ -162,10 +162,10 @@ internal static class ConfigReader
     {
         if (config is { Epochs: { } epochs, Steps: { } steps })
             throw new HaloException(Reader, where("steps"), "steps or epochs", $"steps {steps} and epochs {epochs}", "Remove one.");
-        if (config is { Schedule: Schedules.ScheduleKind.Constant, MinLrRatio: not 0 })
+        if (config is { Schedule: ScheduleKind.Constant, MinLrRatio: not 0 })
             throw new HaloException(Reader, where("min_lr_ratio"), "0 with a constant schedule", $"{config.MinLrRatio}",
                 "Remove it or choose a schedule that decays.");
-        if (config.Schedule != Schedules.ScheduleKind.Wsd && config.DecayFraction != Schedules.LearningRateSchedule.DefaultDecayFraction)
+        if (config.Schedule != ScheduleKind.Wsd && config.DecayFraction != Schedules.LearningRateSchedule.DefaultDecayFraction)
             throw new HaloException(Reader, where("decay_fraction"), "schedule wsd", $"schedule {ConfigKey.NameOf(config.Schedule.ToString())}",
                 "Remove it or set 'schedule: wsd'.");
         if (config is { States: StatePrecision.Bf16, Precision: not FloatPrecision.Bf16 })
@@ -204,7 +204,7 @@ internal static class ConfigReader
             throw new HaloException(Reader, where("adapter_kind"), $"no {(config.Pipeline is null ? "optimizer_in_backward" : "pipeline")} with efqat, "
                 + "which has passes and updates of its own", "both", "Remove one.");
         }
-        if (config is { Offload: not Offload.None, Device: not Sessions.GraphDevice.Cuda })
+        if (config is { Offload: not Offload.None, Device: not GraphDevice.Cuda })
             throw new HaloException(Reader, where("offload"), "device cuda, whose memory it saves", $"device {ConfigKey.NameOf(config.Device.ToString())}",
                 "Set 'device: cuda', or leave offload out.");
         if (config.Patience is not null && (config.Valid is null || config.EvalEvery == 0))

@@ -1,6 +1,6 @@
 using System.Text.Json.Serialization;
 
-namespace Halo.Runner.Training.Metrics;
+namespace Halo.Training;
 
 public enum MetricsKind
 {

@@ -1,15 +1,5 @@
 namespace Halo.Runner.Training.Schedules;
 
-public enum ScheduleKind
-{
-    Linear,
-    Cosine,
-    Constant,
-
-    /// <summary>Warm-up, stable, decay.</summary>
-    Wsd,
-}
-
 /// <summary>The learning rate of each update, as data.</summary>
 /// <remarks>
 /// For update k = 0..N-1 of N, warm-up W, floor r = MinRatio, D = ceil(DecayFraction * N):

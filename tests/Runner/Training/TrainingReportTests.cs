@@ -1,6 +1,5 @@
 using System.Xml.Linq;
 using CsCheck;
-using Halo.Runner.Training.Metrics;
 using Halo.Runner.Training.Reports;
 
 namespace Halo.Tests.Runner.Training;
@@ -103,7 +102,7 @@ public sealed class TrainingReportTests
             Title = "llama-tiny on SQL",
             Subtitle = "llama-tiny \u00b7 halo-2 \u00b7 fp8 \u00b7 cpu",
             Rows = train.Concat(eval).OrderBy(r => r.Step).ToArray(),
-            ConfigYaml = new Halo.Runner.Training.TrainConfig
+            ConfigYaml = new TrainConfig
             {
                 Model = "llama-tiny",
                 Scheme = "halo-2",

@@ -4,7 +4,7 @@ using Spectre.Console.Rendering;
 namespace Halo.Runner.Training.Metrics;
 
 /// <summary>Shows the rows of a run on stderr: a live display on a terminal, else plain lines.</summary>
-public sealed class TrainingProgress : IProgress<MetricsRow>
+internal sealed class TrainingProgress : TrainingDisplay
 {
     private const int LossesShown = 60; // the loss strip stays within 80 columns
     private readonly int _totalSteps;
@@ -25,7 +25,7 @@ public sealed class TrainingProgress : IProgress<MetricsRow>
     public static bool IsLive => !Console.IsErrorRedirected && Environment.GetEnvironmentVariable("TERM") is not (null or "" or "dumb");
 
     /// <summary>Runs <paramref name="train"/> under the display, which ends with it.</summary>
-    public T Run<T>(Func<T> train)
+    public override T Run<T>(Func<T> train)
     {
         if (!IsLive || _writer != Console.Error) return train();
         _console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
@@ -38,14 +38,15 @@ public sealed class TrainingProgress : IProgress<MetricsRow>
     }
 
     /// <summary>A line that stays.</summary>
-    public void Say(string line)
+    public override void Say(string line)
     {
         if (_live is null) _writer.WriteLine(line);
         else _console!.WriteLine(line);
     }
 
-    public void Report(MetricsRow row)
+    public override void Report(MetricsRow value)
     {
+        var row = value;
         if (row is { Kind: MetricsKind.Train, Milliseconds: { } ms }) Keep(_recentMilliseconds, ms, 20);
         if (row.Kind == MetricsKind.Train) Keep(_losses, row.Loss, LossesShown);
         TimeSpan? left = row.Kind == MetricsKind.Train && _recentMilliseconds.Count > 0

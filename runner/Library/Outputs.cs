@@ -1,6 +1,6 @@
-namespace Halo.Runner.Cli;
+namespace Halo.Training;
 
-/// <summary>Holds what a verb writes apart from what it reads, before it does any work.</summary>
+/// <summary>Holds what a verb or a call writes apart from what it reads, before it does any work.</summary>
 internal static class Outputs
 {
     /// <summary>Throws where an output is an input, or a folder around one, by whatever links it is named; or where two outputs are one file.</summary>
