@@ -1,8 +1,9 @@
 using System.Globalization;
 using System.Xml.Linq;
+using Halo.Runner.Inspection;
 using Halo.Runner.Training.Reports;
 
-namespace Halo.Runner.Inspection;
+namespace Halo.Runner.Cli;
 
 /// <summary>A <see cref="DataReport"/> and some rows as one page that needs no network and no script.</summary>
 public static class DataPage

@@ -1,7 +1,8 @@
 using System.Text;
+using Halo.Runner.Inspection;
 using Spectre.Console;
 
-namespace Halo.Runner.Inspection;
+namespace Halo.Runner.Cli;
 
 /// <summary>A <see cref="DataReport"/> and some rows for a terminal.</summary>
 public static class DataText
