@@ -121,7 +121,7 @@ internal static class ExportVerb
                 MaxDivergence = parsed.GetValue(divergence),
                 Threads = parsed.GetValue(threads),
             };
-            Outputs.Check("export", [("--output", settings.Output)], 
+            Outputs.Check("export", [("--output", settings.Output)],
                 [settings.Source, settings.Adapter, .. DataFiles.Named(settings.Data), .. DataFiles.Named(settings.CalibrationData)]);
             var parity = Exporter.Write(settings, Console.Error.WriteLine);
             Console.Error.WriteLine(parity is null ? "not compared (--prompts 0, and no validation data)"

@@ -61,7 +61,7 @@ internal static class TrainVerb
             if (parsed.GetValue(from) is not null)
                 throw new HaloException("train", "--from-step", "--resume RUN with it", "a new run", "Leave it out, or name the run to go on from.");
             var fresh = options.Read(parsed, "data", "output");
-            Outputs.Check("train", [("--output", fresh.Output)], 
+            Outputs.Check("train", [("--output", fresh.Output)],
                 [fresh.Model, fresh.Weights, fresh.Adapter, fresh.Tokenizer, .. DataFiles.Named(fresh.Data), .. DataFiles.Named(fresh.Valid)]);
             if (parsed.GetValue(dryRun))
                 return DryRun(fresh);

@@ -159,8 +159,14 @@ internal sealed class TokenFile : ITokenRows
         {
             _entries.Add(new Entry
             {
-                Offset = _offset, Number = place.Number, Length = row.Ids.Length, FirstCounted = row.FirstCounted, Counted = row.CountedTokens, File = file,
-                Unit = (int)place.Unit, IsText = isText ? 1 : 0,
+                Offset = _offset,
+                Number = place.Number,
+                Length = row.Ids.Length,
+                FirstCounted = row.FirstCounted,
+                Counted = row.CountedTokens,
+                File = file,
+                Unit = (int)place.Unit,
+                IsText = isText ? 1 : 0,
             });
             Put(MemoryMarshal.AsBytes(row.Ids.AsSpan()));
             var bytes = (row.Ids.Length + 7) / 8;

@@ -26,8 +26,18 @@ internal sealed record RowForm(DataFormat Format, string[] Fields, string[] Othe
     /// <summary>What ShareGPT calls its speakers. [FastChat, LLaMA-Factory]</summary>
     private static readonly Dictionary<string, string> Speakers = new()
     {
-        ["human"] = "user", ["user"] = "user", ["gpt"] = "assistant", ["chatgpt"] = "assistant", ["bing"] = "assistant", ["bard"] = "assistant", ["model"] = "assistant",
-        ["assistant"] = "assistant", ["system"] = "system", ["tool"] = "tool", ["observation"] = "tool", ["function_response"] = "tool",
+        ["human"] = "user",
+        ["user"] = "user",
+        ["gpt"] = "assistant",
+        ["chatgpt"] = "assistant",
+        ["bing"] = "assistant",
+        ["bard"] = "assistant",
+        ["model"] = "assistant",
+        ["assistant"] = "assistant",
+        ["system"] = "system",
+        ["tool"] = "tool",
+        ["observation"] = "tool",
+        ["function_response"] = "tool",
     };
 
     /// <summary>In the order in which they are looked for: text last, as rows of other forms carry it besides.</summary>
