@@ -59,6 +59,7 @@ public class ChatTests
     [InlineData("{{ '\U0001D7CF\U0001D7D0x'.strip('\U0001D7CF') }}{{ 'x\U0001D7CFy'.find('y') }}{{ '\U0001D7CF'.isdigit() }}{{ '\U00010428b' | capitalize }}",
         "\U0001D7D0x2True\U00010400b")]
     [InlineData("{{ tools is none }}{{ tools is defined }}{{ 1 if tools else 2 }}", "TrueTrue2")]
+    [InlineData("{% filter trim | upper %}  a{{ 1 }}b {% endfilter %}|{% filter replace('x', 'y') %}x{% set z %}x{% endset %}{{ z }}{% endfilter %}", "A1B|yy")]
     [InlineData("{{ range(5, 0, -2) | list }}{{ range(3) | list }}", "[5, 3, 1][0, 1, 2]")]
     public void Templates_render_as_in_jinja(string template, string expected) =>
         Assert.Equal(expected, new ChatTemplate(template).Render(Two, addGenerationPrompt: false));

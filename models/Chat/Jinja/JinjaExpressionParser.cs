@@ -90,14 +90,17 @@ internal class JinjaExpressionParser(List<JinjaToken> tokens)
         ? Nested(() => Current.Text is var sign ? new UnaryExpression(sign, Next(Unary, out var line), line) : throw new InvalidOperationException())
         : Filtered(Postfix(Primary()));
 
-    private JinjaExpression Filtered(JinjaExpression value)
+    /// <summary>A value with the filters and tests behind it; <paramref name="isPiped"/> says that the first is a filter, its bar left out.</summary>
+    protected JinjaExpression Filtered(JinjaExpression value, bool isPiped = false)
     {
+        if (isPiped)
+            value = Filter(value, Current.Line);
         while (Is("|") || Is("is"))
         {
             var (isFilter, line) = (Is("|"), Take().Line);
             if (isFilter)
             {
-                value = new FilterExpression(ExpectName(), value, Is("(") ? Arguments() : JinjaArguments.None, line);
+                value = Filter(value, line);
                 continue;
             }
             var isNegated = Accept("not");
@@ -108,6 +111,8 @@ internal class JinjaExpressionParser(List<JinjaToken> tokens)
             if (isNegated) value = new UnaryExpression("not", value, line);
         }
         return value;
+
+        FilterExpression Filter(JinjaExpression operand, int line) => new(ExpectName(), operand, Is("(") ? Arguments() : JinjaArguments.None, line);
     }
 
     private JinjaExpression Postfix(JinjaExpression value)

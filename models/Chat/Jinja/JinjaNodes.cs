@@ -52,6 +52,13 @@ internal sealed record SetStatement(string Name, string? Attribute, JinjaExpress
 internal sealed record MacroStatement(string Name, List<(string Name, JinjaExpression? Default)> Parameters, List<JinjaStatement> Body, int Line)
     : JinjaStatement(Line);
 
+/// <summary><c>filter name | other</c>: the block's text, which <paramref name="Value"/> reads by the name <see cref="Text"/>.</summary>
+internal sealed record FilterStatement(JinjaExpression Value, List<JinjaStatement> Body, int Line) : JinjaStatement(Line)
+{
+    /// <summary>No name of a template has a space.</summary>
+    internal const string Text = "filter block";
+}
+
 /// <summary>A generation block: statements that are run as they stand, whose text the assistant says.</summary>
 internal sealed record BlockStatement(List<JinjaStatement> Body, int Line) : JinjaStatement(Line);
 

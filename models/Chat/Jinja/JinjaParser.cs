@@ -1,6 +1,6 @@
 namespace Halo.Models.Chat.Jinja;
 
-/// <summary>Parses a template's statements: for, if, set, macro and generation.</summary>
+/// <summary>Parses a template's statements: for, if, set, macro, filter and generation.</summary>
 internal sealed class JinjaParser : JinjaExpressionParser
 {
     private JinjaParser(List<JinjaToken> tokens) : base(tokens) { }
@@ -56,7 +56,11 @@ internal sealed class JinjaParser : JinjaExpressionParser
             case "generation":
                 CloseStatement();
                 return new BlockStatement(BodyTo("endgeneration"), line);
-            default: throw JinjaError.At(line, "for, if, set, macro, break, continue or generation", $"'{name}'");
+            case "filter":
+                var value = Filtered(new NameExpression(FilterStatement.Text, line), isPiped: true);
+                CloseStatement();
+                return new FilterStatement(value, BodyTo("endfilter"), line);
+            default: throw JinjaError.At(line, "for, if, set, macro, filter, break, continue or generation", $"'{name}'");
         }
     }
 

@@ -114,6 +114,11 @@ internal sealed class JinjaRenderer
                 var end = Run(block.Body, scope);
                 if (_captures == 0 && _undo is null && _output.Length > start) _generated?.Add((start, _output.Length));
                 return end;
+            case FilterStatement filter:
+                var inner = new JinjaScope(scope);
+                inner.Values[FilterStatement.Text] = Captured(() => Run(filter.Body, inner));
+                Write(PythonText.Str(_evaluator.Evaluate(filter.Value, inner), new JinjaSite(filter.Line, _budget)), filter.Line);
+                break;
             case IfStatement choice:
                 foreach (var (condition, body) in choice.Branches)
                     if (condition is null || JinjaValues.IsTrue(_evaluator.Unseen(condition, scope))) return Run(body, scope);
