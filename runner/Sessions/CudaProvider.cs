@@ -23,16 +23,16 @@ internal static class OnnxRuntimeCuda
     public static void Append(SessionOptions options, int ordinal, bool replays, bool allowsHostNodes)
     {
         OrtEnv.Instance().EnvLogLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR; // its kernels warn by the environment's logger, not by the session's
-        using var cuda = new OrtCUDAProviderOptions();
-        cuda.UpdateOptions(new Dictionary<string, string>
-        {
-            ["device_id"] = ordinal.ToString(CultureInfo.InvariantCulture),
-            ["use_tf32"] = "0", // float32 is float32
-            ["arena_extend_strategy"] = "kSameAsRequested",
-            ["enable_cuda_graph"] = replays ? "1" : "0",
-        });
         try
         {
+            using var cuda = new OrtCUDAProviderOptions();
+            cuda.UpdateOptions(new Dictionary<string, string>
+            {
+                ["device_id"] = ordinal.ToString(CultureInfo.InvariantCulture),
+                ["use_tf32"] = "0", // float32 is float32
+                ["arena_extend_strategy"] = "kSameAsRequested",
+                ["enable_cuda_graph"] = replays ? "1" : "0",
+            });
             options.AppendExecutionProvider_CUDA(cuda);
         }
         catch (OnnxRuntimeException e)
