@@ -134,7 +134,9 @@ internal static class StepVerb
 
     /// <summary>The graph as it stands in the file, but for int32 tokens and scatters that ONNX Runtime gets wrong.</summary>
     private static GraphSession Session(Model model, string path, bool adapted, SessionSettings settings, IEnumerable<string> batch) =>
-        adapted ? GraphSession.OfBatch(Path.GetFileName(path), model, settings, batch) : GraphSession.OfBatch(path, settings, batch);
+        !adapted ? GraphSession.OfBatch(path, settings, batch)
+            : settings.Device.IsGpu ? GraphSession.OfBatch(Path.GetFileName(path), model, settings, batch)
+            : new GraphSession(Path.GetFileName(path), OnnxWriter.ToBytes(model), settings);
 
     /// <summary>The batch as it stands in the file, held to what the graph takes. Without position_ids a row is one document.</summary>
     private static MicroBatch ReadBatch(string path, TrainingInterface @interface)

@@ -88,7 +88,7 @@ public class BadOptionsTests
         using var folder = new TemporaryFolder();
         Refused(folder, "expected one of rewrite, gradient", "quantise", "--now");
         Refused(folder, "found none");
-        Refused(folder, "halo bench: expected one of training, kernels, fidelity, found 'speed'", "bench", "speed");
+        Refused(folder, "halo bench: expected one of training, kernels, data, fidelity, found 'speed'", "bench", "speed");
         Message("'quantise'", ["quantise"], HaloProcess.Run("quantise")); // the executable does what Root does
         Refused(folder, "'--output' is required", "rewrite", TinyChat.Graph);
         Refused(folder, "'--params' is required", "step", TinyChat.Graph, "-o", folder["out"]);
