@@ -41,6 +41,9 @@ internal sealed class Trainer(OpenedRun opened, TrainingDisplay? display = null)
     /// <summary>What evaluations have cost of it.</summary>
     private IReadOnlyList<CollectiveCount> _evaluations = [];
 
+    /// <summary>What this rank's collectives had cost when the last row was written.</summary>
+    private IReadOnlyList<CollectiveCount> _counted = [];
+
     private bool _endedEarly;
 
     private Batch? _next; // of the next update, laid out while the GPU computes
@@ -113,6 +116,7 @@ internal sealed class Trainer(OpenedRun opened, TrainingDisplay? display = null)
         Step++;
         var memory = opened.Plan.Session.Provider == CudaProvider.Halo ? DeviceMemory.Take(opened.Plan.Device) : null; // the other has an arena of its own
         var milliseconds = watch.Elapsed.TotalMilliseconds;
+        var sent = World is null ? null : Traffic(World);
         var tflops = opened.Operations * batch.MicroBatches.Count * (World?.Rank.Count ?? 1) / milliseconds / 1e9;
         return new MetricsRow
         {
@@ -130,8 +134,20 @@ internal sealed class Trainer(OpenedRun opened, TrainingDisplay? display = null)
             Fp8Share = tflops / opened.Peak?.Fp8,
             MemoryPeak = memory?.Peak,
             MemoryReserved = memory?.Reserved,
+            SentBytes = sent?.Sum(c => c.Bytes),
+            CollectiveMilliseconds = sent?.Sum(c => c.Seconds) * 1e3,
+            WaitMilliseconds = sent?.Sum(c => c.WaitSeconds) * 1e3,
             Time = Now(),
         };
+    }
+
+    /// <summary>What collectives have cost this rank since it was last asked.</summary>
+    private IReadOnlyList<CollectiveCount> Traffic(World world)
+    {
+        var now = world.Communicator.Counters();
+        var since = MeasuredTraffic.Since(_counted, now);
+        _counted = now;
+        return since;
     }
 
     private void Evaluate(MetricsLog metrics, Action<MetricsRow> add, bool isDue)
@@ -141,10 +157,11 @@ internal sealed class Trainer(OpenedRun opened, TrainingDisplay? display = null)
         var isThere = metrics.Has(MetricsKind.Eval, Step);
         if (World?.Any($"validation of step {Step}", IsFirst && isThere) ?? isThere) // rank 0 has the log
             return;
-        var before = World?.Communicator.Counters();
+        if (World is not null)
+            _ = Traffic(World); // of updates: no part of this
         var losses = opened.Valid.Select(file => opened.Evaluator.Loss(file.Rows.Epoch(), Step)).ToList();
         if (World is { } world)
-            _evaluations = MeasuredTraffic.Sum([.. _evaluations, .. MeasuredTraffic.Since(before!, world.Communicator.Counters())]);
+            _evaluations = MeasuredTraffic.Sum([.. _evaluations, .. Traffic(world)]);
         var counted = losses.Sum(l => l.CountedTokens);
         add(new MetricsRow
         {

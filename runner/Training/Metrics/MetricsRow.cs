@@ -56,6 +56,15 @@ public sealed record MetricsRow
     /// <summary>Bytes of GPU memory that the driver gave out.</summary>
     public long? MemoryReserved { get; init; }
 
+    /// <summary>Bytes that the first rank has sent to others since the last such row; null for a process that is alone.</summary>
+    public long? SentBytes { get; init; }
+
+    /// <summary>How long its collectives ran, one after the other, of those that are known to be over.</summary>
+    public double? CollectiveMilliseconds { get; init; }
+
+    /// <summary>How long its computation waited for them.</summary>
+    public double? WaitMilliseconds { get; init; }
+
     /// <summary>Seconds since 1970, when the row was taken.</summary>
     public double Time { get; init; }
 
