@@ -44,8 +44,16 @@ class Run:
         """The processes of the ranks: without a launcher these, else its children."""
         if not self.by_mpi:
             return [p.pid for p in self.processes]
-        found = subprocess.run(["ps", "-o", "pid=,comm=", "--ppid", str(self.processes[0].pid)], capture_output=True, text=True).stdout
-        return [int(line.split()[0]) for line in found.splitlines() if line.split()[1] in ("dotnet", "halo")]
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                process, rest = stat.read_text().split(" (", 1)
+            except OSError:  # it has ended
+                continue
+            name, fields = rest.rsplit(") ", 1)
+            if int(fields.split()[1]) == self.processes[0].pid and name in ("dotnet", "halo"):
+                found.append(int(process))
+        return found
 
     def is_running(self):
         return all(p.poll() is None for p in self.processes)

@@ -11,6 +11,7 @@ KIND   bf16-compile, float8-compile: bfloat16 parameters and moments; fp32master
 ROWS (512) of CHARACTERS (24000) each are written; SPARSE=1 leaves weights as holes, for halo plan. HALO names the executable (./halo), DEVICE cuda or cpu, STEPS the updates (12),
 MICRO the micro-batches of an update (1). Compare figures of one GPU in one run. Memory: planned by halo and in use at the most by its allocator, PyTorch's max_memory_allocated, and what nvidia-smi saw (peak_mib), other processes of the GPU included.
 """
+import hashlib
 import json
 import os
 import random
@@ -118,12 +119,20 @@ def halo(name, model, batch, sequence, *options):
         with open(log) as f:
             say(figure="halo", name=name, error=f.read()[-1500:])
     else:
+        rows = rows[:steps]
         ms = statistics.median(row["milliseconds"] for row in rows[3:])
+        # Of ranks: bytes that the first sends, how long its collectives run, and for what share of that it computes.
+        ran, waited = (statistics.median(row.get(name, 0) for row in rows[3:]) for name in ("collective_milliseconds", "wait_milliseconds"))
+        ranks = dict(sent_mib=round(statistics.median(row["sent_bytes"] for row in rows[3:]) / 2**20, 1), collectives_ms=round(ran, 1),
+                     hidden=round(1 - waited / ran, 3)) if ran else {}
+        # Runs of the same bits have the same.
+        bits = hashlib.sha256(json.dumps([(row["loss"], row["gradient_norm"]) for row in rows]).encode()).hexdigest()[:12]
         with open(log) as f:
             planned = re.search(r"memory: needs ([0-9.]+ [KMGT]iB)", f.read())
         say(figure="halo", name=name, options=" ".join(options), batch=int(batch), sequence=int(sequence), micro_batches=micro, ms=round(ms, 1),
-            tokens_per_s=round(micro * int(batch) * int(sequence) / ms * 1e3), steps=len(rows), losses=[round(row["loss"], 4) for row in rows[:3]],
-            planned=planned and planned[1], in_use_gib=round(max(row.get("memory_peak", 0) for row in rows) / 2**30, 2), peak_mib=peak)
+            tokens_per_s=round(micro * int(batch) * int(sequence) / ms * 1e3), steps=len(rows), losses=[round(row["loss"], 4) for row in rows[:3]], bits=bits,
+            planned=planned and planned[1], in_use_gib=round(max(row.get("memory_peak", 0) for row in rows) / 2**30, 2), peak_mib=peak, **ranks,
+            first_update_s=round(rows[0]["time"] - start, 1))
     shutil.rmtree(work)
 
 
