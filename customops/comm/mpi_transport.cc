@@ -79,7 +79,17 @@ class MpiTransport final : public Transport {
     return status;
   }
 
-  Status look_for_failure() override { return look_for_failure("what follows " + last_); }
+  /// Also for a neighbour that has ended without a word: mpirun ends the others within a second, which may compute for longer.
+  Status look_for_failure() override {
+    const std::string what = "what follows " + last_;
+    HALO_RETURN_IF_ERROR(look_for_failure(what));
+    for (int peer = 0; peer < world_; ++peer) {
+      if (peer == rank_ || !has_ended(peer)) continue;
+      HALO_RETURN_IF_ERROR(look_for_failure(what));  // what it said at last
+      return gone(what, peer, described(peer) + " ended");
+    }
+    return {};
+  }
 
   double timeout_seconds() const override { return timeout_seconds_; }
 
@@ -271,12 +281,15 @@ class MpiTransport final : public Transport {
   /// A process of this machine that has ended sends nothing any more.
   Status look_for_dead(const Exchange& exchange, const std::vector<Request>& under_way) {
     for (const int peer : peers_of(under_way)) {
-      const Process* process = neighbour(peer);
-      if (process == nullptr) continue;
-      const char state = process->state();
-      if (state == 0 || state == 'Z' || state == 'X') return gone(exchange, peer, described(peer) + " ended");
+      if (has_ended(peer)) return gone(exchange.what, peer, described(peer) + " ended");
     }
     return {};
+  }
+
+  bool has_ended(int peer) const {
+    const Process* process = neighbour(peer);
+    const char state = process == nullptr ? 'R' : process->state();
+    return state == 0 || state == 'Z' || state == 'X';
   }
 
   const double timeout_seconds_;

@@ -91,7 +91,7 @@ class TcpTransport final : public Transport {
     Exchange step{.what = "what follows " + last_, .digest = 0, .sends = {}, .receives = {}};
     HALO_RETURN_IF_ERROR(heed(step));
     for (int peer = 0; peer < world_; ++peer) {
-      if (peer != rank_ && control_.is_closed(peer)) return gone(step, peer, described(peer) + ", which has ended");
+      if (peer != rank_ && control_.is_closed(peer)) return gone(step.what, peer, described(peer) + ", which has ended");
     }
     return {};
   }
@@ -180,7 +180,7 @@ class TcpTransport final : public Transport {
   Status ended(const Exchange& exchange, int peer) {
     static_cast<void>(hears_failure(peer, 0.1));
     HALO_RETURN_IF_ERROR(heed(exchange));
-    return gone(exchange, peer, described(peer) + ", which has ended");
+    return gone(exchange.what, peer, described(peer) + ", which has ended");
   }
 
   using Transport::too_late;

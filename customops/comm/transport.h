@@ -114,9 +114,9 @@ class Transport {
   }
 
   /// The error that a rank has ended, and told nothing.
-  Status gone(const Exchange& own, int rank, const std::string& text) {
+  Status gone(const std::string& what, int rank, const std::string& text) {
     lose({rank});
-    return refuse(__FILE__, __LINE__, "all ranks in " + own.what, text,
+    return refuse(__FILE__, __LINE__, "all ranks in " + what, text,
                   "See its messages, and the system's: it may have been killed for want of memory. Resume from the last checkpoint.");
   }
 

@@ -13,16 +13,29 @@ internal static class RankedRun
     /// <summary>Launchers end all ranks as soon as one has ended with an error: the one that says why goes first.</summary>
     private const int EndMilliseconds = 500;
 
+    /// <summary>Of processes that a launcher started. It may tell them to end as soon as one has: what that one met is said before.</summary>
+    /// <param name="launch">This process's place among them.</param>
+    /// <param name="config">How they meet.</param>
+    /// <param name="begin">Makes the run's folder, or opens it to go on; of rank 0.</param>
+    /// <param name="join">This rank's settings for the run that rank 0 has begun.</param>
+    public static int Train(Launch launch, TrainConfig config, Func<(TrainConfig Config, RunFolder Run)> begin, Func<RunFolder, TrainConfig> join)
+    {
+        using var signals = new StopSignals(TimeSpan.FromSeconds(config.RankTimeout));
+        using var world = launch.Join(config);
+        return Train(world, begin, join, signals);
+    }
+
     /// <param name="world">The ranks.</param>
     /// <param name="begin">Makes the run's folder, or opens it to go on; of rank 0.</param>
     /// <param name="join">This rank's settings for the run that rank 0 has begun.</param>
-    public static int Train(World world, Func<(TrainConfig Config, RunFolder Run)> begin, Func<RunFolder, TrainConfig> join)
+    /// <param name="signals">To end; null: heard while it trains.</param>
+    public static int Train(World world, Func<(TrainConfig Config, RunFolder Run)> begin, Func<RunFolder, TrainConfig> join, StopSignals? signals = null)
     {
         try
         {
             world.Watch(text => Console.Error.WriteLine($"error: {text}"));
             using var opened = Open(world, begin, join);
-            var outcome = TrainVerb.Trained(opened);
+            var outcome = TrainVerb.Trained(opened, signals);
             if (world.IsFirst)
                 Console.WriteLine(TrainVerb.Result(outcome, opened));
             return outcome.IsComplete ? ExitCode.Done : ExitCode.Interrupted;

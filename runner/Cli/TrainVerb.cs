@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Runtime.InteropServices;
 using Halo.Passes.Rewrite;
 using Halo.Runner.Artifacts;
 using Halo.Runner.Data;
@@ -65,9 +64,8 @@ internal static class TrainVerb
                 [fresh.Model, fresh.Weights, fresh.Adapter, fresh.Tokenizer, .. DataFiles.Named(fresh.Data), .. DataFiles.Named(fresh.Valid)]);
             if (parsed.GetValue(dryRun))
                 return DryRun(fresh);
-            using var world = Launch.Of(Environment.GetEnvironmentVariable)?.Join(fresh);
             (TrainConfig, RunFolder) Begin() => (fresh, RunFolder.Create(fresh.Output!, fresh.ToYaml()));
-            return world is null ? Run(Begin()) : RankedRun.Train(world, Begin, _ => fresh);
+            return Launch.Of(Environment.GetEnvironmentVariable) is { } launch ? RankedRun.Train(launch, fresh, Begin, _ => fresh) : Run(Begin());
         });
         return command;
     }
@@ -84,8 +82,7 @@ internal static class TrainVerb
         var launch = Launch.Of(Environment.GetEnvironmentVariable);
         var kept = launch is null || path is null ? null : TrainConfig.Load(RunFolder.Open(path).Config,
             ofRanks, "data", "output");
-        using var world = kept is null ? null : launch!.Join(kept);
-        return world is null ? Run(begin()) : RankedRun.Train(world, begin, run => run.ReadConfig());
+        return kept is null ? Run(begin()) : RankedRun.Train(launch!, kept, begin, run => run.ReadConfig());
     }
 
     /// <summary>Trains with a line on stderr for what is done, and the result on stdout.</summary>
@@ -108,11 +105,13 @@ internal static class TrainVerb
     }
 
     /// <summary>Trains; a run that fails says how it can be gone on with.</summary>
-    public static TrainingOutcome Trained(OpenedRun opened)
+    /// <param name="opened">All that it works with.</param>
+    /// <param name="signals">That were heard from earlier on; null: from here on.</param>
+    public static TrainingOutcome Trained(OpenedRun opened, StopSignals? signals = null)
     {
         try
         {
-            return Train(Shown(opened));
+            return signals is null ? Train(Shown(opened)) : Shown(opened).Run(signals.Take());
         }
         catch (TrainingFailedException e) when (opened.Checkpoints.Newest() is { } state)
         {
@@ -140,16 +139,8 @@ internal static class TrainVerb
     /// <summary>Runs the loop; the first SIGINT or SIGTERM ends it after the update at hand, a second one ends the process.</summary>
     public static TrainingOutcome Train(Trainer trainer)
     {
-        using var stop = new CancellationTokenSource();
-        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
-        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
-        return trainer.Run(stop.Token);
-
-        void Stop(PosixSignalContext context)
-        {
-            context.Cancel = !stop.IsCancellationRequested;
-            stop.Cancel();
-        }
+        using var signals = new StopSignals(Timeout.InfiniteTimeSpan);
+        return trainer.Run(signals.Take());
     }
 
     public static string Losses(TrainingOutcome outcome) =>

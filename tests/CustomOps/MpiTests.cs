@@ -18,7 +18,10 @@ public static class Mpirun
     public static bool IsThere { get; } = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':').Any(folder => File.Exists(Path.Combine(folder, "mpirun")));
 
     /// <summary>What they wrote (where one ends, the others have three seconds for it, not one, as machines that run tests are busy), and the exit code of mpirun: that of a process that failed.</summary>
-    public static (int ExitCode, string Output) Run(int ranks, string program, params string[] arguments)
+    public static (int ExitCode, string Output) Run(int ranks, string program, params string[] arguments) => Run(ranks, null, program, arguments);
+
+    /// <summary>The same; something is done to them as soon as one has written a line of errors.</summary>
+    public static (int ExitCode, string Output) Run(int ranks, Action<Process>? act, string program, params string[] arguments)
     {
         var start = new ProcessStartInfo("mpirun", ["-np", $"{ranks}", "--oversubscribe", "--mca", "odls_base_sigkill_timeout", "3", program, .. arguments])
         {
@@ -27,10 +30,12 @@ public static class Mpirun
             Environment = { ["OMPI_ALLOW_RUN_AS_ROOT"] = "1", ["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1", ["ASAN_OPTIONS"] = "detect_leaks=0" }, // those of MPI
         };
         using var process = Process.Start(start)!;
+        var first = act is null ? "" : process.StandardError.ReadLine() + '\n';
+        act?.Invoke(process);
         var error = process.StandardError.ReadToEndAsync();
         var output = process.StandardOutput.ReadToEnd();
         process.WaitForExit();
-        return (process.ExitCode, output + error.Result);
+        return (process.ExitCode, output + first + error.Result);
     }
 }
 
@@ -92,6 +97,17 @@ public class MpiTests
         Assert.Matches(@"expected all ranks in AllGatherStart 'gather 1' .*, found rank 1 \(process \d+\) ended", output);
         SaidOnce(output);
         Assert.True(watch.Elapsed.TotalSeconds < 30, $"{watch.Elapsed}");
+    }
+
+    /// <summary>A second after one has ended, mpirun ends the others, which may compute for longer: it is seen beside that.</summary>
+    [WithMpi]
+    [InlineData(3)]
+    public void A_rank_that_is_killed_is_missed_while_others_compute(int ranks)
+    {
+        var (code, output) = Run(ranks, "dies while others compute");
+        Assert.NotEqual(0, code);
+        Assert.Matches(@"expected all ranks in what follows AllGatherStart 'gather 0' .*, found rank 1 \(process \d+\) ended", output);
+        SaidOnce(output);
     }
 
     /// <summary>By one rank, or by two where one was not answered while it waited, as on a busy machine: rather twice than never.</summary>

@@ -104,7 +104,11 @@ std::string broken(Communicator& ranks, const std::string& part) {
       const Status status = ranks.gather("work", "", 3600, &all);
       return status.message();
     }
-    if (is_it && part == "dies") kill(getpid(), SIGKILL);
+    if (is_it && part.starts_with("dies")) kill(getpid(), SIGKILL);
+    if (step == 1 && part == "dies while others compute") {
+      for (int waited = 0; waited < 10'000 && ranks.problem().empty(); ++waited) usleep(1000);
+      return ranks.problem();
+    }
     if (is_it && part == "fails") ranks.fail("no space is left on the disk");
     const std::vector<int64_t> counts(static_cast<size_t>(ranks.world()), 300'000);
     std::vector<float> x(300'000), y(x.size() * counts.size());

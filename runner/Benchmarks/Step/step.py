@@ -124,7 +124,7 @@ def halo(name, model, batch, sequence, *options):
         # Of ranks: bytes that the first sends, how long its collectives run, and for what share of that it computes.
         ran, waited = (statistics.median(row.get(name, 0) for row in rows[3:]) for name in ("collective_milliseconds", "wait_milliseconds"))
         ranks = dict(sent_mib=round(statistics.median(row["sent_bytes"] for row in rows[3:]) / 2**20, 1), collectives_ms=round(ran, 1),
-                     hidden=round(1 - waited / ran, 3)) if ran else {}
+                     hidden=round(max(0, 1 - waited / ran), 3)) if ran else {}
         # Runs of the same bits have the same.
         bits = hashlib.sha256(json.dumps([(row["loss"], row["gradient_norm"]) for row in rows]).encode()).hexdigest()[:12]
         with open(log) as f:

@@ -1,3 +1,5 @@
+using System.Diagnostics;
+using System.Globalization;
 using Halo.Models.Weights;
 using Halo.Passes.Sharding;
 using Halo.Runner.Cli;
@@ -169,6 +171,24 @@ public sealed class RankedTrainingTests(RankedTrainingTests.RunOfOne one) : ICla
         Assert.True(code == 0, output);
         Assert.Equal(2, output.Split("done: 3 steps").Length); // said once
         Same(_runs.Numbers("one"), _runs.Numbers("mpi"), OtherOrder);
+    }
+
+    /// <summary>It ends before the run has begun on all ranks, while mpirun's SIGTERM ends what does not hold it; the other says why.</summary>
+    [WithMpi]
+    [InlineData(2)]
+    public void A_rank_that_is_killed_at_the_start_is_named(int ranks)
+    {
+        var killed = "";
+        var (code, output) = Mpirun.Run(ranks, mpirun =>
+        {
+            killed = Directory.GetDirectories($"/proc/{mpirun.Id}/task").SelectMany(thread => File.ReadAllText(thread + "/children").Trim().Split(' '))
+                .First(child => child.Length > 0 && File.ReadAllText($"/proc/{child}/environ").Split('\0').Contains("OMPI_COMM_WORLD_RANK=1"));
+            using var rank = Process.GetProcessById(int.Parse(killed, CultureInfo.InvariantCulture));
+            rank.Kill();
+        }, "dotnet", [Path.Combine(AppContext.BaseDirectory, "halo.dll"), "train", "--model", Halo.Models.Bundled.LlamaTiny.Folder, "--data",
+            TinyRun.Data("train.jsonl"), "-o", _runs["killed"], "--batch-size", "8", "--micro-batch-size", "2", "--sequence-length", "64", "--steps", "3"]);
+        Assert.NotEqual(0, code);
+        Assert.Matches($@"error: train: rank 0: expected all ranks in .*, found rank 1 \(process {killed}\) ended", output);
     }
 
     private static void Same(IReadOnlyList<double> one, IReadOnlyList<double> many, double tolerance)
