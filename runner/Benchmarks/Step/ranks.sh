@@ -3,8 +3,8 @@
 # gave the same bits, and what is to be compared.
 #   runner/Benchmarks/Step/ranks.sh OUT [GPUS [SHAPE [BATCH [SEQUENCE]]]]     2 GPUS, the 1B shape, 32 rows of 512 tokens a GPU, where nothing else is said
 # HALO names the executable; CPU=1 tries the script without a GPU, in float32 and without PyTorch. LIMIT: seconds of a row (150); SECONDS_IN_ALL (3600): rows that
-# would begin later are left out. SLOW_STEPS: updates over slow links (6). LARGE: a shape for the end, with as many rows of as many tokens (1 x 512).
-# WORK: where models lie (OUT). NCCL has to be found by the loader, and torchrun be there.
+# would begin later are left out. SLOW_STEPS: updates over slow links (6). LARGE: a shape for the end, of one row a GPU.
+# LARGE_BATCH: other rows for it, LARGE_LIMIT: other seconds. WORK: where models lie (OUT). NCCL has to be found by the loader, and torchrun be there.
 # Called by step.py as the executable (RANKS is set) it starts so many processes of the real one, as torchrun does.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -70,7 +70,7 @@ for way in "bf16 gathered" "fp8" "fp8, gradients in int8"; do
     STEPS=${SLOW_STEPS:-6} steps "$gpus GPUs, slow links, full, $way" "$gpus" model "$batch" --shard full "${options[@]}"
 done
 unset NCCL_P2P_DISABLE NCCL_SHM_DISABLE
-[ -z "${LARGE:-}" ] || steps "$gpus GPUs, $LARGE, full, fp8" "$gpus" large "${LARGE_BATCH:-1}" --shard full --recompute weights "${codes[@]}"
+[ -z "${LARGE:-}" ] || LIMIT=${LARGE_LIMIT:-$LIMIT} steps "$gpus GPUs, $LARGE, full, fp8" "$gpus" large "${LARGE_BATCH:-1}" --shard full --recompute weights "${codes[@]}"
 for mode in state none; do steps "$gpus GPUs, $mode, fp8" "$gpus" model "$batch" --shard "$mode" "${codes[@]}"; done
 fsdp "$gpus" master
 python3 - "$out/steps.jsonl" <<'P' | tee -a "$out/steps.jsonl"
