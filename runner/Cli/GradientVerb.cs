@@ -9,6 +9,7 @@ using Halo.Passes.Rewrite;
 using Halo.Passes.Training;
 using Halo.Runner.Runs;
 using Halo.Runner.Sources;
+using Halo.Runner.Training;
 using Halo.Serialization;
 
 namespace Halo.Runner.Cli;
@@ -43,18 +44,25 @@ internal static class GradientVerb
                 + "A graph takes --weights with it.",
             HelpName = "DIR",
         };
+        var packing = Choice<RowPacking>.Option("--packing", "What shares a row of the graph: none, or documents, which inputs document_ids and position_ids tell apart.");
         var verify = new Option<bool>("--verify") { Description = "Run the graph before and after the passes that differentiate it, and compare." };
         var report = new Option<string?>("--report") { Description = "JSON file to write: parameters, linear layers, what was skipped and why, the passes." };
         var verbose = new Option<bool>("--verbose", "-v") { Description = "Print every rewrite and every skip with its reason." };
         var command = new Command("gradient", "Make a training graph of a forward graph: parameters as inputs, loss and gradients as outputs.")
-            { input, output, weights, batch, sequence, precision, raw, freeze, adapter, verify, report, verbose };
+            { input, output, weights, batch, sequence, precision, raw, freeze, adapter, packing, verify, report, verbose };
         command.SetAction(parsed =>
         {
             foreach (var size in new[] { batch, sequence }.Where(size => parsed.GetValue(size) > int.MaxValue))
                 throw new HaloException("gradient", size.Name, $"at most {int.MaxValue}", $"{parsed.GetValue(size)}", "Give a smaller size.");
             var settings = new GradientSettings(parsed.GetValue(batch), parsed.GetValue(sequence),
                 Choice<FloatPrecision>.Parse("gradient", "--precision", parsed.GetValue(precision)!), parsed.GetValue(raw),
-                parsed.GetValue(freeze) is { } text ? NamePatterns.Parse(text, null) : null);
+                parsed.GetValue(freeze) is { } text ? NamePatterns.Parse(text, null) : null,
+                Packs: parsed.GetValue(packing) == RowPacking.Documents);
+            if (settings is { Packs: true, Raw: true })
+            {
+                throw new HaloException("gradient", "--packing documents", "a graph whose attention is fused, which is told the documents", "--raw",
+                    "Leave one of them out.");
+            }
             if (parsed.GetValue(verify) && settings.Precision != FloatPrecision.Fp32)
             {
                 throw new HaloException("gradient", "--verify", "--precision fp32", $"--precision {parsed.GetValue(precision)}",
@@ -84,6 +92,8 @@ internal static class GradientVerb
         var passes = folder is null ? Pipelines.Gradient(settings) : Pipelines.Differentiate(settings.Freeze, settings.Adapters);
         var made = SourceGraph.Built(source.Model, passes, source.InputSha256,
             new PassOptions { Log = log, Checkpoint = checkpoint is null ? null : SourceGraph.TensorsOf(checkpoint) }, verify);
+        if (settings.Packs)
+            TrainingGraphSource.RequireDocuments(made.Model.Graph, input, isForward: true);
         var parameters = made.Model.Graph.Inputs.Where(i => i.Type.IsFloat() && initializers.ContainsKey(i.Name)).Select(i => i.Name).ToList();
         if (checkpoint is null && parameters.Count > 0)
             WriteBoth(made.Model, output, parameters.Select(name => SourceOf(name, initializers[name])));
@@ -118,7 +128,7 @@ internal static class GradientVerb
         if (settings.Raw)
             throw new HaloException("gradient", "--raw", "an exported graph", "a Hugging Face folder", "Leave it out; a graph that is built has no raw form.");
         folder.CheckWeights(weights ?? folder.Folder, Console.Error.WriteLine);
-        var model = folder.Build(checked((int)settings.Batch), checked((int)settings.Sequence), settings.Precision.Type());
+        var model = folder.Build(checked((int)settings.Batch), checked((int)settings.Sequence), settings.Precision.Type(), packed: settings.Packs);
         return new SourceGraph(model, null, GraphRewriter.Sha256(folder.ConfigPath));
     }
 

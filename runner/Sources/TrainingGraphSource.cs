@@ -67,18 +67,22 @@ public sealed class TrainingGraphSource
         if (!_training.TryGetValue((precision, adapters is not null, packs), out var made))
             _training.Add((precision, adapters is not null, packs), made = Make(precision, adapters, packs));
         if (packs)
-            RequireDocuments(made.Model.Graph);
+            RequireDocuments(made.Model.Graph, _config.Model, isForward: _file is null || !IsTrainingGraph(_file.Model.Graph));
         return made.Copy();
     }
 
-    /// <exception cref="HaloException">Nothing tells the documents of a row apart.</exception>
-    private void RequireDocuments(Graph graph)
+    /// <summary>Checks that a training graph tells the documents of a row apart.</summary>
+    /// <param name="graph">The training graph.</param>
+    /// <param name="name">What it was made of.</param>
+    /// <param name="isForward">That had no gradient.</param>
+    /// <exception cref="HaloException">It does not.</exception>
+    internal static void RequireDocuments(Graph graph, string name, bool isForward)
     {
         if (new[] { TrainingNames.PositionIds, TrainingNames.DocumentIds }.All(name => graph.Inputs.Any(i => i.Name == name)))
             return;
-        throw new HaloException("pack", _config.Model,
+        throw new HaloException("pack", name,
             $"inputs '{TrainingNames.PositionIds}' and '{TrainingNames.DocumentIds}', or a forward graph whose attention canonicalize knows, which is given them",
-            IsTrainingGraph(_file!.Model.Graph) ? "a training graph whose rows are one document each" : "a forward graph of another attention",
+            isForward ? "a forward graph of another attention" : "a training graph whose rows are one document each",
             "Leave packing out, or give the model's forward graph or Hugging Face folder.");
     }
 

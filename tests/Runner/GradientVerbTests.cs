@@ -59,6 +59,27 @@ public class GradientVerbTests
         Assert.Equal(["training.onnx", "training.safetensors"], Directory.GetFiles(folder.Path).Select(f => Path.GetFileName(f)!).Order());
     }
 
+    /// <summary>Rows that hold one document each have the gradients of a graph that knows no documents.</summary>
+    [Theory]
+    [InlineData("logits-dynamo-opset18.onnx")]
+    [InlineData("")]
+    public void A_graph_that_is_packed_takes_documents(string form)
+    {
+        using var folder = new TemporaryFolder();
+        string[] source = form.Length == 0 ? [ExportFixture.Folder(Model)] : [ExportFixture.File(Model, form), "--weights", ExportFixture.Folder(Model)];
+        Succeed(["gradient", .. source, "-o", folder["training.onnx"], "--batch", "3", "--sequence", "24", "--packing", "documents", "--verify"]);
+        using var expected = SafetensorsFile.Open(ExportFixture.File(Model, "expected.safetensors"));
+        string[] given = ["input_ids", "attention_mask", "labels"];
+        SafetensorsWriter.Write(folder["batch"], [.. given.Select(name => Longs(name, expected.ReadLongs(name))), Longs("document_ids", new long[3 * 24])]);
+        Succeed("step", folder["training.onnx"], "--params", ExportFixture.File(Model, "model.safetensors"), "--batch", folder["batch"], "-o", folder["out"]);
+        using var found = SafetensorsFile.Open(folder["out"]);
+        foreach (var name in expected.Tensors.Keys.Where(n => n == "loss" || n.StartsWith("grad.", StringComparison.Ordinal)))
+            Assert.True(RelativeError.Of(found.ReadFloats(name), expected.ReadFloats(name)) <= Tolerances.OtherOperators, name);
+
+        static SafetensorsSource Longs(string name, long[] values) =>
+            new(name, Halo.Ir.ElementType.Int64, [3, 24], System.Runtime.InteropServices.MemoryMarshal.AsBytes<long>(values).ToArray());
+    }
+
     [Fact]
     public void What_cannot_be_honoured_is_refused_and_leaves_nothing()
     {
@@ -68,6 +89,7 @@ public class GradientVerbTests
         Refused(folder, "patterns that match parameters, found *.bias", [.. gradient, "--freeze", "*.bias"]);
         Refused(folder, "expected batch 4, found 3",
             "gradient", ExportFixture.File(Model, "training-bf16.onnx"), "-o", folder["training.onnx"], "--batch", "4", "--sequence", "24");
+        Refused(folder, "--packing documents: expected a graph whose attention is fused", [.. gradient, "--packing", "documents", "--raw"]);
         Refused(folder, "--precision bf16", [.. gradient, "--precision", "bf16", "--verify"]);
         Refused(folder, "--precision: expected fp32, bf16 or fp16, found 'fp8'", [.. gradient, "--precision", "fp8"]);
     }

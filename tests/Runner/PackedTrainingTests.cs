@@ -37,6 +37,30 @@ public sealed class PackedTrainingTests(PackedTrainingTests.Unpacked apart) : IC
         Assert.DoesNotContain(forward.Graph.Inputs, i => i.Name == "document_ids"); // what is exported reads one document a row
     }
 
+    /// <summary>
+    /// Whatever is trained, and however moments are kept: 7 rows of 8 tokens fill 2 micro-batches of 2 x 24, of 6 and of 1, in place of 4.
+    /// </summary>
+    [Theory]
+    [InlineData("--adapter-kind", "lora", "--adapter-rank", "4")]
+    [InlineData("--adapter-kind", "dora", "--adapter-base", "int4")]
+    [InlineData("--moments", "fp8")]
+    public void Losses_and_norms_are_those_of_a_run_that_is_not_packed_with(params string[] options)
+    {
+        using var folder = new TemporaryFolder();
+        var model = TinyChat.Write(folder, ExportFixture.Folder(TinyChat.Export));
+        foreach (var packing in new[] { "none", "documents" })
+        {
+            var (code, _, error) = HaloConsole.Run(["train", "--model", model, "--data", folder["data.jsonl"], "-o", folder[packing], "--packing", packing, "--steps", "3",
+                "--batch-size", "7", "--micro-batch-size", "2", "--sequence-length", "24", "--learning-rate", "1e-3", "--clip-norm", "1", "--threads", "1", .. options]);
+            Assert.True(code == 0, error);
+            if (packing == "documents")
+                Assert.Contains("packing: 7 rows fill 2.00 micro-batches of 2 x 24 on average (2 at the most) in place of 4", error, StringComparison.Ordinal);
+        }
+        var (expected, found) = (RankThreads.NumbersOf(folder["none"]), RankThreads.NumbersOf(folder["documents"]));
+        Assert.Equal(6, found.Count);
+        Assert.All(expected.Zip(found), n => Assert.Equal(n.First, n.Second, Tolerances.LossesOfTraining));
+    }
+
     [Fact]
     public void A_rewritten_run_goes_on_with_the_same_bits()
     {

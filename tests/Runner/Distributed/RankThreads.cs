@@ -84,8 +84,11 @@ public sealed class RankThreads : IDisposable
     }
 
     /// <summary>Loss and gradient norm of each update, and the losses of evaluations.</summary>
-    internal IReadOnlyList<double> Numbers(string output) =>
-        [.. File.ReadLines(Path.Combine(this[output], "metrics.jsonl")).Select(l => JsonDocument.Parse(l).RootElement)
+    internal IReadOnlyList<double> Numbers(string output) => NumbersOf(this[output]);
+
+    /// <summary>The same of a run by its folder.</summary>
+    internal static IReadOnlyList<double> NumbersOf(string run) =>
+        [.. File.ReadLines(Path.Combine(run, "metrics.jsonl")).Select(l => JsonDocument.Parse(l).RootElement)
             .SelectMany(r => r.TryGetProperty("gradient_norm", out var norm) ? new[] { r.GetProperty("loss").GetDouble(), norm.GetDouble() }
                 : [r.GetProperty("loss").GetDouble()])];
 
