@@ -4,7 +4,7 @@ using Halo.Runner.Data.Reading;
 
 namespace Halo.Runner.Data;
 
-/// <summary>Reads the rows of one file: JSONL, a JSON array, Parquet or text, the first two and the last also as gzip or Zstandard.</summary>
+/// <summary>Reads the rows of one file: JSONL, a JSON array, Parquet or text, each also as gzip or Zstandard.</summary>
 /// <remarks>What a file is follows from its bytes, but for text, whose name ends in .txt; its form from its first row, and every row has to be of it.</remarks>
 /// <param name="path">The file.</param>
 /// <param name="format">The form of its rows; auto: that of the first.</param>

@@ -16,8 +16,10 @@ internal static class ParquetRows
 
     private static readonly JsonWriterOptions Plain = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true };
 
-    internal static IEnumerable<RawRow> Read(Stream stream, string path)
+    internal static IEnumerable<RawRow> Read(Stream source, string path)
     {
+        using var unpacked = source.CanSeek ? null : Unpacked(source);
+        var stream = unpacked ?? source;
         var groups = Guard(path, () => Groups(stream, path));
         var number = 0L;
         using var buffer = new MemoryStream();
@@ -38,11 +40,28 @@ internal static class ParquetRows
         }
     }
 
+    /// <summary>What an archive holds, as Parquet is read from its end: a file of the system's temporary folder that is gone with the stream.</summary>
+    private static FileStream Unpacked(Stream archive)
+    {
+        var path = Path.Combine(Path.GetTempPath(), $"halo-{Guid.NewGuid():N}.parquet");
+        var file = new FileStream(path, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.Delete, 1 << 16);
+        try
+        {
+            File.Delete(path); // its content stays as long as it is open
+            archive.CopyTo(file);
+            file.Position = 0;
+            return file;
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
+        }
+    }
+
     /// <summary>How many row groups there are, none larger than memory allows.</summary>
     private static int Groups(Stream stream, string path)
     {
-        if (!stream.CanSeek)
-            throw new HaloException(DataStream.Reader, path, "a Parquet file as it is", "one in an archive", "Unpack it: Parquet is compressed inside.");
         using var reader = new Disposer(ParquetReader.CreateAsync(stream, leaveStreamOpen: true).GetAwaiter().GetResult());
         var groups = reader.Value.Metadata?.RowGroups ?? [];
         foreach (var group in groups)

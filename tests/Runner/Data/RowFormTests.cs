@@ -94,6 +94,13 @@ public sealed class RowFormTests : IDisposable
         Equal(plain, ChatDataset.Load(_folder.File("rows.jsonl.gz", Gzip(rows)), Tokenizer, new RowSettings(), 64));
         Equal(plain, ChatDataset.Load(_folder.File("rows.gz", (byte[])[.. Gzip(rows[..200]), .. Gzip(rows[200..])]), Tokenizer, new RowSettings(), 64));
         Equal(plain, ChatDataset.Load(_folder.File("rows.jsonl.zst", Zstd(rows)), Tokenizer, new RowSettings(), 64));
+        var array = Encoding.UTF8.GetBytes($"[{Halo.Tests.Runner.TinyChat.Rows.TrimEnd().Replace("\n", ",\n")}]");
+        var parquet = File.ReadAllBytes(Path.Combine(AppContext.BaseDirectory, "Fixtures", "data", "messages.parquet"));
+        foreach (var (expected, name, bytes) in new[] { (plain, "rows.json", array), (ChatDataset.Load(_folder.File("a.parquet", parquet), Tokenizer, new RowSettings(), 64), "b.parquet", parquet) })
+        {
+            Equal(expected, ChatDataset.Load(_folder.File($"{name}.gz", Gzip(bytes)), Tokenizer, new RowSettings(), 64));
+            Equal(expected, ChatDataset.Load(_folder.File($"{name}.zst", Zstd(bytes)), Tokenizer, new RowSettings(), 64));
+        }
     }
 
     [Fact]
