@@ -27,6 +27,7 @@ internal static class JinjaFilters
                 case "upper": return Made(Printed(value, site)).ToUpperInvariant();
                 case "lower": return Made(Printed(value, site)).ToLowerInvariant();
                 case "capitalize": return JinjaMethods.Capitalized(Made(Printed(value, site)));
+                case "title": return JinjaMethods.TitledWords(Made(Printed(value, site)));
                 case "string": return Printed(value, site);
                 case "safe": return value;
                 case "length" or "count": return value is string text ? Made(text).EnumerateRunes().LongCount() : JinjaValues.Items(value, site).Count;

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 
 namespace Halo.Models.Chat.Jinja;
@@ -37,6 +38,30 @@ internal static class JinjaMethods
     {
         if (!Rune.TryGetRuneAt(text, 0, out var first)) return text.ToLowerInvariant();
         return Rune.ToUpperInvariant(first) + text[first.Utf16SequenceLength..].ToLowerInvariant();
+    }
+
+    /// <summary>Python's <c>str.title</c>: a letter behind one that has a case is lower, any other is upper.</summary>
+    private static string Titled(string text)
+    {
+        var (result, isInside) = (new StringBuilder(text.Length), false);
+        foreach (var rune in text.EnumerateRunes())
+        {
+            result.Append(isInside ? Rune.ToLowerInvariant(rune) : Rune.ToUpperInvariant(rune));
+            isInside = Rune.IsLower(rune) || Rune.IsUpper(rune) || Rune.GetUnicodeCategory(rune) == UnicodeCategory.TitlecaseLetter;
+        }
+        return result.ToString();
+    }
+
+    /// <summary>Jinja's filter of that name: words begin behind white space, a hyphen or an opening bracket, and nowhere else.</summary>
+    internal static string TitledWords(string text)
+    {
+        var (result, isInside) = (new StringBuilder(text.Length), false);
+        foreach (var rune in text.EnumerateRunes())
+        {
+            result.Append(isInside ? Rune.ToLowerInvariant(rune) : Rune.ToUpperInvariant(rune));
+            isInside = !Rune.IsWhiteSpace(rune) && !"-({[<".Contains((char)rune.Value, StringComparison.Ordinal) || rune.Value > char.MaxValue;
+        }
+        return result.ToString();
     }
 
     /// <summary>Strips characters, white space where none are given, from the sides that are asked for.</summary>
@@ -91,6 +116,8 @@ internal static class JinjaMethods
             case "upper": return text.ToUpperInvariant();
             case "lower": return text.ToLowerInvariant();
             case "capitalize": return Capitalized(text);
+            case "title" when arguments.Count == 0: return Titled(text);
+            case "count" when arguments.Count == 1 && Argument(0) is { Length: > 0 } part: return (long)text.AsSpan().Count(part);
             case "join": return Joined(text, JinjaValues.Items(arguments.ElementAtOrDefault(0), site).Select(item => JinjaValues.Text(item, site)), site);
             case "find" when arguments.Count == 1:
                 var at = text.IndexOf(Argument(0), StringComparison.Ordinal);
