@@ -122,6 +122,21 @@ public class FamilyTests
             model, Pipelines.Rewrite(HaloScheme.Parse(scheme), GemmFormats.Parse(format)), new PassOptions { Evaluator = new OnnxEvaluator() });
     }
 
+    /// <summary>What stands in docs/tutorials/model-family.md of the files that OLMo-2 took.</summary>
+    [Fact]
+    public void A_family_takes_the_files_that_the_tutorial_counts()
+    {
+        string[] words = [nameof(DecoderFamily.NormsWhatIsAdded), nameof(DecoderFamily.QueryKeyNorms), nameof(DecoderFamily.GenAiType)];
+        var files = new[] { "models", "passes", "runner", "graph", "customops" }
+            .SelectMany(project => Directory.EnumerateFiles(Path.Combine(RepositoryRoot.Path, project), "*.cs", SearchOption.AllDirectories))
+            .Where(f => !f.Contains("/obj/", StringComparison.Ordinal) && File.ReadAllText(f) is var text && words.Any(w => text.Contains(w, StringComparison.Ordinal)))
+            .Select(f => Path.GetFileName(f)!).ToList();
+        Assert.Equal(6, files.Count);
+        var line = File.ReadLines(Path.Combine(RepositoryRoot.Path, "docs", "tutorials", "model-family.md")).Single(l => l.StartsWith("- **OLMo-2**", StringComparison.Ordinal));
+        Assert.All(files, f => Assert.Contains(f, line, StringComparison.Ordinal));
+        Assert.Contains("six files", line, StringComparison.Ordinal);
+    }
+
     private static void AreExpected(string name, Model model, OperatorKernels kernels, int count, double tolerance = Tolerances.OtherOperators)
     {
         using var expected = SafetensorsFile.Open(FamilyFixture.File(name, "expected.safetensors"));
