@@ -7,7 +7,7 @@ namespace Halo.Tests.Packing;
 
 public class PackedFolderTests
 {
-    private const string Exports = "HALO_EXPORTS";
+    private const string Exports = "HALO_EXPORTS", Unpacked = "HALO_UNPACKED";
 
     /// <summary>Twister and pairs: the first numbers of NumPy's generator of the same seed, and the layout that PyTorch has.</summary>
     [Fact]
@@ -47,6 +47,19 @@ public class PackedFolderTests
         PackedFolder.Unpack(folder["packed"], folder["out"]);
         foreach (var file in new[] { "model.safetensors", "graph.onnx", "empty" })
             Assert.Equal(File.ReadAllBytes(folder[$"in/{file}"]), File.ReadAllBytes(folder[$"out/{file}"]));
+    }
+
+    /// <summary>Unpacks each checkpoint with what is expected of it, for machines without .NET (runner/Benchmarks/family_gradients.py).</summary>
+    [WhenFolderIsGiven(Unpacked)]
+    public void Unpack()
+    {
+        var given = Environment.GetEnvironmentVariable(Unpacked)!;
+        foreach (var folder in FamilyFixture.Names.Select(FamilyFixture.Folder).Concat(ExportFixture.Names.Select(ExportFixture.Folder)))
+        {
+            var target = Directory.CreateDirectory(Path.Combine(given, Path.GetFileName(folder))).FullName;
+            foreach (var file in new[] { "config.json", "model.safetensors", "expected.safetensors" })
+                File.Copy(Path.Combine(folder, file), Path.Combine(target, file), overwrite: true);
+        }
     }
 
     /// <summary>Packs the exports anew that have a folder of the same name; families without the bulk of what is expected of them.</summary>
