@@ -10,11 +10,13 @@ namespace Halo.Passes.Fusion;
 /// logits = Gemm(X, W^T); CrossEntropy(logits, labels); dLogits = CrossEntropyGrad(..); dX = dLogits W; dW = dLogits^T X become LinearCrossEntropy(X, W,
 /// labels, dLoss). Of 128k classes the logits of a batch are gigabytes, twice with their gradient, and are read three times over; a chunk's are at most
 /// <see cref="LogitsBytes"/>. A dW in 16 bits that is cast to float32 alone is summed in float32. A graph that gives logits, or trains one of the factors
-/// alone, stays as it is. Of a fused node another size changes the chunk. For graphs that run on a GPU: a CPU's time goes into the products.
+/// alone by a weight's gradient, stays as it is. A frozen W has no dW, and chunks cost nothing. Of a fused node another size changes the chunk. For graphs that run on a GPU: a CPU's time goes into the products.
 /// </remarks>
-/// <param name="LogitsBytes">The most that the logits of a chunk take.</param>
-public sealed record FuseLoss(long LogitsBytes = 1L << 31) : IGraphPass
+/// <param name="LogitsBytes">The most that the logits of a chunk take; null: 2 GiB, under a frozen W 256 MiB.</param>
+public sealed record FuseLoss(long? LogitsBytes = null) : IGraphPass
 {
+    private const long TrainedBytes = 1L << 31, FrozenBytes = 1L << 28;
+
     /// <summary>dW is added chunk by chunk, and not rounded to 16 bits where it is read in float32.</summary>
     private const double Bound = 1.0 / 256;
 
@@ -47,15 +49,15 @@ public sealed record FuseLoss(long LogitsBytes = 1L << 31) : IGraphPass
     private bool Chunk(Node node, PassContext context)
     {
         if (node.Inputs[0]!.Shape is not { IsStatic: true } rows || node.Inputs[1]!.Shape is not { IsStatic: true } weights
-            || ChunkOf(node.Inputs[1]!.Type, rows, weights) is var chunk && chunk == node.Int("rows", 1))
+            || ChunkOf(node.Inputs[1]!.Type, rows, weights, isFrozen: node.Outputs.Count == 2) is var chunk && chunk == node.Int("rows", 1))
             return false;
         context.Step(node, $"logits by {chunk} rows");
         node.Attributes["rows"] = Attribute.Of("rows", chunk);
         return true;
     }
 
-    private long ChunkOf(ElementType type, Shape rows, Shape weights) =>
-        Math.Clamp(LogitsBytes / type.SizeBytes(weights.Sizes[0]) / Tile * Tile, Tile, Math.Max(Tile, rows.Sizes[0]));
+    private long ChunkOf(ElementType type, Shape rows, Shape weights, bool isFrozen) =>
+        Math.Clamp((LogitsBytes ?? (isFrozen ? FrozenBytes : TrainedBytes)) / type.SizeBytes(weights.Sizes[0]) / Tile * Tile, Tile, Math.Max(Tile, rows.Sizes[0]));
 
     private bool Fuse(Graph graph, Node loss, PassContext context)
     {
@@ -71,21 +73,27 @@ public sealed record FuseLoss(long LogitsBytes = 1L << 31) : IGraphPass
         if (gradient.Inputs[0]!.Producer is not null)
             return Skip("a gradient of the loss that is computed");
         var readers = gradient.Output.IsGraphOutput ? [] : gradient.Output.Uses.Select(u => u.Node).ToList();
-        if (readers.Count != 2
-            || readers.SingleOrDefault(n => IsProduct(n, false, false) && n.Inputs[0] == gradient.Output && n.Inputs[1] == w) is not { } error
-            || readers.SingleOrDefault(n => IsProduct(n, true, false) && n.Inputs[0] == gradient.Output && n.Inputs[1] == x) is not { } weight)
-            return Skip("a gradient of the logits that is not multiplied by both factors alone");
+        if (readers.SingleOrDefault(n => IsProduct(n, false, false) && n.Inputs[0] == gradient.Output && n.Inputs[1] == w) is not { } error
+            || readers.Find(n => n != error) is var weight && readers.Count > 2
+            || (weight is not null && !(IsProduct(weight, true, false) && weight.Inputs[0] == gradient.Output && weight.Inputs[1] == x)))
+            return Skip("a gradient of the logits that is not multiplied by both factors alone, or by a frozen weight");
 
-        var rounding = weight.Output is { IsGraphOutput: false, Uses: [{ Node: { } only }] } && only.Is("Cast") && only.Output.Type == ElementType.Float
+        var rounding = weight?.Output is { IsGraphOutput: false, Uses: [{ Node: { } only }] } && only.Is("Cast") && only.Output.Type == ElementType.Float
             ? only : null;
-        var chunk = ChunkOf(w.Type, rows, weights);
+        var chunk = ChunkOf(w.Type, rows, weights, isFrozen: weight is null);
         context.Step(loss, $"logits by {chunk} rows");
         var build = GraphBuilder.Before(loss, "");
-        var (fusedLoss, dX, dW) = build.LinearCrossEntropy(x, w, loss.Inputs[1]!, gradient.Inputs[0]!, chunk, (rounding ?? weight).Output.Type,
-            $"{loss.Name}/head", loss.Int("ignoreIndex", -100));
-        Replacement.OfNode(graph, rounding ?? weight, _ => dW);
-        if (rounding is not null)
-            graph.Remove(weight);
+        var (name, ignored) = ($"{loss.Name}/head", loss.Int("ignoreIndex", -100));
+        Value fusedLoss, dX;
+        if (weight is null)
+            (fusedLoss, dX) = build.LinearCrossEntropy(x, w, loss.Inputs[1]!, gradient.Inputs[0]!, chunk, name, ignored);
+        else
+        {
+            (fusedLoss, dX, var dW) = build.LinearCrossEntropy(x, w, loss.Inputs[1]!, gradient.Inputs[0]!, chunk, (rounding ?? weight).Output.Type, name, ignored);
+            Replacement.OfNode(graph, rounding ?? weight, _ => dW);
+            if (rounding is not null)
+                graph.Remove(weight);
+        }
         Replacement.OfNode(graph, error, _ => dX);
         graph.Remove(gradient);
         Replacement.OfNode(graph, loss, _ => fusedLoss);

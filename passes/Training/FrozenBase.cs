@@ -1,4 +1,6 @@
 using Halo.Analysis;
+using Halo.Building;
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Passes.Cleanup;
 using Halo.Passes.Infra;
@@ -9,8 +11,8 @@ namespace Halo.Passes.Training;
 /// <summary>Splits off a training graph with adapters what follows from the frozen parameters alone: rotated codes of weights, copies in other types.</summary>
 /// <remarks>
 /// That is computed once, by a graph of its own, and held: a byte a weight in place of four, and no rotation or quantization of it in any step. The training
-/// graph reads it by inputs of the values' names, which are marked; weights that nothing else reads are inputs no longer. Codes of FP8 are made in each step:
-/// ONNX Runtime's C# sessions take no inputs of that type.
+/// graph reads it by inputs of the values' names, which are marked; weights that nothing else reads are inputs no longer. Codes of FP8 are held as bytes
+/// (<see cref="BitCast"/>): ONNX Runtime's C# sessions take no inputs of that type.
 /// </remarks>
 public static class FrozenBase
 {
@@ -32,6 +34,12 @@ public static class FrozenBase
         if (held.Count == 0)
             return null;
         LinearReport.Keep(graph); // layers are found by their weights
+        if (held.Any(v => v.Type.IsFloat8()))
+        {
+            foreach (var codes in held.Where(v => v.Type.IsFloat8()))
+                PassAsBytes(codes, nodes);
+            (held, nodes) = Following(graph, frozen);
+        }
         var names = held.Select(v => v.Name).ToHashSet(StringComparer.Ordinal);
         var taken = Part(training, names);
         foreach (var value in held)
@@ -66,6 +74,18 @@ public static class FrozenBase
     /// <summary>The nodes that compute of frozen parameters and constants alone; none where there are no adapters.</summary>
     public static IReadOnlySet<Node> NodesOf(Graph graph) => graph.Inputs.Any(i => AdapterNames.IsTrained(i.Name)) ? Following(graph, FrozenIn(graph)).Nodes : [];
 
+    /// <summary>Lets those that read codes from outside of <paramref name="nodes"/> read them through a value of bytes.</summary>
+    private static void PassAsBytes(Value codes, HashSet<Node> nodes)
+    {
+        var readers = codes.Uses.Where(u => !nodes.Contains(u.Node)).ToList();
+        var build = GraphBuilder.After(codes.Producer!, "");
+        var floats = build.BitCast(build.BitCast(codes, ElementType.UInt8, $"{codes.Name}/bytes"), codes.Type, $"{codes.Name}/floats");
+        foreach (var use in readers)
+            use.Node.ReplaceInput(use.Index, floats);
+    }
+
+    private static bool IsFromBytes(Node node) => node.Is(nameof(BitCast), HaloDomain.Name) && node.Output.Type.IsFloat8();
+
     private static List<Value> FrozenIn(Graph graph) => [.. graph.Inputs.Where(i => i.Type.IsFloat() && !AdapterNames.IsTrained(i.Name) && !IsHeld(i))];
 
     /// <summary>What nodes compute of frozen parameters and constants alone and other nodes read, and those nodes.</summary>
@@ -75,8 +95,8 @@ public static class FrozenBase
         foreach (var node in graph.Nodes.Where(n => !n.Subgraphs.Any()))
         {
             var read = node.Inputs.OfType<Value>().ToList();
-            if (!read.Any(following.Contains) || !read.All(v => following.Contains(v) || v.Constant is not null) || node.Outputs.Any(o => o.IsGraphOutput || o.Type.IsFloat8()))
-                continue; // no input of a session in C# is FP8
+            if (!read.Any(following.Contains) || !read.All(v => following.Contains(v) || v.Constant is not null) || node.Outputs.Any(o => o.IsGraphOutput) || IsFromBytes(node))
+                continue;
             nodes.Add(node);
             following.UnionWith(node.Outputs);
         }

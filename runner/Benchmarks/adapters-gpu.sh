@@ -1,22 +1,21 @@
 #!/usr/bin/env bash
-# LoRA of rank 16 over a frozen 8-bit base of Llama-3-8B's layers on a GPU, beside PyTorch and PEFT over bf16: a JSON line a run.
-# Usage: runner/Benchmarks/adapters-gpu.sh FOLDER [LAYERS ...]. HALO names the executable; LIMIT seconds (150) after which no further run begins;
-# ROWS and TOKENS of an update (4, 2048); PYTORCH=0 leaves PyTorch out. Weights are random: one block of draws, repeated. Fewer layers than 32 are to be
-# extrapolated: time and memory are linear in layers, beside the embedding and the head.
+# LoRA of rank 16 over a frozen base of Llama-3-8B's shape on a GPU, by what its base is held as and what is computed again, beside PyTorch and PEFT over bf16, and
+# EfQAT beside training all rows, of fewer layers: a JSON line a run, as it ends. Usage: runner/Benchmarks/adapters-gpu.sh FOLDER [LAYERS (32)]
+# HALO names the executable; LIMIT seconds (220) after which no further run begins, RUN_LIMIT of one (100); ROWS and TOKENS of an update (4, 2048); LIST: which runs,
+# by the names below (default: lora pytorch efqat); EFQAT_LAYERS (4). Weights are random: one block of draws, repeated.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 folder=${1:?name a folder for models and runs}
-layers=("${@:2}")
-[ "${#layers[@]}" -gt 0 ] || layers=(8 4)
-rows=${ROWS:-4} tokens=${TOKENS:-2048} limit=${LIMIT:-150} halo=${HALO:-./halo}
+layers=${2:-32}
+rows=${ROWS:-4} tokens=${TOKENS:-2048} limit=${LIMIT:-220} run_limit=${RUN_LIMIT:-100} halo=${HALO:-./halo} device=${DEVICE:-cuda} list=${LIST:-lora pytorch efqat}
 mkdir -p "$folder"
 
 # model LAYERS: a Hugging Face folder with the bundled tokenizer and rows that fill a sequence.
 model() {
   python3 - "$folder/model-$1" "$1" <<'PYTHON'
-import json, os, shutil, struct, sys, torch
+import json, os, random, shutil, struct, sys
 out, layers = sys.argv[1], int(sys.argv[2])
-hidden, ffn, kv, vocabulary = 4096, 14336, 1024, 128256
+hidden, ffn, kv, vocabulary = (64, 192, 32, 2048) if os.environ.get("TRIAL") else (4096, 14336, 1024, 128256)
 os.makedirs(out, exist_ok=True)
 shapes = {"model.embed_tokens.weight": (vocabulary, hidden), "model.norm.weight": (hidden,), "lm_head.weight": (vocabulary, hidden)}
 for i in range(layers):
@@ -25,7 +24,8 @@ for i in range(layers):
     shapes |= {at + f"self_attn.{n}_proj.weight": (o, hidden) for n, o in (("q", hidden), ("k", kv), ("v", kv), ("o", hidden))}
     shapes |= {at + "mlp.gate_proj.weight": (ffn, hidden), at + "mlp.up_proj.weight": (ffn, hidden), at + "mlp.down_proj.weight": (hidden, ffn)}
 config = dict(architectures=["LlamaForCausalLM"], model_type="llama", vocab_size=vocabulary, hidden_size=hidden, intermediate_size=ffn,
-              num_hidden_layers=layers, num_attention_heads=32, num_key_value_heads=8, head_dim=128, max_position_embeddings=8192, rope_theta=500000.0,
+              num_hidden_layers=layers, num_attention_heads=32 if hidden > 64 else 4, num_key_value_heads=8 if hidden > 64 else 2,
+              head_dim=hidden // (32 if hidden > 64 else 4), max_position_embeddings=8192, rope_theta=500000.0,
               rms_norm_eps=1e-5, hidden_act="silu", tie_word_embeddings=False, torch_dtype="bfloat16", bos_token_id=0, eos_token_id=1)
 json.dump(config, open(f"{out}/config.json", "w"))
 for name in ("tokenizer.json", "tokenizer_config.json"):
@@ -37,8 +37,9 @@ for name, shape in shapes.items():
     end += size
 head = json.dumps(header).encode()
 head += b" " * (-len(head) % 8)
-draws = lambda x: memoryview(x.to(torch.bfloat16).view(torch.int16).cpu().numpy()).cast("B")
-block, ones = draws(torch.randn(1 << 26, device="cuda") * 0.02), draws(torch.ones(hidden))
+draw = random.Random(1)
+rounded = lambda values: b"".join(struct.pack("<f", value)[2:] for value in values)  # to bfloat16
+block, ones = rounded(draw.gauss(0, 0.02) for _ in range(1 << 20)) * 64, rounded([1.0] * hidden)
 with open(f"{out}/model.safetensors", "wb") as file:
     file.write(struct.pack("<Q", len(head)) + head)
     for name, entry in header.items():
@@ -59,10 +60,11 @@ row() {
   [ "$SECONDS" -lt "$limit" ] || { echo "{\"left_out\": \"$*\", \"seconds\": $SECONDS}"; return; }
   local run="$folder/run" at="$SECONDS"
   rm -rf "$run"
-  if ! "$halo" train --model "$folder/model-$1" --data "$folder/model-$1/rows.jsonl" -o "$run" --device cuda --precision bf16 --adapter-kind lora \
-    --adapter-rank 16 --scheme halo-0 --format fp8 --micro-batch-size "$rows" --batch-size "$rows" --sequence-length "$tokens" --steps 7 \
-    --learning-rate 1e-4 --clip-norm 1 "${@:2}" >"$folder/log" 2>&1; then
-    python3 -c 'import json, sys; print(json.dumps(dict(options=sys.argv[1], error=sys.argv[2][-600:])))' "$*" "$(tail -3 "$folder/log")"
+  if ! timeout -k 5 "$run_limit" "$halo" train --model "$folder/model-$1" --data "$folder/model-$1/rows.jsonl" -o "$run" --device "$device" \
+    --micro-batch-size "$rows" --batch-size "$rows" --sequence-length "$tokens" --steps "${STEPS:-7}" --learning-rate 1e-4 --clip-norm 1 "${@:2}" \
+    >"$folder/log" 2>&1; then
+    python3 -c 'import json, sys; print(json.dumps(dict(options=sys.argv[1], wall_s=int(sys.argv[3]), error=sys.argv[2][-600:])))' "$*" \
+      "$(tail -3 "$folder/log")" $((SECONDS - at))
     return
   fi
   python3 - "$run/metrics.jsonl" "$1" "${*:2}" "$rows" "$tokens" $((SECONDS - at)) "$(grep -m1 'in all' "$folder/log" || true)" <<'PYTHON'
@@ -76,15 +78,33 @@ print(json.dumps(dict(program="halo", layers=int(sys.argv[2]), options=sys.argv[
 PYTHON
 }
 
-first=1
-for count in "${layers[@]}"; do
+precision=(${PRECISION:---precision bf16})
+lora=("${precision[@]}" --adapter-kind lora --adapter-rank 16)
+fp8=(--scheme halo-0 --format fp8) int8=(--format int8)
+for part in $list; do
   [ "$SECONDS" -lt "$limit" ] || break
-  model "$count"
-  row "$count" --recompute elementwise
-  row "$count" --recompute feed_forward
-  if [ "$first" = 1 ] && [ "${PYTORCH:-1}" = 1 ]; then
-    timeout 75 python3 runner/Benchmarks/pytorch_lora.py "$count" 4096 14336 32 8 128256 "$rows" "$tokens" 16 compile checkpoint-compile || true
-  fi
-  first=0
-  rm -rf "$folder/model-$count" "$folder/run"
+  case "$part" in
+    lora | lora-*) [ -d "$folder/model-$layers" ] || model "$layers" ;;&
+    lora)
+      row "$layers" "${lora[@]}" "${fp8[@]}" --recompute elementwise
+      row "$layers" "${lora[@]}" "${fp8[@]}" --recompute feed_forward --recompute-layers $((layers * 5 / 8))
+      row "$layers" "${lora[@]}" "${int8[@]}" --scheme halo-0 --recompute elementwise
+      row "$layers" "${lora[@]}" "${int8[@]}" --scheme halo-1 --recompute elementwise
+      row "$layers" "${lora[@]}" "${fp8[@]}" --adapter-base int4 --recompute feed_forward
+      ;;
+    lora-fp8) row "$layers" "${lora[@]}" "${fp8[@]}" --recompute elementwise ;;
+    lora-codes) row "$layers" "${lora[@]}" "${fp8[@]}" --recompute elementwise --saved-codes all ;;
+    pytorch) timeout -k 5 "$run_limit" python3 runner/Benchmarks/pytorch_lora.py "$layers" 4096 14336 32 8 128256 "$rows" "$tokens" 16 compile checkpoint-compile || true ;;
+    efqat)
+      rm -rf "$folder/model-$layers" "$folder/run"
+      count=${EFQAT_LAYERS:-4}
+      model "$count"
+      states=(--states "${STATES:-bf16}")
+      row "$count" "${precision[@]}" "${states[@]}" "${fp8[@]}"
+      for share in 0.1 0.3; do
+        row "$count" "${precision[@]}" "${states[@]}" "${fp8[@]}" --adapter-kind efqat --adapter-rows "$share" --adapter-every 1000
+      done
+      ;;
+  esac
 done
+rm -rf "$folder"/model-* "$folder/run"

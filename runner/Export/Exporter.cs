@@ -84,7 +84,9 @@ public static class Exporter
                 own.Add(logits, logits, forward.Vocabulary, row.Ids, row.LossMask);
             unadapted = own.Loss;
         }
-        var report = new MergeReport(MergeReport.LayersOf(source.Weights, layers, tensors), unadapted, parity?.ForwardLoss, parity?.Validation?.Loss);
+        var format = settings.Rotate || settings.Calibrate ? null : MergeReport.FormatOf(weights);
+        var report = new MergeReport(MergeReport.LayersOf(source.Weights, layers, tensors, format), parity?.Validation ?? parity?.Exported, unadapted,
+            parity?.ForwardLoss, parity?.Validation?.Loss);
         var least = settings.MinEffect ?? MergeReport.LeastOf(weights);
         AtomicFile.WriteText(Path.Combine(folder, MergeReport.FileName), report.ToJson(least).ToJsonString(JsonText.Readable) + "\n");
         say(report.Line);

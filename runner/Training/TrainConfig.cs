@@ -155,7 +155,7 @@ public sealed record TrainConfig
     [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Artifact | ConfigUse.Plan)]
     public string? SavedCodes { get; init; }
 
-    [Description("On a GPU: memory that the logits of a chunk of rows may take, such as 256MiB; null: 2GiB. Smaller chunks are more products, and more sums of the "
+    [Description("On a GPU: memory that the logits of a chunk of rows may take, such as 256MiB; null: 2GiB, of a head under an adapter 256MiB. Smaller chunks are more products, and more sums of the "
         + "head's gradient.")]
     [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Artifact | ConfigUse.Plan)]
     public string? LogitsMemory { get; init; }

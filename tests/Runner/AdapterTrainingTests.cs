@@ -82,6 +82,7 @@ public sealed class AdapterTrainingTests : IDisposable
         Assert.Equal(unadapted, Number("base_loss"), Tolerances.LossesOfTraining);
         Assert.All(report.GetProperty("layers").EnumerateArray(), l => Assert.InRange(l.GetProperty("error").GetDouble(), 0, Tolerances.OneOperator));
         Assert.Contains(report.GetProperty("layers").EnumerateArray(), l => l.GetProperty("change").GetDouble() > 0.01);
+        Assert.Equal(1, report.GetProperty("logits").GetProperty("top1_agreement").GetDouble());
         string[] export = ["export", _folder["model"], "-o", _folder["none"], "--prompts", "0"];
         Refused(_folder, "--merge with it", [.. export, "--adapter", _folder["run/adapter"]]);
         Refused(_folder, "--adapter with it", [.. export, "--merge"]);

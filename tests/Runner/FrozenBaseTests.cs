@@ -22,6 +22,8 @@ public sealed class FrozenBaseTests : IDisposable
     [Theory]
     [InlineData("halo-1", "int8", "lora")]
     [InlineData("halo-2", "int8", "dora")]
+    [InlineData("halo-1", "fp8", "lora")]
+    [InlineData("none", "F=e4m3,e4m3;E=e5m2,e5m2;G=e5m2,e4m3", "lora")]
     public void Held_codes_give_the_bits_of_codes_that_are_made_in_each_step(string scheme, string format, string kind)
     {
         DrawnAdapter.Write(_folder["adapter"], new() { Rank = 2, Alpha = 4, Dora = kind == "dora", TargetPattern = "all-linear" }, _folder["model"]);
@@ -40,16 +42,20 @@ public sealed class FrozenBaseTests : IDisposable
     }
 
     /// <summary>On a GPU codes of activations are written in both orders, those that are held in one: a byte a weight.</summary>
-    [Fact]
-    public void For_a_GPU_codes_are_held_in_one_order_and_sums_are_taken_in_products()
+    [Theory]
+    [InlineData("int8", ElementType.Int8)]
+    [InlineData("fp8", ElementType.UInt8)]
+    public void For_a_GPU_codes_are_held_in_one_order_and_sums_are_taken_in_products(string format, ElementType type)
     {
-        var config = TrainConfig.Parse($"model: {_folder["model"]}\nadapter: {{kind: lora, rank: 2}}\nscheme: halo-0\nformat: int8\ndevice: cuda\n"
+        var config = TrainConfig.Parse($"model: {_folder["model"]}\nadapter: {{kind: lora, rank: 2}}\nscheme: halo-0\nformat: {format}\ndevice: cuda\n"
             + "precision: bf16\nmicro_batch_size: 3\nsequence_length: 24\n");
         var plan = TrainingPlan.Of(config, _ => { });
         var held = plan.Training.Graph.Inputs.Where(FrozenBase.IsHeld).ToList();
         using var weights = CheckpointReader.Open(_folder["model"]);
         var linear = weights.Tensors.Values.Where(t => t.Name.EndsWith("proj.weight", StringComparison.Ordinal)).Sum(t => t.ElementCount);
-        Assert.Equal(linear, held.Where(v => v.Type == ElementType.Int8).Sum(v => v.Shape!.ElementCount!.Value));
+        Assert.Equal(linear, held.Where(v => v.Type == type).Sum(v => v.Shape!.ElementCount!.Value));
+        Assert.DoesNotContain(plan.Training.Graph.Inputs, i => i.Type == ElementType.Float && i.Name.EndsWith("proj.weight", StringComparison.Ordinal)
+            && !i.Name.Contains("lora", StringComparison.Ordinal));
         var products = plan.Training.Graph.Nodes.Where(n => n.Is(nameof(ScaledMatMul), HaloDomain.Name)).ToList();
         Assert.All(products.Where(p => p.Name.EndsWith("/F/scaled_matmul", StringComparison.Ordinal)), p => Assert.Equal(5, p.Inputs.Count));
     }

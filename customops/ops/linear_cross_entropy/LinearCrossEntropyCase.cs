@@ -27,6 +27,8 @@ public sealed class LinearCrossEntropyCase() : OpCase("LinearCrossEntropy")
             yield return Call(random, 12, 8, 40, 5, type, ElementType.Float, null);
         }
         yield return Call(random, 9, 8, 20, 4, ElementType.Float, ElementType.Float, 3, ignoreIndex: 3);
+        foreach (var type in FloatTypes)
+            yield return Call(random, 12, 8, 40, 5, type, ElementType.Undefined, -100);
     }
 
     private static OpCall Call(Random random, int n, int h, int v, int chunk, ElementType type, ElementType to, long? ignored, long ignoreIndex = -100)
@@ -34,15 +36,21 @@ public sealed class LinearCrossEntropyCase() : OpCase("LinearCrossEntropy")
         const float DLoss = -0.75f;
         var (x, w, labels) = (HostTensor.Normal(random, n, h), HostTensor.Normal(random, v, h), CrossEntropyCase.Labels(random, n, v, ignored));
         var (readX, readW) = (Read(x, type), Read(w, type));
-        return new OpCall($"{x} {w} by {chunk}, {type} to {to}{(ignored is null ? "" : $", some {ignored}")}", [x, w, labels, new HostTensor([], [DLoss])],
+        return new OpCall($"{x} {w} by {chunk}, {type} {(to == ElementType.Undefined ? "over a frozen W" : $"to {to}")}{(ignored is null ? "" : $", some {ignored}")}", [x, w, labels, new HostTensor([], [DLoss])],
             (build, inputs) =>
             {
                 var typed = InType(build, inputs.Take(2), type);
-                var (loss, dx, dw) = build.LinearCrossEntropy(typed[0], typed[1], Cast(build, inputs[2], ElementType.Int64, "labels"), inputs[3], chunk, to,
-                    "loss", ignoreIndex);
+                var classes = Cast(build, inputs[2], ElementType.Int64, "labels");
+                if (to == ElementType.Undefined)
+                {
+                    var (only, error) = build.LinearCrossEntropy(typed[0], typed[1], classes, inputs[3], chunk, "loss", ignoreIndex);
+                    return [only, error];
+                }
+                var (loss, dx, dw) = build.LinearCrossEntropy(typed[0], typed[1], classes, inputs[3], chunk, to, "loss", ignoreIndex);
                 return [loss, dx, dw];
             },
-            () => Oracle(DLoss, readX, readW, labels, h, ignoreIndex, type, to));
+            () => to == ElementType.Undefined ? Oracle(DLoss, readX, readW, labels, h, ignoreIndex, type, ElementType.Float)[..2]
+                : Oracle(DLoss, readX, readW, labels, h, ignoreIndex, type, to));
     }
 
     /// <summary>

@@ -117,7 +117,7 @@ int64_t linear_cross_entropy_workspace_cuda(DType type, const LinearCrossEntropy
 Status linear_cross_entropy_cuda(cuda::LtProducts& products, DType type, DType to, const void* x, const void* w, const int64_t* labels, const float* dloss,
                                  float* loss, void* dx, void* dw, const LinearCrossEntropySizes& s, void* workspace, cudaStream_t stream) {
   HALO_REQUIRE(s.rows <= cuda::kMostBlocksX, "at most " << cuda::kMostBlocksX << " rows", s.rows, "Take a smaller batch or a shorter sequence.");
-  HALO_REQUIRE(to == type || to == DType::kFloat, "a gradient in float or " << name_of(type) << ", the type of X", to, "Cast it afterwards.");
+  HALO_REQUIRE(dw == nullptr || to == type || to == DType::kFloat, "a gradient in float or " << name_of(type) << ", the type of X", to, "Cast it afterwards.");
   const Places places(type, s);
   auto* const base = static_cast<char*>(workspace);
   void* const logits = base + places.logits;
@@ -140,6 +140,7 @@ Status linear_cross_entropy_cuda(cuda::LtProducts& products, DType type, DType t
     }));
     const cuda::Product error{.type_a = type, .type_b = type, .type_y = type, .m = rows, .n = s.width, .k = s.classes};
     HALO_RETURN_IF_ERROR(multiply(error, logits, w, static_cast<char*>(dx) + first * row_bytes));
+    if (dw == nullptr) continue;
     const cuda::Product gradient{
         .type_a = type, .type_b = type, .type_y = to, .trans_a = true, .m = s.classes, .n = s.width, .k = rows, .beta = first == 0 ? 0.0f : 1.0f};
     HALO_RETURN_IF_ERROR(multiply(gradient, logits, x_chunk, dw));

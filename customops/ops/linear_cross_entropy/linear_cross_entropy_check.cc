@@ -56,6 +56,10 @@ void check_chunk(int64_t chunk) {
   expect_near(static_cast<double>(found_loss), loss, 1e-5 * loss + unit / 8, what + " loss");
   for (size_t i = 0; i < dx.size(); ++i) expect_near(to_float(found_dx[static_cast<int64_t>(i)]), dx[i], most, what + " dx");
   for (size_t i = 0; i < dw.size(); ++i) expect_near(to_float(found_dw[static_cast<int64_t>(i)]), dw[i], most, what + " dw");
+  Guarded<T> alone(s.rows * s.width);
+  const Status frozen = linear_cross_entropy_cpu(x.data(), w.data(), labels.data(), kDLoss, &found_loss, alone.data(), static_cast<R*>(nullptr), s, work.data(),
+                                                 ThreadedExecutor(), PlainProducts());
+  expect(frozen.ok() && alone.intact() && same(alone.data(), found_dx.data(), s.rows * s.width), what + ": dx depends on dw");
   labels[3] = s.classes;
   expect(!linear_cross_entropy_cpu(x.data(), w.data(), labels.data(), kDLoss, &found_loss, found_dx.data(), found_dw.data(), s, work.data(), SerialExecutor(),
                                    PlainProducts())

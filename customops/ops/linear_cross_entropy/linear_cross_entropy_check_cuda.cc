@@ -41,6 +41,11 @@ void check_sizes(const LinearCrossEntropySizes& s) {
       dx_device.download(what), reals(dx), [most](double) { return most; }, what + " dx");
   expect_all_near<R>(
       dw_device.download(what), reals(dw), [most](double) { return most; }, what + " dw");
+  expect_success(linear_cross_entropy_cuda(products, type_of<T>(), type_of<R>(), x_device.data(), w_device.data(), labels_device.data(), dloss_device.data(),
+                                           OnDevice<float>(1).data(), dx_device.data(), nullptr, s, workspace.data(), nullptr),
+                 what + ", W frozen");
+  expect_all_near<T>(
+      dx_device.download(what), reals(dx), [most](double) { return most; }, what + " dx, W frozen");
   workspace.download(what + " workspace");
   labels[0] = s.classes;
   labels_device.upload(labels);

@@ -54,12 +54,13 @@ Status linear_cross_entropy_cpu(const T* x, const T* w, const int64_t* labels, f
     });
     narrow(dx + first * s.width, rows * s.width, scratch, executor,
            [&](float* y) { products.multiply(false, false, 1.0f, 1, rows, s.width, s.classes, logits, wide_w, y); });
+    if (dw == nullptr) continue;
     products.multiply(true, false, 1.0f, 1, s.classes, s.width, rows, logits, wide_x, first == 0 ? sum : part);
     executor.parallel_for(weights, kGrain, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) sum[i] = rounded<R>(first == 0 ? sum[i] : sum[i] + part[i]);
     });
   }
-  executor.parallel_for(weights, kGrain, [&](int64_t begin, int64_t end) {
+  executor.parallel_for(dw == nullptr ? 0 : weights, kGrain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) dw[i] = from_float<R>(s.rows > 0 ? sum[i] : 0.0f);
   });
   double total = 0;

@@ -7,7 +7,7 @@ namespace halo {
 struct LinearCrossEntropy {
   static constexpr Schema schema{.name = "LinearCrossEntropy",
                                  .in = "X: T, W: T, labels: I, dLoss: F",
-                                 .out = "loss: F, dX: T, dW: R",
+                                 .out = "loss: F, dX: T, dW?: R",
                                  .types = "T: float, float16, bfloat16; I: int64; F: float; R: float, float16, bfloat16"};
 
   explicit LinearCrossEntropy(const Attributes& attributes)
@@ -20,11 +20,12 @@ struct LinearCrossEntropy {
     HALO_REQUIRE(x.rank() == 2 && w.rank() == 2 && Shape::may_equal(x[1], w[1]), "X (N, H) and W (V, H)", x << " and " << w, "Reshape X to rows.");
     HALO_REQUIRE(in[2].shape.may_equal({x[0]}), "labels [" << x[0] << "], one for each row of X", in[2].shape, "Reshape them to one axis.");
     HALO_REQUIRE(in[3].shape.rank() == 0, "dLoss []", in[3].shape, "Give the gradient of the loss.");
-    HALO_REQUIRE(to == DType::kFloat || to == in[0].type, "a gradient in float or " << name_of(in[0].type) << ", the type of X", to, "Cast it afterwards.");
+    HALO_REQUIRE(to == DType::kUndefined || to == DType::kFloat || to == in[0].type, "a gradient in float or " << name_of(in[0].type) << ", the type of X", to, "Cast it afterwards.");
     HALO_REQUIRE(chunk > 0, "rows at a time, 1 or more", chunk, "Correct the attribute rows.");
     out[0] = in[3];
     out[1] = in[0];
-    out[2] = {.type = to, .shape = w};
+    out[2].present = to != DType::kUndefined;
+    if (out[2].present) out[2] = {.type = to, .shape = w};
     return {};
   }
 
@@ -36,7 +37,7 @@ struct LinearCrossEntropy {
         return linear_cross_entropy_cpu(c.data<T>(0), c.data<T>(1), c.data<int64_t>(2), *c.data<float>(3), c.result<float>(0), c.result<T>(1), dw, s,
                                         work.data(), c, c);
       };
-      return to == DType::kFloat ? run(c.result<float>(2)) : run(c.result<T>(2));
+      return to == DType::kUndefined ? run(static_cast<T*>(nullptr)) : to == DType::kFloat ? run(c.result<float>(2)) : run(c.result<T>(2));
     });
   }
 
@@ -45,7 +46,7 @@ struct LinearCrossEntropy {
     const LinearCrossEntropySizes s = sizes(c);
     HALO_WORKSPACE(work, c, linear_cross_entropy_workspace_cuda(c.in(0).type, s));
     return linear_cross_entropy_cuda(c.device().products(), c.in(0).type, to, c.data(0), c.data(1), c.data<int64_t>(2), c.data<float>(3), c.result<float>(0),
-                                     c.result(1), c.result(2), s, work.data(), c.stream());
+                                     c.result(1), to == DType::kUndefined ? nullptr : c.result(2), s, work.data(), c.stream());
   }
 #endif
 
