@@ -13,6 +13,9 @@ namespace Halo.Runner.Sessions;
 /// <param name="ordinal">Which of several, from 0.</param>
 public sealed class Device(GraphDevice kind, int ordinal = 0)
 {
+    private static readonly Lock ZerosLock = new();
+    private static HostMemory? _zeros;
+    private static long _zeroBytes = -1;
     private long _heldBytes;
 
     /// <summary>The CPU, for tensors that nothing else is counted with.</summary>
@@ -89,6 +92,17 @@ public sealed class Device(GraphDevice kind, int ordinal = 0)
                 + "Free memory of the host, raise the limit of locked memory (ulimit -l), or leave offload out.");
         }
         return (OrtValue.CreateTensorValueWithData(Memory, (TensorElementType)(int)type, sizes, address, sizeBytes), address);
+    }
+
+    /// <summary>So many zeros on the host, to copy from. One piece for all: pages that nobody has written are one page of zeros to the system.</summary>
+    internal static nint Zeros(long bytes)
+    {
+        lock (ZerosLock)
+        {
+            if (bytes > _zeroBytes)
+                (_zeros, _zeroBytes) = (new HostMemory(bytes), bytes); // one that is too small may still be read: it is left to the process, untouched
+            return _zeros!.Address;
+        }
     }
 
     internal static void FreePinned(OrtValue value, nint address)

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Halo.Ir;
 using Microsoft.ML.OnnxRuntime;
@@ -28,11 +29,7 @@ public sealed class DeviceTensor : IDisposable
             return;
         }
         Value = device.Allocate(type, _sizes, SizeBytes);
-        using var zeros = device.IsGpu ? new HostMemory(SizeBytes) : null;
-        if (zeros is null)
-            Value.GetTensorMutableRawData().Clear();
-        else
-            CopyIn(zeros.Address);
+        Write(Device.Zeros(SizeBytes));
     }
 
     /// <summary>What sessions bind.</summary>
@@ -49,13 +46,23 @@ public sealed class DeviceTensor : IDisposable
     public unsafe void Write<T>(ReadOnlySpan<T> values) where T : unmanaged
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual((long)values.Length * sizeof(T), SizeBytes);
-        if (!_device.IsGpu)
+        fixed (T* address = values)
+            Write((nint)address);
+    }
+
+    /// <summary>All bytes, from memory of the host.</summary>
+    public unsafe void Write(nint address)
+    {
+        if (_device.IsGpu)
         {
-            MemoryMarshal.AsBytes(values).CopyTo(Value.GetTensorMutableRawData());
+            using var host = Wrap(address);
+            Copy(host, Value);
             return;
         }
-        fixed (T* address = values)
-            CopyIn((nint)address);
+        ref var own = ref _type == ElementType.Float ? ref Unsafe.As<float, byte>(ref MemoryMarshal.GetReference(Value.GetTensorMutableDataAsSpan<float>()))
+            : ref MemoryMarshal.GetReference(Value.GetTensorMutableRawData()); // whose span counts fewer than 2^31 bytes
+        fixed (byte* target = &own)
+            System.Buffer.MemoryCopy((void*)address, target, SizeBytes, SizeBytes);
     }
 
     /// <summary>All elements, as many as the tensor has.</summary>
@@ -89,22 +96,8 @@ public sealed class DeviceTensor : IDisposable
             _device.Free(Value, SizeBytes);
     }
 
-    private void CopyIn(nint address)
-    {
-        using var host = Wrap(address);
-        Copy(host, Value);
-    }
-
     private static void Copy(OrtValue from, OrtValue to) => OrtEnv.Instance().CopyTensors([from], [to], null);
 
     private OrtValue Wrap(nint address) =>
         OrtValue.CreateTensorValueWithData(OrtMemoryInfo.DefaultInstance, (TensorElementType)(int)_type, _sizes, address, SizeBytes);
-
-    /// <summary>Zeros on the host.</summary>
-    private sealed unsafe class HostMemory(long bytes) : IDisposable
-    {
-        public nint Address { get; } = (nint)NativeMemory.AllocZeroed((nuint)Math.Max(1, bytes));
-
-        public void Dispose() => NativeMemory.Free((void*)Address);
-    }
 }

@@ -9,7 +9,7 @@ SHAPE  layers,hidden,ffn,heads,kv-heads,vocabulary,tied      3,4096,14336,32,8,2
 KIND   bf16-compile, float8-compile: bfloat16 parameters and moments; fp32master-compile, fp32master-float8-compile: float32 ones, bfloat16 by autocast
 
 ROWS (512) of CHARACTERS (24000) each are written; SPARSE=1 leaves weights as holes, for halo plan. HALO names the executable (./halo), DEVICE cuda or cpu, STEPS the updates (12),
-MICRO the micro-batches of an update (1). Compare figures of one GPU in one run. Memory: planned by halo and in use at the most by its allocator, PyTorch's max_memory_allocated, and what nvidia-smi saw (peak_mib), other processes of the GPU included.
+MICRO the micro-batches of an update (1), SKIP those at the begin that are not counted (3), LIMIT the seconds of all (150). Compare figures of one GPU in one run. Memory: planned by halo and in use at the most by its allocator, PyTorch's max_memory_allocated, and what nvidia-smi saw (peak_mib) of the GPUs that CUDA_VISIBLE_DEVICES names (all without it), other processes of theirs included.
 """
 import hashlib
 import json
@@ -94,8 +94,13 @@ def folder(out, text):
     say(figure="folder", shape=text, gib=round(at / 2**30, 2))
 
 
+def most(key, rows):
+    return round(max(row.get(key, 0) for row in rows) / 2**30, 2)
+
+
 def halo(name, model, batch, sequence, *options):
     steps, micro, work = int(os.environ.get("STEPS", "12")), int(os.environ.get("MICRO", "1")), tempfile.mkdtemp()
+    skip, gpus = int(os.environ.get("SKIP", "3")), [f"--id={ids}" for ids in [os.environ.get("CUDA_VISIBLE_DEVICES")] if ids]
     metrics, log = os.path.join(work, "run", "metrics.jsonl"), os.path.join(work, "log")
     command = [os.environ.get("HALO", os.path.join(ROOT, "halo")), "train", "--model", model, "--data", os.path.join(model, "rows.jsonl"), "-o",
                os.path.join(work, "run"), "--device", DEVICE, "--micro-batch-size", batch, "--batch-size", str(micro * int(batch)), "--sequence-length", sequence,
@@ -106,8 +111,8 @@ def halo(name, model, batch, sequence, *options):
     while run.poll() is None and len(rows) < steps and time.time() - start < float(os.environ.get("LIMIT", "150")):
         time.sleep(0.3)
         if DEVICE == "cuda":
-            memory = subprocess.run(["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"], capture_output=True, text=True).stdout
-            peak = max(peak, *(int(line) for line in memory.split()))
+            memory = subprocess.run(["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", *gpus], capture_output=True, text=True).stdout
+            peak = max([peak, *(int(line) for line in memory.split() if line.isdigit())])
         if os.path.exists(metrics):
             with open(metrics) as f:
                 rows = [json.loads(line) for line in f if line.endswith("\n")]
@@ -115,24 +120,26 @@ def halo(name, model, batch, sequence, *options):
     if run.poll() is None:
         os.killpg(run.pid, signal.SIGKILL)
     run.wait()
-    if len(rows) < 4:
+    if len(rows) <= skip:
         with open(log) as f:
             say(figure="halo", name=name, error=f.read()[-1500:])
     else:
         rows = rows[:steps]
-        ms = statistics.median(row["milliseconds"] for row in rows[3:])
+        counted = rows[skip:]
+        ms = statistics.median(row["milliseconds"] for row in counted)
         # Of ranks: bytes that the first sends, how long its collectives run, and for what share of that it computes.
-        ran, waited = (statistics.median(row.get(name, 0) for row in rows[3:]) for name in ("collective_milliseconds", "wait_milliseconds"))
-        ranks = dict(sent_mib=round(statistics.median(row["sent_bytes"] for row in rows[3:]) / 2**20, 1), collectives_ms=round(ran, 1),
+        ran, waited = (statistics.median(row.get(name, 0) for row in counted) for name in ("collective_milliseconds", "wait_milliseconds"))
+        ranks = dict(sent_mib=round(statistics.median(row["sent_bytes"] for row in counted) / 2**20, 1), collectives_ms=round(ran, 1),
                      hidden=round(max(0, 1 - waited / ran), 3)) if ran else {}
         # Runs of the same bits have the same.
         bits = hashlib.sha256(json.dumps([(row["loss"], row["gradient_norm"]) for row in rows]).encode()).hexdigest()[:12]
         with open(log) as f:
-            planned = re.search(r"memory: needs ([0-9.]+ [KMGT]iB)", f.read())
+            text = f.read()
+        planned, chosen = re.search(r"memory: needs ([0-9.]+ [KMGT]iB)", text), re.search(r"memory: (recompute .*) takes ", text)
         say(figure="halo", name=name, options=" ".join(options), batch=int(batch), sequence=int(sequence), micro_batches=micro, ms=round(ms, 1),
             tokens_per_s=round(micro * int(batch) * int(sequence) / ms * 1e3), steps=len(rows), losses=[round(row["loss"], 4) for row in rows[:3]], bits=bits,
-            planned=planned and planned[1], in_use_gib=round(max(row.get("memory_peak", 0) for row in rows) / 2**30, 2), peak_mib=peak, **ranks,
-            first_update_s=round(rows[0]["time"] - start, 1))
+            planned=planned and planned[1], in_use_gib=most("memory_peak", rows), reserved_gib=most("memory_reserved", rows), peak_mib=peak, **ranks,
+            first_update_s=round(rows[0]["time"] - start, 1), **dict(chosen=chosen[1]) if chosen else {}, seconds=round(time.time() - start))
     shutil.rmtree(work)
 
 
