@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What saved codes do to fine-tuning: the bundled model, and its variant with outliers, on the SQL data in FP8 halo-0, with and without, three seeds each.
 # Usage: runner/Benchmarks/saved-codes.sh OUT [STEPS [OPTION...]]   (120 updates of 8 rows; some 20 minutes on two cores; runs that are there already are not
-# done again; options of halo train, such as --device cuda --precision bf16, for every run)
+# done again; MODELS and SEEDS choose some of them; options of halo train, such as --device cuda --precision bf16, for every run)
 # Prints a line of JSON a run, as in Fidelity/results/saved-codes.jsonl: loss on the validation rows before and after, and the updates' last ten on average.
 set -euo pipefail
 out=${1:?usage: saved-codes.sh OUT [STEPS [OPTION...]]} steps=${2:-120}
@@ -10,10 +10,10 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 halo=${HALO:-$root/halo}
 sql=$root/runner/Data/sql
 "$halo" bench fidelity -o "$out/study" --table --only tiny-outliers >&2 # writes the variant
-for model in tiny tiny-outliers; do
+for model in ${MODELS:-tiny tiny-outliers}; do
     weights=$root/models/llama-tiny/model.safetensors
     [ "$model" = tiny ] || weights=$out/study/$model.safetensors
-    for seed in 0 1 2; do
+    for seed in ${SEEDS:-0 1 2}; do
         for codes in none all; do
             run=$out/${model}_${codes}_seed$seed
             options=("${more[@]}")

@@ -120,12 +120,12 @@ def halo(name, model, batch, sequence, *options):
     if run.poll() is None:
         os.killpg(run.pid, signal.SIGKILL)
     run.wait()
-    if len(rows) <= skip:
+    if len(rows) < 2:
         with open(log) as f:
             say(figure="halo", name=name, error=f.read()[-1500:])
     else:
         rows = rows[:steps]
-        counted = rows[skip:]
+        counted = rows[min(skip, len(rows) - 1):]
         ms = statistics.median(row["milliseconds"] for row in counted)
         # Of ranks: bytes that the first sends, how long its collectives run, and for what share of that it computes.
         ran, waited = (statistics.median(row.get(name, 0) for row in counted) for name in ("collective_milliseconds", "wait_milliseconds"))
