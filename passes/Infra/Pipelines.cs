@@ -103,9 +103,14 @@ public static class Pipelines
     }
 
     /// <summary>From the graph of a run, training or evaluation, to that of one of its ranks.</summary>
-    public static IReadOnlyList<IGraphPass> OfRank(ShardPlan plan) => plan.Ranks == 1 ? []
-        : [new Shard(plan.Mode, plan.Ranks, plan.Rank, plan.NodeRanks, plan.Gradients), new SinkGathers(), new GroupMaxima(),
-            new OrderNodes(), new OverlapCollectives()];
+    public static IReadOnlyList<IGraphPass> OfRank(ShardPlan plan) => [.. Split(plan), .. plan.Ranks == 1 ? [] : Overlap];
+
+    /// <summary>Its first part.</summary>
+    public static IReadOnlyList<IGraphPass> Split(ShardPlan plan) => plan.Ranks == 1 ? []
+        : [new Shard(plan.Mode, plan.Ranks, plan.Rank, plan.NodeRanks, plan.Gradients, plan.Base), new SinkGathers(), new GroupMaxima()];
+
+    /// <summary>Its second part, behind what else works on a rank's rows.</summary>
+    public static IReadOnlyList<IGraphPass> Overlap { get; } = [new OrderNodes(), new OverlapCollectives()];
 
     /// <summary>The rewrite of the forward part of a training graph for several batches at once: as many copies of it, rewritten as one graph.</summary>
     /// <param name="copies">Batches at once.</param>

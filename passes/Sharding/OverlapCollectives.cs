@@ -11,8 +11,9 @@ namespace Halo.Passes.Sharding;
 /// </summary>
 /// <remarks>
 /// Gathers are taken in the order in which ONNX Runtime runs their waits (<see cref="RunOrder"/>): the wait for number i also waits until number i + ahead has
-/// started. So no more than that many lie in memory before they are read, each until its last reader has run. What a sum over ranks reads stays until it is
-/// over. Starts of gathers hang on parameters alone, and those of sums on none of their kind, so that no circle can arise.
+/// started. So no more than that many lie in memory before they are read, each until its last reader has run. Largest magnitudes, which codes wait for, start
+/// one layer before: they would else stand behind the gathers that have started. What a sum over ranks reads stays until it is over. Starts of gathers hang on
+/// parameters alone, and those of sums on none of their kind, so that no circle can arise.
 /// </remarks>
 /// <param name="Ahead">Gathers that are under way while one is waited for; a layer has seven matrices.</param>
 public sealed record OverlapCollectives(int Ahead = 4) : IGraphPass
@@ -31,10 +32,11 @@ public sealed record OverlapCollectives(int Ahead = 4) : IGraphPass
     {
         var waits = RunOrder.Of(model.Graph).Where(n => n.Is(nameof(CollectiveWait), HaloDomain.Name)).ToList();
         var gathers = waits.Where(w => StartOf(w).OpType == nameof(AllGatherStart)).ToList();
+        var maxima = waits.Where(w => StartOf(w).OpType == nameof(AllReduceStart) && StartOf(w).String("op", "sum") == "max").ToList();
         // A gradient may take several, one after the other: each waits until the next one's of its own kind has started.
-        var sums = waits.Where(w => StartOf(w).OpType != nameof(AllGatherStart) && EndsInOutput(w.Output))
+        var sums = waits.Where(w => StartOf(w).OpType != nameof(AllGatherStart) && StartOf(w).String("op", "sum") == "sum")
             .GroupBy(w => (StartOf(w).OpType, StartOf(w).String("group", Collectives.World))).Select(g => g.ToList()).ToList();
-        if (gathers.Concat(sums.SelectMany(s => s)).Any(w => w.Inputs.Skip(1).Any(after => IsStarted(after!))))
+        if (gathers.Concat(maxima).Concat(sums.SelectMany(s => s)).Any(w => w.Inputs.Skip(1).Any(after => IsStarted(after!))))
             return new PassResult(0); // it has run
         var rewrites = 0;
         for (var i = 0; i < gathers.Count; i++)
@@ -43,7 +45,7 @@ public sealed record OverlapCollectives(int Ahead = 4) : IGraphPass
             var next = gathers.Skip(i == 0 ? 1 : i + Ahead).Take(i == 0 ? Ahead : 1).ToList();
             rewrites += WaitFor(model.Graph, gathers, i, next, context);
         }
-        foreach (var kind in sums)
+        foreach (var kind in sums.Append(maxima))
         {
             for (var i = 0; i < kind.Count; i++)
                 rewrites += WaitFor(model.Graph, kind, i, [.. kind.Skip(i + 1).Take(1)], context);
@@ -71,10 +73,6 @@ public sealed record OverlapCollectives(int Ahead = 4) : IGraphPass
             graph.Rename(heir, name);
         return 1;
     }
-
-    /// <summary>Nothing comes of it but one output.</summary>
-    private static bool EndsInOutput(Value value) => value.IsGraphOutput ? value.Uses.Count == 0
-        : value.Uses is [var use] && use.Node.Outputs is [var next] && EndsInOutput(next);
 
     private static Node StartOf(Node wait) => wait.Inputs[0]!.Producer!;
 

@@ -3,14 +3,16 @@ using Halo.Building;
 using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Passes.Infra;
+using Halo.Passes.Training;
 
 namespace Halo.Passes.Sharding;
 
 /// <summary>Makes of a training graph, or of its forward part, that of one of several ranks, which share parameters, gradients and state by rows.</summary>
 /// <remarks>
 /// A parameter that is split becomes an input of this rank's rows, gathered before it is read: once for the forward nodes, once more for the backward nodes, so
-/// that no rank holds a whole one in between. A gradient is multiplied by the input <c>gradient_weight</c> (), this rank's share of the update's counted tokens,
-/// and summed over the ranks; each keeps its rows of the sum, or all of it in mode none. Loss and logits stay those of the rank's own micro-batch.
+/// that no rank holds a whole one in between; a vector once. A gradient is multiplied by the input <c>gradient_weight</c> (), this rank's share of the
+/// update's counted tokens, and summed over the ranks; each keeps its rows of the sum, or all of it in mode none. Loss and logits stay those of the rank's own
+/// micro-batch.
 /// </remarks>
 /// <param name="Mode">What is split.</param>
 /// <param name="Ranks">How many ranks there are.</param>
@@ -19,7 +21,11 @@ namespace Halo.Passes.Sharding;
 /// <param name="Gradients">
 /// What gradients of matrices are sent as. In 8 bits they are rotated, rounded in blocks, exchanged, summed in float32 in the order of ranks, and turned back.
 /// </param>
-public sealed record Shard(ShardMode Mode, int Ranks, int Rank = 0, int? NodeRanks = null, SentGradients Gradients = SentGradients.Whole) : IGraphPass
+/// <param name="Base">
+/// With <c>mode=none</c>: how the 8-bit codes that are held of frozen weights are split, full or hybrid; they are gathered before they are read.
+/// </param>
+public sealed record Shard(ShardMode Mode, int Ranks, int Rank = 0, int? NodeRanks = null, SentGradients Gradients = SentGradients.Whole,
+    ShardMode Base = ShardMode.None) : IGraphPass
 {
     /// <summary>Elements that share a scale where gradients are sent in 8 bits.</summary>
     private const int Block = 64;
@@ -29,7 +35,7 @@ public sealed record Shard(ShardMode Mode, int Ranks, int Rank = 0, int? NodeRan
     /// <summary>Of one rank alone; ranks together give the gradients of all their rows.</summary>
     public ValueEffect Effect => Gradients == SentGradients.Whole ? new ValueEffect.Reassociating(1e-5) : new ValueEffect.Quantizing(20);
 
-    private ShardPlan Plan => new(Mode, Ranks, Rank, NodeRanks ?? Ranks);
+    private ShardPlan Plan => new(Mode, Ranks, Rank, NodeRanks ?? Ranks) { Base = Base };
 
     public void Requires(Model model)
     {
@@ -42,11 +48,25 @@ public sealed record Shard(ShardMode Mode, int Ranks, int Rank = 0, int? NodeRan
         }
         if (NodeRanks is { } node && (node < 1 || Ranks % node != 0))
             throw new PassException(Name, "node-ranks", $"a divisor of {Ranks}", $"{node}", "Run as many ranks on each node.");
-        foreach (var parameter in IsSharded(model.Graph) || Plan.Parts == 1 ? [] : ParametersOf(model.Graph))
+        if (Base is not (ShardMode.None or ShardMode.Full or ShardMode.Hybrid) || (Base != ShardMode.None && Mode != ShardMode.None))
+            throw new PassException(Name, "base", "full or hybrid, with mode=none", $"{Base} and {Mode}".ToLowerInvariant(), "Adapters lie on every rank.");
+        if (IsSharded(model.Graph) || Ranks == 1)
+            return;
+        RequireRows(Plan.Parts == 1 ? [] : ParametersOf(model.Graph), Plan);
+        if (Base == ShardMode.None)
+            return;
+        if (CodesOf(model.Graph).Count == 0)
+            throw new PassException(Name, "base", "8-bit codes that are held of frozen weights", "none", "Give --scheme and --format, or --shard none.");
+        RequireRows(CodesOf(model.Graph), Plan.OfBase);
+    }
+
+    private void RequireRows(IReadOnlyList<Value> parameters, ShardPlan plan)
+    {
+        foreach (var parameter in parameters)
         {
-            if (parameter.Shape is not { IsStatic: true, Rank: > 0 } shape || shape.Sizes[0] < Plan.Parts)
+            if (parameter.Shape is not { IsStatic: true, Rank: > 0 } shape || shape.Sizes[0] < plan.Parts)
             {
-                throw new PassException(Name, $"parameter '{parameter.Name}'", $"fixed sizes, and a row for each of {Plan.Parts} parts", $"{parameter.Shape}",
+                throw new PassException(Name, $"parameter '{parameter.Name}'", $"fixed sizes, and a row for each of {plan.Parts} parts", $"{parameter.Shape}",
                     "Take fewer ranks, or mode=none.");
             }
         }
@@ -60,14 +80,12 @@ public sealed record Shard(ShardMode Mode, int Ranks, int Rank = 0, int? NodeRan
         var forward = graph.TryGetValue(TrainingNames.Loss, out var loss) ? Ancestors.Of(loss) : [.. graph.Nodes];
         var gradients = graph.Outputs.Where(TrainingNames.IsGradient).ToList();
         var rewrites = 0;
-        if (Plan.SplitsParameters)
+        var (plan, split) = Plan.SplitsParameters ? (Plan, ParametersOf(graph)) : (Plan.OfBase, Base == ShardMode.None ? [] : CodesOf(graph));
+        foreach (var parameter in split)
         {
-            foreach (var parameter in ParametersOf(graph))
-            {
-                context.Step($"'{parameter.Name}'", $"hold part {Plan.Part} of {Plan.Parts}");
-                Split(graph, parameter, forward);
-                rewrites++;
-            }
+            context.Step($"'{parameter.Name}'", $"hold part {plan.Part} of {plan.Parts}");
+            Split(graph, parameter, forward, plan);
+            rewrites++;
         }
         if (gradients.Count == 0)
             return new PassResult(rewrites);
@@ -85,19 +103,25 @@ public sealed record Shard(ShardMode Mode, int Ranks, int Rank = 0, int? NodeRan
     internal static IReadOnlyList<Value> ParametersOf(Graph graph) => [.. graph.Inputs.Where(i => i.Type.IsFloat() && i.Initializer is null
         && i.Name != TrainingNames.GradientWeight && !TrainingNames.TokenInputs.Contains(i.Name))];
 
+    /// <summary>What is held of frozen weights in 8 bits or fewer, rows of them.</summary>
+    private static IReadOnlyList<Value> CodesOf(Graph graph) =>
+        [.. graph.Inputs.Where(i => FrozenBase.IsHeld(i) && i.Type.Bits() <= 8 && i.Shape is { Rank: 2 })];
+
     private static bool IsSharded(Graph graph) => graph.Nodes.Any(n => n.Facts.Role is Operators.OperatorRole.Collective);
 
-    private void Split(Graph graph, Value parameter, HashSet<Node> forward)
+    private static void Split(Graph graph, Value parameter, HashSet<Node> forward, ShardPlan plan)
     {
-        var rows = Plan.RowsOf(parameter.Shape!.Sizes[0]);
+        var rows = plan.RowsOf(parameter.Shape!.Sizes[0]);
         var uses = parameter.Uses.ToList();
-        parameter.Shape = Plan.Of(parameter.Shape!);
+        parameter.Shape = plan.Of(parameter.Shape!);
         var first = graph.Nodes.FirstOrDefault();
-        foreach (var (readers, part) in new[] { (uses.Where(u => forward.Contains(u.Node)), "whole"), (uses.Where(u => !forward.Contains(u.Node)), "again") })
+        var isSmall = parameter.Shape!.Rank == 1; // costs a message more than its memory
+        foreach (var (readers, part) in new[] { (uses.Where(u => isSmall || forward.Contains(u.Node)), "whole"),
+            (uses.Where(u => !isSmall && !forward.Contains(u.Node)), "again") })
         {
             if (!readers.Any())
                 continue;
-            var whole = GraphBuilder.Before(first!, parameter.Name).Gather(parameter, rows, Plan.Part, Plan.Group, part);
+            var whole = GraphBuilder.Before(first!, parameter.Name).Gather(parameter, rows, plan.Part, plan.Group, part);
             foreach (var use in readers)
                 use.Node.ReplaceInput(use.Index, whole);
         }

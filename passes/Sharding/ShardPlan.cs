@@ -13,6 +13,15 @@ public sealed record ShardPlan(ShardMode Mode, int Ranks, int Rank, int NodeRank
     /// <summary>What gradients of matrices are sent as, where they are split.</summary>
     public SentGradients Gradients { get; init; }
 
+    /// <summary>How the codes of a frozen base are split, over which adapters are trained that every rank has.</summary>
+    public ShardMode Base { get; init; }
+
+    /// <summary>The same where adapters are trained: nothing of what is updated is split, but the base is.</summary>
+    public ShardPlan OfAdapters() => this with { Mode = ShardMode.None, Base = Mode };
+
+    /// <summary>Where the base's rows lie.</summary>
+    public ShardPlan OfBase => this with { Mode = Base, Base = ShardMode.None };
+
     /// <summary>A run of one process.</summary>
     public static ShardPlan Single { get; } = new(ShardMode.None, 1, 0, 1);
 
