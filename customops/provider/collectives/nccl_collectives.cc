@@ -1,6 +1,7 @@
 // By NCCL, on a stream of their own: bytes are sent and received, sums are ours. A collective begins when the device's stream has come to its start, and the
 // device's stream goes on behind its wait when it is over.
 #include <atomic>
+#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -11,6 +12,7 @@
 #include "provider/collectives/event.h"
 #include "provider/collectives/nccl_library.h"
 #include "provider/errors.h"
+#include "provider/products/left_multiprocessors.h"
 
 namespace halo::cuda {
 
@@ -22,6 +24,23 @@ using comm::Piece;
 
 /// Work memory of a reduction, of which a larger one makes several exchanges.
 constexpr int64_t kStagingBytes = int64_t{64} << 20;
+
+/// Multiprocessors that NCCL may take, and products leave: HALO_NCCL_PROCESSORS. 0: NCCL and products take what they will.
+int multiprocessors_of_collectives() {
+  const char* text = std::getenv("HALO_NCCL_PROCESSORS");
+  return text != nullptr && *text != '\0' ? std::max(0, std::atoi(text)) : 0;
+}
+
+/// Ahead of what computes: a collective is short, and another rank waits for it.
+cudaError_t create_stream(cudaStream_t* stream) {
+#ifdef HALO_CUDA_EMULATED
+  return cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking);
+#else
+  int least = 0, greatest = 0;
+  const cudaError_t error = cudaDeviceGetStreamPriorityRange(&least, &greatest);
+  return error == cudaSuccess ? cudaStreamCreateWithPriority(stream, cudaStreamNonBlocking, greatest) : error;
+#endif
+}
 
 /// A collective that was started, with the times of what is known of it.
 struct Run {
@@ -52,6 +71,10 @@ class NcclCollectives final : public DeviceCollectives {
   }
 
   Status open() {
+    if (const int count = multiprocessors_of_collectives(); count > 0) {
+      for (const char* variable : {"NCCL_MAX_CTAS", "NCCL_MAX_P2P_NCHANNELS"}) setenv(variable, std::to_string(count).c_str(), 0);
+      left_multiprocessors() = count;
+    }
     HALO_RETURN_IF_ERROR(nccl::open_library(&api_));
     nccl::UniqueId id{};
     if (communicator_.rank() == 0) HALO_RETURN_IF_ERROR(check(api_->get_unique_id(&id), "ncclGetUniqueId"));
@@ -59,7 +82,7 @@ class NcclCollectives final : public DeviceCollectives {
     HALO_RETURN_IF_ERROR(communicator_.gather("the meeting of NCCL", std::string(id.bytes, sizeof id.bytes), 0, &all));
     all[0].copy(id.bytes, sizeof id.bytes);
     HALO_RETURN_IF_ERROR(device_.prepare());
-    HALO_CUDA_RETURN_IF_ERROR(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+    HALO_CUDA_RETURN_IF_ERROR(create_stream(&stream_));
     HALO_RETURN_IF_ERROR(check(api_->comm_init_rank(&ranks_, communicator_.world(), id, communicator_.rank()), "ncclCommInitRank"));
     watcher_ = std::thread([this] { watch(); });
     return {};

@@ -15,7 +15,7 @@ enum ComputeType : int { kCompute32F = 68, kCompute64F = 70, kCompute32I = 72 };
 
 enum Operation : int { kAsIs = 0, kTransposed = 1 };
 
-enum DescriptorAttribute : int { kTransA = 3, kTransB = 4, kScalePointerA = 17, kScalePointerB = 18, kFastAccumulation = 25 };
+enum DescriptorAttribute : int { kTransA = 3, kTransB = 4, kMultiprocessors = 15, kScalePointerA = 17, kScalePointerB = 18, kFastAccumulation = 25 };
 
 enum LayoutAttribute : int { kBatchCount = 5, kBatchStride = 6 };
 

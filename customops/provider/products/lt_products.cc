@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "provider/products/cublaslt_api.h"
+#include "provider/products/left_multiprocessors.h"
 
 namespace halo::cuda {
 
@@ -79,6 +80,7 @@ struct Key {
   Product product;
   int alignment;
   int64_t workspace_bytes;
+  int left;  // multiprocessors
   auto operator<=>(const Key&) const = default;
 };
 
@@ -171,6 +173,13 @@ struct LtProducts::State {
     const int32_t trans_a = p.trans_b ? lt::kTransposed : lt::kAsIs, trans_b = p.trans_a ? lt::kTransposed : lt::kAsIs;
     HALO_RETURN_IF_ERROR(check(api.descriptor_set(plan->descriptor, lt::kTransA, &trans_a, sizeof(trans_a)), "a transposition", p));
     HALO_RETURN_IF_ERROR(check(api.descriptor_set(plan->descriptor, lt::kTransB, &trans_b, sizeof(trans_b)), "a transposition", p));
+    if (key.left > 0) {
+      int device = 0, all = 0;
+      cudaGetDevice(&device);
+      cudaDeviceGetAttribute(&all, cudaDevAttrMultiProcessorCount, device);
+      const int32_t taken = std::max(1, all - key.left);
+      HALO_RETURN_IF_ERROR(check(api.descriptor_set(plan->descriptor, lt::kMultiprocessors, &taken, sizeof(taken)), "a number of multiprocessors", p));
+    }
     if (is_float8(p.type_a)) {
       const int8_t fast = 0;  // sums kept in float32, not in the matrix unit's fewer bits
       HALO_RETURN_IF_ERROR(check(api.descriptor_set(plan->descriptor, lt::kFastAccumulation, &fast, sizeof(fast)), "exact accumulation", p));
@@ -238,7 +247,7 @@ Status LtProducts::multiply(const Product& product, const void* a, const void* b
   if (state_ == nullptr) state_ = std::make_unique<State>();
   HALO_RETURN_IF_ERROR(state_->open());
   if (c == nullptr) c = y;
-  Key key{product, std::min({alignment_of(a), alignment_of(b), alignment_of(c), alignment_of(y)}), workspace_bytes};
+  Key key{product, std::min({alignment_of(a), alignment_of(b), alignment_of(c), alignment_of(y)}), workspace_bytes, left_multiprocessors()};
   key.product.alpha = key.product.beta = 0.0f;  // no algorithm hangs on them
   auto found = state_->plans.find(key);
   if (found == state_->plans.end()) {

@@ -54,6 +54,7 @@ std::string report() {
   variable("HALO_CUDA_SYNC", "1 waits after each node, so that an error names it");
   variable("HALO_CUBLASLT", "the file of cuBLASLt, where it is not among the loader's or in CUDA's folders");
   variable("HALO_CUDNN", "the file of cuDNN, where it is not among the loader's or in CUDA's folders");
+  variable("HALO_NCCL_PROCESSORS", "multiprocessors that NCCL may take and products leave, where ranks share a run");
   return text;
 }
 
