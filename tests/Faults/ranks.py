@@ -2,7 +2,7 @@
 
 KINDS: SIGKILL and SIGSTOP at a random time, full (each write of one rank, from a random one on, finds no space), data (one rank is given other rows). Ranks are
 started by mpirun and, each other trial, as torchrun starts them, which meet by TCP; without mpirun by TCP alone. All have to end within 30 s, one message
-names what happened, and the run that goes on has the losses of one left alone, to the bit.
+names what happened, and the run that goes on has the losses of one left alone, to the bit. No trial begins LAST seconds after the start.
 """
 import signal
 from common import *
@@ -117,7 +117,7 @@ def started(trial, kind, run, by_mpi):
 
 has_mpi = shutil.which("mpirun") is not None
 whole = folder / "whole"
-began = time.time()
+began, last = time.time(), float(os.environ.get("LAST", "inf"))
 process = Run(new(whole), has_mpi)
 assert process.end(SECONDS)[1] == [0] * len(process.processes), process.text
 took, expected = time.time() - began, updates(whole)
@@ -130,6 +130,9 @@ for is_first in (True, False):  # of rank 0, which writes more, and of another
     assert process.end(SECONDS)[1] == [0] * len(process.processes), process.text
     operations[is_first] = len(log.read_text().splitlines())
 for trial in range(trials):
+    if time.time() - began > last:
+        trials = trial
+        break
     run, kind, by_mpi = folder / "run", draw.choice(kinds), has_mpi and trial % 2 == 0
     shutil.rmtree(run, ignore_errors=True)
     begun = time.time()
