@@ -24,7 +24,9 @@ public static class OptimizerInBackward
     /// <param name="parameters">Trained ones, in the order that numbers them.</param>
     /// <param name="settings">Of the run.</param>
     /// <param name="type">Of parameters, gradients and moments.</param>
-    public static void AddTo(Model model, IReadOnlyList<(string Name, Shape Shape)> parameters, AdamWSettings settings, ElementType type)
+    /// <param name="overRanks">Adds up a sum () over ranks that have some rows each; null: there are none.</param>
+    public static void AddTo(Model model, IReadOnlyList<(string Name, Shape Shape)> parameters, AdamWSettings settings, ElementType type,
+        Func<GraphBuilder, Value, Value>? overRanks = null)
     {
         using var activity = GraphActivity.Build("adamw in the backward part");
         settings.Check([.. parameters.Select(p => p.Name)]);
@@ -44,7 +46,8 @@ public static class OptimizerInBackward
             var gated = build.Barrier(gradient, [squares[number], .. Awaited(p, gradient)], $"{p.Name}/gradient");
             factors.Update(p, gated, $"{p.Name}/adamw", number);
         }
-        var norm = build.Op("norm", "Mul", [build.Op("root", "Sqrt", [build.Op("squares", "Sum", squares)]),
+        var sum = build.Op("squares", "Sum", squares);
+        var norm = build.Op("norm", "Mul", [build.Op("root", "Sqrt", [overRanks is null ? sum : overRanks(build, sum)]),
             graph.Inputs.First(i => i.Name == AdamWGraph.GradientScale)]);
         graph.Rename(norm, AdamWGraph.GradientNorm);
         graph.AddOutput(norm);

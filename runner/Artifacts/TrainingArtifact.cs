@@ -7,6 +7,7 @@ using Halo.Models.Adapters;
 using Halo.Models.HuggingFace;
 using Halo.Models.Optimizer;
 using Halo.Models.Weights;
+using Halo.Passes.Sharding;
 using Halo.Runner.Distributed;
 using Halo.Runner.Plans;
 using Halo.Runner.Sessions;
@@ -57,11 +58,12 @@ public sealed class TrainingArtifact
     /// <param name="training">The artifact's training graph.</param>
     /// <param name="weights">The artifact's.</param>
     /// <param name="settings">Where and how it is computed.</param>
-    public HeldTensors? Hold(Model training, CheckpointReader weights, SessionSettings settings)
+    /// <param name="rows">Which rows of codes this rank has, where the graph takes some.</param>
+    public HeldTensors? Hold(Model training, CheckpointReader weights, SessionSettings settings, ShardPlan? rows = null)
     {
         using var adapter = OpenAdapter(weights);
         var tensors = adapter is null ? weights.Tensors : weights.Tensors.Concat(adapter.Tensors).ToDictionary(StringComparer.Ordinal);
-        return HeldTensors.Of(File.Exists(BaseModel) ? Read(BaseModel) : null, training.Graph, Checkpoint, tensors, settings);
+        return HeldTensors.Of(File.Exists(BaseModel) ? Read(BaseModel) : null, training.Graph, Checkpoint, tensors, settings, rows);
     }
 
     /// <summary>Null where the weights themselves are trained.</summary>

@@ -42,6 +42,7 @@ internal static class PlanVerb
             var rewritten = GraphRewriter.Rewrite(TrainingGraphSource.Open(config).Training(), RewritePasses.Of(config)).Model;
             if (config.AdapterBase == BaseWeights.Int4)
                 RoundedBase.Apply(rewritten);
+            FrozenBase.Split(rewritten);
             var budget = config.Memory is { } text ? MemorySize.Parse(text) : (long?)null;
             if (parsed.GetValue(ranks) != 1)
             {
@@ -55,7 +56,6 @@ internal static class PlanVerb
                     Console.WriteLine(MemoryText.Line(rankPlan.Memory, budget, "each rank"));
                 return ExitCode.Done;
             }
-            FrozenBase.Split(rewritten);
             var (levers, offers) = (MemoryLevers.All(config, rewritten).ToList(), MemoryLevers.Offers(config, rewritten).ToList());
             var plan = config.Fit == MemoryFit.Auto
                 ? MemoryLevers.Choose(config, rewritten, budget ?? PlannedMemory.BudgetOf(config, new Device(config.Device)))

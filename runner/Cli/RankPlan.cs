@@ -17,6 +17,9 @@ namespace Halo.Runner.Cli;
 /// <param name="Multiplications">Of its products, for an update.</param>
 internal sealed record RankPlan(ShardPlan Plan, MemoryPlan Memory, PlannedTraffic Traffic, int MicroBatches, double Multiplications)
 {
+    /// <summary>As it was asked for: of adapters it is the base that is split.</summary>
+    private ShardMode Mode => Plan.Base == ShardMode.None ? Plan.Mode : Plan.Base;
+
     private int Nodes => Plan.Ranks / Plan.NodeRanks;
 
     /// <param name="config">Of the run.</param>
@@ -33,10 +36,13 @@ internal sealed record RankPlan(ShardPlan Plan, MemoryPlan Memory, PlannedTraffi
         var plan = new ShardPlan(config.Shard, ranks, 0, ranks / nodes) { Gradients = config.ShardGradients };
         var whole = TrainingInterface.Of(training.Graph, config.Model, config.Device);
         RankGraphs.Require("plan", config, whole.HasAdapters);
+        if (whole.HasAdapters)
+            plan = plan.OfAdapters();
         var rows = config.BatchSize ?? (ranks * whole.Rows);
         var microBatches = Math.Max(1, (rows + (ranks * whole.Rows) - 1) / (ranks * whole.Rows));
         var evaluation = config.Valid is null ? null : Sources.EvaluationGraph.Of(training.Clone());
-        var graphs = RankGraphs.Of(plan, training, evaluation, OptimizerSettings.Of(config), config.Device, microBatches > 1);
+        var graphs = RankGraphs.Of(plan, training, evaluation, OptimizerSettings.Of(config), config.Device, microBatches > 1,
+            config.OptimizerInBackward);
         var memory = MemoryPlan.Of(graphs.Interface, graphs.Training.Graph, graphs.Evaluation?.Graph, graphs.Optimizer.Graph, updates: true, microBatches > 1,
             config.Device, config.Attention);
         return new RankPlan(plan, memory, PlannedTraffic.Of(graphs, microBatches), microBatches,
@@ -45,7 +51,7 @@ internal sealed record RankPlan(ShardPlan Plan, MemoryPlan Memory, PlannedTraffi
 
     public IEnumerable<string> Lines(LinkSpeed? link, double? teraflops)
     {
-        yield return $"{Plan.Ranks} ranks on {Nodes} machine{(Nodes == 1 ? "" : "s")}, shard {Plan.Mode.ToString().ToLowerInvariant()}, "
+        yield return $"{Plan.Ranks} ranks on {Nodes} machine{(Nodes == 1 ? "" : "s")}, shard {Mode.ToString().ToLowerInvariant()}, "
             + $"{MicroBatches} micro-batch{(MicroBatches == 1 ? "" : "es")} each an update; rank 0:";
         foreach (var line in MemoryText.Table(Memory))
             yield return line;
@@ -69,7 +75,7 @@ internal sealed record RankPlan(ShardPlan Plan, MemoryPlan Memory, PlannedTraffi
     {
         var json = MemoryText.Json(Memory);
         (json["ranks"], json["nodes"], json["shard"], json["micro_batches"]) =
-            (Plan.Ranks, Nodes, Plan.Mode.ToString().ToLowerInvariant(), MicroBatches);
+            (Plan.Ranks, Nodes, Mode.ToString().ToLowerInvariant(), MicroBatches);
         json["sent_bytes"] = Traffic.Bytes;
         json["sent"] = new JsonArray([.. Traffic.Parts.Select(p => new JsonObject
         {

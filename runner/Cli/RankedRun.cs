@@ -67,6 +67,8 @@ internal static class RankedRun
                 plan = artifact.PlanFor(config, world);
                 RankGraphs.Require("train", config, plan.Interface.HasAdapters);
                 OpenedRun.RequireRows(plan, world);
+                if (plan.Interface.HasAdapters)
+                    world.TrainAdapters();
             });
             return OpenedRun.Open(plan!, artifact, run, world.IsFirst ? Console.Error.WriteLine : _ => { });
         }

@@ -12,7 +12,7 @@ namespace Halo.Runner.Distributed;
 /// <param name="communicator">Carries it; owned from then on.</param>
 public sealed class World(ShardPlan plan, Communicator communicator) : IDisposable
 {
-    public ShardPlan Plan { get; } = plan;
+    public ShardPlan Plan { get; private set; } = plan;
 
     public Rank Rank { get; } = new(plan.Rank, plan.Ranks);
 
@@ -24,6 +24,9 @@ public sealed class World(ShardPlan plan, Communicator communicator) : IDisposab
 
     /// <summary>Where this rank's graphs run: each has a GPU of its own, unless they share them.</summary>
     public Device DeviceOf(GraphDevice kind) => new(kind, kind == GraphDevice.Cuda && SharesGpus ? LocalRank % GpuProvider.Count : LocalRank);
+
+    /// <summary>An adapter is trained: what is split is its base.</summary>
+    public void TrainAdapters() => Plan = Plan.OfAdapters();
 
     /// <summary>This rank writes what is written once: settings, logs, report.</summary>
     public bool IsFirst => Rank.Index == 0;

@@ -24,8 +24,12 @@ public sealed record PlannedTraffic(IReadOnlyList<TrafficPart> Parts)
     /// <param name="microBatches">Runs of the training graph for an update.</param>
     public static PlannedTraffic Of(RankGraphs graphs, int microBatches)
     {
-        var norm = GradientGraphs.Norm(graphs.Interface.Updated, graphs.Interface.ParameterType, PartSums.Over(graphs.Rows.Plan));
-        var parts = In(graphs.Training.Graph, microBatches).Concat(In(norm.Graph, 1)).Concat(In(graphs.Optimizer.Graph, 1));
+        var parts = In(graphs.Training.Graph, microBatches);
+        if (graphs.Training.Graph.Inputs.All(i => i.Name != OptimizerInBackward.PreviousNorm))
+        {
+            var norm = GradientGraphs.Norm(graphs.Interface.Updated, graphs.Interface.ParameterType, PartSums.Over(graphs.Rows.Plan));
+            parts = parts.Concat(In(norm.Graph, 1)).Concat(In(graphs.Optimizer.Graph, 1));
+        }
         return new PlannedTraffic([.. parts.GroupBy(p => (p.Collective, p.Group, p.Type))
             .Select(g => new TrafficPart(g.Key.Collective, g.Key.Group, g.Key.Type, g.Sum(p => p.Count), g.Sum(p => p.Bytes)))
             .OrderBy(p => (p.Collective, p.Group, p.Type))]);

@@ -20,16 +20,21 @@ namespace Halo.Runner.Plans;
 public sealed record RankGraphs(Model Training, Model? Evaluation, Model Optimizer, TrainingInterface Interface, Rows Rows)
 {
     /// <summary>Throws where a run has what only one process does so far.</summary>
-    /// <exception cref="HaloException">It splits an adapter, trains chosen elements or rows, keeps states on the host or moments in 8 bits, or updates in the backward part.</exception>
+    /// <exception cref="HaloException">It trains chosen elements or rows, or keeps states on the host or moments in 8 bits; or levers do not go together.</exception>
     public static void Require(string verb, TrainConfig config, bool hasAdapters)
     {
         if ((config.AdapterKind is Passes.Training.AdapterKind.Efqat or Passes.Training.AdapterKind.Rosa ? "adapter" : config.Offload != Offload.None ? "offload"
-            : config.OptimizerInBackward ? "optimizer_in_backward" : config.Moments != MomentPrecision.States ? "moments" : null) is { } alone)
+            : config.Moments != MomentPrecision.States ? "moments" : null) is { } alone)
             throw new HaloException(verb, alone, "none, where several ranks share a run", "one", "Train by one process, or leave it out.");
-        if (hasAdapters && config.Shard != ShardMode.None)
+        if (hasAdapters && config.Shard == ShardMode.State)
         {
-            throw new HaloException(verb, "shard", "none where an adapter is trained: each rank holds base and adapter", config.Shard.ToString().ToLowerInvariant(),
-                "Give --shard none.");
+            throw new HaloException(verb, "shard", "full, hybrid or none where an adapter is trained, whose gradients and moments every rank has", "state",
+                "Give --shard full, which splits the base.");
+        }
+        if (config.OptimizerInBackward && !hasAdapters && config.Shard == ShardMode.State)
+        {
+            throw new HaloException(verb, "shard", "full, hybrid or none with optimizer_in_backward, which updates what a rank holds", "state",
+                "Give --shard full, or leave optimizer_in_backward out.");
         }
     }
 
@@ -39,14 +44,19 @@ public sealed record RankGraphs(Model Training, Model? Evaluation, Model Optimiz
     /// <param name="settings">Of the optimizer.</param>
     /// <param name="device">Where they run.</param>
     /// <param name="accumulates">Gradients are summed over micro-batches.</param>
-    public static RankGraphs Of(ShardPlan plan, Model training, Model? evaluation, AdamWSettings settings, GraphDevice device, bool accumulates)
+    /// <param name="updatesInBackward">The training graph has the updates itself.</param>
+    public static RankGraphs Of(ShardPlan plan, Model training, Model? evaluation, AdamWSettings settings, GraphDevice device, bool accumulates,
+        bool updatesInBackward = false)
     {
         var whole = TrainingInterface.Of(training.Graph, "training graph", device);
         var (own, eval) = (training.Clone(), evaluation?.Clone());
-        PassManager.Run(own, Pipelines.OfRank(plan), new PassOptions());
-        if (eval is not null && plan.SplitsParameters)
-            PassManager.Run(eval, Pipelines.OfRank(plan), new PassOptions());
+        PassManager.Run(own, Pipelines.Split(plan), new PassOptions());
         var @interface = TrainingInterface.Of(own.Graph, "training graph", device);
+        if (updatesInBackward)
+            OptimizerInBackward.AddTo(own, @interface.Trained, settings, @interface.ParameterType, PartSums.Over(plan));
+        PassManager.Run(own, Pipelines.Overlap, new PassOptions());
+        if (eval is not null && (plan.SplitsParameters || plan.Base != ShardMode.None))
+            PassManager.Run(eval, Pipelines.OfRank(plan), new PassOptions());
         var optimizer = AdamWGraph.Build(@interface.Updated, settings, @interface.ParameterType,
             accumulates && @interface.ParameterType != ElementType.Float ? ElementType.Float : null);
         if (plan is { SplitsParameters: false, Parts: > 1 })

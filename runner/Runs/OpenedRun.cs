@@ -94,14 +94,15 @@ public sealed class OpenedRun : IDisposable
         _ = plan.UpdatedParameters;
         var accumulates = plan.BatchSize > (world?.Rank.Count ?? 1) * @interface.Rows;
         var graphs = world is null ? null
-            : RankGraphs.Of(world.Plan, plan.Training, plan.Evaluation, plan.Optimizer, plan.Device.Kind, accumulates);
+            : RankGraphs.Of(world.Plan, plan.Training, plan.Evaluation, plan.Optimizer, plan.Device.Kind, accumulates, config.OptimizerInBackward);
         plan.Device.ShortageAdvice = bytes => PlannedMemory.Advice(plan, bytes);
         foreach (var line in graphs is null ? PlannedMemory.Lines(plan) : PlannedMemory.Lines(plan, graphs, accumulates))
             say(line);
 
         if (config.OptimizerInBackward && accumulates)
         {
-            throw new HaloException("train", "optimizer_in_backward", $"one micro-batch an update: a batch of {@interface.Rows} rows", $"a batch of {plan.BatchSize}",
+            throw new HaloException("train", "optimizer_in_backward",
+                $"one micro-batch an update{(world is null ? "" : " and rank")}: a batch of {(world?.Rank.Count ?? 1) * @interface.Rows} rows", $"a batch of {plan.BatchSize}",
                 "Set batch_size to that, or leave optimizer_in_backward out: gradients of several are summed.");
         }
         var (engine, evaluator) = graphs is null ? Sessions(plan, artifact, weights, accumulates) : Sessions(plan, artifact, weights, graphs, accumulates, world!);
@@ -173,8 +174,8 @@ public sealed class OpenedRun : IDisposable
         bool accumulates, World world)
     {
         var engine = new TrainingEngine(graphs.Interface, GraphSession.OfBatch("training_model.onnx", graphs.Training, plan.Session, graphs.Interface.BatchNames),
-            OnnxWriter.ToBytes(graphs.Optimizer), accumulates, plan.Config.Threads, plan.Config.Seed, world: world);
-        var held = artifact.Hold(graphs.Training, weights, plan.Session);
+            plan.Config.OptimizerInBackward ? null : OnnxWriter.ToBytes(graphs.Optimizer), accumulates, plan.Config.Threads, plan.Config.Seed, world: world);
+        var held = artifact.Hold(graphs.Training, weights, plan.Session, world.Plan.OfBase);
         if (held is not null)
             engine.Hold(held);
         return (engine,

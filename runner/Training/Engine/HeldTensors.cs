@@ -2,6 +2,7 @@ using Halo.Analysis;
 using Halo.Ir;
 using Halo.Models.Weights;
 using Halo.Passes.Export.Weights;
+using Halo.Passes.Sharding;
 using Halo.Passes.Training;
 using Halo.Runner.Sessions;
 using Halo.Serialization;
@@ -14,7 +15,11 @@ public sealed class HeldTensors : IDisposable
 {
     private readonly Dictionary<string, DeviceTensor> _values = new(StringComparer.Ordinal);
 
-    private HeldTensors() { }
+    private readonly ShardPlan? _rows;
+    private readonly Dictionary<string, Value> _read;
+
+    private HeldTensors(Graph reader, ShardPlan? rows) =>
+        (_rows, _read) = (rows, reader.Inputs.ToDictionary(i => i.Name, StringComparer.Ordinal));
 
     public OrtValue this[string name] => _values[name].Value;
 
@@ -24,15 +29,17 @@ public sealed class HeldTensors : IDisposable
     /// <param name="path">What messages call the weights.</param>
     /// <param name="weights">The frozen parameters, and of RoSA the places of its elements.</param>
     /// <param name="settings">Where and how.</param>
+    /// <param name="rows">Which rows of them this rank has, where the reader has fewer than all.</param>
     /// <exception cref="HaloException">A weight is missing, or of another type or shape.</exception>
     /// <returns>Null where nothing is held.</returns>
-    public static HeldTensors? Of(Model? model, Graph reader, string path, IReadOnlyDictionary<string, SafetensorsTensor> weights, SessionSettings settings)
+    public static HeldTensors? Of(Model? model, Graph reader, string path, IReadOnlyDictionary<string, SafetensorsTensor> weights, SessionSettings settings,
+        ShardPlan? rows = null)
     {
         var rounded = RoundedBase.In(reader);
         var places = reader.Inputs.Where(i => AdapterNames.IsPlaces(i.Name)).ToList();
         if (model is null && rounded.Count == 0 && places.Count == 0)
             return null;
-        var held = new HeldTensors();
+        var held = new HeldTensors(reader, rows);
         try
         {
             foreach (var input in places)
@@ -45,7 +52,7 @@ public sealed class HeldTensors : IDisposable
             {
                 if (!weights.TryGetValue(name, out var weight))
                     throw new HaloException("weights", path, $"a tensor '{name}'", "none", "Give the weights that the graph was prepared with.");
-                var coded = Int4Codes.Of(weight.ReadFloats(), checked((int)codes.Shape!.Sizes[0]), checked((int)columns));
+                var coded = Int4Codes.Of(weight.ReadFloats(), checked((int)weight.Shape[0]), checked((int)columns));
                 held.Write<byte>(codes, settings, coded.Codes);
                 held.Write<Half>(scales, settings, coded.Scales);
                 held.Write<byte>(zeros, settings, coded.Zeros);
@@ -69,10 +76,17 @@ public sealed class HeldTensors : IDisposable
             value.Dispose();
     }
 
-    private void Write<T>(Value input, SessionSettings settings, ReadOnlySpan<T> values) where T : unmanaged
+    /// <summary>All of a tensor, or this rank's rows of it where the reader has those.</summary>
+    private unsafe void Write<T>(Value input, SessionSettings settings, ReadOnlySpan<T> values) where T : unmanaged
     {
         var tensor = new DeviceTensor(settings.Device, input.Type, input.Shape!.Sizes);
         _values.Add(input.Name, tensor);
+        var own = checked((int)(tensor.SizeBytes / sizeof(T)));
+        if (values.Length > own)
+        {
+            var width = own / checked((int)input.Shape.Sizes[0]);
+            values = values.Slice(checked((int)_rows!.RangeOf(values.Length / width).First) * width, own);
+        }
         tensor.Write(values);
     }
 
@@ -84,13 +98,24 @@ public sealed class HeldTensors : IDisposable
         using var session = new GraphSession("frozen weights", OnnxWriter.ToBytes(part), settings);
         foreach (var (name, _) in inputs)
             session.BindInput(name, parameters[name]);
-        foreach (var output in part.Graph.Outputs)
+        var whole = new Dictionary<string, DeviceTensor>(StringComparer.Ordinal); // of those that this rank has some rows of
+        try
         {
-            var tensor = new DeviceTensor(settings.Device, output.Type, output.Shape!.Sizes);
-            _values.Add(output.Name, tensor);
-            session.BindOutput(output.Name, tensor.Value);
+            foreach (var output in part.Graph.Outputs)
+            {
+                var tensor = new DeviceTensor(settings.Device, output.Type, output.Shape!.Sizes);
+                (_read.TryGetValue(output.Name, out var input) && !output.Shape.Equals(input.Shape) ? whole : _values).Add(output.Name, tensor);
+                session.BindOutput(output.Name, tensor.Value);
+            }
+            session.Run();
+            foreach (var (name, tensor) in whole)
+                Write<byte>(_read[name], settings, tensor.ToArray<byte>());
         }
-        session.Run();
+        finally
+        {
+            foreach (var tensor in whole.Values)
+                tensor.Dispose();
+        }
     }
 
     /// <summary>The parameters that a value follows from.</summary>

@@ -82,6 +82,8 @@ public sealed class TrainingEngine : IDisposable
             _scalars[TrainingInterface.DropoutSeed].Write<long>([seed]);
             _scalars[TrainingInterface.DropoutStep].Write<long>([0]);
         }
+        if (training.Inputs.ContainsKey(TrainingNames.GradientWeight))
+            training.BindInput(TrainingNames.GradientWeight, Scalar(TrainingNames.GradientWeight));
         if (_updatesInBackward)
         {
             _optimizer = training;
@@ -89,8 +91,6 @@ public sealed class TrainingEngine : IDisposable
             BindUpdates(seed);
             return;
         }
-        if (training.Inputs.ContainsKey(TrainingNames.GradientWeight))
-            training.BindInput(TrainingNames.GradientWeight, Scalar(TrainingNames.GradientWeight));
         if (optimizer is null)
             return;
 
@@ -181,7 +181,7 @@ public sealed class TrainingEngine : IDisposable
         if (_optimizer is null)
             throw new InvalidOperationException("the engine was made without an optimizer");
         if (_norm is null)
-            return StepInBackward(batch.Single(m => !m.Empty), batch, step, learningRate);
+            return StepInBackward(batch, step, learningRate);
         var counted = batch.Sum(m => (long)m.CountedTokens);
         double loss = 0;
         long? running = null; // tokens of the loss that is read behind what is launched next: a GPU does not wait
@@ -228,24 +228,31 @@ public sealed class TrainingEngine : IDisposable
         }
     }
 
-    private StepResult StepInBackward(MicroBatch micro, IReadOnlyList<MicroBatch> batch, long step, double learningRate)
+    private StepResult StepInBackward(IReadOnlyList<MicroBatch> batch, long step, double learningRate)
     {
+        var counted = batch.Sum(m => (long)m.CountedTokens);
+        var (micro, tokens) = _world is { Rank: var rank } ? RankBatch.Of(batch, rank.Index, rank.Count).Single() : (batch.Single(m => !m.Empty), counted);
         _batch.Fill(micro);
         if (_interface.Drops)
-            _scalars[TrainingInterface.DropoutStep].Write<long>([step - 1]);
+            _scalars[TrainingInterface.DropoutStep].Write<long>([((step - 1) * (_world?.Rank.Count ?? 1)) + (_world?.Rank.Index ?? 0)]);
+        if (_world is not null)
+            Write(TrainingNames.GradientWeight, (double)tokens / counted);
         Write(AdamWGraph.GradientScale, 1);
         Write(AdamWGraph.LearningRate, learningRate);
         Write(OptimizerInBackward.PreviousNorm, PreviousNorm);
         _scalars[AdamWGraph.Step].Write<long>([step]);
         _training.Run();
-        var (loss, norm) = (Read(TrainingNames.Loss), Read(AdamWGraph.GradientNorm));
+        var loss = Read(TrainingNames.Loss);
+        if (_world is not null)
+            loss = OfAllRanks(loss * tokens / counted, step);
+        var norm = Read(AdamWGraph.GradientNorm);
         foreach (var (what, value) in new[] { ("loss", loss), ("gradient norm", norm) })
         {
             if (!double.IsFinite(value))
-                throw NotFinite(what, value, step);
+                throw Agreed(NotFinite(what, value, step));
         }
         PreviousNorm = norm;
-        return new StepResult(loss, norm, micro.CountedTokens, batch.Sum(m => (long)m.Tokens));
+        return new StepResult(loss, norm, counted, batch.Sum(m => (long)m.Tokens));
     }
 
     /// <summary>The sum of the ranks' shares; where one is not finite all stop, at the same step.</summary>

@@ -2,6 +2,7 @@ using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Models.Bundled;
 using Halo.Passes.Sharding;
+using Halo.Passes.Training;
 using Halo.Runner.Cli;
 using Halo.Runner.Plans;
 using Halo.Runner.Sessions;
@@ -41,6 +42,22 @@ public class RankPlanTests
             .Where(p => p.Name is "parameters" or "gradients" or "moments").Sum(p => (double)p.SizeBytes);
     }
 
+    /// <summary>What is held of a frozen base falls so too, and what a step sends of it is its codes.</summary>
+    [Fact]
+    public void The_codes_of_a_base_are_split()
+    {
+        var config = Config with { AdapterKind = AdapterKind.Lora, MicroBatchSize = 2 };
+        var rewritten = GraphRewriter.Rewrite(TrainingGraphSource.Open(config).Training(), RewritePasses.Of(config)).Model;
+        FrozenBase.Split(rewritten);
+        var training = MemoryLevers.Apply(config, rewritten);
+        var (alone, four) = (RankPlan.Of(config with { Shard = ShardMode.None }, training, 4, 1), RankPlan.Of(config with { Shard = ShardMode.Full }, training, 4, 1));
+        Assert.InRange(Held(four) * 4 / Held(alone), 1, 1.1);
+        Assert.DoesNotContain(alone.Traffic.Parts, p => p.Collective == nameof(AllGatherStart));
+        Assert.All(four.Traffic.Parts.Where(p => p.Collective == nameof(AllGatherStart)), p => Assert.Equal("float8e4m3fn", p.Type));
+
+        static double Held(RankPlan plan) => plan.Memory.Held.Single(p => p.Name == "codes of frozen weights").SizeBytes;
+    }
+
     /// <summary>Of 6 bytes a parameter, two gathers and a sum in bfloat16, over weights that are rotated and rounded.</summary>
     [Theory]
     [InlineData(SentGradients.Whole, 0.67)]
@@ -64,8 +81,9 @@ public class RankPlanTests
     [InlineData("--rate: expected --ranks with it, found one rank", "--rate", "400")]
     [InlineData("fit: expected none with --ranks", "--ranks", "2", "--fit", "auto", "--memory", "1GiB")]
     [InlineData("offload: expected none, where several ranks share a run", "--ranks", "2", "--device", "cuda", "--offload", "moments")]
-    [InlineData("optimizer_in_backward: expected none, where several ranks share a run", "--ranks", "2", "--optimizer-in-backward", "true")]
-    [InlineData("shard: expected none where an adapter is trained", "--ranks", "2", "--adapter-kind", "lora")]
+    [InlineData("shard: expected full, hybrid or none with optimizer_in_backward", "--ranks", "2", "--optimizer-in-backward", "true", "--shard", "state")]
+    [InlineData("shard: expected full, hybrid or none where an adapter is trained", "--ranks", "2", "--adapter-kind", "lora", "--shard", "state")]
+    [InlineData("expected 8-bit codes that are held of frozen weights, found none", "--ranks", "2", "--adapter-kind", "lora")]
     public void What_a_plan_does_not_look_at_is_refused(string expected, params string[] options)
     {
         var (exitCode, _, error) = HaloConsole.Run(["plan", "--model", LlamaTiny.Folder, "--micro-batch-size", "1", "--sequence-length", "16", .. options]);

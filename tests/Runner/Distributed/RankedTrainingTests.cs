@@ -130,6 +130,9 @@ public sealed class RankedTrainingTests(RankedTrainingTests.RunOfOne one) : ICla
             run.Record = run.Record with { NewestCheckpoint = 2 };
         }
         var whole = _runs.Numbers("adapter");
+        // A base whose codes are split is the same when it is gathered, to the bit.
+        _runs.Train(_runs.Config("adapter-split", 3, [.. adapter.Where(a => a.Item1 != "shard"), ("shard", "full")]), 3);
+        Assert.Equal(whole, _runs.Numbers("adapter-split"));
         _runs.Train(_runs.Config("adapter", 3, adapter), 3, resume: true);
         Assert.Equal(whole, _runs.Numbers("adapter"));
     }
@@ -171,6 +174,19 @@ public sealed class RankedTrainingTests(RankedTrainingTests.RunOfOne one) : ICla
         Assert.True(code == 0, output);
         Assert.Equal(2, output.Split("done: 3 steps").Length); // said once
         Same(_runs.Numbers("one"), _runs.Numbers("mpi"), OtherOrder);
+    }
+
+    [Theory]
+    [InlineData(ShardMode.Full, "")]
+    [InlineData(ShardMode.None, "halo-0")]
+    public void Ranks_update_in_the_backward_part(ShardMode mode, string scheme)
+    {
+        (string, string)[] settings = [("micro_batch_size", "4"), ("shard", $"{mode}".ToLowerInvariant()), ("valid", _runs.Valid),
+            .. scheme.Length == 0 ? ((string, string)[])[] : [("scheme", scheme), ("format", "fp8")]];
+        var name = $"behind-{mode}";
+        _runs.Train(_runs.Config(name, 3, settings) with { ClipNorm = null }, 2);
+        _runs.Train(_runs.Config($"{name}-updates", 3, settings) with { ClipNorm = null, OptimizerInBackward = true }, 2);
+        Assert.Equal(_runs.Numbers(name), _runs.Numbers($"{name}-updates"));
     }
 
     /// <summary>It ends before the run has begun on all ranks, while mpirun's SIGTERM ends what does not hold it; the other says why.</summary>
