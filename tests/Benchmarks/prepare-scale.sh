@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Measures `halo prepare` on Hugging Face folders of large models; prints the table of README.md beside this file.
 #   tests/Benchmarks/prepare-scale.sh [FOLDER [MODEL ...]]     the folders stay in FOLDER; without one they are deleted at the end
+# HALO names an executable in place of the one that is built here.
 # Weights are zeros, which the file system holds as holes.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -8,12 +9,11 @@ folder=${1:-$(mktemp -d)}
 if [ $# -eq 0 ]; then trap 'rm -rf "$folder"' EXIT; fi
 mkdir -p "$folder"
 
-dotnet build runner/Halo.Runner.csproj -c Release -v quiet >&2
+halo=(${HALO:-dotnet runner/bin/Release/net10.0/halo.dll})
+[ -n "${HALO:-}" ] || dotnet build runner/Halo.Runner.csproj -c Release -v quiet >&2
 if [ ! -e "$folder/olmo2-7b-32/tokenizer.json" ]; then
     HALO_SCALE_CHECKPOINTS="$folder" dotnet test tests/Halo.Tests.csproj --filter FullyQualifiedName~ScaledCheckpoints >&2
 fi
-halo=(dotnet runner/bin/Release/net10.0/halo.dll)
-
 nodes() { "${halo[@]}" inspect "$1" | sed -n 's/^\([0-9]*\) nodes.*/\1/p'; }
 
 # row NAME SCHEME FORMAT
