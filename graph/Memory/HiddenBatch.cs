@@ -7,7 +7,7 @@ namespace Halo.Memory;
 /// <remarks>
 /// Its planner gives a value the buffer of an earlier one of the same known sizes and holds the buffer in between, so that one lies idle for each of the
 /// sizes that a model has. Values whose first size is not known before they are computed are taken and freed one by one, in an arena that gives any size
-/// what another left; values that a kernel may overwrite one another share a name for it, so that they still do. Bits and order of the run stay.
+/// what another left; a value that overwrites one which nobody reads any more shares a name for it, so that it still does. Bits and order of the run stay.
 /// </remarks>
 public static class HiddenBatch
 {
@@ -35,6 +35,7 @@ public static class HiddenBatch
         foreach (var value in hidden.Keys)
             value.Shape = null;
         ShapeInference.Run(graph);
+        var (places, roots, lastReads) = ReadsOf(graph, kernels);
         foreach (var value in graph.Nodes.SelectMany(n => n.Outputs).Where(hidden.ContainsKey))
             value.Shape = Named(value);
 
@@ -44,9 +45,25 @@ public static class HiddenBatch
                 return value.Shape;
             var node = value.Producer!;
             var overwritten = kernels.MayOverwrite(node, value.ProducerIndex).Select(i => node.Input(i)).OfType<Value>()
-                .FirstOrDefault(input => hidden.TryGetValue(input, out var own) && sizes.Equals(own));
+                .FirstOrDefault(input => input.Type.Bits() == value.Type.Bits() && hidden.TryGetValue(input, out var own) && sizes.Equals(own)
+                    && lastReads.GetValueOrDefault(roots.GetValueOrDefault(input, input)) <= places.GetValueOrDefault(node));
             return overwritten?.Shape ?? new Shape(shape.Select((d, axis) => d.IsKnown ? d : Dim.Named($"{value.Name}.{axis}")));
         }
+    }
+
+    /// <summary>The places of nodes in the run, what a view shows, and where each of those is read last, itself or through a view.</summary>
+    private static (Dictionary<Node, int> Places, Dictionary<Value, Value> Roots, Dictionary<Value, int> LastReads) ReadsOf(Graph graph, IKernelMemory kernels)
+    {
+        var (places, roots, lastReads) = (new Dictionary<Node, int>(), new Dictionary<Value, Value>(), new Dictionary<Value, int>());
+        foreach (var (place, node) in RunOrder.Of(graph).Index())
+        {
+            places.Add(node, place);
+            if (kernels.IsView(node) && node.Inputs[0] is { } shown)
+                roots.Add(node.Outputs[0], roots.GetValueOrDefault(shown, shown));
+            foreach (var read in Graph.ReadBy(node))
+                lastReads[roots.GetValueOrDefault(read, read)] = place;
+        }
+        return (places, roots, lastReads);
     }
 
     /// <summary>The shapes of a graph's values as the runtime knows them behind <see cref="In"/>, before it runs; the graph stays as it is.</summary>

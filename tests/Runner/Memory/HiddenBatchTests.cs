@@ -54,6 +54,26 @@ public sealed class HiddenBatchTests
         Assert.True(RunMemory.Of(Buffers.Of(model.Graph, Kernels, null, known), Kernels).LiveBytes < RunMemory.Of(Buffers.Of(model.Graph, Kernels), Kernels).LiveBytes);
     }
 
+    /// <summary>Codes have its sizes and not its width; a tensor that is read later is overwritten by nobody.</summary>
+    [Fact]
+    public void A_gradient_of_codes_lies_over_what_comes_in()
+    {
+        var model = Read("llama3-gqa", Pipelines.Rederive + ",quantize-operands{format=fp8}," + Pipelines.FuseForGpu + ",save-codes{of=swiglu},order-nodes");
+        var known = HiddenBatch.KnownIn(model.Graph, Batch, Kernels);
+        var buffers = Buffers.Of(model.Graph, Kernels, null, known);
+        var gradients = model.Graph.Nodes.Where(n => n.OpType == nameof(SwiGluGrad)).ToList();
+        Assert.NotEmpty(gradients);
+        Assert.All(gradients, node =>
+        {
+            Assert.Equal(ElementType.Int8, node.Inputs[1]!.Type);
+            Assert.Equal(known[node.Inputs[0]!], known[node.Outputs[0]]);
+            Assert.Contains(buffers.All, b => b.Values.Contains(node.Inputs[0]!) && b.Values.Contains(node.Outputs[0]));
+        });
+        var run = RunMemory.Of(buffers, Kernels);
+        Assert.DoesNotContain(Enumerable.Range(0, buffers.Order.Count), place => run.At(place)
+            .Any(b => buffers.ValueIn(b, place) is null && known[b.Values[0]] is { IsStatic: false }));
+    }
+
     private static Model Read(string name, string pipeline)
     {
         var model = OnnxReader.Read(ExportFixture.File(name, "training.onnx"), HaloOperators.Catalogue);
