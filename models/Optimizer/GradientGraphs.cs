@@ -36,6 +36,32 @@ public static class GradientGraphs
         return model;
     }
 
+    /// <summary>Puts these sums into the training graph, each behind its gradient, so that gradients do not exist together.</summary>
+    /// <remarks>
+    /// In place of grad.P the graph gives updated.sum.P, to be bound to the buffer of its input sum.P, and takes keep and weight: operator and operands are
+    /// those of <see cref="Accumulate"/>, and so are the bits.
+    /// </remarks>
+    /// <param name="model">A training graph with shapes inferred; is changed.</param>
+    /// <param name="parameters">Names of those that have a gradient.</param>
+    public static void AddSumsTo(Model model, IEnumerable<string> parameters)
+    {
+        using var activity = GraphActivity.Build("sums of gradients in the backward part");
+        var graph = model.Graph;
+        var keep = graph.AddInput(new Value(Keep, ElementType.Float, Shape.Scalar));
+        var weight = graph.AddInput(new Value(Weight, ElementType.Float, Shape.Scalar));
+        var build = GraphBuilder.AtEnd(graph, "sums");
+        var outputs = graph.Outputs.ToDictionary(o => o.Name, StringComparer.Ordinal);
+        foreach (var name in parameters)
+        {
+            var gradient = outputs[TrainingNames.GradientOf(name)];
+            var sum = graph.AddInput(new Value(Sum + name, ElementType.Float, gradient.Shape));
+            var updated = build.WeightedSum(sum, gradient, keep, weight, $"{name}/weighted_sum");
+            graph.RemoveOutput(gradient);
+            graph.Rename(updated, Updated + Sum + name);
+            graph.AddOutput(updated);
+        }
+    }
+
     /// <summary>gradient_norm () = gradient_scale * || all grad.P ||, the norm of the scaled gradient.</summary>
     /// <param name="parameters">Names and shapes.</param>
     /// <param name="type">Of gradients.</param>

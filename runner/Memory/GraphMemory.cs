@@ -55,6 +55,8 @@ public sealed record GraphMemory(string Name, RunMemory Run, long ConstantBytes,
                 return "outputs that nobody takes";
             if (buffer.Values.Any(v => v.Uses.Any(u => u is { Index: 1, Node.OpType: nameof(AdamW) or nameof(AdamW8Bit) })))
                 return "gradients that wait for their update";
+            if (buffer.Values.Any(v => v.Uses.Any(u => u is { Index: 1, Node.OpType: nameof(WeightedSum) })))
+                return "gradients that wait for their sum";
             if (!ofData.Contains(value))
                 return value.Type.Bits() <= 8 ? "codes of weights" : "weights in another type or order";
             if (!forward.Contains(value.Producer!))

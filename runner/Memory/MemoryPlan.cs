@@ -45,7 +45,7 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
     public long PeakBytes => HeldBytes + (SharesMemory ? Largest.PeakBytes : Graphs.Sum(g => g.PeakBytes));
 
     /// <param name="interface">The training graph's.</param>
-    /// <param name="training">The graph that is run, with or without the updates; shapes are inferred.</param>
+    /// <param name="training">The graph that is run, with or without sums or updates; shapes are inferred.</param>
     /// <param name="evaluation">The same without gradients; null where nothing is evaluated.</param>
     /// <param name="optimizer">The update; null where it is not at hand: <paramref name="moments"/> are counted then.</param>
     /// <param name="updates">Parameters are updated.</param>
@@ -68,6 +68,9 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
             Part(FrozenCodes, Inputs(training, @interface.Held)),
             Part("gradients", training.Outputs.Where(o => o.Name.StartsWith(TrainingNames.GradientPrefix, StringComparison.Ordinal))),
         };
+        var sumsInBackward = training.Inputs.Where(i => i.Name.StartsWith(GradientGraphs.Sum, StringComparison.Ordinal)).ToList();
+        if (sumsInBackward.Count > 0)
+            held.Add(Part("sums of gradients", sumsInBackward));
         var inBackward = training.Inputs.Any(i => i.Name == OptimizerInBackward.PreviousNorm);
         if (inBackward)
             held.Add(Part(Moments, training.Inputs.Where(IsMoment)));
@@ -78,7 +81,7 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
             graphs.Add(GraphMemory.Of("gradient norm", GradientGraphs.Norm(@interface.Updated, summed).Graph, kernels));
             if (optimizer is not null)
                 graphs.Add(GraphMemory.Of("optimizer", optimizer, kernels));
-            if (accumulates)
+            if (accumulates && sumsInBackward.Count == 0)
             {
                 graphs.Add(GraphMemory.Of("sums of gradients", sums, kernels));
                 held.Add(Part("sums of gradients", Inputs(sums, @interface.Updated.Select(p => GradientGraphs.Sum + p.Name))));

@@ -14,9 +14,9 @@ public static class PlannedMemory
     public static MemoryPlan Of(TrainingPlan plan)
     {
         var evaluation = plan.Config.Valid is null ? null : plan.Rewritten is null ? EvaluationGraph.Of(plan.Training.Clone()) : plan.Evaluation;
-        return MemoryPlan.Of(plan.Interface, plan.Config.OptimizerInBackward ? plan.TrainingWithUpdates().Graph : plan.Training.Graph, evaluation?.Graph,
+        return MemoryPlan.Of(plan.Interface, plan.TrainingAsRun().Graph, evaluation?.Graph,
             plan.Rewritten is null ? null : plan.OptimizerModel.Graph, updates: true,
-            plan.BatchSize > plan.Interface.Rows, plan.Device.Kind, plan.Config.Attention, plan.Optimizer.Moments).With(plan.Config.Offload);
+            plan.Accumulates, plan.Device.Kind, plan.Config.Attention, plan.Optimizer.Moments).With(plan.Config.Offload);
     }
 
     /// <param name="config">Optimizer, batch, device.</param>
@@ -24,7 +24,7 @@ public static class PlannedMemory
     public static MemoryPlan Of(TrainConfig config, Model training)
     {
         var @interface = TrainingInterface.Of(training.Graph, config.Model, config.Device);
-        var run = config.OptimizerInBackward ? TrainingPlan.Updating(training, @interface, OptimizerSettings.Of(config)) : training;
+        var run = TrainingPlan.AsRun(config, training, @interface, OptimizerSettings.Of(config));
         return MemoryPlan.Of(@interface, run.Graph, config.Valid is null ? null : EvaluationGraph.Of(training.Clone()).Graph,
             UpdateGraph.Of(@interface, OptimizerSettings.Of(config),
                 @interface.ParameterType == ElementType.BFloat16 ? ElementType.BFloat16 : ElementType.Float).Graph,

@@ -128,15 +128,26 @@ public sealed class TrainingPlan
         return Halo.Runner.Plans.UpdateGraph.Of(Interface, Optimizer, gradient);
     }
 
-    /// <summary>The training graph with the updates in it, for a session of its own.</summary>
-    public Model TrainingWithUpdates() => Updating(Training, Interface, Optimizer);
+    /// <summary>Updates have more than one micro-batch, where one process runs them.</summary>
+    public bool Accumulates => BatchSize > Interface.Rows;
 
-    /// <summary>A copy of a training graph with the updates in it, its nodes in the order that frees gradients early.</summary>
-    internal static Model Updating(Model training, TrainingInterface @interface, AdamWSettings optimizer)
+    /// <summary>The training graph as one process runs it: see <see cref="AsRun(TrainConfig, Model, TrainingInterface, AdamWSettings)"/>.</summary>
+    public Model TrainingAsRun() => AsRun(Config, Training, Interface, Optimizer);
+
+    /// <summary>
+    /// A copy of a training graph with what a run does with gradients in it, the updates or the sums over micro-batches, its nodes in the order that frees
+    /// gradients early; the graph itself where each update has one micro-batch and comes behind it.
+    /// </summary>
+    internal static Model AsRun(TrainConfig config, Model training, TrainingInterface @interface, AdamWSettings optimizer)
     {
+        if (!config.OptimizerInBackward && (config.BatchSize ?? 0) <= @interface.Rows)
+            return training;
         var model = training.Clone();
         ShapeInference.Run(model.Graph);
-        Halo.Models.Optimizer.OptimizerInBackward.AddTo(model, @interface.Trained, optimizer, @interface.ParameterType);
+        if (config.OptimizerInBackward)
+            Halo.Models.Optimizer.OptimizerInBackward.AddTo(model, @interface.Trained, optimizer, @interface.ParameterType);
+        else
+            GradientGraphs.AddSumsTo(model, @interface.Trained.Select(p => p.Name));
         PassManager.Run(model, [new OrderNodes()], new PassOptions());
         return model;
     }

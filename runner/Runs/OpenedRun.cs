@@ -158,12 +158,11 @@ public sealed class OpenedRun : IDisposable
     private static (TrainingEngine, Evaluator) Sessions(TrainingPlan plan, TrainingArtifact artifact, CheckpointReader weights, bool accumulates)
     {
         var (config, batch) = (plan.Config, plan.Interface.BatchNames);
-        var engine = config.OptimizerInBackward
-            ? new TrainingEngine(plan.Interface, GraphSession.OfBatch("training_model.onnx with updates", plan.TrainingWithUpdates(), plan.Session, batch), null,
-                false, config.Threads, config.Seed, config.Offload, config.Moments)
-            : new TrainingEngine(plan.Interface, GraphSession.OfBatch(artifact.TrainingModel, plan.Session, batch),
-                plan.OptimizerFor(accumulates, artifact.OptimizerModel), accumulates, config.Threads, config.Seed, config.Offload,
-                config.Moments);
+        var (session, optimizer) = config.OptimizerInBackward
+            ? (GraphSession.OfBatch("training_model.onnx with updates", plan.TrainingAsRun(), plan.Session, batch), null)
+            : (accumulates ? GraphSession.OfBatch("training_model.onnx", plan.TrainingAsRun(), plan.Session, batch)
+                : GraphSession.OfBatch(artifact.TrainingModel, plan.Session, batch), plan.OptimizerFor(accumulates, artifact.OptimizerModel));
+        var engine = new TrainingEngine(plan.Interface, session, optimizer, accumulates, config.Threads, config.Seed, config.Offload, config.Moments);
         var held = artifact.Hold(plan.Training, weights, plan.Session);
         if (held is not null)
             engine.Hold(held);

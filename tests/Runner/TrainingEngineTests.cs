@@ -4,11 +4,14 @@ using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Models.Optimizer;
 using Halo.Models.Weights;
+using Halo.Passes.Infra;
 using Halo.Runner.Data;
+using Halo.Runner.Plans;
 using Halo.Runner.Sessions;
 using Halo.Runner.Training.Engine;
 using Halo.Serialization;
 using Halo.Tests.Numerics;
+using Halo.Training;
 
 namespace Halo.Tests.Runner;
 
@@ -93,12 +96,37 @@ public class TrainingEngineTests
         Assert.All(engine.FirstMoments.Parameters, p => Assert.Equal(0, TensorPrimitives.MaxMagnitude<float>(engine.FirstMoments.Span(p.Name))));
     }
 
-    private static TrainingEngine Engine(AdamWSettings settings, bool accumulates)
+    /// <summary>Sums in the training graph, each behind its gradient, beside the graph that sums all gradients when the other is done.</summary>
+    [Fact]
+    public void Sums_in_the_backward_part_have_the_bits_of_those_behind_it()
+    {
+        var settings = new AdamWSettings(ClipNorm: 0.5);
+        using var behind = Engine(settings, accumulates: true);
+        using var within = Engine(settings, accumulates: true, sums: true);
+        Assert.Empty(within.Gradients.Parameters);
+        var whole = Batch();
+        for (var step = 1; step <= 3; step++)
+        {
+            MicroBatch[] batch = [With(whole, row: 0), With(whole, row: 1), With(whole, row: 2)];
+            Assert.Equal(behind.Step(batch[..step], step, 0.01), within.Step(batch[..step], step, 0.01));
+        }
+        foreach (var (name, _) in behind.Parameters.Parameters)
+        {
+            Assert.Equal(behind.Parameters.Bytes(name), within.Parameters.Bytes(name));
+            Assert.Equal(behind.SecondMoments.Bytes(name), within.SecondMoments.Bytes(name));
+        }
+    }
+
+    private static TrainingEngine Engine(AdamWSettings settings, bool accumulates, bool sums = false)
     {
         var path = ExportFixture.File("llama2-mha", "training.onnx");
-        var @interface = TrainingInterface.Of(OnnxReader.Read(path, HaloOperators.Catalogue).Graph, path, GraphDevice.Cpu);
+        var model = OnnxReader.Read(path, HaloOperators.Catalogue);
+        var @interface = TrainingInterface.Of(model.Graph, path, GraphDevice.Cpu);
+        PassManager.Run(model, Pipelines.Parse("upgrade-opset"), new PassOptions());
+        if (sums)
+            model = TrainingPlan.AsRun(new TrainConfig { Model = path, BatchSize = @interface.Rows + 1 }, model, @interface, settings);
         var optimizer = OnnxWriter.ToBytes(AdamWGraph.Build(@interface.Trained, settings));
-        var engine = new TrainingEngine(@interface, new GraphSession(path, new SessionSettings()), optimizer, accumulates, threads: 0);
+        var engine = new TrainingEngine(@interface, GraphSession.Of("training.onnx", model, new SessionSettings()), optimizer, accumulates, threads: 0);
         using var weights = SafetensorsFile.Open(ExportFixture.File("llama2-mha", "model.safetensors"));
         engine.Parameters.Load(weights.Path, weights.Tensors);
         return engine;

@@ -21,7 +21,8 @@ public sealed record StepResult(double Loss, double GradientNorm, long CountedTo
 /// <remarks>
 /// Parameters, gradients, sums and moments are bound once. The loss and the gradient norm are checked before the optimizer runs: a
 /// non-finite one stops the run with every parameter as it was. A graph that has the updates itself (<see cref="OptimizerInBackward"/>) takes one
-/// micro-batch, leaves no gradients, and is found non-finite only when parameters are so: the last checkpoint stands then.
+/// micro-batch, leaves no gradients, and is found non-finite only when parameters are so: the last checkpoint stands then. A graph that has the sums
+/// (<see cref="GradientGraphs.AddSumsTo"/>) leaves no gradients either.
 /// </remarks>
 public sealed class TrainingEngine : IDisposable
 {
@@ -33,6 +34,7 @@ public sealed class TrainingEngine : IDisposable
     private readonly GraphSession? _norm;
     private readonly GraphSession? _optimizer; // the training graph itself where that has the updates
     private readonly bool _updatesInBackward;
+    private readonly bool _sumsInBackward;
     private readonly GraphSession? _accumulator;
     private readonly ParameterBuffers _gradients;
     private readonly ParameterBuffers? _sums;
@@ -58,7 +60,8 @@ public sealed class TrainingEngine : IDisposable
         var settings = training.Settings with { Optimization = InPlace, ProfilePrefix = null, Threads = threads };
         _updatesInBackward = training.Inputs.ContainsKey(OptimizerInBackward.PreviousNorm);
         Parameters = new ParameterBuffers(@interface.Parameters, training.Device, @interface.ParameterType, offload == Offload.States);
-        _gradients = new ParameterBuffers(_updatesInBackward ? [] : @interface.Updated, training.Device, @interface.ParameterType);
+        _sumsInBackward = training.Inputs.ContainsKey(GradientGraphs.Keep);
+        _gradients = new ParameterBuffers(_updatesInBackward || _sumsInBackward ? [] : @interface.Updated, training.Device, @interface.ParameterType);
         var updated = optimizer is null && !_updatesInBackward ? [] : @interface.Updated;
         var momentType = moments == MomentPrecision.Fp8 ? ElementType.UInt8 : @interface.ParameterType;
         var scaled = moments == MomentPrecision.Fp8 ? updated.Select(p => (p.Name, AdamW8Bit.ShapeOfScales(p.Shape))).ToList() : [];
@@ -97,14 +100,16 @@ public sealed class TrainingEngine : IDisposable
         if (accumulates)
         {
             _sums = new ParameterBuffers(@interface.Updated, training.Device);
-            _accumulator = new GraphSession("accumulator", OnnxWriter.ToBytes(GradientGraphs.Accumulate(@interface.Updated, @interface.ParameterType)), settings);
-            _accumulator.BindInput(GradientGraphs.Keep, Scalar(GradientGraphs.Keep));
-            _accumulator.BindInput(GradientGraphs.Weight, Scalar(GradientGraphs.Weight));
+            if (!_sumsInBackward)
+                _accumulator = new GraphSession("accumulator", OnnxWriter.ToBytes(GradientGraphs.Accumulate(@interface.Updated, @interface.ParameterType)), settings);
+            var summing = _accumulator ?? training;
+            summing.BindInput(GradientGraphs.Keep, Scalar(GradientGraphs.Keep));
+            summing.BindInput(GradientGraphs.Weight, Scalar(GradientGraphs.Weight));
             foreach (var (name, _) in @interface.Trained)
             {
-                _accumulator.BindInput(GradientGraphs.Sum + name, _sums[name]);
-                _accumulator.BindInput(TrainingNames.GradientOf(name), _gradients[name]);
-                _accumulator.BindOutput(GradientGraphs.Updated + GradientGraphs.Sum + name, _sums[name]);
+                summing.BindInput(GradientGraphs.Sum + name, _sums[name]);
+                _accumulator?.BindInput(TrainingNames.GradientOf(name), _gradients[name]);
+                summing.BindOutput(GradientGraphs.Updated + GradientGraphs.Sum + name, _sums[name]);
             }
         }
         var gradients = _sums ?? _gradients;
@@ -196,16 +201,16 @@ public sealed class TrainingEngine : IDisposable
                 _scalars[TrainingInterface.DropoutStep].Write<long>([((step - 1) * (MostMicroBatches ?? batch.Count)) + index]);
             if (_world is not null)
                 Write(TrainingNames.GradientWeight, (double)tokens / counted);
-            _training.Run();
-            if (_accumulator is not null)
+            if (_sums is not null)
             {
                 Write(GradientGraphs.Keep, running is null ? 0 : 1);
                 Write(GradientGraphs.Weight, _world is null ? micro.CountedTokens : 1);
-                _accumulator.Run();
             }
+            _training.Run();
+            _accumulator?.Run();
             running = tokens;
         }
-        Write(AdamWGraph.GradientScale, _accumulator is null || _world is not null ? 1 : 1.0 / counted);
+        Write(AdamWGraph.GradientScale, _sums is null || _world is not null ? 1 : 1.0 / counted);
         _norm.Run();
         Write(AdamWGraph.LearningRate, learningRate);
         _scalars[AdamWGraph.Step].Write<long>([step]);
