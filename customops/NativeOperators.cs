@@ -79,6 +79,16 @@ public static class NativeOperators
         }
     }
 
+    /// <summary>The stream (cudaStream_t) on which HaloCuda's work and copies of a GPU run, in order; 0 where there is no such GPU.</summary>
+    /// <param name="ordinal">Which GPU, from 0.</param>
+    public static nint CudaStream(int ordinal)
+    {
+        unsafe
+        {
+            return ((delegate* unmanaged<int, nint>)NativeLibrary.GetExport(NativeLibrary.Load(LibraryPath), "HaloCudaStream"))(ordinal);
+        }
+    }
+
     /// <summary>Times the CUDA kernels, a line of JSON each: versions, ceilings, kernels; <c>provider/benchmarks/benchmarks.h</c> has the keys.</summary>
     /// <param name="part">Of the names of those to time; empty for all.</param>
     /// <param name="line">Is given each line when it is there. What it throws ends the run and is thrown on.</param>

@@ -5,6 +5,7 @@
 #ifdef HALO_CUDA
 #include "provider/benchmarks/benchmarks.h"
 #include "provider/collectives/nccl_trial.h"
+#include "provider/device.h"
 #include "provider/pinned_memory.h"
 #include "provider/runtime/report.h"
 #endif
@@ -82,6 +83,16 @@ __attribute__((visibility("default"))) void HaloCudaUnpin([[maybe_unused]] void*
 #ifdef HALO_CUDA
   halo::cuda::unpin(memory);
 #endif
+}
+
+/// The stream on which HaloCuda's work and copies of a GPU run, a cudaStream_t; 0 where there is no such GPU.
+__attribute__((visibility("default"))) void* HaloCudaStream([[maybe_unused]] int ordinal) {
+#ifdef HALO_CUDA
+  for (halo::cuda::Device* device : halo::cuda::Device::all()) {
+    if (device->ordinal() == ordinal && device->prepare().ok()) return device->stream();
+  }
+#endif
+  return nullptr;
 }
 
 /// Times the CUDA kernels whose names contain `part`: calls `line` with `context` and a line of JSON each, as cuda::run_benchmarks does; 0 from it

@@ -18,6 +18,9 @@ public static class OnnxWriter
     /// <summary>Initializers below this size stay inline when the others go to a file.</summary>
     private const long InlineBytes = 1024;
 
+    /// <summary>Content in memory up to this size goes into the graph whose weights stay in files.</summary>
+    private const long InlineBytesBesideWeights = 16 << 20;
+
     /// <summary>Content above this goes to a file of its own: half of protobuf's 2 GiB.</summary>
     private const long GraphBytes = 1L << 30;
 
@@ -56,6 +59,34 @@ public static class OnnxWriter
         using var stream = new MemoryStream();
         Write(model, stream, new Dictionary<Value, (string, long)>());
         return stream.ToArray();
+    }
+
+    /// <summary>
+    /// The bytes of a model whose weights stay where they are, in files of one folder, named as external data; null where one that is not small lies elsewhere.
+    /// </summary>
+    public static (byte[] Bytes, string Folder)? ToBytesBesideWeights(Model model)
+    {
+        var placed = new Dictionary<Value, (string Location, long Offset)>();
+        string? folder = null;
+        foreach (var value in model.Graph.Initializers.Where(v => v.Initializer!.Strings is null && v.Initializer.SizeBytes >= InlineBytes))
+        {
+            if (value.Initializer!.Content is not FileBytes part)
+            {
+                if (value.Initializer.IsInFile || value.Initializer.SizeBytes > InlineBytesBesideWeights)
+                    return null;
+                continue;
+            }
+            var path = Path.GetFullPath(part.File.Path);
+            folder ??= Path.GetDirectoryName(path);
+            if (Path.GetDirectoryName(path) != folder)
+                return null;
+            placed[value] = (Path.GetFileName(path), part.Offset);
+        }
+        if (folder is null)
+            return null;
+        using var stream = new MemoryStream();
+        Write(model, stream, placed);
+        return (stream.ToArray(), folder);
     }
 
     private static void Write(Model model, Stream stream, Dictionary<Value, (string Location, long Offset)> placed)

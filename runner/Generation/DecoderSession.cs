@@ -1,4 +1,5 @@
 using Halo.Analysis;
+using Halo.Ir;
 using Halo.Runner.Sessions;
 using Microsoft.ML.OnnxRuntime;
 
@@ -15,6 +16,7 @@ public sealed class DecoderSession : IDecoder
     private const int RoomStep = 256; // one recording serves rows of many lengths
 
     private readonly GraphSession _session;
+    private readonly GivenSizes _sizes;
     private HeldCaches? _held; // those that no decoding uses
     private int _recordings;
 
@@ -22,10 +24,27 @@ public sealed class DecoderSession : IDecoder
     /// <param name="maxPositions">Tokens of a row that the graph takes.</param>
     /// <param name="useCache">False runs all of a row again for each token: slow, and plainly right.</param>
     public DecoderSession(GraphSession session, int maxPositions, bool useCache = true)
+        : this(session, GivenSizes.None, maxPositions, useCache) { }
+
+    private DecoderSession(GraphSession session, GivenSizes sizes, int maxPositions, bool useCache)
     {
-        (_session, MaxPositions, UsesCache) = (session, maxPositions, useCache);
+        (_session, _sizes, MaxPositions, UsesCache) = (session, sizes, maxPositions, useCache);
         VocabularySize = session.Outputs[TrainingNames.Logits].Dimensions[^1];
         Layers = session.Inputs.Keys.Count(name => InferenceInterface.LayerOf(name) is not null) / 2;
+    }
+
+    /// <summary>A session of a graph; on a GPU, where steps over caches are recorded, of one that is given its sizes.</summary>
+    /// <param name="name">What messages call it.</param>
+    /// <param name="model">The graph, which may be changed.</param>
+    /// <param name="settings">How to run it.</param>
+    /// <param name="maxPositions">Tokens of a row that the graph takes.</param>
+    /// <param name="useCache">False runs all of a row again for each token.</param>
+    /// <exception cref="HaloException">ONNX Runtime refuses the graph.</exception>
+    public static DecoderSession Of(string name, Model model, SessionSettings settings, int maxPositions, bool useCache = true)
+    {
+        var sizes = useCache && settings.Device.IsGpu ? GivenSizes.In(model) : GivenSizes.None;
+        var session = GraphSession.Of(name, model, settings with { Replays = sizes.AreAll, AllowsHostNodes = !sizes.AreAll });
+        return new DecoderSession(session, sizes, maxPositions, useCache);
     }
 
     public int MaxPositions { get; }
@@ -42,7 +61,7 @@ public sealed class DecoderSession : IDecoder
         ArgumentOutOfRangeException.ThrowIfLessThan(room, prompts.Max(p => p.Length));
         ArgumentOutOfRangeException.ThrowIfGreaterThan(room, MaxPositions);
         return UsesCache && _session.Device.IsGpu
-            ? new HeldDecoding(_session, TakeCaches(prompts.Count, room), prompts, VocabularySize, GiveBack) : Begin(prompts);
+            ? new HeldDecoding(_session, _sizes, TakeCaches(prompts.Count, room), prompts, VocabularySize, GiveBack) : Begin(prompts);
     }
 
     /// <summary>Reads prompts, each of 1 to <see cref="MaxPositions"/> ids; logits are those of all their tokens.</summary>
@@ -57,6 +76,7 @@ public sealed class DecoderSession : IDecoder
     {
         _held?.Dispose();
         _session.Dispose();
+        _sizes.Dispose();
     }
 
     /// <summary>Runs the graph on new tokens behind cached ones.</summary>
@@ -72,6 +92,7 @@ public sealed class DecoderSession : IDecoder
         using var maskValue = OrtValue.CreateTensorValueFromMemory(mask, [rows, mask.Length / rows]);
         _session.BindInput(TrainingNames.InputIds, idValue);
         _session.BindInput(TrainingNames.AttentionMask, maskValue);
+        _sizes.Bind(_session, rows, ids.Length / rows, mask.Length / rows);
         var empty = past.Count > 0 ? [] : InferenceInterface.PastNames(Layers).Select(name => Empty(_session.Inputs[name], rows)).ToList();
         try
         {
@@ -95,7 +116,7 @@ public sealed class DecoderSession : IDecoder
             return kept;
         kept?.Dispose();
         var rounded = Math.Min(MaxPositions, (room + RoomStep - 1) / RoomStep * RoomStep);
-        return new HeldCaches(_session, Layers, rows, rounded, VocabularySize, ++_recordings);
+        return new HeldCaches(_session, _sizes, Layers, rows, rounded, VocabularySize, _sizes.AreAll ? ++_recordings : GraphSession.NoRecording);
     }
 
     private void GiveBack(HeldCaches caches)

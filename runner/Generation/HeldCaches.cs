@@ -11,6 +11,7 @@ namespace Halo.Runner.Generation;
 internal sealed class HeldCaches : IDisposable
 {
     private readonly GraphSession _session;
+    private readonly GivenSizes _sizes;
     private readonly int _layers;
     private readonly DeviceTensor[] _caches; // keys and values of each layer in turn, (B, H, R, D)
     private readonly DeviceTensor _ids; // (B, 1)
@@ -18,15 +19,16 @@ internal sealed class HeldCaches : IDisposable
     private readonly DeviceTensor _logits; // (B, 1, V)
 
     /// <param name="session">Of the inference graph; not owned.</param>
+    /// <param name="sizes">What the session is given; not owned.</param>
     /// <param name="layers">Layers with a cache.</param>
     /// <param name="rows">B.</param>
     /// <param name="room">R, tokens that a row may come to have.</param>
     /// <param name="vocabulary">V.</param>
-    /// <param name="recording">The number by which steps are recorded.</param>
+    /// <param name="recording">The number by which steps are recorded; <see cref="GraphSession.NoRecording"/> where they are not.</param>
     /// <exception cref="InvalidOperationException">The device has no memory left.</exception>
-    public HeldCaches(GraphSession session, int layers, int rows, int room, int vocabulary, int recording)
+    public HeldCaches(GraphSession session, GivenSizes sizes, int layers, int rows, int room, int vocabulary, int recording)
     {
-        (_session, _layers, Rows, Room, Recording) = (session, layers, rows, room, recording);
+        (_session, _sizes, _layers, Rows, Room, Recording) = (session, sizes, layers, rows, room, recording);
         var device = session.Device;
         _caches = [.. InferenceInterface.PastNames(layers).Select(name => session.Inputs[name]).Select(cache =>
             new DeviceTensor(device, (ElementType)(int)cache.ElementDataType, [rows, cache.Dimensions[1], room, cache.Dimensions[3]]))];
@@ -59,6 +61,7 @@ internal sealed class HeldCaches : IDisposable
         _session.BindInput(TrainingNames.InputIds, _ids.Value);
         _session.BindInput(TrainingNames.AttentionMask, _mask.Value);
         _session.BindOutput(TrainingNames.Logits, _logits.Value);
+        _sizes.Bind(_session, Rows, tokens: 1, Room);
     }
 
     /// <summary>Reads one token a row, at the end of what its mask shows. After <see cref="BindStep"/>.</summary>
@@ -69,7 +72,7 @@ internal sealed class HeldCaches : IDisposable
     {
         _ids.Write(ids);
         _mask.Write(mask);
-        _session.Run(GraphSession.NoRecording); // its graph copies numbers from the host, from where a recording cannot copy (runner/DECISIONS.md)
+        _session.Run(Recording);
         _logits.Read(logits);
     }
 

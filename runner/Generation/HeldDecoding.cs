@@ -17,11 +17,12 @@ internal sealed class HeldDecoding : IDecoding
 
     /// <summary>Reads the prompts.</summary>
     /// <param name="session">Of the inference graph; not owned.</param>
+    /// <param name="sizes">What it is given; not owned.</param>
     /// <param name="caches">For as many rows as there are prompts, with room for all tokens to come.</param>
     /// <param name="prompts">Ids, at least one each.</param>
     /// <param name="vocabulary">V.</param>
     /// <param name="giveBack">Takes the caches at the end.</param>
-    public HeldDecoding(GraphSession session, HeldCaches caches, IReadOnlyList<int[]> prompts, int vocabulary, Action<HeldCaches> giveBack)
+    public HeldDecoding(GraphSession session, GivenSizes sizes, HeldCaches caches, IReadOnlyList<int[]> prompts, int vocabulary, Action<HeldCaches> giveBack)
     {
         (_caches, _vocabulary, _giveBack) = (caches, vocabulary, giveBack);
         _counts = [.. prompts.Select(p => p.Length)];
@@ -30,7 +31,7 @@ internal sealed class HeldDecoding : IDecoding
         _logits = new float[caches.Rows * vocabulary];
         for (var row = 0; row < prompts.Count; row++)
             _mask.AsSpan(row * caches.Room, _counts[row]).Fill(1);
-        ReadPrompts(session, prompts);
+        ReadPrompts(session, sizes, prompts);
         _caches.BindStep();
     }
 
@@ -53,7 +54,7 @@ internal sealed class HeldDecoding : IDecoding
 
     public void Dispose() => _giveBack(_caches);
 
-    private void ReadPrompts(GraphSession session, IReadOnlyList<int[]> prompts)
+    private void ReadPrompts(GraphSession session, GivenSizes sizes, IReadOnlyList<int[]> prompts)
     {
         var width = _counts.Max();
         long[] ids = [.. prompts.SelectMany(p => Enumerable.Range(0, width).Select(n => n < p.Length ? p[n] : 0L))];
@@ -63,6 +64,7 @@ internal sealed class HeldDecoding : IDecoding
         _caches.BindCaches();
         session.BindInput(TrainingNames.InputIds, idValue);
         session.BindInput(TrainingNames.AttentionMask, maskValue);
+        sizes.Bind(session, prompts.Count, width, width);
         session.BindNewOutput(TrainingNames.Logits, onHost: true);
         session.Run(GraphSession.NoRecording);
         using var outputs = session.TakeOutputs();

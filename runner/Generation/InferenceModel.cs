@@ -1,9 +1,11 @@
+using Halo.CustomOps;
 using Halo.Models.Chat;
 using Halo.Models.HuggingFace;
 using Halo.Models.Tokenizers;
 using Halo.Models.Weights;
 using Halo.Runner.Export;
 using Halo.Runner.Sessions;
+using Halo.Serialization;
 
 namespace Halo.Runner.Generation;
 
@@ -57,8 +59,11 @@ public sealed class InferenceModel : IDisposable
                 "Name the model that it was made of.");
         }
         var folder = InferenceFolder.Open(path);
-        var session = new GraphSession(folder.ModelPath, SettingsFor(folder.Graph, settings, useCache));
-        return new InferenceModel(folder.Path, new DecoderSession(session, folder.MaxPositions, useCache), folder.Config, folder.Tokenizer,
+        var own = SettingsFor(folder.Graph, settings);
+        var decoder = settings.Device.IsGpu
+            ? DecoderSession.Of(folder.ModelPath, OnnxReader.Read(folder.ModelPath, HaloOperators.Catalogue), own, folder.MaxPositions, useCache)
+            : new DecoderSession(new GraphSession(folder.ModelPath, own), folder.MaxPositions, useCache);
+        return new InferenceModel(folder.Path, decoder, folder.Config, folder.Tokenizer,
             StopTokens.Of(folder.Path, folder.Config, folder.Tokenizer));
     }
 
@@ -83,16 +88,15 @@ public sealed class InferenceModel : IDisposable
         var tokenizer = source.OpenTokenizer();
         FiniteValues.Check(source.Weights.Path, source.Weights.Tensors.Values);
         var model = InferenceProjection.Of(source);
-        var session = GraphSession.Of("inference graph", model, SettingsFor(InferenceGraph.Of(model, path), settings, useCache));
-        return new InferenceModel(source.Path, new DecoderSession(session, source.Config.CachedPositions, useCache), source.Config, tokenizer,
+        var decoder = DecoderSession.Of("inference graph", model, SettingsFor(InferenceGraph.Of(model, path), settings), source.Config.CachedPositions, useCache);
+        return new InferenceModel(source.Path, decoder, source.Config, tokenizer,
             StopTokens.Of(source.Companions, source.Config, tokenizer));
     }
 
     /// <summary>The native library is for operators that ONNX Runtime does not have; without any, nothing but ONNX Runtime is needed.</summary>
-    private static SessionSettings SettingsFor(InferenceGraph graph, SessionSettings settings, bool useCache) => settings with
+    private static SessionSettings SettingsFor(InferenceGraph graph, SessionSettings settings) => settings with
     {
         Operators = graph.UsesHaloOperators ? OperatorKernels.Native : OperatorKernels.Functions,
-        Replays = useCache,
         AllowsHostNodes = true,
     };
 }

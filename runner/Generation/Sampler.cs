@@ -1,3 +1,5 @@
+using System.Numerics.Tensors;
+
 namespace Halo.Runner.Generation;
 
 /// <summary>Chooses a token: a function of logits and of one random number.</summary>
@@ -35,15 +37,13 @@ public static class Sampler
     /// <summary>The first of the highest logits.</summary>
     private static int Best(ReadOnlySpan<float> logits)
     {
-        var best = 0;
-        for (var id = 0; id < logits.Length; id++)
-        {
-            if (float.IsNaN(logits[id]) || float.IsPositiveInfinity(logits[id]))
-                throw Refused($"{logits[id]} for token {id}");
-            if (logits[id] > logits[best])
-                best = id;
-        }
-        return logits.Length > 0 && float.IsFinite(logits[best]) ? best : throw Refused("no finite one");
+        if (logits.IsEmpty)
+            throw Refused("none");
+        var best = TensorPrimitives.IndexOfMax(logits); // of a NaN where there is one
+        if (logits[best] == 0)
+            best = logits.IndexOf(0f); // 0 and -0 are equal here
+        return float.IsFinite(logits[best]) ? best
+            : throw Refused(float.IsNegativeInfinity(logits[best]) ? "no finite one" : $"{logits[best]} for token {best}");
     }
 
     /// <summary>All ids by falling logit, then by rising id.</summary>

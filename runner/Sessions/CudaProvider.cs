@@ -1,4 +1,5 @@
 using System.Globalization;
+using Halo.CustomOps;
 using Microsoft.ML.OnnxRuntime;
 
 namespace Halo.Runner.Sessions;
@@ -25,6 +26,7 @@ internal static class OnnxRuntimeCuda
         OrtEnv.Instance().EnvLogLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR; // its kernels warn by the environment's logger, not by the session's
         try
         {
+            var stream = NativeOperators.CudaStream(ordinal);
             using var cuda = new OrtCUDAProviderOptions();
             cuda.UpdateOptions(new Dictionary<string, string>
             {
@@ -32,6 +34,8 @@ internal static class OnnxRuntimeCuda
                 ["use_tf32"] = "0", // float32 is float32
                 ["arena_extend_strategy"] = "kSameAsRequested",
                 ["enable_cuda_graph"] = replays ? "1" : "0",
+                ["has_user_compute_stream"] = stream != 0 ? "1" : "0",
+                ["user_compute_stream"] = $"{stream}", // tensors are written and read in its order; another stream would not wait for them
             });
             options.AppendExecutionProvider_CUDA(cuda);
         }

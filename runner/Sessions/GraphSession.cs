@@ -74,19 +74,9 @@ public sealed class GraphSession : IDisposable
 
     private static GraphSession Of(string name, Model model, SessionSettings settings, Func<long> activationBytes, long? rows)
     {
-        var folder = Directory.CreateTempSubdirectory("halo-session-").FullName;
-        try
-        {
-            var path = Path.Combine(folder, "model.onnx");
-            if (settings.Provider == CudaProvider.Onnxruntime)
-                Fit(model);
-            OnnxWriter.Write(model, path, externalData: true);
-            return new GraphSession(name, settings, options => new InferenceSession(path, options), activationBytes, rows);
-        }
-        finally
-        {
-            Directory.Delete(folder, recursive: true); // what is mapped stays until the session ends
-        }
+        if (settings.Provider == CudaProvider.Onnxruntime)
+            Fit(model);
+        return new GraphSession(name, settings, options => Open(model, options), activationBytes, rows);
     }
 
     private GraphSession(string name, SessionSettings settings, Func<SessionOptions, InferenceSession> create, Func<long> activationBytes, long? rows = null)
@@ -194,8 +184,17 @@ public sealed class GraphSession : IDisposable
         if (settings.Provider != CudaProvider.Onnxruntime)
             return new InferenceSession(path, options);
         var model = OnnxReader.Read(path, HaloOperators.Catalogue);
-        if (!Fit(model))
-            return new InferenceSession(path, options);
+        return Fit(model) ? Open(model, options) : new InferenceSession(path, options);
+    }
+
+    /// <summary>Weights in files of one folder are mapped where they lie; others go to a file that is mapped until the session ends.</summary>
+    private static InferenceSession Open(Model model, SessionOptions options)
+    {
+        if (OnnxWriter.ToBytesBesideWeights(model) is var (bytes, weights))
+        {
+            options.AddSessionConfigEntry("session.model_external_initializers_file_folder_path", weights);
+            return new InferenceSession(bytes, options);
+        }
         var folder = Directory.CreateTempSubdirectory("halo-session-").FullName;
         try
         {

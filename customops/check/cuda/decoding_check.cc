@@ -4,6 +4,7 @@
 #include "check/cuda/device.h"
 #include "provider/kernels/cached_attention.h"
 #include "provider/kernels/packed_product.h"
+#include "provider/kernels/row_product.h"
 
 namespace halo::check {
 
@@ -155,6 +156,33 @@ void check_packed_product(const cuda::PackedWeights& w, int64_t rows, int zero_k
       found, expected, [&](double v) { return within<T>(2)(v) + most; }, what);
 }
 
+template <class T>
+void check_row_product(int64_t rows, int64_t n, int64_t k, bool has_bias) {
+  const auto a = rounded_to<T>(rows * k, 81), w = rounded_to<T>(n * k, 82), bias = rounded_to<T>(n, 83);
+  const OnDevice<T> a_device(a), w_device(w), bias_device(bias);
+  const float alpha = has_bias ? 0.5f : 1.0f, beta = 2.0f;
+  const std::string what = "product " + name_of_type<T>() + " of " + std::to_string(rows) + " rows of " + std::to_string(k);
+  std::vector<double> expected;
+  double most = 0;
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t i = 0; i < n; ++i) {
+      double sum = 0, size = 0;
+      for (int64_t j = 0; j < k; ++j) {
+        const double term = real(a[static_cast<size_t>(row * k + j)]) * real(w[static_cast<size_t>(i * k + j)]);
+        sum += term, size += std::fabs(term);
+      }
+      expected.push_back(static_cast<double>(alpha) * sum + (has_bias ? static_cast<double>(beta) * real(bias[static_cast<size_t>(i)]) : 0));
+      most = std::max(most, size * 1e-6);
+    }
+  }
+  expect(cuda::row_product_supports(type_of<T>(), a_device.data(), w_device.data(), rows, k), what + ": refused");
+  const auto found = run_twice<T>(what, rows * n, [&](T* out) {
+    return cuda::row_product(type_of<T>(), a_device.data(), w_device.data(), has_bias ? bias_device.data() : nullptr, out, rows, n, k, alpha, beta, nullptr);
+  });
+  expect_all_near<T>(
+      found, expected, [&](double v) { return within<T>(2)(v) + most; }, what);
+}
+
 }  // namespace
 
 HALO_CHECK(cuda_attention_of_a_token_as_plain_loops, Memory::kShared) {
@@ -186,6 +214,15 @@ HALO_CHECK(cuda_packed_products_of_few_rows_as_plain_loops, Memory::kShared) {
     }
     check_packed_product<T>({.n = 3, .k = 3000, .block = 128, .bits = 4}, 2, 0, false);
     if (!is_reduced()) check_packed_product<T>({.n = 5000, .k = 2048, .block = 32, .bits = 4}, 1, 0, false);
+  });
+}
+
+HALO_CHECK(cuda_products_of_few_rows_as_plain_loops, Memory::kShared) {
+  for_floats([]<class T>() {
+    for (int64_t rows = 1; rows <= cuda::kMostProductRows; ++rows) check_row_product<T>(rows, 7, 1048, rows % 2 == 0);
+    check_row_product<T>(1, 5, 8, true);
+    check_row_product<T>(2, 3, 2048, false);
+    if (!is_reduced()) check_row_product<T>(1, 5000, 8192, false);
   });
 }
 

@@ -2,6 +2,7 @@
 #include "provider/bindings/axes.h"
 #include "provider/bindings/kernel.h"
 #include "provider/kernels/movement.h"
+#include "provider/kernels/row_product.h"
 #include "provider/products/mat_mul.h"
 
 namespace halo::cuda {
@@ -25,6 +26,9 @@ Kernel make_fused_mat_mul(const NodeAttributes& attributes) {
   return [=](Launch& launch) { return multiply(launch, trans_a, trans_b, alpha); };
 }
 
+/// Whether C is one row for all of Y, or none.
+bool is_row(const Tensor& c, bool has_bias, int64_t n) { return !has_bias || (c.dims.rank >= 1 && c.count() == n && c.dims.sizes[c.dims.rank - 1] == n); }
+
 Kernel make_gemm(const NodeAttributes& attributes) {
   const bool trans_a = attributes.integer("transA", 0) != 0, trans_b = attributes.integer("transB", 0) != 0;
   const float alpha = attributes.real("alpha", 1.0f), beta = attributes.real("beta", 1.0f);
@@ -39,7 +43,11 @@ Kernel make_gemm(const NodeAttributes& attributes) {
                  "Check the transpose flags.");
     const Dims dims{.rank = 2, .sizes = {product.m, product.n}};
     void* y = launch.out(0, dims);
-    if (c.is_present() && beta != 0) {
+    const bool has_bias = c.is_present() && beta != 0;
+    if (!trans_a && trans_b && is_row(c, has_bias, product.n) && row_product_supports(a.type, a.data, b.data, product.m, product.k)) {
+      return row_product(a.type, a.data, b.data, has_bias ? c.data : nullptr, y, product.m, product.n, product.k, alpha, beta, launch.stream());
+    }
+    if (has_bias) {
       product.beta = beta;
       HALO_RETURN_IF_ERROR(expand(c.element_size(), c.data, c.dims, y, dims, launch.stream()));
     }

@@ -45,7 +45,10 @@ public sealed class EmulatedGpu : IDisposable
     public void Dispose() => _folder.Dispose();
 
     /// <summary>The executable, which is to end with 0.</summary>
-    public string Succeed(IEnumerable<string> arguments) => Run("dotnet", [_folder["halo.dll"], .. arguments]);
+    public string Succeed(IEnumerable<string> arguments) => Run("dotnet", [_folder["halo.dll"], .. arguments], []);
+
+    /// <summary>As <see cref="Succeed"/>, runs recorded and replayed where sessions ask for it.</summary>
+    public string SucceedRecording(IEnumerable<string> arguments) => Run("dotnet", [_folder["halo.dll"], .. arguments], [("HALO_CUDA_SYNC", "0")]);
 
     public (int ExitCode, string Error) Start(IEnumerable<string> arguments, params (string Name, string Value)[] environment)
     {
@@ -105,9 +108,9 @@ public sealed class EmulatedGpu : IDisposable
         return new InferenceSession(OnnxWriter.ToBytes(model), options);
     }
 
-    private static string Run(string program, IEnumerable<string> arguments)
+    private static string Run(string program, IEnumerable<string> arguments, (string Name, string Value)[] environment)
     {
-        var (exitCode, output, error) = Finish(program, arguments, []);
+        var (exitCode, output, error) = Finish(program, arguments, environment);
         Assert.True(exitCode == 0, $"{program} {string.Join(' ', arguments)} ended with {exitCode}:\n{output}\n{error}");
         return output;
     }
@@ -115,7 +118,7 @@ public sealed class EmulatedGpu : IDisposable
     private static (int ExitCode, string Output, string Error) Finish(string program, IEnumerable<string> arguments, (string Name, string Value)[] environment)
     {
         var info = new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
-        info.Environment["HALO_CUDA_SYNC"] = "1"; // there is nothing that could record
+        info.Environment["HALO_CUDA_SYNC"] = "1"; // errors name their node, and nothing is recorded
         foreach (var (name, value) in environment)
             info.Environment[name] = value;
         using var process = Process.Start(info)!;

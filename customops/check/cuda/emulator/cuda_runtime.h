@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <functional>
 #include <memory>
+#include <tuple>
+#include <type_traits>
 #include <vector>
 
 #include "common/dtype.h"
@@ -182,17 +184,19 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
       config->gridDim.z > 65535 || config->gridDim.z == 0 || config->dynamicSmemBytes > 232448) {
     return cudaErrorInvalidValue;
   }
-  halo::emulator::block().body = [&] { kernel(static_cast<P>(arguments)...); };
-  gridDim = config->gridDim;
-  blockDim = config->blockDim;
-  for (uint32_t z = 0; z < gridDim.z; ++z) {
-    for (uint32_t y = 0; y < gridDim.y; ++y) {
-      for (uint32_t x = 0; x < gridDim.x; ++x) {
-        blockIdx = dim3(x, y, z);
-        halo::emulator::set_dynamic_shared_memory(config->dynamicSmemBytes);
-        halo::emulator::run_block(config->blockDim);
+  return halo::emulator::carry_out([=, grid = config->gridDim, threads = config->blockDim, shared = config->dynamicSmemBytes,
+                                    values = std::tuple<std::remove_cv_t<P>...>(static_cast<P>(arguments)...)] {
+    halo::emulator::block().body = [&] { std::apply(kernel, values); };
+    gridDim = grid;
+    blockDim = threads;
+    for (uint32_t z = 0; z < grid.z; ++z) {
+      for (uint32_t y = 0; y < grid.y; ++y) {
+        for (uint32_t x = 0; x < grid.x; ++x) {
+          blockIdx = dim3(x, y, z);
+          halo::emulator::set_dynamic_shared_memory(shared);
+          halo::emulator::run_block(threads);
+        }
       }
     }
-  }
-  return cudaSuccess;
+  });
 }

@@ -50,6 +50,47 @@ void store_all(DType type, void* y, const std::vector<double>& values) {
   for (size_t i = 0; i < values.size(); ++i) store(type, y, static_cast<int64_t>(i), values[i]);
 }
 
+void attend(const CudnnAttentionShape& shape, const CudnnAttentionBuffers& b, float scale) {
+  const AttentionSizes& s = shape.sizes;
+  const int64_t rows = s.batch * s.heads * s.queries;
+  std::vector<double> largest(static_cast<size_t>(rows), -INFINITY), total(static_cast<size_t>(rows)), y(static_cast<size_t>(rows * s.dim));
+  for (int64_t head = 0; head < s.batch * s.heads; ++head) {
+    const auto score = [&](int64_t query, int64_t key) { return static_cast<double>(scale) * dot(shape, b.q, query, b.k, key); };
+    for_seen(shape, b, head, [&](int64_t query, int64_t key) {
+      double& most = largest[static_cast<size_t>(query)];
+      most = std::fmax(most, score(query, key));
+    });
+    for_seen(shape, b, head, [&](int64_t query, int64_t key) {
+      const double weight = std::exp(score(query, key) - largest[static_cast<size_t>(query)]);
+      total[static_cast<size_t>(query)] += weight;
+      add_row(shape, weight, b.v, key, y, query);
+    });
+  }
+  for (size_t row = 0; row < total.size(); ++row) {
+    b.log_sum_exp[row] = static_cast<float>(largest[row] + std::log(total[row]));
+    for (size_t d = 0; d < static_cast<size_t>(s.dim); ++d) y[row * static_cast<size_t>(s.dim) + d] /= total[row];
+  }
+  store_all(shape.type, b.y, y);
+}
+
+void differentiate(const CudnnAttentionShape& shape, const CudnnAttentionBuffers& b, float scale) {
+  const AttentionSizes& s = shape.sizes;
+  const int64_t queries = s.batch * s.heads * s.queries * s.dim, keys = s.pairs() * s.keys * s.dim;
+  std::vector<double> dq(static_cast<size_t>(queries)), dk(static_cast<size_t>(keys)), dv(static_cast<size_t>(keys));
+  for (int64_t head = 0; head < s.batch * s.heads; ++head) {
+    for_seen(shape, b, head, [&](int64_t query, int64_t key) {
+      const double p = std::exp(static_cast<double>(scale) * dot(shape, b.q, query, b.k, key) - static_cast<double>(b.log_sum_exp[query]));
+      const double ds = static_cast<double>(scale) * p * (dot(shape, b.dy, query, b.v, key) - dot(shape, b.dy, query, b.y, query));
+      add_row(shape, ds, b.k, key, dq, query);
+      add_row(shape, ds, b.q, query, dk, key);
+      add_row(shape, p, b.dy, query, dv, key);
+    });
+  }
+  store_all(shape.type, b.dq, dq);
+  store_all(shape.type, b.dk, dk);
+  store_all(shape.type, b.dv, dv);
+}
+
 }  // namespace
 
 struct CudnnAttention::State {};
@@ -71,46 +112,11 @@ Status CudnnAttention::workspace(const CudnnAttentionShape&, bool, int64_t* byte
 }
 
 Status CudnnAttention::forward(const CudnnAttentionShape& shape, const CudnnAttentionBuffers& b, float scale, void*, cudaStream_t) {
-  const AttentionSizes& s = shape.sizes;
-  const int64_t rows = s.batch * s.heads * s.queries;
-  std::vector<double> largest(static_cast<size_t>(rows), -INFINITY), total(static_cast<size_t>(rows)), y(static_cast<size_t>(rows * s.dim));
-  for (int64_t head = 0; head < s.batch * s.heads; ++head) {
-    const auto score = [&](int64_t query, int64_t key) { return static_cast<double>(scale) * dot(shape, b.q, query, b.k, key); };
-    for_seen(shape, b, head, [&](int64_t query, int64_t key) {
-      double& most = largest[static_cast<size_t>(query)];
-      most = std::fmax(most, score(query, key));
-    });
-    for_seen(shape, b, head, [&](int64_t query, int64_t key) {
-      const double weight = std::exp(score(query, key) - largest[static_cast<size_t>(query)]);
-      total[static_cast<size_t>(query)] += weight;
-      add_row(shape, weight, b.v, key, y, query);
-    });
-  }
-  for (size_t row = 0; row < total.size(); ++row) {
-    b.log_sum_exp[row] = static_cast<float>(largest[row] + std::log(total[row]));
-    for (size_t d = 0; d < static_cast<size_t>(s.dim); ++d) y[row * static_cast<size_t>(s.dim) + d] /= total[row];
-  }
-  store_all(shape.type, b.y, y);
-  return {};
+  return HALO_CUDA_STATUS(emulator::carry_out([=] { attend(shape, b, scale); }));
 }
 
 Status CudnnAttention::gradient(const CudnnAttentionShape& shape, const CudnnAttentionBuffers& b, float scale, void*, cudaStream_t) {
-  const AttentionSizes& s = shape.sizes;
-  const int64_t queries = s.batch * s.heads * s.queries * s.dim, keys = s.pairs() * s.keys * s.dim;
-  std::vector<double> dq(static_cast<size_t>(queries)), dk(static_cast<size_t>(keys)), dv(static_cast<size_t>(keys));
-  for (int64_t head = 0; head < s.batch * s.heads; ++head) {
-    for_seen(shape, b, head, [&](int64_t query, int64_t key) {
-      const double p = std::exp(static_cast<double>(scale) * dot(shape, b.q, query, b.k, key) - static_cast<double>(b.log_sum_exp[query]));
-      const double ds = static_cast<double>(scale) * p * (dot(shape, b.dy, query, b.v, key) - dot(shape, b.dy, query, b.y, query));
-      add_row(shape, ds, b.k, key, dq, query);
-      add_row(shape, ds, b.q, query, dk, key);
-      add_row(shape, p, b.dy, query, dv, key);
-    });
-  }
-  store_all(shape.type, b.dq, dq);
-  store_all(shape.type, b.dk, dk);
-  store_all(shape.type, b.dv, dv);
-  return {};
+  return HALO_CUDA_STATUS(emulator::carry_out([=] { differentiate(shape, b, scale); }));
 }
 
 }  // namespace halo::cuda

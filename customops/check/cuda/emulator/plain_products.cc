@@ -45,20 +45,7 @@ void store(DType type, void* y, int64_t i, double value) {
   }
 }
 
-}  // namespace
-
-struct LtProducts::State {};
-LtProducts::LtProducts() = default;
-LtProducts::~LtProducts() = default;
-Status LtProducts::open() { return {}; }
-std::string LtProducts::path() const { return "plain loops"; }
-std::string LtProducts::version() const { return "0"; }
-
-Status LtProducts::multiply(const Product& p, const void* a, const void* b, void* y, const float* scale_a, const float* scale_b, void*, int64_t, cudaStream_t,
-                            const void* c) {
-  if (c == nullptr) c = y;
-  const bool is_coded = p.type_a == DType::kFloat8E4M3 || p.type_a == DType::kFloat8E5M2 || p.type_a == DType::kInt8;
-  HALO_REQUIRE(!is_coded || (!p.trans_a && p.trans_b && p.m % 16 == 0 && p.n % 16 == 0 && p.k % 16 == 0), "sizes that 8-bit units take", p.m, "Pad them.");
+void compute(const Product& p, const void* a, const void* b, void* y, const float* scale_a, const float* scale_b, const void* c) {
   const double scale = (scale_a != nullptr ? static_cast<double>(*scale_a) : 1.0) * (scale_b != nullptr ? static_cast<double>(*scale_b) : 1.0);
   for (int64_t batch = 0; batch < p.batch; ++batch) {
     for (int64_t i = 0; i < p.m; ++i) {
@@ -74,7 +61,23 @@ Status LtProducts::multiply(const Product& p, const void* a, const void* b, void
       }
     }
   }
-  return {};
+}
+
+}  // namespace
+
+struct LtProducts::State {};
+LtProducts::LtProducts() = default;
+LtProducts::~LtProducts() = default;
+Status LtProducts::open() { return {}; }
+std::string LtProducts::path() const { return "plain loops"; }
+std::string LtProducts::version() const { return "0"; }
+
+Status LtProducts::multiply(const Product& p, const void* a, const void* b, void* y, const float* scale_a, const float* scale_b, void*, int64_t, cudaStream_t,
+                            const void* c) {
+  if (c == nullptr) c = y;
+  const bool is_coded = p.type_a == DType::kFloat8E4M3 || p.type_a == DType::kFloat8E5M2 || p.type_a == DType::kInt8;
+  HALO_REQUIRE(!is_coded || (!p.trans_a && p.trans_b && p.m % 16 == 0 && p.n % 16 == 0 && p.k % 16 == 0), "sizes that 8-bit units take", p.m, "Pad them.");
+  return HALO_CUDA_STATUS(emulator::carry_out([=] { compute(p, a, b, y, scale_a, scale_b, c); }));
 }
 
 }  // namespace halo::cuda
