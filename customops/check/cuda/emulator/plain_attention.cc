@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "provider/cudnn/cudnn_attention.h"
+#include "provider/errors.h"
 
 namespace halo::cuda {
 

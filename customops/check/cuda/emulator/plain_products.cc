@@ -2,6 +2,7 @@
 #include <limits>
 
 #include "common/codes.h"
+#include "provider/errors.h"
 #include "provider/products/lt_products.h"
 
 namespace halo::cuda {
