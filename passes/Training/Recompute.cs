@@ -28,7 +28,7 @@ public enum RecomputeBy
 /// behind have to compute. Values keep their bits. Works before and after rotation and quantization.
 /// </remarks>
 /// <param name="By">Whole layers, or kinds of nodes.</param>
-/// <param name="Kinds">With <c>by=kind</c>: which.</param>
+/// <param name="Kinds">With <c>by=kind</c>: which; with <c>by=feed-forward</c>: what is computed again besides, in all layers.</param>
 /// <param name="Layers">In the first so many layers; null: in all.</param>
 /// <param name="Weights">Weights in other types, orders or codes are made again too, from the parameters.</param>
 public sealed record Recompute(RecomputeBy By = RecomputeBy.Layer, RecomputeKinds? Kinds = null, int? Layers = null, bool Weights = false) : IGraphPass
@@ -39,9 +39,9 @@ public sealed record Recompute(RecomputeBy By = RecomputeBy.Layer, RecomputeKind
 
     public void Requires(Model model)
     {
-        if ((By == RecomputeBy.Kind) != (Kinds is not null))
+        if (By != RecomputeBy.FeedForward && (By == RecomputeBy.Kind) != (Kinds is not null))
         {
-            throw new PassException(Name, "kinds", "kinds with by=kind, and none with by=layer", $"by={By} and kinds '{Kinds}'",
+            throw new PassException(Name, "kinds", "kinds with by=kind, and none with by=layer or by=weights", $"by={By} and kinds '{Kinds}'",
                 "Write by=kind kinds=\"norm+activation\".");
         }
         var outputs = model.Graph.Outputs.Select(o => o.Name).ToList();
@@ -91,13 +91,13 @@ public sealed record Recompute(RecomputeBy By = RecomputeBy.Layer, RecomputeKind
 
     /// <summary>Whether a value is computed again: one of a layer, or of weights.</summary>
     internal bool Repeats(ForwardStream stream, Value value) => stream.Contains(value)
-        ? stream.LayerOf(value) is var layer && layer >= 0 && layer < Math.Min(stream.LayerCount, Layers ?? int.MaxValue) && !stream.Borders.Contains(value)
-            && By switch
+        ? stream.LayerOf(value) is var layer && layer >= 0 && layer < stream.LayerCount && !stream.Borders.Contains(value)
+            && (layer < (Layers ?? int.MaxValue)) is var isOne && By switch
             {
-                RecomputeBy.Layer => true,
+                RecomputeBy.Layer => isOne,
                 RecomputeBy.Weights => false,
-                RecomputeBy.FeedForward => stream.IsFeedForward(value),
-                _ => Kinds!.Includes(value.Producer!),
+                RecomputeBy.FeedForward => (isOne && stream.IsFeedForward(value)) || Kinds?.Includes(value.Producer!) == true,
+                _ => isOne && Kinds!.Includes(value.Producer!),
             }
         : (Weights || By == RecomputeBy.Weights) && stream.IsOfWeights(value);
 }

@@ -87,7 +87,7 @@ for part in $list; do
     lora | lora-*) [ -d "$folder/model-$layers" ] || model "$layers" ;;&
     lora)
       row "$layers" "${lora[@]}" "${fp8[@]}" --recompute elementwise
-      row "$layers" "${lora[@]}" "${fp8[@]}" --recompute feed_forward --recompute-layers $((layers * 5 / 8))
+      row "$layers" "${lora[@]}" "${fp8[@]}" --recompute mixed --recompute-layers $((layers * 3 / 8))
       row "$layers" "${lora[@]}" "${int8[@]}" --scheme halo-0 --recompute elementwise
       row "$layers" "${lora[@]}" "${int8[@]}" --scheme halo-1 --recompute elementwise
       row "$layers" "${lora[@]}" "${fp8[@]}" --adapter-base int4 --recompute feed_forward

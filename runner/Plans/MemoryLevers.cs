@@ -58,6 +58,7 @@ public static class MemoryLevers
             Recomputed.Weights => [new Recompute(RecomputeBy.Weights)],
             Recomputed.Elementwise => [new Recompute(RecomputeBy.Kind, RecomputeKinds.Parse(NoProducts, null), config.RecomputeLayers, Weights: true)],
             Recomputed.FeedForward => [new Recompute(RecomputeBy.FeedForward, Layers: config.RecomputeLayers, Weights: true)],
+            Recomputed.Mixed => [new Recompute(RecomputeBy.FeedForward, RecomputeKinds.Parse(NoProducts, null), config.RecomputeLayers, Weights: true)],
             _ => [new Recompute(RecomputeBy.Layer, Layers: config.RecomputeLayers, Weights: true)],
         },
         .. config.SavedCodes is { } saved ? (IReadOnlyList<IGraphPass>)[new SaveCodes(SavedInputs.Parse(saved, null))] : [],

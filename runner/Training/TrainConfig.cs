@@ -141,7 +141,8 @@ public sealed record TrainConfig
     public string? Pipeline { get; init; }
 
     [Description("What the backward part computes again in place of keeping it, with the same bits: none; weights (in other types, orders or codes); elementwise "
-        + "(these, norms, activations, rotations, codes: no product); feed_forward (weights, and what stands behind attention); layer (weights, and whole layers).")]
+        + "(these, norms, activations, rotations, codes: no product); feed_forward (weights, and what stands behind attention); mixed (elementwise in all layers, "
+        + "and what stands behind attention in recompute_layers of them); layer (weights, and whole layers).")]
     [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Artifact | ConfigUse.Plan)]
     public Recomputed Recompute { get; init; }
 
@@ -155,8 +156,8 @@ public sealed record TrainConfig
     [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Artifact | ConfigUse.Plan)]
     public string? SavedCodes { get; init; }
 
-    [Description("On a GPU: memory that the logits of a chunk of rows may take, such as 256MiB; null: 2GiB, of a head under an adapter 256MiB. Smaller chunks are more products, and more sums of the "
-        + "head's gradient.")]
+    [Description("On a GPU: memory that the logits of a chunk of rows may take, such as 256MiB; null: 2GiB, of a head that is frozen 256MiB. Smaller chunks are more "
+        + "products, and more sums of the head's gradient.")]
     [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Artifact | ConfigUse.Plan)]
     public string? LogitsMemory { get; init; }
 

@@ -31,6 +31,9 @@ public enum Recomputed
     /// <summary>Weights, and what stands behind a layer's attention.</summary>
     FeedForward,
 
+    /// <summary>Activations that no product is needed for in all layers, what stands behind attention in those that recompute_layers says.</summary>
+    Mixed,
+
     /// <summary>Weights, and whole layers.</summary>
     Layer,
 }

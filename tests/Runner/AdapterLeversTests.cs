@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Halo.Tests.Numerics;
 using static Halo.Tests.Runner.HaloConsole;
 
 namespace Halo.Tests.Runner;
@@ -18,6 +19,7 @@ public sealed class AdapterLeversTests : IDisposable
         var plain = Train("plain");
         Assert.Equal(plain, Train("updated", "--optimizer-in-backward", "true", "--recompute", "weights"));
         Assert.Equal(plain, Train("again", "--recompute", "layer"));
+        Assert.Equal(plain, Train("mixed", "--recompute", "mixed", "--recompute-layers", "1"));
     }
 
     [Fact]
@@ -28,6 +30,16 @@ public sealed class AdapterLeversTests : IDisposable
         var (plain, coded) = (Losses("plain"), Losses("coded"));
         Assert.InRange(coded[^1], plain[^1] - 0.02, plain[^1] + 0.02);
         Assert.NotEqual(plain, coded);
+    }
+
+    [Fact]
+    public void Rows_that_share_a_row_of_the_graph_train_the_adapter_that_others_do()
+    {
+        string[] options = ["train", "--model", _folder["model"], "--data", _folder["data.jsonl"], "--micro-batch-size", "2", "--sequence-length", "24",
+            "--batch-size", "6", "--adapter-kind", "lora", "--adapter-rank", "4", "--steps", "3", "--learning-rate", "1e-2"];
+        Succeed([.. options, "-o", _folder["apart"]]);
+        Succeed([.. options, "-o", _folder["packed"], "--packing", "documents"]);
+        Assert.All(Losses("apart").Zip(Losses("packed")), pair => Assert.Equal(pair.First, pair.Second, Tolerances.LossesOfTraining));
     }
 
     /// <summary>The adapter's file.</summary>
