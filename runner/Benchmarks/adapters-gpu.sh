@@ -94,7 +94,7 @@ for part in $list; do
       ;;
     lora-fp8) row "$layers" "${lora[@]}" "${fp8[@]}" --recompute elementwise ;;
     lora-codes) row "$layers" "${lora[@]}" "${fp8[@]}" --recompute elementwise --saved-codes all ;;
-    pytorch) timeout -k 5 "$run_limit" python3 runner/Benchmarks/pytorch_lora.py "$layers" 4096 14336 32 8 128256 "$rows" "$tokens" 16 compile checkpoint-compile || true ;;
+    pytorch) timeout -k 5 "$run_limit" python3 runner/Benchmarks/pytorch_lora.py "$layers" 4096 14336 32 8 128256 "$rows" "$tokens" 16 compile-layers || true ;;
     efqat)
       rm -rf "$folder/model-$layers" "$folder/run"
       count=${EFQAT_LAYERS:-4}

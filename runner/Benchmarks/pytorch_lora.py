@@ -1,7 +1,7 @@
 """LoRA over a frozen bf16 base with PyTorch and PEFT, whose figures stand beside those of adapters-gpu.sh: a JSON line a kind.
 
 usage: pytorch_lora.py LAYERS HIDDEN FFN HEADS KV_HEADS VOCABULARY ROWS TOKENS RANK KIND...
-KIND: eager, checkpoint (gradient checkpointing), compile, checkpoint-compile (each layer compiled, and computed again in the backward part).
+KIND: eager, checkpoint (gradient checkpointing), compile, compile-layers (each layer by itself, which is compiled sooner), checkpoint-compile (each layer compiled, and computed again in the backward part).
 """
 import gc
 import json
@@ -10,6 +10,8 @@ import sys
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
+
+torch._dynamo.config.recompile_limit = 256  # layers differ by their number alone, which counts
 
 layers, hidden, ffn, heads, kv_heads, vocabulary, rows, tokens, rank = map(int, sys.argv[1:10])
 TARGETS = [f"{name}_proj" for name in ("q", "k", "v", "o", "gate", "up", "down")]
@@ -44,6 +46,9 @@ def build(kind):
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model.enable_input_require_grads()
     model.train()
+    if kind == "compile-layers":
+        for layer in model.base_model.model.model.layers:
+            layer.compile()
     if kind == "checkpoint-compile":
         for layer in model.base_model.model.model.layers:
             layer.self_attn.compile()
