@@ -2,12 +2,12 @@
 # LoRA of rank 16 over a frozen base of Llama-3-8B's shape on a GPU, by what its base is held as and what is computed again, beside PyTorch and PEFT over bf16, and
 # EfQAT beside training all rows, of fewer layers: a JSON line a run, as it ends. Usage: runner/Benchmarks/adapters-gpu.sh FOLDER [LAYERS (32)]
 # HALO names the executable; LIMIT seconds (220) after which no further run begins, RUN_LIMIT of one (100); ROWS and TOKENS of an update (4, 2048); LIST: which runs,
-# by the names below (default: lora pytorch efqat); EFQAT_LAYERS (4). Weights are random: one block of draws, repeated.
+# by the names below (default: lora efqat pytorch lora-halo-1); EFQAT_LAYERS (4). Weights are random: one block of draws, repeated.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 folder=${1:?name a folder for models and runs}
 layers=${2:-32}
-rows=${ROWS:-4} tokens=${TOKENS:-2048} limit=${LIMIT:-220} run_limit=${RUN_LIMIT:-100} halo=${HALO:-./halo} device=${DEVICE:-cuda} list=${LIST:-lora pytorch efqat}
+rows=${ROWS:-4} tokens=${TOKENS:-2048} limit=${LIMIT:-220} run_limit=${RUN_LIMIT:-100} halo=${HALO:-./halo} device=${DEVICE:-cuda} list=${LIST:-lora efqat pytorch lora-halo-1}
 mkdir -p "$folder"
 
 # model LAYERS: a Hugging Face folder with the bundled tokenizer and rows that fill a sequence.
@@ -89,14 +89,13 @@ for part in $list; do
       row "$layers" "${lora[@]}" "${fp8[@]}" --recompute elementwise
       row "$layers" "${lora[@]}" "${fp8[@]}" --recompute mixed --recompute-layers $((layers * 3 / 8))
       row "$layers" "${lora[@]}" "${int8[@]}" --scheme halo-0 --recompute elementwise
-      row "$layers" "${lora[@]}" "${int8[@]}" --scheme halo-1 --recompute elementwise
       row "$layers" "${lora[@]}" "${fp8[@]}" --adapter-base int4 --recompute feed_forward
       ;;
+    lora-halo-1) row "$layers" "${lora[@]}" "${int8[@]}" --scheme halo-1 --recompute elementwise ;;
     lora-fp8) row "$layers" "${lora[@]}" "${fp8[@]}" --recompute elementwise ;;
     lora-codes) row "$layers" "${lora[@]}" "${fp8[@]}" --recompute elementwise --saved-codes all ;;
     pytorch) timeout -k 5 "$run_limit" python3 runner/Benchmarks/pytorch_lora.py "$layers" 4096 14336 32 8 128256 "$rows" "$tokens" 16 compile-layers || true ;;
     efqat)
-      rm -rf "$folder/model-$layers" "$folder/run"
       count=${EFQAT_LAYERS:-4}
       model "$count"
       states=(--states "${STATES:-bf16}")
