@@ -111,7 +111,8 @@ def train(cell, seed):
         losses = [line["loss"] for line in lines if line["kind"] == "eval"]
         updates = [line for line in lines if line["kind"] == "train"]
         times = sorted(line["milliseconds"] for line in updates)
-        say(**row, before=round(losses[0], 4), after=round(losses[-1], 4), updates=len(updates), median_ms=round(times[len(times) // 2], 1), **trained(run),
+        say(**row, before=round(losses[0], 4), after=round(losses[-1], 4), updates=len(updates), median_ms=round(times[len(times) // 2], 1),
+            last_eval_ms=round(1e3 * (lines[-1]["time"] - updates[-1]["time"])), **trained(run),
             **({"said": [line for line in log if line.startswith("rosa")]} if "rosa" in name else {}))
         if "merges" in parts and seed == seeds[0] and os.path.exists(f"{run}/adapter"):
             for weights in MERGES:
