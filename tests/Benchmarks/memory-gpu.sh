@@ -1,74 +1,107 @@
 #!/usr/bin/env bash
-# Planned against measured memory on a GPU, for each lever; prints a table in Markdown.
-#   tests/Benchmarks/memory-gpu.sh MODEL_DIR [ROWS TOKENS [STEPS [DATA]]]     a Hugging Face folder with weights and tokenizer; 8 x 256 and 3 updates without
-# HALO names an executable where none is to be built; LEVERS (a line of options each) and FORMATS (a line of format and scheme each) replace the rows.
-# LIMIT: seconds that a row may take (600). PLAN=log: planned as the log says it, to a tenth of a GiB, which saves a call of halo plan a row.
-# planned: halo plan. in use: the allocator's most, metrics.jsonl. reserved: what the driver gave it. nvidia-smi: all of the process, where the tool is there.
+# Memory planned, in use at the most, reserved and by nvidia-smi, and the time of an update: rows of Step/step.py for large models and long sequences made to fit 80 GB,
+# for the speed table and for each lever. A line of JSON a row into OUT.jsonl, and a table in Markdown.
+#   tests/Benchmarks/memory-gpu.sh OUT [big|small]     both lists one after the other, or one of them, so that two GPUs (CUDA_VISIBLE_DEVICES) can share them
+# HALO names the executable (./halo); TMPDIR has 35 GB for folders of weights (48 where both lists run side by side), the host ~60 GiB for what is page-locked.
+# DEADLINE: seconds behind which no row begins (3600). TRY=1: tiny sizes, for a machine without such a GPU (DEVICE as in step.py).
 set -euo pipefail
-model=$(realpath "$1") rows=${2:-8} tokens=${3:-256} steps=${4:-3} data=${5:+$(realpath "$5")}
+out=$(realpath -m "${1:?usage: memory-gpu.sh OUT [big|small]}") lists=${2:-both}
 cd "$(dirname "$0")/../.."
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-
-if [ -n "${HALO:-}" ]; then
-    halo=("$HALO")
-else
-    dotnet build runner/Halo.Runner.csproj -c Release -v quiet >&2
-    halo=(dotnet runner/bin/Release/net10.0/halo.dll)
+HALO=$(realpath "${HALO:-halo}")
+export HALO
+step=$PWD/runner/Benchmarks/Step/step.py begin=$SECONDS deadline=${DEADLINE:-3600}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+jsonl=$out.jsonl table=$work/left-out
+: >"$jsonl"; : >"$table"
+declare -A shapes=([3l]=3,4096,14336,32,8,2048,0 [1b]=16,2048,8192,32,8,128256,1 [qwen]=28,1536,8960,12,2,151936,1 [7b]=28,3584,18944,28,4,152064,0 [8b]=32,4096,14336,32,8,128256,0)
+if [ -n "${TRY:-}" ]; then
+    shapes=([3l]=3,64,192,4,2,2048,0 [1b]=2,64,192,4,2,2048,1 [qwen]=2,64,192,4,2,2048,1 [7b]=2,64,192,4,2,2048,0 [8b]=3,64,192,4,2,2048,0)
 fi
-data=${data:-runner/Data/sql/train.jsonl}
 
-gibibytes() { awk -v bytes="$1" 'BEGIN { printf "%.2f", bytes / 2^30 }'; }
-
-# watch FILE: the most MiB that nvidia-smi sees of any process, until it is killed
-watch() {
-    local most=0 now
-    while now=$(nvidia-smi --query-compute-apps=used_memory --format=csv,noheader,nounits 2>/dev/null | sort -n | tail -1); do
-        if [ "${now:-0}" -gt "$most" ]; then most=$now && echo "$most" >"$1"; fi
-        sleep 0.2
-    done
+# make NAME ROWS CHARACTERS
+make() {
+    [ -e "$work/$1/rows.jsonl" ] || ROWS=$2 CHARACTERS=$3 timeout 120 python3 "$step" folder "$work/$1" "${shapes[$1]}" >>"$work/log" 2>&1
 }
 
-# row FORMAT SCHEME OPTION...
+# lengthen NAME: fewer and longer rows, for sequences to 32768
+lengthen() {
+    [ -e "$work/$1/rows.jsonl" ] || return 0
+    python3 - "$work/$1/rows.jsonl" <<'P'
+import json, sys
+rows = [json.loads(line) for line in open(sys.argv[1])]
+for row in rows: row["messages"][1]["content"] = (row["messages"][1]["content"] * 60)[:240000]
+open(sys.argv[1], "w").writelines(json.dumps(row) + "\n" for row in rows[:24])
+P
+}
+
+# row SECONDS FOLDER ROWS CHARACTERS NAME BATCH SEQUENCE OPTION...    variables STEPS, SKIP, MICRO before it
 row() {
-    local name="$1 $2" levers="${*:3}"
-    local options=(--model "$model" --device cuda --precision bf16 --format "$1" --scheme "$2" "${@:3}" --micro-batch-size "$rows" --sequence-length "$tokens")
-    local planned="" peak reserved seen=0 log="$folder/log.txt" ratio speed
-    [ "${PLAN:-}" = log ] || planned=$("${halo[@]}" plan "${options[@]}" --json | sed -n 's/^  "peak_bytes": \([0-9]*\),/\1/p')
-    rm -rf "$folder/run" "$folder/seen"
-    watch "$folder/seen" &
-    local watcher=$!
-    if ! timeout -k 5 "${LIMIT:-600}" "${halo[@]}" train "${options[@]}" --data "$data" --steps "$steps" -o "$folder/run" >"$log" 2>&1; then
-        kill $watcher 2>/dev/null || true
-        echo "| $name | $levers | $(gibibytes "${planned:-0}") | $(grep -E 'error|expected|needs' "$log" | tail -1 | cut -c1-300) | | | | |"
-        return
-    fi
-    kill $watcher 2>/dev/null || true
-    planned=${planned:-$(sed -n 's/.*memory: needs \([0-9.]*\) GiB.*/\1/p' "$log" | head -1 | awk '{ printf "%d", $1 * 2^30 }')}
-    if [ -f "$folder/seen" ]; then seen=$(cat "$folder/seen"); fi
-    peak=$(sed -n 's/.*"memory_peak":\([0-9]*\).*/\1/p' "$folder/run/metrics.jsonl" | sort -n | tail -1)
-    reserved=$(sed -n 's/.*"memory_reserved":\([0-9]*\).*/\1/p' "$folder/run/metrics.jsonl" | sort -n | tail -1)
-    ratio=$(awk -v a="$planned" -v b="$peak" 'BEGIN { printf "%.3f", a / b }')
-    speed=$(sed -n 's/.*"kind":"train".*"milliseconds":\([0-9.]*\),"tokens":\([0-9]*\).*/\1 \2/p' "$folder/run/metrics.jsonl" | tail -1 | awk '{ printf "%.1f ms, %d tok/s", $1, 1000 * $2 / $1 }')
-    echo "| $name | $levers | $(gibibytes "$planned") | $(gibibytes "$peak") | $ratio | $(gibibytes "$reserved") | $(awk -v m="$seen" 'BEGIN { printf "%.2f", m / 1024 }') | $speed |"
+    local limit=$1 folder=$2 rows=$3 characters=$4 name=$5 batch=$6 sequence=$7 line; shift 7
+    if [ $((SECONDS - begin)) -gt "$deadline" ]; then echo "left out, $((SECONDS - begin)) s are over: $name $*" >>"$table"; return; fi
+    if [ -n "${TRY:-}" ]; then batch=2 sequence=32; fi
+    make "$folder" "$rows" "$characters"
+    line=$(LIMIT=$limit timeout -k 5 $((limit + 40)) python3 "$step" halo "$name" "$work/$folder" "$batch" "$sequence" --precision bf16 "$@" 2>&1 | tail -1) || true
+    echo "$((SECONDS - begin)) s: ${line:-nothing came: $name $*}"
+    echo "$line" >>"$jsonl"
 }
 
-echo "| format, scheme | levers | planned GiB | in use | planned / in use | reserved | nvidia-smi | last update |"
-echo "|---|---|--:|--:|--:|--:|--:|--:|"
-levers=${LEVERS:-"--recompute none
---recompute weights
---recompute elementwise
---recompute feed_forward
---recompute layer
---saved-codes all
---optimizer-in-backward true
---optimizer-in-backward true --logits-memory 256MiB
---optimizer-in-backward true --saved-codes all --recompute weights --logits-memory 256MiB
---offload moments"}
-while read -r format; do
-    while read -r options; do
-        # shellcheck disable=SC2086 # words
-        row $format $options </dev/null
-    done <<<"$levers"
-done <<<"${FORMATS:-"fp8 halo-0
-none none"}"
+big() { # folders of 15 GB: one at a time
+    local f80="--memory 80GB --fit auto --states bf16 --scheme halo-0 --format fp8"
+    # an update of 512 rows is timed with 64 of them, the first not counted
+    STEPS=3 SKIP=1 MICRO=4 row 100 7b 400 6000 "7b 16x1024 moments offloaded" 16 1024 $f80 --offload moments
+    STEPS=3 SKIP=1 MICRO=8 row 90 7b 400 6000 "7b 8x1024 moments offloaded" 8 1024 $f80 --offload moments
+    STEPS=3 SKIP=1 MICRO=16 row 90 7b 400 6000 "7b 4x1024 moments offloaded" 4 1024 $f80 --offload moments
+    rm -rf "$work/7b"
+    STEPS=5 SKIP=2 row 60 8b 160 6000 "8b 16x1024 optimizer in backward" 16 1024 $f80 --optimizer-in-backward true --clip-by previous_step
+    lengthen 8b
+    STEPS=4 SKIP=2 row 60 8b 160 6000 "8b 1x8192" 1 8192 $f80 --optimizer-in-backward true --clip-by previous_step
+    STEPS=4 SKIP=2 row 60 8b 160 6000 "8b 1x32768" 1 32768 $f80 --optimizer-in-backward true --clip-by previous_step
+    STEPS=3 SKIP=1 MICRO=2 row 80 8b 160 6000 "8b 4x4096 moments offloaded" 4 4096 $f80 --offload moments
+    rm -rf "$work/8b"
+}
+
+small() {
+    local fp8="--scheme halo-0 --format fp8" b16="--states bf16 --scheme halo-0 --format fp8" sizes="40 3l 512 6000" lever
+    export STEPS=6 SKIP=3
+    row $sizes "3l 32x512 fp8, bf16 states" 32 512 $b16
+    row $sizes "3l 32x512 fp8 weights, bf16 states" 32 512 $b16 --recompute weights
+    row $sizes "3l 32x512 bf16, bf16 states" 32 512 --states bf16
+    row $sizes "3l 32x512 fp8 saved codes, bf16 states" 32 512 $b16 --saved-codes all
+    row $sizes "3l 32x512 fp8, float32 states" 32 512 $fp8
+    row $sizes "3l 32x512 fp8 saved codes and weights, float32 states" 32 512 $fp8 --saved-codes all --recompute weights
+    row 60 1b 512 10000 "1b 32x512 fp8, bf16 states" 32 512 $b16
+    row 60 1b 512 10000 "1b 32x512 fp8 weights, logits 512 MiB, bf16 states" 32 512 $b16 --recompute weights --logits-memory 512MiB
+    row 60 1b 512 10000 "1b 32x512 fp8 saved codes, bf16 states" 32 512 $b16 --saved-codes all
+    row 60 1b 512 10000 "1b 32x512 bf16, bf16 states" 32 512 --states bf16
+    for lever in "--recompute elementwise" "--recompute feed_forward" "--recompute layer" "--moments fp8" "--optimizer-in-backward true --clip-by previous_step" \
+        "--offload moments" "--offload states"; do
+        row $sizes "3l 32x512 fp8, bf16 states: lever" 32 512 $b16 $lever
+    done
+    row 60 1b 512 10000 "1b 8x512 fp8, bf16 states" 8 512 $b16
+    row 60 1b 512 10000 "1b 4x2048 fp8, bf16 states" 4 2048 $b16
+    lengthen 1b
+    row 60 1b 512 10000 "1b 1x8192" 1 8192 $b16 --memory 80GB --fit auto
+    row 60 1b 512 10000 "1b 1x32768" 1 32768 $b16 --memory 80GB --fit auto
+    rm -rf "$work/1b"
+    row $sizes "3l 32x512 bf16, float32 states" 32 512
+    row $sizes "3l 32x512 fp8 saved codes, float32 states" 32 512 $fp8 --saved-codes all
+    row $sizes "3l 4x512 fp8, bf16 states" 4 512 $b16
+    row $sizes "3l 4x512 fp8 weights, bf16 states" 4 512 $b16 --recompute weights
+    row $sizes "3l 32x512 int8 halo-2, float32 states" 32 512 --scheme halo-2 --format int8
+    STEPS=3 SKIP=2 MICRO=2 row 60 qwen 512 6000 "qwen 32x1024, 2 micro-batches, bf16 states" 32 1024 $b16
+    rm -rf "$work/3l" "$work/qwen"
+}
+
+if [ "$lists" != small ]; then big; fi
+if [ "$lists" != big ]; then small; fi
+cat "$table"
+python3 - "$jsonl" <<'P'
+import json, sys
+print("| row | options | planned | in use GiB | reserved | nvidia-smi | ms | tokens/s | chosen |\n|---|---|--:|--:|--:|--:|--:|--:|---|")
+for line in open(sys.argv[1]):
+    try: r = json.loads(line)
+    except ValueError: print("not JSON:", line.strip()[:300]); continue
+    if "error" in r: print(f"| {r['name']} | {r['error'].strip()[-300:]} |"); continue
+    print(f"| {r['name']} | {r['options']} | {r['planned']} | {r['in_use_gib']} | {r['reserved_gib']} | {r['peak_mib'] / 1024:.2f} | {r['ms']} | {r['tokens_per_s']} | {r.get('chosen', '')} |")
+P
