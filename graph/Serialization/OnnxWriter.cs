@@ -18,8 +18,8 @@ public static class OnnxWriter
     /// <summary>Initializers below this size stay inline when the others go to a file.</summary>
     private const long InlineBytes = 1024;
 
-    /// <summary>Content in memory up to this size goes into the graph whose weights stay in files.</summary>
-    private const long InlineBytesBesideWeights = 16 << 20;
+    /// <summary>Content in memory up to this goes into a graph whose weights stay in files.</summary>
+    private const long InlineBytesBesideWeights = 64 << 20;
 
     /// <summary>Content above this goes to a file of its own: half of protobuf's 2 GiB.</summary>
     private const long GraphBytes = 1L << 30;
@@ -68,19 +68,20 @@ public static class OnnxWriter
     {
         var placed = new Dictionary<Value, (string Location, long Offset)>();
         string? folder = null;
+        long inline = 0;
         foreach (var value in model.Graph.Initializers.Where(v => v.Initializer!.Strings is null && v.Initializer.SizeBytes >= InlineBytes))
         {
             if (value.Initializer!.Content is not FileBytes part)
             {
-                if (value.Initializer.IsInFile || value.Initializer.SizeBytes > InlineBytesBesideWeights)
+                inline += value.Initializer.SizeBytes;
+                if (value.Initializer.IsInFile || inline > InlineBytesBesideWeights)
                     return null;
                 continue;
             }
-            var path = Path.GetFullPath(part.File.Path);
-            folder ??= Path.GetDirectoryName(path);
-            if (Path.GetDirectoryName(path) != folder)
+            folder ??= Path.GetDirectoryName(part.File.Path);
+            if (Path.GetDirectoryName(part.File.Path) != folder)
                 return null;
-            placed[value] = (Path.GetFileName(path), part.Offset);
+            placed[value] = (Path.GetFileName(part.File.Path), part.Offset);
         }
         if (folder is null)
             return null;

@@ -45,6 +45,38 @@ public class OnnxRoundTripTests
             Assert.Equal(a.Initializer!.ToBytes(), b.Initializer!.ToBytes());
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Bytes_beside_weights_refer_to_where_these_lie(bool externalData)
+    {
+        using var folder = new TemporaryFolder();
+        OnnxWriter.Write(Read(ExportFixture.File("llama2-mha", "logits-dynamo-opset18.onnx")), folder["m.onnx"], externalData);
+        var model = Read(folder["m.onnx"]);
+        var (bytes, at) = OnnxWriter.ToBytesBesideWeights(model)!.Value;
+        Assert.Equal(folder.Path, at);
+        Assert.True(bytes.Length < new FileInfo(externalData ? folder["m.onnx.data"] : folder["m.onnx"]).Length / 2);
+        File.WriteAllBytes(folder["other.onnx"], bytes);
+        foreach (var (a, b) in model.Graph.Initializers.Zip(Read(folder["other.onnx"]).Graph.Initializers))
+            Assert.Equal(a.Initializer!.ToBytes(), b.Initializer!.ToBytes());
+    }
+
+    [Fact]
+    public void There_are_no_bytes_beside_weights_of_two_folders_or_of_none()
+    {
+        using TemporaryFolder first = new(), second = new();
+        var made = Read(ExportFixture.File("llama2-mha", "logits-dynamo-opset18.onnx"));
+        OnnxWriter.Write(made, first["m.onnx"]);
+        OnnxWriter.Write(made, second["m.onnx"]);
+        var (model, other) = (Read(first["m.onnx"]), Read(second["m.onnx"]));
+        var weight = model.Graph.Initializers.First(v => v.Initializer!.IsInFile);
+        weight.Initializer = other.Graph.Initializers.First(v => v.Name == weight.Name).Initializer;
+        Assert.Null(OnnxWriter.ToBytesBesideWeights(model));
+        foreach (var value in other.Graph.Initializers)
+            value.Initializer = Tensor.Of<byte>(value.Initializer!.Type, [.. value.Initializer.Sizes], value.Initializer.ToBytes());
+        Assert.Null(OnnxWriter.ToBytesBesideWeights(other));
+    }
+
     /// <summary>Data have a name by their content, so that a graph is never beside those of the graph that it takes the place of.</summary>
     [Fact]
     public void Large_content_has_a_name_of_its_own_and_goes_with_its_graph()
