@@ -23,4 +23,9 @@ bool hadamard_orders_supports(DType type, const void* x, const void* y, int64_t 
 Status hadamard_orders_cuda(DType type, const void* x, void* y, int64_t rows, int64_t columns, int64_t size, int64_t blocks, bool inverse, float scale,
                             cudaStream_t stream);
 
+/// The same along rows for A_K (x) S_64, K from 33 to 172, of 16-bit numbers.
+bool hadamard_large_orders_supports(DType type, const void* x, const void* y, int64_t columns, int64_t size);
+Status hadamard_large_orders_cuda(DType type, const void* x, void* y, int64_t rows, int64_t columns, int64_t size, int64_t blocks, bool inverse, float scale,
+                                  cudaStream_t stream);
+
 }  // namespace halo

@@ -216,6 +216,10 @@ Status hadamard_transform_cuda(DType type, const void* x, void* y, int64_t rows,
       HALO_RETURN_IF_ERROR(hadamard_orders_cuda(type, x_at, y_at, rows, columns, size, last - first, inverse, scale, stream));
       continue;
     }
+    if (!along_columns && hadamard_large_orders_supports(type, x_at, y_at, columns, size)) {
+      HALO_RETURN_IF_ERROR(hadamard_large_orders_cuda(type, x_at, y_at, rows, columns, size, last - first, inverse, scale, stream));
+      continue;
+    }
     if (along_columns && hadamard_columns_supports(type, x_at, y_at, columns, size)) {
       HALO_RETURN_IF_ERROR(hadamard_columns_cuda(type, x_at, y_at, columns, size, last - first, scale, stream));
       continue;
