@@ -11,7 +11,10 @@ namespace Halo.Runner.Benchmarks;
 /// <remarks>Rates are bytes of the data file over seconds of processor time, so that other work on the machine does not count and cores are comparable.</remarks>
 public sealed class DataBenchmark
 {
-    private const int QuestionWords = 60, AnswerWords = 20;
+    private const int QuestionWords = 60, AnswerWords = 20, TextWords = 10_000;
+
+    /// <summary>Of the texts that are in memory at once.</summary>
+    private const long PartBytes = 16 << 20;
 
     private readonly HfTokenizer _tokenizer;
     private readonly string[] _words;
@@ -35,23 +38,38 @@ public sealed class DataBenchmark
     public sealed record Rate(string What, double Megabytes, double CoreSeconds, double Seconds, double PeakMegabytes);
 
     /// <summary>Ids alone, then all from a file with and without its cache.</summary>
-    /// <param name="megabytes">Of the file.</param>
+    /// <param name="megabytes">Of the texts, and of the file.</param>
     /// <param name="sequence">Where rows are cut.</param>
     public IReadOnlyList<Rate> Run(int megabytes, int sequence)
     {
         var path = Path.Combine(_folder, "rows.jsonl");
         Write(path, megabytes * 1_000_000L);
         _tokenizer.Encode("a first text", false); // patterns and tables are made when they are first asked for
-        var rates = new List<Rate>();
-        var texts = new Rng(7);
-        var part = Enumerable.Range(0, 16).Select(_ => Text(ref texts, 10_000)).ToList();
-        var bytes = part.Sum(t => (long)Encoding.UTF8.GetByteCount(t));
-        rates.Add(Measure("ids of running text", bytes, () => { foreach (var text in part) _tokenizer.Encode(text, false); }));
+        var rates = new List<Rate> { Ids(megabytes * 1_000_000L) };
         var settings = new RowSettings { CacheFolder = _folder, HeldBytes = 0 };
         var size = new FileInfo(path).Length;
         rates.Add(Measure("rows: JSON, template, tokens, mask, cache", size, () => ChatDataset.Load(path, _tokenizer, settings, sequence)));
         rates.Add(Measure("second start, from the cache", size, () => ChatDataset.Load(path, _tokenizer, settings, sequence)));
         return rates;
+    }
+
+    /// <summary>Ids of so many bytes of text, which are made part by part in time that does not count.</summary>
+    private Rate Ids(long bytes)
+    {
+        var (random, sum) = (new Rng(7), new Rate("ids of running text", 0, 0, 0, 0));
+        while (sum.Megabytes < bytes / 1e6)
+        {
+            List<string> texts = [];
+            var made = 0L;
+            for (; made < Math.Min(PartBytes, bytes); made += Encoding.UTF8.GetByteCount(texts[^1]))
+                texts.Add(Text(ref random, TextWords));
+            var part = Measure(sum.What, made, () => { foreach (var text in texts) _tokenizer.Encode(text, false); });
+            sum = part with
+            {
+                Megabytes = sum.Megabytes + part.Megabytes, CoreSeconds = sum.CoreSeconds + part.CoreSeconds, Seconds = sum.Seconds + part.Seconds,
+            };
+        }
+        return sum;
     }
 
     /// <summary>Conversations of drawn words, up to so many bytes.</summary>
