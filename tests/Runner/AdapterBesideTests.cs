@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Halo.Models.Adapters;
+using Halo.Runner.Data;
 using Halo.Runner.Export;
 using Halo.Tests.Models.Adapters;
 using Halo.Tests.Numerics;
@@ -49,6 +50,8 @@ public sealed class AdapterBesideTests : IDisposable
             if (weights == "fp32")
                 Assert.True(RelativeError.Of(adapted, Logits(_folder[$"merged{i}/model.onnx"])) <= Tolerances.OtherOperators, $"{i}");
             Assert.Equal(base0, Logits(session)); // and switched off again
+            if (weights == "fp32")
+                Assert.Equal(LossOfEval(_folder[$"adapter{i}"]), Loss(session, adapter), Tolerances.LossesOfTraining);
         }
     }
 
@@ -65,15 +68,32 @@ public sealed class AdapterBesideTests : IDisposable
         Refused(_folder, "--adapter with it", export);
     }
 
+    /// <summary>The loss of <c>halo eval --adapter</c>, whose graph computes with the factors as training does.</summary>
+    private double LossOfEval(string adapter) => double.Parse(Succeed("eval", "--model", _folder["model"], "--adapter", adapter, "--data", _folder["data.jsonl"],
+        "--micro-batch-size", "3", "--sequence-length", "24").Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture);
+
+    /// <summary>The same of what ONNX Runtime gives with an adapter that is switched on.</summary>
+    private double Loss(InferenceSession session, OrtLoraAdapter adapter)
+    {
+        using var source = InferenceSource.Open(_folder["model"]);
+        var difference = new LogitsDifference();
+        foreach (var row in ChatDataset.Load(_folder["data.jsonl"], source.OpenTokenizer(), new TrainConfig { Model = "" }.RowSettings(), 24).Rows)
+        {
+            var logits = Logits(session, adapter, Array.ConvertAll(row.Ids, id => (long)id));
+            difference.Add(logits, logits, logits.Length / row.Ids.Length, row.Ids, row.LossMask);
+        }
+        return difference.Loss;
+    }
+
     private static float[] Logits(string path)
     {
         using var session = new InferenceSession(path);
         return Logits(session);
     }
 
-    private static float[] Logits(InferenceSession session, OrtLoraAdapter? adapter = null)
+    private static float[] Logits(InferenceSession session, OrtLoraAdapter? adapter = null, long[]? tokens = null)
     {
-        long[] ids = [49, 63, 10, 62, 50], mask = [1, 1, 1, 1, 1];
+        long[] ids = tokens ?? [49, 63, 10, 62, 50], mask = [.. ids.Select(_ => 1L)];
         using var run = new RunOptions();
         if (adapter is not null)
             run.AddActiveLoraAdapter(adapter);

@@ -4,10 +4,8 @@
 namespace halo {
 
 struct BitCast {
-  static constexpr Schema schema{.name = "BitCast",
-                                 .in = "X: A",
-                                 .out = "Y: B",
-                                 .types = "A: uint8, float8e4m3fn, float8e5m2; B: uint8, float8e4m3fn, float8e5m2"};
+  static constexpr Schema schema{
+      .name = "BitCast", .in = "X: A", .out = "Y: B", .types = "A: uint8, float8e4m3fn, float8e5m2; B: uint8, float8e4m3fn, float8e5m2"};
   static constexpr bool kAliasesFirstInput = true;
 
   explicit BitCast(const Attributes& attributes) : to(static_cast<DType>(attributes.integer("to", static_cast<int64_t>(DType::kUInt8)))) {}

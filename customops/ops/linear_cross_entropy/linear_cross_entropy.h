@@ -37,7 +37,8 @@ int64_t linear_cross_entropy_work_cpu(const LinearCrossEntropySizes& sizes);
 int64_t linear_cross_entropy_workspace_cuda(DType type, const LinearCrossEntropySizes& sizes);
 
 /// The same with dloss on the device, except that a label that is neither `ignored` nor a class makes loss and gradients NaN. `to` is the type of dw: `type`
-/// or float, and nothing where dw is null. A block has a row, reads its logits twice, the second time from L2, and writes the gradient over them. At most 2^31 - 1 rows.
+/// or float, and nothing where dw is null. A block has a row, reads its logits twice, the second time from L2, and writes the gradient over them. At most
+/// 2^31 - 1 rows.
 Status linear_cross_entropy_cuda(cuda::LtProducts& products, DType type, DType to, const void* x, const void* w, const int64_t* labels, const float* dloss,
                                  float* loss, void* dx, void* dw, const LinearCrossEntropySizes& sizes, void* workspace, cudaStream_t stream);
 #endif

@@ -20,7 +20,8 @@ struct LinearCrossEntropy {
     HALO_REQUIRE(x.rank() == 2 && w.rank() == 2 && Shape::may_equal(x[1], w[1]), "X (N, H) and W (V, H)", x << " and " << w, "Reshape X to rows.");
     HALO_REQUIRE(in[2].shape.may_equal({x[0]}), "labels [" << x[0] << "], one for each row of X", in[2].shape, "Reshape them to one axis.");
     HALO_REQUIRE(in[3].shape.rank() == 0, "dLoss []", in[3].shape, "Give the gradient of the loss.");
-    HALO_REQUIRE(to == DType::kUndefined || to == DType::kFloat || to == in[0].type, "a gradient in float or " << name_of(in[0].type) << ", the type of X", to, "Cast it afterwards.");
+    HALO_REQUIRE(to == DType::kUndefined || to == DType::kFloat || to == in[0].type, "a gradient in float or " << name_of(in[0].type) << ", the type of X", to,
+                 "Cast it afterwards.");
     HALO_REQUIRE(chunk > 0, "rows at a time, 1 or more", chunk, "Correct the attribute rows.");
     out[0] = in[3];
     out[1] = in[0];
