@@ -66,7 +66,9 @@ public sealed class DataBenchmark
             var part = Measure(sum.What, made, () => { foreach (var text in texts) _tokenizer.Encode(text, false); });
             sum = part with
             {
-                Megabytes = sum.Megabytes + part.Megabytes, CoreSeconds = sum.CoreSeconds + part.CoreSeconds, Seconds = sum.Seconds + part.Seconds,
+                Megabytes = sum.Megabytes + part.Megabytes,
+                CoreSeconds = sum.CoreSeconds + part.CoreSeconds,
+                Seconds = sum.Seconds + part.Seconds,
             };
         }
         return sum;
