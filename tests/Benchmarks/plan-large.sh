@@ -30,6 +30,8 @@ done <<<"${ROWS_OF:-"7b 16 1024 512 --states bf16
 7b 16 1024 512 --states bf16 --moments fp8 --recompute layer
 7b 16 1024 512 --states bf16 --offload moments --recompute feed_forward
 7b 16 1024 512 --states bf16 --offload moments --recompute layer
+7b 8 1024 512 --states bf16 --offload moments --recompute elementwise
+7b 4 1024 512 --states bf16 --offload moments
 7b 16 1024 16 --states bf16 --optimizer-in-backward true --recompute layer
 7b 16 1024 16 --states bf16 --optimizer-in-backward true --moments fp8 --recompute layer
 8b 16 1024 16 --states bf16 --optimizer-in-backward true --recompute layer
@@ -37,6 +39,6 @@ done <<<"${ROWS_OF:-"7b 16 1024 512 --states bf16
 1b 1 8192 1 --states bf16
 1b 1 32768 1 --states bf16
 8b 1 8192 1 --states bf16 --optimizer-in-backward true
-8b 1 8192 1 --states bf16 --moments fp8 --recompute layer
-8b 1 32768 1 --states bf16 --optimizer-in-backward true --moments fp8 --recompute layer
-8b 1 32768 1 --states bf16 --offload moments --recompute layer"}"
+8b 1 8192 1 --states bf16 --optimizer-in-backward true --recompute elementwise
+8b 1 8192 1 --states bf16 --optimizer-in-backward true --recompute layer
+8b 1 32768 1 --states bf16 --optimizer-in-backward true --recompute layer"}"
