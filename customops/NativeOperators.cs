@@ -13,7 +13,25 @@ public static class NativeOperators
     /// </summary>
     public static string LibraryPath { get; } = Found(["libhalo-cuda.so", "libhalo.so"]) ?? Path.Combine(AppContext.BaseDirectory, "libhalo.so");
 
+    private static readonly Lazy<string?> FoundProblem = new(() => ProblemOf(LibraryPath));
+
     public static bool IsBuilt => File.Exists(LibraryPath);
+
+    /// <summary>Why the library cannot be loaded, such as a C library older than it was built for; null where it can.</summary>
+    public static string? Problem => FoundProblem.Value;
+
+    internal static string? ProblemOf(string path)
+    {
+        try
+        {
+            NativeLibrary.Load(path); // never unloaded: whoever asks uses it
+            return null;
+        }
+        catch (Exception e) when (e is DllNotFoundException or BadImageFormatException)
+        {
+            return !File.Exists(path) ? "no such file" : e.Message.TrimEnd().Split('\n')[^1].Trim().TrimEnd('.'); // the loader's own words come last
+        }
+    }
 
     /// <summary>The first of the names in the application's folder, in those that its host was told of, or in the layout of packages.</summary>
     private static string? Found(string[] names)
@@ -66,7 +84,7 @@ public static class NativeOperators
     {
         unsafe
         {
-            return ((delegate* unmanaged<long, nint>)NativeLibrary.GetExport(NativeLibrary.Load(LibraryPath), "HaloCudaPin"))(bytes);
+            return ((delegate* unmanaged<long, nint>)NativeLibrary.GetExport(Library(), "HaloCudaPin"))(bytes);
         }
     }
 
@@ -75,7 +93,7 @@ public static class NativeOperators
     {
         unsafe
         {
-            ((delegate* unmanaged<nint, void>)NativeLibrary.GetExport(NativeLibrary.Load(LibraryPath), "HaloCudaUnpin"))(memory);
+            ((delegate* unmanaged<nint, void>)NativeLibrary.GetExport(Library(), "HaloCudaUnpin"))(memory);
         }
     }
 
@@ -85,7 +103,7 @@ public static class NativeOperators
     {
         unsafe
         {
-            return ((delegate* unmanaged<int, nint>)NativeLibrary.GetExport(NativeLibrary.Load(LibraryPath), "HaloCudaStream"))(ordinal);
+            return ((delegate* unmanaged<int, nint>)NativeLibrary.GetExport(Library(), "HaloCudaStream"))(ordinal);
         }
     }
 
@@ -149,10 +167,15 @@ public static class NativeOperators
     /// <summary>What C++ and C# both know, as fields of a line each: "format", "hadamard", "product-workspace"; <c>plugin/constants.cc</c> has the rest.</summary>
     public static IReadOnlyList<string[]> Constants() => [.. Lines("HaloConstants").Select(line => line.Split('\t'))];
 
+    /// <exception cref="HaloException">It is not there, or this system cannot load it.</exception>
+    private static nint Library() => Problem is not { } problem ? NativeLibrary.Load(LibraryPath)
+        : throw new HaloException("native-operators", LibraryPath, "a library that this system can load", problem,
+            "Build it on this machine or an older system, or run with --operators functions.");
+
     /// <summary>The text that an entry point without arguments gives.</summary>
     private static string[] Lines(string entryPoint)
     {
-        var library = NativeLibrary.Load(LibraryPath);
+        var library = Library();
         unsafe
         {
             var text = (delegate* unmanaged<nint>)NativeLibrary.GetExport(library, entryPoint);

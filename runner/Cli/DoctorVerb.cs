@@ -27,11 +27,13 @@ internal static class DoctorVerb
         Line("ONNX Runtime", OrtEnv.Instance().GetVersionString() + (OnnxRuntimeLibrary.Named is { } named ? $", {named}" : ""));
         Line("telemetry", Telemetry.State);
         Line("devices", string.Join(", ", OrtEnv.Instance().GetEpDevices().Select(d => d.EpName)));
-        Line("native operators", NativeOperators.IsBuilt ? $"{NativeOperators.LibraryPath}, {NativeOperators.Schemas().Count} operators"
+        var isNative = NativeOperators.IsBuilt && NativeOperators.Problem is null;
+        Line("native operators", isNative ? $"{NativeOperators.LibraryPath}, {NativeOperators.Schemas().Count} operators"
+            : NativeOperators.IsBuilt ? $"none, {NativeOperators.LibraryPath} cannot be loaded: {NativeOperators.Problem}; run with --operators functions"
             : $"none at {NativeOperators.LibraryPath}: built with SkipNative; run with --operators functions");
         ReportCuda();
         var works = true;
-        foreach (var operators in Enum.GetValues<OperatorKernels>().Where(o => o == OperatorKernels.Functions || NativeOperators.IsBuilt))
+        foreach (var operators in Enum.GetValues<OperatorKernels>().Where(o => o == OperatorKernels.Functions || isNative))
         {
             foreach (var format in NumberFormat.All)
             {
@@ -49,7 +51,7 @@ internal static class DoctorVerb
     /// <summary>What there is of a GPU; none is no failure.</summary>
     private static void ReportCuda()
     {
-        if (!NativeOperators.IsBuilt)
+        if (!NativeOperators.IsBuilt || NativeOperators.Problem is not null)
             return;
         var report = NativeOperators.CudaReport();
         foreach (var (what, found) in report)
