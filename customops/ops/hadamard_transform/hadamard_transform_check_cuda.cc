@@ -36,11 +36,11 @@ void check_hadamard(const std::vector<int64_t>& sizes, int64_t others, int axis,
 
 HALO_CHECK(cuda_hadamard_transform_as_the_cpu, Memory::kShared) {
   for_floats([]<class T>() {
-    std::vector<std::vector<int64_t>> problems = {{1},        {2},    {4},       {8},    {32},        {64},     {12},    {40},        {52},
-                                                  {96},       {172},  {448},     {704},  {64, 16, 4}, {64, 64}, {76},    {284},       {256},
-                                                  {512, 512}, {1024}, {2048, 4}, {4096}, {8192},      {14336},  {10240}, {2816, 2816}};
+    std::vector<std::vector<int64_t>> problems = {{1},        {2},    {4},       {8},    {32},        {64},     {12},        {40},  {52},
+                                                  {96},       {172},  {448},     {704},  {64, 16, 4}, {64, 64}, {76},        {284}, {256},
+                                                  {512, 512}, {1024}, {2048, 4}, {4096}, {8192},      {14336},  {2816, 2816}};
     if (!is_reduced()) {
-      for (const int64_t size : {11008, 8960, 13824, 2040, 100, 140, 16384, 28672}) problems.push_back({size});
+      for (const int64_t size : {11008, 8960, 10240, 13824, 2040, 100, 140, 16384, 28672}) problems.push_back({size});
     }
     for (const auto& sizes : problems) {
       const int64_t others = sizes[0] >= 1024 ? 8 : (is_reduced() ? (sizes[0] >= 256 ? 40 : 17) : 72);
