@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using Parquet;
+using Parquet.Meta;
 using Parquet.Serialization;
 
 namespace Halo.Runner.Data.Reading;
@@ -19,7 +20,7 @@ internal static class ParquetRows
     internal static IEnumerable<RawRow> Read(Stream source, string path)
     {
         using var unpacked = source.CanSeek ? null : Unpacked(source);
-        var stream = unpacked ?? source;
+        using var stream = new WholeStream(unpacked ?? source);
         var groups = Guard(path, () => Groups(stream, path));
         var number = 0L;
         using var buffer = new MemoryStream();
@@ -62,6 +63,7 @@ internal static class ParquetRows
     /// <summary>How many row groups there are, none larger than memory allows.</summary>
     private static int Groups(Stream stream, string path)
     {
+        ParquetMetadata.CheckFooter(stream);
         using var reader = new Disposer(ParquetReader.CreateAsync(stream, leaveStreamOpen: true).GetAwaiter().GetResult());
         var groups = reader.Value.Metadata?.RowGroups ?? [];
         foreach (var group in groups)
@@ -72,6 +74,8 @@ internal static class ParquetRows
                 throw new HaloException(DataStream.Reader, path, $"row groups of at most {MaxGroupBytes >> 30} GiB", $"one of {group.NumRows} rows and {bytes} bytes",
                     "Write the file with smaller row groups.");
             }
+            foreach (var column in group.Columns.Select(c => c.MetaData).OfType<ColumnMetaData>())
+                ParquetMetadata.CheckPages(stream, column.DictionaryPageOffset is > 0 and var first ? Math.Min(first, column.DataPageOffset) : column.DataPageOffset, column.TotalCompressedSize);
         }
         return groups.Count;
     }
