@@ -26,7 +26,8 @@ public sealed partial class Communicator : IDisposable
     public const string ConfigKey = "halo.communicator";
 
     /// <summary>How long a collective waits for the other ranks, if nothing else is said.</summary>
-    public const double DefaultTimeoutSeconds = 25;
+    /// <remarks>All are to end within 30 s: a launcher takes some seconds more to end a rank that is stopped.</remarks>
+    public const double DefaultTimeoutSeconds = 20;
 
     private static long _worlds;
     private readonly nint _library;
