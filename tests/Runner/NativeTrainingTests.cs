@@ -13,7 +13,7 @@ public sealed class NativeTrainingTests : IDisposable
 
     /// <summary>
     /// Codes flip where sums are taken in another order, and updates amplify it: the function bodies' losses for int8 halo-2 differ from these by
-    /// up to 6 % at one update. The bound is for one processor's kernels, on one thread or two.
+    /// up to 6 % at one update. The bound is for kernels of one vector width, on one thread or two.
     /// </summary>
     private const double Tolerance = 0.015;
 

@@ -1,7 +1,7 @@
 namespace Halo.Runner.Data.Reading;
 
 /// <summary>A stream for readers that take what they ask for as read: at its end it fails, where a <see cref="Stream"/> gives nothing.</summary>
-/// <remarks>Parquet.Net 6.1 takes the -1 that stands for no byte as 255, a number that goes on, and reads it for ever.</remarks>
+/// <remarks>A reader of Thrift's numbers that takes the -1 of no byte as one more byte would not end; see <see cref="ParquetMetadata"/> for what is read from memory.</remarks>
 internal sealed class WholeStream(Stream source) : Stream
 {
     public override bool CanRead => true;
