@@ -213,6 +213,7 @@ HALO_CHECK(cuda_packed_products_of_few_rows_as_plain_loops, Memory::kShared) {
       check_packed_product<T>({.n = 5, .k = 256, .block = 64, .bits = 2}, 1, zero_kind, false);
     }
     check_packed_product<T>({.n = 3, .k = 3000, .block = 128, .bits = 4}, 2, 0, false);
+    check_packed_product<T>({.n = 6, .k = 9216, .block = 32, .bits = 8}, 1, 1, false);  // more parts of K than warps
     if (!is_reduced()) check_packed_product<T>({.n = 5000, .k = 2048, .block = 32, .bits = 4}, 1, 0, false);
   });
 }
@@ -222,6 +223,7 @@ HALO_CHECK(cuda_products_of_few_rows_as_plain_loops, Memory::kShared) {
     for (int64_t rows = 1; rows <= cuda::kMostProductRows; ++rows) check_row_product<T>(rows, 7, 1048, rows % 2 == 0);
     check_row_product<T>(1, 5, 8, true);
     check_row_product<T>(2, 3, 2048, false);
+    check_row_product<T>(1, 3, 12000, true);  // more parts of K than warps
     if (!is_reduced()) check_row_product<T>(1, 5000, 8192, false);
   });
 }

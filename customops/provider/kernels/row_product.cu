@@ -1,54 +1,65 @@
 #include "provider/kernels/row_product.h"
 
-#include "provider/kernels/device.cuh"
+#include "provider/kernels/few_rows.cuh"
 #include "provider/kernels/words.cuh"
 
 namespace halo::cuda {
 
 namespace {
 
-/// Few warps a block, so that a product of few columns has work for every multiprocessor.
-constexpr int kThreads = 128, kWarps = kThreads / kWarp;
+constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 
-/// Packs of 16 bytes that a lane has in flight: 2 KiB of weights a warp.
-constexpr int kPacks = 4;
+/// Neighbouring columns that a warp sums together, so that each load of A serves them all, and packs of 16 bytes of each that a lane has in flight: 4 KiB of
+/// weights a warp.
+constexpr int kColumns = 2, kPacks = 4;
 
-/// A warp has a column n of Y, a lane packs of 16 bytes of its weights, 512 bytes apart. Reads W once, at the rate of memory; A comes from the caches, where
-/// all warps of a multiprocessor want the same.
+/// Elements of a column that a warp takes at a time, its part of K.
+template <class T>
+constexpr int kPart = kPacks* kWarp* kRowWidth<T>;
+
+/// Reads W once, at the rate of memory; A comes from the caches, where all warps of a multiprocessor want the same.
 template <class T, int rows>
-__global__ void __launch_bounds__(kThreads)
-    row_product_kernel(const T* a, const T* w, const T* bias, T* y, int64_t n_count, int64_t k_count, float alpha, float beta) {
+__global__ void __launch_bounds__(kThreads, 3)
+    row_product_kernel(const T* a, const T* w, const T* bias, T* y, int64_t n_count, int64_t k_count, float alpha, float beta, int group_warps) {
   constexpr int kWidth = kRowWidth<T>;
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int64_t n = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
-  if (n >= n_count) return;
-  const T* weights = w + n * k_count;
-  float sums[rows] = {};
-  for (int64_t first = static_cast<int64_t>(lane) * kWidth; first < k_count; first += static_cast<int64_t>(kPacks) * kWarp * kWidth) {
-    Words<T> packs[kPacks];
+  __shared__ float scratch[kWarps * kColumns * rows];
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp, groups = kWarps / group_warps;
+  const int64_t first_group = static_cast<int64_t>(blockIdx.x) * groups, n = (first_group + warp / group_warps) * kColumns;
+  float sums[kColumns][rows] = {};
+  const int64_t end = n < n_count ? k_count : 0;
+  for (int64_t first = static_cast<int64_t>(warp % group_warps) * kPart<T> + lane * kWidth; first < end;
+       first += static_cast<int64_t>(group_warps) * kPart<T>) {
+    Words<T> packs[kColumns][kPacks];
 #pragma unroll
-    for (int p = 0; p < kPacks; ++p) {
-      const int64_t at = first + static_cast<int64_t>(p) * kWarp * kWidth;
-      if (at < k_count) packs[p].load(weights + at, true, kWidth);
+    for (int c = 0; c < kColumns; ++c) {
+      const T* weights = w + (n + c < n_count ? n + c : n) * k_count;  // a column too many has the sums of another, which no one stores
+#pragma unroll
+      for (int p = 0; p < kPacks; ++p) {
+        const int64_t at = first + p * kWarp * kWidth;
+        if (at < k_count) packs[c][p].load(weights + at, true, kWidth);
+      }
     }
 #pragma unroll
     for (int p = 0; p < kPacks; ++p) {
-      const int64_t at = first + static_cast<int64_t>(p) * kWarp * kWidth;
+      const int64_t at = first + p * kWarp * kWidth;
       if (at >= k_count) continue;
 #pragma unroll
       for (int r = 0; r < rows; ++r) {
         Words<T> x;
         x.load(a + r * k_count + at, true, kWidth);
 #pragma unroll
-        for (int i = 0; i < kWidth; ++i) sums[r] += x.number(i) * packs[p].number(i);
+        for (int c = 0; c < kColumns; ++c) {
+#pragma unroll
+          for (int i = 0; i < kWidth; ++i) sums[c][r] += x.number(i) * packs[c][p].number(i);
+        }
       }
     }
   }
-#pragma unroll
-  for (int r = 0; r < rows; ++r) {
-    const float sum = alpha * over_warp(SumOf(), sums[r]);
-    if (lane == 0) y[r * n_count + n] = from_float<T>(bias == nullptr ? sum : sum + beta * to_float(bias[n]));
-  }
+  sum_of_groups(sums, scratch, group_warps, [&](int group, int c, int r, float sum) {
+    const int64_t column = (first_group + group) * kColumns + c;
+    if (column >= n_count) return;
+    y[r * n_count + column] = from_float<T>(bias == nullptr ? alpha * sum : alpha * sum + beta * to_float(bias[column]));
+  });
 }
 
 template <class T>
@@ -67,8 +78,9 @@ Status row_product(DType type, const void* a, const void* w, const void* bias, v
   HALO_REQUIRE(row_product_supports(type, a, w, rows, k), "1 to " << kMostProductRows << " rows of whole 16 bytes", rows << " rows of " << k,
                "Use LtProducts.");
   return dispatch_float(type, [&]<class T>() -> Status {
-    return launch(kernel_for<T>(rows), grid_for(n, kWarps), kThreads, 0, stream, static_cast<const T*>(a), static_cast<const T*>(w),
-                  static_cast<const T*>(bias), static_cast<T*>(y), n, k, alpha, beta);
+    const int group_warps = warps_of_group(ceil_div(k, kPart<T>), kWarps);
+    return launch(kernel_for<T>(rows), grid_for(n, kColumns * (kWarps / group_warps)), kThreads, 0, stream, static_cast<const T*>(a), static_cast<const T*>(w),
+                  static_cast<const T*>(bias), static_cast<T*>(y), n, k, alpha, beta, group_warps);
   });
 }
 
