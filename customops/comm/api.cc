@@ -1,13 +1,14 @@
 // What programs call that open communicators. A function that returns text returns an error, or null where there is none; the text lives until the next call
 // of the thread.
 #include <cmath>
-#include <cstdlib>
 #include <sstream>
+#include <string_view>
 
 #include "comm/communicator.h"
 #include "comm/mpi_transport.h"
 #include "comm/tcp_transport.h"
 #include "comm/threads_transport.h"
+#include "common/integer_text.h"
 
 namespace halo::comm {
 
@@ -45,7 +46,7 @@ Status make_transport(const std::string& kind, const std::string& name, int rank
     return {};
   }
   const size_t colon = name.rfind(':');
-  const int port = colon == std::string::npos ? 0 : std::atoi(name.c_str() + colon + 1);
+  const int port = colon == std::string::npos ? 0 : integer_of<int>(std::string_view(name).substr(colon + 1)).value_or(0);
   HALO_REQUIRE(port > 0 && port < 65536, "an address and a port, HOST:PORT", "'" << name << "'", "Give rank 0's address and a port that is free there.");
   *made = tcp_transport(name.substr(0, colon), port, rank, world, ranks_per_node, timeout_seconds);
   return {};

@@ -8,6 +8,7 @@
 #include <thread>
 #include <utility>
 
+#include "common/integer_text.h"
 #include "provider/collectives/device_collectives.h"
 #include "provider/collectives/event.h"
 #include "provider/collectives/nccl_library.h"
@@ -26,9 +27,13 @@ using comm::Piece;
 constexpr int64_t kStagingBytes = int64_t{64} << 20;
 
 /// Multiprocessors that NCCL may take, and products leave: HALO_NCCL_PROCESSORS. 0: NCCL and products take what they will.
-int multiprocessors_of_collectives() {
+Status multiprocessors_of_collectives(int* count) {
   const char* text = std::getenv("HALO_NCCL_PROCESSORS");
-  return text != nullptr && *text != '\0' ? std::max(0, std::atoi(text)) : 0;
+  const std::optional<int> given = text == nullptr || *text == '\0' ? 0 : integer_of<int>(text);
+  HALO_REQUIRE(given.has_value() && *given >= 0, "HALO_NCCL_PROCESSORS with 0 or more multiprocessors", "'" << text << "'",
+               "Give another number, or unset it.");
+  *count = *given;
+  return {};
 }
 
 /// Ahead of what computes: a collective is short, and another rank waits for it.
@@ -71,7 +76,9 @@ class NcclCollectives final : public DeviceCollectives {
   }
 
   Status open() {
-    if (const int count = multiprocessors_of_collectives(); count > 0) {
+    int count = 0;
+    HALO_RETURN_IF_ERROR(multiprocessors_of_collectives(&count));
+    if (count > 0) {
       for (const char* variable : {"NCCL_MAX_CTAS", "NCCL_MAX_P2P_NCHANNELS"}) setenv(variable, std::to_string(count).c_str(), 0);
       left_multiprocessors() = count;
     }

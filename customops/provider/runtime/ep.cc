@@ -1,8 +1,9 @@
 #include "provider/runtime/ep.h"
 
-#include <cstdlib>
 #include <cstring>
+#include <optional>
 
+#include "common/integer_text.h"
 #include "provider/errors.h"
 #include "provider/runtime/guard.h"
 #include "provider/runtime/stream.h"
@@ -15,9 +16,13 @@ namespace {
 constexpr const char* kRecordingOption = "gpu_graph_id";
 constexpr int kPlainRun = -1;
 
-int recording_of(const OrtRunOptions* options) {
+/// 0 where none is named.
+Status recording_of(const OrtRunOptions* options, int* recording) {
   const char* text = options == nullptr ? nullptr : ort->GetRunConfigEntry(options, kRecordingOption);
-  return text == nullptr ? 0 : std::atoi(text);
+  const std::optional<int> named = text == nullptr ? 0 : integer_of<int>(text);
+  HALO_REQUIRE(named.has_value(), kRecordingOption << " with a whole number", "'" << text << "'", "Give the recording's number, or -1 for none.");
+  *recording = *named;
+  return {};
 }
 
 /// "" where the option is not given.
@@ -70,10 +75,18 @@ Ep::Ep(Device& device, const ProviderSettings& settings) : OrtEp{}, device_(devi
     return nullptr;
   };
   OnRunStart = [](OrtEp* self, const OrtRunOptions* options) noexcept -> OrtStatus* {
-    return provider_guarded([&] { return of(self).start_run(recording_of(options)); });
+    return provider_guarded([&]() -> Status {
+      int recording = 0;
+      HALO_RETURN_IF_ERROR(recording_of(options, &recording));
+      return of(self).start_run(recording);
+    });
   };
   OnRunEnd = [](OrtEp* self, const OrtRunOptions* options, bool waits) noexcept -> OrtStatus* {
-    return provider_guarded([&] { return of(self).end_run(recording_of(options), waits); });
+    return provider_guarded([&]() -> Status {
+      int recording = 0;
+      HALO_RETURN_IF_ERROR(recording_of(options, &recording));
+      return of(self).end_run(recording, waits);
+    });
   };
   Sync = [](OrtEp* self) noexcept -> OrtStatus* {
     return provider_guarded([&] { return of(self).device_.is_capturing() ? Status() : of(self).device_.wait(); });
