@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Globalization;
-using Halo.Passes.Export.Weights;
 using Halo.Runner.Data;
 using Halo.Runner.Export;
 
@@ -49,9 +48,10 @@ internal static class ExportVerb
         };
         var activations = new Option<string?>("--activations")
         {
-            Description = "For int8 and int4: multiply weights by activations as they are (float) or rounded to 8 bits (int8), which is less exact and, for "
-                + "int8 weights on a CPU, a hundred times as fast. The default is float, but int8 for the head of int4.",
-            HelpName = "float|int8",
+            Description = "For fp8, int8 and int4: multiply weights by activations as they are in float32 (float) or float16 (fp16: caches and norms too; for "
+                + "GPUs, which ONNX Runtime's own CUDA provider wants it on), or rounded to 8 bits (int8; not for fp8), which is less exact and, for int8 "
+                + "weights on a CPU, a hundred times as fast. The default is float, but int8 for the head of int4, also with fp16.",
+            HelpName = "float|int8|fp16",
         };
         var adapter = new Option<string?>("--adapter")
         {
@@ -109,7 +109,7 @@ internal static class ExportVerb
                 Weights = parsed.GetValue(weights) is { } text ? Choice<WeightType>.Parse("export", "--weights", text) : null,
                 Rotate = parsed.GetValue(rotate),
                 Calibrate = parsed.GetValue(calibrate),
-                Activations = parsed.GetValue(activations) is { } by ? Choice<ActivationFormat>.Parse("export", "--activations", by) : null,
+                Activations = parsed.GetValue(activations) is { } by ? Choice<ActivationType>.Parse("export", "--activations", by) : null,
                 CalibrationData = parsed.GetValue(calibrationData),
                 Adapter = parsed.GetValue(adapter),
                 Merge = parsed.GetValue(merge),

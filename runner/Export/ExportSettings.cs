@@ -1,4 +1,4 @@
-using Halo.Passes.Export.Weights;
+using Halo.Passes.Canonical.Precision;
 using Halo.Runner.Export;
 
 namespace Halo.Training;
@@ -29,8 +29,8 @@ public sealed record ExportSettings(string Source, string Output)
     /// <summary>Round weights so that the outputs of each layer stay near over calibration rows (GPTQ).</summary>
     public bool Calibrate { get; init; }
 
-    /// <summary>What int8 and int4 weights are multiplied by; null is float32 but for the head of int4.</summary>
-    public ActivationFormat? Activations { get; init; }
+    /// <summary>What fp8, int8 and int4 weights are multiplied by; null is float32, but for the head of int4, which meets activations rounded to 8 bits.</summary>
+    public ActivationType? Activations { get; init; }
 
     /// <summary>Chat rows to calibrate over; null takes the first of a run's training file, or rows that the model writes itself where there is none.</summary>
     public string? CalibrationData { get; init; }
@@ -96,8 +96,10 @@ public sealed record ExportSettings(string Source, string Output)
             throw Refused("--calibrate", "weights that are rounded to codes: fp8, int8 or int4", named,
                 "Name one with --weights, or leave --calibrate out.");
         }
-        if (Activations is not null && Weights is not (WeightType.Int8 or WeightType.Int4))
-            throw Refused("--activations", "int8 or int4 as --weights beside it", named, "Name one of them, or leave it out.");
+        if (Activations is not null && Weights is not (WeightType.Fp8 or WeightType.Int8 or WeightType.Int4))
+            throw Refused("--activations", "fp8, int8 or int4 as --weights beside it", named, "Name one of them, or leave it out.");
+        if (Activations == ActivationType.Int8 && Weights == WeightType.Fp8)
+            throw Refused("--activations", "float or fp16 for fp8 weights, which no operator multiplies by 8 bits", "int8", "Name one of them, or leave it out.");
         if (To == ExportTarget.Hf && Weights is not (null or WeightType.Fp32 or WeightType.Bf16 or WeightType.Fp16))
         {
             throw Refused("--weights", "fp32, bf16 or fp16 for a Hugging Face folder", named,
@@ -109,6 +111,9 @@ public sealed record ExportSettings(string Source, string Output)
                 "Name one of them, or export with --to hf.");
         }
     }
+
+    /// <summary>The float type of the exported graph.</summary>
+    internal FloatPrecision PrecisionOf(WeightType weights) => ActivationTypes.PrecisionOf(weights, Activations);
 
     /// <summary>The bounds of the comparison.</summary>
     internal ParityBounds BoundsOf(WeightType weights)

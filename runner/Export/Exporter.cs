@@ -5,6 +5,7 @@ using Halo.Models.Chat;
 using Halo.Models.GenAi;
 using Halo.Models.HuggingFace;
 using Halo.Models.Weights;
+using Halo.Passes.Canonical.Precision;
 using Halo.Runner.Generation;
 using Halo.Runner.Sessions;
 using Halo.Serialization;
@@ -105,7 +106,7 @@ public static class Exporter
         var model = InferenceProjection.Of(source, weights, settings.Rotate, moments, settings.Activations, beside);
         OnnxWriter.Write(model, Path.Combine(folder, InferenceFolder.ModelName), externalData: true);
         if (beside is not null)
-            OnnxAdapterFile.Write(Path.Combine(folder, AdapterBeside.FileName), beside.Values(TypeOfFactors(weights)));
+            OnnxAdapterFile.Write(Path.Combine(folder, AdapterBeside.FileName), beside.Values(settings.PrecisionOf(weights).Type()));
         HuggingFaceFolder.WriteCompanions([source.Companions], folder);
         var stops = StopTokens.Of(source.Companions, source.Config, tokenizer);
         GenAiConfig.Of(source.Config, [.. stops], source.Config.CachedPositions, tokenizer.PadId).Write(folder);
@@ -123,13 +124,13 @@ public static class Exporter
             using var written = InferenceSource.Open(folder);
             using var reopened = new ForwardLogits(written, session);
             using var writer = InferenceModel.Open(folder, session);
-            return Parity.Of(weights, Rows(writer.Decoder), forward, reopened, cached: null);
+            return Parity.Of(weights, settings.PrecisionOf(weights), Rows(writer.Decoder), forward, reopened, cached: null);
         }
         using var graph = new AdaptedSession(new GraphSession(InferenceFolder.Open(folder).ModelPath, session),
-            beside?.Values(TypeOfFactors(weights)) ?? []);
+            beside?.Values(settings.PrecisionOf(weights).Type()) ?? []);
         using var decoder = new DecoderSession(graph.Session, source.Config.CachedPositions);
         var rows = Rows(decoder);
-        return Parity.Of(weights, rows, forward, new DecoderLogits(decoder, cached: false), new DecoderLogits(decoder, cached: true));
+        return Parity.Of(weights, settings.PrecisionOf(weights), rows, forward, new DecoderLogits(decoder, cached: false), new DecoderLogits(decoder, cached: true));
 
         ComparedRows Rows(IDecoder from) => data is null ? ComparedRows.Written(from, source.Config, forward.Sequence, settings.Prompts)
             : ComparedRows.OfData(data, source, forward.Sequence, settings.Prompts);
@@ -151,8 +152,6 @@ public static class Exporter
         WeightType.Fp16 => ElementType.Float16,
         _ => ElementType.Float,
     };
-
-    private static ElementType TypeOfFactors(WeightType weights) => weights == WeightType.Fp16 ? ElementType.Float16 : ElementType.Float;
 
     private static WeightType NameOf(ElementType type) => type switch
     {

@@ -1,6 +1,5 @@
 using Halo.Ir;
 using Halo.Models.Llama;
-using Halo.Passes.Canonical.Precision;
 using Halo.Passes.Export.Weights;
 using Halo.Passes.Infra;
 using Halo.Runner.Sessions;
@@ -16,12 +15,12 @@ public static class InferenceProjection
     /// <param name="weights">How weights are stored.</param>
     /// <param name="rotate">Fold rotations into the weights before they are rounded (QuaRot).</param>
     /// <param name="moments">Second moments of the inputs of linear layers, with which rounding makes up for its errors; null rounds each weight alone.</param>
-    /// <param name="activations">What int4 and int8 weights are multiplied by; null is float32 in int8, and in int4 but for the head.</param>
+    /// <param name="activations">What fp8, int8 and int4 weights are multiplied by; null is float32, but for the head of int4.</param>
     /// <param name="beside">An adapter that stays beside the base; null merges what the source has.</param>
     /// <exception cref="HaloException">The graph has something that no inference graph is made of.</exception>
     public static Model Of(
         InferenceSource source, WeightType weights = WeightType.Fp32, bool rotate = false, IReadOnlyDictionary<string, Tensor>? moments = null,
-        ActivationFormat? activations = null, AdapterBeside? beside = null)
+        ActivationType? activations = null, AdapterBeside? beside = null)
     {
         var model = source.Forward();
         var options = new PassOptions
@@ -32,15 +31,13 @@ public static class InferenceProjection
             Windows = source.Config.Windows,
             InputMoments = moments,
         };
-        activations ??= weights == WeightType.Int8 ? ActivationFormat.Float : null;
-        var passes = Pipelines.Export(source.Config.CachedPositions, Precision(weights), Format(weights), rotate, activations, beside?.Pass);
+        var passes = Pipelines.Export(source.Config.CachedPositions, ActivationTypes.PrecisionOf(weights, activations), Format(weights), rotate,
+            ActivationTypes.FormatOf(weights, activations), beside?.Pass);
         Ledger.Append(model, PassManager.Run(model, passes, options), ConfigSha256(source));
         if (beside is not null)
             AdapterBeside.Open(model.Graph);
         return model;
     }
-
-    private static FloatPrecision Precision(WeightType weights) => weights == WeightType.Fp16 ? FloatPrecision.Fp16 : FloatPrecision.Fp32;
 
     private static WeightFormat? Format(WeightType weights) => weights switch
     {

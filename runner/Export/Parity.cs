@@ -1,10 +1,12 @@
 using System.Text.Json.Nodes;
+using Halo.Passes.Canonical.Precision;
 using Halo.Passes.Infra;
 
 namespace Halo.Runner.Export;
 
 /// <summary>An export held against the graph it was made of: over some prompts whole and through the cache, over a validation file whole.</summary>
 /// <param name="Weights">How the export stores its weights.</param>
+/// <param name="Precision">The float type of its graph: of activations and caches.</param>
 /// <param name="Prompts">What the prompts are, for a reader.</param>
 /// <param name="Exported">The export over the prompts.</param>
 /// <param name="Cached">Its cached decoding over the prompts; null where there is no cache.</param>
@@ -12,17 +14,18 @@ namespace Halo.Runner.Export;
 /// <param name="Validation">The export over the validation file; null where none was given.</param>
 /// <param name="ForwardLoss">The graph's own loss over the validation file.</param>
 public sealed record Parity(
-    WeightType Weights, string Prompts, LogitsDifference Exported, LogitsDifference? Cached, LogitsDifference? Cache, LogitsDifference? Validation,
-    double? ForwardLoss)
+    WeightType Weights, FloatPrecision Precision, string Prompts, LogitsDifference Exported, LogitsDifference? Cached, LogitsDifference? Cache,
+    LogitsDifference? Validation, double? ForwardLoss)
 {
     /// <summary>Runs all of it.</summary>
     /// <param name="weights">How the export stores its weights.</param>
+    /// <param name="precision">The float type of its graph.</param>
     /// <param name="rows">Prompts to compare, and what they are; rows of the validation file.</param>
     /// <param name="forward">The graph that the export was made of.</param>
     /// <param name="exported">The export over whole rows.</param>
     /// <param name="cached">The export through its cache.</param>
     /// <exception cref="HaloException">The models have other vocabularies.</exception>
-    public static Parity Of(WeightType weights, ComparedRows rows, ILogits forward, ILogits exported, ILogits? cached)
+    public static Parity Of(WeightType weights, FloatPrecision precision, ComparedRows rows, ILogits forward, ILogits exported, ILogits? cached)
     {
         if (forward.Vocabulary != exported.Vocabulary)
         {
@@ -41,7 +44,7 @@ public sealed record Parity(
             cache.Add(found, through, forward.Vocabulary, row.Ids, row.LossMask);
         }
         if (rows.Valid is not { } valid)
-            return new Parity(weights, rows.What, whole, cached is null ? null : continued, cached is null ? null : cache, null, null);
+            return new Parity(weights, precision, rows.What, whole, cached is null ? null : continued, cached is null ? null : cache, null, null);
         var (validation, own) = (new LogitsDifference(), new LogitsDifference());
         var all = valid.Select(r => r.Ids).ToList();
         foreach (var (row, (expected, found)) in valid.Zip(forward.Of(all).Zip(exported.Of(all))))
@@ -49,7 +52,7 @@ public sealed record Parity(
             validation.Add(expected, found, forward.Vocabulary, row.Ids, row.LossMask);
             own.Add(expected, expected, forward.Vocabulary, row.Ids, row.LossMask);
         }
-        return new Parity(weights, rows.What, whole, cached is null ? null : continued, cached is null ? null : cache, validation, own.Loss);
+        return new Parity(weights, precision, rows.What, whole, cached is null ? null : continued, cached is null ? null : cache, validation, own.Loss);
     }
 
     /// <summary>What is out of bounds, a line each; the validation file decides where there is one, the prompts else.</summary>
@@ -57,7 +60,7 @@ public sealed record Parity(
     [
         .. bounds.Broken(Validation ?? Exported).Select(line => $"exported graph: {line}"),
         .. Cache is not { Positions: > 0 } ? []
-            : ParityBounds.OfCache(Weights).Broken(Cache).Select(line => $"cached decoding against the exported graph: {line}"),
+            : ParityBounds.OfCache(Weights, Precision).Broken(Cache).Select(line => $"cached decoding against the exported graph: {line}"),
     ];
 
     public JsonObject ToJson(ParityBounds bounds)
@@ -66,6 +69,7 @@ public sealed record Parity(
         {
             ["tool"] = Ledger.ToolVersion,
             ["weights"] = Weights.ToString().ToLowerInvariant(),
+            ["activations"] = Precision.ToString().ToLowerInvariant(),
             ["prompts"] = Prompts,
             ["exported"] = Exported.ToJson(),
         };

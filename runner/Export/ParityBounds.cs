@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Halo.Passes.Canonical.Precision;
 
 namespace Halo.Runner.Export;
 
@@ -25,10 +26,10 @@ public sealed record ParityBounds(double Agreement, double Divergence, double? D
     /// Bounds of the cache, which repeats the same sums in another order. Where products round activations to 8 bits, in blocks that another number of rows
     /// leaves as they are, a last bit before moves a code.
     /// </summary>
-    public static ParityBounds OfCache(WeightType weights) => weights switch
+    public static ParityBounds OfCache(WeightType weights, FloatPrecision precision) => (weights, precision) switch
     {
-        WeightType.Int8 or WeightType.Int4 => new(0.97, 2e-3, null),
-        WeightType.Fp16 => new(0.99, 1e-3, null),
+        (WeightType.Int8 or WeightType.Int4, _) => new(0.97, 2e-3, null),
+        (_, FloatPrecision.Fp16) => new(0.99, 1e-3, null),
         _ => new(0.999, 1e-6, 1e-2),
     };
 

@@ -25,6 +25,8 @@ public sealed class GpuInferenceTests(EmulatedGpu gpu)
     [InlineData(FloatPrecision.Fp32, WeightFormat.Fp16, false, Tolerances.OtherOperators)]
     [InlineData(FloatPrecision.Fp16, null, false, Tolerances.Float16Graph)] // activations are rounded at other places
     [InlineData(FloatPrecision.Fp16, WeightFormat.Int4, true, Tolerances.Float16Graph)]
+    [InlineData(FloatPrecision.Fp16, WeightFormat.Int8, false, Tolerances.Float16Graph)]
+    [InlineData(FloatPrecision.Fp16, WeightFormat.Fp8, false, Tolerances.Float16Graph)]
     public void A_prompt_and_the_tokens_behind_it(FloatPrecision precision, WeightFormat? format, bool rotate, double tolerance)
     {
         var model = Origins.Graph(Model, Origins.Built, 3, 24);
