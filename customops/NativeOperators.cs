@@ -75,6 +75,13 @@ public static class NativeOperators
     /// <summary>Whose kernels ran attention on a GPU since the last call: "cudnn", nodes, its version; "halo", nodes, why not cuDNN's.</summary>
     public static IReadOnlyList<string[]> CudaAttention() => [.. Lines("HaloCudaAttention").Select(line => line.Split('\t', 3))];
 
+    /// <summary>
+    /// Runs of each GPU since the last call: replays of a recording, those whose nodes were launched one by one, and whether HALO_CUDA_SYNC=1 keeps sessions
+    /// from recording.
+    /// </summary>
+    public static IReadOnlyList<(int Ordinal, long Replayed, long Launched, bool NeverRecords)> CudaRecordings() =>
+        [.. Lines("HaloCudaRecordings").Select(line => Array.ConvertAll(line.Split('\t'), long.Parse)).Select(f => ((int)f[0], f[1], f[2], f[3] != 0))];
+
     /// <summary>Memory of each GPU that was used, in bytes: in use, at the most since the last call, backed by the driver, and what the GPU has.</summary>
     public static IReadOnlyList<(int Ordinal, long InUse, long Peak, long Reserved, long Total)> CudaMemory() =>
         [.. Lines("HaloCudaMemory").Select(line => Array.ConvertAll(line.Split('\t'), long.Parse)).Select(f => ((int)f[0], f[1], f[2], f[3], f[4]))];

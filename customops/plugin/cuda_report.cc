@@ -58,6 +58,18 @@ __attribute__((visibility("default"))) const char* HaloCudaAttention() {
 #endif
 }
 
+/// Runs of each GPU since the last call, a line each: "ordinal<TAB>replayed from a recording<TAB>launched node by node<TAB>1 where HALO_CUDA_SYNC=1 keeps
+/// sessions from recording, else 0".
+__attribute__((visibility("default"))) const char* HaloCudaRecordings() {
+#ifdef HALO_CUDA
+  static thread_local std::string text;
+  text = halo::cuda::take_recordings();
+  return text.c_str();
+#else
+  return "";
+#endif
+}
+
 /// Memory of each GPU that was used, a line each: "ordinal<TAB>in use<TAB>peak<TAB>reserved<TAB>total" in bytes; peak is since the last call.
 __attribute__((visibility("default"))) const char* HaloCudaMemory() {
 #ifdef HALO_CUDA

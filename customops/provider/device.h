@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/arena.h"
@@ -92,6 +93,17 @@ class Device final : public WorkMemory {
   /// Since the last call.
   AttentionUse take_attention_use();
 
+  /// How runs that a session records came to be.
+  struct RecordingUse {
+    int64_t replayed = 0;  // runs that were replays of a recording
+    int64_t launched = 0;  // runs whose nodes were launched one by one: the first of a recording, and those that asked for none
+  };
+  void note_replay() { ++recording_use_.replayed; }
+  void note_launches() { ++recording_use_.launched; }
+
+  /// Since the last call.
+  RecordingUse take_recording_use() { return std::exchange(recording_use_, {}); }
+
   /// Work until end_recorded() takes its memory from what recordings have. They share it: their replays follow each other on the stream, and none finds
   /// there what it left. The memory stays with them until the last one is forgotten.
   void begin_recorded(bool is_captured);
@@ -128,6 +140,7 @@ class Device final : public WorkMemory {
   int recordings_ = 0;
   Shortage shortage_;
   AttentionUse attention_use_;
+  RecordingUse recording_use_;
 };
 
 }  // namespace halo::cuda

@@ -109,6 +109,8 @@ internal static class GenerateVerb
             Console.Out.WriteLine($"--- {row + 1}: {Shown(prompts[row])}");
             Console.Out.WriteLine(model.Decode(completions[row]));
         }
+        if (settings.Device.IsGpu)
+            Console.Error.WriteLine(RecordingUse.Take(settings.Provider, model.Decoder.Unrecorded));
         var tokens = completions.Sum(c => c.Ids.Count);
         Console.Error.WriteLine($"{tokens} tokens in {seconds:F2} s ({tokens / seconds:F0} tok/s); "
             + $"ended by {string.Join(", ", completions.Select(c => Reason(c.EndedBy)))}");

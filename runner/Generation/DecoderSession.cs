@@ -28,6 +28,8 @@ public sealed class DecoderSession : IDecoder
 
     private DecoderSession(GraphSession session, GivenSizes sizes, int maxPositions, bool useCache)
     {
+        Unrecorded = !session.Device.IsGpu ? "the CPU records nothing" : !useCache ? "without a cache all tokens run again, in a run of other sizes each"
+            : !session.Settings.Replays ? $"no recording holds sizes that are computed on the host, by {string.Join(", ", sizes.Left.Take(3))}" : null;
         (_session, _sizes, MaxPositions, UsesCache) = (session, sizes, maxPositions, useCache);
         VocabularySize = session.Outputs[TrainingNames.Logits].Dimensions[^1];
         Layers = session.Inputs.Keys.Count(name => InferenceInterface.LayerOf(name) is not null) / 2;
@@ -50,6 +52,9 @@ public sealed class DecoderSession : IDecoder
     public int MaxPositions { get; }
 
     public bool UsesCache { get; }
+
+    /// <summary>Why steps of one token are launched node by node; null where they are recorded once and replayed.</summary>
+    public string? Unrecorded { get; }
 
     public int VocabularySize { get; }
 

@@ -23,13 +23,16 @@ internal sealed class GivenSizes : IDisposable
 
     private IReadOnlyList<OrtValue> _bound = [];
 
-    private GivenSizes(IReadOnlyList<(string, ElementType, long[], Number[])> inputs, bool areAll) => (_inputs, AreAll) = (inputs, areAll);
+    private GivenSizes(IReadOnlyList<(string, ElementType, long[], Number[])> inputs, IReadOnlyList<string> left) => (_inputs, Left) = (inputs, left);
 
     /// <summary>Of a graph that was not changed.</summary>
-    public static GivenSizes None => new([], areAll: false);
+    public static GivenSizes None => new([], ["the graph as it is"]);
 
     /// <summary>Whether the graph computes no sizes any more: all its nodes run where the data lie.</summary>
-    public bool AreAll { get; }
+    public bool AreAll => Left.Count == 0;
+
+    /// <summary>The nodes that still compute sizes, as messages name them.</summary>
+    public IReadOnlyList<string> Left { get; }
 
     /// <summary>Names of the inputs made.</summary>
     public IEnumerable<string> Names => _inputs.Select(i => i.Name);
@@ -50,7 +53,7 @@ internal sealed class GivenSizes : IDisposable
             inputs.Add((input.Name, value.Type, [.. value.Shape!.Select(d => d.Size!.Value)], found[value]!));
         }
         PassManager.Run(model, [new RemoveDeadCode()], new PassOptions());
-        return new GivenSizes(inputs, areAll: !graph.Nodes.Any(n => n.OpType is "Shape" or "Size" or "NonZero"));
+        return new GivenSizes(inputs, [.. graph.Nodes.Where(n => n.OpType is "Shape" or "Size" or "NonZero").Select(n => $"'{n.Name}' ({n.OpType})")]);
     }
 
     /// <summary>Binds them for runs of these sizes; the bindings hold until others are made.</summary>

@@ -118,10 +118,14 @@ void Ep::offer_capture() {
 
 Status Ep::start_run(int id) {
   HALO_RETURN_IF_ERROR(device_.prepare());
-  if (!settings_.records || id == kPlainRun) return {};
+  if (!settings_.records || id == kPlainRun) {
+    device_.note_launches();
+    return {};
+  }
   if (recordings_.count(id) == 0) device_.add_recording();
   const Recording& recording = recordings_[id];
   if (recording.replayed != nullptr) return {};
+  if (!recording.is_warm) device_.note_launches();
   if (recording.is_warm) {
     HALO_RETURN_IF_ERROR(device_.wait());
     HALO_CUDA_RETURN_IF_ERROR(cudaStreamBeginCapture(device_.stream(), cudaStreamCaptureModeThreadLocal));
@@ -146,6 +150,7 @@ Status Ep::end_run(int id, bool waits) {
 
 Status Ep::replay(int id) {
   HALO_RETURN_IF_ERROR(device_.prepare());
+  device_.note_replay();
   return HALO_CUDA_STATUS(cudaGraphLaunch(recordings_[id].replayed, device_.stream()));
 }
 

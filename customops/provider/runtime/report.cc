@@ -68,6 +68,16 @@ std::string take_attention() {
   return text;
 }
 
+std::string take_recordings() {
+  std::string text;
+  for (Device* device : Device::all()) {
+    const Device::RecordingUse use = device->take_recording_use();
+    text += std::to_string(device->ordinal()) + "\t" + std::to_string(use.replayed) + "\t" + std::to_string(use.launched) + "\t" +
+            (device->is_checked() ? "1" : "0") + "\n";
+  }
+  return text;
+}
+
 std::string take_memory() {
   std::string text;
   for (Device* device : Device::all()) {

@@ -17,4 +17,7 @@ std::string take_memory();
 /// Whose kernels ran attention since the last call, a line each: "cudnn<TAB>nodes<TAB>version", "halo<TAB>nodes<TAB>why".
 std::string take_attention();
 
+/// Runs of each GPU since the last call, a line each: "ordinal<TAB>replayed<TAB>launched node by node<TAB>1 where nothing is recorded, else 0".
+std::string take_recordings();
+
 }  // namespace halo::cuda

@@ -47,7 +47,9 @@ public sealed class GivenSizesTests
         var past = model.Graph.Inputs.First(i => InferenceInterface.LayerOf(i.Name) is not null);
         var build = Halo.Building.GraphBuilder.AfterDefinition(model.Graph, past, "other");
         model.Graph.AddOutput(build.Op("size", "Shape", [past]));
-        Assert.False(GivenSizes.In(model).AreAll);
+        var sizes = GivenSizes.In(model);
+        Assert.False(sizes.AreAll);
+        Assert.Contains("'other/size' (Shape)", sizes.Left);
     }
 
     private static Model Read() => OnnxReader.Read(Path.Combine(InferenceFixture.Folder, "model.onnx"), HaloOperators.Catalogue);

@@ -20,4 +20,16 @@ public sealed class GpuGenerationTests(EmulatedGpu gpu)
     [Fact]
     public void Recorded_steps_give_the_tokens_of_the_CPU() =>
         Assert.Equal(HaloConsole.Succeed(Generate), gpu.SucceedRecording([.. Generate, "--device", "cuda"]));
+
+    /// <summary>Six tokens: one of the prompt, five steps, of which the first is launched and recorded.</summary>
+    [Theory]
+    [InlineData("0", "steps: 4 replayed from a recording; 2 runs launched node by node")]
+    [InlineData("1", "steps: 6 runs launched node by node, as HALO_CUDA_SYNC=1 waits after each node")]
+    [InlineData("0", "steps: launched node by node, as without a cache all tokens run again", "--no-cache")]
+    public void The_log_says_whether_steps_are_replayed_and_why_not(string waits, string expected, params string[] more)
+    {
+        var (exitCode, error) = gpu.Start([.. Generate, .. more, "--device", "cuda"], ("HALO_CUDA_SYNC", waits));
+        Assert.Equal(0, exitCode);
+        Assert.Contains(expected, error, StringComparison.Ordinal);
+    }
 }
