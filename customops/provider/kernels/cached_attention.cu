@@ -11,8 +11,14 @@ namespace {
 
 constexpr int kThreads = 128, kWarps = kThreads / kWarp;
 
-/// Queries that a thread has sums of at a time.
-constexpr int kRows = 8;
+/// Queries that a thread has sums of at a time, and tokens that it has in flight.
+constexpr int kRows = 8, kAhead = 4;
+
+/// Pieces that a thread has in flight when they are joined.
+constexpr int kJoined = 8;
+
+/// Packs of a token that a lane has at most: heads of 256 channels of float32 are two for each of 32 lanes.
+constexpr int kMostPacks = 2;
 
 /// Tokens of a piece of the cache: few, so that a short cache has work for several blocks, and more where there would be many pieces to join.
 constexpr int64_t kLeastSpan = 64, kMostSpan = 256, kWantedPieces = 64;
@@ -21,10 +27,10 @@ int64_t span_of(const CachedSizes& sizes) { return std::clamp(ceil_div(ceil_div(
 
 int64_t pieces_of(const CachedSizes& sizes) { return ceil_div(sizes.slots, span_of(sizes)); }
 
-/// Queries, weights of a piece, and sums of values that threads with the same channel have.
+/// Weights of a piece, and sums of values that each warp has.
 int64_t shared_bytes(const CachedSizes& sizes) {
-  const int64_t rows = sizes.heads / sizes.groups, sets = kThreads / std::min<int64_t>(sizes.dim, kThreads);
-  return (rows * sizes.dim + rows * span_of(sizes) + sets * kRows * sizes.dim) * static_cast<int64_t>(sizeof(float));
+  const int64_t rows = sizes.heads / sizes.groups;
+  return (rows * span_of(sizes) + kWarps * kRows * sizes.dim) * static_cast<int64_t>(sizeof(float));
 }
 
 /// Tokens of a row that its new token sees: [start, end), and the pieces that have some of them.
@@ -75,45 +81,66 @@ struct Piece {
   }
 };
 
-/// A block has a piece of one key/value head's cache and all queries that read it. A thread has a key at a time for scores, a channel for sums of values.
-template <class T>
-__global__ void __launch_bounds__(kThreads) attend_piece_kernel(const T* q, const T* keys, const T* values, const int32_t* seqlens_k, int64_t window,
-                                                                CachedSizes sizes, float scale, int64_t span, int64_t pieces, bool is_packed, float* work) {
+/// A block has a piece of one key/value head's cache and all queries that read it, a group of lanes a token, a lane `packs` packs of 16 bytes of it: keys and
+/// values are read in whole rows, kAhead tokens of a lane at once, so that a piece costs a few waits for memory. Queries and sums stay in registers.
+template <class T, int packs>
+__global__ void __launch_bounds__(kThreads)
+    attend_piece_kernel(const T* q, const T* keys, const T* values, const int32_t* seqlens_k, int64_t window, CachedSizes sizes, float scale, int64_t span,
+                        int64_t pieces, int lanes, bool is_packed, float* work) {
+  constexpr int kWidth = kRowWidth<T>;
   const int64_t pair = blockIdx.y, batch = pair / sizes.groups, piece = blockIdx.x;
   const int rows = static_cast<int>(sizes.heads / sizes.groups), dim = static_cast<int>(sizes.dim);
   const Seen seen(seqlens_k[batch], window, sizes.slots);
   const int64_t start = piece * span > seen.start ? piece * span : seen.start, end = (piece + 1) * span < seen.end ? (piece + 1) * span : seen.end;
   if (start >= end) return;
-  const int tokens = static_cast<int>(end - start);
-  auto* queries = dynamic_shared<float>();
-  float *weights = queries + rows * dim, *partial = weights + rows * span;
-  for (int i = static_cast<int>(threadIdx.x); i < rows * dim; i += kThreads) queries[i] = to_float(q[pair * rows * dim + i]) * scale;
-  __syncthreads();
-  for (int token = static_cast<int>(threadIdx.x); token < tokens; token += kThreads) {
-    const T* key = keys + (pair * sizes.slots + start + token) * dim;
-    for (int first = 0; first < rows; first += kRows) {
-      float scores[kRows] = {};
-      for (int d = 0; d < dim; d += kRowWidth<T>) {
-        Words<T> x;
-        x.load(key + d, is_packed, dim - d);
+  const int tokens = static_cast<int>(end - start), thread = static_cast<int>(threadIdx.x), lane = thread % kWarp, warp = thread / kWarp;
+  const int part = thread % lanes, group = thread / lanes, groups = kThreads / lanes;  // of a token, and which tokens: group, group + groups, ..
+  auto* weights = dynamic_shared<float>();
+  float* partial = weights + rows * span;  // (kWarps, kRows, D)
+  const auto channel_of = [&](int p) { return (p * lanes + part) * kWidth; };
+  const auto load = [&](const T* from, int token, Words<T>* to) {
 #pragma unroll
-        for (int e = 0; e < kRowWidth<T>; ++e) {
+    for (int p = 0; p < packs; ++p) {
+      const int length = token < tokens ? dim - channel_of(p) : 0;
+      if (length > 0) to[p].load(from + (pair * sizes.slots + start + token) * dim + channel_of(p), is_packed, length);
+    }
+  };
+
+  for (int first = 0; first < rows; first += kRows) {
+    float queries[kRows][packs * kWidth];
 #pragma unroll
-          for (int r = 0; r < kRows; ++r) {
-            if (first + r < rows && d + e < dim) scores[r] += queries[(first + r) * dim + d + e] * x.number(e);
-          }
+    for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+      for (int p = 0; p < packs; ++p) {
+#pragma unroll
+        for (int i = 0; i < kWidth; ++i) {
+          const bool is_there = first + r < rows && channel_of(p) + i < dim;
+          queries[r][p * kWidth + i] = is_there ? to_float(q[(pair * rows + first + r) * dim + channel_of(p) + i]) * scale : 0.0f;
         }
       }
+    }
+    for (int base = 0; base < tokens; base += kAhead * groups) {
+      Words<T> key[kAhead][packs];
 #pragma unroll
-      for (int r = 0; r < kRows; ++r) {
-        if (first + r < rows) weights[(first + r) * span + token] = scores[r];
+      for (int n = 0; n < kAhead; ++n) load(keys, base + n * groups + group, key[n]);
+#pragma unroll
+      for (int n = 0; n < kAhead; ++n) {
+        const int token = base + n * groups + group;
+#pragma unroll
+        for (int r = 0; r < kRows; ++r) {
+          if (first + r >= rows) break;
+          float score = 0;
+#pragma unroll
+          for (int i = 0; i < packs * kWidth; ++i) score += queries[r][i] * key[n][i / kWidth].number(i % kWidth);
+          for (int mask = lanes / 2; mask > 0; mask /= 2) score += __shfl_xor_sync(kAllLanes, score, mask);
+          if (part == 0 && token < tokens) weights[(first + r) * span + token] = score;
+        }
       }
     }
   }
   __syncthreads();
   const Piece to(work, sizes, pieces);
   const int64_t first_out = (pair * pieces + piece) * rows;
-  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
   for (int row = warp; row < rows; row += kWarps) {
     float most = -std::numeric_limits<float>::infinity(), sum = 0;
     for (int token = lane; token < tokens; token += kWarp) most = MaxOf()(most, weights[row * span + token]);
@@ -123,52 +150,89 @@ __global__ void __launch_bounds__(kThreads) attend_piece_kernel(const T* q, cons
     if (lane == 0) to.most[first_out + row] = most, to.sum[first_out + row] = sum;
   }
   __syncthreads();
-  // Threads beside each other have the channels of a token; where a head has fewer channels than there are threads, several tokens at a time.
-  const int width = dim < kThreads ? dim : kThreads, sets = kThreads / width, set = static_cast<int>(threadIdx.x) / width;
   for (int first = 0; first < rows; first += kRows) {
-    for (int channel = static_cast<int>(threadIdx.x) % width; channel < dim; channel += width) {
-      float sums[kRows] = {};
-      for (int token = set; token < tokens && set < sets; token += sets) {
-        const float x = to_float(values[(pair * sizes.slots + start + token) * dim + channel]);
+    float sums[kRows][packs * kWidth] = {};
+    for (int base = 0; base < tokens; base += kAhead * groups) {
+      Words<T> value[kAhead][packs];
+#pragma unroll
+      for (int n = 0; n < kAhead; ++n) load(values, base + n * groups + group, value[n]);
+#pragma unroll
+      for (int n = 0; n < kAhead; ++n) {
+        const int token = base + n * groups + group;
+        if (token >= tokens) break;
 #pragma unroll
         for (int r = 0; r < kRows; ++r) {
-          if (first + r < rows) sums[r] += weights[(first + r) * span + token] * x;
+          if (first + r >= rows) break;
+          const float weight = weights[(first + r) * span + token];
+#pragma unroll
+          for (int i = 0; i < packs * kWidth; ++i) sums[r][i] += weight * value[n][i / kWidth].number(i % kWidth);
         }
       }
+    }
+    // Groups of a warp, then warps, in order.
 #pragma unroll
-      for (int r = 0; r < kRows; ++r) {
-        if (set < sets && first + r < rows) partial[(set * kRows + r) * dim + channel] = sums[r];
+    for (int r = 0; r < kRows; ++r) {
+      if (first + r >= rows) break;
+#pragma unroll
+      for (int i = 0; i < packs * kWidth; ++i) {
+        float sum = sums[r][i];
+        for (int mask = lanes; mask < kWarp; mask *= 2) sum += __shfl_xor_sync(kAllLanes, sum, mask);
+        const int channel = channel_of(i / kWidth) + i % kWidth;
+        if (lane < lanes && channel < dim) partial[(warp * kRows + r) * dim + channel] = sum;
       }
     }
     __syncthreads();
-    for (int i = static_cast<int>(threadIdx.x); i < kRows * dim && first * dim + i < rows * dim; i += kThreads) {
+    for (int i = thread; i < kRows * dim && first * dim + i < rows * dim; i += kThreads) {
       float sum = 0;
-      for (int n = 0; n < sets; ++n) sum += partial[n * kRows * dim + i];
+      for (int w = 0; w < kWarps; ++w) sum += partial[w * kRows * dim + i];
       to.values[(first_out + first) * dim + i] = sum;
     }
     __syncthreads();
   }
 }
 
-/// A block has a query: the pieces of its row put together in order.
+/// Packs of 16 bytes in a row of a head.
+template <class T>
+int64_t packs_of(const CachedSizes& sizes) {
+  return ceil_div(sizes.dim, kRowWidth<T>);
+}
+
+/// Lanes that share a token: as many as it has packs, a power of two, so that they stand in one warp.
+template <class T>
+int lanes_of(const CachedSizes& sizes) {
+  int lanes = 1;
+  while (lanes < kWarp && lanes < packs_of<T>(sizes)) lanes *= 2;
+  return lanes;
+}
+
+/// A block has a query: the pieces of its row put together in order. A thread has pieces for their factors, then channels; values of kJoined pieces are in
+/// flight at once.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     join_pieces_kernel(const int32_t* seqlens_k, int64_t window, T* y, CachedSizes sizes, int64_t span, int64_t pieces, float* work) {
+  __shared__ float scratch[kWarp];
   const int64_t head = blockIdx.x, rows = sizes.heads / sizes.groups, pair = head / rows, row = head % rows;
   const Seen seen(seqlens_k[pair / sizes.groups], window, sizes.slots);
   const Piece from(work, sizes, pieces);
-  const int64_t first = seen.start / span, last = (seen.end - 1) / span;
+  const int64_t first = seen.start / span, count = (seen.end - 1) / span + 1 - first;
+  const auto place_of = [&](int64_t piece) { return (pair * pieces + first + piece) * rows + row; };
+  auto* factors = dynamic_shared<float>();
   float most = -std::numeric_limits<float>::infinity(), sum = 0;
-  for (int64_t piece = first; piece <= last; ++piece) most = MaxOf()(most, from.most[(pair * pieces + piece) * rows + row]);
-  for (int64_t piece = first; piece <= last; ++piece) {
-    const int64_t at = (pair * pieces + piece) * rows + row;
-    sum += from.sum[at] * expf(from.most[at] - most);
+  for (int64_t piece = threadIdx.x; piece < count; piece += kThreads) most = MaxOf()(most, from.most[place_of(piece)]);
+  most = over_block(MaxOf(), most, -std::numeric_limits<float>::infinity(), scratch);
+  for (int64_t piece = threadIdx.x; piece < count; piece += kThreads) {
+    factors[piece] = expf(from.most[place_of(piece)] - most);
+    sum += from.sum[place_of(piece)] * factors[piece];
   }
+  sum = over_block(SumOf(), sum, 0.0f, scratch);  // and all factors are there
   for (int64_t channel = threadIdx.x; channel < sizes.dim; channel += kThreads) {
     float total = 0;
-    for (int64_t piece = first; piece <= last; ++piece) {
-      const int64_t at = (pair * pieces + piece) * rows + row;
-      total += from.values[at * sizes.dim + channel] * expf(from.most[at] - most);
+    for (int64_t base = 0; base < count; base += kJoined) {
+      float parts[kJoined];
+#pragma unroll
+      for (int n = 0; n < kJoined; ++n) parts[n] = base + n < count ? from.values[place_of(base + n) * sizes.dim + channel] * factors[base + n] : 0.0f;
+#pragma unroll
+      for (int n = 0; n < kJoined; ++n) total += parts[n];
     }
     y[head * sizes.dim + channel] = from_float<T>(total / sum);
   }
@@ -191,22 +255,28 @@ int64_t attend_token_workspace(const CachedSizes& sizes) {
   return sizes.batch * sizes.heads * pieces_of(sizes) * (sizes.dim + 2) * static_cast<int64_t>(sizeof(float));
 }
 
-bool attend_token_supports(const CachedSizes& sizes) { return sizes.dim >= 1 && sizes.pairs() <= kMostBlocksYZ && shared_bytes(sizes) <= most_shared_bytes(); }
+bool attend_token_supports(const CachedSizes& sizes) {
+  return sizes.dim >= 1 && packs_of<float>(sizes) <= kMostPacks * kWarp && sizes.pairs() <= kMostBlocksYZ && shared_bytes(sizes) <= most_shared_bytes();
+}
 
 Status attend_token(DType type, const void* q, const void* keys, const void* values, const int32_t* seqlens_k, int64_t window, void* y,
                     const CachedSizes& sizes, float scale, void* workspace, cudaStream_t stream) {
-  HALO_REQUIRE(attend_token_supports(sizes), "queries and a piece's scores in " << most_shared_bytes() << " bytes of shared memory",
+  HALO_REQUIRE(attend_token_supports(sizes), "heads of up to 256 channels, and a piece's scores in " << most_shared_bytes() << " bytes of shared memory",
                sizes.heads / sizes.groups << " heads of " << sizes.dim << " channels a key/value head", "Use masked_attention.");
   if (sizes.batch * sizes.slots == 0) return {};
   const int64_t span = span_of(sizes), pieces = pieces_of(sizes), bytes = shared_bytes(sizes);
   return dispatch_float(type, [&]<class T>() -> Status {
-    const bool is_packed = rows_are_packed<T>(sizes.dim, {keys});
-    HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(attend_piece_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
-    HALO_RETURN_IF_ERROR(launch(attend_piece_kernel<T>, dim3(static_cast<unsigned>(pieces), static_cast<unsigned>(sizes.pairs())), kThreads,
-                                static_cast<size_t>(bytes), stream, static_cast<const T*>(q), static_cast<const T*>(keys), static_cast<const T*>(values),
-                                seqlens_k, window, sizes, scale, span, pieces, is_packed, static_cast<float*>(workspace)));
-    return launch(join_pieces_kernel<T>, static_cast<unsigned>(sizes.batch * sizes.heads), kThreads, 0, stream, seqlens_k, window, static_cast<T*>(y), sizes,
-                  span, pieces, static_cast<float*>(workspace));
+    const bool is_packed = rows_are_packed<T>(sizes.dim, {keys, values});
+    auto kernel = attend_piece_kernel<T, 1>;
+    if constexpr (sizeof(T) == sizeof(float)) {
+      if (packs_of<T>(sizes) > kWarp) kernel = attend_piece_kernel<T, kMostPacks>;
+    }
+    HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
+    HALO_RETURN_IF_ERROR(launch(kernel, dim3(static_cast<unsigned>(pieces), static_cast<unsigned>(sizes.pairs())), kThreads, static_cast<size_t>(bytes), stream,
+                                static_cast<const T*>(q), static_cast<const T*>(keys), static_cast<const T*>(values), seqlens_k, window, sizes, scale, span,
+                                pieces, lanes_of<T>(sizes), is_packed, static_cast<float*>(workspace)));
+    return launch(join_pieces_kernel<T>, static_cast<unsigned>(sizes.batch * sizes.heads), kThreads, static_cast<size_t>(pieces) * sizeof(float), stream,
+                  seqlens_k, window, static_cast<T*>(y), sizes, span, pieces, static_cast<float*>(workspace));
   });
 }
 

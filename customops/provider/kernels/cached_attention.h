@@ -24,7 +24,7 @@ Status append_token(DType type, const NewToken& token, const int32_t* seqlens_k,
 /// Bytes of work memory of attend_token.
 int64_t attend_token_workspace(const CachedSizes& sizes);
 
-/// Whether a block's shared memory holds the queries of a key/value head: not where very many share one.
+/// Whether attend_token takes them: heads of at most 256 channels, and no more queries a key/value head than have their scores in a block's shared memory.
 bool attend_token_supports(const CachedSizes& sizes);
 
 /// y (B, H, D) = softmax(scale q k^T) v over tokens [0, seqlens_k[b]] of the caches (B, G, S, D), of those the last `window` (0: all). In float32; pieces of
