@@ -9,6 +9,10 @@ internal static class NormalizationOperators
     [
         new("", "LayerNormalization") { Shapes = LayerNormalization, Precision = PrecisionClass.Narrow, Recompute = RecomputeKind.Norm },
         new("", "SimplifiedLayerNormalization") { Shapes = LayerNormalization, Precision = PrecisionClass.Narrow, Recompute = RecomputeKind.Norm },
+        new("com.microsoft", "SkipSimplifiedLayerNormalization")
+        {
+            Shapes = SumAndNorm, Precision = PrecisionClass.Narrow, Recompute = RecomputeKind.Norm,
+        },
         new("", "RMSNormalization") { Shapes = ElementwiseOperators.LikeFirst, Precision = PrecisionClass.Narrow, Recompute = RecomputeKind.Norm },
         .. new[] { "GroupNormalization", "InstanceNormalization", "LpNormalization", "MeanVarianceNormalization" }
             .Select(op => new OperatorFacts("", op) { Shapes = ElementwiseOperators.LikeFirst }),
@@ -26,5 +30,15 @@ internal static class NormalizationOperators
         }
         i.Set(1, stash, statistics);
         i.Set(2, stash, statistics);
+    }
+
+    /// <summary>The norm of a sum over its last axis, statistics, and behind them the sum.</summary>
+    private static void SumAndNorm(NodeInference i)
+    {
+        ElementwiseOperators.LikeFirst(i);
+        var statistics = i.Shape(0) is { Rank: > 0 } x ? new Shape([.. x.SkipLast(1), 1]) : null;
+        i.Set(1, ElementType.Float, statistics);
+        i.Set(2, ElementType.Float, statistics);
+        i.Set(3, i.Type(0), i.Shape(0));
     }
 }

@@ -13,7 +13,7 @@ internal static class OperandCounts
         MatMul 2, Gemm 2, MatMulInteger 2, QLinearMatMul 8, Reshape 2, Unsqueeze 2, Expand 2, Tile 2, Slice 3, Pad 2, Upsample 2,
         Gather 2, GatherElements 2, GatherND 2, ScatterND 3, ScatterElements 3, TensorScatter 2, OneHot 3, TopK 2:2, Range 3,
         Constant 0, RandomUniform 0, RandomNormal 0, QuantizeLinear 2, DequantizeLinear 2, DynamicQuantizeLinear 1:3,
-        LayerNormalization 2, RMSNormalization 2, SimplifiedLayerNormalization 2, SoftmaxCrossEntropyLoss 2, NegativeLogLikelihoodLoss 2,
+        LayerNormalization 2, RMSNormalization 2, SimplifiedLayerNormalization 2, SkipSimplifiedLayerNormalization 3, SoftmaxCrossEntropyLoss 2, NegativeLogLikelihoodLoss 2,
         Attention 3, RotaryEmbedding 3, FusedMatMul 2, MatMulNBits 3, GroupQueryAttention 1
         """;
 

@@ -60,6 +60,7 @@ public static class Pipelines
         typeof(FreeShapes),         // before the cache: its inputs have free sizes
         typeof(CacheAttention),     // on com.halo.Attention, before it is lowered
         typeof(LowerHaloOperators), // last of inference: what remains runs on ONNX Runtime alone
+        typeof(FuseInference),      // of what a GPU runs, when its session is made: other runtimes have fusions of their own
         typeof(FitCudaProvider),    // of what runs there alone, when its session is made
     ];
 

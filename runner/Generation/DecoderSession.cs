@@ -1,5 +1,7 @@
 using Halo.Analysis;
 using Halo.Ir;
+using Halo.Passes.Fusion;
+using Halo.Passes.Infra;
 using Halo.Runner.Sessions;
 using Microsoft.ML.OnnxRuntime;
 
@@ -45,6 +47,11 @@ public sealed class DecoderSession : IDecoder
     public static DecoderSession Of(string name, Model model, SessionSettings settings, int maxPositions, bool useCache = true)
     {
         var sizes = useCache && settings.Device.IsGpu ? GivenSizes.In(model) : GivenSizes.None;
+        if (settings.Device.IsGpu && settings.Provider == CudaProvider.Halo)
+        {
+            ShapeInference.Run(model.Graph);
+            PassManager.Run(model, [new FuseInference()], new PassOptions());
+        }
         var session = GraphSession.Of(name, model, settings with { Replays = sizes.AreAll, AllowsHostNodes = !sizes.AreAll });
         return new DecoderSession(session, sizes, maxPositions, useCache);
     }
