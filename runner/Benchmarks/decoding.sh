@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tokens a second of `halo generate` on a GPU, one row, greedy, exports in fp16 and int4: HaloCuda, and ONNX Runtime's own provider where HALO_ONNXRUNTIME names
+# Tokens a second of `halo generate` on a GPU, one row, greedy, exports in fp16, int4 and int4-fp16 (int4 weights in a graph of float16): HaloCuda, and ONNX Runtime's own provider where HALO_ONNXRUNTIME names
 # its GPU build. Times hold the prompt and the recording of the first step.
 #   runner/Benchmarks/decoding.sh MODEL_DIR [TOKENS]     a Hugging Face folder; 512 tokens without
 # HALO names an executable where none is to be built.
@@ -28,8 +28,11 @@ row() {
 
 echo "| weights | provider | $tokens tokens | tokens/s |"
 echo "|---|---|---|---|"
-for weights in fp16 int4; do
-    "${halo[@]}" export "$model" -o "$folder/$weights" --weights "$weights" --prompts 0 >&2
+for weights in fp16 int4 int4-fp16; do
+    options=(--weights "${weights%-fp16}")
+    if [ "$weights" = int4-fp16 ]; then options+=(--activations fp16); fi
+    "${halo[@]}" export "$model" -o "$folder/$weights" "${options[@]}" --prompts 0 >&2
     row "$weights" halo
-    if [ -n "${HALO_ONNXRUNTIME:-}" ]; then row "$weights" onnxruntime; fi
+    # Its provider has no attention over caches in float32, which int4 alone means.
+    if [ -n "${HALO_ONNXRUNTIME:-}" ] && [ "$weights" != int4 ]; then row "$weights" onnxruntime; fi
 done

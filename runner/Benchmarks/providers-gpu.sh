@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Both execution providers on one GPU: decoding, tokens a second of a 1B shape in fp16 and int4, and `halo step` of exported graphs (float32, bfloat16, their FP8
-# rewrites), how far the two differ, kernel profiles of decoding. About 200 s (DEADLINE: no row begins later; rows of less worth come last).
+# Both execution providers on one GPU: decoding, tokens a second of a 1B shape in fp16, int4 and int4-fp16 (int4 weights in a graph of float16, which ONNX
+# Runtime's provider wants), and `halo step` of exported graphs (float32, bfloat16, their FP8 rewrites), how far the two differ, kernel profiles of decoding.
+# Decoding waits for the host at every token: what else runs there makes it slower. About 200 s (DEADLINE: no row begins later; rows of less worth come last).
 #   H=FOLDER SHARED=FOLDER PROV=FOLDER runner/Benchmarks/providers-gpu.sh
 # H: the published halo with its CUDA library. SHARED/bench: llama_folder.py, which makes a Hugging Face folder, and ncu_table.py. PROV: part1, a tar.xz of
 # libonnxruntime.so, _providers_shared.so and _providers_cuda.so of Microsoft.ML.OnnxRuntime.Gpu.Linux with their SHA256SUMS, and exports.tar.xz, folders
@@ -22,12 +23,14 @@ if [ -f "$prov/part1" ]; then
   (timeout 100 xz -dc "$prov/part1" | tar xf - -C "$work/ort"; tar xJf "$prov/exports.tar.xz" -C "$work/exports") & unpacking=$!
 fi
 [ -f "$model/config.json" ] || timeout 120 python3 $folder "$model" $shape 2>&1 | tail -1 | shown
-for weights in fp16 int4; do
-  [ -f "$work/$weights/model.onnx" ] || timeout 150 "$H/halo" export "$model" -o "$work/$weights" --weights $weights --prompts 0 >"$work/export-$weights.log" 2>&1 &
+all="fp16 int4 int4-fp16"
+options_of() { case $1 in int4-fp16) echo "--weights int4 --activations fp16" ;; *) echo "--weights $1" ;; esac; }
+for weights in $all; do
+  [ -f "$work/$weights/model.onnx" ] || timeout 150 "$H/halo" export "$model" -o "$work/$weights" $(options_of $weights) --prompts 0 >"$work/export-$weights.log" 2>&1 &
   exports="${exports:-} $!"
 done
 wait $exports
-for weights in fp16 int4; do [ -f "$work/$weights/model.onnx" ] || { say "export $weights failed"; tail -3 "$work/export-$weights.log" | shown; }; done
+for weights in $all; do [ -f "$work/$weights/model.onnx" ] || { say "export $weights failed"; tail -3 "$work/export-$weights.log" | shown; }; done
 say exported
 
 # decode NAME WEIGHTS options..
@@ -35,9 +38,9 @@ decode() {
   local name=$1 weights=$2; shift 2
   late "$name" && return
   timeout 60 "$H/halo" generate "$work/$weights" --prompt "select the" --max-tokens $tokens --device $device "$@" >"$work/$name.text" 2>"$work/$name.log"
-  say "decode $name: $(tail -1 "$work/$name.log" | cut -c1-400) | text $(sha256sum <"$work/$name.text" | cut -c1-12)"
+  say "decode $name: $(tail -1 "$work/$name.log" | cut -c1-400) | $(grep '^steps:' "$work/$name.log" || echo "steps: not said") | text $(sha256sum <"$work/$name.text" | cut -c1-12)"
 }
-for weights in fp16 int4; do for n in 1 2; do decode halo-$weights-$n $weights; done; done
+for weights in $all; do for n in 1 2; do decode halo-$weights-$n $weights; done; done
 
 with_ort() { HALO_ONNXRUNTIME=$work/ort/libonnxruntime.so LD_LIBRARY_PATH=$libs:${LD_LIBRARY_PATH:-} "$@"; }
 cat >"$work/differ.py" <<'P'
@@ -78,7 +81,7 @@ if [ -n "${unpacking:-}" ]; then
   say "libraries: $libs"
   with_ort timeout 60 "$H/halo" doctor 2>&1 | grep -i "runtime\|provider\|cublas\|cudnn\|gpu" | shown
   with_ort ldd "$work/ort/libonnxruntime_providers_cuda.so" 2>&1 | grep "not found" | shown
-  for weights in fp16 int4; do with_ort decode onnxruntime-$weights $weights --provider onnxruntime; done
+  for weights in fp16 int4-fp16; do with_ort decode onnxruntime-$weights $weights --provider onnxruntime; done
   say "XQA: a kernel of ONNX Runtime's for one token, which it leaves off"
   ORT_ENABLE_XQA=1 with_ort decode onnxruntime-fp16-xqa fp16 --provider onnxruntime
   for name in llama32-tied llama2-mha; do
@@ -94,7 +97,7 @@ else
   say "no $prov/part1: ONNX Runtime's provider is left out"
 fi
 if command -v ncu >/dev/null; then
-  for weights in fp16 int4; do
+  for weights in $all; do
     late "profile $weights" && break
     timeout 90 ncu --metrics gpu__time_duration.sum --csv --clock-control none --target-processes all --graph-profiling node --launch-skip 1200 --launch-count 900 --kill yes \
       "$H/halo" generate "$work/$weights" --prompt "select the" --max-tokens 24 --device $device >"$work/ncu-$weights.csv" 2>"$work/ncu-$weights.log"
