@@ -3,6 +3,7 @@
 usage: adapters.py HALO FOLDER [PART ...]
 HALO: the executable. PART: lora (over float32 and 8-bit bases), kinds (DoRA and RoSA of LoRA's number of parameters), efqat (rows of the model itself beside all
 of it), merges (of the first seed's adapters into exports); all where none is named.
+Parts begin in the order named; merges begin as their adapters end.
 Environment: SEEDS ("0 1 2"), GPUS (0: on the CPU), PARALLEL (runs at a time on a GPU, or in all; 1), MERGING (exports at a time, beside the runs; 1), THREADS (of
 each; 1), STEPS (of a run; 180), BATCH and TOKENS (of an update: 32 rows of 256), DATA (a folder of train.jsonl and valid.jsonl), LIMIT (seconds after which nothing
 begins; 3600), RUN_LIMIT (seconds of one run; 600), RESULTS (a file that gets the lines too).
@@ -35,8 +36,8 @@ for _ in range(parallel):
 LORA = ["--adapter-kind", "lora", "--adapter-rank", "16", "--adapter-alpha", "32"]
 CELLS = {
     "lora": [("lora", base, LORA + base.split()) for base in
-             ("--scheme none --format none", "--scheme halo-1 --format fp8", "--scheme halo-0 --format fp8", "--scheme halo-2 --format int8",
-              "--scheme halo-0 --format int8")],
+             ("--scheme none --format none", "--scheme halo-1 --format fp8", "--scheme halo-2 --format int8", "--scheme halo-0 --format int8",
+              "--scheme halo-0 --format fp8")],
     "kinds": [("dora r15", "", ["--adapter-kind", "dora", "--adapter-rank", "15", "--adapter-alpha", "30"]),
               ("rosa r8 0.0507", "", ["--adapter-kind", "rosa", "--adapter-rank", "8", "--adapter-alpha", "16", "--adapter-density", "0.0507"]),
               ("rosa r12 0.02535", "", ["--adapter-kind", "rosa", "--adapter-rank", "12", "--adapter-alpha", "24", "--adapter-density", "0.02535"])],
@@ -147,5 +148,5 @@ def merge(run, kind, base, weights):
 
 os.makedirs(folder, exist_ok=True)
 with concurrent.futures.ThreadPoolExecutor(parallel * max(gpus, 1)) as pool, concurrent.futures.ThreadPoolExecutor(merging) as exports:
-    # seeds outside, so that what is cut off by the limit is the last seed of each cell and not all of one cell
-    list(pool.map(lambda pair: train(*pair), [(cell, seed) for seed in seeds for part in parts if part in CELLS for cell in CELLS[part]]))
+    # parts in the order named; seeds outside of cells, so that what is cut off by the limit is the last seed of each cell and not all of one cell
+    list(pool.map(lambda pair: train(*pair), [(cell, seed) for part in parts if part in CELLS for seed in seeds for cell in CELLS[part]]))
