@@ -67,7 +67,7 @@ row() {
       "$(tail -3 "$folder/log")" $((SECONDS - at))
     return
   fi
-  python3 - "$run/metrics.jsonl" "$1" "${*:2}" "$rows" "$tokens" $((SECONDS - at)) "$(grep -m1 'in all' "$folder/log" || true)" <<'PYTHON'
+  python3 - "$run/metrics.jsonl" "$1" "${*:2}" "$rows" "$tokens" $((SECONDS - at)) "$(grep -m1 'memory: needs' "$folder/log" || true)" <<'PYTHON'
 import json, sys
 updates = [r for r in map(json.loads, open(sys.argv[1])) if r["kind"] == "train"]
 ms = sorted(r["milliseconds"] for r in updates[2:])[len(updates[2:]) // 2]
@@ -93,7 +93,8 @@ for part in $list; do
       ;;
     lora-halo-1) row "$layers" "${lora[@]}" "${int8[@]}" --scheme halo-1 --recompute elementwise ;;
     lora-fp8) row "$layers" "${lora[@]}" "${fp8[@]}" --recompute elementwise ;;
-    lora-codes) row "$layers" "${lora[@]}" "${fp8[@]}" --recompute elementwise --saved-codes all ;;
+    lora-codes) row "$layers" "${lora[@]}" "${fp8[@]}" --recompute weights --saved-codes all ;;
+    lora-codes-less) row "$layers" "${lora[@]}" "${fp8[@]}" --recompute feed_forward --recompute-layers $((layers * 11 / 32)) --saved-codes all ;;
     pytorch) timeout -k 5 "$run_limit" python3 runner/Benchmarks/pytorch_lora.py "$layers" 4096 14336 32 8 128256 "$rows" "$tokens" 16 compile-layers || true ;;
     efqat)
       count=${EFQAT_LAYERS:-4}
