@@ -20,7 +20,7 @@ public sealed class Buffers
     private readonly IKernelMemory _kernels;
     private readonly Dictionary<Value, int> _uses = [];
     private readonly Dictionary<Value, Value> _roots = [];
-    private readonly LinkedList<Value> _free = [];
+    private readonly Dictionary<(int Bits, Shape Sizes), Stack<Value>> _free = []; // what nobody reads any more, the last freed on top
     private readonly Dictionary<Value, (List<Value> Values, int First, int Last)> _taken = []; // by the first value
     private readonly List<Value> _firsts = [];
     private readonly Dictionary<Node, int> _places = [];
@@ -94,13 +94,7 @@ public sealed class Buffers
                 Take(output, at);
             return;
         }
-        var reused = Overwritten(node, output);
-        if (reused is null && Freed(node, output) is { } freed)
-        {
-            _free.Remove(freed);
-            reused = freed;
-        }
-        if (reused is not null)
+        if ((Overwritten(node, output) ?? TakeFreed(node, output)) is { } reused)
         {
             var root = Root(reused);
             _roots[output] = root;
@@ -128,8 +122,8 @@ public sealed class Buffers
             .FirstOrDefault(input => _uses[Root(input)] == 1 && AreAlike(input, output));
     }
 
-    private Value? Freed(Node node, Value output) => output.Shape is { Rank: > 0 } && !_kernels.IsOnHost(node)
-        ? _free.FirstOrDefault(v => _taken.ContainsKey(v) && AreAlike(v, output)) : null;
+    private Value? TakeFreed(Node node, Value output) => output.Shape is { Rank: > 0 } && !_kernels.IsOnHost(node) && SizesOf(output) is { } sizes
+        && _free.TryGetValue(sizes, out var freed) && freed.TryPop(out var last) ? last : null;
 
     private Value Root(Value value) => _roots.GetValueOrDefault(value, value);
 
@@ -138,12 +132,18 @@ public sealed class Buffers
         var root = Root(value);
         if (_taken.TryGetValue(root, out var taken) && value.Producer != Order[at] && !root.IsGraphOutput)
             _taken[root] = taken with { Last = at };
-        if (--_uses[root] == 0)
-            _free.AddFirst(root);
+        if (--_uses[root] == 0 && _taken.ContainsKey(root) && SizesOf(root) is { } sizes)
+        {
+            if (!_free.TryGetValue(sizes, out var freed))
+                _free.Add(sizes, freed = new Stack<Value>());
+            freed.Push(root);
+        }
     }
 
-    private bool AreAlike(Value a, Value b) => a.Type.Bits() == b.Type.Bits() && Known(a) is { } x && Known(b) is { } y && x.Equals(y)
-        && x.All(d => d != Dim.Unknown);
+    private bool AreAlike(Value a, Value b) => SizesOf(a) is { } sizes && SizesOf(b) is { } others && sizes.Equals(others);
+
+    /// <summary>What two values have in common where one may lie in the other's buffer: bits of an element, and sizes that are known, or known to be the same.</summary>
+    private (int Bits, Shape Sizes)? SizesOf(Value value) => Known(value) is { } shape && shape.All(d => d != Dim.Unknown) ? (value.Type.Bits(), shape) : null;
 
     private Shape? Known(Value value) => _known is null ? value.Shape : _known.GetValueOrDefault(value);
 

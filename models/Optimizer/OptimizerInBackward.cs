@@ -39,11 +39,12 @@ public static class OptimizerInBackward
         var outputs = graph.Outputs.ToDictionary(o => o.Name, StringComparer.Ordinal);
         var updates = parameters.Select((p, number) => (Number: number, Parameter: inputs[p.Name], Gradient: outputs[TrainingNames.GradientOf(p.Name)]))
             .OrderBy(u => places[u.Gradient.Producer!]).ToList(); // order-nodes runs them as they stand, whatever the order of the file was
+        var ancestors = new AncestorSets(graph, updates.SelectMany(u => Readers(u.Parameter)).Where(n => !IsLayout(n)));
         foreach (var (number, p, gradient) in updates)
         {
             graph.RemoveOutput(gradient);
             squares[number] = GradientGraphs.Square(build, gradient, $"{p.Name}/square");
-            var gated = build.Barrier(gradient, [squares[number], .. Awaited(p, gradient)], $"{p.Name}/gradient");
+            var gated = build.Barrier(gradient, [squares[number], .. Awaited(p, gradient, ancestors)], $"{p.Name}/gradient");
             factors.Update(p, gated, $"{p.Name}/adamw", number);
         }
         var sum = build.Op("squares", "Sum", squares);
@@ -54,9 +55,16 @@ public static class OptimizerInBackward
     }
 
     /// <summary>A float output of each node that reads a parameter and that its gradient does not hang on.</summary>
-    private static IEnumerable<Value> Awaited(Value parameter, Value gradient)
+    private static IEnumerable<Value> Awaited(Value parameter, Value gradient, AncestorSets ancestors) => Readers(parameter)
+        .Where(n => !IsLayout(n) && !n.Is(nameof(AdamW), HaloDomain.Name) && !ancestors.Contains(gradient, n))
+        .Select(n => n.Outputs.FirstOrDefault(o => o.Type is ElementType.Float or ElementType.BFloat16 or ElementType.Float16)
+            ?? throw new HaloException("optimizer-in-backward", n.ToString(), "a reader of a parameter that gives a float tensor to wait for",
+                $"{n.Output.Type.Name()}", "Leave optimizer_in_backward out, or report the graph."));
+
+    /// <summary>The nodes that read a parameter, and those that read it through layouts.</summary>
+    private static IEnumerable<Node> Readers(Value parameter)
     {
-        var (before, seen) = (Ancestors.Of(gradient), new HashSet<Node>());
+        var seen = new HashSet<Node>();
         var pending = new Stack<Value>([parameter]);
         while (pending.TryPop(out var value))
         {
@@ -64,10 +72,7 @@ public static class OptimizerInBackward
             {
                 if (IsLayout(reader))
                     pending.Push(reader.Output);
-                else if (!before.Contains(reader) && !reader.Is(nameof(AdamW), HaloDomain.Name))
-                    yield return reader.Outputs.FirstOrDefault(o => o.Type is ElementType.Float or ElementType.BFloat16 or ElementType.Float16)
-                        ?? throw new HaloException("optimizer-in-backward", reader.ToString(), "a reader of a parameter that gives a float tensor to wait for",
-                            $"{reader.Output.Type.Name()}", "Leave optimizer_in_backward out, or report the graph.");
+                yield return reader;
             }
         }
     }
