@@ -56,10 +56,11 @@ internal static class PlanVerb
                     Console.WriteLine(MemoryText.Line(rankPlan.Memory, budget, "each rank"));
                 return ExitCode.Done;
             }
-            var (levers, offers) = (MemoryLevers.All(config, rewritten).ToList(), MemoryLevers.Offers(config, rewritten).ToList());
-            var plan = config.Fit == MemoryFit.Auto
-                ? MemoryLevers.Choose(config, rewritten, budget ?? PlannedMemory.BudgetOf(config, new Device(config.Device)))
-                : levers.Find(l => l.Config.Recompute == config.Recompute && config.RecomputeLayers is null) ?? MemoryLevers.Try(config, rewritten);
+            var prices = new LeverPrices(config, rewritten);
+            prices.Prepare();
+            var (levers, offers) = (prices.All.ToList(), prices.Offers.ToList());
+            var plan = config.Fit == MemoryFit.Auto ? prices.Choose(budget ?? PlannedMemory.BudgetOf(config, new Device(config.Device)))
+                : levers.Find(l => l.Config.Recompute == config.Recompute && config.RecomputeLayers is null) ?? prices.Of(config);
             foreach (var line in parsed.GetValue(json) ? [Json(plan, [.. levers, .. offers], budget).ToJsonString(JsonText.Readable)]
                 : Lines(config, plan, levers, offers, budget))
                 Console.WriteLine(line);

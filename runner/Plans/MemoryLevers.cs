@@ -1,4 +1,3 @@
-using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Models.Optimizer;
 using Halo.Operators;
@@ -10,7 +9,6 @@ using Halo.Runner.Memory;
 using Halo.Runner.Sessions;
 using Halo.Runner.Sources;
 using Halo.Runner.Training;
-using Halo.Runner.Training.Engine;
 
 namespace Halo.Runner.Plans;
 
@@ -43,10 +41,6 @@ public static class MemoryLevers
     /// <summary>What costs no product to compute again.</summary>
     private const string NoProducts = "norm+activation+rotary+cast+quantize+elementwise+view";
 
-    private const string AllCodes = "all", SmallLogits = "256MiB";
-
-    private static readonly Recomputed[] CheapestFirst = [Recomputed.None, Recomputed.Weights, Recomputed.Elementwise, Recomputed.FeedForward, Recomputed.Layer];
-
     /// <summary>The passes of a config, behind those of its rewrite.</summary>
     public static IReadOnlyList<IGraphPass> Passes(TrainConfig config) =>
     [
@@ -76,9 +70,10 @@ public static class MemoryLevers
         if (config.Fit == MemoryFit.Auto)
         {
             var budget = PlannedMemory.BudgetOf(config, new Device(config.Device));
-            var chosen = Choose(config, rewritten.Model, budget);
+            var prices = new LeverPrices(config, rewritten.Model);
+            var chosen = prices.Choose(budget);
             say($"memory: {chosen.Text} takes {MemorySize.Text(chosen.Memory.PeakBytes)} of {MemorySize.Text(budget)}, and {chosen.Products:P0} of the products");
-            if (chosen.Config.Recompute > Recomputed.Weights && WithCodes(config, rewritten.Model, budget) is { } offer)
+            if (chosen.Config.Recompute > Recomputed.Weights && prices.WithCodes(budget) is { } offer)
                 say($"memory: {offer.Options} would take {MemorySize.Text(offer.Memory.PeakBytes)}; it changes values a little, and is not chosen for you");
             config = chosen.Config;
         }
@@ -101,36 +96,6 @@ public static class MemoryLevers
         return model;
     }
 
-    /// <summary>What each lever takes, the cheapest first.</summary>
-    /// <param name="config">All other settings.</param>
-    /// <param name="rewritten">The graph without levers; stays as it is.</param>
-    public static IEnumerable<Lever> All(TrainConfig config, Model rewritten) =>
-        CheapestFirst.Select(what => Try(config with { Recompute = what, RecomputeLayers = null }, rewritten));
-
-    /// <summary>What is for a user to choose, since it changes more than time: updates in the backward part, codes in place of what gradients read.</summary>
-    public static IEnumerable<Lever> Offers(TrainConfig config, Model rewritten)
-    {
-        var withUpdates = config with { OptimizerInBackward = true };
-        var mayUpdate = !config.OptimizerInBackward && config.ClipNorm is null
-            && (config.BatchSize is not { } rows || rows <= TrainingInterface.Of(rewritten.Graph, config.Model, config.Device).Rows);
-        if (mayUpdate)
-            yield return Try(withUpdates, rewritten);
-        if (config.Moments == MomentPrecision.States)
-            yield return Try(config with { Moments = MomentPrecision.Fp8 }, rewritten);
-        if (config is { Offload: Offload.None, Device: GraphDevice.Cuda })
-            yield return Try(config with { Offload = Offload.Moments }, rewritten);
-        var mayChunk = config.LogitsMemory is null && rewritten.Graph.Nodes.Any(n => n.OpType == nameof(LinearCrossEntropy));
-        if (mayChunk)
-            yield return Try(config with { LogitsMemory = SmallLogits }, rewritten);
-        foreach (var lever in Coded(config, rewritten))
-            yield return lever;
-        if (mayUpdate && config.SavedCodes is null)
-        {
-            var logits = mayChunk ? SmallLogits : config.LogitsMemory;
-            yield return Try(withUpdates with { SavedCodes = AllCodes, Recompute = Recomputed.Weights, LogitsMemory = logits }, rewritten);
-        }
-    }
-
     /// <summary>What an offer changes.</summary>
     public static string Change(Lever offer, TrainConfig config) => string.Join("; ", ((string[])[
         offer.Config.SavedCodes != config.SavedCodes || offer.Config.Moments != config.Moments ? "values change a little"
@@ -138,55 +103,12 @@ public static class MemoryLevers
         offer.Config.Offload != config.Offload ? $"moves {MemorySize.Text(2 * offer.Memory.OnHost.Sum(p => p.SizeBytes))} over the bus an update" : "",
         offer.Config.OptimizerInBackward != config.OptimizerInBackward ? "a gradient that is not finite is found behind its update" : ""]).Where(s => s.Length > 0));
 
-    /// <summary>The cheapest lever with codes that fits; null where none does, or the config has them.</summary>
-    public static Lever? WithCodes(TrainConfig config, Model rewritten, long budget) =>
-        Coded(config, rewritten).FirstOrDefault(l => l.Memory.PeakBytes <= budget);
-
-    private static IEnumerable<Lever> Coded(TrainConfig config, Model rewritten) => config.SavedCodes is not null ? []
-        : new[] { Recomputed.None, Recomputed.Weights, Recomputed.FeedForward }
-            .Select(what => Try(config with { SavedCodes = AllCodes, Recompute = what, RecomputeLayers = null }, rewritten));
-
-    /// <summary>The cheapest lever that fits.</summary>
-    /// <exception cref="HaloException">None does.</exception>
-    public static Lever Choose(TrainConfig config, Model rewritten, long budget)
-    {
-        var least = default(Lever);
-        foreach (var lever in All(config, rewritten))
-        {
-            if (lever.Memory.PeakBytes <= budget)
-                return lever.Config.Recompute > Recomputed.Weights ? FewestLayers(lever, rewritten, budget) : lever;
-            least = least is null || lever.Memory.PeakBytes < least.Memory.PeakBytes ? lever : least;
-        }
-        throw new HaloException("memory", "fit", $"a recompute that fits into {MemorySize.Text(budget)}",
-            $"{least!.Text} as the least, which takes {MemorySize.Text(least.Memory.PeakBytes)}, {MemorySize.Text(least.Memory.HeldBytes)} of it held for the whole run",
-            WithCodes(config, rewritten, budget) is { } offer
-                ? $"{offer.Options} would take {MemorySize.Text(offer.Memory.PeakBytes)} and changes values a little; or take a smaller --micro-batch-size or "
-                    + "--sequence-length."
-                : "Take a smaller --micro-batch-size or --sequence-length.");
-    }
-
-    /// <summary>What a config takes.</summary>
+    /// <summary>What a config takes: its passes over a copy of the graph, and the plan of that.</summary>
     public static Lever Try(TrainConfig config, Model rewritten)
     {
         var model = rewritten.Clone();
         PassManager.Run(model, Passes(config), new PassOptions());
         return new Lever(config, PlannedMemory.Of(config, model), Multiplications(model.Graph) / Multiplications(rewritten.Graph));
-    }
-
-    /// <summary>A lever in as few layers as fit.</summary>
-    private static Lever FewestLayers(Lever all, Model rewritten, long budget)
-    {
-        var (best, few, many) = (all, 0, Recompute.LayersOf(rewritten)); // few do not fit, many do
-        while (many - few > 1)
-        {
-            var layers = (few + many) / 2;
-            var lever = Try(all.Config with { RecomputeLayers = layers }, rewritten);
-            if (lever.Memory.PeakBytes <= budget)
-                (best, many) = (lever, layers);
-            else
-                few = layers;
-        }
-        return best;
     }
 
     /// <summary>Of a graph's products.</summary>

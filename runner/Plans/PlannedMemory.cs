@@ -54,10 +54,10 @@ public static class PlannedMemory
     public static string Advice(TrainingPlan plan, long bytes)
     {
         var (config, planned) = (plan.Config, $"Planned were {MemorySize.Text(Of(plan).PeakBytes)}");
-        if (config.Recompute == Recomputed.None
-            && MemoryLevers.All(config, plan.Training).FirstOrDefault(l => l.Memory.PeakBytes <= bytes) is { } lever)
+        var prices = new LeverPrices(config, plan.Training);
+        if (config.Recompute == Recomputed.None && prices.All.FirstOrDefault(l => l.Memory.PeakBytes <= bytes) is { } lever)
             return $"{planned}; {lever.Options} takes {MemorySize.Text(lever.Memory.PeakBytes)}.";
-        if (MemoryLevers.Offers(config, plan.Training).FirstOrDefault(l => l.Memory.PeakBytes <= bytes) is { } offer)
+        if (prices.Offers.FirstOrDefault(l => l.Memory.PeakBytes <= bytes) is { } offer)
             return $"{planned}; {offer.Options} ({MemoryLevers.Change(offer, config)}) takes {MemorySize.Text(offer.Memory.PeakBytes)}.";
         return $"{planned}, {(config.Recompute == Recomputed.None ? "and no recompute would fit" : "with recompute already")}: take a smaller --micro-batch-size.";
     }
