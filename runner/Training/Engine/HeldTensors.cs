@@ -5,7 +5,6 @@ using Halo.Passes.Export.Weights;
 using Halo.Passes.Sharding;
 using Halo.Passes.Training;
 using Halo.Runner.Sessions;
-using Halo.Serialization;
 using Microsoft.ML.OnnxRuntime;
 
 namespace Halo.Runner.Training.Engine;
@@ -22,6 +21,9 @@ public sealed class HeldTensors : IDisposable
         (_rows, _read) = (rows, reader.Inputs.ToDictionary(i => i.Name, StringComparer.Ordinal));
 
     public OrtValue this[string name] => _values[name].Value;
+
+    /// <summary>The bytes of one of them.</summary>
+    public byte[] Read(string name) => _values[name].ToArray<byte>();
 
     /// <summary>Computes them, weight by weight, so that no more than one is there in float32.</summary>
     /// <param name="model">From frozen parameters to what is held (<see cref="FrozenBase"/>); null where that is nothing.</param>
@@ -59,8 +61,8 @@ public sealed class HeldTensors : IDisposable
             }
             if (model is null)
                 return held;
-            foreach (var group in model.Graph.Outputs.GroupBy(o => string.Join('\n', Roots(o)), StringComparer.Ordinal))
-                held.Add(FrozenBase.Part(model, group.Select(o => o.Name).ToHashSet(StringComparer.Ordinal)), path, weights, settings with { Replays = false });
+            foreach (var alike in AlikeParts.In(model))
+                held.Add(alike, path, weights, settings with { Replays = false });
             return held;
         }
         catch
@@ -90,21 +92,37 @@ public sealed class HeldTensors : IDisposable
         tensor.Write(values);
     }
 
-    private void Add(Model part, string path, IReadOnlyDictionary<string, SafetensorsTensor> weights, SessionSettings settings)
+    /// <summary>One session, whose buffers take one weight after the other.</summary>
+    private void Add(AlikeParts alike, string path, IReadOnlyDictionary<string, SafetensorsTensor> weights, SessionSettings settings)
     {
-        var inputs = part.Graph.Inputs.Select(i => (i.Name, i.Shape!)).ToList();
-        using var parameters = new ParameterBuffers(inputs, settings.Device, part.Graph.Inputs[0].Type);
-        parameters.Load(path, weights);
-        using var session = new GraphSession("frozen weights", OnnxWriter.ToBytes(part), settings);
+        var inputs = alike.Inputs.Select(i => (i.Name, i.Shape!)).ToList();
+        foreach (var (own, _) in alike.Names)
+            ParameterBuffers.Check(own.Zip(inputs, (name, input) => (name, input.Item2)), path, weights);
+        using var parameters = new ParameterBuffers(inputs, settings.Device, alike.Inputs[0].Type);
+        using var session = new GraphSession("frozen weights", alike.Bytes, settings);
         foreach (var (name, _) in inputs)
             session.BindInput(name, parameters[name]);
+        foreach (var (own, outputs) in alike.Names)
+        {
+            parameters.Load(path, inputs.Zip(own).ToDictionary(p => p.First.Name, p => weights[p.Second], StringComparer.Ordinal));
+            Run(session, alike.Outputs, outputs, settings);
+        }
+    }
+
+    /// <summary>Runs a session into tensors that are held.</summary>
+    /// <param name="session">Of <paramref name="outputs"/>, its inputs bound and filled.</param>
+    /// <param name="outputs">As the session calls them.</param>
+    /// <param name="names">As the reader does.</param>
+    /// <param name="settings">Of the session.</param>
+    private void Run(GraphSession session, IReadOnlyList<Value> outputs, string[] names, SessionSettings settings)
+    {
         var whole = new Dictionary<string, DeviceTensor>(StringComparer.Ordinal); // of those that this rank has some rows of
         try
         {
-            foreach (var output in part.Graph.Outputs)
+            foreach (var (output, name) in outputs.Zip(names))
             {
                 var tensor = new DeviceTensor(settings.Device, output.Type, output.Shape!.Sizes);
-                (_read.TryGetValue(output.Name, out var input) && !output.Shape.Equals(input.Shape) ? whole : _values).Add(output.Name, tensor);
+                (_read.TryGetValue(name, out var input) && !output.Shape.Equals(input.Shape) ? whole : _values).Add(name, tensor);
                 session.BindOutput(output.Name, tensor.Value);
             }
             session.Run();
@@ -117,8 +135,4 @@ public sealed class HeldTensors : IDisposable
                 tensor.Dispose();
         }
     }
-
-    /// <summary>The parameters that a value follows from.</summary>
-    private static IEnumerable<string> Roots(Value value) => Ancestors.Of(value).SelectMany(n => n.Inputs.OfType<Value>())
-        .Where(v => v is { IsGraphInput: true, Initializer: null }).Select(v => v.Name).Distinct().Order(StringComparer.Ordinal);
 }

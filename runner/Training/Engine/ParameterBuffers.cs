@@ -90,23 +90,23 @@ public sealed class ParameterBuffers : IDisposable
         Check(loaded.Select(p => (p.Name, rows.WholeOf(p.Name, p.Shape))), path, tensors, prefix);
         foreach (var (name, shape) in loaded)
         {
-            Load(_values[name], path, prefix + name, tensors[prefix + name], rows.FirstOf(name, shape), shape.ElementCount!.Value);
+            Load(_values[name], path, tensors[prefix + name], rows.FirstOf(name, shape), shape.ElementCount!.Value);
         }
     }
 
     /// <summary>A value's elements from those of a file, from one of these on; those of the same type from where the file is mapped.</summary>
-    private unsafe void Load(DeviceTensor value, string path, string name, SafetensorsTensor tensor, long first, long count)
+    private unsafe void Load(DeviceTensor value, string path, SafetensorsTensor tensor, long first, long count)
     {
         var size = _type.Bits() / 8;
         if (tensor.DType == _type)
         {
-            FiniteValues.Read(path, name, tensor, first, count);
+            FiniteValues.Read(path, tensor.Name, tensor, first, count);
             fixed (byte* mapped = tensor.Slice(first * size, (int)Math.Min(count * size, int.MaxValue))) // the rest lies behind it
                 value.Write((nint)mapped);
             return;
         }
         using var memory = new HostMemory(count * size);
-        FiniteValues.Read(path, name, tensor, first, count,
+        FiniteValues.Read(path, tensor.Name, tensor, first, count,
             (at, values) => FloatConversions.FromFloat(_type, values, memory.Slice(at * size, values.Length * size)));
         value.Write(memory.Address);
     }
