@@ -10,6 +10,9 @@ namespace {
 /// Threads of a block at most, and those of the blocks of which a multiprocessor has kFewBlocks: their rows have up to 4096 elements of 16 bits.
 constexpr int kMostThreads = 512, kFewThreads = 128, kFewBlocks = 6;
 
+/// Blocks of a multiprocessor: of rows that take fewer than kFewThreads as many more, so that as many bytes are on their way.
+int64_t blocks_of_one(unsigned threads) { return threads > kFewThreads ? 4 : kFewBlocks * kFewThreads / static_cast<int64_t>(threads); }
+
 /// A block walks over rows, one at a time, with the weights in registers. A thread has at most `thread_packs` packs of a row, in registers too (0: any number,
 /// read again from cache). `at`: first column of a pack, `length`: its columns within the row, 1 to kWidth. Reads x once and writes y once; bound by memory.
 template <int threads, int thread_packs, class T>
@@ -101,7 +104,7 @@ Status rms_norm_cuda(DType type, const void* x, const void* weight, void* y, flo
     const bool is_few = threads <= kFewThreads;
     auto kernel = rms_norm_kernel<kMostThreads, 0, T>;
     if (steps <= cuda::kRowPacks) kernel = is_few ? rms_norm_kernel<kFewThreads, cuda::kRowPacks, T> : rms_norm_kernel<kMostThreads, cuda::kRowPacks, T>;
-    const int64_t blocks = std::min<int64_t>(rows, static_cast<int64_t>(cuda::multiprocessors()) * (is_few ? kFewBlocks : 4));
+    const int64_t blocks = std::min<int64_t>(rows, cuda::multiprocessors() * blocks_of_one(threads));
     return cuda::launch(kernel, static_cast<unsigned>(blocks), threads, 0, stream, static_cast<const T*>(x), static_cast<const T*>(weight), static_cast<T*>(y),
                         inv_rms, absmax, rows, columns, epsilon, is_packed);
   });

@@ -7,8 +7,19 @@ namespace halo {
 
 namespace {
 
-/// Threads of a block at most, and those of the blocks of which a multiprocessor has kFewBlocks: their rows have up to 4096 elements of 16 bits.
-constexpr int kMostThreads = 512, kFewThreads = 128, kFewBlocks = 3;
+/// What a block has: threads at most, packs of a row for each, and how many such blocks registers of a multiprocessor must suffice for. Blocks load, wait for
+/// each other's sums and store by turns, so that the fewer threads a row takes, the more rows must be under way.
+template <int threads, int packs, int blocks>
+struct BlockForm {
+  static constexpr int kThreads = threads, kPacks = packs, kBlocks = blocks;
+  /// Columns of 16 bits.
+  static constexpr int64_t kColumns = int64_t{threads} * packs * cuda::kRowWidth<BFloat16>;
+};
+
+using Short = BlockForm<64, 3, 9>;
+using Middle = BlockForm<64, 4, 7>;
+using Wide = BlockForm<128, 4, 3>;
+using Widest = BlockForm<512, 4, 1>;
 
 /// Threads of a block whose rows are longer than registers hold.
 constexpr int kLongThreads = 256;
@@ -16,10 +27,14 @@ constexpr int kLongThreads = 256;
 /// Shared memory beside the sums: what a sum over a block takes.
 constexpr int64_t kScratchBytes = cuda::kWarp * static_cast<int64_t>(sizeof(float));
 
-/// Blocks, each with a sum of the weight's gradient: kFewBlocks for most multiprocessors of a large GPU, on any GPU as many, so that sums have the same bits.
-constexpr int64_t kMostPieces = 384;
+/// Multiprocessors, of a large GPU most, that have all of their blocks.
+constexpr int64_t kProcessors = 128;
 
-int64_t pieces_of(int64_t rows) { return std::clamp<int64_t>(rows, 1, kMostPieces); }
+/// Blocks, each with a sum of the weight's gradient: as many on any GPU, so that sums have the same bits.
+int64_t pieces_of(int64_t rows, int64_t columns) {
+  const int blocks = columns <= Short::kColumns ? Short::kBlocks : (columns <= Middle::kColumns ? Middle::kBlocks : Wide::kBlocks);
+  return std::clamp<int64_t>(rows, 1, kProcessors * blocks);
+}
 
 /// What the kernels read and write.
 template <class T>
@@ -33,11 +48,11 @@ struct Tensors {
   bool is_packed;
 };
 
-/// A block has every gridDim.x-th row. A thread has at most kRowPacks packs of a row, and the sums of their columns, in registers. Reads dY, X and the addend
+/// A block has every gridDim.x-th row. A thread has at most kPacks packs of a row, and the sums of their columns, in registers. Reads dY, X and the addend
 /// once and writes dX once; bound by memory.
-template <int threads, class T>
-__global__ void __launch_bounds__(threads, threads == kFewThreads ? kFewBlocks : 1) rms_norm_grad_kernel(const Tensors<T> t) {
-  constexpr int kWidth = cuda::kRowWidth<T>, kPacks = cuda::kRowPacks;
+template <class Form, class T>
+__global__ void __launch_bounds__(Form::kThreads, Form::kBlocks) rms_norm_grad_kernel(const Tensors<T> t) {
+  constexpr int kWidth = cuda::kRowWidth<T>, kPacks = Form::kPacks;
   __shared__ float scratch[cuda::kWarp];
   cuda::Words<T> weights[kPacks], errors[kPacks], values[kPacks];  // 0 behind the end of a row
   float sums[kPacks][kWidth] = {};
@@ -138,28 +153,39 @@ __global__ void __launch_bounds__(kLongThreads) rms_norm_grad_long_kernel(const 
   if (t.absmax != nullptr) cuda::raise_absolute_max(largest, t.absmax, reinterpret_cast<uint32_t*>(scratch));
 }
 
-/// A block has 32 columns, 8 threads each; the pieces are added in a fixed order.
+/// Threads that share a column's pieces.
+constexpr int kSumThreads = 32;
+
+/// A block has 32 columns, kSumThreads threads each; the pieces are added in a fixed order.
 template <class T>
-__global__ void __launch_bounds__(256) sum_pieces_kernel(const float* partial, T* dweight, int64_t pieces, int64_t columns) {
-  __shared__ float scratch[8][cuda::kWarp];
+__global__ void __launch_bounds__(cuda::kWarp* kSumThreads) sum_pieces_kernel(const float* partial, T* dweight, int64_t pieces, int64_t columns) {
+  __shared__ float scratch[kSumThreads][cuda::kWarp];
   const int64_t column = static_cast<int64_t>(blockIdx.x) * cuda::kWarp + threadIdx.x;
   float sum = 0;
 #pragma unroll 8
-  for (int64_t piece = threadIdx.y; column < columns && piece < pieces; piece += 8) sum += partial[piece * columns + column];
+  for (int64_t piece = threadIdx.y; column < columns && piece < pieces; piece += kSumThreads) sum += partial[piece * columns + column];
   scratch[threadIdx.y][threadIdx.x] = sum;
   __syncthreads();
   if (threadIdx.y != 0 || column >= columns) return;
-  for (int n = 1; n < 8; ++n) sum += scratch[n][threadIdx.x];
+  for (int n = 1; n < kSumThreads; ++n) sum += scratch[n][threadIdx.x];
   dweight[column] = from_float<T>(sum);
+}
+
+/// The kernel for rows of this many columns, which `threads` of at most four packs have.
+template <class T>
+auto kernel_for(int64_t columns, unsigned threads) {
+  if (threads <= Short::kThreads && columns <= int64_t{threads} * Short::kPacks * cuda::kRowWidth<T>) return rms_norm_grad_kernel<Short, T>;
+  if (threads <= Middle::kThreads) return rms_norm_grad_kernel<Middle, T>;
+  return threads <= Wide::kThreads ? rms_norm_grad_kernel<Wide, T> : rms_norm_grad_kernel<Widest, T>;
 }
 
 }  // namespace
 
-int64_t rms_norm_grad_workspace_cuda(int64_t rows, int64_t columns) { return pieces_of(rows) * columns * static_cast<int64_t>(sizeof(float)); }
+int64_t rms_norm_grad_workspace_cuda(int64_t rows, int64_t columns) { return pieces_of(rows, columns) * columns * static_cast<int64_t>(sizeof(float)); }
 
 Status rms_norm_grad_cuda(DType type, const void* dy, const void* x, const void* weight, const float* inv_rms, const void* addend, void* dx, void* dweight,
                           float* absmax, int64_t rows, int64_t columns, void* workspace, cudaStream_t stream) {
-  const int64_t pieces = pieces_of(rows);
+  const int64_t pieces = pieces_of(rows, columns);
   // Whole packs: the compiler reads them whole, also where the last is cut short.
   constexpr int64_t kWhole = 8;
   const int64_t shared_bytes = cuda::ceil_div(columns, kWhole) * kWhole * static_cast<int64_t>(sizeof(float));
@@ -179,17 +205,16 @@ Status rms_norm_grad_cuda(DType type, const void* dy, const void* x, const void*
                        .rows = rows,
                        .columns = columns,
                        .is_packed = cuda::rows_are_packed<T>(columns, {dy, x, weight, addend, dx})};
-    const auto blocks = static_cast<unsigned>(pieces), threads = cuda::threads_for_packs<T>(columns, kMostThreads);
+    const auto blocks = static_cast<unsigned>(pieces), threads = cuda::threads_for_packs<T>(columns, Widest::kThreads);
     if (columns > static_cast<int64_t>(threads) * cuda::RowPacks<T>::kCount) {
       HALO_CUDA_RETURN_IF_ERROR(
           cudaFuncSetAttribute(rms_norm_grad_long_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)));
       HALO_RETURN_IF_ERROR(cuda::launch(rms_norm_grad_long_kernel<T>, blocks, kLongThreads, static_cast<size_t>(shared_bytes), stream, t));
     } else {
-      const auto kernel = threads <= kFewThreads ? rms_norm_grad_kernel<kFewThreads, T> : rms_norm_grad_kernel<kMostThreads, T>;
-      HALO_RETURN_IF_ERROR(cuda::launch(kernel, blocks, threads, 0, stream, t));
+      HALO_RETURN_IF_ERROR(cuda::launch(kernel_for<T>(columns, threads), blocks, threads, 0, stream, t));
     }
-    return cuda::launch(sum_pieces_kernel<T>, cuda::grid_for(columns, cuda::kWarp), dim3(cuda::kWarp, 8), 0, stream, t.partial, static_cast<T*>(dweight),
-                        pieces, columns);
+    return cuda::launch(sum_pieces_kernel<T>, cuda::grid_for(columns, cuda::kWarp), dim3(cuda::kWarp, kSumThreads), 0, stream, t.partial,
+                        static_cast<T*>(dweight), pieces, columns);
   });
 }
 

@@ -45,13 +45,17 @@ void check_gradient(int64_t rows, int64_t columns, bool adds = false) {
 
 HALO_CHECK(cuda_rms_norm_grad_as_the_cpu, Memory::kShared) {
   for_floats([]<class T>() {
-    for (const int64_t columns : {1, 7, 64, 96, 256, 1000, 4096}) check_gradient<T>(5, columns);
-    check_gradient<T>(700, 64);
+    for (const int64_t columns : {1, 7, 64, 96, 256, 1000, 1536, 2048, 4096}) check_gradient<T>(5, columns);
+    check_gradient<T>(1300, 64);  // more rows than pieces
+    check_gradient<T>(1200, 96, true);
     check_gradient<T>(5, 1000, true);
     check_gradient<T>(3, 12288, true);
     check_gradient<T>(3, 20480);  // more than registers hold in any type
     check_gradient<T>(3, 20480, true);
-    if (!is_reduced()) check_gradient<T>(600, 4096, true);  // more rows than pieces
+    if (is_reduced()) return;
+    check_gradient<T>(3000, 1536, true);
+    check_gradient<T>(2000, 2048, true);
+    check_gradient<T>(600, 4096, true);
   });
 }
 
