@@ -6,35 +6,56 @@ namespace halo {
 
 namespace {
 
-/// A thread has `width` pairs of channels of one row. Reads and writes each element once; bound by memory.
+/// Heads of a thread: angles are read once for all of them, and their packs are on the way together.
+constexpr int kThreadHeads = 4;
+
+/// A thread has `width` pairs of channels of one token in kThreadHeads heads. Reads and writes each element once; bound by memory. grid: (threads for tokens
+/// and packs, groups of heads, blocks that walk over the batch).
 template <int width, class T>
 __global__ void __launch_bounds__(256)
-    rotary_embedding_kernel(const T* x, const float* cos, const float* sin, const int64_t* position_ids, T* y, RotarySizes sizes, float sign, int64_t packs) {
-  const int64_t pack = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (pack >= packs) return;
-  const int64_t half = sizes.dim / 2, packs_row = half / width, row = pack / packs_row, at = pack % packs_row * width;
-  const int64_t token = row % sizes.tokens, batch = row / (sizes.heads * sizes.tokens);
-  const int64_t position = position_ids == nullptr ? token : position_ids[batch * sizes.tokens + token];
-  T x1[width], x2[width], y1[width], y2[width];
-  cuda::load_pack<width>(x, row * sizes.dim + at, 1, true, width, x1);
-  cuda::load_pack<width>(x, row * sizes.dim + half + at, 1, true, width, x2);
-  const bool is_inside = position >= 0 && position < sizes.positions;
+    rotary_embedding_kernel(const T* x, const float* cos, const float* sin, const int64_t* position_ids, T* y, RotarySizes sizes, float sign) {
+  const int64_t half = sizes.dim / 2, packs_row = half / width, pack = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  const int64_t token = pack / packs_row, at = pack % packs_row * width;
+  if (token >= sizes.tokens) return;
+  const int64_t first_head = static_cast<int64_t>(blockIdx.y) * kThreadHeads;
+  for (int64_t batch = blockIdx.z; batch < sizes.batch; batch += gridDim.z) {
+    const int64_t position = position_ids == nullptr ? token : position_ids[batch * sizes.tokens + token];
+    const auto offset = [&](int n) { return ((batch * sizes.heads + first_head + n) * sizes.tokens + token) * sizes.dim + at; };
+    T x1[kThreadHeads][width], x2[kThreadHeads][width];
 #pragma unroll
-  for (int i = 0; i < width; ++i) {
-    const float c = is_inside ? cos[position * half + at + i] : std::numeric_limits<float>::quiet_NaN();
-    const float s = is_inside ? sign * sin[position * half + at + i] : c;
-    const float a = to_float(x1[i]), b = to_float(x2[i]);
-    y1[i] = from_float<T>(a * c - b * s);
-    y2[i] = from_float<T>(b * c + a * s);
+    for (int n = 0; n < kThreadHeads; ++n) {
+      if (first_head + n >= sizes.heads) continue;
+      cuda::load_pack<width>(x, offset(n), 1, true, width, x1[n]);
+      cuda::load_pack<width>(x, offset(n) + half, 1, true, width, x2[n]);
+    }
+    float c[width], s[width];
+    const bool is_inside = position >= 0 && position < sizes.positions;
+#pragma unroll
+    for (int i = 0; i < width; ++i) {
+      c[i] = is_inside ? cos[position * half + at + i] : std::numeric_limits<float>::quiet_NaN();
+      s[i] = is_inside ? sign * sin[position * half + at + i] : c[i];
+    }
+#pragma unroll
+    for (int n = 0; n < kThreadHeads; ++n) {
+      if (first_head + n >= sizes.heads) continue;
+      T y1[width], y2[width];
+#pragma unroll
+      for (int i = 0; i < width; ++i) {
+        const float a = to_float(x1[n][i]), b = to_float(x2[n][i]);
+        y1[i] = from_float<T>(a * c[i] - b * s[i]);
+        y2[i] = from_float<T>(b * c[i] + a * s[i]);
+      }
+      cuda::store_pack<width>(y + offset(n), true, width, y1);
+      cuda::store_pack<width>(y + offset(n) + half, true, width, y2);
+    }
   }
-  cuda::store_pack<width>(y + row * sizes.dim + at, true, width, y1);
-  cuda::store_pack<width>(y + row * sizes.dim + half + at, true, width, y2);
 }
 
 template <int width, class T>
 Status run(const T* x, const float* cos, const float* sin, const int64_t* position_ids, T* y, const RotarySizes& sizes, float sign, cudaStream_t stream) {
-  const int64_t packs = sizes.batch * sizes.heads * sizes.tokens * (sizes.dim / 2 / width);
-  return cuda::launch(rotary_embedding_kernel<width, T>, cuda::grid_for(packs, 256), 256, 0, stream, x, cos, sin, position_ids, y, sizes, sign, packs);
+  const dim3 grid(cuda::grid_for(sizes.tokens * (sizes.dim / 2 / width), 256), static_cast<unsigned>(cuda::ceil_div(sizes.heads, int64_t{kThreadHeads})),
+                  static_cast<unsigned>(std::min<int64_t>(sizes.batch, cuda::kMostBlocksYZ)));
+  return cuda::launch(rotary_embedding_kernel<width, T>, grid, 256, 0, stream, x, cos, sin, position_ids, y, sizes, sign);
 }
 
 }  // namespace

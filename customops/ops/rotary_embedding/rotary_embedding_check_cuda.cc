@@ -11,7 +11,7 @@ const SerialExecutor kSerial;
 
 template <class T>
 void check_rotary(int64_t dim, bool has_positions, bool inverse) {
-  const RotarySizes sizes{.batch = 2, .heads = 3, .tokens = 9, .dim = dim, .positions = 17};
+  const RotarySizes sizes{.batch = 2, .heads = 6, .tokens = 9, .dim = dim, .positions = 17};
   const int64_t count = sizes.batch * sizes.heads * sizes.tokens * dim;
   const auto x = numbers<T>(count, 37);
   const auto cos = normal(sizes.positions * dim / 2, 38), sin = normal(sizes.positions * dim / 2, 39);
