@@ -29,6 +29,9 @@ public abstract class HaloOperator
     /// <summary>The largest magnitudes of how many of its first outputs it can give, as its last outputs, under the attribute absmax.</summary>
     public virtual int Maxima => 0;
 
+    /// <summary>The overload of a node that gives its maxima.</summary>
+    internal virtual string OverloadWithMaxima(Node node) => HaloOperators.OverloadOf(node, node.Input(4) is not null);
+
     /// <summary>Sizes of the first output where batch and sequence are free; null where the operator does not occur there, or mixes them up.</summary>
     public virtual IReadOnlyList<FreeSize>? FreeSizes(FreeOperands x) => null;
 

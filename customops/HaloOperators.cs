@@ -70,7 +70,7 @@ public static class HaloOperators
     internal static bool IsComputed(ElementType type) => type is ElementType.Float or ElementType.Float16 or ElementType.BFloat16;
 
     /// <summary>Whether <paramref name="node"/> gives the maxima of magnitudes of what it computes, for a Quantize to read.</summary>
-    internal static bool GivesAbsoluteMax(Node node) => node.Int("absmax", 0) != 0;
+    public static bool GivesAbsoluteMax(Node node) => node.Int("absmax", 0) != 0;
 
     /// <summary>The overload of a node that may have more than others of its operator: its type, whether it adds, gives a maximum, reads codes.</summary>
     public static string OverloadOf(Node node, bool adds = false)
@@ -87,9 +87,10 @@ public static class HaloOperators
     /// <summary>Makes a node that computes what <paramref name="node"/> does, and gives the largest magnitudes of its first outputs behind the others.</summary>
     public static Node WithMaxima(GraphBuilder build, Node node, string name)
     {
-        var made = build.Node(name, $"{node.Domain}.{node.OpType}", [.. node.Inputs], node.Outputs.Count + (Of(node)?.Maxima ?? 0), "",
+        var op = Of(node) ?? throw new HaloException("maxima", node.ToString(), $"an operator of {HaloDomain.Name}", node.OpType, "Quantize without a given maximum.");
+        var made = build.Node(name, $"{node.Domain}.{node.OpType}", [.. node.Inputs], node.Outputs.Count + op.Maxima, "",
             [.. node.Attributes.Values, Attribute.Of("absmax", 1L)]);
-        made.Overload = OverloadOf(made, made.Input(4) is not null);
+        made.Overload = op.OverloadWithMaxima(made);
         EnsureFunction(made);
         return made;
     }

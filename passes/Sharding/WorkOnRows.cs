@@ -34,6 +34,10 @@ internal sealed class WorkOnRows(Graph graph)
             if (reader.Outputs.Count == 3 && reader.Outputs[2].Uses.Count > 0)
                 reader.Outputs[2].ReplaceUsesWith(build.Op(reader.Output.Name + "/turned", "Transpose", [whole], Attribute.Of("perm", [1L, 0L])));
         }
+        else if (HaloOperators.GivesAbsoluteMax(reader))
+        {
+            reader.Outputs[1].ReplaceUsesWith(OfAll(build, own.Outputs[1], start)); // of a rotation: the largest magnitude of all rows
+        }
         graph.Remove(reader);
         return whole?.Producer;
     }
@@ -67,6 +71,7 @@ internal sealed class WorkOnRows(Graph graph)
         {
             all = build.Reduce(own, "max", CollectiveOperator.RanksOf(start), CollectiveOperator.RankOf(start), GroupOf(start), own.Name + "/of_all");
             _maxima.Add(own, all);
+            _maxima.Add(all, all);
         }
         return all;
     }

@@ -2,6 +2,7 @@
 #include <limits>
 
 #include "check/cuda/device.h"
+#include "ops/hadamard_transform/hadamard_transform.h"
 #include "ops/rms_norm/rms_norm.h"
 #include "ops/rms_norm_grad/rms_norm_grad.h"
 #include "ops/swi_glu/swi_glu.h"
@@ -35,6 +36,12 @@ void check_type() {
     expect_none<T>("rms norm", 1, at, [&](const T* bad, float* maxima) {
       return rms_norm_cuda(type, bad, weight.data(), y.data(), inv_found.data(), maxima, kRows, kColumns, 1e-5f, nullptr);
     });
+    for (const int axis : {0, 1}) {
+      const std::vector<int64_t> blocks = axis == 0 ? std::vector<int64_t>{2, 1} : std::vector<int64_t>{512, 256, 256, 8};
+      expect_none<T>("hadamard transform", 1, at, [&](const T* bad, float* maxima) {
+        return hadamard_transform_cuda(type, bad, y.data(), maxima, kRows, kColumns, axis, blocks.data(), static_cast<int64_t>(blocks.size()), false, nullptr);
+      });
+    }
     expect_none<T>("rms norm gradient", 1, at, [&](const T* bad, float* maxima) {
       return rms_norm_grad_cuda(type, bad, x.data(), weight.data(), inv_rms.data(), nullptr, y.data(), dweight.data(), maxima, kRows, kColumns,
                                 workspace.data(), nullptr);

@@ -108,7 +108,7 @@ void check_elementwise(const Sizes& sizes) {
                              nullptr);
   });
   check_periodic<BFloat16>("large hadamard", sizes.of_period(), sizes.count(), [&](BFloat16* y, bool is_large) {
-    return hadamard_transform_cuda(kType, a.data(), y, rows(is_large), sizes.columns, 1, &sizes.columns, 1, false, nullptr);
+    return hadamard_transform_cuda(kType, a.data(), y, nullptr, rows(is_large), sizes.columns, 1, &sizes.columns, 1, false, nullptr);
   });
   check_periodic<BFloat16>("large transpose", sizes.of_period(), sizes.count(), [&](BFloat16* y, bool is_large) {
     return cuda::transpose(2, a.data(), dims_of({rows(is_large) / sizes.period, sizes.period, sizes.columns / 64, 64}), per_axis({0, 2, 1, 3}), y, nullptr);

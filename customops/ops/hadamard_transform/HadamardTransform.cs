@@ -6,8 +6,9 @@ namespace Halo.CustomOps;
 
 /// <summary>Rotates a matrix along one axis by an orthonormal block-diagonal Hadamard matrix H.</summary>
 /// <remarks>
-/// X (R, C) -> Y (R, C), float32, float16 or bfloat16. Along axis 1 Y = X H, inverse Y = X H^T; along axis 0 Y = H^T X, inverse Y = H X.
-/// Attributes: axis (0 or 1), blocks (sizes that sum to the axis), inverse (0 or 1).
+/// X (R, C) -> Y (R, C), float32, float16 or bfloat16, absmax? () float32. Along axis 1 Y = X H, inverse Y = X H^T; along axis 0 Y = H^T X, inverse
+/// Y = H X; absmax = max |y|.
+/// Attributes: axis (0 or 1), blocks (sizes that sum to the axis), inverse (0 or 1); absmax, 1 where that is wanted.
 /// The body uses H_n = H_n1 (x) H_n2: two products of n1 and n2 multiplications per element in place of n, and no transpose.
 /// Types other than float32 have overloads of their own, which compute in float32 and round once.
 /// </remarks>
@@ -18,11 +19,17 @@ public sealed class HadamardTransform : HaloOperator
 
     public override string OpType => nameof(HadamardTransform);
 
-    public override string Schema => "HadamardTransform(X: T) -> Y: T; T: float, float16, bfloat16";
+    public override string Schema => "HadamardTransform(X: T) -> Y: T, absmax?: float; T: float, float16, bfloat16";
 
     public static string Overload(long axis, IReadOnlyList<long> blocks, bool inverse, ElementType type) =>
         $"axis{axis}_{string.Join('_', Runs(blocks).Select(run => run.Count == 1 ? $"{run.Block}" : $"{run.Block}x{run.Count}"))}"
         + (inverse ? "_inverse" : "") + (type == ElementType.Float ? "" : $"_{type.Name()}");
+
+    public override int Maxima => 1;
+
+    internal override string OverloadWithMaxima(Node node) =>
+        Overload(node.Int("axis", 1), node.Ints("blocks")!, node.Int("inverse", 0) == 1, node.Inputs[0]!.Type)
+        + (HaloOperators.GivesAbsoluteMax(node) ? "_absmax" : "");
 
     public override OperatorRole Role => new OperatorRole.Rotation("axis");
 
@@ -39,12 +46,15 @@ public sealed class HadamardTransform : HaloOperator
             throw new HaloException("hadamard-transform", node.ToString(), $"a matrix of {blocks.Sum()} along axis {axis}", x.Shape.ToString(),
                 "Rewrite the graph at this size.");
         }
-        (node.Output.Type, node.Output.Shape) = (x.Type, x.Shape);
+        (node.Outputs[0].Type, node.Outputs[0].Shape) = (x.Type, x.Shape);
+        if (HaloOperators.GivesAbsoluteMax(node))
+            (node.Outputs[1].Type, node.Outputs[1].Shape) = (ElementType.Float, Shape.Scalar);
     }
 
     public override FunctionBody Body(Node node)
     {
-        var body = new FunctionBody("X") { AttributeNames = ["axis", "blocks", "inverse"] };
+        var hasMax = HaloOperators.GivesAbsoluteMax(node);
+        var body = new FunctionBody("X") { AttributeNames = ["axis", "blocks", "inverse", .. hasMax ? (string[])["absmax"] : []] };
         var (axis, inverse) = (node.Attributes["axis"].Int, node.Attributes["inverse"].Int == 1);
         var type = node.Inputs[0]!.Type;
         var runs = Runs(node.Attributes["blocks"].Ints).ToArray();
@@ -54,7 +64,8 @@ public sealed class HadamardTransform : HaloOperator
         var y = rotated.Length == 1 ? rotated[0] : body.Op("y", "Concat", rotated, Attribute.Of("axis", axis));
         if (type != ElementType.Float)
             y = body.Cast("rounded", y, type);
-        return body.Output("Y", y == body.Input(0) ? body.Op("copy", "Identity", [y]) : y);
+        body.Output("Y", y == body.Input(0) ? body.Op("copy", "Identity", [y]) : y);
+        return hasMax ? body.Output("absmax", body.AbsoluteMax("largest", y, type)) : body;
     }
 
     private static Value Rotate(FunctionBody body, string name, Value x, long axis, long block, long count, bool inverse)

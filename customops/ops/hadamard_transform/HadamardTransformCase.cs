@@ -42,6 +42,8 @@ public sealed class HadamardTransformCase() : OpCase("HadamardTransform")
             yield return Call(HostTensor.Normal(random, 3, 1536), 1, [1024, 512], true, type);
             yield return Call(HostTensor.Normal(random, 1024, 8), 0, [1024], false, type);
             yield return Call(HostTensor.Normal(random, 768, 8), 0, [512, 256], true, type);
+            yield return WithMaxima(Call(HostTensor.Normal(random, 3, 1536), 1, [1024, 512], false, type));
+            yield return WithMaxima(Call(HostTensor.Normal(random, 19, 5), 0, Hadamard.Blocks(19), true, type));
         }
         yield return Call(new HostTensor([64, 1], [.. Enumerable.Range(0, 64).Select(i => i == 3 ? 1e30f : 0f)]), 0, [64], false, ElementType.Float);
     }

@@ -23,7 +23,8 @@ constexpr int kPackElements = 8, kRowPacks = kColumns / kPackElements;
 /// any order, and results go where numbers came from. Two rows of a column become an operand by a permutation of bytes. Reads and writes each element once;
 /// bound by memory. grid: (columns / 32, blocks of H of this size).
 template <int levels, class T>
-__global__ void __launch_bounds__(kThreads, 2) hadamard_columns_kernel(const T* x, T* y, int64_t columns, float scale) {
+__global__ void __launch_bounds__(kThreads, 2) hadamard_columns_kernel(const T* x, T* y, float* absmax, int64_t columns, float scale) {
+  __shared__ uint32_t scratch[cuda::kWarp];
   constexpr int kTiles = 1 << levels, kSize = kTile << levels;
   auto* tile = cuda::dynamic_shared<T>();
   const int64_t column_at = static_cast<int64_t>(blockIdx.x) * kColumns, row_at = static_cast<int64_t>(blockIdx.y) * kSize;
@@ -76,20 +77,24 @@ __global__ void __launch_bounds__(kThreads, 2) hadamard_columns_kernel(const T* 
     for (int e = 0; e < kLaneElements; ++e) *row_of(t, e) = words[t][e];
   }
   __syncthreads();
+  cuda::LargestOfWords<T> largest;
   for (int i = static_cast<int>(threadIdx.x); i < kSize * kRowPacks; i += kThreads) {
     const int row = i / kRowPacks, column = i % kRowPacks * kPackElements;
     if (column_at + column >= columns) continue;
-    *reinterpret_cast<cuda::Pack<T, kPackElements>*>(y + (row_at + row) * columns + column_at + column) =
-        *reinterpret_cast<const cuda::Pack<T, kPackElements>*>(tile + row * kPitch + column);
+    const auto pack = *reinterpret_cast<const cuda::Pack<uint32_t, 4>*>(tile + row * kPitch + column);
+#pragma unroll
+    for (int n = 0; n < 4; ++n) largest.take(pack.values[n]);
+    *reinterpret_cast<cuda::Pack<uint32_t, 4>*>(y + (row_at + row) * columns + column_at + column) = pack;
   }
+  if (absmax != nullptr) cuda::raise_absolute_max(largest.magnitude(), absmax, scratch);
 }
 
 template <int levels, class T>
-Status run(const T* x, T* y, int64_t columns, int64_t blocks, float scale, cudaStream_t stream) {
+Status run(const T* x, T* y, float* absmax, int64_t columns, int64_t blocks, float scale, cudaStream_t stream) {
   constexpr int kBytes = (kTile << levels) * kPitch * static_cast<int>(sizeof(T));
   const auto kernel = hadamard_columns_kernel<levels, T>;
   HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
-  return cuda::launch(kernel, dim3(cuda::grid_for(columns, kColumns), static_cast<unsigned>(blocks)), kThreads, kBytes, stream, x, y, columns, scale);
+  return cuda::launch(kernel, dim3(cuda::grid_for(columns, kColumns), static_cast<unsigned>(blocks)), kThreads, kBytes, stream, x, y, absmax, columns, scale);
 }
 
 }  // namespace
@@ -99,12 +104,13 @@ bool hadamard_columns_supports(DType type, const void* x, const void* y, int64_t
   return is_power && size_of(type) == 2 && columns % kPackElements == 0 && cuda::is_aligned(x, 16) && cuda::is_aligned(y, 16);
 }
 
-Status hadamard_columns_cuda(DType type, const void* x, void* y, int64_t columns, int64_t size, int64_t blocks, float scale, cudaStream_t stream) {
+Status hadamard_columns_cuda(DType type, const void* x, void* y, float* absmax, int64_t columns, int64_t size, int64_t blocks, float scale,
+                             cudaStream_t stream) {
   const auto run_typed = [&]<class T>() -> Status {
     const auto* from = static_cast<const T*>(x);
     auto* to = static_cast<T*>(y);
-    if (size == kTile) return run<0, T>(from, to, columns, blocks, scale, stream);
-    return size == 2 * kTile ? run<1, T>(from, to, columns, blocks, scale, stream) : run<2, T>(from, to, columns, blocks, scale, stream);
+    if (size == kTile) return run<0, T>(from, to, absmax, columns, blocks, scale, stream);
+    return size == 2 * kTile ? run<1, T>(from, to, absmax, columns, blocks, scale, stream) : run<2, T>(from, to, absmax, columns, blocks, scale, stream);
   };
   HALO_REQUIRE(size_of(type) == 2, "bfloat16 or float16", type, "Cast the tensor.");
   return type == DType::kBFloat16 ? run_typed.template operator()<BFloat16>() : run_typed.template operator()<Float16>();

@@ -1,4 +1,5 @@
-// Kernels for the sizes that rotations of large models have; hadamard_transform_cuda takes them where they fit.
+// Kernels for the sizes that rotations of large models have; hadamard_transform_cuda takes them where they fit. Each raises *absmax to the largest magnitude of
+// what it writes, unless absmax is null.
 #pragma once
 
 #include "common/dtype.h"
@@ -12,20 +13,22 @@ bool hadamard_rows_supports(DType type, const void* x, const void* y, int64_t co
 
 /// `blocks` vectors of a size side by side in each row, times H = scale S. Numbers of 16 bits are exact operands of the matrix units, float32 three bfloat16
 /// each; between the factors sums are two bfloat16, for a float32 result three, so that 2^-17 of them is lost before 16 bits are left.
-Status hadamard_rows_cuda(DType type, const void* x, void* y, int64_t rows, int64_t columns, int64_t size, int64_t blocks, float scale, cudaStream_t stream);
+Status hadamard_rows_cuda(DType type, const void* x, void* y, float* absmax, int64_t rows, int64_t columns, int64_t size, int64_t blocks, float scale,
+                          cudaStream_t stream);
 
 /// The same for vectors along columns: 256, 512 or 1024 long, of 16-bit numbers, `blocks` below each other.
 bool hadamard_columns_supports(DType type, const void* x, const void* y, int64_t columns, int64_t size);
-Status hadamard_columns_cuda(DType type, const void* x, void* y, int64_t columns, int64_t size, int64_t blocks, float scale, cudaStream_t stream);
+Status hadamard_columns_cuda(DType type, const void* x, void* y, float* absmax, int64_t columns, int64_t size, int64_t blocks, float scale,
+                             cudaStream_t stream);
 
 /// The same along rows for A_K (x) S_512, K at most 32, of 16-bit numbers.
 bool hadamard_orders_supports(DType type, const void* x, const void* y, int64_t columns, int64_t size);
-Status hadamard_orders_cuda(DType type, const void* x, void* y, int64_t rows, int64_t columns, int64_t size, int64_t blocks, bool inverse, float scale,
-                            cudaStream_t stream);
+Status hadamard_orders_cuda(DType type, const void* x, void* y, float* absmax, int64_t rows, int64_t columns, int64_t size, int64_t blocks, bool inverse,
+                            float scale, cudaStream_t stream);
 
 /// The same along rows for A_K (x) S_64, K from 33 to 172, of 16-bit numbers.
 bool hadamard_large_orders_supports(DType type, const void* x, const void* y, int64_t columns, int64_t size);
-Status hadamard_large_orders_cuda(DType type, const void* x, void* y, int64_t rows, int64_t columns, int64_t size, int64_t blocks, bool inverse, float scale,
-                                  cudaStream_t stream);
+Status hadamard_large_orders_cuda(DType type, const void* x, void* y, float* absmax, int64_t rows, int64_t columns, int64_t size, int64_t blocks, bool inverse,
+                                  float scale, cudaStream_t stream);
 
 }  // namespace halo

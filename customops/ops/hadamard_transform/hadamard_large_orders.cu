@@ -69,8 +69,9 @@ constexpr int kBlocks = 2;
 /// operations an element. grid: (blocks that walk, blocks of H).
 template <int steps, class T>
 __global__ void __launch_bounds__(kThreads, kBlocks)
-    hadamard_large_orders_kernel(const T* x, T* y, int64_t rows, int64_t columns, SignBits bits, int order, float scale) {
+    hadamard_large_orders_kernel(const T* x, T* y, float* absmax, int64_t rows, int64_t columns, SignBits bits, int order, float scale) {
   constexpr int kRows = kWarpRows<steps>;
+  __shared__ uint32_t scratch[cuda::kWarp];
   const int thread = static_cast<int>(threadIdx.x), lane = thread % cuda::kWarp, group = lane / 4, quad_lane = lane % 4;
   const int warp = thread / cuda::kWarp;
   x += static_cast<int64_t>(blockIdx.y) * order * kInner;
@@ -96,6 +97,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks)
   for (int i = thread; i < 2 * beyond; i += kThreads) buffers[i / beyond * (kPaddedOrder * kInner) + order * kInner + i % beyond] = T{0};
   load(blockIdx.x, buffers);
   int current = 0;
+  cuda::LargestOfWords<T> largest;
   for (int64_t row = blockIdx.x; row < rows; row += gridDim.x, current ^= 1) {
     __syncthreads();  // the buffer that is filled was read by all
     load(row + gridDim.x, buffers + (current ^ 1) * (kPaddedOrder * kInner));
@@ -161,11 +163,12 @@ __global__ void __launch_bounds__(kThreads, kBlocks)
           float eight[kLaneElements];
 #pragma unroll
           for (int i = 0; i < kLaneElements; ++i) eight[i] = values[i / 2 * 2 + upper][i % 2];
-          store_eight(y + row * columns + a * kInner + quad_lane * 16 + upper * 8, eight, scale);
+          store_eight(y + row * columns + a * kInner + quad_lane * 16 + upper * 8, eight, scale, largest);
         }
       }
     }
   }
+  if (absmax != nullptr) cuda::raise_absolute_max(largest.magnitude(), absmax, scratch);
 }
 
 /// The bits of A_K, transposed unless `inverse`; made once.
@@ -195,8 +198,8 @@ bool hadamard_large_orders_supports(DType type, const void* x, const void* y, in
          cuda::is_aligned(x, 16) && cuda::is_aligned(y, 16);
 }
 
-Status hadamard_large_orders_cuda(DType type, const void* x, void* y, int64_t rows, int64_t columns, int64_t size, int64_t blocks, bool inverse, float scale,
-                                  cudaStream_t stream) {
+Status hadamard_large_orders_cuda(DType type, const void* x, void* y, float* absmax, int64_t rows, int64_t columns, int64_t size, int64_t blocks, bool inverse,
+                                  float scale, cudaStream_t stream) {
   const auto order = static_cast<int>(hadamard_order(size).order);
   const auto run = [&]<class T>() -> Status {
     const auto start = [&]<int steps>() -> Status {
@@ -204,8 +207,8 @@ Status hadamard_large_orders_cuda(DType type, const void* x, void* y, int64_t ro
       const auto kernel = hadamard_large_orders_kernel<steps, T>;
       HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
       const dim3 grid(static_cast<unsigned>(std::min<int64_t>(rows, int64_t{kBlocks} * cuda::multiprocessors())), static_cast<unsigned>(blocks));
-      return cuda::launch(kernel, grid, kThreads, kBytes, stream, static_cast<const T*>(x), static_cast<T*>(y), rows, columns, sign_bits(order, inverse), order,
-                          scale);
+      return cuda::launch(kernel, grid, kThreads, kBytes, stream, static_cast<const T*>(x), static_cast<T*>(y), absmax, rows, columns,
+                          sign_bits(order, inverse), order, scale);
     };
     if (order <= 64) return start.template operator()<4>();
     return order <= 144 ? start.template operator()<9>() : start.template operator()<kMostSteps>();

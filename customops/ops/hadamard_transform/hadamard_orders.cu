@@ -42,7 +42,8 @@ __device__ void butterfly(float (&x)[count], int step) {
 /// Numbers of the next vector are on their way meanwhile. Reads and writes each element once; bound by memory. grid: (blocks that walk, blocks of H).
 template <class T>
 __global__ void __launch_bounds__(kThreads, 2)
-    hadamard_orders_kernel(const T* x, T* y, int64_t rows, int64_t columns, SignRule rule, bool inverse, float scale) {
+    hadamard_orders_kernel(const T* x, T* y, float* absmax, int64_t rows, int64_t columns, SignRule rule, bool inverse, float scale) {
+  __shared__ uint32_t scratch[cuda::kWarp];
   auto* tile = cuda::dynamic_shared<float>();
   const int thread = static_cast<int>(threadIdx.x), lane = thread % cuda::kWarp, warp = thread / cuda::kWarp, group = lane / 4, quad_lane = lane % 4;
   const int order = rule.size();
@@ -76,6 +77,7 @@ __global__ void __launch_bounds__(kThreads, 2)
       if (row < rows && a < order) to = *reinterpret_cast<const Words*>(x + row * columns + a * kInner);
     }
   };
+  cuda::LargestOfWords<T> largest;
   load(blockIdx.x);
   for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
 #pragma unroll
@@ -145,10 +147,11 @@ __global__ void __launch_bounds__(kThreads, 2)
         for (int v = 0; v < kWarps; ++v) values[v][j] = across[v];
       }
 #pragma unroll
-      for (int v = 0; v < kWarps; ++v) store_eight(y + row * columns + a * kInner + v * kWarpElements + n * kPack, values[v], scale);
+      for (int v = 0; v < kWarps; ++v) store_eight(y + row * columns + a * kInner + v * kWarpElements + n * kPack, values[v], scale, largest);
     }
     __syncthreads();
   }
+  if (absmax != nullptr) cuda::raise_absolute_max(largest.magnitude(), absmax, scratch);
 }
 
 }  // namespace
@@ -159,15 +162,15 @@ bool hadamard_orders_supports(DType type, const void* x, const void* y, int64_t 
          cuda::is_aligned(y, 16);
 }
 
-Status hadamard_orders_cuda(DType type, const void* x, void* y, int64_t rows, int64_t columns, int64_t size, int64_t blocks, bool inverse, float scale,
-                            cudaStream_t stream) {
+Status hadamard_orders_cuda(DType type, const void* x, void* y, float* absmax, int64_t rows, int64_t columns, int64_t size, int64_t blocks, bool inverse,
+                            float scale, cudaStream_t stream) {
   const auto run = [&]<class T>() -> Status {
     const auto order = static_cast<int>(hadamard_order(size).order);
     const int bytes = order * kPitch * static_cast<int>(sizeof(float));
     HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(hadamard_orders_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
     const dim3 grid(static_cast<unsigned>(std::min<int64_t>(rows, 2 * static_cast<int64_t>(cuda::multiprocessors()))), static_cast<unsigned>(blocks));
-    return cuda::launch(hadamard_orders_kernel<T>, grid, kThreads, static_cast<size_t>(bytes), stream, static_cast<const T*>(x), static_cast<T*>(y), rows,
-                        columns, hadamard_sign_rule(order), inverse, scale);
+    return cuda::launch(hadamard_orders_kernel<T>, grid, kThreads, static_cast<size_t>(bytes), stream, static_cast<const T*>(x), static_cast<T*>(y), absmax,
+                        rows, columns, hadamard_sign_rule(order), inverse, scale);
   };
   HALO_REQUIRE(size_of(type) == 2, "bfloat16 or float16", type, "Cast the tensor.");
   return type == DType::kBFloat16 ? run.template operator()<BFloat16>() : run.template operator()<Float16>();

@@ -21,7 +21,8 @@ constexpr int kHalf = kTiles / 2;
 /// memory. grid: (warps' vectors, blocks of H of this size).
 template <int levels, bool pairs, class T>
 __global__ void __launch_bounds__(kThreads, std::is_same_v<T, float> ? 2 : 3)
-    hadamard_rows_kernel(const T* x, T* y, int64_t rows, int64_t columns, float scale) {
+    hadamard_rows_kernel(const T* x, T* y, float* absmax, int64_t rows, int64_t columns, float scale) {
+  __shared__ uint32_t scratch[cuda::kWarp];
   constexpr int kVectors = kTiles >> levels, kWarps = kThreads / cuda::kWarp;
   constexpr int64_t kSize = static_cast<int64_t>(kTile) << (levels + (pairs ? 1 : 0));
   const int lane = static_cast<int>(threadIdx.x) % cuda::kWarp, warp = static_cast<int>(threadIdx.x) / cuda::kWarp;
@@ -81,6 +82,7 @@ __global__ void __launch_bounds__(kThreads, std::is_same_v<T, float> ? 2 : 3)
       }
     }
   }
+  cuda::LargestOfWords<T> largest;
 #pragma unroll
   for (int t = 0; t < kTiles; ++t) {
     float values[kLaneElements];
@@ -88,16 +90,18 @@ __global__ void __launch_bounds__(kThreads, std::is_same_v<T, float> ? 2 : 3)
     if (first + (t >> levels) >= rows) continue;
     // Of a pair the first warp has the lower tiles of both halves of the vector, the second the upper ones.
     const int64_t to = pairs ? at(t % kHalf) + (t / kHalf - warp % 2) * kTiles * kTile + warp % 2 * kHalf * kTile : at(t);
-    store_eight<T>(y + to, values, scale);
+    store_eight<T>(y + to, values, scale, largest);
   }
+  if (absmax != nullptr) cuda::raise_absolute_max(largest.magnitude(), absmax, scratch);
 }
 
 template <int levels, bool pairs, class T>
-Status run(const T* x, T* y, int64_t rows, int64_t columns, int64_t blocks, float scale, cudaStream_t stream) {
+Status run(const T* x, T* y, float* absmax, int64_t rows, int64_t columns, int64_t blocks, float scale, cudaStream_t stream) {
   constexpr int64_t kWarps = kThreads / cuda::kWarp, kVectors = pairs ? kWarps / 2 : kWarps * (kTiles >> levels);
   constexpr int kBytes = pairs ? static_cast<int>(kWarps) * kHalf * kTile * static_cast<int>(sizeof(float)) : 0;
   const auto kernel = hadamard_rows_kernel<levels, pairs, T>;
-  return cuda::launch(kernel, dim3(cuda::grid_for(rows, kVectors), static_cast<unsigned>(blocks)), kThreads, kBytes, stream, x, y, rows, columns, scale);
+  return cuda::launch(kernel, dim3(cuda::grid_for(rows, kVectors), static_cast<unsigned>(blocks)), kThreads, kBytes, stream, x, y, absmax, rows, columns,
+                      scale);
 }
 
 }  // namespace
@@ -107,23 +111,24 @@ bool hadamard_rows_supports(DType type, const void* x, const void* y, int64_t co
   return is_power && columns * size_of(type) % 16 == 0 && cuda::is_aligned(x, 16) && cuda::is_aligned(y, 16);
 }
 
-Status hadamard_rows_cuda(DType type, const void* x, void* y, int64_t rows, int64_t columns, int64_t size, int64_t blocks, float scale, cudaStream_t stream) {
+Status hadamard_rows_cuda(DType type, const void* x, void* y, float* absmax, int64_t rows, int64_t columns, int64_t size, int64_t blocks, float scale,
+                          cudaStream_t stream) {
   return cuda::dispatch_float(type, [&]<class T>() -> Status {
     const auto* from = static_cast<const T*>(x);
     auto* to = static_cast<T*>(y);
     switch (size / kTile) {
       case 1:
-        return run<0, false, T>(from, to, rows, columns, blocks, scale, stream);
+        return run<0, false, T>(from, to, absmax, rows, columns, blocks, scale, stream);
       case 2:
-        return run<1, false, T>(from, to, rows, columns, blocks, scale, stream);
+        return run<1, false, T>(from, to, absmax, rows, columns, blocks, scale, stream);
       case 4:
-        return run<2, false, T>(from, to, rows, columns, blocks, scale, stream);
+        return run<2, false, T>(from, to, absmax, rows, columns, blocks, scale, stream);
       case 8:
-        return run<3, false, T>(from, to, rows, columns, blocks, scale, stream);
+        return run<3, false, T>(from, to, absmax, rows, columns, blocks, scale, stream);
       case 16:
-        return run<4, false, T>(from, to, rows, columns, blocks, scale, stream);
+        return run<4, false, T>(from, to, absmax, rows, columns, blocks, scale, stream);
       default:
-        return run<4, true, T>(from, to, rows, columns, blocks, scale, stream);
+        return run<4, true, T>(from, to, absmax, rows, columns, blocks, scale, stream);
     }
   });
 }

@@ -6,6 +6,7 @@
 #include "common/hadamard_matrix.h"
 #include "ops/hadamard_transform/hadamard_kernels.h"
 #include "ops/hadamard_transform/hadamard_tile.cuh"
+#include "provider/kernels/absolute_max.cuh"
 
 namespace halo {
 
@@ -92,7 +93,7 @@ constexpr int kLeastBlocks = steps < kMostSteps || !std::is_same_v<T, float> ? 2
 /// units. `steps`: of K, 0 for K = 1 and for plain sums. grid: (blocks that walk over all vectors, blocks of H of this size).
 template <int width, int steps, class T>
 __global__ void __launch_bounds__(kMostThreads, kLeastBlocks<steps, T>)
-    hadamard_transform_kernel(const T* x, T* y, TileLayout layout, SignRule rule, int log2, bool inverse, float scale) {
+    hadamard_transform_kernel(const T* x, T* y, float* absmax, TileLayout layout, SignRule rule, int log2, bool inverse, float scale) {
   constexpr int kPackLevels = width == 8 ? 3 : (width == 4 ? 2 : 0);
   auto* tile = cuda::dynamic_shared<float>();
   const int vectors = 1 << layout.width_log2, elements = static_cast<int>(layout.size.divisor) * vectors, order = rule.size();
@@ -110,6 +111,12 @@ __global__ void __launch_bounds__(kMostThreads, kLeastBlocks<steps, T>)
     }
     words[i] = word;
   }
+  uint32_t largest = 0;
+  const auto rounded = [&](float value) {
+    const T result = from_float<T>(value);
+    largest = cuda::LargerOf()(largest, cuda::magnitude_of(result));
+    return result;
+  };
   for (int64_t first_vector = static_cast<int64_t>(blockIdx.x) * vectors; first_vector < layout.vectors;
        first_vector += static_cast<int64_t>(gridDim.x) * vectors) {
     load_tile<width>(x, layout, elements, first_vector, tile);
@@ -131,7 +138,7 @@ __global__ void __launch_bounds__(kMostThreads, kLeastBlocks<steps, T>)
         }
         bool is_inside = false;
         const int64_t to = location(layout, from + (row << inner_log2), first_vector, &is_inside);
-        if (is_inside) y[to] = from_float<T>(sum * scale);
+        if (is_inside) y[to] = rounded(sum * scale);
       }
     } else {
       for (int i = static_cast<int>(threadIdx.x) * width; i < elements; i += static_cast<int>(blockDim.x) * width) {
@@ -146,17 +153,19 @@ __global__ void __launch_bounds__(kMostThreads, kLeastBlocks<steps, T>)
         }
         cuda::Pack<T, width> pack;
 #pragma unroll
-        for (int e = 0; e < width; ++e) pack.values[e] = from_float<T>(values[e] * scale);
+        for (int e = 0; e < width; ++e) pack.values[e] = rounded(values[e] * scale);
         *reinterpret_cast<cuda::Pack<T, width>*>(y + to) = pack;
       }
     }
     __syncthreads();
   }
+  if (absmax != nullptr) cuda::raise_absolute_max(largest, absmax, reinterpret_cast<uint32_t*>(tile));
 }
 
+/// Of a block: its vectors and the signs of A_K, and at least a number a warp, where the tile of short vectors has less.
 int64_t shared_bytes(int64_t size, int64_t width, int64_t order) {
   const int64_t words = order == 1 ? 0 : cuda::ceil_div(order, 16) * 16 * cuda::ceil_div(order, 32);
-  return (padded(size * width) + words) * 4;
+  return std::max<int64_t>(padded(size * width) + words, cuda::kWarp) * 4;
 }
 
 /// Vectors of one block: a tile of kTileElements along rows; along columns a power of two, whole sectors of memory where they fit, more of short vectors.
@@ -183,8 +192,8 @@ bool hadamard_transform_supports_cuda(int64_t size) {
   return found.order > 0 && shared_bytes(size, 1, found.order) <= cuda::most_shared_bytes();
 }
 
-Status hadamard_transform_cuda(DType type, const void* x, void* y, int64_t rows, int64_t columns, int axis, const int64_t* blocks, int64_t blocks_count,
-                               bool inverse, cudaStream_t stream) {
+Status hadamard_transform_cuda(DType type, const void* x, void* y, float* absmax, int64_t rows, int64_t columns, int axis, const int64_t* blocks,
+                               int64_t blocks_count, bool inverse, cudaStream_t stream) {
   const bool along_columns = axis == 0;
   TileLayout layout{.vectors = along_columns ? columns : rows,
                     .step = along_columns ? columns : 1,
@@ -193,6 +202,7 @@ Status hadamard_transform_cuda(DType type, const void* x, void* y, int64_t rows,
                     .along_columns = along_columns,
                     .width_log2 = 0,
                     .size = {}};
+  HALO_RETURN_IF_ERROR(cuda::clear_absolute_max(absmax, stream));
   if (rows * columns == 0) return {};
   int64_t start = 0;
   for (int64_t first = 0, last = 0; first < blocks_count; first = last) {
@@ -209,19 +219,19 @@ Status hadamard_transform_cuda(DType type, const void* x, void* y, int64_t rows,
     void* y_at = static_cast<char*>(y) + offset;
     start += size * (last - first);
     if (!along_columns && hadamard_rows_supports(type, x_at, y_at, columns, size)) {
-      HALO_RETURN_IF_ERROR(hadamard_rows_cuda(type, x_at, y_at, rows, columns, size, last - first, scale, stream));
+      HALO_RETURN_IF_ERROR(hadamard_rows_cuda(type, x_at, y_at, absmax, rows, columns, size, last - first, scale, stream));
       continue;
     }
     if (!along_columns && hadamard_orders_supports(type, x_at, y_at, columns, size)) {
-      HALO_RETURN_IF_ERROR(hadamard_orders_cuda(type, x_at, y_at, rows, columns, size, last - first, inverse, scale, stream));
+      HALO_RETURN_IF_ERROR(hadamard_orders_cuda(type, x_at, y_at, absmax, rows, columns, size, last - first, inverse, scale, stream));
       continue;
     }
     if (!along_columns && hadamard_large_orders_supports(type, x_at, y_at, columns, size)) {
-      HALO_RETURN_IF_ERROR(hadamard_large_orders_cuda(type, x_at, y_at, rows, columns, size, last - first, inverse, scale, stream));
+      HALO_RETURN_IF_ERROR(hadamard_large_orders_cuda(type, x_at, y_at, absmax, rows, columns, size, last - first, inverse, scale, stream));
       continue;
     }
     if (along_columns && hadamard_columns_supports(type, x_at, y_at, columns, size)) {
-      HALO_RETURN_IF_ERROR(hadamard_columns_cuda(type, x_at, y_at, columns, size, last - first, scale, stream));
+      HALO_RETURN_IF_ERROR(hadamard_columns_cuda(type, x_at, y_at, absmax, columns, size, last - first, scale, stream));
       continue;
     }
     HALO_RETURN_IF_ERROR(cuda::dispatch_float(type, [&]<class T>() {
@@ -245,7 +255,7 @@ Status hadamard_transform_cuda(DType type, const void* x, void* y, int64_t rows,
       int64_t tiles = cuda::ceil_div(layout.vectors, width);
       if (found.order > 1) tiles = std::min(tiles, cuda::multiprocessors() * std::max<int64_t>(1, std::min(kBlocksOfOne, kSharedOfOne / bytes)));
       return cuda::launch(kernel, dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(last - first)), threads, static_cast<size_t>(bytes), stream, from,
-                          to, layout, hadamard_sign_rule(found.order), found.log2, inverse, scale);
+                          to, absmax, layout, hadamard_sign_rule(found.order), found.log2, inverse, scale);
     }));
   }
   HALO_REQUIRE(start == (along_columns ? rows : columns), "blocks that sum to the rotated axis, " << (along_columns ? rows : columns), start,

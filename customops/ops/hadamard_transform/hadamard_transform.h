@@ -30,9 +30,10 @@ void hadamard_transform_cpu(const T* x, T* y, int64_t rows, int64_t columns, int
 bool hadamard_transform_supports_cuda(int64_t size);
 
 /// As hadamard_transform_cpu for blocks of the sizes `blocks` (on the host), which sum to the rotated axis: sizes that
-/// hadamard_transform_supports_cuda, at most 65535 in a row of one size. The signs are made from their construction in the kernel. Y may be X.
-Status hadamard_transform_cuda(DType type, const void* x, void* y, int64_t rows, int64_t columns, int axis, const int64_t* blocks, int64_t blocks_count,
-                               bool inverse, cudaStream_t stream);
+/// hadamard_transform_supports_cuda, at most 65535 in a row of one size. The signs are made from their construction in the kernel. Y may be X. `absmax`, unless
+/// null, gets max |y|, NaN where an element is one.
+Status hadamard_transform_cuda(DType type, const void* x, void* y, float* absmax, int64_t rows, int64_t columns, int axis, const int64_t* blocks,
+                               int64_t blocks_count, bool inverse, cudaStream_t stream);
 #endif
 
 }  // namespace halo

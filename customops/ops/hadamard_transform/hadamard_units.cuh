@@ -1,6 +1,7 @@
 // S_256 on the matrix units, in the registers of a warp, and what kernels around it share. [arXiv 2412.08832]
 #pragma once
 
+#include "provider/kernels/absolute_max.cuh"
 #include "provider/kernels/matrix_units.cuh"
 
 namespace halo::hadamard_units {
@@ -101,16 +102,19 @@ __device__ void across_tiles(float (&sums)[tiles][2][4]) {
   }
 }
 
-/// Results of a lane, rounded and stored: 8 neighbours.
+/// Results of a lane, rounded and stored: 8 neighbours. `largest` sees them as they are stored.
 template <class T>
-__device__ void store_eight(T* to, const float (&values)[kLaneElements], float scale) {
+__device__ void store_eight(T* to, const float (&values)[kLaneElements], float scale, cuda::LargestOfWords<T>& largest) {
   constexpr int kPack = 16 / static_cast<int>(sizeof(T));
 #pragma unroll
   for (int first = 0; first < kLaneElements; first += kPack) {
     cuda::Pack<T, kPack> pack;
 #pragma unroll
     for (int i = 0; i < kPack; ++i) pack.values[i] = from_float<T>(values[first + i] * scale);
-    *reinterpret_cast<cuda::Pack<T, kPack>*>(to + first) = pack;
+    const auto words = std::bit_cast<cuda::Pack<uint32_t, 4>>(pack);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) largest.take(words.values[i]);
+    *reinterpret_cast<cuda::Pack<uint32_t, 4>*>(to + first) = words;
   }
 }
 

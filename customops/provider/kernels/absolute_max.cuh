@@ -16,6 +16,28 @@ __device__ uint32_t magnitude_of(T x) {
   return std::bit_cast<uint32_t>(to_float(x)) & detail::kMagnitude;
 }
 
+/// The largest magnitude among the words that a thread stores: float32 numbers, or pairs of 16 bits, whose halves are compared apart and as they are.
+template <class T>
+class LargestOfWords {
+ public:
+  __device__ void take(uint32_t word) {
+    upper_ = LargerOf()(upper_, word & detail::kMagnitude);  // of pairs the upper half decides, whatever the lower one is
+    if constexpr (sizeof(T) == 2) lower_ = LargerOf()(lower_, word << 17);
+  }
+
+  /// Its bits as a float32.
+  __device__ uint32_t magnitude() const {
+    if constexpr (sizeof(T) == 4) {
+      return upper_;
+    } else {
+      return magnitude_of(T{static_cast<uint16_t>(LargerOf()(upper_ >> 16, lower_ >> 17))});
+    }
+  }
+
+ private:
+  uint32_t upper_ = 0, lower_ = 0;
+};
+
 /// Makes *largest at least the block's largest magnitude. All threads of a block come here; most blocks find theirs surpassed, and add no atomic.
 __device__ inline void raise_absolute_max(uint32_t magnitude, float* largest, uint32_t* scratch) {
   magnitude = over_block(LargerOf(), magnitude, 0u, scratch);
