@@ -34,22 +34,33 @@ __device__ Magnitudes over_block(Magnitudes maxima, uint32_t* scratch) {
 
 __device__ uint32_t bits_of(float x) { return std::bit_cast<uint32_t>(x); }
 
-/// A thread has 16 bytes a step. Maxima of blocks meet in `largest`, zeroed before: which comes first does not matter. Reads x once; bound by memory.
+/// Packs of a thread that are on their way at a time.
+constexpr int kInFlight = 4;
+
+/// A thread has kInFlight times 16 bytes a step. Maxima of blocks meet in `largest`, zeroed before: which comes first does not matter. Reads x once; bound by
+/// memory.
 template <class T>
 __global__ void __launch_bounds__(kThreads) absolute_max_kernel(const T* x, int64_t count, Magnitudes* largest, bool is_packed) {
   constexpr int kWidth = cuda::kRowWidth<T>;
   __shared__ uint32_t scratch[cuda::kWarp];
   Magnitudes maxima{0, 0};
-  for (int64_t at = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * kWidth; at < count;
-       at += static_cast<int64_t>(gridDim.x) * kThreads * kWidth) {
-    const int length = count - at < kWidth ? static_cast<int>(count - at) : kWidth;
-    T values[kWidth];
-    cuda::load_pack<kWidth>(x, at, 1, is_packed && length == kWidth, length, values);
+  const int64_t stride = static_cast<int64_t>(gridDim.x) * kThreads * kWidth;
+  for (int64_t first = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * kWidth; first < count; first += kInFlight * stride) {
+    cuda::Words<T> packs[kInFlight];  // 0 behind the end
 #pragma unroll
-    for (int i = 0; i < kWidth; ++i) {
-      const uint32_t magnitude = i < length ? bits_of(to_float(values[i])) & detail::kMagnitude : 0u;
-      maxima.all = Larger()(maxima.all, magnitude);
-      maxima.numbers = Larger()(maxima.numbers, magnitude > detail::kInfinity ? 0u : magnitude);
+    for (int n = 0; n < kInFlight; ++n) {
+      const int64_t at = first + n * stride;
+      const int length = count - at < kWidth ? static_cast<int>(count - at) : kWidth;
+      if (at < count) packs[n].load(x + at, is_packed && length == kWidth, length);
+    }
+#pragma unroll
+    for (int n = 0; n < kInFlight; ++n) {
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) {
+        const uint32_t magnitude = bits_of(packs[n].number(i)) & detail::kMagnitude;
+        maxima.all = Larger()(maxima.all, magnitude);
+        maxima.numbers = Larger()(maxima.numbers, magnitude > detail::kInfinity ? 0u : magnitude);
+      }
     }
   }
   maxima = over_block(maxima, scratch);
