@@ -209,7 +209,7 @@ void check_rotary(int64_t dim) {
   for (int64_t i = 0; i < small.tokens; ++i) of_row.push_back((i * 3) % small.positions);
   const Periodic<int64_t> positions(of_row, small.tokens * large.batch);
   check_periodic<BFloat16>("large rotary", period, period * large.batch, [&](BFloat16* y, bool is_large) {
-    return rotary_embedding_cuda(kType, x.data(), cosines.data(), sines.data(), positions.data(), y, is_large ? large : small, false, nullptr);
+    return rotary_embedding_cuda(kType, x.data(), cosines.data(), sines.data(), positions.data(), y, nullptr, is_large ? large : small, false, nullptr);
   });
 }
 

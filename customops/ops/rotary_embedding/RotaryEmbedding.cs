@@ -7,7 +7,7 @@ namespace Halo.CustomOps;
 /// <summary>Rotates pairs of each head's channels by angles that depend on the token's position.</summary>
 /// <remarks>
 /// X (B, H, T, D), D even, float32, float16 or bfloat16; cos, sin (P, D/2) float32, a row for each position; positionIds (B, T) int64 says which
-/// row a token uses, without it token t uses row t -> Y (B, H, T, D). Attribute: inverse (0 or 1).
+/// row a token uses, without it token t uses row t -> Y (B, H, T, D), absmax? () float32. Attributes: inverse (0 or 1); absmax, 1 where max |Y| is wanted.
 /// With the halves x1 = X[..., :D/2], x2 = X[..., D/2:]: y1 = x1 cos - x2 sin, y2 = x2 cos + x1 sin. [Su et al. 2021, 3.4.2; the pairs are those of
 /// LLaMA in Hugging Face Transformers] The inverse rotates by the negative angle: it is the transpose, and so the gradient with respect to X.
 /// A position outside [0, P) is an error. Types other than float32 have overloads of their own, which compute in float32 and round once.
@@ -16,10 +16,15 @@ public sealed class RotaryEmbedding : HaloOperator
 {
     public override string OpType => nameof(RotaryEmbedding);
 
-    public override string Schema => "RotaryEmbedding(X: T, cos: float, sin: float, positionIds?: I) -> Y: T; T: float, float16, bfloat16; I: int64";
+    public override string Schema => "RotaryEmbedding(X: T, cos: float, sin: float, positionIds?: I) -> Y: T, absmax?: float; T: float, float16, bfloat16; I: int64";
 
     public static string Overload(bool hasPositions, bool inverse, ElementType type) =>
         (hasPositions ? "positions" : "rows") + (inverse ? "_inverse" : "") + (type == ElementType.Float ? "" : $"_{type.Name()}");
+
+    public override int Maxima => 1;
+
+    internal override string OverloadWithMaxima(Node node) =>
+        Overload(node.Input(3) is not null, node.Int("inverse", 0) == 1, node.Inputs[0]!.Type) + (HaloOperators.GivesAbsoluteMax(node) ? "_absmax" : "");
 
     public override RecomputeKind? Recompute => RecomputeKind.Rotary;
 
@@ -44,12 +49,18 @@ public sealed class RotaryEmbedding : HaloOperator
             if (positions?.Shape is { } p && (p.Rank != 2 || ShapeRule.Differ(p[0], shape[0]) || ShapeRule.Differ(p[1], shape[2])))
                 throw Refused(node, $"positions (B, T) for X {shape}", $"{p}", "Expand them to the batch.");
         }
-        (node.Output.Type, node.Output.Shape) = (x.Type, x.Shape);
+        (node.Outputs[0].Type, node.Outputs[0].Shape) = (x.Type, x.Shape);
+        if (HaloOperators.GivesAbsoluteMax(node))
+            (node.Outputs[1].Type, node.Outputs[1].Shape) = (ElementType.Float, Shape.Scalar);
     }
 
     public override FunctionBody Body(Node node)
     {
-        var body = new FunctionBody("X", "cos", "sin", "positionIds") { AttributeDefaults = [Attribute.Of("inverse", 0L)] };
+        var hasMax = HaloOperators.GivesAbsoluteMax(node);
+        var body = new FunctionBody("X", "cos", "sin", "positionIds")
+        {
+            AttributeDefaults = [Attribute.Of("inverse", 0L), .. hasMax ? (Attribute[])[Attribute.Of("absmax", 1L)] : []],
+        };
         var type = node.Inputs[0]!.Type;
         var x = type == ElementType.Float ? body.Input(0) : body.Cast("x", body.Input(0), ElementType.Float);
         var rows = node.Input(3) is null ? Count(body) : Positions(body);
@@ -59,7 +70,9 @@ public sealed class RotaryEmbedding : HaloOperator
         var y1 = body.Op("y1", subtract, [body.Op("x1cos", "Mul", [x1, cos]), body.Op("x2sin", "Mul", [x2, sin])]);
         var y2 = body.Op("y2", add, [body.Op("x2cos", "Mul", [x2, cos]), body.Op("x1sin", "Mul", [x1, sin])]);
         var y = body.Op("y", "Concat", [y1, y2], Attribute.Of("axis", 3L));
-        return body.Output("Y", type == ElementType.Float ? y : body.Cast("rounded", y, type));
+        y = body.FromFloat("rounded", y, type);
+        body.Output("Y", y);
+        return hasMax ? body.Output("absmax", body.AbsoluteMax("largest", y, type)) : body;
     }
 
     private static Value Half(FunctionBody body, string name, Value x, bool second)

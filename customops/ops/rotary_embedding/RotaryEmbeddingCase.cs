@@ -26,6 +26,8 @@ public sealed class RotaryEmbeddingCase() : OpCase("RotaryEmbedding")
         foreach (var type in new[] { ElementType.BFloat16, ElementType.Float16 })
             foreach (var inverse in new[] { false, true })
                 yield return Call("normal", HostTensor.Normal(random, 2, 3, 33, 34), 40, true, inverse, type, random);
+        foreach (var type in FloatTypes)
+            yield return WithMaxima(Call("normal", HostTensor.Normal(random, 2, 3, 33, 34), 40, type == ElementType.Float16, true, type, random));
         yield return Call("longer tables", HostTensor.Normal(random, 2, 2, 5, 8), 19, false, false, ElementType.Float, random);
         yield return Call("zeros", new HostTensor([1, 2, 3, 4], new float[24]), 3, false, false, ElementType.Float, random);
         foreach (var bad in new[] { float.NaN, float.PositiveInfinity, 1e30f })

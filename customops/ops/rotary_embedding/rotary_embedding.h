@@ -25,9 +25,10 @@ Status rotary_embedding_cpu(const T* x, const float* cos, const float* sin, cons
                             const Executor& executor);
 
 #ifdef HALO_CUDA
-/// As rotary_embedding_cpu, except that a row whose position is outside [0, P) becomes NaN: a kernel cannot refuse. Without position_ids T <= P. D is even.
-Status rotary_embedding_cuda(DType type, const void* x, const float* cos, const float* sin, const int64_t* position_ids, void* y, const RotarySizes& sizes,
-                             bool inverse, cudaStream_t stream);
+/// As rotary_embedding_cpu, except that a row whose position is outside [0, P) becomes NaN: a kernel cannot refuse. Without position_ids T <= P. D is even, at
+/// most 262140 heads. `absmax`, unless null, gets max |y|, NaN where an element is one.
+Status rotary_embedding_cuda(DType type, const void* x, const float* cos, const float* sin, const int64_t* position_ids, void* y, float* absmax,
+                             const RotarySizes& sizes, bool inverse, cudaStream_t stream);
 #endif
 
 }  // namespace halo

@@ -2,6 +2,7 @@
 
 #include "check/cuda/device.h"
 #include "check/cuda/limits.h"
+#include "common/absolute_max.h"
 
 namespace halo::check {
 
@@ -23,18 +24,24 @@ void check_rotary(int64_t dim, bool has_positions, bool inverse) {
   const OnDevice<T> x_device(x);
   const OnDevice<float> cos_device(cos), sin_device(sin);
   OnDevice<int64_t> positions_device(positions);
+  const OnDevice<float> absmax_device(1);
   const std::string what = "rotary embedding " + name_of_type<T>() + " " + std::to_string(dim);
   const auto run = [&](T* out) {
     return rotary_embedding_cuda(type_of<T>(), x_device.data(), cos_device.data(), sin_device.data(), has_positions ? positions_device.data() : nullptr, out,
-                                 sizes, inverse, nullptr);
+                                 absmax_device.data(), sizes, inverse, nullptr);
   };
-  expect_all_near<T>(run_twice<T>(what, count, run), reals(y), beside<T>(4, 1000), what);
+  const auto found = run_twice<T>(what, count, run);
+  expect_all_near<T>(found, reals(y), beside<T>(4, 1000), what);
+  float absmax = 0;
+  absolute_max_cpu(found.data(), count, &absmax, kSerial);
+  expect(absmax_device.download(what)[0] == absmax, what + " absmax");
   if (!has_positions) return;
   positions[3] = 17;
   positions_device.upload(positions);
   const auto refused = run_twice<T>(what, count, run);
   expect(std::isnan(real(refused[static_cast<size_t>(3 * dim)])) && !std::isnan(real(refused[static_cast<size_t>(2 * dim)])),
          what + ": a position out of range");
+  expect(std::isnan(absmax_device.download(what)[0]), what + ": absmax of a position out of range");
 }
 
 }  // namespace
@@ -51,9 +58,10 @@ HALO_CHECK(cuda_rotary_embedding_as_the_cpu) {
 
 HALO_CHECK(limits_of_rotary_embedding_are_named) {
   const RotarySizes odd{.batch = 1, .heads = 1, .tokens = 4, .dim = 7, .positions = 4}, late{.batch = 1, .heads = 1, .tokens = 9, .dim = 8, .positions = 4};
-  expect_refused(rotary_embedding_cuda(kFloat, none, no_floats, no_floats, no_labels, nowhere, odd, false, nullptr), "heads of an even number of channels",
-                 "7");
-  expect_refused(rotary_embedding_cuda(kFloat, none, no_floats, no_floats, no_labels, nowhere, late, false, nullptr), "tables of at least 9 positions", "4");
+  expect_refused(rotary_embedding_cuda(kFloat, none, no_floats, no_floats, no_labels, nowhere, nullptr, odd, false, nullptr),
+                 "heads of an even number of channels", "7");
+  expect_refused(rotary_embedding_cuda(kFloat, none, no_floats, no_floats, no_labels, nowhere, nullptr, late, false, nullptr), "tables of at least 9 positions",
+                 "4");
 }
 
 }  // namespace halo::check

@@ -1,13 +1,16 @@
+#include "common/absolute_max.h"
 #include "ops/binding.h"
 #include "ops/rotary_embedding/rotary_embedding.h"
 
 namespace halo {
 
 struct RotaryEmbedding {
-  static constexpr Schema schema{
-      .name = "RotaryEmbedding", .in = "X: T, cos: float, sin: float, positionIds?: I", .out = "Y: T", .types = "T: float, float16, bfloat16; I: int64"};
+  static constexpr Schema schema{.name = "RotaryEmbedding",
+                                 .in = "X: T, cos: float, sin: float, positionIds?: I",
+                                 .out = "Y: T, absmax?: float",
+                                 .types = "T: float, float16, bfloat16; I: int64"};
 
-  explicit RotaryEmbedding(const Attributes& attributes) : inverse(attributes.integer("inverse", 0) != 0) {}
+  explicit RotaryEmbedding(const Attributes& attributes) : inverse(attributes.integer("inverse", 0) != 0), has_max(attributes.integer("absmax", 0) != 0) {}
 
   Status infer(Types in, ResultTypes out) const {
     const Shape& x = in[0].shape;
@@ -19,14 +22,17 @@ struct RotaryEmbedding {
     HALO_REQUIRE(in[1].shape.may_equal(in[2].shape), "tables of one size", in[1].shape << " and " << in[2].shape, "Take both from the same positions.");
     HALO_REQUIRE(!in[3].present || in[3].shape.may_equal({x[0], x[2]}), "positions (B, T) for X " << x, in[3].shape, "Expand them to the batch.");
     out[0] = in[0];
+    out[1] = {.type = DType::kFloat, .shape = {}, .present = has_max};
     return {};
   }
 
   Status compute(Call& c) const {
     const Shape& x = c.in(0).shape;
     const RotarySizes sizes{.batch = x[0], .heads = x[1], .tokens = x[2], .dim = x[3], .positions = c.in(1).shape[0]};
-    return dispatch(c.in(0).type, [&]<class T>() {
-      return rotary_embedding_cpu(c.data<T>(0), c.data<float>(1), c.data<float>(2), c.data<int64_t>(3), c.result<T>(0), sizes, inverse, c);
+    return dispatch(c.in(0).type, [&]<class T>() -> Status {
+      HALO_RETURN_IF_ERROR(rotary_embedding_cpu(c.data<T>(0), c.data<float>(1), c.data<float>(2), c.data<int64_t>(3), c.result<T>(0), sizes, inverse, c));
+      if (has_max) absolute_max_cpu(c.result<T>(0), x.count(), c.result<float>(1), c);
+      return {};
     });
   }
 
@@ -36,11 +42,12 @@ struct RotaryEmbedding {
     const RotarySizes sizes{.batch = x[0], .heads = x[1], .tokens = x[2], .dim = x[3], .positions = c.in(1).shape[0]};
     HALO_REQUIRE(c.in(3).present || sizes.tokens <= sizes.positions, "tables of at least " << sizes.tokens << " positions", sizes.positions,
                  "Give the angles of every position.");
-    return rotary_embedding_cuda(c.in(0).type, c.data(0), c.data<float>(1), c.data<float>(2), c.data<int64_t>(3), c.result(0), sizes, inverse, c.stream());
+    return rotary_embedding_cuda(c.in(0).type, c.data(0), c.data<float>(1), c.data<float>(2), c.data<int64_t>(3), c.result(0),
+                                 has_max ? c.result<float>(1) : nullptr, sizes, inverse, c.stream());
   }
 #endif
 
-  bool inverse;
+  bool inverse, has_max;
 };
 
 HALO_REGISTER_OP(RotaryEmbedding);
