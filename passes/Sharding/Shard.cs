@@ -149,12 +149,23 @@ public sealed record Shard(ShardMode Mode, int Ranks, int Rank = 0, int? NodeRan
         return true;
     }
 
+    /// <summary>The gradient times this rank's weight. A product of codes that nothing else reads takes it in a scale: nothing is read and written once more.</summary>
+    private static Value Weighted(GraphBuilder build, Value gradient, Value weight)
+    {
+        if (gradient.Uses.Count == 0 && gradient.Producer is { } product && product.Is(nameof(ScaledMatMul), HaloDomain.Name) && product.Input(4) is null)
+        {
+            product.ReplaceInput(1, GraphBuilder.Before(product, gradient.Name).Op("weighted_scale", "Mul", [product.Inputs[1], weight]));
+            return gradient;
+        }
+        var factor = gradient.Type == ElementType.Float ? weight : build.Op("weight", "Cast", [weight], Attribute.Of("to", (long)gradient.Type));
+        return build.Op("weighted", "Mul", [gradient, factor]);
+    }
+
     private void Sum(Graph graph, Value gradient, Value weight, PassContext context)
     {
         var rows = Plan.RowsOf(gradient.Shape!.Sizes[0]);
         var build = GraphBuilder.AtEnd(graph, gradient.Name);
-        var factor = gradient.Type == ElementType.Float ? weight : build.Op("weight", "Cast", [weight], Attribute.Of("to", (long)gradient.Type));
-        var sum = build.Op("weighted", "Mul", [gradient, factor]);
+        var sum = Weighted(build, gradient, weight);
         if (Mode == ShardMode.None)
             sum = build.Reduce(sum, "sum", Ranks, Rank, Collectives.World, "sum");
         else

@@ -52,18 +52,14 @@ internal sealed class WorkOnRows(Graph graph)
         return node;
     }
 
-    /// <summary>max |x| in float32, or NaN where an element is one: ONNX Runtime's ReduceMax passes over a NaN in most places.</summary>
     private Value Largest(GraphBuilder build, Value x, string name)
     {
-        var wide = x.Type == ElementType.Float ? x : Op("wide", "Cast", [x], Attribute.Of("to", (long)ElementType.Float));
-        var max = Op("max", "ReduceMax", [Op("abs", "Abs", [wide])], Attribute.Of("keepdims", 0L));
-        return Op("absmax", "Add", [max, Op("nan", "ReduceSum", [Op("zeros", "Mul", [wide, Zero()])], Attribute.Of("keepdims", 0L))]);
-
-        Value Op(string part, string opType, ReadOnlySpan<Value?> inputs, params ReadOnlySpan<Attribute> attributes) =>
-            Once(build.Node($"{name}/{part}", opType, inputs, 1, "", attributes)).Output;
+        var made = build.Node(name + "/absmax", $"{HaloDomain.Name}.{nameof(AbsoluteMax)}", [x], 1, "");
+        made.Overload = HaloOperators.OverloadOf(made);
+        var node = Once(made);
+        HaloOperators.EnsureFunction(node);
+        return node.Output;
     }
-
-    private Value Zero() => graph.TryGetValue("sharding/zero", out var zero) ? zero : graph.AddInitializer("sharding/zero", Tensor.Scalar(0f));
 
     private Value OfAll(GraphBuilder build, Value own, Node start)
     {
