@@ -62,22 +62,22 @@ public sealed partial class Communicator : IDisposable
     public static Communicator[] Threads(int world, int ranksPerNode = 0, double timeoutSeconds = DefaultTimeoutSeconds) =>
         Threads(NativeOperators.LibraryPath, world, ranksPerNode, timeoutSeconds);
 
-    internal static Communicator[] Threads(string libraryPath, int world, int ranksPerNode, double timeoutSeconds)
+    internal static Communicator[] Threads(string libraryPath, int world, int ranksPerNode, double timeoutSeconds, DeviceCarrier carrier = DeviceCarrier.Host)
     {
         var name = $"world {Interlocked.Increment(ref _worlds)}";
         return [.. Enumerable.Range(0, world).Select(rank =>
-            new Communicator(libraryPath, "threads", name, rank, world, ranksPerNode == 0 ? world : ranksPerNode, timeoutSeconds))];
+            new Communicator(libraryPath, Kind("threads", carrier), name, rank, world, ranksPerNode == 0 ? world : ranksPerNode, timeoutSeconds))];
     }
 
     /// <summary>Ranks as processes that mpirun or srun started; once a process. Rank and sizes are MPI's.</summary>
     /// <param name="timeoutSeconds">How long a collective waits for the other ranks.</param>
-    /// <param name="nccl">
-    /// Tensors on a GPU are carried by NCCL, on a stream of their own, and not through memory of the host. Whether a collective has failed is known when a run
-    /// is over: <see cref="ThrowIfFailed"/> before its results are used.
+    /// <param name="carrier">
+    /// What carries tensors on a GPU. NCCL and copies do on a stream of their own; whether a collective has failed is known then when a run is over:
+    /// <see cref="ThrowIfFailed"/> before its results are used.
     /// </param>
     /// <exception cref="HaloException">There is no Open MPI, or it does not start. NCCL is opened at the first collective.</exception>
-    public static Communicator Mpi(double timeoutSeconds = DefaultTimeoutSeconds, bool nccl = false) =>
-        new(NativeOperators.LibraryPath, nccl ? "mpi+nccl" : "mpi", "", 0, 1, 1, timeoutSeconds);
+    public static Communicator Mpi(double timeoutSeconds = DefaultTimeoutSeconds, DeviceCarrier carrier = DeviceCarrier.Host) =>
+        new(NativeOperators.LibraryPath, Kind("mpi", carrier), "", 0, 1, 1, timeoutSeconds);
 
     /// <summary>Ranks as processes that know their numbers and where rank 0 is, as torchrun tells them; without MPI.</summary>
     /// <param name="address">Of rank 0's machine.</param>
@@ -86,11 +86,11 @@ public sealed partial class Communicator : IDisposable
     /// <param name="world">How many ranks there are.</param>
     /// <param name="ranksPerNode">How many run on each machine, one behind the other.</param>
     /// <param name="timeoutSeconds">How long a collective waits for the other ranks, and a rank for the others to come.</param>
-    /// <param name="nccl">As <see cref="Mpi"/> has it.</param>
+    /// <param name="carrier">As <see cref="Mpi"/> has it.</param>
     /// <exception cref="HaloException">The others do not come in time, or are another number.</exception>
     public static Communicator Tcp(string address, int port, int rank, int world, int ranksPerNode, double timeoutSeconds = DefaultTimeoutSeconds,
-        bool nccl = false) =>
-        new(NativeOperators.LibraryPath, nccl ? "tcp+nccl" : "tcp", $"{address}:{port}", rank, world, ranksPerNode, timeoutSeconds);
+        DeviceCarrier carrier = DeviceCarrier.Host) =>
+        new(NativeOperators.LibraryPath, Kind("tcp", carrier), $"{address}:{port}", rank, world, ranksPerNode, timeoutSeconds);
 
     /// <summary>What each rank gives, in order: settings to be compared, sums of a few numbers, or nothing at all, to wait for all.</summary>
     /// <param name="what">Names the step; the same on all ranks.</param>
@@ -162,6 +162,10 @@ public sealed partial class Communicator : IDisposable
     [UnmanagedCallersOnly]
     private static unsafe void Take(nint context, int rank, byte* data, long bytes) =>
         ((byte[][])GCHandle.FromIntPtr(context).Target!)[rank] = new ReadOnlySpan<byte>(data, checked((int)bytes)).ToArray();
+
+    /// <summary>The transport with what carries tensors on a GPU, as the library names them.</summary>
+    private static string Kind(string transport, DeviceCarrier carrier) =>
+        carrier switch { DeviceCarrier.Nccl => transport + "+nccl", DeviceCarrier.Copies => transport + "+copies", _ => transport };
 
     private static byte[] Text(string text) => Encoding.UTF8.GetBytes(text + '\0');
 

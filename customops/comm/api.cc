@@ -22,12 +22,16 @@ const char* keep(const std::string& text) {
 
 const char* error_of(const Status& status) { return status.ok() ? nullptr : keep(status.message()); }
 
-/// What an operator's `kind` asks for: what carries, and whether NCCL carries what lies on a GPU.
+/// What an operator's `kind` asks for: what carries, and what carries what lies on a GPU.
 struct Kinds {
   std::string transport;
-  bool uses_nccl;
+  DeviceCarrier device_carrier;
 
-  explicit Kinds(const std::string& kind) : transport(kind.substr(0, kind.find('+'))), uses_nccl(kind.ends_with("+nccl")) {}
+  explicit Kinds(const std::string& kind)
+      : transport(kind.substr(0, kind.find('+'))),
+        device_carrier(kind.ends_with("+nccl")     ? DeviceCarrier::kNccl
+                       : kind.ends_with("+copies") ? DeviceCarrier::kCopies
+                                                   : DeviceCarrier::kHost) {}
 };
 
 Status make_transport(const std::string& kind, const std::string& name, int rank, int world, int ranks_per_node, double timeout_seconds,
@@ -58,7 +62,7 @@ Status open(const std::string& kind, const std::string& name, int rank, int worl
   Status status;
   auto communicator = std::make_shared<Communicator>(std::move(transport), &status);
   HALO_RETURN_IF_ERROR(status);
-  communicator->uses_nccl = Kinds(kind).uses_nccl;
+  communicator->device_carrier = Kinds(kind).device_carrier;
   *id = add(std::move(communicator));
   return {};
 }
@@ -73,8 +77,8 @@ Status closed() { return Status::error("expected an open communicator, found one
 
 extern "C" {
 
-/// kind: threads, of which `name` is their world's; mpi, whose ranks are MPI's own; tcp, whose `name` is rank 0's HOST:PORT; with +nccl behind it where tensors
-/// on a GPU go by NCCL.
+/// kind: threads, of which `name` is their world's; mpi, whose ranks are MPI's own; tcp, whose `name` is rank 0's HOST:PORT; with +nccl or
+/// +copies behind it where tensors on a GPU go by NCCL, or by copies between GPUs of one machine.
 HALO_EXPORT const char* HaloCommunicatorOpen(const char* kind, const char* name, int rank, int world, int ranks_per_node, double timeout_seconds, int64_t* id) {
   return halo::comm::error_of(halo::comm::open(kind, name, rank, world, ranks_per_node, timeout_seconds, id));
 }

@@ -55,6 +55,9 @@ struct Count {
   double seconds = 0, waited = 0;  // they ran, waits included that others come; somebody waited for them
 };
 
+/// What is asked to carry tensors that lie on a GPU: the transport, through memory of the host; NCCL; or copies between GPUs of one machine.
+enum class DeviceCarrier { kHost, kNccl, kCopies };
+
 /// What carries tensors that lie on a GPU.
 class DevicePlane {
  public:
@@ -103,9 +106,9 @@ class Communicator {
   /// By kind, group and type.
   std::map<std::tuple<Kind, std::string, DType>, Count> counts();
 
-  /// For what carries tensors of a GPU: whether NCCL is to, an error where a collective is of another rank or something went wrong, the rank of a member of
+  /// For what carries tensors of a GPU: what is to, an error where a collective is of another rank or something went wrong, the rank of a member of
   /// a group, the place of what carries them, and what a collective has cost.
-  bool uses_nccl = false;
+  DeviceCarrier device_carrier = DeviceCarrier::kHost;
   Status require_ready(const Collective& collective);
   int member_rank(const Collective& collective, int member) const;
   std::unique_ptr<DevicePlane>& device_plane() { return device_plane_; }

@@ -22,6 +22,8 @@ Status load(Driver& driver) {
                            find(library, "cuMemRelease", driver.mem_release) && find(library, "cuMemMap", driver.mem_map) &&
                            find(library, "cuMemUnmap", driver.mem_unmap) && find(library, "cuMemSetAccess", driver.mem_access);
   HALO_REQUIRE(is_complete, "a driver that maps memory (10.2 or later)", dlerror(), "Install a newer driver.");
+  find(library, "cuStreamWaitValue32_v2", driver.stream_wait);
+  find(library, "cuStreamWriteValue32_v2", driver.stream_write);
   driver.path = library_of(reinterpret_cast<const void*>(driver.mem_create));
   return {};
 }

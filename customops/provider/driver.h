@@ -18,6 +18,8 @@ struct Driver {
   decltype(&cuMemMap) mem_map = nullptr;
   decltype(&cuMemUnmap) mem_unmap = nullptr;
   decltype(&cuMemSetAccess) mem_access = nullptr;
+  decltype(&cuStreamWaitValue32) stream_wait = nullptr;  // null before 11.7, as the next
+  decltype(&cuStreamWriteValue32) stream_write = nullptr;
   std::string path;  // the file
 
   static Status open(const Driver** driver);

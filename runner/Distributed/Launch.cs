@@ -60,9 +60,10 @@ public sealed record Launch(int Rank, int Ranks, int LocalRank, int LocalRanks)
     /// <exception cref="HaloException">They do not come, or what carries their messages is not installed.</exception>
     public World Join(TrainConfig config)
     {
-        var nccl = config.Device == GraphDevice.Cuda && config.RankCarrier == RankCarrier.Nccl;
-        var communicator = Store is { } store ? Communicator.Tcp(store.Address, store.Port, Rank, Ranks, LocalRanks, config.RankTimeout, nccl)
-            : Communicator.Mpi(config.RankTimeout, nccl);
+        var carrier = config.Device != GraphDevice.Cuda ? DeviceCarrier.Host
+            : config.RankCarrier switch { RankCarrier.Nccl => DeviceCarrier.Nccl, RankCarrier.Copies => DeviceCarrier.Copies, _ => DeviceCarrier.Host };
+        var communicator = Store is { } store ? Communicator.Tcp(store.Address, store.Port, Rank, Ranks, LocalRanks, config.RankTimeout, carrier)
+            : Communicator.Mpi(config.RankTimeout, carrier);
         if ((communicator.Rank, communicator.Size) != (Rank, Ranks))
         {
             communicator.Dispose();

@@ -314,7 +314,8 @@ public sealed record TrainConfig
     [UsedBy(ConfigUse.Train | ConfigUse.Plan)]
     public SentGradients ShardGradients { get; init; }
 
-    [Description("What carries tensors of a GPU between ranks: nccl, or host (through memory of the host, by MPI or TCP: slower, and ranks may share a GPU).")]
+    [Description("What carries tensors of a GPU between ranks: nccl, copies (into each other's memory, between GPUs of one machine that reach it: kernels keep "
+        + "all multiprocessors), or host (through memory of the host, by MPI or TCP: slower, and ranks may share a GPU).")]
     [UsedBy(ConfigUse.Train)]
     public RankCarrier RankCarrier { get; init; }
 

@@ -9,10 +9,10 @@ Status DeviceCollectives::of(Device& device, comm::Communicator& communicator, D
   std::unique_ptr<comm::DevicePlane>& plane = communicator.device_plane();
   if (plane == nullptr) {
     std::unique_ptr<DeviceCollectives> made;
-    if (communicator.uses_nccl) {
-      HALO_RETURN_IF_ERROR(nccl_collectives(device, communicator, &made));
-    } else {
+    if (communicator.device_carrier == comm::DeviceCarrier::kHost) {
       made = staged_collectives(device, communicator);
+    } else {
+      HALO_RETURN_IF_ERROR(stream_collectives(device, communicator, communicator.device_carrier, &made));
     }
     plane = std::move(made);
   }

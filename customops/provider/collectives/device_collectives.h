@@ -9,7 +9,7 @@ namespace halo::cuda {
 /// One communicator's collectives of tensors on one GPU; kept with the communicator. Nothing of them may be recorded.
 class DeviceCollectives : public comm::DevicePlane {
  public:
-  /// NCCL's where the communicator asks for it, else through memory of the host.
+  /// By what the communicator asks for: NCCL, copies, or memory of the host.
   static Status of(Device& device, comm::Communicator& communicator, DeviceCollectives** found);
 
   /// In the order of the device's stream; x is read until the wait is over, but in an AllGather.
@@ -20,6 +20,8 @@ class DeviceCollectives : public comm::DevicePlane {
 };
 
 std::unique_ptr<DeviceCollectives> staged_collectives(Device& device, comm::Communicator& communicator);
-Status nccl_collectives(Device& device, comm::Communicator& communicator, std::unique_ptr<DeviceCollectives>* made);
+
+/// By NCCL or by copies, on a stream of their own.
+Status stream_collectives(Device& device, comm::Communicator& communicator, comm::DeviceCarrier carrier, std::unique_ptr<DeviceCollectives>* made);
 
 }  // namespace halo::cuda

@@ -26,7 +26,7 @@ Status run_alone(Device& device, comm::Communicator& communicator, const comm::K
     HALO_REQUIRE(x != nullptr && y != nullptr, 2 * bytes << " bytes on the GPU", "none left", "Ask again when nothing else runs there.");
     if (plane == nullptr) {
       std::unique_ptr<DeviceCollectives> made;
-      HALO_RETURN_IF_ERROR(nccl_collectives(device, communicator, &made));
+      HALO_RETURN_IF_ERROR(stream_collectives(device, communicator, comm::DeviceCarrier::kNccl, &made));
       plane = std::move(made);
     }
     auto& collectives = static_cast<DeviceCollectives&>(*plane);

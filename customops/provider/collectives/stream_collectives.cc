@@ -1,19 +1,16 @@
-// By NCCL, on a stream of their own: bytes are sent and received, sums are ours. A collective begins when the device's stream has come to its start, and the
+// On a stream of their own: an exchange sends and receives bytes, sums are ours. A collective begins when the device's stream has come to its start, and the
 // device's stream goes on behind its wait when it is over.
 #include <atomic>
-#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <optional>
 #include <thread>
 #include <utility>
 
-#include "common/integer_text.h"
 #include "provider/collectives/device_collectives.h"
 #include "provider/collectives/event.h"
-#include "provider/collectives/nccl_library.h"
+#include "provider/collectives/exchange.h"
 #include "provider/errors.h"
-#include "provider/products/left_multiprocessors.h"
 
 namespace halo::cuda {
 
@@ -25,16 +22,6 @@ using comm::Piece;
 
 /// Work memory of a reduction, of which a larger one makes several exchanges.
 constexpr int64_t kStagingBytes = int64_t{64} << 20;
-
-/// Multiprocessors that NCCL may take, and products leave: HALO_NCCL_PROCESSORS. 0: NCCL and products take what they will.
-Status multiprocessors_of_collectives(int* count) {
-  const char* text = std::getenv("HALO_NCCL_PROCESSORS");
-  const std::optional<int> given = text == nullptr || *text == '\0' ? 0 : integer_of<int>(text);
-  HALO_REQUIRE(given.has_value() && *given >= 0, "HALO_NCCL_PROCESSORS with 0 or more multiprocessors", "'" << text << "'",
-               "Give another number, or unset it.");
-  *count = *given;
-  return {};
-}
 
 /// Ahead of what computes: a collective is short, and another rank waits for it.
 cudaError_t create_stream(cudaStream_t* stream) {
@@ -55,42 +42,27 @@ struct Run {
   void* staging = nullptr;
 };
 
-class NcclCollectives final : public DeviceCollectives {
+class StreamCollectives final : public DeviceCollectives {
  public:
-  NcclCollectives(Device& device, comm::Communicator& communicator) : device_(device), communicator_(communicator) {}
+  StreamCollectives(Device& device, comm::Communicator& communicator) : device_(device), communicator_(communicator) {}
 
   /// Ends a communicator that is broken by force: there is nobody to end it with.
-  ~NcclCollectives() override {
+  ~StreamCollectives() override {
     stops_ = true;
     if (watcher_.joinable()) watcher_.join();
     static_cast<void>(cudaSetDevice(device_.ordinal()));
-    if (ranks_ != nullptr && !is_aborted_) {
-      if (communicator_.problem().empty()) {
-        cudaStreamSynchronize(stream_);
-        api_->comm_destroy(ranks_);
-      } else {
-        api_->comm_abort(ranks_);
-      }
+    if (exchange_ != nullptr && !is_aborted_ && !communicator_.problem().empty()) exchange_->abort();
+    if (stream_ != nullptr) {
+      cudaStreamSynchronize(stream_);
+      cudaStreamDestroy(stream_);
     }
-    if (stream_ != nullptr) cudaStreamDestroy(stream_);
   }
 
-  Status open() {
-    int count = 0;
-    HALO_RETURN_IF_ERROR(multiprocessors_of_collectives(&count));
-    if (count > 0) {
-      for (const char* variable : {"NCCL_MAX_CTAS", "NCCL_MAX_P2P_NCHANNELS"}) setenv(variable, std::to_string(count).c_str(), 0);
-      left_multiprocessors() = count;
-    }
-    HALO_RETURN_IF_ERROR(nccl::open_library(&api_));
-    nccl::UniqueId id{};
-    if (communicator_.rank() == 0) HALO_RETURN_IF_ERROR(check(api_->get_unique_id(&id), "ncclGetUniqueId"));
-    std::vector<std::string> all;
-    HALO_RETURN_IF_ERROR(communicator_.gather("the meeting of NCCL", std::string(id.bytes, sizeof id.bytes), 0, &all));
-    all[0].copy(id.bytes, sizeof id.bytes);
+  Status open(comm::DeviceCarrier carrier) {
     HALO_RETURN_IF_ERROR(device_.prepare());
     HALO_CUDA_RETURN_IF_ERROR(create_stream(&stream_));
-    HALO_RETURN_IF_ERROR(check(api_->comm_init_rank(&ranks_, communicator_.world(), id, communicator_.rank()), "ncclCommInitRank"));
+    const auto open = carrier == comm::DeviceCarrier::kCopies ? copy_exchange : nccl_exchange;
+    HALO_RETURN_IF_ERROR(open(device_, communicator_, &exchange_));
     watcher_ = std::thread([this] { watch(); });
     return {};
   }
@@ -135,12 +107,6 @@ class NcclCollectives final : public DeviceCollectives {
   }
 
  private:
-  Status check(int code, const char* function) const {
-    HALO_REQUIRE(code == nccl::kSuccess || code == nccl::kInProgress, function << " of NCCL to succeed", api_->get_error_string(code),
-                 "Set NCCL_DEBUG=INFO and see its messages.");
-    return {};
-  }
-
   static Status copy(void* to, const void* from, size_t bytes, cudaStream_t stream) {
     return bytes == 0 ? Status() : HALO_CUDA_STATUS(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream));
   }
@@ -161,20 +127,17 @@ class NcclCollectives final : public DeviceCollectives {
     }
   }
 
-  /// Sends and receives of one exchange, all at once. Both ends leave out what has no bytes.
+  /// What each other member is sent, and gives; those behind this one first, so that not all turn to the same.
   template <class Send, class Receive>
   Status exchange(const Collective& c, Send&& send, Receive&& receive) {
-    HALO_RETURN_IF_ERROR(check(api_->group_start(), "ncclGroupStart"));
-    Status status;
-    for (int member = 0; member < static_cast<int>(c.counts.size()) && status.ok(); ++member) {
-      if (member == c.index) continue;
+    const int members = static_cast<int>(c.counts.size());
+    std::vector<Transfer> transfers;
+    for (int distance = 1; distance < members; ++distance) {
+      const int member = (c.index + distance) % members, peer = communicator_.member_rank(c, member);
       const Piece out = send(member), in = receive(member);
-      const int peer = communicator_.member_rank(c, member);
-      if (out.bytes > 0) status = check(api_->send(out.data, static_cast<size_t>(out.bytes), nccl::kInt8, peer, ranks_, stream_), "ncclSend");
-      if (in.bytes > 0 && status.ok()) status = check(api_->recv(in.data, static_cast<size_t>(in.bytes), nccl::kInt8, peer, ranks_, stream_), "ncclRecv");
+      transfers.push_back({.peer = peer, .out = out.data, .out_bytes = out.bytes, .in = in.data, .in_bytes = in.bytes});
     }
-    const Status ended = check(api_->group_end(), "ncclGroupEnd");
-    return status.ok() ? ended : status;
+    return exchange_->run(transfers, stream_);
   }
 
   Status all_gather(const Collective& c) {
@@ -239,7 +202,7 @@ class NcclCollectives final : public DeviceCollectives {
     });
   }
 
-  /// A rank that is gone or hangs leaves NCCL's kernels waiting for ever: they are ended by force.
+  /// A rank that is gone or hangs leaves the stream waiting for ever: it is ended by force.
   void watch() {
     static_cast<void>(cudaSetDevice(device_.ordinal()));
     while (!stops_) {
@@ -248,17 +211,14 @@ class NcclCollectives final : public DeviceCollectives {
       if (!late.empty()) communicator_.fail(late, /*is_seen=*/true);
       if (communicator_.problem().empty()) continue;
       is_aborted_ = true;
-      api_->comm_abort(ranks_);
+      exchange_->abort();
       return;
     }
   }
 
-  /// What to say of a collective that is not over in time, or of what NCCL reports; "" where all is well.
+  /// What to say of a collective that is not over in time, or of what the exchange reports; "" where all is well.
   std::string find_late() {
-    int code = 0;
-    if (api_->comm_get_async_error(ranks_, &code) == nccl::kSuccess && code != nccl::kSuccess && code != nccl::kInProgress) {
-      return std::string("NCCL reports: ") + api_->get_error_string(code);
-    }
+    if (std::string problem = exchange_->problem(); !problem.empty()) return problem;
     const std::lock_guard lock(mutex_);
     const auto is_late = [&](Run& run) {
       if (cudaEventQuery(run.begin.get()) != cudaSuccess || cudaEventQuery(run.end.get()) != cudaErrorNotReady) return false;
@@ -283,8 +243,7 @@ class NcclCollectives final : public DeviceCollectives {
 
   Device& device_;
   comm::Communicator& communicator_;
-  const nccl::Api* api_ = nullptr;
-  nccl::Comm ranks_ = nullptr;
+  std::unique_ptr<Exchange> exchange_;
   cudaStream_t stream_ = nullptr;
   std::mutex mutex_;
   std::multimap<const void*, Run> pending_;  // by y
@@ -295,9 +254,9 @@ class NcclCollectives final : public DeviceCollectives {
 
 }  // namespace
 
-Status nccl_collectives(Device& device, comm::Communicator& communicator, std::unique_ptr<DeviceCollectives>* made) {
-  auto collectives = std::make_unique<NcclCollectives>(device, communicator);
-  HALO_RETURN_IF_ERROR(collectives->open());
+Status stream_collectives(Device& device, comm::Communicator& communicator, comm::DeviceCarrier carrier, std::unique_ptr<DeviceCollectives>* made) {
+  auto collectives = std::make_unique<StreamCollectives>(device, communicator);
+  HALO_RETURN_IF_ERROR(collectives->open(carrier));
   *made = std::move(collectives);
   return {};
 }

@@ -4,6 +4,10 @@
 #include <cuda_runtime_api.h>
 #include <sys/mman.h>
 
+#include <atomic>
+#include <chrono>
+#include <thread>
+
 namespace halo::cuda {
 
 namespace {
@@ -33,6 +37,14 @@ Status Driver::open(const Driver** driver) {
       .mem_unmap = [](CUdeviceptr address, size_t bytes) { return mprotect(at(address), bytes, PROT_NONE), CUDA_SUCCESS; },
       .mem_access = [](CUdeviceptr address, size_t bytes, const CUmemAccessDesc*,
                        size_t) { return mprotect(at(address), bytes, PROT_READ | PROT_WRITE), CUDA_SUCCESS; },
+      .stream_wait =
+          [](CUstream, CUdeviceptr address, cuuint32_t value, unsigned) {
+            const std::atomic_ref<uint32_t> word(*static_cast<uint32_t*>(at(address)));
+            while (static_cast<int32_t>(word.load() - value) < 0) std::this_thread::sleep_for(std::chrono::microseconds(20));
+            return CUDA_SUCCESS;
+          },
+      .stream_write = [](CUstream, CUdeviceptr address, cuuint32_t value,
+                         unsigned) { return std::atomic_ref<uint32_t>(*static_cast<uint32_t*>(at(address))).store(value), CUDA_SUCCESS; },
       .path = "emulated",
   };
   *driver = &emulated;

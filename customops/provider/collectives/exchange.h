@@ -1,0 +1,47 @@
+// How bytes come from one GPU to others, in the order of a stream.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "common/status.h"
+#include "provider/device.h"
+
+namespace halo::cuda {
+
+/// What one rank sends to another and gets from it.
+struct Transfer {
+  int peer;  // rank of the world
+  const void* out;
+  int64_t out_bytes;
+  void* in;
+  int64_t in_bytes;
+};
+
+class Exchange {
+ public:
+  virtual ~Exchange() = default;
+
+  /// Sends and receives, all at once. All ranks call it in the same order; both ends leave out what has no bytes. What is sent may be overwritten, and what is
+  /// received be read, by what follows on the stream.
+  virtual Status run(const std::vector<Transfer>& transfers, cudaStream_t stream) = 0;
+
+  /// What went wrong since, for people; "" where nothing did.
+  virtual std::string problem() { return ""; }
+
+  /// Lets a stream that waits for other ranks go on, although they are gone. Nothing can be exchanged afterwards. From any thread.
+  virtual void abort() = 0;
+};
+
+/// By NCCL, opened here; also between machines.
+Status nccl_exchange(Device& device, comm::Communicator& communicator, std::unique_ptr<Exchange>* made);
+
+/// By copies into each other's memory, which occupy no multiprocessor: for GPUs of one machine that reach each other's memory.
+Status copy_exchange(Device& device, comm::Communicator& communicator, std::unique_ptr<Exchange>* made);
+
+}  // namespace halo::cuda
