@@ -7,7 +7,7 @@ using Halo.Passes.Infra;
 namespace Halo.Passes.Sharding;
 
 /// <summary>
-/// Lets collectives run while nodes compute: what is gathered starts some gathers before it is waited for, and a sum is waited for behind the next one's start.
+/// Lets collectives run while nodes compute: what is gathered starts some gathers before it is waited for, and a sum is waited for some sums behind its start.
 /// </summary>
 /// <remarks>
 /// Gathers are taken in the order in which ONNX Runtime runs their waits (<see cref="RunOrder"/>): the wait for number i also waits until number i + ahead has
@@ -16,7 +16,8 @@ namespace Halo.Passes.Sharding;
 /// parameters alone, and those of sums on none of their kind, so that no circle can arise.
 /// </remarks>
 /// <param name="Ahead">Gathers that are under way while one is waited for; a layer has seven matrices.</param>
-public sealed record OverlapCollectives(int Ahead = 4) : IGraphPass
+/// <param name="Behind">Sums of a kind that have started when one is waited for; small gradients follow each other faster than they are sent.</param>
+public sealed record OverlapCollectives(int Ahead = 4, int Behind = 3) : IGraphPass
 {
     public string Name => "overlap-collectives";
 
@@ -26,6 +27,8 @@ public sealed record OverlapCollectives(int Ahead = 4) : IGraphPass
     {
         if (Ahead < 1)
             throw new PassException(Name, "ahead", "1 or more", $"{Ahead}", "Leave the pass out for none.");
+        if (Behind < 1)
+            throw new PassException(Name, "behind", "1 or more", $"{Behind}", "Leave the pass out for none.");
     }
 
     public PassResult Run(Model model, PassContext context)
@@ -33,7 +36,7 @@ public sealed record OverlapCollectives(int Ahead = 4) : IGraphPass
         var waits = RunOrder.Of(model.Graph).Where(n => n.Is(nameof(CollectiveWait), HaloDomain.Name)).ToList();
         var gathers = waits.Where(w => StartOf(w).OpType == nameof(AllGatherStart)).ToList();
         var maxima = waits.Where(w => StartOf(w).OpType == nameof(AllReduceStart) && StartOf(w).String("op", "sum") == "max").ToList();
-        // A gradient may take several, one after the other: each waits until the next one's of its own kind has started.
+        // A gradient may take several, one after the other: each waits until later ones of its own kind have started.
         var sums = waits.Where(w => StartOf(w).OpType != nameof(AllGatherStart) && StartOf(w).String("op", "sum") == "sum")
             .GroupBy(w => (StartOf(w).OpType, StartOf(w).String("group", Collectives.World))).Select(g => g.ToList()).ToList();
         if (gathers.Concat(maxima).Concat(sums.SelectMany(s => s)).Any(w => w.Inputs.Skip(1).Any(after => IsStarted(after!))))
@@ -45,10 +48,10 @@ public sealed record OverlapCollectives(int Ahead = 4) : IGraphPass
             var next = gathers.Skip(i == 0 ? 1 : i + Ahead).Take(i == 0 ? Ahead : 1).ToList();
             rewrites += WaitFor(model.Graph, gathers, i, next, context);
         }
-        foreach (var kind in sums.Append(maxima))
+        foreach (var (kind, distance) in sums.Select(s => (s, Behind)).Append((maxima, 1)))
         {
             for (var i = 0; i < kind.Count; i++)
-                rewrites += WaitFor(model.Graph, kind, i, [.. kind.Skip(i + 1).Take(1)], context);
+                rewrites += WaitFor(model.Graph, kind, i, [.. kind.Skip(i + distance).Take(1)], context);
         }
         if (rewrites > 0)
             model.Graph.SortTopologically();
