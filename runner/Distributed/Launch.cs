@@ -72,7 +72,7 @@ public sealed record Launch(int Rank, int Ranks, int LocalRank, int LocalRanks)
         }
         return new World(new ShardPlan(config.Shard, Ranks, Rank, LocalRanks) { Gradients = config.ShardGradients }, communicator)
         {
-            SharesGpus = config.RankCarrier == RankCarrier.Host,
+            SharesGpus = config.RankCarrier != RankCarrier.Nccl,
         };
     }
 }

@@ -19,7 +19,7 @@ public sealed class World(ShardPlan plan, Communicator communicator) : IDisposab
     /// <summary>The place among the ranks of this machine, from 0.</summary>
     public int LocalRank => Plan.Rank % Plan.NodeRanks;
 
-    /// <summary>Ranks of a machine with fewer GPUs take them in turns: the host carries their tensors.</summary>
+    /// <summary>Ranks of a machine with fewer GPUs take them in turns, as NCCL does not.</summary>
     public bool SharesGpus { get; init; }
 
     /// <summary>Where this rank's graphs run: each has a GPU of its own, unless they share them.</summary>

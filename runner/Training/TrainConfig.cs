@@ -315,7 +315,7 @@ public sealed record TrainConfig
     public SentGradients ShardGradients { get; init; }
 
     [Description("What carries tensors of a GPU between ranks: nccl, copies (into each other's memory, between GPUs of one machine that reach it: kernels keep "
-        + "all multiprocessors), or host (through memory of the host, by MPI or TCP: slower, and ranks may share a GPU).")]
+        + "all multiprocessors), or host (through memory of the host, by MPI or TCP: slower). Ranks may share a GPU, but not by nccl.")]
     [UsedBy(ConfigUse.Train)]
     public RankCarrier RankCarrier { get; init; }
 
