@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Losses of runs that N ranks share against one rank's, in every mode: python3 ranks_losses.py FOLDER [tcp|mpi]. A line of JSON a run; exit code 1 where
-one in float32 is more than 1e-5 off.
+one is more than 1e-5 off. In float32, on the CPU.
 
 Six updates of 12 rows of the bundled model in micro-batches of 2, so that ranks run several, and not as many each; validated before, after three, and behind.
 Worst: the largest relative difference of a loss, a gradient norm or a validation loss. HALO names the executable; JOBS runs at a time (1). Ranks of two machines are told that they are.
@@ -56,7 +56,7 @@ def main():
         out.writelines([next(rows) for _ in range(5)])
     runs = [(mode, ranks, 1, "plain") for mode in ("full", "state", "none") for ranks in (2, 3, 4)]
     runs += [("hybrid", 4, 2, "plain"), ("hybrid", 2, 2, "plain")] if launcher == "tcp" else [("hybrid", 4, 1, "plain")]
-    variants = {"plain": {}, "recompute layers": dict(recompute="layer"), "bf16 states": dict(states="bf16"), "one micro-batch a rank": dict(micro_batch_size=4)}
+    variants = {"plain": {}, "recompute layers": dict(recompute="layer"), "one micro-batch a rank": dict(micro_batch_size=4)}
     runs += [(mode, 3, 1, variant) for variant in list(variants)[1:] for mode in ("full", "state")]
     worst_of_all = 0.0
     with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("JOBS", "1"))) as pool:
@@ -71,8 +71,7 @@ def main():
                 continue
             assert len(found) == len(one)
             worst = max(abs(b / a - 1) for a, b in zip(one, found))
-            if variant != "bf16 states":
-                worst_of_all = max(worst, worst_of_all)
+            worst_of_all = max(worst, worst_of_all)
             print(json.dumps(dict(mode=mode, ranks=ranks, machines=nodes, by=launcher, variant=variant, numbers=len(found), worst=float(f"{worst:.1e}"))),
                   flush=True)
     sys.exit(int(worst_of_all > BOUND))

@@ -57,6 +57,7 @@ wait
 steps "one GPU, fp8" 1 model "$batch" "${codes[@]}"
 steps "$gpus GPUs, full, fp8" "$gpus" model "$batch" --shard full "${codes[@]}"
 steps "$gpus GPUs, full, fp8, again" "$gpus" model "$batch" --shard full "${codes[@]}"
+steps "$gpus GPUs, full, fp8, by copies" "$gpus" model "$batch" --shard full --rank-carrier copies "${codes[@]}"
 steps "$gpus GPUs, full, fp8, gathered twice" "$gpus" model "$batch" --shard full --recompute weights "${codes[@]}"
 steps "$gpus GPUs, full, bf16 gathered" "$gpus" model "$batch" --shard full "${plain[@]}"
 steps "$gpus GPUs, full, fp8, gradients in int8" "$gpus" model "$batch" --shard full --shard-gradients int8 "${codes[@]}"
