@@ -13,7 +13,7 @@ template <int threads, int packs, int blocks>
 struct BlockForm {
   static constexpr int kThreads = threads, kPacks = packs, kBlocks = blocks;
   /// Columns of 16 bits.
-  static constexpr int64_t kColumns = int64_t{threads} * packs * cuda::kRowWidth<BFloat16>;
+  static constexpr int64_t columns() { return int64_t{threads} * packs * cuda::kRowWidth<BFloat16>; }
 };
 
 using Short = BlockForm<64, 3, 9>;
@@ -32,7 +32,7 @@ constexpr int64_t kProcessors = 128;
 
 /// Blocks, each with a sum of the weight's gradient: as many on any GPU, so that sums have the same bits.
 int64_t pieces_of(int64_t rows, int64_t columns) {
-  const int blocks = columns <= Short::kColumns ? Short::kBlocks : (columns <= Middle::kColumns ? Middle::kBlocks : Wide::kBlocks);
+  const int blocks = columns <= Short::columns() ? Short::kBlocks : (columns <= Middle::columns() ? Middle::kBlocks : Wide::kBlocks);
   return std::clamp<int64_t>(rows, 1, kProcessors * blocks);
 }
 

@@ -8,7 +8,7 @@ namespace halo::cuda {
 
 Status PeerMemory::allocate(int64_t bytes, std::unique_ptr<PeerMemory>* made) {
   std::unique_ptr<PeerMemory> memory(new PeerMemory);
-  HALO_CUDA_RETURN_IF_ERROR(cudaMalloc(&memory->data_, static_cast<size_t>(bytes)));
+  HALO_CUDA_RETURN_IF_ERROR(cudaMalloc(reinterpret_cast<void**>(&memory->data_), static_cast<size_t>(bytes)));
   memory->bytes_ = bytes;
   memory->is_own_ = true;
   HALO_CUDA_RETURN_IF_ERROR(cudaMemset(memory->data_, 0, static_cast<size_t>(bytes)));
