@@ -22,7 +22,7 @@ public sealed record OrderNodes() : IGraphPass
     {
         var graph = model.Graph;
         var nodes = graph.Nodes.ToList();
-        var ofData = new HashSet<Value>(graph.Inputs.Where(i => !i.Type.IsFloat()));
+        var ofData = new HashSet<Value>(graph.Inputs.Where(i => !i.Type.IsFloat() && !FrozenBase.IsHeld(i)));
         foreach (var node in nodes.Where(n => Graph.ReadBy(n).Any(ofData.Contains)))
             ofData.UnionWith(node.Outputs);
         var places = nodes.Select((node, place) => (node, place)).ToDictionary(p => p.node, p => p.place);

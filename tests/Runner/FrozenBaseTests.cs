@@ -100,6 +100,29 @@ public sealed class FrozenBaseTests : IDisposable
         static long Codes(string json) => System.Text.Json.JsonDocument.Parse(json).RootElement.GetProperty("held").GetProperty("codes of frozen weights").GetInt64();
     }
 
+    /// <summary>A layer more takes as much memory while the graph runs as over a base that is held decoded: no codes of other layers are there.</summary>
+    [Theory]
+    [InlineData("layer")]
+    [InlineData("elementwise")]
+    public void Weights_in_4_bits_are_decoded_layer_by_layer(string recompute)
+    {
+        long Growth(string options) => Running(8, options) - Running(4, options);
+        var (own, coded) = (Growth(""), Growth("--adapter-base int4"));
+        Assert.True(own > 0);
+        Assert.InRange(coded, 0, own + 4096);
+
+        long Running(int layers, string options)
+        {
+            var folder = Directory.CreateDirectory(_folder[$"layers-{layers}"]).FullName;
+            var text = File.ReadAllText(Path.Combine(_folder["model"], "config.json"));
+            File.WriteAllText(Path.Combine(folder, "config.json"), System.Text.RegularExpressions.Regex.Replace(text, "\"num_hidden_layers\": *[0-9]+", $"\"num_hidden_layers\": {layers}"));
+            var json = System.Text.Json.JsonDocument.Parse(HaloConsole.Succeed(["plan", "--model", folder, "--adapter-kind", "lora", "--adapter-rank", "4", "--micro-batch-size", "3",
+                "--sequence-length", "24", "--scheme", "halo-0", "--format", "fp8", "--precision", "bf16", "--device", "cuda", "--recompute", recompute, "--json",
+                .. options.Split(' ', StringSplitOptions.RemoveEmptyEntries)])).RootElement;
+            return json.GetProperty("peak_bytes").GetInt64() - json.GetProperty("held_bytes").GetInt64();
+        }
+    }
+
     private static double Number(string text) => double.Parse(text, System.Globalization.CultureInfo.InvariantCulture);
 
     private List<string> Losses(string run) => [.. File.ReadLines(_folder[$"{run}/metrics.jsonl"]).Select(l => System.Text.Json.JsonDocument.Parse(l).RootElement)
