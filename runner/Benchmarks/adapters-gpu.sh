@@ -93,6 +93,10 @@ for part in $list; do
       ;;
     lora-halo-1) row "$layers" "${lora[@]}" "${int8[@]}" --scheme halo-1 --recompute elementwise ;;
     lora-fp8) row "$layers" "${lora[@]}" "${fp8[@]}" --recompute elementwise ;;
+    lora-int4)
+      row "$layers" "${lora[@]}" "${fp8[@]}" --adapter-base int4 --recompute feed_forward
+      row "$layers" "${lora[@]}" "${fp8[@]}" --adapter-base int4 --recompute weights --saved-codes all
+      ;;
     lora-codes) row "$layers" "${lora[@]}" "${fp8[@]}" --recompute weights --saved-codes all ;;
     lora-codes-less) row "$layers" "${lora[@]}" "${fp8[@]}" --recompute feed_forward --recompute-layers $((layers * 11 / 32)) --saved-codes all ;;
     pytorch) timeout -k 5 "$run_limit" python3 runner/Benchmarks/pytorch_lora.py "$layers" 4096 14336 32 8 128256 "$rows" "$tokens" 16 compile-layers || true ;;
