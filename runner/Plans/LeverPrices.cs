@@ -60,27 +60,32 @@ public sealed class LeverPrices(TrainConfig config, Model rewritten)
             .Select(what => config with { SavedCodes = AllCodes, Recompute = what, RecomputeLayers = null });
 
     /// <summary>Plans <see cref="All"/> and <see cref="Offers"/>, on as many cores as there are.</summary>
-    public void Prepare() => Parallel.ForEach((TrainConfig[])[.. Candidates, .. Offered], lever =>
+    public void Prepare()
     {
-        try
+        TrainConfig[] distinct = [.. Candidates.Concat(Offered).DistinctBy(KeyOf)]; // else one core waits for what another plans
+        Parallel.ForEach(Partitioner.Create(distinct, EnumerablePartitionerOptions.NoBuffering), lever =>
         {
-            _ = Of(lever);
-        }
-        catch (HaloException)
-        {
-            // is kept, and thrown to whoever asks for this lever
-        }
-    });
+            try
+            {
+                _ = Of(lever);
+            }
+            catch (HaloException)
+            {
+                // is kept, and thrown to whoever asks for this lever
+            }
+        });
+    }
 
     /// <summary>What a config takes; as <see cref="MemoryLevers.Try"/> has it, made once.</summary>
     public Lever Of(TrainConfig lever)
     {
-        var planned = lever with { Offload = Offload.None };
-        var other = planned with { Recompute = default, RecomputeLayers = null, SavedCodes = null, LogitsMemory = null };
-        var price = _prices.GetOrAdd((PipelineParser.ToText(MemoryLevers.Passes(lever)), other),
-            _ => new Lazy<Lever>(() => MemoryLevers.Try(planned, rewritten))).Value;
+        var price = _prices.GetOrAdd(KeyOf(lever), _ => new Lazy<Lever>(() => MemoryLevers.Try(lever with { Offload = Offload.None }, rewritten))).Value;
         return price with { Config = lever, Memory = price.Memory.With(lever.Offload) };
     }
+
+    /// <summary>Passes, and settings that no pass stands for and that move no tensor to the host.</summary>
+    private static (string Passes, TrainConfig Other) KeyOf(TrainConfig lever) => (PipelineParser.ToText(MemoryLevers.Passes(lever)),
+        lever with { Offload = Offload.None, Recompute = default, RecomputeLayers = null, SavedCodes = null, LogitsMemory = null });
 
     /// <summary>The cheapest lever with codes that fits; null where none does, or the config has them.</summary>
     /// <param name="budget">Bytes.</param>
