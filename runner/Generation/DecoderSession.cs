@@ -51,6 +51,8 @@ public sealed class DecoderSession : IDecoder
         {
             ShapeInference.Run(model.Graph);
             PassManager.Run(model, [new FuseInference()], new PassOptions());
+            if (sizes.AreAll)
+                BestToken.AddTo(model);
         }
         var session = GraphSession.Of(name, model, settings with { Replays = sizes.AreAll, AllowsHostNodes = !sizes.AreAll });
         return new DecoderSession(session, sizes, maxPositions, useCache);

@@ -50,7 +50,7 @@ public sealed class Generator(IDecoder decoder, SamplingSettings sampling, IRead
             {
                 if (ended[row] is not null)
                     continue;
-                var id = Sampler.Pick(decoding.Next(row), sampling, randoms[row].NextDouble());
+                var id = sampling.Temperature is null ? decoding.Best(row) : Sampler.Pick(decoding.Next(row), sampling, randoms[row].NextDouble());
                 ended[row] = Take(row, id);
                 next[row] = ended[row] is null ? id : null;
             }

@@ -17,6 +17,7 @@ internal sealed class HeldCaches : IDisposable
     private readonly DeviceTensor _ids; // (B, 1)
     private readonly DeviceTensor _mask; // (B, R)
     private readonly DeviceTensor _logits; // (B, 1, V)
+    private readonly DeviceTensor? _best, _bestLogit; // (B, 1), where the graph gives them
 
     /// <param name="session">Of the inference graph; not owned.</param>
     /// <param name="sizes">What the session is given; not owned.</param>
@@ -35,6 +36,8 @@ internal sealed class HeldCaches : IDisposable
         _ids = new DeviceTensor(device, ElementType.Int64, [rows, 1]);
         _mask = new DeviceTensor(device, ElementType.Int64, [rows, room]);
         _logits = new DeviceTensor(device, ElementType.Float, [rows, 1, vocabulary]);
+        if (BestToken.IsIn(session.Outputs))
+            (_best, _bestLogit) = (new DeviceTensor(device, ElementType.Int64, [rows, 1]), new DeviceTensor(device, ElementType.Float, [rows, 1]));
     }
 
     public int Rows { get; }
@@ -42,6 +45,9 @@ internal sealed class HeldCaches : IDisposable
     public int Room { get; }
 
     public int Recording { get; }
+
+    /// <summary>Whether a step finds the most likely tokens itself.</summary>
+    public bool GivesBest => _best is not null;
 
     /// <summary>Binds the caches as past and present of runs to come, and forgets other outputs.</summary>
     public void BindCaches()
@@ -61,24 +67,37 @@ internal sealed class HeldCaches : IDisposable
         _session.BindInput(TrainingNames.InputIds, _ids.Value);
         _session.BindInput(TrainingNames.AttentionMask, _mask.Value);
         _session.BindOutput(TrainingNames.Logits, _logits.Value);
+        if (_best is not null)
+        {
+            _session.BindOutput(BestToken.Id, _best.Value);
+            _session.BindOutput(BestToken.Logit, _bestLogit!.Value);
+        }
         _sizes.Bind(_session, Rows, tokens: 1, Room);
     }
 
     /// <summary>Reads one token a row, at the end of what its mask shows. After <see cref="BindStep"/>.</summary>
     /// <param name="ids">(B).</param>
     /// <param name="mask">(B, R) of 0 and 1.</param>
-    /// <param name="logits">Filled: (B, V).</param>
-    public void Step(ReadOnlySpan<long> ids, ReadOnlySpan<long> mask, Span<float> logits)
+    public void Step(ReadOnlySpan<long> ids, ReadOnlySpan<long> mask)
     {
         _ids.Write(ids);
         _mask.Write(mask);
         _session.Run(Recording);
-        _logits.Read(logits);
+    }
+
+    /// <summary>The logits of the last step, (B, V).</summary>
+    public void ReadLogits(Span<float> logits) => _logits.Read(logits);
+
+    /// <summary>The most likely tokens of the last step and their logits, (B) each, where <see cref="GivesBest"/>.</summary>
+    public void ReadBest(Span<long> ids, Span<float> logits)
+    {
+        _best!.Read(ids);
+        _bestLogit!.Read(logits);
     }
 
     public void Dispose()
     {
-        foreach (var tensor in (DeviceTensor[])[.. _caches, _ids, _mask, _logits])
-            tensor.Dispose();
+        foreach (var tensor in (DeviceTensor?[])[.. _caches, _ids, _mask, _logits, _best, _bestLogit])
+            tensor?.Dispose();
     }
 }

@@ -14,6 +14,9 @@ internal sealed class HeldDecoding : IDecoding
     private readonly long[] _last; // the last of them
     private readonly long[] _mask; // (B, R)
     private readonly float[] _logits; // (B, V), behind the last of them
+    private readonly long[] _best; // (B), the most likely of them
+    private readonly float[] _bestLogits; // (B)
+    private bool _hasLogits, _hasBest; // of the last step, on the host
 
     /// <summary>Reads the prompts.</summary>
     /// <param name="session">Of the inference graph; not owned.</param>
@@ -29,6 +32,7 @@ internal sealed class HeldDecoding : IDecoding
         _last = [.. prompts.Select(p => (long)p[^1])];
         _mask = new long[caches.Rows * caches.Room];
         _logits = new float[caches.Rows * vocabulary];
+        (_best, _bestLogits) = (new long[caches.Rows], new float[caches.Rows]);
         for (var row = 0; row < prompts.Count; row++)
             _mask.AsSpan(row * caches.Room, _counts[row]).Fill(1);
         ReadPrompts(session, sizes, prompts);
@@ -36,7 +40,24 @@ internal sealed class HeldDecoding : IDecoding
     }
 
     /// <inheritdoc/>
-    public ReadOnlySpan<float> Next(int row) => _logits.AsSpan(row * _vocabulary, _vocabulary);
+    public ReadOnlySpan<float> Next(int row)
+    {
+        if (!_hasLogits)
+            _caches.ReadLogits(_logits);
+        _hasLogits = true;
+        return _logits.AsSpan(row * _vocabulary, _vocabulary);
+    }
+
+    /// <inheritdoc/>
+    public int Best(int row)
+    {
+        if (_hasLogits || !_caches.GivesBest)
+            return Sampler.Pick(Next(row), SamplingSettings.Greedy, random: 0);
+        if (!_hasBest)
+            _caches.ReadBest(_best, _bestLogits);
+        _hasBest = true;
+        return Sampler.Checked((int)_best[row], _bestLogits[row]);
+    }
 
     /// <summary>A row that is over reads its last token again, over its own place.</summary>
     public void Append(IReadOnlyList<int?> tokens)
@@ -49,7 +70,8 @@ internal sealed class HeldDecoding : IDecoding
             _mask[(row * _caches.Room) + _counts[row]++] = 1;
             _last[row] = id;
         }
-        _caches.Step(_last, _mask, _logits);
+        _caches.Step(_last, _mask);
+        (_hasLogits, _hasBest) = (false, false);
     }
 
     public void Dispose() => _giveBack(_caches);
@@ -71,5 +93,6 @@ internal sealed class HeldDecoding : IDecoding
         var logits = outputs[^1].GetTensorDataAsSpan<float>(); // (B, S, V), bound last
         for (var row = 0; row < _counts.Length; row++)
             logits.Slice(((row * width) + _counts[row] - 1) * _vocabulary, _vocabulary).CopyTo(_logits.AsSpan(row * _vocabulary));
+        _hasLogits = true;
     }
 }

@@ -18,6 +18,10 @@ public interface IDecoding : IDisposable
     /// <summary>Logits of the token that follows a row, (V); valid until the next <see cref="Append"/>.</summary>
     ReadOnlySpan<float> Next(int row);
 
+    /// <summary>The most likely token to follow a row: the first of the largest of its logits.</summary>
+    /// <exception cref="InvalidOperationException">It is not finite.</exception>
+    int Best(int row) => Sampler.Pick(Next(row), SamplingSettings.Greedy, random: 0);
+
     /// <summary>Reads one more token for each row; a row that is over has none (null), and its logits mean nothing from then on.</summary>
     /// <param name="tokens">One for each row, as many as there are prompts.</param>
     /// <exception cref="ArgumentOutOfRangeException">A row has no room left.</exception>

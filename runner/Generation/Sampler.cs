@@ -42,9 +42,13 @@ public static class Sampler
         var best = TensorPrimitives.IndexOfMax(logits); // of a NaN where there is one
         if (logits[best] == 0)
             best = logits.IndexOf(0f); // 0 and -0 are equal here
-        return float.IsFinite(logits[best]) ? best
-            : throw Refused(float.IsNegativeInfinity(logits[best]) ? "no finite one" : $"{logits[best]} for token {best}");
+        return Checked(best, logits[best]);
     }
+
+    /// <summary>A token, where its logit, the largest, is finite.</summary>
+    /// <exception cref="InvalidOperationException">It is not.</exception>
+    internal static int Checked(int id, float logit) => float.IsFinite(logit) ? id
+        : throw Refused(float.IsNegativeInfinity(logit) ? "no finite one" : $"{logit} for token {id}");
 
     /// <summary>All ids by falling logit, then by rising id.</summary>
     private static int[] Ordered(ReadOnlySpan<float> logits)

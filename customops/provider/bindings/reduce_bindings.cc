@@ -1,8 +1,9 @@
-// ReduceSum ... ReduceLogSumExp, Softmax, LogSoftmax, CumSum.
+// ReduceSum ... ReduceLogSumExp, ArgMax, Softmax, LogSoftmax, CumSum.
 #include "provider/kernels/reduce.h"
 
 #include "provider/bindings/axes.h"
 #include "provider/bindings/kernel.h"
+#include "provider/kernels/arg_max.h"
 
 namespace halo::cuda {
 
@@ -51,6 +52,29 @@ Kernel make_cumulative_sum(const NodeAttributes& attributes) {
   };
 }
 
+/// Of the last axis, the first of equal elements.
+Kernel make_arg_max(const NodeAttributes& attributes) {
+  const bool keeps = attributes.integer("keepdims", 1) != 0;
+  return [=, given = attributes.integer("axis", 0)](Launch& launch) -> Status {
+    const Tensor x = launch.in(0);
+    const int axis = axis_of(given, x.dims.rank);
+    HALO_REQUIRE(axis == x.dims.rank - 1, "the last axis, " << x.dims.rank - 1, axis, "Transpose the tensor first.");
+    Dims dims = x.dims;
+    dims.sizes[axis] = 1;
+    if (!keeps) --dims.rank;
+    auto* y = launch.out<int64_t>(0, dims);
+    const int64_t rows = dims.count(), columns = x.dims.sizes[axis];
+    if (rows == 0) return {};
+    HALO_WORKSPACE(work, launch, arg_max_workspace(rows, columns));
+    return arg_max(x.type, x.data, y, rows, columns, work.data(), launch.stream());
+  };
+}
+
+bool finds_largest(const NodeFacts& node) {
+  return is_float(node.type()) && node.type() != DType::kDouble && node.attributes.integer("select_last_index", 0) == 0 &&
+         node.attributes.integer("axis", 0) != 0;
+}
+
 bool is_float_node(const NodeFacts& node) { return is_float(node.type()); }
 
 const KernelRows rows({
@@ -63,6 +87,7 @@ const KernelRows rows({
     reduce_row<ReduceOp::kL1>("ReduceL1"),
     reduce_row<ReduceOp::kL2>("ReduceL2"),
     reduce_row<ReduceOp::kLogSumExp>("ReduceLogSumExp"),
+    {.type = "ArgMax", .supports = finds_largest, .make = make_arg_max},
     {.type = "Softmax", .supports = is_float_node, .make = make_softmax<false>, .in_place = {0}},
     {.type = "LogSoftmax", .supports = is_float_node, .make = make_softmax<true>, .in_place = {0}},
     {.type = "CumSum",
