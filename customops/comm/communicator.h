@@ -112,6 +112,7 @@ class Communicator {
   Status require_ready(const Collective& collective);
   int member_rank(const Collective& collective, int member) const;
   std::unique_ptr<DevicePlane>& device_plane() { return device_plane_; }
+  std::mutex& device_plane_mutex() { return device_plane_mutex_; }
   void count(const Collective& collective, double seconds, double waited);
   double timeout_seconds() const { return transport_->timeout_seconds(); }
 
@@ -143,6 +144,7 @@ class Communicator {
   bool closes_ = false, is_opened_ = false, fails_ = false, fails_seen_ = false, is_decided_ = false;  // fails_: of itself, or is about to
   std::vector<char> staging_;
   std::unique_ptr<DevicePlane> device_plane_;
+  std::mutex device_plane_mutex_;
   std::thread thread_;
 };
 

@@ -4,8 +4,7 @@ namespace halo::cuda {
 
 Status DeviceCollectives::of(Device& device, comm::Communicator& communicator, DeviceCollectives** found) {
   HALO_REQUIRE(!device.is_capturing(), "collectives of runs that are not recorded", "a recording", "Switch recording off for several ranks: graph_capture 0.");
-  static std::mutex mutex;
-  const std::lock_guard lock(mutex);
+  const std::lock_guard lock(communicator.device_plane_mutex());  // opened by the first session; ranks that share a process wait for each other meanwhile
   std::unique_ptr<comm::DevicePlane>& plane = communicator.device_plane();
   if (plane == nullptr) {
     std::unique_ptr<DeviceCollectives> made;

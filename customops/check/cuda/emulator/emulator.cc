@@ -28,7 +28,7 @@ namespace halo::emulator {
 namespace {
 
 constexpr size_t kStackBytes = 64 << 10;
-std::vector<unsigned char> shared_memory;
+thread_local std::vector<unsigned char> shared_memory;  // ranks that share a process run kernels at once
 
 void yield() {
   Block& b = block();
@@ -69,7 +69,7 @@ void prepare(Fiber& fiber) {
 }  // namespace
 
 Block& block() {
-  static Block instance;
+  static thread_local Block instance;
   return instance;
 }
 
