@@ -20,6 +20,9 @@ public sealed class GpuKernelMemory(bool byCudnn) : IKernelMemory
     /// <summary>CudnnAttention::kWorkspaceBound.</summary>
     private const long ScoreBound = 1L << 30;
 
+    /// <summary>kMostDim and kMostScoreBytes of check_attention_cudnn: heads with more channels, or more scores to a key/value head, are not cuDNN's.</summary>
+    private const long MostDim = 256, MostScoreBytes = 4L << 30;
+
     private static readonly HashSet<string> Views = ["Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"];
 
     private static readonly Dictionary<string, int[]> Overwrites = new(StringComparer.Ordinal);
@@ -47,8 +50,8 @@ public sealed class GpuKernelMemory(bool byCudnn) : IKernelMemory
     {
         "MatMul" or "Gemm" or "FusedMatMul" => ProductBytes,
         "ScaledMatMul" => ScaledProduct(node),
-        "Attention" when node.Domain == HaloDomain.Name => byCudnn && Is16Bit(node) ? Forward(node) : 0,
-        "AttentionGrad" => byCudnn && Is16Bit(node) ? Backward(node) : 4 * Elements(node.Inputs[5]!),
+        "Attention" when node.Domain == HaloDomain.Name => IsByCudnn(node, node.Inputs[0]!, node.Inputs[1]!, node.Input(4)) ? Forward(node) : 0,
+        "AttentionGrad" => IsByCudnn(node, node.Inputs[1]!, node.Inputs[2]!, node.Input(7)) ? Backward(node) : 4 * Elements(node.Inputs[5]!),
         "RmsNormGrad" => 4 * Math.Clamp(Rows(node.Inputs[1]!), 1, MostPieces) * Size(node.Inputs[1]!, -1),
         "CrossEntropy" => 8 * Rows(node.Inputs[0]!),
         "EmbeddingGrad" => Embedding(node),
@@ -84,7 +87,13 @@ public sealed class GpuKernelMemory(bool byCudnn) : IKernelMemory
         return (2 * Aligned(8 * count)) + ((count + EmbeddingPiece - 1) / EmbeddingPiece * 2 * columns * 4);
     }
 
-    private static bool Is16Bit(Node node) => node.Output.Type is ElementType.BFloat16 or ElementType.Float16;
+    /// <summary>check_attention_cudnn, of Q (B, H, T, D), K (B, G, S, D) and documents where there are some.</summary>
+    private bool IsByCudnn(Node node, Value q, Value k, Value? documents)
+    {
+        var (dim, keys, window) = (Size(q, -1), Size(k, 2), node.Int("window", 0));
+        return byCudnn && node.Output.Type is (ElementType.BFloat16 or ElementType.Float16) && documents is null && (window == 0 || window >= keys)
+            && dim % 8 == 0 && dim <= MostDim && 2 * Size(q, 1) / Math.Max(1, Size(k, 1)) * Size(q, 2) * keys <= MostScoreBytes;
+    }
 
     /// <summary>attention_cudnn: lengths of rows, sums that nobody asked for.</summary>
     private static long Forward(Node node) => (node.Input(3) is null ? 0 : Aligned(12 * Size(node.Inputs[0]!, 0)))
