@@ -37,7 +37,8 @@ public sealed class GpuKernelMemory(bool byCudnn) : IKernelMemory
     }
 
     public bool IsView(Node node) =>
-        (node.IsStandard && Views.Contains(node.OpType)) || node.Facts.Role is OperatorRole.Ordering || node.Is(nameof(BitCast), HaloDomain.Name);
+        (node.IsStandard && Views.Contains(node.OpType)) || node.Facts.Role is OperatorRole.Ordering || node.Is(nameof(BitCast), HaloDomain.Name)
+        || node.Is(nameof(OffloadStart), HaloDomain.Name);
 
     public IReadOnlyList<int> MayOverwrite(Node node, int output) =>
         node.Is(nameof(SwiGlu), HaloDomain.Name) ? output == 0 ? [0, 1] : []

@@ -12,6 +12,7 @@
 #include "common/arena.h"
 #include "common/status.h"
 #include "provider/cudnn/cudnn_attention.h"
+#include "provider/host_copies.h"
 #include "provider/mapped_memory.h"
 #include "provider/products/lt_products.h"
 #include "provider/staging.h"
@@ -50,6 +51,7 @@ class Device final : public WorkMemory {
   LtProducts& products() { return products_; }
   CudnnAttention& attention() { return attention_; }
   Staging& staging() { return staging_; }
+  HostCopies& host_copies() { return host_copies_; }
 
   /// Memory for work on the stream; null where there is none, and then take_shortage() tells.
   void* allocate(int64_t bytes) override;
@@ -135,6 +137,7 @@ class Device final : public WorkMemory {
   LtProducts products_;
   CudnnAttention attention_;
   Staging staging_;
+  HostCopies host_copies_;
   Order order_ = kStreamOrder;
   bool is_capturing_ = false;
   int recordings_ = 0;

@@ -7,9 +7,6 @@
 
 namespace halo::cuda {
 
-/// cudaMemcpyDefault: the driver finds where both addresses lie.
-constexpr auto kWhereverTheyLie = static_cast<cudaMemcpyKind>(4);
-
 Staging::~Staging() {
   for (cudaEvent_t event : ready_) {
     if (event != nullptr) cudaEventDestroy(event);

@@ -11,6 +11,9 @@
 
 namespace halo::cuda {
 
+/// cudaMemcpyDefault: the driver finds where both addresses lie.
+inline constexpr auto kWhereverTheyLie = static_cast<cudaMemcpyKind>(4);
+
 class Staging {
  public:
   Staging() = default;

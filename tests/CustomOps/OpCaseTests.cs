@@ -80,6 +80,7 @@ public class OpCaseTests
     private static readonly Dictionary<string, string[]> Families = new()
     {
         ["RowCodes"] = ["QuantizeRows", "SumRows"],
+        ["HostCopies"] = ["CopyWait", "FetchStart", "OffloadStart"],
         ["Collectives"] = ["AllGatherStart", "AllReduceStart", "AllToAllStart", "CollectiveWait", "ReduceScatterStart"],
     };
 

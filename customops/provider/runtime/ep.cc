@@ -118,6 +118,7 @@ void Ep::offer_capture() {
 
 Status Ep::start_run(int id) {
   HALO_RETURN_IF_ERROR(device_.prepare());
+  HALO_RETURN_IF_ERROR(device_.host_copies().settle());
   if (!settings_.records || id == kPlainRun) {
     device_.note_launches();
     return {};

@@ -1,0 +1,17 @@
+#include "check/check.h"
+#include "ops/host_copies/host_copies.h"
+
+namespace halo::check {
+
+HALO_CHECK(host_copy_copies_every_byte_and_leaves_shared_memory_alone) {
+  for (const int64_t count : {0, 1, 7, 1001}) {
+    const auto x = normal(count, 1);
+    Guarded<float> y(count);
+    host_copy_cpu(x.data(), y.data(), count * 4);
+    expect(y.intact() && same(x.data(), y.data(), count), "copy of " + std::to_string(count));
+    host_copy_cpu(y.data(), y.data(), count * 4);
+    expect(y.intact() && same(x.data(), y.data(), count), "in place, " + std::to_string(count));
+  }
+}
+
+}  // namespace halo::check
