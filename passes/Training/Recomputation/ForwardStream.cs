@@ -25,6 +25,9 @@ internal sealed class ForwardStream
     /// <summary>What each layer reads, and what the last one gives.</summary>
     public IReadOnlyList<Value> Borders { get; private set; } = [];
 
+    /// <summary>The residual stream: what each layer reads, what it is behind the layer's attention, and what the last one gives, in the order of the graph.</summary>
+    public IReadOnlyList<Value> Residuals { get; private set; } = [];
+
     public int LayerCount => Math.Max(0, Borders.Count - 1);
 
     public bool Contains(Value value) => _stream.Contains(value);
@@ -46,7 +49,7 @@ internal sealed class ForwardStream
         var cuts = stream.Cuts(nodes);
         var heads = LinearGemms.In(graph).Layers.Where(l => l.IsHead).SelectMany(l => l.Of(GemmRole.F)).Select(g => g.Node).ToHashSet();
         var starts = new List<(Value Value, int Position)>();
-        var attended = new List<int>(); // the end of each layer's attention
+        var attended = new List<(Value Value, int Position)>(); // the end of each layer's attention
         (Value Value, int Position)? end = null;
         for (var c = 0; c < cuts.Count - 1; c++)
         {
@@ -55,20 +58,23 @@ internal sealed class ForwardStream
             if (attends)
             {
                 starts.Add(cuts[c]);
-                attended.Add(cuts[c + 1].Position);
+                attended.Add(cuts[c + 1]);
             }
             if (attends || (starts.Count > 0 && block.Exists(n => stream.IsLinear(n) && !heads.Contains(n))))
                 end = cuts[c + 1];
         }
         if (end is not null)
+        {
             stream.Borders = [.. starts.Append(end.Value).Select(b => b.Value)];
+            stream.Residuals = [.. starts.Concat(attended).Append(end.Value).OrderBy(cut => cut.Position).Select(cut => cut.Value).Distinct()];
+        }
         int[] borders = [.. starts.Select(s => s.Position), .. end is null ? Array.Empty<int>() : [end.Value.Position]];
         for (var i = 0; i < nodes.Count; i++)
         {
             foreach (var output in nodes[i].Outputs.Where(stream._stream.Contains))
             {
                 var layer = stream._layers[output] = borders.Count(b => b <= i) - 1;
-                if (layer >= 0 && layer < attended.Count && i > attended[layer])
+                if (layer >= 0 && layer < attended.Count && i > attended[layer].Position)
                     stream._feedForward.Add(output);
             }
         }
