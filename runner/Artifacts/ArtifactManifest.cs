@@ -25,6 +25,9 @@ internal static class ArtifactManifest
     /// <summary>What shares a row of the graphs; only where something does.</summary>
     public const string PackingKey = "packing";
 
+    /// <summary>What fit: auto has put on the host, which graphs do not say; only where it chose something.</summary>
+    private const string FittedKey = "fitted";
+
     private const string FilesKey = "files";
 
     private const string OptimizerKey = "optimizer";
@@ -62,10 +65,26 @@ internal static class ArtifactManifest
         manifest[WeightsKey] = Digests(checkpoint);
         if (plan.Config.Packing != RowPacking.None)
             manifest[PackingKey] = ConfigKey.NameOf(plan.Config.Packing.ToString());
+        if (plan.Config is { Fit: MemoryFit.Auto } fitted && (fitted.OffloadResiduals || fitted.Offload != Offload.None))
+        {
+            manifest[FittedKey] = new JsonObject
+            {
+                ["offload"] = ConfigKey.NameOf(fitted.Offload.ToString()),
+                ["offload_residuals"] = fitted.OffloadResiduals,
+            };
+        }
         if (plan.Adapter is not null)
             manifest[AdapterKey] = DigestOfAdapter(Path.Combine(folder, "adapter"));
         return manifest;
     }
+
+    /// <summary>A config with what fit: auto chose when the artifact was made.</summary>
+    public static TrainConfig WithFitted(TrainConfig config, JsonObject manifest) => config.Fit != MemoryFit.Auto || manifest[FittedKey] is not JsonObject fitted ? config
+        : config with
+        {
+            Offload = Enum.GetValues<Offload>().Single(o => ConfigKey.NameOf(o.ToString()) == fitted["offload"]!.ToString()),
+            OffloadResiduals = fitted["offload_residuals"]!.GetValue<bool>(),
+        };
 
     /// <summary>Holds an artifact to its manifest: every key is there, and every file that it lists is as it was written.</summary>
     /// <exception cref="HaloException">A key is missing, or a file is missing, changed or damaged.</exception>

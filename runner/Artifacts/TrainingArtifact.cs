@@ -161,7 +161,7 @@ public sealed class TrainingArtifact
         var device = world?.DeviceOf(config.Device) ?? new Device(config.Device);
         return new TrainingPlan(training, () => Read(EvalModel), () => Read(ForwardModel), () => Read(OptimizerModel))
         {
-            Config = config with { Packing = Manifest[ArtifactManifest.PackingKey] is null ? RowPacking.None : RowPacking.Documents },
+            Config = ArtifactManifest.WithFitted(config, Manifest) with { Packing = Manifest[ArtifactManifest.PackingKey] is null ? RowPacking.None : RowPacking.Documents },
             Interface = TrainingInterface.Of(training.Graph, TrainingModel, device.Kind),
             Optimizer = Optimizer,
             Weights = Checkpoint,

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
 using Halo.Io;
+using Halo.Ir;
 using Halo.Passes.Training;
 using Halo.Runner.Memory;
 using Halo.Runner.Plans;
@@ -59,20 +60,20 @@ internal static class PlanVerb
             var prices = new LeverPrices(config, rewritten);
             prices.Prepare();
             var (levers, offers) = (prices.All.ToList(), prices.Offers.ToList());
-            var plan = config.Fit == MemoryFit.Auto ? prices.Choose(budget ?? PlannedMemory.BudgetOf(config, new Device(config.Device)))
+            var plan = config.Fit == MemoryFit.Auto ? LeverChoice.Of(prices, budget ?? PlannedMemory.BudgetOf(config, new Device(config.Device)))
                 : levers.Find(l => l.Config.Recompute == config.Recompute && config.RecomputeLayers is null) ?? prices.Of(config);
             foreach (var line in parsed.GetValue(json) ? [Json(plan, [.. levers, .. offers], budget).ToJsonString(JsonText.Readable)]
-                : Lines(config, plan, levers, offers, budget))
+                : Lines(config, rewritten, plan, levers, offers, budget))
                 Console.WriteLine(line);
             return ExitCode.Done;
         });
         return command;
     }
 
-    private static IEnumerable<string> Lines(TrainConfig config, Lever plan, IReadOnlyList<Lever> levers, List<Lever> offers, long? budget) =>
+    private static IEnumerable<string> Lines(TrainConfig config, Model rewritten, Lever plan, IReadOnlyList<Lever> levers, List<Lever> offers, long? budget) =>
     [
         .. MemoryText.Table(plan.Memory), "", $"with {plan.Text}; others:", .. levers.Select(l => Line(l, budget)),
-        .. offers.Count > 0 ? (IEnumerable<string>)["", "for you to choose:", .. offers.Select(l => $"{Line(l, budget)}; {MemoryLevers.Change(l, config)}")] : [],
+        .. offers.Count > 0 ? (IEnumerable<string>)["", "for you to choose:", .. offers.Select(l => $"{Line(l, budget)}; {MemoryLevers.Change(l, config, rewritten)}")] : [],
     ];
 
     private static string Line(Lever lever, long? budget) =>
@@ -84,12 +85,15 @@ internal static class PlanVerb
     {
         var json = MemoryText.Json(plan.Memory);
         (json["recompute"], json["recompute_layers"], json["saved_codes"]) = (Name(plan), plan.Config.RecomputeLayers, plan.Config.SavedCodes);
+        (json["offload"], json["offload_residuals"]) = (ConfigKey.NameOf($"{plan.Config.Offload}"), plan.Config.OffloadResiduals);
         json["budget_bytes"] = budget;
         json["levers"] = new JsonArray([.. levers.Select(l => new JsonObject
         {
             ["recompute"] = Name(l),
             ["saved_codes"] = l.Config.SavedCodes,
             ["optimizer_in_backward"] = l.Config.OptimizerInBackward,
+            ["offload"] = ConfigKey.NameOf($"{l.Config.Offload}"),
+            ["offload_residuals"] = l.Config.OffloadResiduals,
             ["peak_bytes"] = l.Memory.PeakBytes,
             ["products"] = l.Products,
         })]);

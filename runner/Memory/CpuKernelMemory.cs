@@ -25,7 +25,8 @@ public sealed class CpuKernelMemory : IKernelMemory
     private static readonly HashSet<string> OverwriteEither = ["Add", "Sub", "Mul", "Div"];
 
     public bool IsView(Node node) =>
-        (node.IsStandard && Views.Contains(node.OpType)) || node.Facts.Role is OperatorRole.Ordering || node.Is(nameof(BitCast), HaloDomain.Name);
+        (node.IsStandard && Views.Contains(node.OpType)) || node.Facts.Role is OperatorRole.Ordering || node.Is(nameof(BitCast), HaloDomain.Name)
+        || node.Is(nameof(OffloadStart), HaloDomain.Name);
 
     public IReadOnlyList<int> MayOverwrite(Node node, int output) => !node.IsStandard || output > 0 ? []
         : OverwriteEither.Contains(node.OpType) ? [0, 1] : OverwriteFirst.Contains(node.OpType) ? [0] : [];

@@ -3,6 +3,7 @@ using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Memory;
 using Halo.Models.Optimizer;
+using Halo.Passes.Training;
 using Halo.Runner.Sessions;
 using Halo.Runner.Training;
 using Halo.Runner.Training.Engine;
@@ -21,6 +22,9 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
     /// <summary>In page-locked memory of the host, and not counted; each class.</summary>
     public IReadOnlyList<MemoryPart> OnHost { get; init; } = [];
 
+    /// <summary>Of a class that is held on the device or the host.</summary>
+    internal long BytesOf(string name) => Held.Concat(OnHost).Where(p => p.Name == name).Sum(p => p.SizeBytes);
+
     public long HeldBytes => Held.Sum(p => p.SizeBytes);
 
     /// <summary>The graph that takes most.</summary>
@@ -38,7 +42,7 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
             Offload.Moments => [Moments],
             _ => [Moments, Parameters],
         };
-        return this with { Held = [.. Held.Where(p => !moved.Contains(p.Name))], OnHost = [.. Held.Where(p => moved.Contains(p.Name))] };
+        return this with { Held = [.. Held.Where(p => !moved.Contains(p.Name))], OnHost = [.. OnHost, .. Held.Where(p => moved.Contains(p.Name))] };
     }
 
     /// <summary>The most at once.</summary>
@@ -58,7 +62,8 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
     {
         var kernels = KernelsOf(device, attention);
         var isGpu = device == GraphDevice.Cuda;
-        var hidden = isGpu ? @interface.BatchNames : null;
+        var offloaded = OffloadResiduals.RoomOf(training).ToList();
+        string[]? hidden = isGpu ? [.. @interface.BatchNames, .. offloaded.Select(room => room.Name)] : null;
         var graphs = new List<GraphMemory> { GraphMemory.Of("training", training, kernels, hidden: hidden) };
         if (evaluation is not null)
             graphs.Add(GraphMemory.Of("evaluation", evaluation, kernels, o => o.Name == TrainingNames.Loss, hidden));
@@ -93,7 +98,11 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
         var batches = evaluation is null ? 1 : 2;
         held.Add(new MemoryPart("constants, batches and scalars", graphs.Sum(g => g.ConstantBytes) + (ScalarCount * RunMemory.Alignment)
             + (batches * Inputs(training, @interface.Batch.Select(b => b.Name)).Sum(Rounded))));
-        return new MemoryPlan(held, [.. graphs.Select(g => g with { IsPacked = !isGpu })]) { SharesMemory = isGpu };
+        return new MemoryPlan(held, [.. graphs.Select(g => g with { IsPacked = !isGpu })])
+        {
+            SharesMemory = isGpu,
+            OnHost = offloaded.Count == 0 ? [] : [Part(Residuals, offloaded)],
+        };
     }
 
     private static bool IsMoment(Value input) => MomentPrefixes.Any(prefix => input.Name.StartsWith(prefix, StringComparison.Ordinal));
@@ -111,7 +120,9 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
     private static IKernelMemory KernelsOf(GraphDevice device, AttentionKernels attention) =>
         device == GraphDevice.Cuda ? new GpuKernelMemory(attention != AttentionKernels.Halo) : new CpuKernelMemory();
 
-    private const string Parameters = "parameters", FrozenCodes = "codes of frozen weights", Moments = "moments";
+    internal const string Parameters = "parameters", Moments = "moments", Residuals = "residuals";
+
+    private const string FrozenCodes = "codes of frozen weights";
 
     /// <summary>Loss, norm, factors, learning rate, step: a tensor each.</summary>
     private const int ScalarCount = 8;

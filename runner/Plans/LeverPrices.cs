@@ -3,7 +3,6 @@ using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Models.Optimizer;
 using Halo.Passes.Infra;
-using Halo.Runner.Memory;
 using Halo.Runner.Sessions;
 using Halo.Runner.Training;
 using Halo.Runner.Training.Engine;
@@ -17,14 +16,18 @@ public sealed class LeverPrices(TrainConfig config, Model rewritten)
 {
     private const string AllCodes = "all", SmallLogits = "256MiB";
 
-    private static readonly Recomputed[] CheapestFirst = [Recomputed.None, Recomputed.Weights, Recomputed.Elementwise, Recomputed.FeedForward, Recomputed.Layer];
+    internal static readonly Recomputed[] CheapestFirst = [Recomputed.None, Recomputed.Weights, Recomputed.Elementwise, Recomputed.FeedForward, Recomputed.Layer];
 
     private readonly ConcurrentDictionary<(string Passes, TrainConfig Other), Lazy<Lever>> _prices = [];
+
+    internal TrainConfig Config => config;
+
+    internal Model Rewritten => rewritten;
 
     /// <summary>What each lever takes, the cheapest first, planned as it is asked for.</summary>
     public IEnumerable<Lever> All => Candidates.Select(Of);
 
-    /// <summary>What is for a user to choose, since it changes more than time: updates in the backward part, codes in place of what gradients read.</summary>
+    /// <summary>Besides recompute: what is on the host, and what changes more than time, updates in the backward part, codes in place of what gradients read.</summary>
     public IEnumerable<Lever> Offers => Offered.Select(Of);
 
     private IEnumerable<TrainConfig> Candidates => CheapestFirst.Select(what => config with { Recompute = what, RecomputeLayers = null });
@@ -40,8 +43,12 @@ public sealed class LeverPrices(TrainConfig config, Model rewritten)
                 yield return withUpdates;
             if (config.Moments == MomentPrecision.States)
                 yield return config with { Moments = MomentPrecision.Fp8 };
+            if (config is { OffloadResiduals: false, Device: GraphDevice.Cuda })
+                yield return config with { OffloadResiduals = true };
             if (config is { Offload: Offload.None, Device: GraphDevice.Cuda })
                 yield return config with { Offload = Offload.Moments };
+            if (config is { Offload: not Offload.States, Device: GraphDevice.Cuda })
+                yield return config with { Offload = Offload.States };
             var mayChunk = config.LogitsMemory is null && rewritten.Graph.Nodes.Any(n => n.OpType == nameof(LinearCrossEntropy));
             if (mayChunk)
                 yield return config with { LogitsMemory = SmallLogits };
@@ -90,40 +97,4 @@ public sealed class LeverPrices(TrainConfig config, Model rewritten)
     /// <summary>The cheapest lever with codes that fits; null where none does, or the config has them.</summary>
     /// <param name="budget">Bytes.</param>
     public Lever? WithCodes(long budget) => Coded.Select(Of).FirstOrDefault(l => l.Memory.PeakBytes <= budget);
-
-    /// <summary>The cheapest lever that fits.</summary>
-    /// <param name="budget">Bytes.</param>
-    /// <exception cref="HaloException">None does.</exception>
-    public Lever Choose(long budget)
-    {
-        var least = default(Lever);
-        foreach (var lever in All)
-        {
-            if (lever.Memory.PeakBytes <= budget)
-                return lever.Config.Recompute > Recomputed.Weights ? FewestLayers(lever, budget) : lever;
-            least = least is null || lever.Memory.PeakBytes < least.Memory.PeakBytes ? lever : least;
-        }
-        throw new HaloException("memory", "fit", $"a recompute that fits into {MemorySize.Text(budget)}",
-            $"{least!.Text} as the least, which takes {MemorySize.Text(least.Memory.PeakBytes)}, {MemorySize.Text(least.Memory.HeldBytes)} of it held for the whole run",
-            WithCodes(budget) is { } offer
-                ? $"{offer.Options} would take {MemorySize.Text(offer.Memory.PeakBytes)} and changes values a little; or take a smaller --micro-batch-size or "
-                    + "--sequence-length."
-                : "Take a smaller --micro-batch-size or --sequence-length.");
-    }
-
-    /// <summary>A lever in as few layers as fit.</summary>
-    private Lever FewestLayers(Lever all, long budget)
-    {
-        var (best, few, many) = (all, 0, Halo.Passes.Training.Recompute.LayersOf(rewritten)); // few do not fit, many do
-        while (many - few > 1)
-        {
-            var layers = (few + many) / 2;
-            var lever = Of(all.Config with { RecomputeLayers = layers });
-            if (lever.Memory.PeakBytes <= budget)
-                (best, many) = (lever, layers);
-            else
-                few = layers;
-        }
-        return best;
-    }
 }

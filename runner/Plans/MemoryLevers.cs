@@ -21,13 +21,15 @@ public sealed record Lever(TrainConfig Config, MemoryPlan Memory, double Product
     /// <summary>The settings as one would write them.</summary>
     public string Text => $"recompute {ConfigText(Config.Recompute)}{(Config.RecomputeLayers is { } layers ? $" in {layers} layers" : "")}"
         + (Config.SavedCodes is { } saved ? $", saved_codes {saved}" : "") + (Config.OptimizerInBackward ? ", optimizer_in_backward" : "")
-        + (Config.LogitsMemory is { } logits ? $", logits_memory {logits}" : "") + (Config.Moments == MomentPrecision.Fp8 ? ", moments fp8" : "") + (Config.Offload == Offload.None ? "" : $", offload {Offloaded}");
+        + (Config.LogitsMemory is { } logits ? $", logits_memory {logits}" : "") + (Config.Moments == MomentPrecision.Fp8 ? ", moments fp8" : "")
+        + (Config.OffloadResiduals ? ", offload_residuals" : "") + (Config.Offload == Offload.None ? "" : $", offload {Offloaded}");
 
     /// <summary>The settings as options of a command.</summary>
     public string Options => string.Join(' ', ((string[])[$"--recompute {ConfigText(Config.Recompute)}",
         Config.RecomputeLayers is { } layers ? $"--recompute-layers {layers}" : "", Config.SavedCodes is { } saved ? $"--saved-codes {saved}" : "",
         Config.OptimizerInBackward ? "--optimizer-in-backward true" : "", Config.LogitsMemory is { } logits ? $"--logits-memory {logits}" : "",
-        Config.Moments == MomentPrecision.Fp8 ? "--moments fp8" : "", Config.Offload == Offload.None ? "" : $"--offload {Offloaded}"])
+        Config.Moments == MomentPrecision.Fp8 ? "--moments fp8" : "", Config.OffloadResiduals ? "--offload-residuals true" : "",
+        Config.Offload == Offload.None ? "" : $"--offload {Offloaded}"])
         .Where(o => o.Length > 0));
 
     private string Offloaded => Halo.Runner.Training.Config.ConfigKey.NameOf($"{Config.Offload}");
@@ -71,7 +73,7 @@ public static class MemoryLevers
         {
             var budget = PlannedMemory.BudgetOf(config, new Device(config.Device));
             var prices = new LeverPrices(config, rewritten.Model);
-            var chosen = prices.Choose(budget);
+            var chosen = LeverChoice.Of(prices, budget);
             say($"memory: {chosen.Text} takes {MemorySize.Text(chosen.Memory.PeakBytes)} of {MemorySize.Text(budget)}, and {chosen.Products:P0} of the products");
             if (chosen.Config.Recompute > Recomputed.Weights && prices.WithCodes(budget) is { } offer)
                 say($"memory: {offer.Options} would take {MemorySize.Text(offer.Memory.PeakBytes)}; it changes values a little, and is not chosen for you");
@@ -96,12 +98,17 @@ public static class MemoryLevers
         return model;
     }
 
-    /// <summary>What an offer changes.</summary>
-    public static string Change(Lever offer, TrainConfig config) => string.Join("; ", ((string[])[
+    /// <summary>What an offer changes, and what it costs that no product shows.</summary>
+    public static string Change(Lever offer, TrainConfig config, Model rewritten) => string.Join("; ", ((string[])[
         offer.Config.SavedCodes != config.SavedCodes || offer.Config.Moments != config.Moments ? "values change a little"
             : offer.Config.LogitsMemory != config.LogitsMemory ? "sums in another order" : "the same values",
-        offer.Config.Offload != config.Offload ? $"moves {MemorySize.Text(2 * offer.Memory.OnHost.Sum(p => p.SizeBytes))} over the bus an update" : "",
+        offer.Config.Offload != config.Offload ? $"about {Moved(offer, rewritten) * 1e3:F0} ms of an update for the bus at {LeverTime.Bus / 1e9:F0} GB/s each way" : "",
+        offer.Config.OffloadResiduals != config.OffloadResiduals
+            ? $"{MemorySize.Text(offer.Memory.BytesOf(MemoryPlan.Residuals))} over the bus and back a micro-batch, while layers compute" : "",
         offer.Config.OptimizerInBackward != config.OptimizerInBackward ? "a gradient that is not finite is found behind its update" : ""]).Where(s => s.Length > 0));
+
+    private static double Moved(Lever offer, Model rewritten) =>
+        LeverTime.Moved(offer.Config.Offload, LeverChoice.MicroBatches(offer.Config, rewritten), offer.Memory);
 
     /// <summary>What a config takes: its passes over a copy of the graph, and the plan of that.</summary>
     public static Lever Try(TrainConfig config, Model rewritten)

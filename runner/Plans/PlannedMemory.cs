@@ -58,7 +58,7 @@ public static class PlannedMemory
         if (config.Recompute == Recomputed.None && prices.All.FirstOrDefault(l => l.Memory.PeakBytes <= bytes) is { } lever)
             return $"{planned}; {lever.Options} takes {MemorySize.Text(lever.Memory.PeakBytes)}.";
         if (prices.Offers.FirstOrDefault(l => l.Memory.PeakBytes <= bytes) is { } offer)
-            return $"{planned}; {offer.Options} ({MemoryLevers.Change(offer, config)}) takes {MemorySize.Text(offer.Memory.PeakBytes)}.";
+            return $"{planned}; {offer.Options} ({MemoryLevers.Change(offer, config, plan.Training)}) takes {MemorySize.Text(offer.Memory.PeakBytes)}.";
         return $"{planned}, {(config.Recompute == Recomputed.None ? "and no recompute would fit" : "with recompute already")}: take a smaller --micro-batch-size.";
     }
 

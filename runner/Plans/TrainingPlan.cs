@@ -136,19 +136,20 @@ public sealed class TrainingPlan
 
     /// <summary>
     /// A copy of a training graph with what a run does with gradients in it, the updates or the sums over micro-batches, its nodes in the order that frees
-    /// gradients early; the graph itself where each update has one micro-batch and comes behind it.
+    /// gradients early, residuals offloaded where the run does that; the graph itself where there is nothing to add.
     /// </summary>
     internal static Model AsRun(TrainConfig config, Model training, TrainingInterface @interface, AdamWSettings optimizer)
     {
-        if (!config.OptimizerInBackward && (config.BatchSize ?? 0) <= @interface.Rows)
+        var accumulates = (config.BatchSize ?? 0) > @interface.Rows;
+        if (!config.OptimizerInBackward && !accumulates && !config.OffloadResiduals)
             return training;
         var model = training.Clone();
         ShapeInference.Run(model.Graph);
         if (config.OptimizerInBackward)
             Halo.Models.Optimizer.OptimizerInBackward.AddTo(model, @interface.Trained, optimizer, @interface.ParameterType);
-        else
+        else if (accumulates)
             GradientGraphs.AddSumsTo(model, @interface.Trained.Select(p => p.Name));
-        PassManager.Run(model, [new OrderNodes()], new PassOptions());
+        PassManager.Run(model, [new OrderNodes(), .. config.OffloadResiduals ? (IGraphPass[])[new OffloadResiduals()] : []], new PassOptions());
         return model;
     }
 

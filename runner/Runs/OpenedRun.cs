@@ -3,6 +3,7 @@ using Halo.Ir;
 using Halo.Models.Weights;
 using Halo.Passes.Infra;
 using Halo.Passes.Rewrite;
+using Halo.Passes.Training;
 using Halo.Runner.Artifacts;
 using Halo.Runner.Data;
 using Halo.Runner.Distributed;
@@ -158,11 +159,13 @@ public sealed class OpenedRun : IDisposable
     private static (TrainingEngine, Evaluator) Sessions(TrainingPlan plan, TrainingArtifact artifact, CheckpointReader weights, bool accumulates)
     {
         var (config, batch) = (plan.Config, plan.Interface.BatchNames);
-        var (session, optimizer) = config.OptimizerInBackward
-            ? (GraphSession.OfBatch("training_model.onnx with updates", plan.TrainingAsRun(), plan.Session, batch), null)
-            : (accumulates ? GraphSession.OfBatch("training_model.onnx", plan.TrainingAsRun(), plan.Session, batch)
-                : GraphSession.OfBatch(artifact.TrainingModel, plan.Session, batch), plan.OptimizerFor(accumulates, artifact.OptimizerModel));
+        var training = plan.TrainingAsRun();
+        var session = training == plan.Training ? GraphSession.OfBatch(artifact.TrainingModel, plan.Session, batch)
+            : GraphSession.OfBatch(config.OptimizerInBackward ? "training_model.onnx with updates" : "training_model.onnx", training, plan.Session,
+                [.. batch, .. OffloadResiduals.RoomOf(training.Graph).Select(r => r.Name)]);
+        var optimizer = config.OptimizerInBackward ? null : plan.OptimizerFor(accumulates, artifact.OptimizerModel);
         var engine = new TrainingEngine(plan.Interface, session, optimizer, accumulates, config.Threads, config.Seed, config.Offload, config.Moments);
+        engine.OffloadTo(OffloadResiduals.RoomOf(training.Graph));
         var held = artifact.Hold(plan.Training, weights, plan.Session);
         if (held is not null)
             engine.Hold(held);

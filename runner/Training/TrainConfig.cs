@@ -276,6 +276,11 @@ public sealed record TrainConfig
     [UsedBy(ConfigUse.Train | ConfigUse.Plan)]
     public Offload Offload { get; init; }
 
+    [Description("Keep the residual stream of all layers but the last in page-locked memory of the host between forward and backward part, copied while layers compute, "
+        + "same bits. With device cuda, and of use with recompute, which keeps little else.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Plan)]
+    public bool OffloadResiduals { get; init; }
+
     [Description("Updates between evaluations; 0: only before and after the run.")]
     [Range(0, int.MaxValue)]
     [UsedBy(ConfigUse.Train)]

@@ -204,9 +204,9 @@ internal static class ConfigReader
             throw new HaloException(Reader, where("adapter_kind"), $"no {(config.Pipeline is null ? "optimizer_in_backward" : "pipeline")} with efqat, "
                 + "which has passes and updates of its own", "both", "Remove one.");
         }
-        if (config is { Offload: not Offload.None, Device: not GraphDevice.Cuda })
-            throw new HaloException(Reader, where("offload"), "device cuda, whose memory it saves", $"device {ConfigKey.NameOf(config.Device.ToString())}",
-                "Set 'device: cuda', or leave offload out.");
+        if (config.Device != GraphDevice.Cuda && (config.Offload != Offload.None ? "offload" : config.OffloadResiduals ? "offload_residuals" : null) is { } offload)
+            throw new HaloException(Reader, where(offload), "device cuda, whose memory it saves", $"device {ConfigKey.NameOf(config.Device.ToString())}",
+                $"Set 'device: cuda', or leave {offload} out.");
         if (config.Patience is not null && (config.Valid is null || config.EvalEvery == 0))
             throw new HaloException(Reader, where("patience"), "valid and eval_every with it", config.Valid is null ? "no valid" : "no eval_every",
                 "Set both, or leave patience out.");

@@ -42,6 +42,7 @@ public sealed class TrainingEngine : IDisposable
     private HeldTensors? _held;
     private readonly ChosenRows _chosen;
     private readonly World? _world;
+    private readonly List<DeviceTensor> _offloaded = [];
     private readonly Dictionary<string, DeviceTensor> _scalars = new(StringComparer.Ordinal);
 
     /// <param name="interface">The training graph's.</param>
@@ -165,6 +166,17 @@ public sealed class TrainingEngine : IDisposable
             _training.BindInput(name, held[name]);
     }
 
+    /// <summary>Gives the graph room for what it offloads, in page-locked memory of the host where it runs on a GPU.</summary>
+    /// <param name="room">Its inputs for that, of fixed sizes (<see cref="Passes.Training.OffloadResiduals"/>).</param>
+    public void OffloadTo(IEnumerable<Value> room)
+    {
+        foreach (var input in room)
+        {
+            _offloaded.Add(new DeviceTensor(_training.Device, input.Type, input.Shape!.Sizes, onHost: true));
+            _training.BindInput(input.Name, _offloaded[^1].Value);
+        }
+    }
+
     /// <summary>Runs the graph on one micro-batch and returns its loss; the gradients lie in <see cref="Gradients"/>.</summary>
     /// <exception cref="HaloException">A value of the batch is out of bounds, or none of its labels counts.</exception>
     public double Run(MicroBatch batch)
@@ -277,8 +289,8 @@ public sealed class TrainingEngine : IDisposable
             session?.Dispose();
         foreach (var buffers in new[] { Parameters, _gradients, _sums }.Concat(Moments.Select(m => m.Buffers)))
             buffers?.Dispose();
-        foreach (var scalar in _scalars.Values)
-            scalar.Dispose();
+        foreach (var tensor in _scalars.Values.Concat(_offloaded))
+            tensor.Dispose();
         _batch.Dispose();
         _chosen.Dispose();
         _held?.Dispose();

@@ -29,6 +29,26 @@ public sealed class GpuMemoryTests(EmulatedGpu gpu) : IDisposable
         Assert.True(moments.Peak - all.Peak > 0.9 * states, $"{moments.Peak} and {all.Peak}");
     }
 
+    /// <summary>Copies of the residual stream are made when they are waited for, the latest that a GPU may make them; runs are recorded and replayed, or not.</summary>
+    [Theory]
+    [InlineData(false, "--recompute layer")]
+    [InlineData(true, "--recompute none --scheme halo-0 --format fp8 --batch-size 6")]
+    [InlineData(false, "--recompute elementwise --optimizer-in-backward true")]
+    public void Residuals_on_the_host_keep_the_bits(bool isLess, string text)
+    {
+        var options = text.Split(' ');
+        var model = TinyChat.Write(_folder);
+        var plain = Train(model, "plain", options);
+        foreach (var records in new[] { false, true })
+        {
+            var offloaded = Train(model, $"offloaded-{records}", records, [.. options, "--offload-residuals", "true"]);
+            Assert.Equal(plain.Updates, offloaded.Updates);
+            Assert.Equal(plain.Checkpoint, offloaded.Checkpoint);
+            // Of two layers the first one's go away: where layers are computed again, the second one's copies take as much.
+            Assert.True(isLess ? offloaded.Peak < plain.Peak : offloaded.Peak == plain.Peak, $"{offloaded.Peak} bytes with residuals on the host, {plain.Peak} without");
+        }
+    }
+
     /// <summary>Moments of 8 bits, their update by the kernel of the GPU: each of the log's planned bytes is taken, and no more.</summary>
     [Fact]
     public void Moments_of_8_bits_take_what_is_planned()
@@ -41,14 +61,19 @@ public sealed class GpuMemoryTests(EmulatedGpu gpu) : IDisposable
         Assert.InRange(plain.Peak - coded.Peak, 1.4 * states, 1.5 * states);
     }
 
-    [Fact]
-    public void Offload_is_refused_on_the_cpu() => Assert.Contains("offload: expected device cuda, whose memory it saves",
-        HaloConsole.Run(["train", .. TinyChat.Write(_folder), "--data", _folder["data.jsonl"], "-o", _folder["x"], "--offload", "moments"]).Error,
-        StringComparison.Ordinal);
+    [Theory]
+    [InlineData("--offload", "moments")]
+    [InlineData("--offload-residuals", "true")]
+    public void Offload_is_refused_on_the_cpu(string option, string value) => Assert.Contains($"{option}: expected device cuda, whose memory it saves",
+        HaloConsole.Run(["train", .. TinyChat.Write(_folder), "--data", _folder["data.jsonl"], "-o", _folder["x"], option, value]).Error, StringComparison.Ordinal);
 
-    private (IReadOnlyList<string> Updates, byte[][] Checkpoint, long Peak) Train(string[] model, string output, params string[] options)
+    private (IReadOnlyList<string> Updates, byte[][] Checkpoint, long Peak) Train(string[] model, string output, params string[] options) =>
+        Train(model, output, records: false, options);
+
+    private (IReadOnlyList<string> Updates, byte[][] Checkpoint, long Peak) Train(string[] model, string output, bool records, string[] options)
     {
-        gpu.Succeed(["train", .. model, "--data", _folder["data.jsonl"], "-o", _folder[output], "--device", "cuda", "--rederive", "true", "--steps", "2",
+        Func<IEnumerable<string>, string> run = records ? gpu.SucceedRecording : gpu.Succeed;
+        run(["train", .. model, "--data", _folder["data.jsonl"], "-o", _folder[output], "--device", "cuda", "--rederive", "true", "--steps", "2",
             "--learning-rate", "1e-2", "--schedule", "constant", .. options]);
         var rows = File.ReadLines(_folder[$"{output}/metrics.jsonl"]).Select(l => JsonDocument.Parse(l).RootElement)
             .Where(r => r.GetProperty("kind").GetString() == "train").ToList();

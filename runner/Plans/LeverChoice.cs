@@ -1,0 +1,78 @@
+using Halo.Ir;
+using Halo.Passes.Training;
+using Halo.Runner.Memory;
+using Halo.Runner.Sessions;
+using Halo.Runner.Training;
+using Halo.Runner.Training.Engine;
+
+namespace Halo.Runner.Plans;
+
+/// <summary>What <c>fit: auto</c> takes: of the levers that keep the bits the fastest combination that fits, by <see cref="LeverTime"/>.</summary>
+/// <remarks>What a config sets of them it keeps: to what is on the host more may come, and what is to stay there stays.</remarks>
+internal sealed class LeverChoice
+{
+    private readonly LeverPrices _prices;
+    private readonly long _microBatches;
+    private readonly double _multiplications;
+
+    private LeverChoice(LeverPrices prices) => (_prices, _microBatches, _multiplications) =
+        (prices, MicroBatches(prices.Config, prices.Rewritten), MemoryLevers.Multiplications(prices.Rewritten.Graph));
+
+    /// <summary>The fastest combination that fits.</summary>
+    /// <param name="prices">Of the config and its graph.</param>
+    /// <param name="budget">Bytes that there are.</param>
+    /// <exception cref="HaloException">None fits.</exception>
+    public static Lever Of(LeverPrices prices, long budget)
+    {
+        var choice = new LeverChoice(prices);
+        var all = choice.Combinations().OrderBy(choice.Seconds).ToList(); // stable: of those that cost the same, the first
+        foreach (var lever in all.Select(prices.Of).Where(lever => lever.Memory.PeakBytes <= budget))
+            return lever.Config.Recompute > Recomputed.Weights ? choice.FewestLayers(lever, budget) : lever;
+        var least = all.Select(prices.Of).MinBy(lever => lever.Memory.PeakBytes)!;
+        throw new HaloException("memory", "fit", $"levers that fit into {MemorySize.Text(budget)}",
+            $"{least.Text} as the least, which takes {MemorySize.Text(least.Memory.PeakBytes)}, {MemorySize.Text(least.Memory.HeldBytes)} of it held for the whole run",
+            prices.WithCodes(budget) is { } offer
+                ? $"{offer.Options} would take {MemorySize.Text(offer.Memory.PeakBytes)} and changes values a little; or take a smaller --micro-batch-size or "
+                    + "--sequence-length."
+                : "Take a smaller --micro-batch-size or --sequence-length.");
+    }
+
+    /// <summary>Micro-batches of an update.</summary>
+    public static long MicroBatches(TrainConfig config, Model training)
+    {
+        var rows = TrainingInterface.Of(training.Graph, config.Model, config.Device).Rows;
+        return Math.Max(1, ((config.BatchSize ?? rows) + rows - 1) / rows);
+    }
+
+    private IEnumerable<TrainConfig> Combinations()
+    {
+        var config = _prices.Config;
+        var onGpu = config.Device == GraphDevice.Cuda;
+        return from offload in Enum.GetValues<Offload>()
+               where offload >= config.Offload && (onGpu || offload == Offload.None)
+               from recompute in LeverPrices.CheapestFirst
+               from residuals in recompute > Recomputed.Weights ? (bool[])[true, false] : [false, true] // of those that cost the same, fewer layers are computed again
+               where residuals ? onGpu : !config.OffloadResiduals
+               select config with { Recompute = recompute, RecomputeLayers = null, OffloadResiduals = residuals, Offload = offload };
+    }
+
+    /// <summary>Bytes on the host are about those of any recompute: few plans are made for the order in which others are tried.</summary>
+    private double Seconds(TrainConfig config) =>
+        LeverTime.Seconds(config, _microBatches, _multiplications, _prices.Of(config with { Recompute = Recomputed.None }).Memory);
+
+    /// <summary>A lever in as few layers as fit.</summary>
+    private Lever FewestLayers(Lever all, long budget)
+    {
+        var (best, few, many) = (all, 0, Recompute.LayersOf(_prices.Rewritten)); // few do not fit, many do
+        while (many - few > 1)
+        {
+            var layers = (few + many) / 2;
+            var lever = _prices.Of(all.Config with { RecomputeLayers = layers });
+            if (lever.Memory.PeakBytes <= budget)
+                (best, many) = (lever, layers);
+            else
+                few = layers;
+        }
+        return best;
+    }
+}
