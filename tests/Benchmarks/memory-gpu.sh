@@ -14,9 +14,9 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 jsonl=$out.jsonl table=$work/left-out
 : >"$jsonl"; : >"$table"
-declare -A shapes=([3l]=3,4096,14336,32,8,2048,0 [1b]=16,2048,8192,32,8,128256,1 [qwen]=28,1536,8960,12,2,151936,1 [7b]=28,3584,18944,28,4,152064,0 [8b]=32,4096,14336,32,8,128256,0)
+declare -A shapes=([3l]=3,4096,14336,32,8,2048,0 [1b]=16,2048,8192,32,8,128256,1 [qwen]=28,1536,8960,12,2,151936,1 [7b]=28,3584,18944,28,4,152064,0 [8b]=32,4096,14336,32,8,128256,0 [8b8]=8,4096,14336,32,8,128256,0)
 if [ -n "${TRY:-}" ]; then
-    shapes=([3l]=3,64,192,4,2,2048,0 [1b]=2,64,192,4,2,2048,1 [qwen]=2,64,192,4,2,2048,1 [7b]=2,64,192,4,2,2048,0 [8b]=3,64,192,4,2,2048,0)
+    shapes=([3l]=3,64,192,4,2,2048,0 [1b]=2,64,192,4,2,2048,1 [qwen]=2,64,192,4,2,2048,1 [7b]=2,64,192,4,2,2048,0 [8b]=3,64,192,4,2,2048,0 [8b8]=2,64,192,4,2,2048,0)
 fi
 
 # make NAME ROWS CHARACTERS
@@ -75,7 +75,7 @@ small() {
     row 60 1b 512 10000 "1b 32x512 fp8 saved codes, bf16 states" 32 512 $b16 --saved-codes all
     row 60 1b 512 10000 "1b 32x512 bf16, bf16 states" 32 512 --states bf16
     for lever in "--recompute elementwise" "--recompute feed_forward" "--recompute layer" "--moments fp8" "--optimizer-in-backward true --clip-by previous_step" \
-        "--offload moments" "--offload states"; do
+        "--offload moments" "--offload states" "--offload-residuals true" "--recompute layer --offload-residuals true"; do
         row $sizes "3l 32x512 fp8, bf16 states: lever" 32 512 $b16 $lever
     done
     row 60 1b 512 10000 "1b 8x512 fp8, bf16 states" 8 512 $b16
@@ -83,6 +83,8 @@ small() {
     lengthen 1b
     row 60 1b 512 10000 "1b 1x8192" 1 8192 $b16 --memory 80GB --fit auto
     row 60 1b 512 10000 "1b 1x32768" 1 32768 $b16 --memory 80GB --fit auto
+    row 60 1b 512 10000 "1b 1x32768 bf16" 1 32768 --states bf16
+    row 60 1b 512 10000 "1b 1x32768 fp8 saved codes" 1 32768 $b16 --saved-codes all
     rm -rf "$work/1b"
     row $sizes "3l 32x512 bf16, float32 states" 32 512
     row $sizes "3l 32x512 fp8 saved codes, float32 states" 32 512 $fp8 --saved-codes all
@@ -91,6 +93,11 @@ small() {
     row $sizes "3l 32x512 int8 halo-2, float32 states" 32 512 --scheme halo-2 --format int8
     STEPS=3 SKIP=2 MICRO=2 row 60 qwen 512 6000 "qwen 32x1024, 2 micro-batches, bf16 states" 32 1024 $b16
     rm -rf "$work/3l" "$work/qwen"
+    make 8b8 160 6000
+    lengthen 8b8
+    for lever in "" "--recompute layer" "--recompute layer --offload-residuals true"; do
+        STEPS=4 SKIP=2 row 60 8b8 160 6000 "8 layers of 8b 1x32768" 1 32768 $b16 --optimizer-in-backward true --clip-by previous_step $lever
+    done
 }
 
 if [ "$lists" != small ]; then big; fi
