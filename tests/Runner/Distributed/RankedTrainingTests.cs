@@ -78,6 +78,18 @@ public sealed class RankedTrainingTests(RankedTrainingTests.RunOfOne one) : ICla
         Assert.Equal(2 * linear, gathered[format == "fp8" ? "float8e4m3fn" : "int8"]);
     }
 
+    /// <summary>A rotation of a rank's rows knows their largest magnitude alone: Quantize takes that of all ranks, or codes would be others.</summary>
+    [Fact]
+    public void Maxima_that_rotations_give_are_those_of_all_ranks()
+    {
+        (string, string) Passes(string end) => ("pipeline", "rotate-operands{scheme=halo-2},quantize-operands{format=int8},fuse-casts" + end);
+        _runs.Train(_runs.Config("maxima-taken-apart", 1, Passes("")), 1);
+        _runs.Train(_runs.Config("maxima-one", 1, Passes(",fuse-producers")), 1);
+        Assert.Equal(_runs.Numbers("maxima-taken-apart"), _runs.Numbers("maxima-one"));
+        _runs.Train(_runs.Config("maxima", 1, Passes(",fuse-producers")), 2);
+        Same(_runs.Numbers("maxima-one"), _runs.Numbers("maxima"), OtherOrder);
+    }
+
     /// <summary>Rounded gradients move a loss by what rounding 8 bits of 64 elements does: below a thousandth after two updates.</summary>
     [Fact]
     public void Gradients_may_be_sent_in_8_bits()
