@@ -20,10 +20,10 @@ public sealed class AbsoluteMaxCase() : OpCase("AbsoluteMax")
             foreach (var sizes in new long[][] { [], [1], [7], [3, 41], [5, 3001] })
                 yield return Call(HostTensor.Normal(random, sizes), type);
             yield return Call(new([1001], [.. Enumerable.Repeat(0.5f, 1000), -2]), type);
-            yield return Call(new([3], [-0f, 0, -0f]), type);
+            yield return Call(new([4], [-0f, 0, -0f, 0]), type);
         }
         yield return Call(new([3], [1, float.NaN, 2]), ElementType.Float);
-        yield return Call(new([3], [float.PositiveInfinity, float.NaN, 2]), ElementType.BFloat16);
+        yield return Call(new([2], [float.PositiveInfinity, float.NaN]), ElementType.BFloat16);
         yield return Call(new([3], [1, float.NegativeInfinity, 2]), ElementType.BFloat16);
     }
 
