@@ -29,6 +29,8 @@ def events_of(path):
 
 def update_of(events, mark):
     """Events of the median update, and where it begins and ends."""
+    if not events:
+        sys.exit("expected a trace with kernels, found none: see what kernel_trace.so wrote to standard error.")
     starts = [start for start, _, _, name in events if mark in name]
     updates = sorted((b - a, a, b) for a, b in list(zip(starts, starts[1:]))[2:])
     if not updates:
