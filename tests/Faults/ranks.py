@@ -27,8 +27,8 @@ class Run:
         self.by_mpi, self.text = by_mpi, ""
         self.output = open(folder / "output.txt", "w+")
         options = dict(stdout=self.output, stderr=subprocess.STDOUT)
-        if by_mpi:  # a part of the command line for each rank; five seconds, not one, between the end of one and that of all, as machines are busy
-            command = ["mpirun", "--oversubscribe", "--mca", "odls_base_sigkill_timeout", "5"]
+        if by_mpi:  # a part of the command line for each rank
+            command = ["mpirun", "--oversubscribe"]
             for rank in range(RANKS):
                 given = [f"{name}={value}" for name, value in variables.items()] if rank == faulty else []
                 command += [":"] * (rank > 0) + ["-np", "1", "env", *given, *EXECUTABLE, *each[rank]]
