@@ -1,4 +1,5 @@
 using Halo.CustomOps;
+using Halo.Ir;
 using Halo.Models.Chat;
 using Halo.Models.HuggingFace;
 using Halo.Models.Tokenizers;
@@ -59,6 +60,7 @@ public sealed class InferenceModel : IDisposable
                 "Name the model that it was made of.");
         }
         var folder = InferenceFolder.Open(path);
+        CheckProvider(path, folder.Graph, settings);
         var own = SettingsFor(folder.Graph, settings);
         var decoder = settings.Device.IsGpu
             ? DecoderSession.Of(folder.ModelPath, OnnxReader.Read(folder.ModelPath, HaloOperators.Catalogue), own, folder.MaxPositions, useCache)
@@ -88,9 +90,21 @@ public sealed class InferenceModel : IDisposable
         var tokenizer = source.OpenTokenizer();
         FiniteValues.Check(source.Weights.Path, source.Weights.Tensors.Values);
         var model = InferenceProjection.Of(source);
-        var decoder = DecoderSession.Of("inference graph", model, SettingsFor(InferenceGraph.Of(model, path), settings), source.Config.CachedPositions, useCache);
+        var graph = InferenceGraph.Of(model, path);
+        CheckProvider(path, graph, settings);
+        var decoder = DecoderSession.Of("inference graph", model, SettingsFor(graph, settings), source.Config.CachedPositions, useCache);
         return new InferenceModel(source.Path, decoder, source.Config, tokenizer,
             StopTokens.Of(source.Companions, source.Config, tokenizer));
+    }
+
+    /// <summary>ONNX Runtime's own CUDA provider leaves attention over caches of float32 to the CPU.</summary>
+    private static void CheckProvider(string path, InferenceGraph graph, SessionSettings settings)
+    {
+        if (settings.Device.IsGpu && settings.Provider == CudaProvider.Onnxruntime && graph.CacheType == ElementType.Float)
+        {
+            throw new HaloException("session", path, "a graph of float16 for ONNX Runtime's provider, which has no GroupQueryAttention in float32",
+                "one of float32", "Export it with --weights fp16, or with --activations fp16 beside fp8, int8 or int4, or run with --provider halo.");
+        }
     }
 
     /// <summary>The native library is for operators that ONNX Runtime does not have; without any, nothing but ONNX Runtime is needed.</summary>

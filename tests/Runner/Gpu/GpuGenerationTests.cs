@@ -13,7 +13,6 @@ public sealed class GpuGenerationTests(EmulatedGpu gpu)
     [Theory]
     [InlineData]
     [InlineData("--no-cache")]
-    [InlineData("--temperature", "0.8", "--top-k", "4")] // logits come to the host
     public void Rows_of_different_lengths_get_the_tokens_of_the_CPU(params string[] more) =>
         Assert.Equal(HaloConsole.Succeed(Generate), gpu.Succeed([.. Generate, .. more, "--device", "cuda"]));
 
@@ -21,6 +20,16 @@ public sealed class GpuGenerationTests(EmulatedGpu gpu)
     [Fact]
     public void Recorded_steps_give_the_tokens_of_the_CPU() =>
         Assert.Equal(HaloConsole.Succeed(Generate), gpu.SucceedRecording([.. Generate, "--device", "cuda"]));
+
+    /// <summary>Its attention over caches is for 16 bits: a node of the graph would run on the CPU.</summary>
+    [Fact]
+    public void ONNX_Runtimes_provider_takes_no_graph_of_float32()
+    {
+        var (exitCode, error) = gpu.Start([.. Generate, "--device", "cuda", "--provider", "onnxruntime"]);
+        Assert.Equal(2, exitCode);
+        Assert.Contains("expected a graph of float16 for ONNX Runtime's provider", error, StringComparison.Ordinal);
+        Assert.Contains("--activations fp16", error, StringComparison.Ordinal);
+    }
 
     /// <summary>Six tokens: one of the prompt, five steps, of which the first is launched and recorded.</summary>
     [Theory]

@@ -144,6 +144,34 @@ public sealed class GpuOperatorTests(EmulatedGpu gpu)
         Near(gpu.Evaluate(model, Feeds(inputs))[0], Cpu.Evaluate(model, Feeds(inputs))[0], tolerance);
     }
 
+    [Theory]
+    [InlineData(ElementType.Float, Tolerances.OneOperator)]
+    [InlineData(ElementType.Float16, Tolerances.Float16Norm)]
+    public void A_sum_and_its_norm(ElementType type, double tolerance)
+    {
+        Tensor?[] inputs = [Normal(type, 2, 3, 20), Normal(type, 2, 3, 20), Normal(type, 20)];
+        var model = OneNode("com.microsoft.SkipSimplifiedLayerNormalization", inputs, [[2, 3, 20], [2, 3, 1], [2, 3, 1], [2, 3, 20]], type,
+            Attribute.Of("epsilon", 1e-5f));
+        foreach (var statistics in model.Graph.Outputs.Skip(1).Take(2).ToList())
+        {
+            statistics.Type = ElementType.Float;
+            model.Graph.RemoveOutput(statistics);
+        }
+        var (found, expected) = (gpu.Evaluate(model, Feeds(inputs)), Cpu.Evaluate(model, Feeds(inputs)));
+        Near(found[0], expected[0], tolerance);
+        Assert.Equal(expected[1].ToBytes(), found[1].ToBytes());
+    }
+
+    [Theory]
+    [InlineData(0L)]
+    [InlineData(1L)]
+    public void Places_of_largest_elements(long keepdims)
+    {
+        Tensor?[] inputs = [Normal(ElementType.Float, 2, 3, 5000)];
+        var model = OneNode("ArgMax", inputs, [keepdims == 0 ? [2, 3] : [2, 3, 1]], ElementType.Int64, Attribute.Of("axis", 2L), Attribute.Of("keepdims", keepdims));
+        Assert.Equal(Cpu.Evaluate(model, Feeds(inputs))[0].ToBytes(), gpu.Evaluate(model, Feeds(inputs))[0].ToBytes());
+    }
+
     [Fact]
     public void Rows_of_float16_become_float32()
     {
