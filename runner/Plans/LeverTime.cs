@@ -7,7 +7,7 @@ namespace Halo.Runner.Plans;
 /// <remarks>
 /// Products at a stated rate, more for what is computed again, and the bus for states on the host. The figures are those of an H200 in
 /// <c>tests/Benchmarks/README.md</c>; between one GPU and another they differ together, and what is compared is one with the other.
-/// Residuals count what they take of the bus beyond the time in which layers compute.
+/// Residuals count what they take of the bus beyond the time in which layers compute; that all else of their copies is hidden was not measured.
 /// </remarks>
 internal static class LeverTime
 {
