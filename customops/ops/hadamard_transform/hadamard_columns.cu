@@ -22,9 +22,8 @@ constexpr int kPackElements = 8, kRowPacks = kColumns / kPackElements;
 /// A block has 32 columns of a vector's rows; a warp four of them. Lanes have successive rows, their elements rows a warp apart: S takes the bits of a row in
 /// any order, and results go where numbers came from. Two rows of a column become an operand by a permutation of bytes. Reads and writes each element once;
 /// bound by memory. grid: (columns / 32, blocks of H of this size).
-template <int levels, class T>
-__global__ void __launch_bounds__(kThreads, 2) hadamard_columns_kernel(const T* x, T* y, float* absmax, int64_t columns, float scale) {
-  __shared__ uint32_t scratch[cuda::kWarp];
+template <int levels, bool has_max, class T>
+__global__ void __launch_bounds__(kThreads, 2) hadamard_columns_kernel(const T* x, T* y, [[maybe_unused]] float* absmax, int64_t columns, float scale) {
   constexpr int kTiles = 1 << levels, kSize = kTile << levels;
   auto* tile = cuda::dynamic_shared<T>();
   const int64_t column_at = static_cast<int64_t>(blockIdx.x) * kColumns, row_at = static_cast<int64_t>(blockIdx.y) * kSize;
@@ -71,28 +70,32 @@ __global__ void __launch_bounds__(kThreads, 2) hadamard_columns_kernel(const T* 
       }
     }
   }
+  cuda::LargestOfWords<T, has_max> largest;  // columns beyond the last are zeros
 #pragma unroll
   for (int t = 0; t < kTiles; ++t) {
 #pragma unroll
-    for (int e = 0; e < kLaneElements; ++e) *row_of(t, e) = words[t][e];
+    for (int e = 0; e < kLaneElements; ++e) {
+      for (const uint32_t word : words[t][e].values) largest.take(word);
+      *row_of(t, e) = words[t][e];
+    }
   }
   __syncthreads();
-  cuda::LargestOfWords<T> largest;
   for (int i = static_cast<int>(threadIdx.x); i < kSize * kRowPacks; i += kThreads) {
     const int row = i / kRowPacks, column = i % kRowPacks * kPackElements;
     if (column_at + column >= columns) continue;
-    const auto pack = *reinterpret_cast<const cuda::Pack<uint32_t, 4>*>(tile + row * kPitch + column);
-#pragma unroll
-    for (int n = 0; n < 4; ++n) largest.take(pack.values[n]);
-    *reinterpret_cast<cuda::Pack<uint32_t, 4>*>(y + (row_at + row) * columns + column_at + column) = pack;
+    *reinterpret_cast<cuda::Pack<T, kPackElements>*>(y + (row_at + row) * columns + column_at + column) =
+        *reinterpret_cast<const cuda::Pack<T, kPackElements>*>(tile + row * kPitch + column);
   }
-  if (absmax != nullptr) cuda::raise_absolute_max(largest.magnitude(), absmax, scratch);
+  if constexpr (has_max) {
+    __shared__ uint32_t scratch[cuda::kWarp];
+    cuda::raise_absolute_max(largest.magnitude(), absmax, scratch);
+  }
 }
 
 template <int levels, class T>
 Status run(const T* x, T* y, float* absmax, int64_t columns, int64_t blocks, float scale, cudaStream_t stream) {
   constexpr int kBytes = (kTile << levels) * kPitch * static_cast<int>(sizeof(T));
-  const auto kernel = hadamard_columns_kernel<levels, T>;
+  const auto kernel = absmax == nullptr ? hadamard_columns_kernel<levels, false, T> : hadamard_columns_kernel<levels, true, T>;
   HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
   return cuda::launch(kernel, dim3(cuda::grid_for(columns, kColumns), static_cast<unsigned>(blocks)), kThreads, kBytes, stream, x, y, absmax, columns, scale);
 }

@@ -67,11 +67,10 @@ constexpr int kBlocks = 2;
 /// A_K first, on the matrix units and exactly; then S_64 by additions: between a lane's numbers, and between the lanes of a quad, which exchange half of what
 /// they have and end with 16 neighbours each. The next vector is on its way meanwhile. Reads and writes each element once; bound by the matrix units: 2 K
 /// operations an element. grid: (blocks that walk, blocks of H).
-template <int steps, class T>
+template <int steps, bool has_max, class T>
 __global__ void __launch_bounds__(kThreads, kBlocks)
-    hadamard_large_orders_kernel(const T* x, T* y, float* absmax, int64_t rows, int64_t columns, SignBits bits, int order, float scale) {
+    hadamard_large_orders_kernel(const T* x, T* y, [[maybe_unused]] float* absmax, int64_t rows, int64_t columns, SignBits bits, int order, float scale) {
   constexpr int kRows = kWarpRows<steps>;
-  __shared__ uint32_t scratch[cuda::kWarp];
   const int thread = static_cast<int>(threadIdx.x), lane = thread % cuda::kWarp, group = lane / 4, quad_lane = lane % 4;
   const int warp = thread / cuda::kWarp;
   x += static_cast<int64_t>(blockIdx.y) * order * kInner;
@@ -97,7 +96,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks)
   for (int i = thread; i < 2 * beyond; i += kThreads) buffers[i / beyond * (kPaddedOrder * kInner) + order * kInner + i % beyond] = T{0};
   load(blockIdx.x, buffers);
   int current = 0;
-  cuda::LargestOfWords<T> largest;
+  cuda::LargestOfWords<T, has_max> largest;
   for (int64_t row = blockIdx.x; row < rows; row += gridDim.x, current ^= 1) {
     __syncthreads();  // the buffer that is filled was read by all
     load(row + gridDim.x, buffers + (current ^ 1) * (kPaddedOrder * kInner));
@@ -168,7 +167,10 @@ __global__ void __launch_bounds__(kThreads, kBlocks)
       }
     }
   }
-  if (absmax != nullptr) cuda::raise_absolute_max(largest.magnitude(), absmax, scratch);
+  if constexpr (has_max) {
+    __shared__ uint32_t scratch[cuda::kWarp];
+    cuda::raise_absolute_max(largest.magnitude(), absmax, scratch);
+  }
 }
 
 /// The bits of A_K, transposed unless `inverse`; made once.
@@ -204,7 +206,7 @@ Status hadamard_large_orders_cuda(DType type, const void* x, void* y, float* abs
   const auto run = [&]<class T>() -> Status {
     const auto start = [&]<int steps>() -> Status {
       constexpr int kBytes = 2 * kVectorBytes;
-      const auto kernel = hadamard_large_orders_kernel<steps, T>;
+      const auto kernel = absmax == nullptr ? hadamard_large_orders_kernel<steps, false, T> : hadamard_large_orders_kernel<steps, true, T>;
       HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
       const dim3 grid(static_cast<unsigned>(std::min<int64_t>(rows, int64_t{kBlocks} * cuda::multiprocessors())), static_cast<unsigned>(blocks));
       return cuda::launch(kernel, grid, kThreads, kBytes, stream, static_cast<const T*>(x), static_cast<T*>(y), absmax, rows, columns,

@@ -40,10 +40,9 @@ __device__ void butterfly(float (&x)[count], int step) {
 /// A block walks over vectors. First a warp multiplies 64 columns of the (K, 512) that a vector is by A_K, on the matrix units and exactly, two rows a word by
 /// a permutation of bytes, and does S along three bits: neighbouring sums, lanes of a quad. Then a thread has eight packs, 64 apart, and does the other six.
 /// Numbers of the next vector are on their way meanwhile. Reads and writes each element once; bound by memory. grid: (blocks that walk, blocks of H).
-template <class T>
+template <bool has_max, class T>
 __global__ void __launch_bounds__(kThreads, 2)
-    hadamard_orders_kernel(const T* x, T* y, float* absmax, int64_t rows, int64_t columns, SignRule rule, bool inverse, float scale) {
-  __shared__ uint32_t scratch[cuda::kWarp];
+    hadamard_orders_kernel(const T* x, T* y, [[maybe_unused]] float* absmax, int64_t rows, int64_t columns, SignRule rule, bool inverse, float scale) {
   auto* tile = cuda::dynamic_shared<float>();
   const int thread = static_cast<int>(threadIdx.x), lane = thread % cuda::kWarp, warp = thread / cuda::kWarp, group = lane / 4, quad_lane = lane % 4;
   const int order = rule.size();
@@ -77,7 +76,7 @@ __global__ void __launch_bounds__(kThreads, 2)
       if (row < rows && a < order) to = *reinterpret_cast<const Words*>(x + row * columns + a * kInner);
     }
   };
-  cuda::LargestOfWords<T> largest;
+  cuda::LargestOfWords<T, has_max> largest;
   load(blockIdx.x);
   for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
 #pragma unroll
@@ -151,7 +150,10 @@ __global__ void __launch_bounds__(kThreads, 2)
     }
     __syncthreads();
   }
-  if (absmax != nullptr) cuda::raise_absolute_max(largest.magnitude(), absmax, scratch);
+  if constexpr (has_max) {
+    __shared__ uint32_t scratch[cuda::kWarp];
+    cuda::raise_absolute_max(largest.magnitude(), absmax, scratch);
+  }
 }
 
 }  // namespace
@@ -167,10 +169,11 @@ Status hadamard_orders_cuda(DType type, const void* x, void* y, float* absmax, i
   const auto run = [&]<class T>() -> Status {
     const auto order = static_cast<int>(hadamard_order(size).order);
     const int bytes = order * kPitch * static_cast<int>(sizeof(float));
-    HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(hadamard_orders_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+    const auto kernel = absmax == nullptr ? hadamard_orders_kernel<false, T> : hadamard_orders_kernel<true, T>;
+    HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
     const dim3 grid(static_cast<unsigned>(std::min<int64_t>(rows, 2 * static_cast<int64_t>(cuda::multiprocessors()))), static_cast<unsigned>(blocks));
-    return cuda::launch(hadamard_orders_kernel<T>, grid, kThreads, static_cast<size_t>(bytes), stream, static_cast<const T*>(x), static_cast<T*>(y), absmax,
-                        rows, columns, hadamard_sign_rule(order), inverse, scale);
+    return cuda::launch(kernel, grid, kThreads, static_cast<size_t>(bytes), stream, static_cast<const T*>(x), static_cast<T*>(y), absmax, rows, columns,
+                        hadamard_sign_rule(order), inverse, scale);
   };
   HALO_REQUIRE(size_of(type) == 2, "bfloat16 or float16", type, "Cast the tensor.");
   return type == DType::kBFloat16 ? run.template operator()<BFloat16>() : run.template operator()<Float16>();

@@ -18,11 +18,10 @@ constexpr int kHalf = kTiles / 2;
 
 /// A warp has 2^(4 - levels) vectors of 2^levels tiles; `pairs`: two warps have a vector of 32 tiles, and exchange half of what they have for its last level.
 /// S_16 on the matrix units, exact on 16-bit numbers as they were read, the tiles by additions, S_16 again. Reads and writes each element once; bound by
-/// memory. grid: (warps' vectors, blocks of H of this size).
-template <int levels, bool pairs, class T>
+/// memory. `has_max`: absmax is not null. grid: (warps' vectors, blocks of H of this size).
+template <int levels, bool pairs, bool has_max, class T>
 __global__ void __launch_bounds__(kThreads, std::is_same_v<T, float> ? 2 : 3)
-    hadamard_rows_kernel(const T* x, T* y, float* absmax, int64_t rows, int64_t columns, float scale) {
-  __shared__ uint32_t scratch[cuda::kWarp];
+    hadamard_rows_kernel(const T* x, T* y, [[maybe_unused]] float* absmax, int64_t rows, int64_t columns, float scale) {
   constexpr int kVectors = kTiles >> levels, kWarps = kThreads / cuda::kWarp;
   constexpr int64_t kSize = static_cast<int64_t>(kTile) << (levels + (pairs ? 1 : 0));
   const int lane = static_cast<int>(threadIdx.x) % cuda::kWarp, warp = static_cast<int>(threadIdx.x) / cuda::kWarp;
@@ -82,7 +81,7 @@ __global__ void __launch_bounds__(kThreads, std::is_same_v<T, float> ? 2 : 3)
       }
     }
   }
-  cuda::LargestOfWords<T> largest;
+  cuda::LargestOfWords<T, has_max> largest;
 #pragma unroll
   for (int t = 0; t < kTiles; ++t) {
     float values[kLaneElements];
@@ -90,16 +89,19 @@ __global__ void __launch_bounds__(kThreads, std::is_same_v<T, float> ? 2 : 3)
     if (first + (t >> levels) >= rows) continue;
     // Of a pair the first warp has the lower tiles of both halves of the vector, the second the upper ones.
     const int64_t to = pairs ? at(t % kHalf) + (t / kHalf - warp % 2) * kTiles * kTile + warp % 2 * kHalf * kTile : at(t);
-    store_eight<T>(y + to, values, scale, largest);
+    store_eight(y + to, values, scale, largest);
   }
-  if (absmax != nullptr) cuda::raise_absolute_max(largest.magnitude(), absmax, scratch);
+  if constexpr (has_max) {
+    __shared__ uint32_t scratch[cuda::kWarp];
+    cuda::raise_absolute_max(largest.magnitude(), absmax, scratch);
+  }
 }
 
 template <int levels, bool pairs, class T>
 Status run(const T* x, T* y, float* absmax, int64_t rows, int64_t columns, int64_t blocks, float scale, cudaStream_t stream) {
   constexpr int64_t kWarps = kThreads / cuda::kWarp, kVectors = pairs ? kWarps / 2 : kWarps * (kTiles >> levels);
   constexpr int kBytes = pairs ? static_cast<int>(kWarps) * kHalf * kTile * static_cast<int>(sizeof(float)) : 0;
-  const auto kernel = hadamard_rows_kernel<levels, pairs, T>;
+  const auto kernel = absmax == nullptr ? hadamard_rows_kernel<levels, pairs, false, T> : hadamard_rows_kernel<levels, pairs, true, T>;
   return cuda::launch(kernel, dim3(cuda::grid_for(rows, kVectors), static_cast<unsigned>(blocks)), kThreads, kBytes, stream, x, y, absmax, rows, columns,
                       scale);
 }

@@ -103,8 +103,8 @@ __device__ void across_tiles(float (&sums)[tiles][2][4]) {
 }
 
 /// Results of a lane, rounded and stored: 8 neighbours. `largest` sees them as they are stored.
-template <class T>
-__device__ void store_eight(T* to, const float (&values)[kLaneElements], float scale, cuda::LargestOfWords<T>& largest) {
+template <class T, bool has_max>
+__device__ void store_eight(T* to, const float (&values)[kLaneElements], float scale, cuda::LargestOfWords<T, has_max>& largest) {
   constexpr int kPack = 16 / static_cast<int>(sizeof(T));
 #pragma unroll
   for (int first = 0; first < kLaneElements; first += kPack) {

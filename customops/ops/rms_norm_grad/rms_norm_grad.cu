@@ -16,8 +16,8 @@ struct BlockForm {
   static constexpr int64_t columns() { return int64_t{threads} * packs * cuda::kRowWidth<BFloat16>; }
 };
 
-using Short = BlockForm<64, 3, 9>;
-using Middle = BlockForm<64, 4, 7>;
+using Short = BlockForm<64, 3, 7>;
+using Middle = BlockForm<64, 4, 6>;
 using Wide = BlockForm<128, 4, 3>;
 using Widest = BlockForm<512, 4, 1>;
 

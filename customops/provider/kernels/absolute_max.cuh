@@ -17,12 +17,13 @@ __device__ uint32_t magnitude_of(T x) {
 }
 
 /// The largest magnitude among the words that a thread stores: float32 numbers, or pairs of 16 bits, whose halves are compared apart and as they are.
-template <class T>
+/// Nothing where it is not wanted, so that a kernel without a maximum has no instruction and no register for it.
+template <class T, bool is_wanted>
 class LargestOfWords {
  public:
-  __device__ void take(uint32_t word) {
-    upper_ = LargerOf()(upper_, word & detail::kMagnitude);  // of pairs the upper half decides, whatever the lower one is
-    if constexpr (sizeof(T) == 2) lower_ = LargerOf()(lower_, word << 17);
+  __device__ void take([[maybe_unused]] uint32_t word) {
+    if constexpr (is_wanted) upper_ = LargerOf()(upper_, word & detail::kMagnitude);  // of pairs the upper half decides, whatever the lower one is
+    if constexpr (is_wanted && sizeof(T) == 2) lower_ = LargerOf()(lower_, word << 17);
   }
 
   /// Its bits as a float32.
