@@ -8,7 +8,10 @@ using Halo.Runner.Training.Engine;
 namespace Halo.Runner.Plans;
 
 /// <summary>What <c>fit: auto</c> takes: of the levers that keep the bits the fastest combination that fits, by <see cref="LeverTime"/>.</summary>
-/// <remarks>What a config sets of them it keeps: to what is on the host more may come, and what is to stay there stays.</remarks>
+/// <remarks>
+/// What a config sets of them it keeps: to what is on the host more may come, and what is to stay there stays. Residuals go there only where the config has it so:
+/// their copies beside the layers were not timed on a GPU.
+/// </remarks>
 internal sealed class LeverChoice
 {
     private readonly LeverPrices _prices;
@@ -51,9 +54,7 @@ internal sealed class LeverChoice
         return from offload in Enum.GetValues<Offload>()
                where offload >= config.Offload && (onGpu || offload == Offload.None)
                from recompute in LeverPrices.CheapestFirst
-               from residuals in recompute > Recomputed.Weights ? (bool[])[true, false] : [false, true] // of those that cost the same, fewer layers are computed again
-               where residuals ? onGpu : !config.OffloadResiduals
-               select config with { Recompute = recompute, RecomputeLayers = null, OffloadResiduals = residuals, Offload = offload };
+               select config with { Recompute = recompute, RecomputeLayers = null, Offload = offload };
     }
 
     /// <summary>Bytes on the host are about those of any recompute: few plans are made for the order in which others are tried.</summary>

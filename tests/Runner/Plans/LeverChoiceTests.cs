@@ -28,15 +28,14 @@ public class LeverChoiceTests
             var chosen = LeverChoice.Of(new LeverPrices(config, rewritten), budget);
             Assert.True(chosen.Memory.PeakBytes <= budget);
             Assert.Equal(MemoryLevers.Try(chosen.Config, rewritten).Memory.PeakBytes, chosen.Memory.PeakBytes);
-            Assert.Equal(config, chosen.Config with { Recompute = default, RecomputeLayers = null, Offload = default, OffloadResiduals = false });
+            Assert.Equal(config, chosen.Config with { Recompute = default, RecomputeLayers = null, Offload = default });
             var seconds = Seconds(chosen.Config);
             foreach (var (other, memory) in all.Where(c => Seconds(c.Key) < seconds))
-                Assert.True(memory.PeakBytes > budget, $"recompute {other.Recompute}, offload {other.Offload}, residuals {other.OffloadResiduals} fits");
+                Assert.True(memory.PeakBytes > budget, $"recompute {other.Recompute}, offload {other.Offload} fits");
         }
 
         double Seconds(TrainConfig one) =>
-            LeverTime.Seconds(one, LeverChoice.MicroBatches(one, rewritten), MemoryLevers.Multiplications(rewritten.Graph),
-                all[config with { OffloadResiduals = one.OffloadResiduals }]);
+            LeverTime.Seconds(one, LeverChoice.MicroBatches(one, rewritten), MemoryLevers.Multiplications(rewritten.Graph), none);
     }
 
     [Fact]
@@ -66,8 +65,7 @@ public class LeverChoiceTests
     private static IEnumerable<TrainConfig> All(TrainConfig config) =>
         from recompute in LeverPrices.CheapestFirst
         from offload in config.Device == GraphDevice.Cuda ? Enum.GetValues<Offload>() : [Offload.None]
-        from residuals in config.Device == GraphDevice.Cuda ? (bool[])[false, true] : [false]
-        select config with { Recompute = recompute, Offload = offload, OffloadResiduals = residuals };
+        select config with { Recompute = recompute, Offload = offload };
 
     private static Model Rewritten()
     {
