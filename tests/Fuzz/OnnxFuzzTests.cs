@@ -32,6 +32,9 @@ public class OnnxFuzzTests
 
     private static readonly Lazy<IReadOnlyList<byte[]>> Graphs = new(() => [.. Goldens(), .. Built(), .. Exports()]);
 
+    /// <summary>Of those the few that inference can be made of: of the LLaMA its forward graph, of the exports those that give logits.</summary>
+    private static readonly Lazy<IReadOnlyList<byte[]>> Forward = new(() => [.. Built().Where((_, i) => i % 3 == 0), .. Exports().Take(3)]);
+
     [Theory]
     [InlineData("inspect")]
     [InlineData("rewrite")]
@@ -39,8 +42,8 @@ public class OnnxFuzzTests
     [InlineData("inference")]
     public void A_changed_graph_is_taken_or_refused(string verb)
     {
-        var (graphs, random) = (Graphs.Value, new Random(Seed));
-        var (mutator, bytes) = (new OnnxMutator(random, [.. graphs.Where(g => g.Length < 1 << 16)]), new Mutator(random, [[0xFF], [0x80, 0x80, 0x01], [0]]));
+        var (graphs, random) = (verb == "inference" ? Forward.Value : Graphs.Value, new Random(Seed));
+        var (mutator, bytes) = (new OnnxMutator(random, [.. Graphs.Value.Where(g => g.Length < 1 << 16)]), new Mutator(random, [[0xFF], [0x80, 0x80, 0x01], [0]]));
         var folder = Directory.CreateDirectory(Path.Combine(Path.GetTempPath(), "halo-fuzz", $"onnx-{verb}-{Environment.ProcessId}")).FullName;
         var (count, taken, failures) = (0L, 0L, new Dictionary<string, int>());
         for (var watch = Stopwatch.StartNew(); Seconds is { } limit ? watch.Elapsed.TotalSeconds < limit : count < Files; count++)
