@@ -14,7 +14,7 @@ using Halo.Tests.Runner.Gpu;
 namespace Halo.Tests.Runner;
 
 /// <summary>Loss and gradients of packed rows beside those of rows of their own.</summary>
-[Collection(nameof(EmulatedGpu))]
+[Collection(EmulatedGpuProcesses.Name)]
 public sealed class PackedGradientTests : IDisposable
 {
     private const int Sequence = 24;

@@ -9,9 +9,16 @@ using Microsoft.ML.OnnxRuntime;
 
 namespace Halo.Tests.Runner.Gpu;
 
-/// <summary>The tests that share the emulated library, one after the other: its GPU is one.</summary>
+/// <summary>The tests with sessions of the emulated library in this process, one after the other: its GPU is one.</summary>
 [CollectionDefinition(nameof(EmulatedGpu))]
 public sealed class EmulatedGpuCollection : ICollectionFixture<EmulatedGpu>;
+
+/// <summary>Those that start the executable alone, each process with a GPU of its own, beside them.</summary>
+[CollectionDefinition(Name)]
+public sealed class EmulatedGpuProcesses : ICollectionFixture<EmulatedGpu>
+{
+    public const string Name = nameof(EmulatedGpuProcesses);
+}
 
 /// <summary>
 /// The library with the provider on a GPU that the CPU emulates, which is built once and kept: under the executable in a folder of its own, and in sessions
@@ -21,14 +28,14 @@ public sealed class EmulatedGpu : IDisposable
 {
     private const string Provider = "HaloCuda";
 
+    private static readonly Lazy<string> Built = new(() => Path.Combine(NativeBuild.Build("native", "halo_emulated"), "emulated", "libhalo.so"));
     private static OrtEpDevice? registered; // for the life of the process, as ONNX Runtime's environment is
 
     private readonly TemporaryFolder _folder = new();
-    private readonly string _library;
+    private readonly string _library = Built.Value;
 
     public EmulatedGpu()
     {
-        _library = Path.Combine(NativeBuild.Build("native", "halo_emulated"), "emulated", "libhalo.so");
         foreach (var entry in new DirectoryInfo(AppContext.BaseDirectory).GetFileSystemInfos().Where(e => e.Name != "libhalo.so"))
         {
             if (entry is FileInfo file && file.Name.StartsWith("halo.", StringComparison.Ordinal))

@@ -3,7 +3,7 @@ using Halo.Tests.Numerics;
 namespace Halo.Tests.Runner.Gpu;
 
 /// <summary>Which kernels run attention: on the emulated GPU, where plain loops stand for cuDNN if HALO_CUDNN says so.</summary>
-[Collection(nameof(EmulatedGpu))]
+[Collection(EmulatedGpuProcesses.Name)]
 [Trait("Category", "Slow")]
 public sealed class GpuAttentionTests : IDisposable
 {

@@ -3,7 +3,7 @@ using Halo.Tests.Runner.Generation;
 namespace Halo.Tests.Runner.Gpu;
 
 /// <summary>Generation on the emulated GPU, where caches stay from run to run.</summary>
-[Collection(nameof(EmulatedGpu))]
+[Collection(EmulatedGpuProcesses.Name)]
 [Trait("Category", "Slow")]
 public sealed class GpuGenerationTests(EmulatedGpu gpu)
 {

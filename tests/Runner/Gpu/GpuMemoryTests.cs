@@ -3,7 +3,7 @@ using System.Text.Json;
 namespace Halo.Tests.Runner.Gpu;
 
 /// <summary>Levers of memory on a GPU that the CPU emulates: the bits they keep, and what the allocator then gives out.</summary>
-[Collection(nameof(EmulatedGpu))]
+[Collection(EmulatedGpuProcesses.Name)]
 [Trait("Category", "Slow")]
 public sealed class GpuMemoryTests(EmulatedGpu gpu) : IDisposable
 {

@@ -1,7 +1,7 @@
 namespace Halo.Tests.Runner.Gpu;
 
 /// <summary>Whose provider runs on a GPU. ONNX Runtime's own needs its GPU build and a GPU; that it is asked for where it is not is told here.</summary>
-[Collection(nameof(EmulatedGpu))]
+[Collection(EmulatedGpuProcesses.Name)]
 public sealed class GpuProviderTests(EmulatedGpu gpu) : IDisposable
 {
     private readonly TemporaryFolder _folder = new();

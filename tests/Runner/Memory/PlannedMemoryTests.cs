@@ -7,7 +7,7 @@ using Halo.Tests.Runner.Gpu;
 namespace Halo.Tests.Runner.Memory;
 
 /// <summary>What is planned against what the GPU provider's allocator gave out, on a GPU that the CPU emulates.</summary>
-[Collection(nameof(EmulatedGpu))]
+[Collection(EmulatedGpuProcesses.Name)]
 [Trait("Category", "Slow")]
 public sealed partial class PlannedMemoryTests(EmulatedGpu gpu) : IDisposable
 {
