@@ -87,7 +87,8 @@ public static class HaloOperators
     /// <summary>Makes a node that computes what <paramref name="node"/> does, and gives the largest magnitudes of its first outputs behind the others.</summary>
     public static Node WithMaxima(GraphBuilder build, Node node, string name)
     {
-        var op = Of(node) ?? throw new HaloException("maxima", node.ToString(), $"an operator of {HaloDomain.Name}", node.OpType, "Quantize without a given maximum.");
+        var op = Of(node) ?? throw new HaloException("maxima", node.ToString(), $"an operator of {HaloDomain.Name}", node.OpType,
+            "Quantize without a given maximum.");
         var made = build.Node(name, $"{node.Domain}.{node.OpType}", [.. node.Inputs], node.Outputs.Count + op.Maxima, "",
             [.. node.Attributes.Values, Attribute.Of("absmax", 1L)]);
         made.Overload = op.OverloadWithMaxima(made);

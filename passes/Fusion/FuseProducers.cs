@@ -7,9 +7,9 @@ namespace Halo.Passes.Fusion;
 
 /// <summary>What computes a tensor that is quantized gives its largest magnitude as well, so that Quantize reads the tensor once.</summary>
 /// <remarks>
-/// Quantize(Y), Y of a norm, of SwiGlu, of their gradients, of a rotation or of a rotary embedding, through any reordering of its elements, becomes Quantize(Y, absmax). A maximum is one of the
-/// elements, in whatever order it is found: the scale keeps its bits. A NaN in Y now makes the scale NaN, where only its own code was. For graphs that run on a
-/// GPU; behind fuse-additions, since it is the sum that is quantized.
+/// Quantize(Y), Y of a norm, of SwiGlu, of their gradients, of a rotation or of a rotary embedding, through any reordering of its elements, becomes
+/// Quantize(Y, absmax). A maximum is one of the elements, in whatever order it is found: the scale keeps its bits. A NaN in Y now makes the scale NaN, where
+/// only its own code was. For graphs that run on a GPU; behind fuse-additions, since it is the sum that is quantized.
 /// </remarks>
 public sealed record FuseProducers() : IGraphPass
 {

@@ -7,8 +7,8 @@ namespace Halo.Passes.Sharding;
 /// <summary>Lets each rank do to its own rows what is done along rows, and gathers what comes of it: codes of 8 bits in place of parameters.</summary>
 /// <remarks>
 /// A gather moves behind casts that do not widen, behind rotations along the last axis, and behind Quantize; the largest magnitude that Quantize takes, or that a
-/// rotation gives, becomes that of all ranks; so codes and scale are those of the whole tensor, to the bit. [HALO, HQ-FSDP] What two gathers of a parameter share is computed once, the scale too. A
-/// gather whose value something else reads stays where it is.
+/// rotation gives, becomes that of all ranks; so codes and scale are those of the whole tensor, to the bit. [HALO, HQ-FSDP] What two gathers of a parameter
+/// share is computed once, the scale too. A gather whose value something else reads stays where it is.
 /// </remarks>
 public sealed record SinkGathers() : IGraphPass
 {

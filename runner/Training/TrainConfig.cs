@@ -165,7 +165,7 @@ public sealed record TrainConfig
     [UsedBy(ConfigUse.Train | ConfigUse.Plan)]
     public string? Memory { get; init; }
 
-    [Description("off: recompute as it is set; auto: the cheapest recompute that fits into the memory.")]
+    [Description("off: recompute as it is set; auto: what fits into the memory and costs the least time with the same bits, of recompute and, on a GPU, moments and parameters on the host.")]
     [UsedBy(ConfigUse.Train | ConfigUse.Plan)]
     public MemoryFit Fit { get; init; }
 

@@ -6,7 +6,7 @@ namespace Halo.CustomOps;
 /// <summary>The largest magnitude of all elements, in float32, in one pass: what ranks compare before they quantize their rows of one tensor.</summary>
 /// <remarks>
 /// X (any shape, an element or more), float32, float16 or bfloat16 -> Y () float32: max |x|, or NaN where an element is one. ReduceMax of ONNX Runtime passes
-/// over a NaN in most places.
+/// over a NaN in most places. <see cref="FunctionBody.AbsoluteMax"/>, of which a scale is made, is NaN for an infinity too; here it stays one.
 /// </remarks>
 public sealed class AbsoluteMax : HaloOperator
 {
