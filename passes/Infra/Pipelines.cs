@@ -57,6 +57,7 @@ public static class Pipelines
         typeof(OrderNodes),         // last of training graphs: it places what all others made
         typeof(OverlapCollectives), // behind the order, in which it finds what comes next
         typeof(OffloadResiduals),   // the same: its nodes are placed as they are to run
+        typeof(LendGradients),      // behind both, whose order says which gradients are written late
         typeof(TakeLogits),         // first of inference: it cuts the loss and the gradient away
         typeof(FreeShapes),         // before the cache: its inputs have free sizes
         typeof(CacheAttention),     // on com.halo.Attention, before it is lowered

@@ -136,12 +136,13 @@ public sealed class TrainingPlan
 
     /// <summary>
     /// A copy of a training graph with what a run does with gradients in it, the updates or the sums over micro-batches, its nodes in the order that frees
-    /// gradients early, residuals offloaded where the run does that; the graph itself where there is nothing to add.
+    /// gradients early, residuals offloaded where the run does that, codes in the memory of gradients on a GPU; the graph itself where there is nothing to add.
     /// </summary>
     internal static Model AsRun(TrainConfig config, Model training, TrainingInterface @interface, AdamWSettings optimizer)
     {
         var accumulates = (config.BatchSize ?? 0) > @interface.Rows;
-        if (!config.OptimizerInBackward && !accumulates && !config.OffloadResiduals)
+        var lends = config.Device == GraphDevice.Cuda && !config.OptimizerInBackward && !accumulates; // else gradients have no memory of their own
+        if (!config.OptimizerInBackward && !accumulates && !config.OffloadResiduals && !lends)
             return training;
         var model = training.Clone();
         ShapeInference.Run(model.Graph);
@@ -149,7 +150,8 @@ public sealed class TrainingPlan
             Halo.Models.Optimizer.OptimizerInBackward.AddTo(model, @interface.Trained, optimizer, @interface.ParameterType);
         else if (accumulates)
             GradientGraphs.AddSumsTo(model, @interface.Trained.Select(p => p.Name));
-        PassManager.Run(model, [new OrderNodes(), .. config.OffloadResiduals ? (IGraphPass[])[new OffloadResiduals()] : []], new PassOptions());
+        PassManager.Run(model, [new OrderNodes(), .. config.OffloadResiduals ? (IGraphPass[])[new OffloadResiduals()] : [],
+            .. lends ? (IGraphPass[])[new LendGradients()] : []], new PassOptions());
         return model;
     }
 

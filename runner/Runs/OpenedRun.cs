@@ -166,6 +166,7 @@ public sealed class OpenedRun : IDisposable
         var optimizer = config.OptimizerInBackward ? null : plan.OptimizerFor(accumulates, artifact.OptimizerModel);
         var engine = new TrainingEngine(plan.Interface, session, optimizer, accumulates, config.Threads, config.Seed, config.Offload, config.Moments);
         engine.OffloadTo(OffloadResiduals.RoomOf(training.Graph));
+        engine.Lend(LendGradients.LoansOf(training.Graph));
         var held = artifact.Hold(plan.Training, weights, plan.Session);
         if (held is not null)
             engine.Hold(held);

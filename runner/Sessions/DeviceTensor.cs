@@ -88,6 +88,28 @@ public sealed class DeviceTensor : IDisposable
         return values;
     }
 
+    /// <summary>Some of the bytes as a tensor of their own, which must not outlive this one.</summary>
+    /// <param name="type">Of its elements.</param>
+    /// <param name="sizes">Of its axes.</param>
+    /// <param name="offset">Bytes in front of it.</param>
+    /// <exception cref="ArgumentOutOfRangeException">It ends behind this one.</exception>
+    public OrtValue Lend(ElementType type, ReadOnlySpan<long> sizes, long offset)
+    {
+        long[] axes = [.. sizes];
+        var sizeBytes = type.SizeBytes(axes.Aggregate(1L, (a, b) => a * b));
+        ArgumentOutOfRangeException.ThrowIfNegative(offset);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(offset + sizeBytes, SizeBytes);
+        return OrtValue.CreateTensorValueWithData(_device.Memory, (TensorElementType)(int)type, axes, Address + (nint)offset, sizeBytes);
+    }
+
+    /// <summary>Where the elements lie, on the device; spans count fewer than 2^31 elements.</summary>
+    private unsafe nint Address => _pinned != 0 ? _pinned : (nint)(_type switch
+    {
+        ElementType.Float => Unsafe.AsPointer(ref MemoryMarshal.GetReference(Value.GetTensorMutableDataAsSpan<float>())),
+        ElementType.BFloat16 => Unsafe.AsPointer(ref MemoryMarshal.GetReference(Value.GetTensorMutableDataAsSpan<BFloat16>())),
+        _ => Unsafe.AsPointer(ref MemoryMarshal.GetReference(Value.GetTensorMutableRawData())),
+    });
+
     public void Dispose()
     {
         if (_pinned != 0)

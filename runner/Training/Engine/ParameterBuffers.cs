@@ -36,6 +36,10 @@ public sealed class ParameterBuffers : IDisposable
 
     public OrtValue this[string name] => _values[name].Value;
 
+    /// <summary>Bytes of a buffer as a tensor of another type.</summary>
+    /// <inheritdoc cref="DeviceTensor.Lend"/>
+    public OrtValue Lend(string name, ElementType type, Shape shape, long offset) => _values[name].Lend(type, shape.Sizes, offset);
+
     /// <summary>The values themselves, where they are float32 on the CPU.</summary>
     public Span<float> Span(string name) => _values[name].Span<float>();
 

@@ -43,6 +43,7 @@ public sealed class TrainingEngine : IDisposable
     private readonly ChosenRows _chosen;
     private readonly World? _world;
     private readonly List<DeviceTensor> _offloaded = [];
+    private readonly List<OrtValue> _lent = [];
     private readonly Dictionary<string, DeviceTensor> _scalars = new(StringComparer.Ordinal);
 
     /// <param name="interface">The training graph's.</param>
@@ -177,6 +178,17 @@ public sealed class TrainingEngine : IDisposable
         }
     }
 
+    /// <summary>Lets the graph keep codes in gradients' memory until it writes those.</summary>
+    /// <param name="loans">Its outputs for that (<see cref="Passes.Training.LendGradients"/>).</param>
+    public void Lend(IEnumerable<Passes.Training.Loan> loans)
+    {
+        foreach (var (codes, gradient, offset) in loans)
+        {
+            _lent.Add(_gradients.Lend(gradient[TrainingNames.GradientPrefix.Length..], codes.Type, codes.Shape!, offset));
+            _training.BindOutput(codes.Name, _lent[^1]);
+        }
+    }
+
     /// <summary>Runs the graph on one micro-batch and returns its loss; the gradients lie in <see cref="Gradients"/>.</summary>
     /// <exception cref="HaloException">A value of the batch is out of bounds, or none of its labels counts.</exception>
     public double Run(MicroBatch batch)
@@ -287,6 +299,8 @@ public sealed class TrainingEngine : IDisposable
     {
         foreach (var session in new[] { _training, _norm, _updatesInBackward ? null : _optimizer, _accumulator })
             session?.Dispose();
+        foreach (var lent in _lent)
+            lent.Dispose();
         foreach (var buffers in new[] { Parameters, _gradients, _sums }.Concat(Moments.Select(m => m.Buffers)))
             buffers?.Dispose();
         foreach (var tensor in _scalars.Values.Concat(_offloaded))

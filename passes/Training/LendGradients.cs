@@ -1,0 +1,126 @@
+using System.Collections;
+using System.Globalization;
+using Halo.Analysis;
+using Halo.Ir;
+using Halo.Memory;
+using Halo.Operators;
+using Halo.Passes.Infra;
+
+namespace Halo.Passes.Training;
+
+/// <summary>8-bit codes that lie in the memory of a gradient until that is written.</summary>
+/// <param name="Codes">An output of the graph.</param>
+/// <param name="Gradient">The output whose memory they have.</param>
+/// <param name="Offset">Bytes behind its first.</param>
+public sealed record Loan(Value Codes, string Gradient, long Offset);
+
+/// <summary>Keeps the 8-bit codes that a training graph's forward part leaves to its backward part in the memory of gradients that are written later.</summary>
+/// <remarks>
+/// The caller holds memory for each gradient all the time, and only the backward part writes it: until then it is idle. Codes that lie there become outputs of
+/// the graph, which the caller binds to a part of the gradient's memory (<see cref="LoansOf"/>). The node that writes the gradient comes behind all that read
+/// the codes in whatever order the graph runs: each of them is among those that it is computed by. So nothing is copied, and values keep their bits.
+/// Codes that are read last choose first, as the fewest gradients are written behind them, and take the smallest room that holds them.
+/// For graphs whose gradients are outputs that somebody holds; behind order-nodes, whose order says which gradients come late.
+/// </remarks>
+public sealed record LendGradients() : IGraphPass
+{
+    private const string GradientKey = "halo.lent_by", OffsetKey = "halo.lent_at";
+
+    public string Name => "lend-gradients";
+
+    public ValueEffect Effect => new ValueEffect.Exact();
+
+    /// <summary>The codes that lie in gradients' memory.</summary>
+    public static IEnumerable<Loan> LoansOf(Graph graph) => graph.Outputs.Where(o => o.Metadata.ContainsKey(GradientKey))
+        .Select(o => new Loan(o, o.Metadata[GradientKey], long.Parse(o.Metadata[OffsetKey], CultureInfo.InvariantCulture)));
+
+    public void Requires(Model model)
+    {
+        if (!model.Graph.Outputs.Any(o => o.Name == TrainingNames.Loss))
+        {
+            throw new PassException(Name, $"graph '{model.Graph.Name}'", "a training graph, with a loss",
+                string.Join(", ", model.Graph.Outputs.Select(o => o.Name).Take(5)), "Run build-gradient first.");
+        }
+    }
+
+    public PassResult Run(Model model, PassContext context)
+    {
+        var graph = model.Graph;
+        if (LoansOf(graph).Any())
+            return new PassResult(0); // it has run
+        var order = new Order(RunOrder.Of(graph));
+        var forward = Ancestors.Of(graph.Outputs.First(o => o.Name == TrainingNames.Loss));
+        var rooms = graph.Outputs.Where(o => TrainingNames.IsGradient(o) && o.Producer is not null && Buffers.Bytes(o) is not null)
+            .Select(o => new Room(o, order.PlaceOf(o.Producer!))).ToList();
+        var rewrites = 0;
+        foreach (var (codes, readers) in graph.Nodes.Where(forward.Contains).SelectMany(n => n.Outputs).Where(IsCodes)
+            .Select(codes => (codes, Readers: ReadersOf(codes).ToList())).Where(c => c.Readers.Exists(r => !forward.Contains(r)))
+            .OrderByDescending(c => c.Readers.Max(order.PlaceOf)).ToList())
+        {
+            var size = RunMemory.Rounded(Buffers.Bytes(codes)!.Value);
+            var last = readers.Max(order.PlaceOf);
+            var room = rooms.Where(r => r.Place > last && r.FreeBytes >= size).OrderBy(r => r.FreeBytes)
+                .FirstOrDefault(r => readers.TrueForAll(reader => order.IsAncestor(reader, r.Gradient.Producer!)));
+            if (room is null)
+            {
+                context.Skip(codes.Producer!, $"no gradient with {size} bytes left is written behind all that read '{codes.Name}'");
+                continue;
+            }
+            context.Step(codes.Producer!, $"keep '{codes.Name}' in '{room.Gradient.Name}'");
+            (codes.Metadata[GradientKey], codes.Metadata[OffsetKey]) = (room.Gradient.Name, room.UsedBytes.ToString(CultureInfo.InvariantCulture));
+            graph.AddOutput(codes);
+            room.UsedBytes += size;
+            rewrites++;
+        }
+        return new PassResult(rewrites);
+    }
+
+    private static bool IsCodes(Value value) => value.Type.Bits() <= 8 && value.Type != ElementType.Bool && !value.IsGraphOutput && Buffers.Bytes(value) > 0
+        && value.Producer is { Facts.Role: not (OperatorRole.View or OperatorRole.Ordering) };
+
+    /// <summary>The nodes that read a value, itself or what shows it.</summary>
+    private static IEnumerable<Node> ReadersOf(Value value) => value.Uses.SelectMany(u =>
+        u is { Index: 0, Node.Facts.Role: OperatorRole.View { KeepsBytes: true } or OperatorRole.Ordering } ? ReadersOf(u.Node.Outputs[0]).Append(u.Node) : [u.Node]);
+
+    /// <summary>A gradient's memory.</summary>
+    private sealed record Room(Value Gradient, int Place)
+    {
+        public long UsedBytes { get; set; }
+
+        public long FreeBytes => Buffers.Bytes(Gradient)!.Value - UsedBytes;
+    }
+
+    /// <summary>The nodes in the order of the run, and which of them another one is computed by.</summary>
+    private sealed class Order
+    {
+        private readonly IReadOnlyList<Node> _nodes;
+        private readonly Dictionary<Node, int> _places;
+        private readonly Dictionary<Node, BitArray> _ancestors = [];
+
+        public Order(IReadOnlyList<Node> nodes) => (_nodes, _places) = (nodes, nodes.Index().ToDictionary(n => n.Item, n => n.Index));
+
+        public int PlaceOf(Node node) => _places[node];
+
+        public bool IsAncestor(Node ancestor, Node node)
+        {
+            if (ancestor == node)
+                return false;
+            if (!_ancestors.TryGetValue(node, out var places))
+            {
+                _ancestors.Add(node, places = new BitArray(_nodes.Count));
+                places[PlaceOf(node)] = true;
+                for (var place = PlaceOf(node); place >= 0; place--) // all of them run before it
+                {
+                    if (!places[place])
+                        continue;
+                    foreach (var value in Graph.ReadBy(_nodes[place]))
+                    {
+                        if (value.Producer is { } producer && _places.TryGetValue(producer, out var at))
+                            places[at] = true;
+                    }
+                }
+            }
+            return places[PlaceOf(ancestor)];
+        }
+    }
+}
