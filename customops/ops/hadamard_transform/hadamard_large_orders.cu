@@ -50,16 +50,6 @@ struct PackedSigns {
   }
 };
 
-/// Adds and subtracts across lanes `mask` apart: of two numbers each lane gives one away, and has then the sum and the difference of two of the same place,
-/// whose places its lane bit tells.
-__device__ void across_lanes(float& low, float& high, int mask, bool is_upper) {
-  const float mine = is_upper ? high : low, given = is_upper ? low : high;
-  const float theirs = __shfl_xor_sync(cuda::kAllLanes, given, mask);
-  const float difference = mine - theirs;
-  low = mine + theirs;
-  high = is_upper ? -difference : difference;
-}
-
 /// Blocks of a multiprocessor: for more of them registers do not suffice.
 constexpr int kBlocks = 2;
 

@@ -30,11 +30,7 @@ template <int parts>
 __device__ void split(float low, float high, uint32_t (&pairs)[parts]) {
 #pragma unroll
   for (int p = 0; p < parts; ++p) {
-#ifdef HALO_CUDA_EMULATED
     pairs[p] = cuda::packed_pair<BFloat16>(low, high);
-#else
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pairs[p]) : "f"(high), "f"(low));
-#endif
     if (p + 1 == parts) break;
     low -= std::bit_cast<float>(pairs[p] << 16);
     high -= std::bit_cast<float>(pairs[p] & 0xFFFF0000u);
@@ -46,9 +42,7 @@ template <class T>
 __device__ void first_factor(const uint32_t (&words)[4], const uint32_t (&signs)[4], float (&sums)[2][4]) {
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) sums[half][i] = 0.0f;
-    cuda::multiply_add<T>(sums[half], signs, words[2 * half], words[2 * half + 1]);
+    cuda::multiply<T>(sums[half], signs, words[2 * half], words[2 * half + 1]);
   }
 }
 
@@ -60,10 +54,9 @@ __device__ void first_factor(const float (&values)[kLaneElements], const uint32_
     uint32_t upper[parts], lower[parts];
     split<parts>(values[4 * half], values[4 * half + 1], upper);
     split<parts>(values[4 * half + 2], values[4 * half + 3], lower);
+    cuda::multiply<BFloat16>(sums[half], signs, upper[0], lower[0]);
 #pragma unroll
-    for (int i = 0; i < 4; ++i) sums[half][i] = 0.0f;
-#pragma unroll
-    for (int p = 0; p < parts; ++p) cuda::multiply_add<BFloat16>(sums[half], signs, upper[p], lower[p]);
+    for (int p = 1; p < parts; ++p) cuda::multiply_add<BFloat16>(sums[half], signs, upper[p], lower[p]);
   }
 }
 
@@ -76,12 +69,23 @@ __device__ void second_factor(const float (&sums)[2][4], const uint32_t (&signs)
     uint32_t upper[parts], lower[parts];
     split<parts>(sums[0][2 * half], sums[0][2 * half + 1], upper);
     split<parts>(sums[1][2 * half], sums[1][2 * half + 1], lower);
-    float results[4] = {};
+    float results[4];
+    cuda::multiply<BFloat16>(results, signs, upper[0], lower[0]);
 #pragma unroll
-    for (int p = 0; p < parts; ++p) cuda::multiply_add<BFloat16>(results, signs, upper[p], lower[p]);
+    for (int p = 1; p < parts; ++p) cuda::multiply_add<BFloat16>(results, signs, upper[p], lower[p]);
 #pragma unroll
     for (int i = 0; i < 4; ++i) values[i % 2 + 2 * half + i / 2 * 4] = results[i];
   }
+}
+
+/// Adds and subtracts across lanes `mask` apart: of two numbers each lane gives one away, and has then the sum and the difference of two of the same place,
+/// whose places its lane bit tells.
+__device__ inline void across_lanes(float& low, float& high, int mask, bool is_upper) {
+  const float mine = is_upper ? high : low, given = is_upper ? low : high;
+  const float theirs = __shfl_xor_sync(cuda::kAllLanes, given, mask);
+  const float difference = mine - theirs;
+  low = mine + theirs;
+  high = is_upper ? -difference : difference;
 }
 
 /// S along the tiles that a warp has in registers, 2^levels of them side by side.
@@ -108,12 +112,16 @@ __device__ void store_eight(T* to, const float (&values)[kLaneElements], float s
   constexpr int kPack = 16 / static_cast<int>(sizeof(T));
 #pragma unroll
   for (int first = 0; first < kLaneElements; first += kPack) {
-    cuda::Pack<T, kPack> pack;
+    cuda::Pack<uint32_t, 4> words;
 #pragma unroll
-    for (int i = 0; i < kPack; ++i) pack.values[i] = from_float<T>(values[first + i] * scale);
-    const auto words = std::bit_cast<cuda::Pack<uint32_t, 4>>(pack);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) largest.take(words.values[i]);
+    for (int i = 0; i < 4; ++i) {
+      if constexpr (sizeof(T) == 2) {
+        words.values[i] = cuda::packed_pair<T>(values[first + 2 * i] * scale, values[first + 2 * i + 1] * scale);
+      } else {
+        words.values[i] = std::bit_cast<uint32_t>(values[first + i] * scale);
+      }
+      largest.take(words.values[i]);
+    }
     *reinterpret_cast<cuda::Pack<uint32_t, 4>*>(to + first) = words;
   }
 }

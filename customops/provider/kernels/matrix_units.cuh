@@ -48,6 +48,25 @@ __device__ void multiply_add(float (&c)[4], const uint32_t (&a)[4], uint32_t b0,
 #endif
 }
 
+/// c = a b, with operands as multiply_add has them.
+template <class T>
+__device__ void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+#ifdef HALO_CUDA_EMULATED
+  for (float& sum : c) sum = 0.0f;
+  emulator::multiply_add<T>(c, a, b0, b1);
+#else
+  if constexpr (std::is_same_v<T, BFloat16>) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %10, %10, %10};"
+                 : "=f"(c[0]), "=f"(c[1]), "=f"(c[2]), "=f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "f"(0.0f));
+  } else {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %10, %10, %10};"
+                 : "=f"(c[0]), "=f"(c[1]), "=f"(c[2]), "=f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "f"(0.0f));
+  }
+#endif
+}
+
 /// 16 bytes from global to shared memory, or zeros, by the time of wait_for_copies(). Both 16-byte aligned.
 __device__ inline void copy_async(void* to, const void* from, bool is_inside) {
 #ifdef HALO_CUDA_EMULATED
@@ -86,10 +105,20 @@ __device__ inline float exp2_of(float x) {
 #endif
 }
 
-/// Two numbers in one register, the first in its low half.
+/// Two numbers in one register, the first in its low half: from_float of both, by one instruction.
 template <class T>
 __device__ uint32_t packed_pair(float low, float high) {
+#ifdef HALO_CUDA_EMULATED
   return static_cast<uint32_t>(from_float<T>(low).bits) | (static_cast<uint32_t>(from_float<T>(high).bits) << 16);
+#else
+  uint32_t pair;
+  if constexpr (std::is_same_v<T, BFloat16>) {
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  } else {
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  }
+  return pair;
+#endif
 }
 
 /// A at rows row.. and columns k.. of a matrix stored by rows, `pitch` elements apart.
