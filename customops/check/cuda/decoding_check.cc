@@ -1,5 +1,6 @@
 // What a step of decoding runs: attention of one token over its cache, and products of few rows with packed weights, against plain loops.
 #include <cstring>
+#include <memory>
 
 #include "check/cuda/device.h"
 #include "provider/kernels/cached_attention.h"
@@ -104,56 +105,106 @@ void check_appending(const Cached& c) {
   expect(same(caches.download(what), other_caches.download(what)), what + ": another cache");
 }
 
-/// `zero_kind`: 0 none, 1 codes, 2 numbers.
+/// One matrix of packed weights, and what it stands for: `zero_kind` 0 none, 1 codes, 2 numbers.
+template <class T>
+struct PackedOperand {
+  std::vector<uint8_t> codes, zero_codes;
+  std::vector<T> scales, zeros, bias;
+  OnDevice<uint8_t> codes_device, zero_codes_device;
+  OnDevice<T> scales_device, zeros_device, bias_device;
+  std::vector<float> weights;  // (N, K), in float32 whatever T is
+
+  static std::vector<uint8_t> bytes(int64_t count, int64_t step, int64_t first) {
+    std::vector<uint8_t> all;
+    for (int64_t i = 0; i < count; ++i) all.push_back(static_cast<uint8_t>(i * step + i / 7 + first));
+    return all;
+  }
+
+  static std::vector<float> wide(const std::vector<T>& values) {
+    std::vector<float> all;
+    for (const T x : values) all.push_back(static_cast<float>(real(x)));
+    return all;
+  }
+
+  PackedOperand(const cuda::PackedWeights& w, int zero_kind, int seed)
+      : codes(bytes(w.n * w.blocks() * w.block * w.bits / 8, 151, seed)),
+        zero_codes(bytes(w.n * w.zero_bytes(), 91, 3 + seed)),
+        scales(rounded_to<T>(w.n * w.blocks(), 71 + seed)),
+        zeros(rounded_to<T>(w.n * w.blocks(), 72 + seed)),
+        bias(rounded_to<T>(w.n, 74 + seed)),
+        codes_device(codes),
+        zero_codes_device(zero_codes),
+        scales_device(scales),
+        zeros_device(zeros),
+        bias_device(bias) {
+    const OnDevice<float> wide_scales(wide(scales)), wide_zeros(wide(zeros)), unpacked(w.n * w.k);
+    const void* given = zero_kind == 0 ? nullptr : (zero_kind == 1 ? static_cast<const void*>(zero_codes_device.data()) : wide_zeros.data());
+    const DType type = zero_kind == 0 ? DType::kUndefined : (zero_kind == 1 ? DType::kUInt8 : DType::kFloat);
+    expect_success(cuda::unpack_weights(DType::kFloat, codes_device.data(), wide_scales.data(), type, given, unpacked.data(), w, nullptr), "unpacked weights");
+    weights = unpacked.download("unpacked weights");
+  }
+
+  cuda::PackedMatrix matrix(int64_t n, int zero_kind, bool has_bias) const {
+    const void* given = zero_kind == 0 ? nullptr : (zero_kind == 1 ? static_cast<const void*>(zero_codes_device.data()) : zeros_device.data());
+    return {.codes = codes_device.data(), .scales = scales_device.data(), .zeros = given, .bias = has_bias ? bias_device.data() : nullptr, .n = n};
+  }
+};
+
+/// Products of one A with matrices of these many rows, side by side or gated, against plain loops in float64.
+template <class T>
+void check_packed_products(const cuda::PackedWeights& w, std::initializer_list<int64_t> sizes, int64_t rows, int zero_kind, bool has_bias, bool is_gated,
+                           float largest = 1) {
+  auto a = rounded_to<T>(rows * w.k, 73);
+  for (size_t i = 0; i < a.size(); i += 37) a[i] = from_float<T>(static_cast<float>(real(a[i])) * largest);
+  const OnDevice<T> a_device(a);
+  const std::string what = "packed products " + std::to_string(w.bits) + " bits " + name_of_type<T>() + " of " + std::to_string(rows) + " rows, " +
+                           std::to_string(sizes.size()) + (is_gated ? " gated" : " side by side");
+  cuda::PackedMatrices all{.matrices = {},
+                           .count = 0,
+                           .zero_type = zero_kind == 0 ? DType::kUndefined : (zero_kind == 1 ? DType::kUInt8 : type_of<T>()),
+                           .k = w.k,
+                           .block = w.block,
+                           .bits = w.bits,
+                           .is_gated = is_gated};
+  std::vector<std::unique_ptr<PackedOperand<T>>> operands;
+  for (const int64_t n : sizes) {
+    operands.push_back(std::make_unique<PackedOperand<T>>(cuda::PackedWeights{.n = n, .k = w.k, .block = w.block, .bits = w.bits}, zero_kind, all.count * 5));
+    all.matrices[all.count++] = operands.back()->matrix(n, zero_kind, has_bias);
+  }
+  std::vector<double> expected;
+  double most = 0, slope = is_gated ? 0 : 1;  // `most`: by how much a sum in float32 may be off, as its terms say
+  for (int64_t row = 0; row < rows; ++row) {
+    std::vector<double> sums;
+    for (const auto& operand : operands) {
+      for (size_t n = 0; n < operand->bias.size(); ++n) {
+        double sum = has_bias ? real(operand->bias[n]) : 0, size = std::fabs(sum);
+        for (int64_t k = 0; k < w.k; ++k) {
+          const double term =
+              real(a[static_cast<size_t>(row * w.k + k)]) * static_cast<double>(operand->weights[n * static_cast<size_t>(w.k) + static_cast<size_t>(k)]);
+          sum += term, size += std::fabs(term);
+        }
+        sums.push_back(sum);
+        most = std::max(most, size * 1e-6);
+      }
+    }
+    for (size_t n = 0, half = sums.size() / 2; is_gated && n < half; ++n) {
+      const double gate = sums[n] / (1 + std::exp(-sums[n]));
+      slope = std::max(slope, 1.1 * std::fabs(sums[half + n]) + std::fabs(gate));  // of silu(gate) up, by either
+      sums[n] = gate * sums[half + n];
+    }
+    if (is_gated) sums.resize(sums.size() / 2);
+    expected.insert(expected.end(), sums.begin(), sums.end());
+  }
+  expect(cuda::packed_products_support(rows, all), what + ": refused");
+  const auto found =
+      run_twice<T>(what, rows * all.columns(), [&](T* out) { return cuda::packed_products(type_of<T>(), a_device.data(), rows, all, out, nullptr); });
+  expect_all_near<T>(
+      found, expected, [&](double v) { return within<T>(is_gated ? 8 : 2)(v) + most * slope; }, what);
+}
+
 template <class T>
 void check_packed_product(const cuda::PackedWeights& w, int64_t rows, int zero_kind, bool has_bias) {
-  const int64_t blocks = w.blocks();
-  std::vector<uint8_t> codes, zero_codes;
-  for (int64_t i = 0; i < w.n * blocks * w.block * w.bits / 8; ++i) codes.push_back(static_cast<uint8_t>(i * 151 + i / 7));
-  for (int64_t i = 0; i < w.n * w.zero_bytes(); ++i) zero_codes.push_back(static_cast<uint8_t>(i * 91 + 3));
-  const auto scales = rounded_to<T>(w.n * blocks, 71), zeros = rounded_to<T>(w.n * blocks, 72), a = rounded_to<T>(rows * w.k, 73),
-             bias = rounded_to<T>(w.n, 74);
-  const OnDevice<uint8_t> codes_device(codes), zero_codes_device(zero_codes);
-  const OnDevice<T> scales_device(scales), zeros_device(zeros), a_device(a), bias_device(bias);
-  const void* given = zero_kind == 0 ? nullptr : (zero_kind == 1 ? static_cast<const void*>(zero_codes_device.data()) : zeros_device.data());
-  const DType given_type = zero_kind == 0 ? DType::kUndefined : (zero_kind == 1 ? DType::kUInt8 : type_of<T>());
-  const std::string what = "packed product " + std::to_string(w.bits) + " bits " + name_of_type<T>() + " of " + std::to_string(rows) + " rows";
-  // The weights as numbers, in float32 whatever T is.
-  const std::vector<float> wide_scales = [&] {
-    std::vector<float> all;
-    for (const T x : scales) all.push_back(static_cast<float>(real(x)));
-    return all;
-  }();
-  const std::vector<float> wide_zeros = [&] {
-    std::vector<float> all;
-    for (const T x : zeros) all.push_back(static_cast<float>(real(x)));
-    return all;
-  }();
-  const OnDevice<float> wide_scales_device(wide_scales), wide_zeros_device(wide_zeros), weights_device(w.n * w.k);
-  expect_success(cuda::unpack_weights(DType::kFloat, codes_device.data(), wide_scales_device.data(), zero_kind == 2 ? DType::kFloat : given_type,
-                                      zero_kind == 2 ? wide_zeros_device.data() : given, weights_device.data(), w, nullptr),
-                 what);
-  const auto weights = weights_device.download(what);
-  std::vector<double> expected, bounds;
-  for (int64_t row = 0; row < rows; ++row) {
-    for (int64_t n = 0; n < w.n; ++n) {
-      double sum = has_bias ? real(bias[static_cast<size_t>(n)]) : 0, size = std::fabs(sum);
-      for (int64_t k = 0; k < w.k; ++k) {
-        const double term = real(a[static_cast<size_t>(row * w.k + k)]) * static_cast<double>(weights[static_cast<size_t>(n * w.k + k)]);
-        sum += term, size += std::fabs(term);
-      }
-      expected.push_back(sum);
-      bounds.push_back(size * 1e-6);
-    }
-  }
-  expect(cuda::packed_product_supports(rows, codes_device.data(), w), what + ": refused");
-  const auto found = run_twice<T>(what, rows * w.n, [&](T* out) {
-    return cuda::packed_product(type_of<T>(), a_device.data(), rows, codes_device.data(), scales_device.data(), given_type, given,
-                                has_bias ? bias_device.data() : nullptr, out, w, nullptr);
-  });
-  const double most = *std::max_element(bounds.begin(), bounds.end());
-  expect_all_near<T>(
-      found, expected, [&](double v) { return within<T>(2)(v) + most; }, what);
+  check_packed_products<T>(w, {w.n}, rows, zero_kind, has_bias, false);
 }
 
 template <class T>
@@ -214,6 +265,14 @@ HALO_CHECK(cuda_packed_products_of_few_rows_as_plain_loops, Memory::kShared) {
     }
     check_packed_product<T>({.n = 3, .k = 3000, .block = 128, .bits = 4}, 2, 0, false);
     check_packed_product<T>({.n = 6, .k = 9216, .block = 32, .bits = 8}, 1, 1, false);  // more parts of K than warps
+    check_packed_product<T>({.n = 4200, .k = 16, .block = 16, .bits = 8}, 1, 1, true);  // more tiles than warps, a unit each
+    const float largest = std::is_same_v<T, Float16> ? 30.0f : 1e6f;                    // elements that differ by more than float16 holds
+    check_packed_products<T>({.n = 40, .k = 330, .block = 32, .bits = 4}, {40}, 2, 1, false, false, largest);
+    for (int zero_kind = 0; zero_kind < 3; ++zero_kind) {
+      check_packed_products<T>({.n = 0, .k = 160, .block = 32, .bits = 4}, {33, 8, 17}, 1 + zero_kind, zero_kind, zero_kind > 0, false);
+      check_packed_products<T>({.n = 0, .k = 96, .block = 32, .bits = 4}, {21, 21}, 3 - zero_kind, zero_kind, zero_kind == 1, true);
+    }
+    check_packed_products<T>({.n = 0, .k = 64, .block = 32, .bits = 8}, {16, 16}, 1, 0, false, false);
     if (!is_reduced()) check_packed_product<T>({.n = 5000, .k = 2048, .block = 32, .bits = 4}, 1, 0, false);
   });
 }

@@ -54,9 +54,12 @@ Kernel make_mat_mul_n_bits(const NodeAttributes& attributes) {
     dims.sizes[dims.rank - 1] = weights.n;
     void* y = launch.out(0, dims);
     const int64_t rows = a.count() / weights.k;
-    if (packed_product_supports(rows, codes.as<uint8_t>(), weights)) {
-      return packed_product(a.type, a.data, rows, codes.as<uint8_t>(), scales.data, zeros.type, zeros.data, bias.data, y, weights, launch.stream());
-    }
+    const PackedMatrices packed{.matrices = {{.codes = codes.as<uint8_t>(), .scales = scales.data, .zeros = zeros.data, .bias = bias.data, .n = weights.n}},
+                                .zero_type = zeros.type,
+                                .k = weights.k,
+                                .block = weights.block,
+                                .bits = weights.bits};
+    if (packed_products_support(rows, packed)) return packed_products(a.type, a.data, rows, packed, y, launch.stream());
     HALO_WORKSPACE(unpacked, launch, weights.n * weights.k * a.element_size());
     HALO_WORKSPACE(work, launch, LtProducts::kWorkspaceBytes);
     HALO_RETURN_IF_ERROR(unpack_weights(a.type, codes.as<uint8_t>(), scales.data, zeros.type, zeros.data, unpacked.data(), weights, launch.stream()));

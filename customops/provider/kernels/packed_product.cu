@@ -2,207 +2,243 @@
 
 #include <algorithm>
 
-#include "provider/kernels/few_rows.cuh"
+#include "provider/kernels/packed_tiles.cuh"
 
 namespace halo::cuda {
 
 namespace {
 
-/// Neighbouring columns of Y that a warp sums together, so that each load of A serves them all.
-constexpr int kColumns = 4;
+/// A block fills a multiprocessor: A is made ready once there, and sixteen warps with kStages loads of 1 KiB each keep memory busy.
+constexpr int kWarps = 16, kThreads = kWarps * kWarp, kStages = 4;
 
-/// Bytes of codes that a lane loads of a column at once.
-constexpr int kUnitBytes = 16;
-
-constexpr int kThreads = 256, kWarps = kThreads / kWarp, kBlocksOfProcessor = 2;
-
-/// Where element k of a row of A lies in shared memory, in floats: four more for each 32, so that the lanes of a warp, 16 or more elements apart, read
-/// different banks.
-HALO_HD constexpr int64_t place_of(int64_t k) { return k + k / 32 * 4; }
-
-int64_t pitch_of(const PackedWeights& w) { return (place_of(w.blocks() * w.block) + 3) / 4 * 4; }
-
-int64_t shared_bytes(int64_t rows, const PackedWeights& w) { return rows * (pitch_of(w) + kWarps * kColumns) * static_cast<int64_t>(sizeof(float)); }
-
-/// 2^23, whose float32 has codes as its low bits, so that no conversion is needed.
-constexpr float kCodeBase = 8388608.0f;
-
-/// Code `byte` of the four that a word has in its bytes, more than itself by kCodeBase.
-__device__ float number_of_byte(uint32_t word, int byte) {
-  return std::bit_cast<float>(__byte_perm(word, std::bit_cast<uint32_t>(kCodeBase), 0x7440u | static_cast<uint32_t>(byte)));
+/// Adds to a lane's sums what its units give. A fills a column of B for each unit of the quad and each of its two parts, all else in them 0: the columns 2 q
+/// and 2 q + 1 of the product, which lane q of a quad gets, are sums of that lane's unit alone, and so have its scale.
+template <class T, int bits, int rows>
+__device__ void add_units(float (&sums)[kHalves][rows], const Stage<T>& stage, const Products<T>& p, const PackedInputs<bits>& inputs, int step, int lane) {
+  using Unit = CodeUnit<bits>;
+  const int quad_lane = lane % kQuad, column = lane / kQuad, unit = step * kQuad + quad_lane, block = p.block_of(p.unit_of(step, quad_lane));
+  const bool has_column = column / 2 == quad_lane;
+  const Zero zeros[kHalves] = {zero_of<bits>(p.zeros, stage.zeros[0], block), zero_of<bits>(p.zeros, stage.zeros[1], block)};
+  float products[rows][4] = {};
+  Pack<uint32_t, 4> x[rows] = {};
+#pragma unroll
+  for (int product = 0; product < Unit::kProducts; ++product) {
+    const int first = 2 * product;
+    const uint32_t w[4] = {pair_of<bits>(stage.codes[0], first, zeros[0].base), pair_of<bits>(stage.codes[1], first, zeros[1].base),
+                           pair_of<bits>(stage.codes[0], first + 1, zeros[0].base), pair_of<bits>(stage.codes[1], first + 1, zeros[1].base)};
+#pragma unroll
+    for (int r = 0; r < rows; ++r) {
+      if (product % 2 == 0 && has_column) x[r] = *inputs.at(r, unit, product / 2, column % 2);
+      multiply_add<Float16>(products[r], w, x[r].values[product % 2 * 2], x[r].values[product % 2 * 2 + 1]);
+    }
+  }
+#pragma unroll
+  for (int r = 0; r < rows; ++r) {
+    const UnitFacts facts = *inputs.facts_of(r, unit);
+#pragma unroll
+    for (int h = 0; h < kHalves; ++h) {
+      float sum = (products[r][2 * h] + products[r][2 * h + 1]) * facts.values[0];
+      if (p.zeros == Zeros::kNumbers) sum -= zeros[h].rest * facts.values[1];
+      sums[h][r] += to_float(stage.scales[h]) * sum;
+    }
+  }
 }
 
 template <class T>
-struct Packed {
-  const uint8_t* codes;
-  const T* scales;
-  const uint8_t* packed_zeros;  // or null
-  const T* zeros;               // or null
-  PackedWeights w;
-  int64_t blocks, units, units_of_block;  // of a row of W; of kUnitBytes each
-
-  template <int bits>
-  __device__ float zero(int64_t n, int64_t block) const {
-    if (zeros != nullptr) return to_float(zeros[n * blocks + block]);
-    if (packed_zeros == nullptr) return static_cast<float>(1 << (bits - 1));
-    const int64_t bit = block * bits, row_bytes = (blocks * bits + 7) / 8;
-    return static_cast<float>((packed_zeros[n * row_bytes + bit / 8] >> (bit % 8)) & ((1 << bits) - 1));
-  }
-};
-
-/// A unit of codes of each column of a group.
-struct Units {
-  Pack<uint32_t, 4> codes[kColumns];
-  float scales[kColumns] = {}, zeros[kColumns] = {};
-};
-
-template <class T, int bits>
-__device__ void load(Units* units, const Packed<T>& p, int64_t group, int64_t unit) {
-  if (group * kColumns >= p.w.n || unit >= p.units) return;
-  const int64_t block = unit / p.units_of_block;
-#pragma unroll
-  for (int c = 0; c < kColumns; ++c) {
-    const int64_t n = group * kColumns + c < p.w.n ? group * kColumns + c : group * kColumns;  // a column too many has the sums of another, which no one stores
-    units->codes[c] = reinterpret_cast<const Pack<uint32_t, 4>*>(p.codes)[n * p.units + unit];
-    units->scales[c] = to_float(p.scales[n * p.blocks + block]);
-    units->zeros[c] = p.template zero<bits>(n, block);
-  }
+__device__ float biased(float sum, const T* bias, int n) {
+  return bias == nullptr ? sum : sum + to_float(bias[n]);
 }
 
-/// Adds what a unit of each column gives with the elements of A that begin at element `first`.
-template <int bits, int rows>
-__device__ void add_unit(float (&sums)[kColumns][rows], const Units& units, const float* inputs, int64_t pitch, int64_t first, bool has_fractions) {
-  constexpr int kPerWord = 32 / bits, kFields = 8 / bits;
-  constexpr uint32_t kMask = 0x01010101u * ((1u << bits) - 1);
-  float bases[kColumns], parts[kColumns][rows] = {};
-#pragma unroll
-  for (int c = 0; c < kColumns; ++c) bases[c] = kCodeBase + units.zeros[c];
-#pragma unroll
-  for (int word = 0; word < 4; ++word) {
-    uint32_t fields[kColumns][kFields];  // of each byte, by its bits
-#pragma unroll
-    for (int c = 0; c < kColumns; ++c) {
-#pragma unroll
-      for (int f = 0; f < kFields; ++f) fields[c][f] = (units.codes[c].values[word] >> (f * bits)) & kMask;
-    }
-#pragma unroll
-    for (int quad = 0; quad < kPerWord; quad += 4) {
-      Pack<float, 4> x[rows];
-#pragma unroll
-      for (int r = 0; r < rows; ++r) x[r] = *reinterpret_cast<const Pack<float, 4>*>(inputs + r * pitch + place_of(first + word * kPerWord + quad));
-#pragma unroll
-      for (int c = 0; c < kColumns; ++c) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          const float weight = number_of_byte(fields[c][(quad + i) % kFields], (quad + i) / kFields) - bases[c];
-#pragma unroll
-          for (int r = 0; r < rows; ++r) parts[c][r] += x[r].values[i] * weight;
-        }
-      }
-    }
+/// Stores what the rows `row` and kHalf + `row` of a tile give with row r of A.
+template <class T>
+__device__ void store(const Products<T>& p, T* y, int tile, int row, int r, float low, float high) {
+  if (tile >= p.tiles) return;
+  T* out = y + r * p.columns;
+  if (p.is_gated) {
+    const int n = tile * kHalf + row;
+    if (n >= p.matrices[0].n) return;
+    const float gate = biased(low, p.matrices[0].bias, n);
+    out[n] = from_float<T>(gate / (1.0f + expf(-gate)) * biased(high, p.matrices[1].bias, n));
+    return;
   }
-  if (has_fractions) {  // what kCodeBase + zero rounds away, times the elements' sum
-    float of_inputs[rows] = {};
-    for (int i = 0; i < 4 * kPerWord; ++i) {
-#pragma unroll
-      for (int r = 0; r < rows; ++r) of_inputs[r] += inputs[r * pitch + place_of(first + i)];
-    }
-#pragma unroll
-    for (int c = 0; c < kColumns; ++c) {
-      const float fraction = units.zeros[c] - (bases[c] - kCodeBase);
-#pragma unroll
-      for (int r = 0; r < rows; ++r) parts[c][r] -= fraction * of_inputs[r];
-    }
-  }
-#pragma unroll
-  for (int c = 0; c < kColumns; ++c) {
-#pragma unroll
-    for (int r = 0; r < rows; ++r) sums[c][r] += units.scales[c] * parts[c][r];
-  }
+  const Matrix<T> m = p.matrix_of(tile);
+  const int n = (tile - m.first_tile) * kTile + row;
+  if (n < m.n) out[m.first_column + n] = from_float<T>(biased(low, m.bias, n));
+  if (n + kHalf < m.n) out[m.first_column + n + kHalf] = from_float<T>(biased(high, m.bias, n + kHalf));
 }
 
-/// A lane has a unit of each column of its warp's group at a time, and the next one's loads in flight, the first of them before A lies in shared memory, where
-/// it is read once a block.
-template <class T, int bits, int rows>
-__global__ void __launch_bounds__(kThreads, kBlocksOfProcessor)
-    packed_product_kernel(const T* a, Packed<T> p, const T* bias, T* y, int64_t pitch, int group_warps) {
-  constexpr int kPerUnit = kUnitBytes * 8 / bits;
-  auto* inputs = dynamic_shared<float>();
-  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp, groups = kWarps / group_warps;
-  const int64_t first_unit = warp % group_warps * kWarp + lane, unit_step = static_cast<int64_t>(group_warps) * kWarp;
-  const int64_t group_step = static_cast<int64_t>(gridDim.x) * groups;
-  Units next;
-  load<T, bits>(&next, p, static_cast<int64_t>(blockIdx.x) * groups + warp / group_warps, first_unit);
+/// Sums of a tile over the lanes of a quad, then over the warps that share the tile, in their order. All threads call it.
+template <int rows, class F>
+__device__ void sum_tiles(const float (&sums)[kHalves][rows], float* scratch, int group_warps, F give) {
+  const int thread = static_cast<int>(threadIdx.x), warp = thread / kWarp, row = thread % kWarp / kQuad;
+  float own[kHalves][rows];
+#pragma unroll
+  for (int i = 0; i < kHalves * rows; ++i) {
+    own[i / rows][i % rows] = sums[i / rows][i % rows];
+    for (int mask = 1; mask < kQuad; mask *= 2) own[i / rows][i % rows] += __shfl_xor_sync(kAllLanes, own[i / rows][i % rows], mask);
+  }
+#pragma unroll
   for (int r = 0; r < rows; ++r) {
-    for (int64_t k = threadIdx.x; k < p.blocks * p.w.block; k += kThreads) inputs[r * pitch + place_of(k)] = k < p.w.k ? to_float(a[r * p.w.k + k]) : 0.0f;
+    if (thread % kQuad != 0) continue;
+    if (group_warps == 1) give(warp, row, r, own[0][r], own[1][r]);
+#pragma unroll
+    for (int h = 0; h < kHalves; ++h) scratch[((warp * kHalves + h) * rows + r) * kHalf + row] = own[h][r];
   }
+  if (group_warps == 1) return;
   __syncthreads();
-  for (int64_t first_group = static_cast<int64_t>(blockIdx.x) * groups; first_group * kColumns < p.w.n; first_group += group_step) {
-    const int64_t group = first_group + warp / group_warps, end = group * kColumns < p.w.n ? p.units : 0;
-    float sums[kColumns][rows] = {};
-    for (int64_t unit = first_unit; unit < end; unit += unit_step) {
-      const Units units = next;
-      const bool is_last = unit + unit_step >= p.units;
-      load<T, bits>(&next, p, is_last ? group + group_step : group, is_last ? first_unit : unit + unit_step);
-      add_unit<bits, rows>(sums, units, inputs, pitch, unit * kPerUnit, p.zeros != nullptr);
+  for (int i = thread; i < kWarps / group_warps * rows * kHalf; i += kThreads) {
+    const int group = i / (rows * kHalf), place = i % (rows * kHalf);
+    float both[kHalves] = {};
+    for (int w = group * group_warps; w < (group + 1) * group_warps; ++w) {
+      for (int h = 0; h < kHalves; ++h) both[h] += scratch[(w * kHalves + h) * rows * kHalf + place];
     }
-    sum_of_groups(sums, inputs + rows * pitch, group_warps, [&](int of_block, int c, int r, float sum) {
-      const int64_t n = (first_group + of_block) * kColumns + c;
-      if (n < p.w.n) y[r * p.w.n + n] = from_float<T>(bias == nullptr ? sum : sum + to_float(bias[n]));
-    });
+    give(group, place % kHalf, place / kHalf, both[0], both[1]);
   }
+}
+
+/// `group_warps` warps share a tile, each every group_warps-th step of its rows; a block goes on to tiles as many as it has groups times the grid away, the
+/// loads of them on their way before this one's sums are done, and those of the first before A is ready.
+template <class T, int bits, int rows>
+__global__ void __launch_bounds__(kThreads, 1) packed_product_kernel(const T* a, Products<T> p, T* y, int64_t k_count, bool is_aligned, int group_warps) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int groups = kWarps / group_warps, group = warp / group_warps, first_step = warp % group_warps;
+  const int count = (p.steps + group_warps - 1) / group_warps, tile_step = static_cast<int>(gridDim.x) * groups;  // steps of a warp
+  auto* memory = dynamic_shared<unsigned char>();
+  const PackedInputs<bits> inputs(memory, rows, p.steps);
+  auto* scratch = reinterpret_cast<float*>(memory + PackedInputs<bits>::bytes(rows, p.steps));
+
+  struct Cursor {
+    int tile, step, done = 0;  // the block's first tile
+  };
+  Cursor ahead{static_cast<int>(blockIdx.x) * groups, first_step}, at = ahead;
+  Rows<T> from(p, ahead.tile + group, lane / kQuad);
+  const auto advance = [&](Cursor* cursor) {
+    cursor->step += group_warps;
+    if (++cursor->done < count) return false;
+    *cursor = {cursor->tile + tile_step, first_step};
+    return true;
+  };
+  const auto load_next = [&](Stage<T>* stage) {
+    if (ahead.tile + group < p.tiles && ahead.step < p.steps) load<T, bits>(stage, p, from, p.unit_of(ahead.step, lane % kQuad));
+    if (advance(&ahead)) from = Rows<T>(p, ahead.tile + group, lane / kQuad);
+  };
+  Stage<T> stages[kStages] = {};
+#pragma unroll
+  for (int s = 0; s < kStages; ++s) load_next(&stages[s]);
+  place_inputs(inputs, a, rows, k_count, is_aligned, p.zeros == Zeros::kNumbers);
+  __syncthreads();
+
+  float sums[kHalves][rows] = {};
+  int buffer = 0;
+  while (at.tile < p.tiles) {
+#pragma unroll
+    for (int s = 0; s < kStages; ++s) {
+      if (at.tile >= p.tiles) break;
+      const Stage<T> stage = stages[s];
+      load_next(&stages[s]);
+      const int tile = at.tile;
+      if (tile + group < p.tiles && at.step < p.steps) add_units<T, bits, rows>(sums, stage, p, inputs, at.step, lane);
+      if (!advance(&at)) continue;
+      sum_tiles(sums, scratch + buffer * kWarps * kTile * rows, group_warps,
+                [&](int of_block, int row, int r, float low, float high) { store(p, y, tile + of_block, row, r, low, high); });
+      buffer ^= 1;  // what the last sums are read from while these are written
+#pragma unroll
+      for (int i = 0; i < kHalves * rows; ++i) sums[i / rows][i % rows] = 0;
+    }
+  }
+}
+
+int64_t units_of(const PackedMatrices& w) { return w.weights(0).blocks() * (w.block * w.bits / 8 / kUnitBytes); }
+
+template <class F>
+auto with_bits(int64_t bits, F&& f) {
+  return bits == 2 ? f.template operator()<2>() : bits == 4 ? f.template operator()<4>() : f.template operator()<8>();
+}
+
+int64_t shared_bytes(int64_t rows, const PackedMatrices& w) {
+  const int64_t steps = ceil_div(units_of(w), kQuad), sums = 2 * kWarps * kTile * rows * static_cast<int64_t>(sizeof(float));
+  return sums + with_bits(w.bits, [&]<int bits>() { return PackedInputs<bits>::bytes(rows, steps); });
+}
+
+/// Enough that all warps of the GPU have a tile or a part of one.
+int warps_of_tile(int64_t tiles, int64_t steps) {
+  int warps = 1;
+  while (warps < kWarps && warps < steps && tiles * warps < int64_t{kWarps} * multiprocessors()) warps *= 2;
+  return warps;
+}
+
+template <class T>
+Products<T> products_of(const PackedMatrices& w) {
+  const int64_t blocks = w.weights(0).blocks(), units = units_of(w);
+  const Zeros zeros = w.zero_type == DType::kUndefined ? Zeros::kNone : w.zero_type == DType::kUInt8 ? Zeros::kCodes : Zeros::kNumbers;
+  Products<T> p{.matrices = {},
+                .count = w.count,
+                .tiles = 0,
+                .steps = static_cast<int>(ceil_div(units, kQuad)),
+                .units = static_cast<int>(units),
+                .blocks = static_cast<int>(blocks),
+                .columns = w.columns(),
+                .zero_bytes = zeros == Zeros::kNone      ? 0
+                              : zeros == Zeros::kNumbers ? blocks * static_cast<int64_t>(sizeof(T))
+                                                         : w.weights(0).zero_bytes(),
+                .units_of_block = Divider(w.block * w.bits / 8 / kUnitBytes),
+                .zeros = zeros,
+                .is_gated = w.is_gated};
+  int column = 0;
+  for (int i = 0; i < w.count; ++i) {
+    const PackedMatrix& m = w.matrices[i];
+    p.matrices[i] = {
+        m.codes, static_cast<const T*>(m.scales), static_cast<const uint8_t*>(m.zeros), static_cast<const T*>(m.bias), static_cast<int>(m.n), p.tiles, column};
+    if (!w.is_gated || i == 0) p.tiles += static_cast<int>(ceil_div(m.n, w.is_gated ? kHalf : kTile));
+    column += static_cast<int>(m.n);
+  }
+  return p;
 }
 
 template <class T, int bits, int rows>
-Status start(const void* a, const Packed<T>& p, const void* bias, void* y, cudaStream_t stream) {
-  const int64_t bytes = shared_bytes(rows, p.w);
+Status start(const void* a, const PackedMatrices& w, void* y, cudaStream_t stream) {
+  const int64_t bytes = shared_bytes(rows, w);
   HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(packed_product_kernel<T, bits, rows>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
-  const int group_warps = warps_of_group(ceil_div(p.units, kWarp), kWarps);
-  const int64_t blocks = std::min<int64_t>(ceil_div(p.w.n, kColumns * (kWarps / group_warps)), int64_t{kBlocksOfProcessor} * multiprocessors());
+  const Products<T> p = products_of<T>(w);
+  const int group_warps = warps_of_tile(p.tiles, p.steps);
+  const bool is_aligned = cuda::is_aligned(a, 16) && w.k * static_cast<int64_t>(sizeof(T)) % 16 == 0;
+  const int64_t blocks = std::min<int64_t>(ceil_div(p.tiles, kWarps / group_warps), multiprocessors());
   return launch(packed_product_kernel<T, bits, rows>, static_cast<unsigned>(blocks), kThreads, static_cast<size_t>(bytes), stream, static_cast<const T*>(a), p,
-                static_cast<const T*>(bias), static_cast<T*>(y), pitch_of(p.w), group_warps);
+                static_cast<T*>(y), w.k, is_aligned, group_warps);
 }
 
 template <class T, int bits>
-Status start(int64_t rows, const void* a, const Packed<T>& p, const void* bias, void* y, cudaStream_t stream) {
+Status start(int64_t rows, const void* a, const PackedMatrices& w, void* y, cudaStream_t stream) {
   switch (rows) {
     case 1:
-      return start<T, bits, 1>(a, p, bias, y, stream);
+      return start<T, bits, 1>(a, w, y, stream);
     case 2:
-      return start<T, bits, 2>(a, p, bias, y, stream);
+      return start<T, bits, 2>(a, w, y, stream);
     case 3:
-      return start<T, bits, 3>(a, p, bias, y, stream);
+      return start<T, bits, 3>(a, w, y, stream);
     default:
-      return start<T, bits, 4>(a, p, bias, y, stream);
+      return start<T, bits, 4>(a, w, y, stream);
   }
 }
 
 }  // namespace
 
-bool packed_product_supports(int64_t rows, const uint8_t* codes, const PackedWeights& w) {
-  return rows >= 1 && rows <= kMostPackedRows && w.block * w.bits / 8 % kUnitBytes == 0 && is_aligned(codes, kUnitBytes) &&
-         shared_bytes(rows, w) <= most_shared_bytes();
+bool packed_products_support(int64_t rows, const PackedMatrices& w) {
+  if (rows < 1 || rows > kMostPackedRows || w.block * w.bits / 8 % kUnitBytes != 0 || shared_bytes(rows, w) > most_shared_bytes()) return false;
+  for (int i = 0; i < w.count; ++i) {
+    if (!is_aligned(w.matrices[i].codes, kUnitBytes) || w.matrices[i].n > std::numeric_limits<int>::max() / 4) return false;
+  }
+  return true;
 }
 
-Status packed_product(DType type, const void* a, int64_t rows, const uint8_t* codes, const void* scales, DType zero_type, const void* zeros, const void* bias,
-                      void* y, const PackedWeights& w, cudaStream_t stream) {
+Status packed_products(DType type, const void* a, int64_t rows, const PackedMatrices& w, void* y, cudaStream_t stream) {
   HALO_REQUIRE(w.bits == 2 || w.bits == 4 || w.bits == 8, "weights of 2, 4 or 8 bits", w.bits, "Check bits.");
-  HALO_REQUIRE(packed_product_supports(rows, codes, w), "1 to " << kMostPackedRows << " rows, blocks of 16 bytes", rows << " rows, " << w.block << " weights",
+  HALO_REQUIRE(w.count >= 1 && w.count <= kMostMatrices, "1 to " << kMostMatrices << " matrices", w.count, "Split the product.");
+  HALO_REQUIRE(!w.is_gated || (w.count == 2 && w.matrices[0].n == w.matrices[1].n), "two matrices of one N for a gated product",
+               w.count << " of " << w.matrices[0].n << " and " << w.matrices[1].n, "Multiply them apart.");
+  HALO_REQUIRE(packed_products_support(rows, w), "1 to " << kMostPackedRows << " rows, blocks of 16 bytes", rows << " rows, " << w.block << " weights",
                "Unpack the weights.");
-  const int64_t unit_of_block = w.block * w.bits / 8 / kUnitBytes;
-  const bool is_packed = zero_type == DType::kUInt8;
-  return dispatch_float(type, [&]<class T>() -> Status {
-    const Packed<T> p{.codes = codes,
-                      .scales = static_cast<const T*>(scales),
-                      .packed_zeros = is_packed ? static_cast<const uint8_t*>(zeros) : nullptr,
-                      .zeros = is_packed ? nullptr : static_cast<const T*>(zeros),
-                      .w = w,
-                      .blocks = w.blocks(),
-                      .units = w.blocks() * unit_of_block,
-                      .units_of_block = unit_of_block};
-    if (w.bits == 2) return start<T, 2>(rows, a, p, bias, y, stream);
-    return w.bits == 4 ? start<T, 4>(rows, a, p, bias, y, stream) : start<T, 8>(rows, a, p, bias, y, stream);
-  });
+  return dispatch_float(type, [&]<class T>() -> Status { return with_bits(w.bits, [&]<int bits>() { return start<T, bits>(rows, a, w, y, stream); }); });
 }
 
 }  // namespace halo::cuda
