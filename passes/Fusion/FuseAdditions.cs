@@ -1,14 +1,17 @@
+using Halo.Analysis;
 using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Passes.Infra;
 
 namespace Halo.Passes.Fusion;
 
-/// <summary>A sum is taken where one of its terms is made: by an 8-bit product, or by the gradient of a norm.</summary>
+/// <summary>A sum is taken where one of its terms is made: by an 8-bit product, by a product with an adapter's factor, or by the gradient of a norm.</summary>
 /// <remarks>
 /// Add(a, ScaledMatMul(..)) becomes ScaledMatMul(.., a): the residual stream, and the input gradients of layers that read one tensor, which need no additions
-/// then. Add(a, dX of RmsNormGrad(..)) becomes RmsNormGrad(.., a): the gradient of the residual stream. The term is no longer rounded before it is added. For
-/// graphs that run on a GPU, where each addition reads two tensors and writes a third.
+/// then. Add(a, dX of RmsNormGrad(..)) becomes RmsNormGrad(.., a): the gradient of the residual stream. Add(a, s X B), B a factor of an adapter, becomes
+/// Gemm(X, B, a): the gradients of a base's layer and of its adapter. A product that has an addend already takes another where that is made by a product with a
+/// factor, as C of that: base + (s X B + a), the residual stream behind an adapter. The term is no longer rounded before it is added. For graphs that run on a
+/// GPU, where each addition reads two tensors and writes a third.
 /// </remarks>
 public sealed record FuseAdditions() : IGraphPass
 {
@@ -27,10 +30,10 @@ public sealed record FuseAdditions() : IGraphPass
 
     private static bool Fuse(Model model, PassContext context, Node add, Dictionary<Node, int> places)
     {
-        var term = add.Inputs.Select((x, i) => (Value: x!, Addend: add.Inputs[1 - i]!)).Where(t => TakesAddend(t.Value)).ToList();
-        if (term.Count == 0)
+        var terms = add.Inputs.Select((x, i) => (Value: x!, Addend: add.Inputs[1 - i]!, Maker: MakerOf(x!))).Where(t => t.Maker is not null).ToList();
+        if (terms.Count == 0)
             return false;
-        if (term.FirstOrDefault(t => PlaceOf(t.Addend) < PlaceOf(t.Value)) is not { Value: { Producer: { } maker } value, Addend: var addend })
+        if (terms.FirstOrDefault(t => PlaceOf(t.Addend) < places[t.Maker!]) is not { Value: { } value, Maker: { } maker, Addend: var addend })
         {
             context.Skip(add, "what would be added comes later than what it would be added to");
             return false;
@@ -41,16 +44,45 @@ public sealed record FuseAdditions() : IGraphPass
             return false;
         }
         context.Step(maker, $"add '{addend.Name}' where it is summed");
-        maker.AddInput(addend);
-        maker.Overload = maker.OpType == nameof(ScaledMatMul) ? ScaledMatMul.Overload(value.Type, adds: true) : HaloOperators.OverloadOf(maker, adds: true);
-        HaloOperators.EnsureFunction(maker);
+        Give(maker, addend);
         Replacement.OfNode(model.Graph, add, _ => value);
         return true;
 
         int PlaceOf(Value x) => x.Producer is { } producer ? places[producer] : -1;
     }
 
-    /// <summary>Whether the sum alone reads this product or gradient, which has no addend yet.</summary>
-    private static bool TakesAddend(Value value) => value is { IsGraphOutput: false, Uses.Count: 1, ProducerIndex: 0, Producer: { } maker }
-        && (maker.Is(nameof(ScaledMatMul), HaloDomain.Name) || maker.Is(nameof(RmsNormGrad), HaloDomain.Name)) && maker.Inputs.Count == 4;
+    private static void Give(Node maker, Value addend)
+    {
+        maker.AddInput(addend);
+        if (maker.Domain.Length == 0)
+        {
+            maker.OpType = "Gemm"; // of a MatMul of two matrices the same product
+            return;
+        }
+        maker.Overload = maker.OpType == nameof(ScaledMatMul) ? ScaledMatMul.Overload(maker.Output.Type, adds: true) : HaloOperators.OverloadOf(maker, adds: true);
+        HaloOperators.EnsureFunction(maker);
+    }
+
+    /// <summary>
+    /// The node that can add something to this product or gradient, which the sum alone reads: the one that makes it, or the one that makes the addend that it has.
+    /// </summary>
+    private static Node? MakerOf(Value value)
+    {
+        if (value is not { IsGraphOutput: false, Uses.Count: 1, ProducerIndex: 0, Producer: { } maker })
+            return null;
+        if (IsOfFactor(maker))
+            return maker;
+        var isProduct = maker.Is(nameof(ScaledMatMul), HaloDomain.Name);
+        if (!isProduct && !maker.Is(nameof(RmsNormGrad), HaloDomain.Name))
+            return null;
+        return maker.Inputs.Count == 4 ? maker
+            : isProduct && maker.Inputs[4] is { IsGraphOutput: false, Uses.Count: 1, Producer: { } other } && IsOfFactor(other) ? other : null;
+    }
+
+    /// <summary>A product of two matrices without an addend, the right one an adapter's factor, in whatever type.</summary>
+    private static bool IsOfFactor(Node node) => (node.Is("MatMul") || node.Is("Gemm")) && node.Inputs.Count == 2 && node.Output.Shape is { Rank: 2 }
+        && node.Inputs[0]!.Shape is { Rank: 2 } && FactorOf(node.Inputs[1]!) is { Shape.Rank: 2 };
+
+    private static Value? FactorOf(Value value) => value.IsGraphInput ? AdapterNames.IsFactor(value.Name) ? value : null
+        : value.Producer is { } node && node.Is("Cast") ? FactorOf(node.Inputs[0]!) : null;
 }

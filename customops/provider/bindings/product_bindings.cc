@@ -47,12 +47,12 @@ Kernel make_gemm(const NodeAttributes& attributes) {
     if (!trans_a && trans_b && is_row(c, has_bias, product.n) && row_product_supports(a.type, a.data, b.data, product.m, product.k)) {
       return row_product(a.type, a.data, b.data, has_bias ? c.data : nullptr, y, product.m, product.n, product.k, alpha, beta, launch.stream());
     }
-    if (has_bias) {
-      product.beta = beta;
-      HALO_RETURN_IF_ERROR(expand(c.element_size(), c.data, c.dims, y, dims, launch.stream()));
-    }
+    const bool is_whole = has_bias && c.dims.rank == 2 && c.dims.sizes[0] == product.m && c.dims.sizes[1] == product.n;
+    if (has_bias) product.beta = beta;
+    if (has_bias && !is_whole) HALO_RETURN_IF_ERROR(expand(c.element_size(), c.data, c.dims, y, dims, launch.stream()));
     HALO_WORKSPACE(work, launch, LtProducts::kWorkspaceBytes);
-    return launch.device().products().multiply(product, a.data, b.data, y, nullptr, nullptr, work.data(), work.bytes(), launch.stream());
+    return launch.device().products().multiply(product, a.data, b.data, y, nullptr, nullptr, work.data(), work.bytes(), launch.stream(),
+                                               is_whole ? c.data : nullptr);
   };
 }
 
