@@ -78,7 +78,7 @@ public static class HaloOperators
         var type = node.Inputs[0]!.Type;
         var readsCodes = node.Inputs.Any(x => x?.Type == ElementType.Int8);
         return string.Join('_', ((string[])[type == ElementType.Float ? "" : type.Name(), adds && !readsCodes ? "added" : "",
-            GivesAbsoluteMax(node) ? "absmax" : "", readsCodes ? "codes" : ""]).Where(part => part.Length > 0));
+            GivesAbsoluteMax(node) ? "absmax" : "", node.Int("again", 0) != 0 ? "again" : "", readsCodes ? "codes" : ""]).Where(part => part.Length > 0));
     }
 
     /// <summary>The operator that <paramref name="node"/> calls, or null.</summary>

@@ -42,7 +42,7 @@ public sealed class GpuKernelMemory(bool byCudnn) : IKernelMemory
 
     public IReadOnlyList<int> MayOverwrite(Node node, int output) =>
         node.Is(nameof(SwiGlu), HaloDomain.Name) ? output == 0 ? [0, 1] : []
-        : node.Is(nameof(SwiGluGrad), HaloDomain.Name) ? output switch { 0 => [1, 0], 1 => [2], _ => [] }
+        : node.Is(nameof(SwiGluGrad), HaloDomain.Name) ? output switch { 0 => [1, 0], 1 => [2], 4 => [0], _ => [] }
         : output == 0 ? Overwrites.GetValueOrDefault(node.OpType) ?? [] : [];
 
     public bool IsOnHost(Node node) => node.IsStandard && node.OpType is "Shape" or "Size";

@@ -83,6 +83,7 @@ public sealed record FuseAdditions() : IGraphPass
     private static bool IsOfFactor(Node node) => (node.Is("MatMul") || node.Is("Gemm")) && node.Inputs.Count == 2 && node.Output.Shape is { Rank: 2 }
         && node.Inputs[0]!.Shape is { Rank: 2 } && FactorOf(node.Inputs[1]!) is { Shape.Rank: 2 };
 
+    /// <summary>The factor that a value is, or is a cast of, or the first of those that it joins (<see cref="JoinFactors"/>).</summary>
     private static Value? FactorOf(Value value) => value.IsGraphInput ? AdapterNames.IsFactor(value.Name) ? value : null
-        : value.Producer is { } node && node.Is("Cast") ? FactorOf(node.Inputs[0]!) : null;
+        : value.Producer is { } node && (node.Is("Cast") || node.Is("Concat")) ? FactorOf(node.Inputs[0]!) : null;
 }

@@ -48,7 +48,7 @@ public sealed record FuseProducers() : IGraphPass
     {
         if (HaloOperators.Of(maker) is not { Maxima: var maxima } || index >= maxima)
             return null;
-        return maker.Int("absmax", 0) != 0 ? maker.Outputs[maker.Outputs.Count - maxima + index] : WithMaxima(model, maker).Outputs[maker.Outputs.Count + index];
+        return maker.Int("absmax", 0) != 0 ? maker.Outputs[maker.Outputs.Count - maxima - (int)maker.Int("again", 0) + index] : WithMaxima(model, maker).Outputs[maker.Outputs.Count + index];
     }
 
     /// <summary>Puts a node that gives its maxima in place of one that does not.</summary>

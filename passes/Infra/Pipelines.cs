@@ -44,12 +44,15 @@ public static class Pipelines
         typeof(QuantizeOperands),   // behind rotations; codes are shared by all products that read a tensor
         typeof(FuseCasts),          // behind quantization: it takes the casts away that stand around the products
         typeof(FuseTransposedCodes), // behind the casts, which say what is quantized
+        typeof(JoinFactors),        // behind rewriting, which finds layers by their factors; before the sums, which it changes
         typeof(FuseSiblings),       // before the additions, which it moves in front of rotations
         typeof(FuseAdditions),      // behind the casts, which are parts of products by then
         typeof(FuseProducers),      // behind the additions: what is quantized are sums
         typeof(FuseEmbeddingGradient), // behind all analyses, which know the nodes that it takes together
         typeof(FuseLoss),           // behind all analyses, which find the head by its product
+        typeof(HoldTransposedCodes), // behind rewriting and fusions: it looks at the codes that products read in the end
         typeof(Recompute),          // behind rewriting: what it repeats is what will run
+        typeof(FuseRecomputed),     // behind recomputation, whose nodes it takes together; before codes are kept of what these read
         typeof(SaveCodes),          // behind recomputation: what is computed again is not kept
         typeof(Shard),              // behind all of them: its graph is one rank's, and their analyses want whole parameters
         typeof(SinkGathers),        // behind sharding, whose gathers it moves
@@ -80,7 +83,7 @@ public static class Pipelines
 
     /// <summary>The same for graphs that run on a GPU.</summary>
     public const string FuseForGpu =
-        "fuse-casts,fuse-transposed-codes,fuse-siblings,fuse-additions,fuse-producers,fuse-embedding-gradient,fuse-loss,remove-dead-code";
+        "fuse-casts,fuse-transposed-codes,join-factors,fuse-siblings,fuse-additions,fuse-producers,fuse-embedding-gradient,fuse-loss,remove-dead-code";
 
     /// <summary>The pipeline of a HALO rewrite.</summary>
     /// <param name="scheme">Axes to rotate.</param>

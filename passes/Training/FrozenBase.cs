@@ -57,6 +57,18 @@ public static class FrozenBase
         return taken;
     }
 
+    /// <summary>Lets the graph of a frozen base give what a training graph reads of it transposed (<see cref="HoldTransposedCodes"/>), too.</summary>
+    /// <param name="frozen">From <see cref="Split"/>; is changed.</param>
+    /// <param name="reader">The training graph.</param>
+    public static void AddTransposed(Model frozen, Graph reader)
+    {
+        foreach (var input in HoldTransposedCodes.In(reader).Where(i => !frozen.Graph.TryGetValue(i.Name, out _)))
+        {
+            var codes = frozen.Graph.Values[input.Metadata[HoldTransposedCodes.Key]];
+            frozen.Graph.AddOutput(GraphBuilder.AtEnd(frozen.Graph).Op(input.Name, "Transpose", [codes], Attribute.Of("perm", [1L, 0L])));
+        }
+    }
+
     /// <summary>A graph of some of a model's values, with the inputs that they need.</summary>
     public static Model Part(Model model, IReadOnlySet<string> names)
     {

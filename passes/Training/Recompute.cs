@@ -62,10 +62,11 @@ public sealed record Recompute(RecomputeBy By = RecomputeBy.Layer, RecomputeKind
                 "Leave recompute out, or export a transformer.");
         }
         var backward = new BackwardLayers(graph, stream);
+        var kept = LastCopies.Of(stream, this);
         var (rewrites, waitedFor) = (0, int.MaxValue);
         for (var layer = stream.LayerCount - 1; layer >= 0; layer--)
         {
-            var copies = new LayerCopies(model, stream, this, layer);
+            var copies = new LayerCopies(model, stream, this, kept, layer);
             var readers = backward.Nodes(layer).Where(n => n.Inputs.Any(copies.IsRepeated)).ToList();
             if (readers.Count == 0)
                 continue;

@@ -1,4 +1,6 @@
+using System.Globalization;
 using Halo.Ir;
+using Halo.Memory;
 using Halo.Passes.Training;
 using Halo.Runner.Memory;
 using Halo.Runner.Sessions;
@@ -14,6 +16,9 @@ namespace Halo.Runner.Plans;
 /// </remarks>
 internal sealed class LeverChoice
 {
+    /// <summary>Bytes beside second copies: each is rounded up to what the allocator gives.</summary>
+    private const long Margin = 1 << 20;
+
     private readonly LeverPrices _prices;
     private readonly long _microBatches;
     private readonly double _multiplications;
@@ -30,7 +35,7 @@ internal sealed class LeverChoice
         var choice = new LeverChoice(prices);
         var all = choice.Combinations().OrderBy(choice.Seconds).ToList(); // stable: of those that cost the same, the first
         foreach (var lever in all.Select(prices.Of).Where(lever => lever.Memory.PeakBytes <= budget))
-            return lever.Config.Recompute > Recomputed.Weights ? choice.FewestLayers(lever, budget) : lever;
+            return choice.WithTransposedCodes(lever.Config.Recompute > Recomputed.Weights ? choice.FewestLayers(lever, budget) : lever, budget);
         var least = all.Select(prices.Of).MinBy(lever => lever.Memory.PeakBytes)!;
         throw new HaloException("memory", "fit", $"levers that fit into {MemorySize.Text(budget)}",
             $"{least.Text} as the least, which takes {MemorySize.Text(least.Memory.PeakBytes)}, {MemorySize.Text(least.Memory.HeldBytes)} of it held for the whole run",
@@ -60,6 +65,19 @@ internal sealed class LeverChoice
     /// <summary>Bytes on the host are about those of any recompute: few plans are made for the order in which others are tried.</summary>
     private double Seconds(TrainConfig config) =>
         LeverTime.Seconds(config, _microBatches, _multiplications, _prices.Of(config with { Recompute = Recomputed.None }).Memory);
+
+    /// <summary>What is left of the budget goes to second copies of frozen weights' codes: no product, and a byte a weight and step less to read and write.</summary>
+    private Lever WithTransposedCodes(Lever lever, long budget)
+    {
+        var codes = _prices.Rewritten.Graph.Inputs.Where(i => FrozenBase.IsHeld(i) && i.Type.Bits() == 8 && i.Shape is { Rank: 2 })
+            .Sum(i => RunMemory.Rounded(i.Shape!.ElementCount ?? 0));
+        var left = budget - lever.Memory.PeakBytes - Margin;
+        if (lever.Config is not { Device: GraphDevice.Cuda, AdapterBase: BaseWeights.Own, TransposedCodes: null } || codes == 0 || left <= 0)
+            return lever;
+        var text = left >= codes ? MemoryLevers.All : string.Create(CultureInfo.InvariantCulture, $"{left >> 10}KiB");
+        var with = _prices.Of(lever.Config with { TransposedCodes = text });
+        return with.Memory.HeldBytes > lever.Memory.HeldBytes && with.Memory.PeakBytes <= budget ? with : lever;
+    }
 
     /// <summary>A lever in as few layers as fit.</summary>
     private Lever FewestLayers(Lever all, long budget)

@@ -92,7 +92,7 @@ public sealed class LeverPrices(TrainConfig config, Model rewritten)
 
     /// <summary>Passes, and settings that no pass stands for and that move no tensor to the host.</summary>
     private static (string Passes, TrainConfig Other) KeyOf(TrainConfig lever) => (PipelineParser.ToText(MemoryLevers.Passes(lever)),
-        lever with { Offload = Offload.None, Recompute = default, RecomputeLayers = null, SavedCodes = null, LogitsMemory = null });
+        lever with { Offload = Offload.None, Recompute = default, RecomputeLayers = null, SavedCodes = null, LogitsMemory = null, TransposedCodes = null });
 
     /// <summary>The cheapest lever with codes that fits; null where none does, or the config has them.</summary>
     /// <param name="budget">Bytes.</param>

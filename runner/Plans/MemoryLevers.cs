@@ -20,13 +20,14 @@ public sealed record Lever(TrainConfig Config, MemoryPlan Memory, double Product
 {
     /// <summary>The settings as one would write them.</summary>
     public string Text => $"recompute {ConfigText(Config.Recompute)}{(Config.RecomputeLayers is { } layers ? $" in {layers} layers" : "")}"
-        + (Config.SavedCodes is { } saved ? $", saved_codes {saved}" : "") + (Config.OptimizerInBackward ? ", optimizer_in_backward" : "")
+        + (Config.SavedCodes is { } saved ? $", saved_codes {saved}" : "") + (Config.TransposedCodes is { } turned ? $", transposed_codes {turned}" : "") + (Config.OptimizerInBackward ? ", optimizer_in_backward" : "")
         + (Config.LogitsMemory is { } logits ? $", logits_memory {logits}" : "") + (Config.Moments == MomentPrecision.Fp8 ? ", moments fp8" : "")
         + (Config.OffloadResiduals ? ", offload_residuals" : "") + (Config.Offload == Offload.None ? "" : $", offload {Offloaded}");
 
     /// <summary>The settings as options of a command.</summary>
     public string Options => string.Join(' ', ((string[])[$"--recompute {ConfigText(Config.Recompute)}",
         Config.RecomputeLayers is { } layers ? $"--recompute-layers {layers}" : "", Config.SavedCodes is { } saved ? $"--saved-codes {saved}" : "",
+        Config.TransposedCodes is { } turned ? $"--transposed-codes {turned}" : "",
         Config.OptimizerInBackward ? "--optimizer-in-backward true" : "", Config.LogitsMemory is { } logits ? $"--logits-memory {logits}" : "",
         Config.Moments == MomentPrecision.Fp8 ? "--moments fp8" : "", Config.OffloadResiduals ? "--offload-residuals true" : "",
         Config.Offload == Offload.None ? "" : $"--offload {Offloaded}"])
@@ -43,9 +44,13 @@ public static class MemoryLevers
     /// <summary>What costs no product to compute again.</summary>
     private const string NoProducts = "norm+activation+rotary+cast+quantize+elementwise+view";
 
+    /// <summary>Of <see cref="TrainConfig.TransposedCodes"/>: without a bound.</summary>
+    internal const string All = "all";
+
     /// <summary>The passes of a config, behind those of its rewrite.</summary>
     public static IReadOnlyList<IGraphPass> Passes(TrainConfig config) =>
     [
+        .. config.TransposedCodes is { } bytes ? (IReadOnlyList<IGraphPass>)[new HoldTransposedCodes(bytes == All ? long.MaxValue : MemorySize.Parse(bytes))] : [],
         .. config.LogitsMemory is { } logits ? (IReadOnlyList<IGraphPass>)[new FuseLoss(MemorySize.Parse(logits))] : [],
         .. config.Recompute switch
         {
@@ -57,6 +62,7 @@ public static class MemoryLevers
             Recomputed.Mixed => [new Recompute(RecomputeBy.FeedForward, RecomputeKinds.Parse(NoProducts, null), config.RecomputeLayers, Weights: true)],
             _ => [new Recompute(RecomputeBy.Layer, Layers: config.RecomputeLayers, Weights: true)],
         },
+        .. config.Recompute > Recomputed.Weights ? (IReadOnlyList<IGraphPass>)[new FuseRecomputed()] : [],
         .. config.SavedCodes is { } saved ? (IReadOnlyList<IGraphPass>)[new SaveCodes(SavedInputs.Parse(saved, null))] : [],
         new OrderNodes(),
     ];
@@ -85,6 +91,11 @@ public static class MemoryLevers
             throw new HaloException("memory", $"saved_codes {config.SavedCodes}", "gradients of com.halo that read what the forward part computed",
                 config.Recompute == Recomputed.None ? "none" : "none that recompute leaves",
                 config.Recompute == Recomputed.None ? "Set rederive: true for a gradient of them, or leave saved_codes out." : "Leave one of the two out.");
+        }
+        if (run.Passes.Any(p => p is { Pass: HoldTransposedCodes, Rewrites: 0 }))
+        {
+            throw new HaloException("memory", $"transposed_codes {config.TransposedCodes}", "codes of frozen weights that are held, one of which fits", "none",
+                "Train an adapter over a base in 8 bits (adapter_base own, a format), give more memory, or leave transposed_codes out.");
         }
         Ledger.Append(rewritten.Model, run, rewritten.InputSha256);
         return config;

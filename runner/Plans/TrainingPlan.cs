@@ -182,6 +182,8 @@ public sealed class TrainingPlan
             RoundedBase.Apply(rewritten.Model);
         var frozen = holds ? FrozenBase.Split(rewritten.Model) : null;
         config = MemoryLevers.Apply(config, rewritten, say);
+        if (frozen is not null)
+            FrozenBase.AddTransposed(frozen, rewritten.Model.Graph);
         var device = new Device(config.Device);
         var plan = new TrainingPlan(source, rewritten, passes, data)
         {

@@ -156,6 +156,11 @@ public sealed record TrainConfig
     [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Artifact | ConfigUse.Plan)]
     public string? SavedCodes { get; init; }
 
+    [Description("With an adapter over a base in 8 bits: memory for the codes of frozen weights once more, transposed as the backward part reads them, such as "
+        + "4GiB, for as many weights as fit; or all; null: each product transposes them. The same bits; a GPU is faster by it, a CPU is not.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Artifact | ConfigUse.Plan)]
+    public string? TransposedCodes { get; init; }
+
     [Description("On a GPU: memory that the logits of a chunk of rows may take, such as 256MiB; null: 2GiB, of a head that is frozen 256MiB. Smaller chunks are more "
         + "products, and more sums of the head's gradient.")]
     [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Artifact | ConfigUse.Plan)]

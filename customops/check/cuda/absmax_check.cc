@@ -48,7 +48,7 @@ void check_type() {
     });
     expect_none<T>("swi glu", 1, at, [&](const T* bad, float* maxima) { return swi_glu_cuda(type, bad, other.data(), y.data(), maxima, kCount, nullptr); });
     expect_none<T>("swi glu gradient", 2, at, [&](const T* bad, float* maxima) {
-      return swi_glu_grad_cuda(type, x.data(), bad, other.data(), nullptr, nullptr, y.data(), second.data(), maxima, maxima + 1, kCount, nullptr);
+      return swi_glu_grad_cuda(type, x.data(), bad, other.data(), nullptr, nullptr, y.data(), second.data(), nullptr, maxima, maxima + 1, kCount, nullptr);
     });
   }
 }

@@ -104,8 +104,8 @@ void check_elementwise(const Sizes& sizes) {
   });
   const OnDevice<BFloat16> other(sizes.count());
   check_periodic<BFloat16>("large swi glu grad", sizes.of_period(), sizes.count(), [&](BFloat16* dgate, bool is_large) {
-    return swi_glu_grad_cuda(kType, a.data(), b.data(), a.data(), nullptr, nullptr, dgate, other.data(), nullptr, nullptr, rows(is_large) * sizes.columns,
-                             nullptr);
+    return swi_glu_grad_cuda(kType, a.data(), b.data(), a.data(), nullptr, nullptr, dgate, other.data(), nullptr, nullptr, nullptr,
+                             rows(is_large) * sizes.columns, nullptr);
   });
   check_periodic<BFloat16>("large hadamard", sizes.of_period(), sizes.count(), [&](BFloat16* y, bool is_large) {
     return hadamard_transform_cuda(kType, a.data(), y, nullptr, rows(is_large), sizes.columns, 1, &sizes.columns, 1, false, nullptr);

@@ -34,9 +34,9 @@ struct Kept<T, uint8_t> {
 };
 
 /// A thread has kPacks packs of 16 bytes of each tensor, a block apart. Reads and writes each element once; bound by memory.
-template <bool has_max, class G, class T>
+template <bool has_max, bool has_y, class G, class T>
 __global__ void __launch_bounds__(kThreads) swi_glu_grad_kernel(const T* dy, const G* gate, const G* up, const float* gate_scales, const float* up_scales,
-                                                                T* dgate, T* dup, float* gate_absmax, float* up_absmax, int64_t count, bool is_aligned) {
+                                                                T* dgate, T* dup, T* y, float* gate_absmax, float* up_absmax, int64_t count, bool is_aligned) {
   constexpr int kWidth = cuda::kRowWidth<T>;
   __shared__ uint32_t scratch[cuda::kWarp];
   const int64_t first = (static_cast<int64_t>(blockIdx.x) * kPacks * kThreads + threadIdx.x) * kWidth;
@@ -57,14 +57,15 @@ __global__ void __launch_bounds__(kThreads) swi_glu_grad_kernel(const T* dy, con
 #pragma unroll
   for (int p = 0; p < kPacks; ++p) {
     if (lengths[p] <= 0) continue;
-    cuda::Words<T> gate_gradients, up_gradients;
+    cuda::Words<T> gate_gradients, up_gradients, units;
 #pragma unroll
     for (int i = 0; i < kWidth; ++i) {
       const float error = errors[p].number(i), g = gates[p].number(i), u = ups[p].number(i);  // 0 behind the end
-      const float s = 1.0f / (1.0f + expf(-g));
+      const float one_plus = 1.0f + expf(-g), s = 1.0f / one_plus;
       const T gate_gradient = from_float<T>(error * u * s * (1.0f + g * (1.0f - s))), up_gradient = from_float<T>(error * (g * s));
       gate_gradients.set(i, gate_gradient);
       up_gradients.set(i, up_gradient);
+      if (has_y) units.set(i, from_float<T>(g / one_plus * u));  // as swi_glu rounds
       if (!has_max) continue;
       gate_largest = cuda::LargerOf()(gate_largest, cuda::magnitude_of(gate_gradient));
       up_largest = cuda::LargerOf()(up_largest, cuda::magnitude_of(up_gradient));
@@ -72,6 +73,7 @@ __global__ void __launch_bounds__(kThreads) swi_glu_grad_kernel(const T* dy, con
     const bool is_packed = is_aligned && lengths[p] == kWidth;
     gate_gradients.store(dgate + first + p * kThreads * kWidth, is_packed, lengths[p]);
     up_gradients.store(dup + first + p * kThreads * kWidth, is_packed, lengths[p]);
+    if (has_y) units.store(y + first + p * kThreads * kWidth, is_packed, lengths[p]);
   }
   if (!has_max) return;
   cuda::raise_absolute_max(gate_largest, gate_absmax, scratch);
@@ -79,29 +81,30 @@ __global__ void __launch_bounds__(kThreads) swi_glu_grad_kernel(const T* dy, con
 }
 
 template <class G, class T>
-Status start(const void* dy, const void* gate, const void* up, const float* gate_scales, const float* up_scales, void* dgate, void* dup, float* gate_absmax,
-             float* up_absmax, int64_t count, bool is_aligned, cudaStream_t stream) {
-  const auto kernel = gate_absmax != nullptr ? swi_glu_grad_kernel<true, G, T> : swi_glu_grad_kernel<false, G, T>;
+Status start(const void* dy, const void* gate, const void* up, const float* gate_scales, const float* up_scales, void* dgate, void* dup, void* y,
+             float* gate_absmax, float* up_absmax, int64_t count, bool is_aligned, cudaStream_t stream) {
+  const auto of = [&]<bool has_max>() { return y != nullptr ? swi_glu_grad_kernel<has_max, true, G, T> : swi_glu_grad_kernel<has_max, false, G, T>; };
+  const auto kernel = gate_absmax != nullptr ? of.template operator()<true>() : of.template operator()<false>();
   return cuda::launch(kernel, cuda::grid_for(count, kThreads * kPacks * cuda::kRowWidth<T>), kThreads, 0, stream, static_cast<const T*>(dy),
-                      static_cast<const G*>(gate), static_cast<const G*>(up), gate_scales, up_scales, static_cast<T*>(dgate), static_cast<T*>(dup), gate_absmax,
+                      static_cast<const G*>(gate), static_cast<const G*>(up), gate_scales, up_scales, static_cast<T*>(dgate), static_cast<T*>(dup), static_cast<T*>(y), gate_absmax,
                       up_absmax, count, is_aligned);
 }
 
 }  // namespace
 
 Status swi_glu_grad_cuda(DType type, const void* dy, const void* gate, const void* up, const float* gate_scales, const float* up_scales, void* dgate, void* dup,
-                         float* gate_absmax, float* up_absmax, int64_t count, cudaStream_t stream) {
+                         void* y, float* gate_absmax, float* up_absmax, int64_t count, cudaStream_t stream) {
   HALO_REQUIRE((gate_scales == nullptr) == (up_scales == nullptr), "scales of gate and up, or of none", "one", "Keep both in the same form.");
   HALO_REQUIRE((gate_absmax == nullptr) == (up_absmax == nullptr), "both maxima or none", "one", "Ask for both.");
   bool is_aligned = true;
-  for (const void* pointer : {dy, gate, up, static_cast<const void*>(dgate), static_cast<const void*>(dup)}) {
+  for (const void* pointer : {dy, gate, up, static_cast<const void*>(dgate), static_cast<const void*>(dup), static_cast<const void*>(y)}) {
     is_aligned = is_aligned && cuda::is_aligned(pointer, 16);
   }
   HALO_RETURN_IF_ERROR(cuda::clear_absolute_max(gate_absmax, stream));
   HALO_RETURN_IF_ERROR(cuda::clear_absolute_max(up_absmax, stream));
   return cuda::dispatch_float(type, [&]<class T>() {
     const auto run = gate_scales != nullptr ? start<uint8_t, T> : start<T, T>;
-    return run(dy, gate, up, gate_scales, up_scales, dgate, dup, gate_absmax, up_absmax, count, is_aligned, stream);
+    return run(dy, gate, up, gate_scales, up_scales, dgate, dup, y, gate_absmax, up_absmax, count, is_aligned, stream);
   });
 }
 

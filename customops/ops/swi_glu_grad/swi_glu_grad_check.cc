@@ -4,6 +4,7 @@
 #include "check/check.h"
 #include "ops/dequantize_blocks/dequantize_blocks.h"
 #include "ops/quantize_blocks/quantize_blocks.h"
+#include "ops/swi_glu/swi_glu.h"
 #include "ops/swi_glu/swi_glu_check.h"
 #include "ops/swi_glu_grad/swi_glu_grad.h"
 
@@ -17,9 +18,11 @@ template <class T>
 void check_tensor(const std::vector<float>& gates, const std::string& what) {
   const auto count = static_cast<int64_t>(gates.size());
   const auto gate = rounded<T>(gates), up = rounded<T>(normal(count, 2)), dy = rounded<T>(normal(count, 3));
-  Guarded<T> dgate(count), dup(count), serial_dgate(count), serial_dup(count);
-  swi_glu_grad_cpu(dy.data(), gate.data(), up.data(), dgate.data(), dup.data(), count, ThreadedExecutor());
-  expect(dgate.intact() && dup.intact(), what + ": wrote outside");
+  Guarded<T> dgate(count), dup(count), y(count), forward(count), serial_dgate(count), serial_dup(count);
+  swi_glu_grad_cpu(dy.data(), gate.data(), up.data(), dgate.data(), dup.data(), y.data(), count, ThreadedExecutor());
+  expect(dgate.intact() && dup.intact() && y.intact(), what + ": wrote outside");
+  swi_glu_cpu(gate.data(), up.data(), forward.data(), count, SerialExecutor());
+  expect(same(y.data(), forward.data(), count), what + ": Y is not that of the forward part");
   for (int64_t i = 0; i < count; ++i) {
     const auto at = [i](const std::vector<T>& values) { return static_cast<double>(to_float(values[static_cast<size_t>(i)])); };
     const double g = at(gate), u = at(up), error = at(dy), s = 1 / (1 + std::exp(-g));
@@ -29,7 +32,7 @@ void check_tensor(const std::vector<float>& gates, const std::string& what) {
     expect_near(to_float(dup[i]), error * g * s, 6e-7 * std::fabs(error * g * s) + rounding<T>(error * g * s) + flushed,
                 what + ": dUp of " + std::to_string(g));
   }
-  swi_glu_grad_cpu(dy.data(), gate.data(), up.data(), serial_dgate.data(), serial_dup.data(), count, SerialExecutor());
+  swi_glu_grad_cpu(dy.data(), gate.data(), up.data(), serial_dgate.data(), serial_dup.data(), static_cast<T*>(nullptr), count, SerialExecutor());
   expect(same(serial_dgate.data(), dgate.data(), count) && same(serial_dup.data(), dup.data(), count), what + ": threads change the result");
 }
 
@@ -50,16 +53,17 @@ void check_codes(int64_t count) {
   dequantize_blocks_cpu(gate_codes.data(), gate_scales.data(), gates.data(), count, SerialExecutor());
   dequantize_blocks_cpu(up_codes.data(), up_scales.data(), ups.data(), count, SerialExecutor());
   for (const T& error : dy) errors.push_back(to_float(error));
-  std::vector<float> dgate(gate.size()), dup(gate.size());
-  swi_glu_grad_cpu(errors.data(), gates.data(), ups.data(), dgate.data(), dup.data(), count, SerialExecutor());
-  Guarded<T> found_dgate(count), found_dup(count);
+  std::vector<float> dgate(gate.size()), dup(gate.size()), y(gate.size());
+  swi_glu_grad_cpu(errors.data(), gates.data(), ups.data(), dgate.data(), dup.data(), y.data(), count, SerialExecutor());
+  Guarded<T> found_dgate(count), found_dup(count), found_y(count);
   swi_glu_grad_of_codes_cpu<T>(dy.data(), {gate_codes.data(), gate_scales.data()}, {up_codes.data(), up_scales.data()}, found_dgate.data(), found_dup.data(),
-                               count, ThreadedExecutor());
-  expect(found_dgate.intact() && found_dup.intact(), "wrote outside");
+                               found_y.data(), count, ThreadedExecutor());
+  expect(found_dgate.intact() && found_dup.intact() && found_y.intact(), "wrote outside");
   for (int64_t i = 0; i < count; ++i) {
     const auto at = static_cast<size_t>(i);
     expect_near(to_float(found_dgate[i]), dgate[at], 1e-6 * std::fabs(dgate[at]) + rounding<T>(dgate[at]) + kFlushed, "dGate of codes " + std::to_string(i));
     expect_near(to_float(found_dup[i]), dup[at], 1e-6 * std::fabs(dup[at]) + rounding<T>(dup[at]) + kFlushed, "dUp of codes " + std::to_string(i));
+    expect_near(to_float(found_y[i]), y[at], 1e-6 * std::fabs(y[at]) + rounding<T>(y[at]) + kFlushed, "Y of codes " + std::to_string(i));
   }
 }
 
@@ -83,9 +87,9 @@ HALO_CHECK(swi_glu_grad_shows_what_is_not_finite) {
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()}) {
     const std::vector<float> gate(20, bad), up(20, 1.5f), dy(20, 0.5f);
     std::vector<float> dgate(20), dup(20);
-    swi_glu_grad_cpu(dy.data(), gate.data(), up.data(), dgate.data(), dup.data(), 20, SerialExecutor());
+    swi_glu_grad_cpu(dy.data(), gate.data(), up.data(), dgate.data(), dup.data(), static_cast<float*>(nullptr), 20, SerialExecutor());
     for (size_t i = 0; i < 20; ++i) expect(!std::isfinite(dgate[i]) && !std::isfinite(dup[i]), "a gate that is not finite was lost");
-    swi_glu_grad_cpu(gate.data(), dy.data(), up.data(), dgate.data(), dup.data(), 20, SerialExecutor());
+    swi_glu_grad_cpu(gate.data(), dy.data(), up.data(), dgate.data(), dup.data(), static_cast<float*>(nullptr), 20, SerialExecutor());
     for (size_t i = 0; i < 20; ++i) expect(!std::isfinite(dgate[i]) && !std::isfinite(dup[i]), "a factor that is not finite was lost");
   }
 }

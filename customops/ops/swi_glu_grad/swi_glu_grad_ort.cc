@@ -8,15 +8,15 @@ namespace halo {
 struct SwiGluGrad {
   static constexpr Schema schema{.name = "SwiGluGrad",
                                  .in = "dY: T, gate: G, up: G, gateScales?: float, upScales?: float",
-                                 .out = "dGate: T, dUp: T, gateAbsmax?: float, upAbsmax?: float",
+                                 .out = "dGate: T, dUp: T, gateAbsmax?: float, upAbsmax?: float, Y?: T",
                                  .types = "T: float, float16, bfloat16; G: float, float16, bfloat16, int8"};
 
 #ifdef HALO_CUDA
-  /// dGate over gate, or dY where gate is codes; dUp over up: a thread has read what it writes over, and no other reads it.
-  static constexpr cuda::InPlace kOverwrites[] = {{1, 0}, {0, 0}, {2, 1}};
+  /// dGate over gate, or dY where gate is codes; dUp over up; Y over dY, if that is left: a thread has read what it writes over, and no other reads it.
+  static constexpr cuda::InPlace kOverwrites[] = {{1, 0}, {0, 0}, {2, 1}, {0, 4}};
 #endif
 
-  explicit SwiGluGrad(const Attributes& attributes) : has_max(attributes.integer("absmax", 0) != 0) {}
+  explicit SwiGluGrad(const Attributes& attributes) : has_max(attributes.integer("absmax", 0) != 0), has_y(attributes.integer("again", 0) != 0) {}
 
   Status infer(Types in, ResultTypes out) const {
     const Shape &dy = in[0].shape, &gate = in[1].shape, &up = in[2].shape;
@@ -31,6 +31,8 @@ struct SwiGluGrad {
     }
     out[0] = {.type = in[0].type, .shape = gate};
     out[1] = {.type = in[0].type, .shape = up};
+    HALO_REQUIRE(has_max || !has_y, "absmax = 1 with again = 1", "absmax = 0", "Ask for the maxima too.");
+    out[4] = {.type = in[0].type, .shape = gate, .present = has_y};
     out[2] = out[3] = {.type = DType::kFloat, .shape = {}, .present = has_max};
     return {};
   }
@@ -38,11 +40,12 @@ struct SwiGluGrad {
   Status compute(Call& c) const {
     const int64_t count = c.in(0).shape.count();
     return dispatch(c.in(0).type, [&]<class T>() {
+      T* y = has_y ? c.result<T>(4) : nullptr;
       if (c.has(3)) {
         swi_glu_grad_of_codes_cpu<T>(c.data<T>(0), {c.data<uint8_t>(1), c.data<float>(3)}, {c.data<uint8_t>(2), c.data<float>(4)}, c.result<T>(0),
-                                     c.result<T>(1), count, c);
+                                     c.result<T>(1), y, count, c);
       } else {
-        swi_glu_grad_cpu(c.data<T>(0), c.data<T>(1), c.data<T>(2), c.result<T>(0), c.result<T>(1), count, c);
+        swi_glu_grad_cpu(c.data<T>(0), c.data<T>(1), c.data<T>(2), c.result<T>(0), c.result<T>(1), y, count, c);
       }
       for (int i = 0; has_max && i < 2; ++i) absolute_max_cpu(c.result<T>(i), count, c.result<float>(2 + i), c);
     });
@@ -51,11 +54,12 @@ struct SwiGluGrad {
 #ifdef HALO_CUDA
   Status compute_cuda(cuda::OpLaunch& c) const {
     return swi_glu_grad_cuda(c.in(0).type, c.data(0), c.data(1), c.data(2), c.data<float>(3), c.data<float>(4), c.result(0), c.result(1),
-                             has_max ? c.result<float>(2) : nullptr, has_max ? c.result<float>(3) : nullptr, c.in(0).shape.count(), c.stream());
+                             has_y ? c.result(4) : nullptr, has_max ? c.result<float>(2) : nullptr, has_max ? c.result<float>(3) : nullptr, c.in(0).shape.count(), c.stream());
   }
 #endif
 
   bool has_max;
+  bool has_y;
 };
 
 HALO_REGISTER_OP(SwiGluGrad);

@@ -5,7 +5,7 @@ using Halo.Ir;
 namespace Halo.Passes.Training.Recomputation;
 
 /// <summary>The forward nodes of one layer that are repeated for its backward part.</summary>
-internal sealed class LayerCopies(Model model, ForwardStream stream, Recompute pass, int layer)
+internal sealed class LayerCopies(Model model, ForwardStream stream, Recompute pass, IReadOnlySet<Value> kept, int layer)
 {
     private readonly Dictionary<Value, Value> _copies = [];
     private IReadOnlyList<Value> _gates = [];
@@ -14,7 +14,7 @@ internal sealed class LayerCopies(Model model, ForwardStream stream, Recompute p
     /// <summary>How many nodes were repeated.</summary>
     public int Count { get; private set; }
 
-    public bool IsRepeated(Value? value) => value is not null && pass.Repeats(stream, value);
+    public bool IsRepeated(Value? value) => value is not null && !kept.Contains(value) && pass.Repeats(stream, value);
 
     /// <summary>Lets the layer's backward nodes read the incoming gradients only after <paramref name="finished"/> are there; copies wait for both.</summary>
     public void WaitFor(IReadOnlyList<Value> incoming, IReadOnlyList<Value> finished, IReadOnlyList<Node> nodes)
