@@ -25,7 +25,17 @@ internal sealed class FactorJoins(Graph graph)
         var last = products[^1].Node;
         var build = GraphBuilder.Before(last, last.Output.Name);
         var ordered = Ordered(products);
-        Split(build, ordered, build.Op("joined", "Gemm", [Columns(build, ordered), last.Inputs[1]], Ir.Attribute.Of("transA", 1L)), 0);
+        var joined = build.Op("joined", "Gemm", [Columns(build, ordered), last.Inputs[1]], Ir.Attribute.Of("transA", 1L));
+        if (products.All(p => p.Node.Output is { IsGraphOutput: false, Uses: [{ Node: { OpType: "Cast" } }] }))
+        {
+            var casts = ordered.Select(p => (p.Node.Output.Uses[0].Node, p.Factor)).ToList();
+            var type = casts[0].Node.Output.Type;
+            Split(build, casts, build.Op($"joined/{type.Name()}", "Cast", [joined], Ir.Attribute.Of("to", (long)type)), 0);
+            foreach (var (product, _) in products)
+                graph.Remove(product);
+            return;
+        }
+        Split(build, ordered, joined, 0);
     }
 
     /// <summary>Each Ei Ai of one sum: the last takes the place of all, the others are not added.</summary>

@@ -100,5 +100,9 @@ public sealed record Recompute(RecomputeBy By = RecomputeBy.Layer, RecomputeKind
                 RecomputeBy.FeedForward => (isOne && stream.IsFeedForward(value)) || Kinds?.Includes(value.Producer!) == true,
                 _ => isOne && Kinds!.Includes(value.Producer!),
             }
-        : (Weights || By == RecomputeBy.Weights) && stream.IsOfWeights(value);
+        : (Weights || By == RecomputeBy.Weights) && stream.IsOfWeights(value) && (By != RecomputeBy.Kind || !IsOfFactors(value));
+
+    /// <summary>Whether a value is cast or joined of adapters' factors alone: a few numbers, of which a kernel costs more than the memory.</summary>
+    private static bool IsOfFactors(Value value) => value.IsGraphInput ? AdapterNames.IsFactor(value.Name)
+        : value.Producer is { } node && (node.Is("Cast") || node.Is("Concat")) && node.Inputs.All(x => IsOfFactors(x!));
 }

@@ -2,7 +2,8 @@
 # LoRA of rank 16 over a frozen base of Llama-3-8B's shape on a GPU, by what its base is held as and what is computed again, beside PyTorch and PEFT over bf16, and
 # EfQAT beside training all rows, of fewer layers: a JSON line a run, as it ends. Usage: runner/Benchmarks/adapters-gpu.sh FOLDER [LAYERS (32)]
 # HALO names the executable; LIMIT seconds (220) after which no further run begins, RUN_LIMIT of one (100); ROWS and TOKENS of an update (4, 2048); LIST: which runs,
-# by the names below (default: lora efqat pytorch lora-halo-1); EFQAT_LAYERS (4). Weights are random: one block of draws, repeated.
+# by the names below (default: lora efqat pytorch lora-halo-1); EFQAT_LAYERS (4). TRACER: kernel_trace.so (Step/kernel_trace.cc); a row then also has the times of
+# forward, loss, backward and update on the device (Step/backward_time.py), which tracing makes some percent longer. Weights are random: one block of draws, repeated.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 folder=${1:?name a folder for models and runs}
@@ -60,21 +61,25 @@ row() {
   [ "$SECONDS" -lt "$limit" ] || { echo "{\"left_out\": \"$*\", \"seconds\": $SECONDS}"; return; }
   local run="$folder/run" at="$SECONDS"
   rm -rf "$run"
-  if ! timeout -k 5 "$run_limit" "$halo" train --model "$folder/model-$1" --data "$folder/model-$1/rows.jsonl" -o "$run" --device "$device" \
+  local traced=()
+  rm -f "$folder/trace.tsv"
+  [ -z "${TRACER:-}" ] || traced=(env CUDA_INJECTION64_PATH="$TRACER" KERNEL_TRACE="$folder/trace.tsv")
+  if ! timeout -k 5 "$run_limit" "${traced[@]}" "$halo" train --model "$folder/model-$1" --data "$folder/model-$1/rows.jsonl" -o "$run" --device "$device" \
     --micro-batch-size "$rows" --batch-size "$rows" --sequence-length "$tokens" --steps "${STEPS:-7}" --learning-rate 1e-4 --clip-norm 1 "${@:2}" \
     >"$folder/log" 2>&1; then
     python3 -c 'import json, sys; print(json.dumps(dict(options=sys.argv[1], wall_s=int(sys.argv[3]), error=sys.argv[2][-600:])))' "$*" \
       "$(tail -3 "$folder/log")" $((SECONDS - at))
     return
   fi
-  python3 - "$run/metrics.jsonl" "$1" "${*:2}" "$rows" "$tokens" $((SECONDS - at)) "$(grep -m1 'memory: needs' "$folder/log" || true)" <<'PYTHON'
+  python3 - "$run/metrics.jsonl" "$1" "${*:2}" "$rows" "$tokens" $((SECONDS - at)) "$(grep -m1 'memory: needs' "$folder/log" || true)" \
+    "$([ -z "${TRACER:-}" ] || python3 runner/Benchmarks/Step/backward_time.py "$folder/trace.tsv")" <<'PYTHON'
 import json, sys
 updates = [r for r in map(json.loads, open(sys.argv[1])) if r["kind"] == "train"]
 ms = sorted(r["milliseconds"] for r in updates[2:])[len(updates[2:]) // 2]
 tokens = int(sys.argv[4]) * int(sys.argv[5])
 print(json.dumps(dict(program="halo", layers=int(sys.argv[2]), options=sys.argv[3], ms=round(ms, 1), tokens_per_s=round(tokens / ms * 1e3),
                       peak_gib=round(max(r.get("memory_peak", 0) for r in updates) / 2**30, 2), planned=sys.argv[7].strip(),
-                      losses=[round(r["loss"], 3) for r in updates[:3]], wall_s=int(sys.argv[6]))))
+                      losses=[round(r["loss"], 3) for r in updates[:3]], wall_s=int(sys.argv[6])) | (dict(device_ms=json.loads(sys.argv[8])) if sys.argv[8] else {})))
 PYTHON
 }
 
@@ -92,6 +97,18 @@ for part in $list; do
       row "$layers" "${lora[@]}" "${fp8[@]}" --adapter-base int4 --recompute feed_forward
       ;;
     lora-halo-1) row "$layers" "${lora[@]}" "${int8[@]}" --scheme halo-1 --recompute elementwise ;;
+    lora-40)
+      row "$layers" "${lora[@]}" "${fp8[@]}" --recompute elementwise --transposed-codes all
+      row "$layers" "${lora[@]}" "${fp8[@]}" --recompute elementwise --saved-codes swiglu --transposed-codes all
+      ;;
+    lora-30)
+      row "$layers" "${lora[@]}" "${fp8[@]}" --recompute elementwise --saved-codes swiglu
+      row "$layers" "${lora[@]}" "${fp8[@]}" --recompute elementwise --saved-codes swiglu --transposed-codes "${TRANSPOSED:-4GiB}"
+      ;;
+    lora-fit)
+      row "$layers" "${lora[@]}" "${fp8[@]}" --fit auto --memory 40GiB
+      row "$layers" "${lora[@]}" "${fp8[@]}" --fit auto --memory 30GiB
+      ;;
     lora-fp8) row "$layers" "${lora[@]}" "${fp8[@]}" --recompute elementwise ;;
     lora-int4)
       row "$layers" "${lora[@]}" "${fp8[@]}" --adapter-base int4 --recompute feed_forward

@@ -41,6 +41,59 @@ public sealed class FrozenBaseTests : IDisposable
         Assert.All(expected.Zip(found), pair => Assert.True(pair.First.ToBytes().AsSpan().SequenceEqual(pair.Second.ToBytes())));
     }
 
+    /// <summary>No product transposes a frozen weight then; with room for some, as many as fit.</summary>
+    [Theory]
+    [InlineData("halo-0", "int8")]
+    [InlineData("halo-1", "fp8")]
+    public void Codes_that_are_held_transposed_as_well_give_the_same_bits(string scheme, string format)
+    {
+        DrawnAdapter.Write(_folder["adapter"], new() { Rank = 2, Alpha = 4, TargetPattern = "all-linear" }, _folder["model"]);
+        var text = $"model: {_folder["model"]}\nadapter: {_folder["adapter"]}\nscheme: {scheme}\nformat: {format}\nmicro_batch_size: 3\nsequence_length: 24\n";
+        TrainingPlan Plan(string codes) => TrainingPlan.Of(TrainConfig.Parse($"{text}transposed_codes: {codes}\n"), _ => { });
+        var weights = Inputs(TrainingPlan.Of(TrainConfig.Parse(text), _ => { }, holds: false).Training.Graph);
+        var (one, all, some) = (TrainingPlan.Of(TrainConfig.Parse(text), _ => { }), Plan("all"), Plan("16KiB"));
+        var expected = Run(one);
+        Assert.All([all, some], plan => Assert.All(expected.Zip(Run(plan)), pair => Assert.True(pair.First.ToBytes().AsSpan().SequenceEqual(pair.Second.ToBytes()))));
+        long Bytes(TrainingPlan plan) => plan.Training.Graph.Inputs.Where(i => FrozenBase.IsHeld(i) && i.Shape!.Rank == 2 && i.Type.Bits() == 8).Sum(i => i.Shape!.ElementCount!.Value);
+        Assert.InRange(Bytes(all), (2 * Bytes(one)) - FirstLayersInputs(one), 2 * Bytes(one));
+        Assert.InRange(Bytes(some) - Bytes(one), 1, 16 << 10);
+        Assert.DoesNotContain(all.Training.Graph.Nodes, n => n.Is(nameof(ScaledMatMul), HaloDomain.Name) && n.Int("transB", 0) == 0);
+        Assert.Contains(some.Training.Graph.Nodes, n => n.Is(nameof(ScaledMatMul), HaloDomain.Name) && n.Int("transB", 0) == 0);
+
+        Tensor[] Run(TrainingPlan plan)
+        {
+            var inputs = new Dictionary<string, Tensor>(weights);
+            var evaluator = new OnnxEvaluator(OperatorKernels.Native);
+            foreach (var (output, value) in plan.Base!.Graph.Outputs.Zip(evaluator.Evaluate(plan.Base, inputs)))
+                inputs[output.Name] = value;
+            return [.. evaluator.Evaluate(plan.Training, inputs)];
+        }
+
+        // Nobody asks for the gradient of what the first layer's q, k and v read.
+        long FirstLayersInputs(TrainingPlan plan) => plan.Training.Graph.Inputs.Where(i => i.Name.Contains("layers.0.self_attn.", StringComparison.Ordinal)
+            && !i.Name.Contains("o_proj", StringComparison.Ordinal) && FrozenBase.IsHeld(i) && i.Shape!.Rank == 2).Sum(i => i.Shape!.ElementCount!.Value);
+    }
+
+    [Fact]
+    public void Codes_that_are_not_held_cannot_be_held_transposed()
+    {
+        var config = TrainConfig.Parse($"model: {_folder["model"]}\nadapter: {{kind: lora, rank: 2}}\ntransposed_codes: all\nmicro_batch_size: 3\nsequence_length: 24\n");
+        Assert.Contains("transposed_codes all: expected codes of frozen weights that are held", Assert.Throws<HaloException>(() => TrainingPlan.Of(config, _ => { })).Message,
+            StringComparison.Ordinal);
+    }
+
+    /// <summary>What is left of the memory holds codes once more.</summary>
+    [Fact]
+    public void Fit_holds_codes_transposed_where_there_is_room()
+    {
+        string[] plan = ["plan", "--model", _folder["model"], "--adapter-kind", "lora", "--adapter-rank", "4", "--micro-batch-size", "3", "--sequence-length", "24",
+            "--scheme", "halo-0", "--format", "fp8", "--precision", "bf16", "--device", "cuda"];
+        var peak = System.Text.Json.JsonDocument.Parse(HaloConsole.Succeed([.. plan, "--json"])).RootElement.GetProperty("peak_bytes").GetInt64();
+        string Fit(long bytes) => HaloConsole.Succeed([.. plan, "--fit", "auto", "--memory", string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{bytes / 1024.0:F2}KiB")]);
+        Assert.Contains("with recompute none, transposed_codes all;", Fit(peak + (8 << 20)), StringComparison.Ordinal);
+        Assert.Contains("with recompute none;", Fit(peak + 1024), StringComparison.Ordinal);
+    }
+
     /// <summary>On a GPU codes of activations are written in both orders, those that are held in one: a byte a weight.</summary>
     [Theory]
     [InlineData("int8", ElementType.Int8)]
@@ -57,6 +110,9 @@ public sealed class FrozenBaseTests : IDisposable
         Assert.DoesNotContain(plan.Training.Graph.Inputs, i => i.Type == ElementType.Float && i.Name.EndsWith("proj.weight", StringComparison.Ordinal)
             && !i.Name.Contains("lora", StringComparison.Ordinal));
         var products = plan.Training.Graph.Nodes.Where(n => n.Is(nameof(ScaledMatMul), HaloDomain.Name)).ToList();
+        Assert.DoesNotContain(plan.Training.Graph.Nodes, n => n.Is("Add") && n.Output.Shape?.Rank == 2);
+        var layers = weights.Tensors.Keys.Count(name => name.EndsWith("q_proj.weight", StringComparison.Ordinal));
+        Assert.Equal(4 * layers, plan.Training.Graph.Nodes.Count(n => n.Is("Split"))); // q, k and v; gate and up: forward, and their gradients
         Assert.All(products.Where(p => p.Name.EndsWith("/F/scaled_matmul", StringComparison.Ordinal)), p => Assert.Equal(5, p.Inputs.Count));
     }
 

@@ -46,7 +46,7 @@ public sealed class SwiGluCase() : OpCase("SwiGlu")
     /// e^-x within 2 units in the last place, which are 4 of roundoff, and at most 5 more roundings; where e^-x overflows, y is 0 and its value
     /// below 2^-126 of what it was multiplied with.
     /// </summary>
-    private static Expected Oracle(double[] gate, double[] up, ElementType type)
+    internal static Expected Oracle(double[] gate, double[] up, ElementType type)
     {
         var y = gate.Zip(up, Forward).ToArray();
         return new(y, i => 9 * Epsilon * Math.Abs(y[i]) + Math.ScaleB(1 + Math.Abs(gate[i] * up[i]), -126) + Rounding(y[i], type));

@@ -26,6 +26,8 @@ public sealed class SwiGluGradCase() : OpCase("SwiGluGrad")
         {
             yield return OfCodes(random, type, 7, 33);
             yield return WithMaxima(OfCodes(random, type, 2, 70));
+            yield return WithY(OfCodes(random, type, 3, 50), x => Kept(x, type), type);
+            yield return WithY(Call(random, HostTensor.Normal(random, 5, 33), type, $"{type}"), x => Read(x, type), type);
         }
         yield return OfCodes(random, ElementType.Float, 3, 128);
         foreach (var type in FloatTypes)
@@ -45,13 +47,23 @@ public sealed class SwiGluGradCase() : OpCase("SwiGluGrad")
                 dGate.Producer!.ReadCodes(build.QuantizeBlocks(typed[0], "gates"), build.QuantizeBlocks(typed[1], "ups"));
                 return [dGate, dUp];
             },
-            () => Oracle(Read(dy, type), Kept(gate), Kept(up), type));
+            () => Oracle(Read(dy, type), Kept(gate, type), Kept(up, type), type));
+    }
 
-        double[] Kept(HostTensor x)
-        {
-            var (codes, scales) = QuantizeBlocksCase.Quantize(Array.ConvertAll(x.Elements, v => Bits.Round(v, type)));
-            return [.. codes.Select((c, i) => (double)(c * scales[i / (int)QuantizeBlocks.BlockSize]))];
-        }
+    /// <summary>What codes of a tensor stand for.</summary>
+    private static double[] Kept(HostTensor x, ElementType type)
+    {
+        var (codes, scales) = QuantizeBlocksCase.Quantize(Array.ConvertAll(x.Elements, v => Bits.Round(v, type)));
+        return [.. codes.Select((c, i) => (double)(c * scales[i / (int)QuantizeBlocks.BlockSize]))];
+    }
+
+    /// <summary>The same call of a node that gives its maxima and SwiGlu's Y as well.</summary>
+    private OpCall WithY(OpCall call, Func<HostTensor, double[]> read, ElementType type)
+    {
+        var largest = WithMaxima(call);
+        return new($"{largest.Name} and Y", call.Inputs,
+            (build, inputs) => [.. build.SwiGluGradWithY(largest.Build(build, inputs)[0].Producer!, "again").Outputs],
+            () => [.. largest.Oracle(), SwiGluCase.Oracle(read(call.Inputs[1]), read(call.Inputs[2]), type)]);
     }
 
     private static OpCall Call(Random random, HostTensor gate, ElementType type, string what, bool isSmooth = true)

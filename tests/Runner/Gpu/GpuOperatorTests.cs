@@ -49,6 +49,23 @@ public sealed class GpuOperatorTests(EmulatedGpu gpu)
         Assert.Equal(WithoutKernel, without.Order(StringComparer.Ordinal));
     }
 
+    /// <summary>C as large as Y is added where it lies and stays as it is; a row, a column and a number are spread first.</summary>
+    [Theory]
+    [InlineData(1f, 21, 24)]
+    [InlineData(0.5f, 21, 24)]
+    [InlineData(-2f, 1, 24)]
+    [InlineData(1f, 21, 1)]
+    [InlineData(2f, 1, 1)]
+    public void A_product_with_an_addend(float beta, int rows, int columns)
+    {
+        Tensor?[] inputs = [Normal(ElementType.Float, 21, 16), Normal(ElementType.Float, 24, 16), Normal(ElementType.Float, rows, columns)];
+        Attribute[] attributes = [Attribute.Of("alpha", 1.5f), Attribute.Of("beta", beta), Attribute.Of("transB", 1L)];
+        var model = OneNode("Gemm", inputs, [[21, 24]], ElementType.Float, attributes);
+        Assert.Empty(gpu.LeftOver(model));
+        var (found, expected) = (gpu.Evaluate(model, Feeds(inputs)), Cpu.Evaluate(model, Feeds(inputs)));
+        Assert.InRange(RelativeError.Of(Floats(found[0]), Floats(expected[0])), 0, Tolerances.OtherOperators);
+    }
+
     /// <summary>A prompt of rows of different lengths, then a token a row behind each: outputs and cache where there are tokens.</summary>
     [Theory]
     [InlineData(ElementType.Float, false, 16, Tolerances.OtherOperators)]
