@@ -69,7 +69,7 @@ class DevicePlane {
 
 class Communicator {
  public:
-  /// Returns when the transport is open; `status` says whether it is.
+  /// Returns when the transport is open, or is not to be waited for any longer; `status` says whether it is open.
   Communicator(std::unique_ptr<Transport> transport, Status* status);
   ~Communicator();
   Communicator(const Communicator&) = delete;
@@ -122,6 +122,17 @@ class Communicator {
  private:
   using Task = std::function<Status()>;
 
+  /// What the communicator's thread is at. It may hang in a library for ever, and is left there: this and the transport are all that it uses then.
+  struct Stage {
+    std::mutex mutex;
+    std::condition_variable changed;
+    enum class At { kOpening, kOpen, kClosed } at = At::kOpening;
+    bool is_left = false;  // nobody is there any more
+    Status opened;
+  };
+
+  void run_thread();
+  Status reach(Stage::At at);
   void work();
   void end(const std::string& cause);
   void enqueue(Task task);
@@ -132,7 +143,8 @@ class Communicator {
   Status exchange(const Collective& collective, const std::function<Piece(int member)>& send, const std::function<Piece(int member)>& receive);
   Status require_group(const Collective& collective) const;
 
-  std::unique_ptr<Transport> transport_;
+  std::shared_ptr<Transport> transport_;
+  std::shared_ptr<Stage> stage_ = std::make_shared<Stage>();
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Task> tasks_;
@@ -141,7 +153,7 @@ class Communicator {
   std::map<std::tuple<Kind, std::string, DType>, Count> counts_;
   std::string problem_;
   Failure failure_;
-  bool closes_ = false, is_opened_ = false, fails_ = false, fails_seen_ = false, is_decided_ = false;  // fails_: of itself, or is about to
+  bool closes_ = false, fails_ = false, fails_seen_ = false, is_decided_ = false;  // fails_: of itself, or is about to
   std::vector<char> staging_;
   std::unique_ptr<DevicePlane> device_plane_;
   std::mutex device_plane_mutex_;

@@ -6,7 +6,8 @@
 #include <thread>
 
 #include "comm/mpi_library.h"
-#include "comm/process.h"
+#include "comm/mpi_neighbours.h"
+#include "comm/mpi_watch.h"
 
 namespace halo::comm {
 
@@ -35,31 +36,21 @@ struct Request {
 
 class MpiTransport final : public Transport {
  public:
-  explicit MpiTransport(double timeout_seconds) : timeout_seconds_(timeout_seconds) {}
+  explicit MpiTransport(double timeout_seconds) : timeout_seconds_(timeout_seconds), watch_(timeout_seconds) {}
 
   Status open() override {
     HALO_RETURN_IF_ERROR(mpi::open_library(&api_));
-    int was_initialized = 0, provided = 0;
-    HALO_RETURN_IF_ERROR(check(api_->initialized(&was_initialized), "MPI_Initialized"));
-    HALO_REQUIRE(was_initialized == 0, "one communicator of MPI a process", "a second one", "Use the first.");
-    HALO_RETURN_IF_ERROR(check(api_->init_thread(nullptr, nullptr, mpi::kThreadFunneled, &provided), "MPI_Init_thread"));
-    HALO_RETURN_IF_ERROR(check(api_->comm_set_errhandler(api_->world, api_->errors_return), "MPI_Comm_set_errhandler"));
-    HALO_RETURN_IF_ERROR(check(api_->comm_rank(api_->world, &rank_), "MPI_Comm_rank"));
-    HALO_RETURN_IF_ERROR(check(api_->comm_size(api_->world, &world_), "MPI_Comm_size"));
-    mpi::Comm machine = nullptr;
-    HALO_RETURN_IF_ERROR(check(api_->comm_split_type(api_->world, mpi::kCommTypeShared, rank_, api_->info_null, &machine), "MPI_Comm_split_type"));
-    HALO_RETURN_IF_ERROR(check(api_->comm_size(machine, &ranks_per_node_), "MPI_Comm_size"));
-    HALO_RETURN_IF_ERROR(check(api_->comm_free(&machine), "MPI_Comm_free"));
-    HALO_REQUIRE(world_ % ranks_per_node_ == 0, "as many ranks on each machine", world_ << " ranks, " << ranks_per_node_ << " on this machine",
-                 "Start the same number on each.");
+    HALO_RETURN_IF_ERROR(watch_.during("MPI_Init_thread", [&] { return initialize(); }));
     return meet();
   }
 
   /// MPI_Finalize waits for all ranks: it is called where all have come to the end.
   void close(bool in_peace) override {
     const auto nothing = [](int peer) { return Piece{peer, nullptr, 0}; };
-    if (in_peace && with_all("the end", nothing, nothing).ok()) static_cast<void>(api_->finalize());
+    if (in_peace && with_all("the end", nothing, nothing).ok()) static_cast<void>(watch_.during("MPI_Finalize", [&] { return api_->finalize(); }));
   }
+
+  Status look_at_library() override { return watch_.look(); }
 
   int rank() const override { return rank_; }
   int world() const override { return world_; }
@@ -84,9 +75,9 @@ class MpiTransport final : public Transport {
     const std::string what = "what follows " + last_;
     HALO_RETURN_IF_ERROR(look_for_failure(what));
     for (int peer = 0; peer < world_; ++peer) {
-      if (peer == rank_ || !has_ended(peer)) continue;
+      if (peer == rank_ || !neighbours_.has_ended(peer)) continue;
       HALO_RETURN_IF_ERROR(look_for_failure(what));  // what it said at last
-      return gone(what, peer, described(peer) + " ended");
+      return gone(what, peer, neighbours_.described(peer) + " ended");
     }
     return {};
   }
@@ -126,6 +117,24 @@ class MpiTransport final : public Transport {
   }
 
  private:
+  /// Waits for all ranks, without a limit.
+  Status initialize() {
+    int was_initialized = 0, provided = 0;
+    HALO_RETURN_IF_ERROR(check(api_->initialized(&was_initialized), "MPI_Initialized"));
+    HALO_REQUIRE(was_initialized == 0, "one communicator of MPI a process", "a second one", "Use the first.");
+    HALO_RETURN_IF_ERROR(check(api_->init_thread(nullptr, nullptr, mpi::kThreadFunneled, &provided), "MPI_Init_thread"));
+    HALO_RETURN_IF_ERROR(check(api_->comm_set_errhandler(api_->world, api_->errors_return), "MPI_Comm_set_errhandler"));
+    HALO_RETURN_IF_ERROR(check(api_->comm_rank(api_->world, &rank_), "MPI_Comm_rank"));
+    HALO_RETURN_IF_ERROR(check(api_->comm_size(api_->world, &world_), "MPI_Comm_size"));
+    mpi::Comm machine = nullptr;
+    HALO_RETURN_IF_ERROR(check(api_->comm_split_type(api_->world, mpi::kCommTypeShared, rank_, api_->info_null, &machine), "MPI_Comm_split_type"));
+    HALO_RETURN_IF_ERROR(check(api_->comm_size(machine, &ranks_per_node_), "MPI_Comm_size"));
+    HALO_RETURN_IF_ERROR(check(api_->comm_free(&machine), "MPI_Comm_free"));
+    HALO_REQUIRE(world_ % ranks_per_node_ == 0, "as many ranks on each machine", world_ << " ranks, " << ranks_per_node_ << " on this machine",
+                 "Start the same number on each.");
+    return {};
+  }
+
   template <class Send, class Receive>
   Status with_all(const char* what, Send&& send, Receive&& receive) {
     Exchange all{.what = what, .digest = 0, .sends = {}, .receives = {}};
@@ -149,7 +158,7 @@ class MpiTransport final : public Transport {
         [&](int peer) {
           return Piece{peer, &processes[static_cast<size_t>(peer)], sizeof self};
         }));
-    processes_ = processes;
+    neighbours_ = MpiNeighbours(rank_, processes);
     return {};
   }
 
@@ -255,49 +264,33 @@ class MpiTransport final : public Transport {
     return ranks;
   }
 
-  /// Null where the process is of another machine, or not known yet.
-  const Process* neighbour(int rank) const {
-    if (processes_.empty()) return nullptr;
-    const Process& process = processes_[static_cast<size_t>(rank)];
-    return process.is_beside(processes_[static_cast<size_t>(rank_)]) ? &process : nullptr;
-  }
-
-  std::string described(int rank) const {
-    return processes_.empty() ? "rank " + std::to_string(rank) : describe(rank, processes_[static_cast<size_t>(rank)], processes_[static_cast<size_t>(rank_)]);
-  }
-
   /// "rank 2 (process 4711), rank 3".
   std::string missing(const std::vector<Request>& under_way) const {
     std::string text;
-    for (const int peer : peers_of(under_way)) text += (text.empty() ? "" : ", ") + described(peer);
+    for (const int peer : peers_of(under_way)) text += (text.empty() ? "" : ", ") + neighbours_.described(peer);
     return text;
   }
 
   bool any_stopped(const std::vector<Request>& under_way) const {
     const std::vector<int> peers = peers_of(under_way);
-    return std::any_of(peers.begin(), peers.end(), [&](int peer) { return neighbour(peer) != nullptr && neighbour(peer)->state() == 'T'; });
+    return std::any_of(peers.begin(), peers.end(), [&](int peer) { return neighbours_.is_stopped(peer); });
   }
 
   /// A process of this machine that has ended sends nothing any more.
   Status look_for_dead(const Exchange& exchange, const std::vector<Request>& under_way) {
     for (const int peer : peers_of(under_way)) {
-      if (has_ended(peer)) return gone(exchange.what, peer, described(peer) + " ended");
+      if (neighbours_.has_ended(peer)) return gone(exchange.what, peer, neighbours_.described(peer) + " ended");
     }
     return {};
-  }
-
-  bool has_ended(int peer) const {
-    const Process* process = neighbour(peer);
-    const char state = process == nullptr ? 'R' : process->state();
-    return state == 0 || state == 'Z' || state == 'X';
   }
 
   const double timeout_seconds_;
   const mpi::Api* api_ = nullptr;
   int rank_ = 0, world_ = 1, ranks_per_node_ = 1;
-  std::vector<Process> processes_;  // of the ranks
-  std::string last_;                // the last exchange, for people
-  FailureNotice own_failure_;       // stays while it is sent
+  MpiNeighbours neighbours_;
+  std::string last_;           // the last exchange, for people
+  FailureNotice own_failure_;  // stays while it is sent
+  MpiWatch watch_;
 };
 
 }  // namespace

@@ -66,6 +66,9 @@ class Transport {
   /// Afterwards; `in_peace` where nothing failed, so that the others close as well.
   virtual void close(bool in_peace) = 0;
 
+  /// Of open() and close(), asked on another thread meanwhile: an error where a library's call has not come back and is not to be waited for any longer.
+  virtual Status look_at_library() { return {}; }
+
   virtual int rank() const = 0;
   virtual int world() const = 0;
 

@@ -74,6 +74,20 @@ public class MpiTests
         Assert.True(watch.Elapsed.TotalSeconds < 30, $"{watch.Elapsed}");
     }
 
+    /// <summary>MPI_Init_thread waits for it and knows no limit: one of the others says so and ends, and mpirun ends all, the one that is stopped too.</summary>
+    [WithMpi]
+    [InlineData(2)]
+    [InlineData(3)]
+    public void A_rank_that_is_stopped_before_it_meets_the_others_ends_all(int ranks)
+    {
+        var watch = Stopwatch.StartNew();
+        var (code, output) = Run(ranks, "stops before it meets", "4"); // more than the launcher leaves them when one has ended
+        Assert.Equal(1, code);
+        var message = Assert.Single(output.Split('\n'), line => line.StartsWith("expected ", StringComparison.Ordinal));
+        Assert.Matches(@"expected all ranks in MPI_Init_thread within 4 s, found nothing from rank 1 \(process \d+, which is stopped\)\.", message);
+        Assert.True(watch.Elapsed.TotalSeconds < 30, $"{watch.Elapsed}");
+    }
+
     /// <summary>The others wait an hour for work that is done for them, but not for one that is stopped.</summary>
     [WithMpi]
     [InlineData(3)]

@@ -1,6 +1,6 @@
 // One rank of a world of processes, started by mpirun: halo-comm-check PART [TIME LIMIT]; or by anyone, who says which one it is:
 // halo-comm-check PART TIME_LIMIT PORT RANK RANKS. Every rank prints one line, with "(says it)" where it is the one to say why all end. Exit code 1 where
-// something is not as it should be, 3 where a collective ended with an error, which it is to do in all parts but `exact`.
+// something is not as it should be or ranks do not meet, 3 where a collective ended with an error, which it is to do in all other parts but `exact`.
 #include <unistd.h>
 #include <csignal>
 #include <cstdlib>
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "comm/communicator.h"
+#include "comm/launched_ranks.h"
 #include "comm/mpi_transport.h"
 #include "comm/tcp_transport.h"
 
@@ -145,6 +146,7 @@ int main(int argc, char** argv) {
   std::signal(SIGTERM, SIG_IGN);  // mpirun's, a second before it kills: ranks say what they know of the one that ended
   const std::string part = argc > 1 ? argv[1] : "exact";
   const double timeout_seconds = argc > 2 ? std::atof(argv[2]) : 25;
+  if (part == "stops before it meets" && halo::comm::launched_rank() == 1) kill(getpid(), SIGSTOP);
   const auto number = [&](int i) { return std::atoi(argv[i]); };
   return halo::comm::run(part, argc > 5 ? halo::comm::tcp_transport("127.0.0.1", number(3), number(4), number(5), number(5), timeout_seconds)
                                         : halo::comm::mpi_transport(timeout_seconds));
