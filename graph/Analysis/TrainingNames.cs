@@ -32,6 +32,15 @@ public static class TrainingNames
     /// <summary>Input (), float, of one rank's graph among several: what its gradients count in the update's.</summary>
     public const string GradientWeight = "gradient_weight";
 
+    /// <summary>
+    /// What stands before a parameter's name in that of an input (the shape of its gradient), float, of one rank's graph among several: what rounding has left of
+    /// the rotated gradients that the rank has sent.
+    /// </summary>
+    public const string ResidualPrefix = "residual.";
+
+    /// <summary>The same in the name of the output of what is left then, which may be written over the input.</summary>
+    public const string UpdatedResidualPrefix = "updated." + ResidualPrefix;
+
     /// <summary>The label of a token that the loss leaves out.</summary>
     public const long IgnoredLabel = -100;
 
@@ -40,6 +49,9 @@ public static class TrainingNames
 
     /// <summary>The name of the output that holds a parameter's gradient.</summary>
     public static string GradientOf(string parameter) => GradientPrefix + parameter;
+
+    /// <summary>True of an input with what rounding has left of a parameter's gradients.</summary>
+    public static bool IsResidual(Value input) => input.Name.StartsWith(ResidualPrefix, StringComparison.Ordinal);
 
     /// <summary>True of an output with a parameter's gradient.</summary>
     public static bool IsGradient(Value output) => output.Name.StartsWith(GradientPrefix, StringComparison.Ordinal);

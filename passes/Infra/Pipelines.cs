@@ -113,7 +113,7 @@ public static class Pipelines
 
     /// <summary>Its first part.</summary>
     public static IReadOnlyList<IGraphPass> Split(ShardPlan plan) => plan.Ranks == 1 ? []
-        : [new Shard(plan.Mode, plan.Ranks, plan.Rank, plan.NodeRanks, plan.Gradients, plan.Base), new SinkGathers(), new GroupMaxima()];
+        : [new Shard(plan.Mode, plan.Ranks, plan.Rank, plan.NodeRanks, plan.Gradients, plan.Base, plan.Feedback), new SinkGathers(), new GroupMaxima()];
 
     /// <summary>Its second part, behind what else works on a rank's rows.</summary>
     public static IReadOnlyList<IGraphPass> Overlap { get; } = [new OrderNodes(), new OverlapCollectives()];

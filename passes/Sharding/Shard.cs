@@ -24,8 +24,12 @@ namespace Halo.Passes.Sharding;
 /// <param name="Base">
 /// With <c>mode=none</c>: how the 8-bit codes that are held of frozen weights are split, full or hybrid; they are gathered before they are read.
 /// </param>
+/// <param name="Feedback">
+/// With gradients in 8 bits: what rounding leaves of them is an output, float32, and an input of the next run, which adds it to the rotated gradient before that
+/// is rounded. So what a rank has sent and what is left are together the sum of its gradients.
+/// </param>
 public sealed record Shard(ShardMode Mode, int Ranks, int Rank = 0, int? NodeRanks = null, SentGradients Gradients = SentGradients.Whole,
-    ShardMode Base = ShardMode.None) : IGraphPass
+    ShardMode Base = ShardMode.None, bool Feedback = false) : IGraphPass
 {
     /// <summary>Elements that share a scale where gradients are sent in 8 bits.</summary>
     private const int Block = 64;
@@ -45,6 +49,11 @@ public sealed record Shard(ShardMode Mode, int Ranks, int Rank = 0, int? NodeRan
         {
             throw new PassException(Name, "gradients", "whole with mode=none, where each rank has all of the sum", $"{Gradients}".ToLowerInvariant(),
                 "Take another mode, or leave gradients whole.");
+        }
+        if (Feedback && (Gradients == SentGradients.Whole || Mode == ShardMode.Hybrid))
+        {
+            throw new PassException(Name, "feedback", "gradients in 8 bits, with mode=full or mode=state", $"gradients={Gradients} mode={Mode}".ToLowerInvariant(),
+                "Give gradients=int8 or fp8 and another mode, or leave feedback out.");
         }
         if (NodeRanks is { } node && (node < 1 || Ranks % node != 0))
             throw new PassException(Name, "node-ranks", $"a divisor of {Ranks}", $"{node}", "Run as many ranks on each node.");
@@ -127,15 +136,30 @@ public sealed record Shard(ShardMode Mode, int Ranks, int Rank = 0, int? NodeRan
         }
     }
 
-    private Value SumOfCodes(GraphBuilder build, Value gradient, long[] rows)
+    private Value SumOfCodes(Graph graph, GraphBuilder build, Value gradient, string parameter, long[] rows)
     {
         var blocks = Hadamard.Blocks(gradient.Shape!.Sizes[1]);
-        var (codes, scales) = build.QuantizeRows(build.HadamardTransform(gradient, 1, blocks, inverse: false, "rotated"),
-            Gradients == SentGradients.Int8 ? NumberFormat.Int8 : NumberFormat.E4M3, Block, "codes");
+        var rotated = build.HadamardTransform(gradient, 1, blocks, inverse: false, "rotated");
+        var whole = Feedback ? WithResidual(graph, build, rotated, parameter) : rotated;
+        var (codes, scales) = build.QuantizeRows(whole, Gradients == SentGradients.Int8 ? NumberFormat.Int8 : NumberFormat.E4M3, Block, "codes");
+        if (Feedback)
+        {
+            var left = build.Op("left", "Sub", [whole, build.SumRows(codes, scales, Block, 1, "sent")]);
+            graph.Rename(left, TrainingNames.UpdatedResidualPrefix + parameter);
+            graph.AddOutput(left);
+        }
         var sum = build.SumRows(build.Exchange(codes, rows, Plan.Part, Plan.Group, "codes/of_all"),
             build.Exchange(scales, rows, Plan.Part, Plan.Group, "scales/of_all"), Block, rows.Length, "sum_of_codes");
         var turned = build.HadamardTransform(sum, 1, blocks, inverse: true, "turned_back");
         return gradient.Type == ElementType.Float ? turned : build.Op("rows", "Cast", [turned], Attribute.Of("to", (long)gradient.Type));
+    }
+
+    /// <summary>The gradient with what rounding has left of those before it, float32.</summary>
+    private static Value WithResidual(Graph graph, GraphBuilder build, Value rotated, string parameter)
+    {
+        var wide = rotated.Type == ElementType.Float ? rotated : build.Op("wide", "Cast", [rotated], Attribute.Of("to", (long)ElementType.Float));
+        var residual = graph.AddInput(new Value(TrainingNames.ResidualPrefix + parameter, ElementType.Float, rotated.Shape));
+        return build.Op("with_residual", "Add", [wide, residual]);
     }
 
     /// <summary>Vectors always are; a matrix where its rows are no whole blocks, which is said.</summary>
@@ -169,7 +193,8 @@ public sealed record Shard(ShardMode Mode, int Ranks, int Rank = 0, int? NodeRan
         if (Mode == ShardMode.None)
             sum = build.Reduce(sum, "sum", Ranks, Rank, Collectives.World, "sum");
         else
-            sum = IsSentWhole(gradient, context) ? build.ScatterSum(sum, rows, Plan.Part, Plan.Group, "rows") : SumOfCodes(build, sum, rows);
+            sum = IsSentWhole(gradient, context) ? build.ScatterSum(sum, rows, Plan.Part, Plan.Group, "rows")
+                : SumOfCodes(graph, build, sum, gradient.Name[TrainingNames.GradientPrefix.Length..], rows);
         if (Mode == ShardMode.Hybrid && Ranks > Plan.NodeRanks)
             sum = build.Reduce(sum, "sum", Ranks / Plan.NodeRanks, Rank / Plan.NodeRanks, Collectives.Peers, "sum");
         graph.ReplaceOutput(gradient, sum);

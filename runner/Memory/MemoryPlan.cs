@@ -76,6 +76,8 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
         var sumsInBackward = training.Inputs.Where(i => i.Name.StartsWith(GradientGraphs.Sum, StringComparison.Ordinal)).ToList();
         if (sumsInBackward.Count > 0)
             held.Add(Part("sums of gradients", sumsInBackward));
+        if (training.Inputs.Any(TrainingNames.IsResidual))
+            held.Add(Part("what rounding leaves of gradients", training.Inputs.Where(TrainingNames.IsResidual)));
         var inBackward = training.Inputs.Any(i => i.Name == OptimizerInBackward.PreviousNorm);
         if (inBackward)
             held.Add(Part(Moments, training.Inputs.Where(IsMoment)));

@@ -28,6 +28,11 @@ public sealed record RankGraphs(Model Training, Model? Evaluation, Model Optimiz
             throw new HaloException(verb, alone, "none, where several ranks share a run", "one", "Train by one process, or leave it out.");
         if (config.Fit == MemoryFit.Auto)
             throw new HaloException(verb, "fit", "none, where several ranks share a run, whose levers are named", "auto", "Give --recompute, and see what halo plan --ranks says.");
+        if (config.ShardGradientsFeedback && (config.ShardGradients == SentGradients.Whole || config.Shard is ShardMode.None or ShardMode.Hybrid || hasAdapters))
+        {
+            throw new HaloException(verb, "shard_gradients_feedback", "shard_gradients int8 or fp8 with shard full or state, of a run without an adapter",
+                $"shard_gradients {config.ShardGradients}, shard {config.Shard}{(hasAdapters ? ", an adapter" : "")}".ToLowerInvariant(), "Change these, or leave it out.");
+        }
         if (hasAdapters && config.Shard == ShardMode.State)
         {
             throw new HaloException(verb, "shard", "full, hybrid or none where an adapter is trained, whose gradients and moments every rank has", "state",

@@ -1,9 +1,11 @@
 using System.Text.Json;
 using System.Runtime.InteropServices;
+using Halo.Analysis;
 using Halo.Io;
 using Halo.Ir;
 using Halo.Models.Optimizer;
 using Halo.Models.Weights;
+using Halo.Passes.Sharding;
 using Halo.Passes.Training;
 using Halo.Runner.Distributed;
 using Halo.Runner.Training.Engine;
@@ -30,13 +32,14 @@ public sealed record RunState(int Step, int Epoch, int BatchInEpoch, string Data
 /// model.safetensors holds the parameters (those of the adapter where one is trained), float32 masters or bfloat16 (states), under their Hugging Face names,
 /// optimizer.safetensors the moments (exp_avg.P, exp_avg_sq.P; those of 8 bits, the bits of E4M3, the second one's of its root, with exp_avg_scales.P and
 /// exp_avg_sq_scales.P; of chosen rows where those are trained, and rows.P), state.json the <see cref="RunState"/>. The newest K are kept, and the one of the
-/// least validation loss.
+/// least validation loss. Ranks that keep what rounding leaves of sent gradients write residuals.safetensors too, residual.P with the rows of all ranks, one rank's
+/// behind the other's.
 /// </remarks>
 public sealed class Checkpoints(string folder, int keep)
 {
     public const string Kind = "checkpoint";
 
-    private const string StateName = "state.json", WeightsName = "model.safetensors", MomentsName = "optimizer.safetensors";
+    private const string StateName = "state.json", WeightsName = "model.safetensors", MomentsName = "optimizer.safetensors", ResidualsName = "residuals.safetensors";
     private const string Advice = "The file was damaged or exchanged: remove this checkpoint's folder to go on from the one before it.";
 
     public string PathOf(int step) => Path.Combine(folder, NameOf(step));
@@ -74,13 +77,27 @@ public sealed class Checkpoints(string folder, int keep)
         ];
         if (!world.IsFirst)
         {
-            files.Write(folder: null, content);
+            Write(null);
             return;
         }
         OwnedFolder.Write(PathOf(state.Step), Kind, target => AtomicFile.WriteText(Path.Combine(target, StateName),
-            JsonSerializer.Serialize(state with { Digests = files.Write(target, content) }, JsonText.Readable) + "\n"));
+            JsonSerializer.Serialize(state with { Digests = Write(target) }, JsonText.Readable) + "\n"));
         Prune();
+
+        IReadOnlyDictionary<string, IReadOnlyDictionary<string, string>> Write(string? target)
+        {
+            var digests = files.Write(target, content);
+            if (engine.Residuals.Parameters.Count == 0)
+                return digests;
+            var residuals = new SharedFiles(world, ResidualRows(engine, world), engine.Saved);
+            return digests.Concat(residuals.Write(target, [(ResidualsName, [(engine.Residuals, TrainingNames.ResidualPrefix)])]))
+                .ToDictionary(f => f.Key, f => f.Value, StringComparer.Ordinal);
+        }
     }
+
+    /// <summary>Where a rank's residuals lie in the file: those of all ranks one behind the other.</summary>
+    private static Rows ResidualRows(TrainingEngine engine, World world) => new(world.Plan with { Mode = ShardMode.Full },
+        engine.Residuals.Parameters.ToDictionary(p => p.Name, p => Shape.Of([p.Shape.Sizes[0] * world.Rank.Count, .. p.Shape.Sizes[1..]]), StringComparer.Ordinal));
 
     /// <summary>The state of the newest checkpoint; null if there is none.</summary>
     public RunState? Newest() => All().LastOrDefault();
@@ -122,6 +139,7 @@ public sealed class Checkpoints(string folder, int keep)
     /// <exception cref="HaloException">It is damaged, or of another model.</exception>
     public void Load(TrainingEngine engine, RunState state)
     {
+        RequireResiduals(engine, state, 1);
         using var weights = SafetensorsFile.Open(WeightsOf(PathOf(state.Step)));
         using var moments = SafetensorsFile.Open(Path.Combine(PathOf(state.Step), MomentsName));
         Check(weights, WeightsName, state);
@@ -164,6 +182,31 @@ public sealed class Checkpoints(string folder, int keep)
         engine.Parameters.Load(weights.Path, weights.Tensors, "", rows, engine.Parameters.Parameters.Where(p => engine.Saved.Contains(p.Name)));
         engine.FirstMoments.Load(moments.Path, moments.Tensors, AdamWGraph.FirstMoment, rows);
         engine.SecondMoments.Load(moments.Path, moments.Tensors, AdamWGraph.SecondMoment, rows);
+        RequireResiduals(engine, state, world.Rank.Count);
+        if (engine.Residuals.Parameters.Count > 0)
+        {
+            using var residuals = SafetensorsFile.Open(Path.Combine(PathOf(state.Step), ResidualsName));
+            world.Together("checkpoint: digests of residuals", () => Check(residuals, ResidualsName, state, (world.Rank.Index, world.Rank.Count)));
+            engine.Residuals.Load(residuals.Path, residuals.Tensors, TrainingNames.ResidualPrefix, ResidualRows(engine, world));
+        }
+    }
+
+    /// <summary>What rounding has left is one rank's, and cannot be another's: as many ranks go on as have written it.</summary>
+    private void RequireResiduals(TrainingEngine engine, RunState state, int ranks)
+    {
+        var kept = engine.Residuals.Parameters;
+        int Written()
+        {
+            using var file = SafetensorsFile.Open(Path.Combine(PathOf(state.Step), ResidualsName));
+            return kept.Count > 0 && file.Tensors.TryGetValue(TrainingNames.ResidualPrefix + kept[0].Name, out var tensor)
+                ? (int)(tensor.Shape[0] / kept[0].Shape.Sizes[0]) : 0;
+        }
+        var has = state.Digests?.ContainsKey(ResidualsName) == true;
+        if (has == kept.Count > 0 && (!has || Written() == ranks))
+            return;
+        throw new HaloException("resume", $"{PathOf(state.Step)}: what rounding has left of sent gradients (shard_gradients_feedback)",
+            kept.Count > 0 ? $"that of {ranks} ranks" : "none", !has ? "none" : kept.Count > 0 ? $"that of {Written()} ranks" : "that of other settings",
+            "Go on with as many ranks and with the settings that wrote it, or start a new run from the fine-tuned model.");
     }
 
     private CheckpointReader OpenWeights(RunState state)

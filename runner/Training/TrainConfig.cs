@@ -324,6 +324,11 @@ public sealed record TrainConfig
     [UsedBy(ConfigUse.Train | ConfigUse.Plan)]
     public SentGradients ShardGradients { get; init; }
 
+    [Description("Whether what rounding leaves of gradients that are sent in 8 bits is kept and added to the next ones (error feedback): float32, as large as all "
+        + "gradients of matrices, on each rank, and in checkpoints, which then go on with as many ranks.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Plan)]
+    public bool ShardGradientsFeedback { get; init; }
+
     [Description("What carries tensors of a GPU between ranks: nccl, copies (into each other's memory, between GPUs of one machine that reach it: kernels keep "
         + "all multiprocessors), or host (through memory of the host, by MPI or TCP: slower). Ranks may share a GPU, but not by nccl.")]
     [UsedBy(ConfigUse.Train)]

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 
 namespace Halo.Tests.CustomOps;
 
@@ -21,7 +22,27 @@ public static class Mpirun
     public static (int ExitCode, string Output) Run(int ranks, string program, params string[] arguments) => Run(ranks, null, program, arguments);
 
     /// <summary>The same; something is done to them as soon as one has written a line of errors.</summary>
-    public static (int ExitCode, string Output) Run(int ranks, Action<Process>? act, string program, params string[] arguments)
+    public static (int ExitCode, string Output) Run(int ranks, Action<Process>? act, string program, params string[] arguments) =>
+        Run(ranks, act, waits: act is not null, program, arguments);
+
+    /// <summary>The process of a rank, when it is there.</summary>
+    public static int ProcessOf(Process mpirun, int rank)
+    {
+        for (var until = DateTime.UtcNow.AddSeconds(20); ; Thread.Sleep(5))
+        {
+            var children = Directory.GetDirectories($"/proc/{mpirun.Id}/task").SelectMany(thread => File.ReadAllText(thread + "/children").Trim().Split(' '));
+            if (children.FirstOrDefault(c => c.Length > 0 && File.ReadAllText($"/proc/{c}/environ").Split('\0').Contains($"OMPI_COMM_WORLD_RANK={rank}")) is { } found)
+                return int.Parse(found, CultureInfo.InvariantCulture);
+            Assert.True(DateTime.UtcNow < until, $"mpirun started no rank {rank}");
+        }
+    }
+
+    /// <param name="ranks">How many there are.</param>
+    /// <param name="act">Done to mpirun.</param>
+    /// <param name="waits">Until one has written a line of errors; else it is done at once.</param>
+    /// <param name="program">Of each rank.</param>
+    /// <param name="arguments">Of the program.</param>
+    public static (int ExitCode, string Output) Run(int ranks, Action<Process>? act, bool waits, string program, params string[] arguments)
     {
         var start = new ProcessStartInfo("mpirun", ["-np", $"{ranks}", "--oversubscribe", "--mca", "odls_base_sigkill_timeout", "3", program, .. arguments])
         {
@@ -30,7 +51,7 @@ public static class Mpirun
             Environment = { ["OMPI_ALLOW_RUN_AS_ROOT"] = "1", ["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1", ["ASAN_OPTIONS"] = "detect_leaks=0" }, // those of MPI
         };
         using var process = Process.Start(start)!;
-        var first = act is null ? "" : process.StandardError.ReadLine() + '\n';
+        var first = !waits ? "" : process.StandardError.ReadLine() + '\n';
         act?.Invoke(process);
         var error = process.StandardError.ReadToEndAsync();
         var output = process.StandardOutput.ReadToEnd();

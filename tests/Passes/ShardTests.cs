@@ -2,8 +2,10 @@ using Halo.Analysis;
 using Halo.Building;
 using Halo.CustomOps;
 using Halo.Ir;
+using Halo.Passes.Cleanup;
 using Halo.Passes.Infra;
 using Halo.Passes.Sharding;
+using Halo.Runner.Sessions;
 
 namespace Halo.Tests.Passes;
 
@@ -33,5 +35,56 @@ public class ShardTests
         Assert.Contains(weighted.Inputs, i => i!.Name == TrainingNames.GradientWeight);
         Assert.Equal(isRead ? "dy.scale" : weighted.Output.Name, product.Inputs[1]!.Name);
         Assert.Equal(isRead ? weighted.Output : product.Output, start.Inputs[0]);
+    }
+
+    /// <summary>Rounding 8 bits of 64 elements leaves a 254th of the largest; without feedback what is left of each update is lost, with it none is.</summary>
+    [Theory]
+    [InlineData(SentGradients.Int8)]
+    [InlineData(SentGradients.Fp8)]
+    public void What_is_sent_and_what_is_left_are_the_sum_of_gradients(SentGradients gradients)
+    {
+        const int Rows = 6, Width = 128, Updates = 5;
+        var model = new Model(new Graph("training"), HaloOperators.Catalogue) { Opsets = { [""] = HaloDomain.MinOpset } };
+        var given = model.Graph.AddInput(new Value("given", ElementType.Float, Shape.Of(Rows, Width)));
+        model.Graph.AddOutput(GraphBuilder.AtEnd(model.Graph).Op(TrainingNames.GradientOf("w"), "Identity", [given]));
+        PassManager.Run(model, [new Shard(ShardMode.State, Ranks: 2, Gradients: gradients, Feedback: true)], new PassOptions());
+        var graph = model.Graph;
+        graph.RemoveOutput(graph.Outputs.Single(TrainingNames.IsGradient)); // what others send
+        foreach (var name in new[] { "grad.w/rotated", "grad.w/sent" })
+            graph.AddOutput(graph.Nodes.SelectMany(n => n.Outputs).Single(o => o.Name == name));
+        PassManager.Run(model, [new RemoveDeadCode()], new PassOptions());
+
+        var random = new Random(0);
+        var residual = new float[Rows * Width];
+        var (sum, sent, lost) = (new double[residual.Length], new double[residual.Length], new double[residual.Length]);
+        for (var update = 0; update < Updates; update++)
+        {
+            var outputs = graph.Outputs.Select(o => o.Name).Zip(new OnnxEvaluator().Evaluate(model, new Dictionary<string, Tensor>
+            {
+                ["given"] = Tensor.Floats([Rows, Width], [.. Enumerable.Range(0, residual.Length).Select(i => (float)(random.NextDouble() - 0.3))]),
+                [TrainingNames.GradientWeight] = Tensor.Scalar(0.5f),
+                [TrainingNames.ResidualPrefix + "w"] = Tensor.Floats([Rows, Width], residual),
+            })).ToDictionary(o => o.First, o => o.Second.ToArray<float>());
+            for (var i = 0; i < residual.Length; i++)
+            {
+                sum[i] += outputs["grad.w/rotated"][i];
+                sent[i] += outputs["grad.w/sent"][i];
+                lost[i] += outputs["grad.w/rotated"][i] - outputs["grad.w/sent"][i];
+            }
+            residual = outputs[TrainingNames.UpdatedResidualPrefix + "w"];
+        }
+        Assert.Contains(residual, r => r != 0);
+        Assert.All(Enumerable.Range(0, residual.Length), i => Assert.Equal(sum[i], sent[i] + residual[i], 1e-5));
+        Assert.Contains(lost, l => Math.Abs(l) > 1e-4);
+    }
+
+    [Theory]
+    [InlineData(ShardMode.Full, SentGradients.Whole)]
+    [InlineData(ShardMode.Hybrid, SentGradients.Int8)]
+    public void Feedback_is_of_gradients_in_8_bits_that_are_summed_once(ShardMode mode, SentGradients gradients)
+    {
+        var model = new Model(new Graph("training"), HaloOperators.Catalogue);
+        var problem = Assert.Throws<PassException>(() => new Shard(mode, 4, NodeRanks: 2, Gradients: gradients, Feedback: true).Requires(model));
+        Assert.Contains("feedback", problem.Message, StringComparison.Ordinal);
     }
 }

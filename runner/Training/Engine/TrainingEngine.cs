@@ -79,6 +79,12 @@ public sealed class TrainingEngine : IDisposable
             training.BindInput(name, Parameters[name]);
         foreach (var (name, _) in _gradients.Parameters)
             training.BindOutput(TrainingNames.GradientOf(name), _gradients[name]);
+        Residuals = new ParameterBuffers(@interface.Residuals, training.Device);
+        foreach (var (name, _) in @interface.Residuals)
+        {
+            training.BindInput(TrainingNames.ResidualPrefix + name, Residuals[name]);
+            training.BindOutput(TrainingNames.UpdatedResidualPrefix + name, Residuals[name]);
+        }
         training.BindOutput(TrainingNames.Loss, Scalar(TrainingNames.Loss));
         if (@interface.Drops)
         {
@@ -136,6 +142,9 @@ public sealed class TrainingEngine : IDisposable
 
     /// <summary>What is kept of moments, by the prefix of its names; scales are empty where moments are no codes.</summary>
     public IReadOnlyList<(string Prefix, ParameterBuffers Buffers)> Moments { get; }
+
+    /// <summary>What rounding has left of the gradients that this rank sent in 8 bits, float32; none where it keeps nothing.</summary>
+    public ParameterBuffers Residuals { get; }
 
     public ParameterBuffers FirstMoments => Moments[0].Buffers;
 
@@ -301,7 +310,7 @@ public sealed class TrainingEngine : IDisposable
             session?.Dispose();
         foreach (var lent in _lent)
             lent.Dispose();
-        foreach (var buffers in new[] { Parameters, _gradients, _sums }.Concat(Moments.Select(m => m.Buffers)))
+        foreach (var buffers in new[] { Parameters, _gradients, _sums, Residuals }.Concat(Moments.Select(m => m.Buffers)))
             buffers?.Dispose();
         foreach (var tensor in _scalars.Values.Concat(_offloaded))
             tensor.Dispose();

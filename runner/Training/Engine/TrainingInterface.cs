@@ -57,6 +57,9 @@ public sealed record TrainingInterface(
     /// <summary>Names of <see cref="Trained"/> with the shapes of gradients and moments: a rank's rows where it holds the whole parameter.</summary>
     public IReadOnlyList<(string Name, Shape Shape)> Updated { get => field ?? Trained; init; }
 
+    /// <summary>Parameters of whose sent gradients a rank keeps what rounding leaves, and the shape of that.</summary>
+    public IReadOnlyList<(string Name, Shape Shape)> Residuals { get; init; } = [];
+
     /// <summary>Throws unless a micro-batch is one that the graph takes.</summary>
     /// <exception cref="HaloException">A value is out of bounds, or no label counts.</exception>
     public void Check(MicroBatch batch, string? file = null) => Bounds.Check(batch, Batch, Sequence, file);
@@ -90,7 +93,8 @@ public sealed record TrainingInterface(
         var frozen = new List<(string, Shape)>();
         var updated = new List<(string, Shape)>();
         var parameters = graph.Inputs.Where(i => batch.All(b => b.Name != i.Name) && i.Initializer is null
-            && i.Name is not (DropoutSeed or DropoutStep or TrainingNames.GradientWeight) && !FrozenBase.IsHeld(i) && !ChooseRows.IsRows(i)).ToList();
+            && i.Name is not (DropoutSeed or DropoutStep or TrainingNames.GradientWeight) && !FrozenBase.IsHeld(i) && !ChooseRows.IsRows(i)
+            && !TrainingNames.IsResidual(i)).ToList();
         var type = device == GraphDevice.Cuda && parameters.FirstOrDefault()?.Type is ElementType.BFloat16 or ElementType.Float16 ? parameters[0].Type
             : ElementType.Float;
         foreach (var input in parameters)
@@ -118,6 +122,7 @@ public sealed record TrainingInterface(
             ParameterType = type,
             Held = [.. graph.Inputs.Where(FrozenBase.IsHeld).Select(i => i.Name)],
             Chosen = [.. graph.Inputs.Where(ChooseRows.IsRows).Select(i => (i.Name[ChooseRows.Prefix.Length..], (int)i.Shape!.Sizes[0]))],
+            Residuals = [.. graph.Inputs.Where(TrainingNames.IsResidual).Select(i => (i.Name[TrainingNames.ResidualPrefix.Length..], i.Shape!))],
             Drops = graph.Inputs.Any(i => i.Name == DropoutSeed),
         };
 
