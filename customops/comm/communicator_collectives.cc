@@ -10,6 +10,12 @@ namespace {
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
+/// What a rank gives in a gather comes with its size where it is short: one exchange then, two where some rank has more to give.
+struct Word {
+  int64_t size = 0;
+  char begin[120] = {};
+};
+
 }  // namespace
 
 Status Communicator::require_group(const Collective& c) const {
@@ -85,8 +91,9 @@ Status Communicator::gather(const std::string& what, const std::string& own, dou
   std::unique_lock lock(mutex_);
   if (!problem_.empty()) return Status::error(problem_);
   enqueue([this, what, own, timeout_seconds, gathered, is_done] {
-    std::vector<int64_t> sizes(gathered->size());
-    int64_t own_size = static_cast<int64_t>(own.size());
+    std::vector<Word> words(gathered->size());
+    Word own_word{.size = static_cast<int64_t>(own.size()), .begin = {}};
+    own.copy(own_word.begin, sizeof own_word.begin);
     const auto round = [&](const char* part, auto&& send, auto&& receive) {
       Exchange e{.what = what + part, .digest = std::hash<std::string>()(what + part), .sends = {}, .receives = {}, .timeout_seconds = timeout_seconds};
       for (int peer = 0; peer < world(); ++peer) {
@@ -99,21 +106,30 @@ Status Communicator::gather(const std::string& what, const std::string& own, dou
     HALO_RETURN_IF_ERROR(round(
         " (sizes)",
         [&](int peer) {
-          return Piece{peer, &own_size, sizeof own_size};
+          return Piece{peer, &own_word, sizeof own_word};
         },
         [&](int peer) {
-          return Piece{peer, &sizes[static_cast<size_t>(peer)], sizeof own_size};
+          return Piece{peer, &words[static_cast<size_t>(peer)], sizeof own_word};
         }));
-    for (int peer = 0; peer < world(); ++peer) (*gathered)[static_cast<size_t>(peer)].resize(static_cast<size_t>(sizes[static_cast<size_t>(peer)]));
-    (*gathered)[static_cast<size_t>(rank())] = own;
-    HALO_RETURN_IF_ERROR(round(
-        "",
-        [&](int peer) {
-          return Piece{peer, const_cast<char*>(own.data()), own_size};
-        },
-        [&](int peer) {
-          return Piece{peer, (*gathered)[static_cast<size_t>(peer)].data(), sizes[static_cast<size_t>(peer)]};
-        }));
+    words[static_cast<size_t>(rank())] = own_word;
+    int64_t longest = 0;
+    for (size_t peer = 0; peer < words.size(); ++peer) {
+      const int64_t size = words[peer].size;
+      longest = std::max(longest, size);
+      (*gathered)[peer].assign(words[peer].begin, static_cast<size_t>(std::min<int64_t>(size, sizeof own_word.begin)));
+      (*gathered)[peer].resize(static_cast<size_t>(size));
+    }
+    if (longest > static_cast<int64_t>(sizeof own_word.begin)) {
+      (*gathered)[static_cast<size_t>(rank())] = own;
+      HALO_RETURN_IF_ERROR(round(
+          "",
+          [&](int peer) {
+            return Piece{peer, const_cast<char*>(own.data()), own_word.size};
+          },
+          [&](int peer) {
+            return Piece{peer, (*gathered)[static_cast<size_t>(peer)].data(), words[static_cast<size_t>(peer)].size};
+          }));
+    }
     const std::lock_guard guard(mutex_);
     *is_done = true;
     return Status();

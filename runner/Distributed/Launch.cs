@@ -73,6 +73,7 @@ public sealed record Launch(int Rank, int Ranks, int LocalRank, int LocalRanks)
         return new World(new ShardPlan(config.Shard, Ranks, Rank, LocalRanks) { Gradients = config.ShardGradients, Feedback = config.ShardGradientsFeedback }, communicator)
         {
             SharesGpus = config.RankCarrier != RankCarrier.Nccl,
+            Records = carrier == DeviceCarrier.Copies && Environment.GetEnvironmentVariable("HALO_RECORD_RANKS") != "0",
         };
     }
 }

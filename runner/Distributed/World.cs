@@ -22,6 +22,9 @@ public sealed class World(ShardPlan plan, Communicator communicator) : IDisposab
     /// <summary>Ranks of a machine with fewer GPUs take them in turns, as NCCL does not.</summary>
     public bool SharesGpus { get; init; }
 
+    /// <summary>What carries tensors on a GPU lets runs be recorded and replayed.</summary>
+    public bool Records { get; init; }
+
     /// <summary>Where this rank's graphs run: each has a GPU of its own, unless they share them.</summary>
     public Device DeviceOf(GraphDevice kind) => new(kind, kind == GraphDevice.Cuda && SharesGpus ? LocalRank % GpuProvider.Count : LocalRank);
 

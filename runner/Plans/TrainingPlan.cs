@@ -101,7 +101,8 @@ public sealed class TrainingPlan
             Rank = Rank,
             Communicator = World?.Communicator.Id,
             Provider = Config.Provider,
-            Replays = World is null && Config.Provider == CudaProvider.Halo, // a recording has no collectives, and the other provider runs a graph thrice to make one
+            // Of collectives those by copies can be recorded; the other provider runs a graph thrice to make a recording.
+            Replays = World?.Records != false && Config.Provider == CudaProvider.Halo,
             Threads = Config.Threads,
             Operators = Config.Operators,
             Attention = Config.Attention,

@@ -1,10 +1,10 @@
-// Each rank has a box in the memory of every other, of a few slots. A message is copied there piece by piece, and the word beside the box that counts pieces is
-// written behind each; the receiver's stream waits for that word, copies the piece out, and counts it in a word of the sender's, which waits before it takes a
-// slot again. Copies run on copy engines and words are written and waited for by the stream itself: no multiprocessor is held, least of all by one that waits.
+// Each rank has a box in the memory of every other, of a few slots, each with two words: `full` in the box's memory, `free` in the sender's. Whoever waits for
+// a word takes it back to 0, so that the same waits and writes can be recorded and replayed any number of times. A sender's stream waits until the slot is
+// free, copies a piece there and writes `full`; the receiver's waits for that, copies the piece out and writes `free`. Copies run on copy engines and words are
+// written and waited for by the stream itself: no multiprocessor is held, least of all by one that waits.
 #include <cuda.h>
 
 #include <algorithm>
-#include <atomic>
 
 #include "provider/collectives/event.h"
 #include "provider/collectives/exchange.h"
@@ -18,15 +18,16 @@ namespace {
 constexpr int64_t kSlotBytes = int64_t{8} << 20, kWordBytes = 64;
 constexpr uint32_t kSlots = 4;
 
-/// What stands in a rank's memory for each of the others: a box, and the words that count what came into it and what was taken out of the other's.
+/// What stands in a rank's memory for each of the others: a box, the words `full` of its slots, and the words `free` of this rank's slots in the other's box.
 struct Layout {
   int world;
 
-  int64_t bytes() const { return (world - 1) * (kSlots * kSlotBytes + 2 * kWordBytes); }
+  int64_t bytes() const { return (world - 1) * kSlots * (kSlotBytes + 2 * kWordBytes); }
   static int place(int owner, int other) { return other - (other > owner ? 1 : 0); }
   static int64_t slot(int owner, int other, uint32_t number) { return (place(owner, other) * int64_t{kSlots} + number % kSlots) * kSlotBytes; }
-  int64_t arrived(int owner, int other) const { return (world - 1) * kSlots * kSlotBytes + place(owner, other) * 2 * kWordBytes; }
-  int64_t taken(int owner, int other) const { return arrived(owner, other) + kWordBytes; }
+  int64_t words() const { return (world - 1) * kSlots * kSlotBytes; }
+  int64_t full(int owner, int other, uint32_t number) const { return words() + (place(owner, other) * int64_t{kSlots} + number % kSlots) * 2 * kWordBytes; }
+  int64_t free(int owner, int other, uint32_t number) const { return full(owner, other, number) + kWordBytes; }
 };
 
 class CopyExchange final : public Exchange {
@@ -58,6 +59,10 @@ class CopyExchange final : public Exchange {
     HALO_RETURN_IF_ERROR(device_.prepare());
     HALO_CUDA_RETURN_IF_ERROR(cudaStreamCreateWithFlags(&send_stream_, cudaStreamNonBlocking));
     if (layout_.world > 1) HALO_RETURN_IF_ERROR(PeerMemory::allocate(layout_.bytes(), &own_));
+    for (int rank = 0; rank < layout_.world; ++rank) {
+      for (uint32_t slot = 0; rank != rank_ && slot < kSlots; ++slot) HALO_RETURN_IF_ERROR(write(send_stream_, *own_, layout_.free(rank_, rank, slot), 1));
+    }
+    HALO_CUDA_RETURN_IF_ERROR(cudaStreamSynchronize(send_stream_));
     std::vector<std::string> handles;
     HALO_RETURN_IF_ERROR(communicator_.gather("the memory that ranks copy into", own_ == nullptr ? "" : own_->handle(), 0, &handles));
     for (int rank = 0; rank < layout_.world; ++rank) {
@@ -67,77 +72,85 @@ class CopyExchange final : public Exchange {
   }
 
   /// Pieces of all transfers in turns, and of each turn what is sent first: whoever waits for a piece waits for what was issued before, on whatever rank.
+  /// Streams say so to each other too: a recording may be replayed in any order that they allow, and what a turn sends must not come behind what waits for its
+  /// answer.
   Status run(const std::vector<Transfer>& transfers, cudaStream_t stream) override {
     int64_t longest = 0;
     for (const Transfer& t : transfers) longest = std::max({longest, t.out_bytes, t.in_bytes});
     if (longest == 0) return {};
-    HALO_RETURN_IF_ERROR(forked_.record(stream));
-    HALO_CUDA_RETURN_IF_ERROR(cudaStreamWaitEvent(send_stream_, forked_.get(), 0));
-    for (int64_t begin = 0; begin < longest; begin += kSlotBytes) {
+    HALO_RETURN_IF_ERROR(follow(send_stream_, stream, forked_));
+    uint32_t turn = 0;
+    for (int64_t begin = 0; begin < longest; begin += kSlotBytes, ++turn) {
+      Event &sent = sent_[turn % kSlots], &received = received_[turn % kSlots];
+      if (turn >= kSlots) HALO_CUDA_RETURN_IF_ERROR(cudaStreamWaitEvent(send_stream_, received.get(), 0));  // of the turn that had these slots
       for (const Transfer& t : transfers) {
         const int64_t bytes = std::min(t.out_bytes - begin, kSlotBytes);
         if (bytes > 0) HALO_RETURN_IF_ERROR(send(t.peer, static_cast<const char*>(t.out) + begin, bytes));
       }
+      HALO_RETURN_IF_ERROR(follow(stream, send_stream_, sent));
       for (const Transfer& t : transfers) {
         const int64_t bytes = std::min(t.in_bytes - begin, kSlotBytes);
         if (bytes > 0) HALO_RETURN_IF_ERROR(receive(t.peer, static_cast<char*>(t.in) + begin, bytes, stream));
       }
+      HALO_RETURN_IF_ERROR(received.record(stream));
     }
-    HALO_RETURN_IF_ERROR(joined_.record(send_stream_));
-    return HALO_CUDA_STATUS(cudaStreamWaitEvent(stream, joined_.get(), 0));
+    return {};
   }
 
-  /// Fills the words that this rank waits for with a number that is beyond all of them.
+  bool is_recordable() const override { return true; }
+
+  /// Fills the words that this rank waits for with a number that is beyond what is waited for.
   void abort() override {
     if (own_ == nullptr) return;
-    uint32_t most = 0;
-    for (const Peer& p : peers_) most = std::max({most, p.sent.load(), p.received.load()});
-    const auto fill = static_cast<int>(((most >> 24) + 0x40) & 0xFF);
     cudaStream_t stream = nullptr;
     static_cast<void>(cudaSetDevice(device_.ordinal()));
     if (cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) != cudaSuccess) return;
-    const int64_t words = layout_.arrived(rank_, rank_ == 0 ? 1 : 0);
-    static_cast<void>(cudaMemsetAsync(own_->data() + words, fill, static_cast<size_t>(layout_.bytes() - words), stream));
+    static_cast<void>(cudaMemsetAsync(own_->data() + layout_.words(), 1, static_cast<size_t>(layout_.bytes() - layout_.words()), stream));
     static_cast<void>(cudaStreamSynchronize(stream));
     static_cast<void>(cudaStreamDestroy(stream));
   }
 
  private:
   struct Peer {
-    std::unique_ptr<PeerMemory> memory;            // this rank's box and words lie there
-    std::atomic<uint32_t> sent = 0, received = 0;  // pieces; they go round
+    std::unique_ptr<PeerMemory> memory;  // this rank's box and words lie there
+    uint32_t sent = 0, received = 0;     // pieces, of which both ends have the same number; they go round
   };
 
   Peer& peer(int rank) { return peers_[static_cast<size_t>(rank)]; }
 
+  /// What comes on `stream` comes behind what is on `first`.
+  static Status follow(cudaStream_t stream, cudaStream_t first, Event& event) {
+    HALO_RETURN_IF_ERROR(event.record(first));
+    return HALO_CUDA_STATUS(cudaStreamWaitEvent(stream, event.get(), 0));
+  }
+
   Status send(int rank, const char* data, int64_t bytes) {
     Peer& to = peer(rank);
-    const uint32_t number = to.sent;
-    HALO_RETURN_IF_ERROR(wait(send_stream_, layout_.taken(rank_, rank), number - kSlots + 1));  // at once for the first: numbers go round
+    const uint32_t number = to.sent++;
+    HALO_RETURN_IF_ERROR(take(send_stream_, layout_.free(rank_, rank, number)));
     char* slot = to.memory->data() + Layout::slot(rank, rank_, number);
     HALO_CUDA_RETURN_IF_ERROR(cudaMemcpyAsync(slot, data, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice, send_stream_));
-    to.sent = number + 1;
-    return write(send_stream_, to, layout_.arrived(rank, rank_), number + 1);
+    return write(send_stream_, *to.memory, layout_.full(rank, rank_, number), 1);
   }
 
   Status receive(int rank, char* data, int64_t bytes, cudaStream_t stream) {
     Peer& from = peer(rank);
-    const uint32_t number = from.received;
-    HALO_RETURN_IF_ERROR(wait(stream, layout_.arrived(rank_, rank), number + 1));
+    const uint32_t number = from.received++;
+    HALO_RETURN_IF_ERROR(take(stream, layout_.full(rank_, rank, number)));
     const char* slot = own_->data() + Layout::slot(rank_, rank, number);
     HALO_CUDA_RETURN_IF_ERROR(cudaMemcpyAsync(data, slot, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice, stream));
-    from.received = number + 1;
-    return write(stream, from, layout_.taken(rank, rank_), number + 1);
+    return write(stream, *from.memory, layout_.free(rank, rank_, number), 1);
   }
 
-  /// The stream goes on when the word at `offset` of this rank's memory has come to `value`; numbers go round.
-  Status wait(cudaStream_t stream, int64_t offset, uint32_t value) const {
-    return check(driver_->stream_wait(stream, reinterpret_cast<CUdeviceptr>(own_->data() + offset), value, CU_STREAM_WAIT_VALUE_GEQ), "waits for");
+  /// The stream goes on when the word at `offset` of this rank's memory is 1, and takes it back to 0. The other writes it again only when it has heard of that.
+  Status take(cudaStream_t stream, int64_t offset) const {
+    HALO_RETURN_IF_ERROR(check(driver_->stream_wait(stream, reinterpret_cast<CUdeviceptr>(own_->data() + offset), 1, CU_STREAM_WAIT_VALUE_GEQ), "waits for"));
+    return write(stream, *own_, offset, 0);
   }
 
   /// Behind what the stream did before, for whoever reads the word.
-  Status write(cudaStream_t stream, const Peer& to, int64_t offset, uint32_t value) const {
-    return check(driver_->stream_write(stream, reinterpret_cast<CUdeviceptr>(to.memory->data() + offset), value, 0), "writes");
+  Status write(cudaStream_t stream, const PeerMemory& to, int64_t offset, uint32_t value) const {
+    return check(driver_->stream_write(stream, reinterpret_cast<CUdeviceptr>(to.data() + offset), value, 0), "writes");
   }
 
   static Status check(CUresult result, const char* what) {
@@ -153,7 +166,7 @@ class CopyExchange final : public Exchange {
   std::vector<Peer> peers_;
   std::unique_ptr<PeerMemory> own_;
   cudaStream_t send_stream_ = nullptr;
-  Event forked_, joined_;
+  Event forked_, sent_[kSlots], received_[kSlots];
 };
 
 }  // namespace

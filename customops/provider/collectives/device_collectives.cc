@@ -3,7 +3,8 @@
 namespace halo::cuda {
 
 Status DeviceCollectives::of(Device& device, comm::Communicator& communicator, DeviceCollectives** found) {
-  HALO_REQUIRE(!device.is_capturing(), "collectives of runs that are not recorded", "a recording", "Switch recording off for several ranks: graph_capture 0.");
+  HALO_REQUIRE(!device.is_capturing() || communicator.device_carrier != comm::DeviceCarrier::kHost, "collectives of runs that are not recorded", "a recording",
+               "Let copies carry (--rank-carrier copies), or switch recording off: graph_capture 0.");
   const std::lock_guard lock(communicator.device_plane_mutex());  // opened by the first session; ranks that share a process wait for each other meanwhile
   std::unique_ptr<comm::DevicePlane>& plane = communicator.device_plane();
   if (plane == nullptr) {

@@ -6,7 +6,7 @@
 
 namespace halo::cuda {
 
-/// One communicator's collectives of tensors on one GPU; kept with the communicator. Nothing of them may be recorded.
+/// One communicator's collectives of tensors on one GPU; kept with the communicator. Those by copies may be recorded.
 class DeviceCollectives : public comm::DevicePlane {
  public:
   /// By what the communicator asks for: NCCL, copies, or memory of the host.

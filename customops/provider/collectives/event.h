@@ -21,14 +21,28 @@ class Event {
   }
 
   Status record(cudaStream_t stream) {
-    if (event_ == nullptr) HALO_CUDA_RETURN_IF_ERROR(cudaEventCreate(&event_));
+    HALO_RETURN_IF_ERROR(create());
     return HALO_CUDA_STATUS(cudaEventRecord(event_, stream));
+  }
+
+  /// The same of each replay of what is recorded: nothing that is recorded can wait for it.
+  Status record_each_replay(cudaStream_t stream) {
+    HALO_RETURN_IF_ERROR(create());
+    return HALO_CUDA_STATUS(cudaEventRecordWithFlags(event_, stream, cudaEventRecordExternal));
   }
   cudaEvent_t get() const { return event_; }
 
  private:
+  Status create() { return event_ == nullptr ? HALO_CUDA_STATUS(cudaEventCreate(&event_)) : Status(); }
+
   cudaEvent_t event_ = nullptr;
 };
+
+/// Whether a stream has come to `event` since it came to `from`, which it may have come to often.
+inline bool has_passed_since(const Event& from, const Event& event) {
+  float milliseconds = 0;
+  return cudaEventElapsedTime(&milliseconds, from.get(), event.get()) == cudaSuccess && milliseconds >= 0;
+}
 
 inline double seconds_between(const Event& from, const Event& to) {
   float milliseconds = 0;

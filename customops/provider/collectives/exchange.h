@@ -34,7 +34,11 @@ class Exchange {
   /// What went wrong since, for people; "" where nothing did.
   virtual std::string problem() { return ""; }
 
-  /// Lets a stream that waits for other ranks go on, although they are gone. Nothing can be exchanged afterwards. From any thread.
+  /// Whether exchanges may be recorded and replayed, all ranks doing the same in the same order.
+  virtual bool is_recordable() const { return false; }
+
+  /// Lets streams that wait for other ranks go on, although they are gone; called again and again while there are any. Nothing can be exchanged afterwards.
+  /// From any thread.
   virtual void abort() = 0;
 };
 

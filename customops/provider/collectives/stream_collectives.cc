@@ -3,13 +3,13 @@
 #include <atomic>
 #include <map>
 #include <mutex>
-#include <optional>
 #include <thread>
 #include <utility>
 
 #include "provider/collectives/device_collectives.h"
 #include "provider/collectives/event.h"
 #include "provider/collectives/exchange.h"
+#include "provider/collectives/recorded_runs.h"
 #include "provider/errors.h"
 
 namespace halo::cuda {
@@ -34,33 +34,24 @@ cudaError_t create_stream(cudaStream_t* stream) {
 #endif
 }
 
-/// A collective that was started, with the times of what is known of it.
-struct Run {
-  Collective collective;
-  std::optional<comm::Clock::time_point> begun;  // when that was first seen
-  Event ready, begin, end, wait_begin, wait_end;
-  void* staging = nullptr;
-};
-
 class StreamCollectives final : public DeviceCollectives {
  public:
   StreamCollectives(Device& device, comm::Communicator& communicator) : device_(device), communicator_(communicator) {}
 
-  /// Ends a communicator that is broken by force: there is nobody to end it with.
+  /// A communicator that is broken is ended by force, by the watcher: there is nobody to end it with.
   ~StreamCollectives() override {
+    static_cast<void>(cudaSetDevice(device_.ordinal()));
+    if (stream_ != nullptr) cudaStreamSynchronize(stream_);
+    if (!communicator_.problem().empty()) cudaStreamSynchronize(device_.stream());  // also what is replayed waits for ranks that are gone
     stops_ = true;
     if (watcher_.joinable()) watcher_.join();
-    static_cast<void>(cudaSetDevice(device_.ordinal()));
-    if (exchange_ != nullptr && !is_aborted_ && !communicator_.problem().empty()) exchange_->abort();
-    if (stream_ != nullptr) {
-      cudaStreamSynchronize(stream_);
-      cudaStreamDestroy(stream_);
-    }
+    if (stream_ != nullptr) cudaStreamDestroy(stream_);
   }
 
   Status open(comm::DeviceCarrier carrier) {
     HALO_RETURN_IF_ERROR(device_.prepare());
     HALO_CUDA_RETURN_IF_ERROR(create_stream(&stream_));
+    HALO_RETURN_IF_ERROR(CollectiveTrace::open(communicator_.rank(), stream_, &trace_));
     const auto open = carrier == comm::DeviceCarrier::kCopies ? copy_exchange : nccl_exchange;
     HALO_RETURN_IF_ERROR(open(device_, communicator_, &exchange_));
     watcher_ = std::thread([this] { watch(); });
@@ -69,32 +60,43 @@ class StreamCollectives final : public DeviceCollectives {
 
   Status start(const Collective& c) override {
     HALO_RETURN_IF_ERROR(communicator_.require_ready(c));
+    const bool is_recorded = device_.is_capturing();
+    HALO_REQUIRE(!is_recorded || exchange_->is_recordable(), "collectives of runs that are not recorded", "a recording",
+                 "Let copies carry (--rank-carrier copies), or switch recording off: graph_capture 0.");
     if (c.kind == Kind::kAllGather) HALO_RETURN_IF_ERROR(copy(slot(c, c.index), c.x, c.x_bytes(), device_.stream()));
     Run run;
     run.collective = c;
+    run.number = ++starts_;
     HALO_RETURN_IF_ERROR(run.ready.record(device_.stream()));
     HALO_CUDA_RETURN_IF_ERROR(cudaStreamWaitEvent(stream_, run.ready.get(), 0));
-    HALO_RETURN_IF_ERROR(run.begin.record(stream_));
+    HALO_RETURN_IF_ERROR(stamp(run.begin, stream_));
     HALO_RETURN_IF_ERROR(enqueue(c, &run.staging));
-    HALO_RETURN_IF_ERROR(run.end.record(stream_));
+    HALO_RETURN_IF_ERROR(stamp(run.end, stream_));
+    if (is_recorded) HALO_RETURN_IF_ERROR(run.joined.record(stream_));
     const std::lock_guard lock(mutex_);
-    pending_.emplace(c.y, std::move(run));
+    (is_recorded ? in_recording_ : pending_).emplace(c.y, std::move(run));
     return {};
   }
 
   Status wait(const void* y) override {
     const std::lock_guard lock(mutex_);
-    for (auto found = pending_.find(y); found != pending_.end(); found = pending_.find(y)) {
+    const bool is_recorded = device_.is_capturing();
+    auto& started = is_recorded ? in_recording_ : pending_;
+    for (auto found = started.find(y); found != started.end(); found = started.find(y)) {
       Run& run = found->second;
-      HALO_RETURN_IF_ERROR(run.wait_begin.record(device_.stream()));
-      HALO_CUDA_RETURN_IF_ERROR(cudaStreamWaitEvent(device_.stream(), run.end.get(), 0));
-      HALO_RETURN_IF_ERROR(run.wait_end.record(device_.stream()));
+      HALO_RETURN_IF_ERROR(stamp(run.wait_begin, device_.stream()));
+      HALO_CUDA_RETURN_IF_ERROR(cudaStreamWaitEvent(device_.stream(), (is_recorded ? run.joined : run.end).get(), 0));
+      HALO_RETURN_IF_ERROR(stamp(run.wait_end, device_.stream()));
       device_.free(run.staging);  // what gets it next comes behind the wait
       run.staging = nullptr;
-      waited_.push_back(std::move(run));
-      pending_.erase(found);
+      if (is_recorded) {
+        recording()->add(std::move(run));
+      } else {
+        waited_.push_back(std::move(run));
+      }
+      started.erase(found);
     }
-    if (waited_.size() > 512) count_finished();
+    if (!is_recorded && waited_.size() > 512) count_finished();
     const std::string problem = communicator_.problem();
     return problem.empty() ? Status() : Status::error(problem);
   }
@@ -104,9 +106,31 @@ class StreamCollectives final : public DeviceCollectives {
     static_cast<void>(cudaSetDevice(device_.ordinal()));
     const std::lock_guard lock(mutex_);
     count_finished();
+    for (const auto& recorded : living()) recorded->settle();
   }
 
  private:
+  /// In a recording the time of each replay.
+  Status stamp(Event& event, cudaStream_t stream) const { return device_.is_capturing() ? event.record_each_replay(stream) : event.record(stream); }
+
+  /// Those of the recording that is made.
+  RecordedRuns* recording() {
+    if (recorded_.empty() || recorded_.back().expired() || !recorded_.back().lock()->is_open()) {
+      const auto made = std::make_shared<RecordedRuns>(device_, communicator_, trace_);
+      add_recorded_work(device_, made);
+      recorded_.push_back(made);
+    }
+    return recorded_.back().lock().get();
+  }
+
+  std::vector<std::shared_ptr<RecordedRuns>> living() {
+    std::vector<std::shared_ptr<RecordedRuns>> found;
+    for (const auto& recorded : recorded_) {
+      if (auto is_there = recorded.lock()) found.push_back(std::move(is_there));
+    }
+    return found;
+  }
+
   static Status copy(void* to, const void* from, size_t bytes, cudaStream_t stream) {
     return bytes == 0 ? Status() : HALO_CUDA_STATUS(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream));
   }
@@ -197,6 +221,7 @@ class StreamCollectives final : public DeviceCollectives {
   void count_finished() {
     std::erase_if(waited_, [&](const Run& run) {
       if (cudaEventQuery(run.wait_end.get()) != cudaSuccess) return false;
+      if (trace_ != nullptr) trace_->write(run);
       communicator_.count(run.collective, seconds_between(run.begin, run.end), seconds_between(run.wait_begin, run.wait_end));
       return true;
     });
@@ -206,13 +231,13 @@ class StreamCollectives final : public DeviceCollectives {
   void watch() {
     static_cast<void>(cudaSetDevice(device_.ordinal()));
     while (!stops_) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(100));
-      const std::string late = find_late();
-      if (!late.empty()) communicator_.fail(late, /*is_seen=*/true);
-      if (communicator_.problem().empty()) continue;
-      is_aborted_ = true;
-      exchange_->abort();
-      return;
+      const bool is_broken = !communicator_.problem().empty();
+      std::this_thread::sleep_for(std::chrono::milliseconds(is_broken ? 5 : 100));
+      if (is_broken) {
+        exchange_->abort();
+      } else if (const std::string late = find_late(); !late.empty()) {
+        communicator_.fail(late, /*is_seen=*/true);
+      }
     }
   }
 
@@ -226,29 +251,28 @@ class StreamCollectives final : public DeviceCollectives {
       return std::chrono::duration<double>(comm::Clock::now() - *run.begun).count() > communicator_.timeout_seconds();
     };
     for (auto& [y, run] : pending_) {
-      if (is_late(run)) return late(run);
+      if (is_late(run)) return late_text(run.collective, communicator_.timeout_seconds());
     }
     for (Run& run : waited_) {
-      if (is_late(run)) return late(run);
+      if (is_late(run)) return late_text(run.collective, communicator_.timeout_seconds());
+    }
+    for (const auto& recorded : living()) {
+      if (std::string text = recorded->find_late(); !text.empty()) return text;
     }
     return "";
-  }
-
-  std::string late(const Run& run) const {
-    std::ostringstream text;
-    text << "expected all ranks in " << run.collective.text() << " within " << communicator_.timeout_seconds()
-         << " s, found it not over. A rank hangs, was stopped or has ended: see its messages.";
-    return text.str();
   }
 
   Device& device_;
   comm::Communicator& communicator_;
   std::unique_ptr<Exchange> exchange_;
+  std::shared_ptr<CollectiveTrace> trace_;
   cudaStream_t stream_ = nullptr;
   std::mutex mutex_;
-  std::multimap<const void*, Run> pending_;  // by y
-  std::vector<Run> waited_;                  // their times are not known yet
-  std::atomic<bool> stops_ = false, is_aborted_ = false;
+  int64_t starts_ = 0;
+  std::multimap<const void*, Run> pending_, in_recording_;  // by y
+  std::vector<Run> waited_;                                 // their times are not known yet
+  std::vector<std::weak_ptr<RecordedRuns>> recorded_;       // as long as their sessions
+  std::atomic<bool> stops_ = false;
   std::thread watcher_;
 };
 

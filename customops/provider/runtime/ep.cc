@@ -141,6 +141,8 @@ Status Ep::end_run(int id, bool waits) {
     const bool was_captured = device_.is_capturing();
     device_.end_recorded();
     if (was_captured) {
+      recording.work = take_recorded_work(device_);
+      for (const auto& work : recording.work) work->end();
       HALO_CUDA_RETURN_IF_ERROR(cudaStreamEndCapture(device_.stream(), &recording.graph));
       return HALO_CUDA_STATUS(cudaGraphInstantiate(&recording.replayed, recording.graph, 0));
     }
@@ -152,7 +154,11 @@ Status Ep::end_run(int id, bool waits) {
 Status Ep::replay(int id) {
   HALO_RETURN_IF_ERROR(device_.prepare());
   device_.note_replay();
-  return HALO_CUDA_STATUS(cudaGraphLaunch(recordings_[id].replayed, device_.stream()));
+  const Recording& recording = recordings_[id];
+  for (const auto& work : recording.work) HALO_RETURN_IF_ERROR(work->before_replay());
+  HALO_CUDA_RETURN_IF_ERROR(cudaGraphLaunch(recording.replayed, device_.stream()));
+  for (const auto& work : recording.work) HALO_RETURN_IF_ERROR(work->after_replay());
+  return {};
 }
 
 void Ep::forget(int id) {

@@ -4,8 +4,11 @@
 #include <onnxruntime_c_api.h>
 
 #include <map>
+#include <memory>
+#include <vector>
 
 #include "provider/device.h"
+#include "provider/recorded_work.h"
 #include "provider/settings.h"
 
 namespace halo::cuda {
@@ -25,6 +28,7 @@ class Ep final : public OrtEp {
     cudaGraph_t graph = nullptr;
     cudaGraphExec_t replayed = nullptr;
     bool is_warm = false;  // one run was made, which has set up libraries and sizes
+    std::vector<std::shared_ptr<RecordedWork>> work;
   };
 
   static Ep& of(OrtEp* self) { return *static_cast<Ep*>(self); }

@@ -54,6 +54,8 @@ std::string report() {
   variable("HALO_CUDA_SYNC", "1 waits after each node, so that an error names it");
   variable("HALO_CUBLASLT", "the file of cuBLASLt, where it is not among the loader's or in CUDA's folders");
   variable("HALO_CUDNN", "the file of cuDNN, where it is not among the loader's or in CUDA's folders");
+  variable("HALO_COLLECTIVE_TRACE", "where each rank writes when its collectives ran and were waited for");
+  variable("HALO_RECORD_RANKS", "0: updates that ranks share by copies are launched node by node");
   variable("HALO_NCCL_PROCESSORS", "multiprocessors that NCCL may take and products leave, where ranks share a run");
   return text;
 }

@@ -1,7 +1,7 @@
 // The times of kernels, copies and fills of any CUDA program, as the device stamps them while they run one behind the other (recordings too), by CUPTI.
 //   g++ -shared -fPIC -O2 kernel_trace.cc -o kernel_trace.so -I$CUDA/extras/CUPTI/include -I$CUDA/include -L$CUDA/extras/CUPTI/lib64 -lcupti
 //   CUDA_INJECTION64_PATH=kernel_trace.so KERNEL_TRACE=trace.tsv program; python3 kernel_table.py trace.tsv
-// Of several ranks (RANK is set) each writes a file of its own, trace.tsv.0 and so on; ranks_split.py sets one beside the trace of one GPU.
+// Of several ranks (torchrun's RANK or mpirun's OMPI_COMM_WORLD_RANK is set) each writes a file of its own, trace.tsv.0 and so on; ranks_split.py sets one beside the trace of one GPU.
 // A line each: start and end in ns, stream, name. What is finished is written every half second, so that a program may be killed.
 #include <cupti.h>
 
@@ -57,6 +57,7 @@ void require(CUptiResult result, const char* what) {
 extern "C" __attribute__((visibility("default"))) int InitializeInjection() {
   const char* given = std::getenv("KERNEL_TRACE");
   const char* rank = std::getenv("RANK");
+  if (rank == nullptr) rank = std::getenv("OMPI_COMM_WORLD_RANK");
   const std::string path = std::string(given != nullptr ? given : "kernel_trace.tsv") + (rank != nullptr ? std::string(".") + rank : "");
   file = std::fopen(path.c_str(), "w");
   if (file == nullptr) return 0;

@@ -49,6 +49,9 @@ public sealed class EmulatedGpu : IDisposable
     /// <summary>The native library.</summary>
     public string Library => _library;
 
+    /// <summary>The executable over that library, for who starts it otherwise.</summary>
+    public string Executable => _folder["halo.dll"];
+
     public void Dispose() => _folder.Dispose();
 
     /// <summary>The executable, which is to end with 0.</summary>

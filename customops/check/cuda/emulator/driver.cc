@@ -14,6 +14,13 @@ namespace {
 
 void* at(CUdeviceptr address) { return reinterpret_cast<void*>(address); }
 
+/// At once, or at each replay of what is recorded.
+template <class F>
+CUresult carry_out(F&& work) {
+  static_cast<void>(emulator::carry_out(work));
+  return CUDA_SUCCESS;
+}
+
 }  // namespace
 
 Status Driver::open(const Driver** driver) {
@@ -39,12 +46,13 @@ Status Driver::open(const Driver** driver) {
                        size_t) { return mprotect(at(address), bytes, PROT_READ | PROT_WRITE), CUDA_SUCCESS; },
       .stream_wait =
           [](CUstream, CUdeviceptr address, cuuint32_t value, unsigned) {
-            const std::atomic_ref<uint32_t> word(*static_cast<uint32_t*>(at(address)));
-            while (static_cast<int32_t>(word.load() - value) < 0) std::this_thread::sleep_for(std::chrono::microseconds(20));
-            return CUDA_SUCCESS;
+            return carry_out([=] {
+              const std::atomic_ref<uint32_t> word(*static_cast<uint32_t*>(at(address)));
+              while (static_cast<int32_t>(word.load() - value) < 0) std::this_thread::sleep_for(std::chrono::microseconds(20));
+            });
           },
       .stream_write = [](CUstream, CUdeviceptr address, cuuint32_t value,
-                         unsigned) { return std::atomic_ref<uint32_t>(*static_cast<uint32_t*>(at(address))).store(value), CUDA_SUCCESS; },
+                         unsigned) { return carry_out([=] { std::atomic_ref<uint32_t>(*static_cast<uint32_t*>(at(address))).store(value); }); },
       .path = "emulated",
   };
   *driver = &emulated;
