@@ -6,11 +6,15 @@ using Halo.Passes.Infra;
 
 namespace Halo.Passes.Fusion;
 
-/// <summary>Nodes of an inference graph that a GPU runs by one kernel become one: a gated unit, and a residual sum with the norm of it.</summary>
+/// <summary>
+/// Nodes of an inference graph that a GPU runs by one kernel become one: a gated unit, a residual sum with the norm of it, and products of one tensor with weights
+/// of few bits.
+/// </summary>
 /// <remarks>
 /// Sigmoid and two products become com.halo's SwiGlu, which rounds once. Y = SimplifiedLayerNormalization(A + B) becomes com.microsoft's
-/// SkipSimplifiedLayerNormalization(A, B), whose last result is the sum, rounded as before. A step of decoding is bound by the number of its kernels, which
-/// this takes from 17 a layer to 13. For sessions on a GPU, whose copy of the graph alone is changed; ONNX Runtime fuses these nodes by itself on the CPU.
+/// SkipSimplifiedLayerNormalization(A, B), whose last result is the sum, rounded as before. MatMulNBits of query, key and value, and of gate and up with their
+/// unit, become com.halo's PackedProducts. A step of decoding is bound by the number of its kernels, which this takes from 17 a layer to 13, and to 9 where
+/// weights are packed. For sessions on a GPU, whose copy of the graph alone is changed; ONNX Runtime fuses these nodes by itself on the CPU.
 /// [ONNX Runtime, docs/ContribOperators.md]
 /// </remarks>
 public sealed record FuseInference() : IGraphPass
@@ -40,6 +44,7 @@ public sealed record FuseInference() : IGraphPass
         }
         foreach (var norm in model.Graph.Nodes.Where(n => n.Is("SimplifiedLayerNormalization")).ToList())
             rewrites += TakeSum(model, norm, context) ? 1 : 0;
+        rewrites += new JoinedProducts(model, context).Run();
         return new PassResult(rewrites);
     }
 

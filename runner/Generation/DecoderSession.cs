@@ -46,14 +46,15 @@ public sealed class DecoderSession : IDecoder
     /// <exception cref="HaloException">ONNX Runtime refuses the graph.</exception>
     public static DecoderSession Of(string name, Model model, SessionSettings settings, int maxPositions, bool useCache = true)
     {
-        var sizes = useCache && settings.Device.IsGpu ? GivenSizes.In(model) : GivenSizes.None;
-        if (settings.Device.IsGpu && settings.Provider == CudaProvider.Halo)
+        var ownProvider = settings.Device.IsGpu && settings.Provider == CudaProvider.Halo;
+        if (ownProvider)
         {
             ShapeInference.Run(model.Graph);
             PassManager.Run(model, [new FuseInference()], new PassOptions());
-            if (sizes.AreAll)
-                BestToken.AddTo(model);
         }
+        var sizes = useCache && settings.Device.IsGpu ? GivenSizes.In(model) : GivenSizes.None;
+        if (ownProvider && sizes.AreAll)
+            BestToken.AddTo(model);
         var session = GraphSession.Of(name, model, settings with { Replays = sizes.AreAll, AllowsHostNodes = !sizes.AreAll });
         return new DecoderSession(session, sizes, maxPositions, useCache);
     }
