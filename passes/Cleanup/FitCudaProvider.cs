@@ -13,7 +13,7 @@ namespace Halo.Passes.Cleanup;
 public sealed record FitCudaProvider() : IGraphPass
 {
     /// <summary>Operators that it has in float32 and not in bfloat16.</summary>
-    private static readonly HashSet<string> NotInBFloat16 =
+    internal static readonly HashSet<string> NotInBFloat16 =
     [
         "Log", "Reciprocal", "Floor", "ReduceMax", "ReduceMin", "ReduceL2", "ReduceLogSumExp", "ArgMax", "LogSoftmax", "Clip", "CumSum", "Equal", "Less",
         "LessOrEqual", "Greater", "GreaterOrEqual",

@@ -54,7 +54,10 @@ public sealed class DecoderSession : IDecoder
         }
         var sizes = useCache && settings.Device.IsGpu ? GivenSizes.In(model) : GivenSizes.None;
         if (ownProvider && sizes.AreAll)
+        {
             BestToken.AddTo(model);
+            GivenLengths.AddTo(model);
+        }
         var session = GraphSession.Of(name, model, settings with { Replays = sizes.AreAll, AllowsHostNodes = !sizes.AreAll });
         return new DecoderSession(session, sizes, maxPositions, useCache);
     }
@@ -107,6 +110,7 @@ public sealed class DecoderSession : IDecoder
         using var maskValue = OrtValue.CreateTensorValueFromMemory(mask, [rows, mask.Length / rows]);
         _session.BindInput(TrainingNames.InputIds, idValue);
         _session.BindInput(TrainingNames.AttentionMask, maskValue);
+        using var lastValue = BindLengths(_session, mask, rows);
         _sizes.Bind(_session, rows, ids.Length / rows, mask.Length / rows);
         var empty = past.Count > 0 ? [] : InferenceInterface.PastNames(Layers).Select(name => Empty(_session.Inputs[name], rows)).ToList();
         try
@@ -121,6 +125,16 @@ public sealed class DecoderSession : IDecoder
         {
             empty.ForEach(value => value.Dispose());
         }
+    }
+
+    /// <summary>Binds the tokens of each row, where the graph is given them; null where it counts them.</summary>
+    internal static OrtValue? BindLengths(GraphSession session, long[] mask, int rows)
+    {
+        if (!session.Inputs.ContainsKey(GivenLengths.Last))
+            return null;
+        var value = OrtValue.CreateTensorValueFromMemory(GivenLengths.Of(mask, rows), [rows]);
+        session.BindInput(GivenLengths.Last, value);
+        return value;
     }
 
     private HeldCaches TakeCaches(int rows, int room)

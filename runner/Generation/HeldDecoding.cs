@@ -70,7 +70,7 @@ internal sealed class HeldDecoding : IDecoding
             _mask[(row * _caches.Room) + _counts[row]++] = 1;
             _last[row] = id;
         }
-        _caches.Step(_last, _mask);
+        _caches.Step(_last, _mask, _counts);
         (_hasLogits, _hasBest) = (false, false);
     }
 
@@ -86,6 +86,7 @@ internal sealed class HeldDecoding : IDecoding
         _caches.BindCaches();
         session.BindInput(TrainingNames.InputIds, idValue);
         session.BindInput(TrainingNames.AttentionMask, maskValue);
+        using var lastValue = DecoderSession.BindLengths(session, mask, prompts.Count);
         sizes.Bind(session, prompts.Count, width, width);
         session.BindNewOutput(TrainingNames.Logits, onHost: true);
         session.Run(GraphSession.NoRecording);

@@ -17,6 +17,8 @@ public sealed class PackedProducts : HaloOperator
     /// <summary>Weights at most, and inputs that each has.</summary>
     public const int MostWeights = 3, InputsOfWeight = 4;
 
+    private static readonly string[] OfWeight = ["codes", "scales", "zeros", "bias"];
+
     public override string OpType => nameof(PackedProducts);
 
     public override string Schema => "PackedProducts(A: T, codes0: uint8, scales0: T, zeros0?: uint8, bias0?: T, codes1?: uint8, scales1?: T, zeros1?: uint8,"
@@ -38,7 +40,7 @@ public sealed class PackedProducts : HaloOperator
                 continue;
             var blocks = (k + block - 1) / block;
             var sizes = new[] { new Shape([n, blocks, block * bits / 8]), new Shape([n, blocks]), new Shape([n, ((blocks * bits) + 7) / 8]), new Shape([n]) };
-            foreach (var (j, (name, wanted)) in new[] { "codes", "scales", "zeros", "bias" }.Zip(sizes).Index())
+            foreach (var (j, (name, wanted)) in OfWeight.Zip(sizes).Index())
             {
                 if (node.Input(First(i) + j) is { } given)
                     ShapeRule.Require("packed-products", node, given, $"{name}{i}", wanted, "Code whole blocks of rows.");
@@ -51,8 +53,7 @@ public sealed class PackedProducts : HaloOperator
     public override FunctionBody Body(Node node)
     {
         var (type, gated) = (node.Inputs[0]!.Type, node.Int("gated", 0) != 0);
-        string[] ofWeight = ["codes", "scales", "zeros", "bias"];
-        var body = new FunctionBody([.. ((string[])["A"]).Concat(Enumerable.Range(0, CountOf(node)).SelectMany(i => ofWeight.Select(name => $"{name}{i}")))])
+        var body = new FunctionBody([.. ((string[])["A"]).Concat(Enumerable.Range(0, CountOf(node)).SelectMany(i => OfWeight.Select(name => $"{name}{i}")))])
         {
             AttributeNames = [.. ((string[])["bits", "block_size", "gated"]).Where(node.Attributes.ContainsKey)],
         };

@@ -14,7 +14,8 @@ constexpr int kWarps = 16, kThreads = kWarps * kWarp, kStages = 4;
 /// Adds to a lane's sums what its units give. A fills a column of B for each unit of the quad and each of its two parts, all else in them 0: the columns 2 q
 /// and 2 q + 1 of the product, which lane q of a quad gets, are sums of that lane's unit alone, and so have its scale.
 template <class T, int bits, int rows>
-__device__ void add_units(float (&sums)[kHalves][rows], const Stage<T>& stage, const Products<T>& p, const PackedInputs<bits>& inputs, int step, int lane) {
+__device__ __forceinline__ void add_units(float (&sums)[kHalves][rows], const Stage<T>& stage, const Products<T>& p, const PackedInputs<bits>& inputs, int step,
+                                          int lane) {
   using Unit = CodeUnit<bits>;
   const int quad_lane = lane % kQuad, column = lane / kQuad, unit = step * kQuad + quad_lane, block = p.block_of(p.unit_of(step, quad_lane));
   const bool has_column = column / 2 == quad_lane;
@@ -51,7 +52,7 @@ __device__ float biased(float sum, const T* bias, int n) {
 
 /// Stores what the rows `row` and kHalf + `row` of a tile give with row r of A.
 template <class T>
-__device__ void store(const Products<T>& p, T* y, int tile, int row, int r, float low, float high) {
+__device__ __forceinline__ void store(const Products<T>& p, T* y, int tile, int row, int r, float low, float high) {
   if (tile >= p.tiles) return;
   T* out = y + r * p.columns;
   if (p.is_gated) {
@@ -69,7 +70,7 @@ __device__ void store(const Products<T>& p, T* y, int tile, int row, int r, floa
 
 /// Sums of a tile over the lanes of a quad, then over the warps that share the tile, in their order. All threads call it.
 template <int rows, class F>
-__device__ void sum_tiles(const float (&sums)[kHalves][rows], float* scratch, int group_warps, F give) {
+__device__ __forceinline__ void sum_tiles(const float (&sums)[kHalves][rows], float* scratch, int group_warps, F give) {
   const int thread = static_cast<int>(threadIdx.x), warp = thread / kWarp, row = thread % kWarp / kQuad;
   float own[kHalves][rows];
 #pragma unroll

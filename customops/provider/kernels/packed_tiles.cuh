@@ -89,7 +89,7 @@ struct Stage {
 };
 
 template <class T, int bits>
-__device__ void load(Stage<T>* stage, const Products<T>& p, const Rows<T>& rows, int unit) {
+__device__ __forceinline__ void load(Stage<T>* stage, const Products<T>& p, const Rows<T>& rows, int unit) {
   const int block = p.block_of(unit);
 #pragma unroll
   for (int h = 0; h < kHalves; ++h) {

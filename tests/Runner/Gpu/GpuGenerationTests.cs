@@ -1,3 +1,4 @@
+using Halo.Models.Bundled;
 using Halo.Tests.Runner.Generation;
 
 namespace Halo.Tests.Runner.Gpu;
@@ -20,6 +21,27 @@ public sealed class GpuGenerationTests(EmulatedGpu gpu)
     [Fact]
     public void Recorded_steps_give_the_tokens_of_the_CPU() =>
         Assert.Equal(HaloConsole.Succeed(Generate), gpu.SucceedRecording([.. Generate, "--device", "cuda"]));
+
+    /// <summary>The random numbers are the same; logits of float32 are near enough that they choose alike.</summary>
+    [Theory]
+    [InlineData("--temperature", "0.8", "--seed", "7")]
+    [InlineData("--temperature", "1.2", "--top-k", "40", "--top-p", "0.9", "--seed", "12")]
+    public void Drawn_tokens_are_those_of_the_CPU(params string[] drawn)
+    {
+        var text = HaloConsole.Succeed([.. Generate, .. drawn]);
+        Assert.NotEqual(HaloConsole.Succeed(Generate), text);
+        Assert.Equal(text, gpu.SucceedRecording([.. Generate, .. drawn, "--device", "cuda"]));
+    }
+
+    /// <summary>Products of query, key and value, and of gate and up, are joined there; rows end at different steps.</summary>
+    [Fact]
+    public void Steps_with_packed_weights_give_the_tokens_of_the_CPU()
+    {
+        using var folder = new TemporaryFolder();
+        HaloConsole.Succeed(["export", LlamaTiny.Folder, "-o", folder["int4"], "--weights", "int4", "--prompts", "0"]);
+        string[] generate = ["generate", folder["int4"], "--prompt", "def main(", "--prompt", "import numpy as np\nimport os\n", "--max-tokens", "6"];
+        Assert.Equal(HaloConsole.Succeed(generate), gpu.SucceedRecording([.. generate, "--device", "cuda"]));
+    }
 
     /// <summary>Its attention over caches is for 16 bits: a node of the graph would run on the CPU.</summary>
     [Fact]
