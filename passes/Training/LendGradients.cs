@@ -1,6 +1,8 @@
 using System.Collections;
 using System.Globalization;
 using Halo.Analysis;
+using Halo.Building;
+using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Memory;
 using Halo.Operators;
@@ -18,7 +20,7 @@ public sealed record Loan(Value Codes, string Gradient, long Offset);
 /// <remarks>
 /// The caller holds memory for each gradient all the time, and only the backward part writes it: until then it is idle. Codes that lie there become outputs of
 /// the graph, which the caller binds to a part of the gradient's memory (<see cref="LoansOf"/>). The node that writes the gradient comes behind all that read
-/// the codes in whatever order the graph runs: each of them is among those that it is computed by. So nothing is copied, and values keep their bits.
+/// the codes in whatever order the graph runs: it is computed from them, or a Barrier makes it wait. Nothing is copied, and values keep their bits.
 /// Codes that are read last choose first, as the fewest gradients are written behind them, and take the smallest room that holds them.
 /// For graphs whose gradients are outputs that somebody holds; behind order-nodes, whose order says which gradients come late.
 /// </remarks>
@@ -49,19 +51,13 @@ public sealed record LendGradients() : IGraphPass
         if (LoansOf(graph).Any())
             return new PassResult(0); // it has run
         var order = new Order(RunOrder.Of(graph));
-        var forward = Ancestors.Of(graph.Outputs.First(o => o.Name == TrainingNames.Loss));
-        var rooms = graph.Outputs.Where(o => TrainingNames.IsGradient(o) && o.Producer is not null && Buffers.Bytes(o) is not null)
+        var rooms = graph.Outputs.Where(o => TrainingNames.IsGradient(o) && o.Producer is { } writer && Buffers.Bytes(o) is not null && InputToGate(writer) is not null)
             .Select(o => new Room(o, order.PlaceOf(o.Producer!))).ToList();
         var rewrites = 0;
-        foreach (var (codes, readers) in graph.Nodes.Where(forward.Contains).SelectMany(n => n.Outputs).Where(IsCodes)
-            .Select(codes => (codes, Readers: ReadersOf(codes).ToList())).Where(c => c.Readers.Exists(r => !forward.Contains(r)))
-            .OrderByDescending(c => c.Readers.Max(order.PlaceOf)).ToList())
+        foreach (var (codes, readers) in SavedCodes(graph).OrderByDescending(c => c.Readers.Max(order.PlaceOf)).ToList())
         {
-            var size = RunMemory.Rounded(Buffers.Bytes(codes)!.Value);
-            var last = readers.Max(order.PlaceOf);
-            var room = rooms.Where(r => r.Place > last && r.FreeBytes >= size).OrderBy(r => r.FreeBytes)
-                .FirstOrDefault(r => readers.TrueForAll(reader => order.IsAncestor(reader, r.Gradient.Producer!)));
-            if (room is null)
+            var (size, last) = (RunMemory.Rounded(Buffers.Bytes(codes)!.Value), readers.Max(order.PlaceOf));
+            if (rooms.Where(r => r.Place > last && r.FreeBytes >= size).MinBy(r => r.FreeBytes) is not { } room)
             {
                 context.Skip(codes.Producer!, $"no gradient with {size} bytes left is written behind all that read '{codes.Name}'");
                 continue;
@@ -70,22 +66,48 @@ public sealed record LendGradients() : IGraphPass
             (codes.Metadata[GradientKey], codes.Metadata[OffsetKey]) = (room.Gradient.Name, room.UsedBytes.ToString(CultureInfo.InvariantCulture));
             graph.AddOutput(codes);
             room.UsedBytes += size;
+            room.Readers.UnionWith(readers.Where(reader => !order.IsAncestor(reader, room.Gradient.Producer!)));
             rewrites++;
         }
+        foreach (var room in rooms.Where(r => r.Readers.Count > 0))
+        {
+            var (writer, awaited) = (room.Gradient.Producer!, room.Readers.OrderBy(order.PlaceOf).Select(r => r.Outputs.First(MayAwait)).ToList());
+            var input = InputToGate(writer)!.Value;
+            writer.ReplaceInput(input, GraphBuilder.Before(writer, writer.Name).Barrier(writer.Inputs[input]!, awaited, "lent"));
+        }
+        graph.SortTopologically();
         return new PassResult(rewrites);
     }
 
-    private static bool IsCodes(Value value) => value.Type.Bits() <= 8 && value.Type != ElementType.Bool && !value.IsGraphOutput && Buffers.Bytes(value) > 0
-        && value.Producer is { Facts.Role: not (OperatorRole.View or OperatorRole.Ordering) };
+    /// <summary>Codes that the forward part makes and the backward part reads, where a Barrier can wait for all that do.</summary>
+    private static IEnumerable<(Value Codes, IReadOnlyList<Node> Readers)> SavedCodes(Graph graph)
+    {
+        var forward = Ancestors.Of(graph.Outputs.First(o => o.Name == TrainingNames.Loss));
+        return graph.Nodes.Where(forward.Contains).SelectMany(n => n.Outputs).Where(IsCodes).Select(codes => (codes, Readers: (IReadOnlyList<Node>)[.. ReadersOf(codes)]))
+            .Where(c => c.Readers.Any(r => !forward.Contains(r)) && c.Readers.All(r => r.Outputs.Any(MayAwait)));
+    }
 
-    /// <summary>The nodes that read a value, itself or what shows it.</summary>
+    private static bool IsCodes(Value value) => !value.IsGraphOutput && Buffers.Bytes(value) > 0
+        && value.Type is ElementType.Int8 or ElementType.UInt8 or ElementType.Float8E4M3FN or ElementType.Float8E5M2 && value.Producer is { Facts.Role: not (OperatorRole.View or OperatorRole.Ordering) };
+
+    /// <summary>The nodes that read a value, itself or as a view.</summary>
     private static IEnumerable<Node> ReadersOf(Value value) => value.Uses.SelectMany(u =>
-        u is { Index: 0, Node.Facts.Role: OperatorRole.View { KeepsBytes: true } or OperatorRole.Ordering } ? ReadersOf(u.Node.Outputs[0]).Append(u.Node) : [u.Node]);
+        u is { Index: 0, Node.Facts.Role: OperatorRole.View { KeepsBytes: true } or OperatorRole.Ordering } ? ReadersOf(u.Node.Outputs[0]) : [u.Node]);
+
+    /// <summary>What a Barrier waits for.</summary>
+    private static bool MayAwait(Value value) => value.Type is ElementType.Float or ElementType.Float16 or ElementType.BFloat16 && value.Shape?.ElementCount > 0;
+
+    /// <summary>The place of an input of a node that a Barrier can give; null where there is none.</summary>
+    private static int? InputToGate(Node node) => node.Inputs.Index().Where(i => i.Item?.Producer is not null && (MayAwait(i.Item)
+        || i.Item.Type is ElementType.Int8 or ElementType.Int32 or ElementType.Int64 or ElementType.Float8E4M3FN or ElementType.Float8E5M2)).Select(i => (int?)i.Index).FirstOrDefault();
 
     /// <summary>A gradient's memory.</summary>
     private sealed record Room(Value Gradient, int Place)
     {
         public long UsedBytes { get; set; }
+
+        /// <summary>Those that would not come first by themselves.</summary>
+        public HashSet<Node> Readers { get; } = [];
 
         public long FreeBytes => Buffers.Bytes(Gradient)!.Value - UsedBytes;
     }

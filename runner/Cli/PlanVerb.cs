@@ -72,7 +72,7 @@ internal static class PlanVerb
 
     private static IEnumerable<string> Lines(TrainConfig config, Model rewritten, Lever plan, IReadOnlyList<Lever> levers, List<Lever> offers, long? budget) =>
     [
-        .. MemoryText.Table(plan.Memory), "", $"with {plan.Text}; others:", .. levers.Select(l => Line(l, budget)),
+        .. MemoryText.Table(plan.Memory), "", .. plan.Why is { } why ? (IEnumerable<string>)[why] : [], $"with {plan.Text}; others:", .. levers.Select(l => Line(l, budget)),
         .. offers.Count > 0 ? (IEnumerable<string>)["", "for you to choose:", .. offers.Select(l => $"{Line(l, budget)}; {MemoryLevers.Change(l, config, rewritten)}")] : [],
     ];
 

@@ -22,6 +22,9 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
     /// <summary>In page-locked memory of the host, and not counted; each class.</summary>
     public IReadOnlyList<MemoryPart> OnHost { get; init; } = [];
 
+    /// <summary>Of codes that lie in the memory of gradients until those are written (<see cref="LendGradients"/>), and are not counted by themselves.</summary>
+    public long LentBytes { get; init; }
+
     /// <summary>Of a class that is held on the device or the host.</summary>
     internal long BytesOf(string name) => Held.Concat(OnHost).Where(p => p.Name == name).Sum(p => p.SizeBytes);
 
@@ -103,6 +106,7 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
         return new MemoryPlan(held, [.. graphs.Select(g => g with { IsPacked = !isGpu })])
         {
             SharesMemory = isGpu,
+            LentBytes = LendGradients.LoansOf(training).Sum(loan => Rounded(loan.Codes)),
             OnHost = offloaded.Count == 0 ? [] : [Part(Residuals, offloaded)],
         };
     }

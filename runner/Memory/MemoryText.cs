@@ -38,6 +38,8 @@ public static class MemoryText
                 yield return Row("  others, and gaps between blocks", rest);
         }
         yield return Row("in all", plan.PeakBytes);
+        if (plan.LentBytes > 0)
+            yield return Row("(in the memory of gradients until they are written: codes)", plan.LentBytes);
         foreach (var part in plan.OnHost)
             yield return Row($"(of the host, page-locked: {part.Name})", part.SizeBytes);
 
@@ -51,6 +53,7 @@ public static class MemoryText
         ["held_bytes"] = plan.HeldBytes,
         ["held"] = Parts(plan.Held),
         ["on_host"] = Parts(plan.OnHost),
+        ["lent_bytes"] = plan.LentBytes,
         ["graphs"] = new JsonArray([.. plan.Graphs.Select(g => new JsonObject
         {
             ["name"] = g.Name,

@@ -18,6 +18,9 @@ namespace Halo.Runner.Plans;
 /// <param name="Products">Multiplications of the training graph's products, over those without the lever.</param>
 public sealed record Lever(TrainConfig Config, MemoryPlan Memory, double Products)
 {
+    /// <summary>Why residuals are on the host or not, where <c>fit: auto</c> has weighed that; else null.</summary>
+    public string? Why { get; init; }
+
     /// <summary>The settings as one would write them.</summary>
     public string Text => $"recompute {ConfigText(Config.Recompute)}{(Config.RecomputeLayers is { } layers ? $" in {layers} layers" : "")}"
         + (Config.SavedCodes is { } saved ? $", saved_codes {saved}" : "") + (Config.TransposedCodes is { } turned ? $", transposed_codes {turned}" : "") + (Config.OptimizerInBackward ? ", optimizer_in_backward" : "")
@@ -81,6 +84,8 @@ public static class MemoryLevers
             var prices = new LeverPrices(config, rewritten.Model);
             var chosen = LeverChoice.Of(prices, budget);
             say($"memory: {chosen.Text} takes {MemorySize.Text(chosen.Memory.PeakBytes)} of {MemorySize.Text(budget)}, and {chosen.Products:P0} of the products");
+            if (chosen.Why is { } why)
+                say($"memory: {why}");
             if (chosen.Config.Recompute > Recomputed.Weights && prices.WithCodes(budget) is { } offer)
                 say($"memory: {offer.Options} would take {MemorySize.Text(offer.Memory.PeakBytes)}; it changes values a little, and is not chosen for you");
             config = chosen.Config;
@@ -130,10 +135,14 @@ public static class MemoryLevers
     }
 
     /// <summary>Of a graph's products.</summary>
-    public static double Multiplications(Graph graph) => graph.Nodes.Where(n => n.Facts.Role is OperatorRole.Product).Sum(n =>
+    public static double Multiplications(Graph graph) => graph.Nodes.Sum(Multiplications);
+
+    /// <summary>Of a node, 0 where it is no product.</summary>
+    internal static double Multiplications(Node node)
     {
-        var a = n.Inputs[((OperatorRole.Product)n.Facts.Role).A]!;
-        var k = a.Shape is { Rank: >= 2 } shape ? shape[n.Int("transA", 0) != 0 ? -2 : -1].Size ?? 0 : 0;
-        return (double)k * (n.Output.Shape?.ElementCount ?? 0);
-    });
+        if (node.Facts.Role is not OperatorRole.Product product)
+            return 0;
+        var k = node.Inputs[product.A]!.Shape is { Rank: >= 2 } shape ? shape[node.Int("transA", 0) != 0 ? -2 : -1].Size ?? 0 : 0;
+        return (double)k * (node.Output.Shape?.ElementCount ?? 0);
+    }
 }
