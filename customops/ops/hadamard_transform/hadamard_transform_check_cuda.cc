@@ -69,6 +69,8 @@ HALO_CHECK(cuda_hadamard_transform_of_many_tiles_as_the_cpu, Memory::kShared) {
   check_hadamard<BFloat16>({256, 256, 256, 256, 256}, columns, 0, false);
   check_hadamard<BFloat16>({2048}, columns, 0, false);
   check_hadamard<Float16>({4096}, columns, 0, true);
+  const int64_t rows = is_reduced() ? 12 : 1030;
+  for (const int64_t size : {2816, 8960, 11008, 14336}) check_hadamard<BFloat16>({size}, rows, 1, size == 11008);
 }
 
 HALO_CHECK(limits_of_hadamard_transform_are_named) {
