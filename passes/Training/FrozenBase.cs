@@ -30,35 +30,50 @@ public static class FrozenBase
         if (!graph.Inputs.Any(i => AdapterNames.IsTrained(i.Name)))
             return null;
         var frozen = FrozenIn(graph);
-        var (held, nodes) = Following(graph, frozen);
-        if (held.Count == 0)
+        if (Following(graph, frozen, _ => true).Held.Count == 0)
             return null;
         LinearReport.Keep(graph); // layers are found by their weights
-        if (held.Any(v => v.Type.IsFloat8()))
-        {
-            foreach (var codes in held.Where(v => v.Type.IsFloat8()))
-                PassAsBytes(codes, nodes);
-            (held, nodes) = Following(graph, frozen);
-        }
-        var names = held.Select(v => v.Name).ToHashSet(StringComparer.Ordinal);
-        var taken = Part(training, names);
-        foreach (var value in held)
-        {
-            var name = value.Name;
-            graph.Rename(value, graph.FreeName($"{name}/once"));
-            var input = graph.AddInput(new Value(name, value.Type, value.Shape));
-            input.Metadata[HeldKey] = "true";
-            foreach (var use in value.Uses.Where(u => !nodes.Contains(u.Node)).ToList())
-                use.Node.ReplaceInput(use.Index, input);
-        }
-        PassManager.Run(training, [new RemoveDeadCode()], new PassOptions());
+        var taken = Split(training, frozen, _ => true, "true");
         foreach (var parameter in frozen.Where(p => p.Uses.Count == 0))
             graph.RemoveInput(parameter);
         return taken;
     }
 
+    /// <summary>Splits off what follows from some inputs and constants alone.</summary>
+    /// <param name="model">Is changed where there is something to hold.</param>
+    /// <param name="roots">The inputs, which stay.</param>
+    /// <param name="isHeld">Which values may be held; others are computed on either side where both need them.</param>
+    /// <param name="mark">The value of <see cref="HeldKey"/>.</param>
+    /// <returns>From the inputs to what the model reads of them; null where that is nothing.</returns>
+    internal static Model? Split(Model model, IReadOnlyList<Value> roots, Func<Value, bool> isHeld, string mark)
+    {
+        var graph = model.Graph;
+        var (held, nodes) = Following(graph, roots, isHeld);
+        if (held.Count == 0)
+            return null;
+        if (held.Any(v => v.Type.IsFloat8()))
+        {
+            foreach (var codes in held.Where(v => v.Type.IsFloat8()))
+                PassAsBytes(codes, nodes);
+            (held, nodes) = Following(graph, roots, v => isHeld(v) || IsToBytes(v.Producer!));
+        }
+        var names = held.Select(v => v.Name).ToHashSet(StringComparer.Ordinal);
+        var taken = Part(model, names);
+        foreach (var value in held)
+        {
+            var name = value.Name;
+            graph.Rename(value, graph.FreeName($"{name}/once"));
+            var input = graph.AddInput(new Value(name, value.Type, value.Shape));
+            input.Metadata[HeldKey] = mark;
+            foreach (var use in value.Uses.Where(u => !nodes.Contains(u.Node)).ToList())
+                use.Node.ReplaceInput(use.Index, input);
+        }
+        PassManager.Run(model, [new RemoveDeadCode()], new PassOptions());
+        return taken;
+    }
+
     /// <summary>Lets the graph of a frozen base give what a training graph reads of it transposed (<see cref="HoldTransposedCodes"/>), too.</summary>
-    /// <param name="frozen">From <see cref="Split"/>; is changed.</param>
+    /// <param name="frozen">From <see cref="Split(Model)"/>; is changed.</param>
     /// <param name="reader">The training graph.</param>
     public static void AddTransposed(Model frozen, Graph reader)
     {
@@ -84,7 +99,7 @@ public static class FrozenBase
     }
 
     /// <summary>The nodes that compute of frozen parameters and constants alone; none where there are no adapters.</summary>
-    public static IReadOnlySet<Node> NodesOf(Graph graph) => graph.Inputs.Any(i => AdapterNames.IsTrained(i.Name)) ? Following(graph, FrozenIn(graph)).Nodes : [];
+    public static IReadOnlySet<Node> NodesOf(Graph graph) => graph.Inputs.Any(i => AdapterNames.IsTrained(i.Name)) ? Following(graph, FrozenIn(graph), _ => true).Nodes : [];
 
     /// <summary>Lets those that read codes from outside of <paramref name="nodes"/> read them through a value of bytes.</summary>
     private static void PassAsBytes(Value codes, HashSet<Node> nodes)
@@ -96,14 +111,16 @@ public static class FrozenBase
             use.Node.ReplaceInput(use.Index, floats);
     }
 
+    private static bool IsToBytes(Node node) => node.Is(nameof(BitCast), HaloDomain.Name) && node.Output.Type == ElementType.UInt8;
+
     private static bool IsFromBytes(Node node) => node.Is(nameof(BitCast), HaloDomain.Name) && node.Output.Type.IsFloat8();
 
     private static List<Value> FrozenIn(Graph graph) => [.. graph.Inputs.Where(i => i.Type.IsFloat() && !AdapterNames.IsTrained(i.Name) && !IsHeld(i))];
 
-    /// <summary>What nodes compute of frozen parameters and constants alone and other nodes read, and those nodes.</summary>
-    private static (List<Value> Held, HashSet<Node> Nodes) Following(Graph graph, List<Value> frozen)
+    /// <summary>What nodes compute of some inputs and constants alone and other nodes read, of what may be held, and those nodes.</summary>
+    private static (List<Value> Held, HashSet<Node> Nodes) Following(Graph graph, IReadOnlyList<Value> roots, Func<Value, bool> isHeld)
     {
-        var (following, nodes) = (frozen.ToHashSet(), new HashSet<Node>());
+        var (following, nodes) = (roots.ToHashSet(), new HashSet<Node>());
         foreach (var node in graph.Nodes.Where(n => !n.Subgraphs.Any()))
         {
             var read = node.Inputs.OfType<Value>().ToList();
@@ -112,6 +129,6 @@ public static class FrozenBase
             nodes.Add(node);
             following.UnionWith(node.Outputs);
         }
-        return ([.. graph.Nodes.Where(nodes.Contains).SelectMany(n => n.Outputs).Where(o => o.Uses.Any(u => !nodes.Contains(u.Node)))], nodes);
+        return ([.. graph.Nodes.Where(nodes.Contains).SelectMany(n => n.Outputs).Where(o => o.Uses.Any(u => !nodes.Contains(u.Node)) && isHeld(o))], nodes);
     }
 }

@@ -60,8 +60,9 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
     /// <param name="device">What runs the graphs.</param>
     /// <param name="attention">Whose kernels run attention on a GPU.</param>
     /// <param name="moments">What moments are kept in.</param>
+    /// <param name="codes">What makes codes of weights once an update; null: the training graph does.</param>
     public static MemoryPlan Of(TrainingInterface @interface, Graph training, Graph? evaluation, Graph? optimizer, bool updates, bool accumulates,
-        GraphDevice device, AttentionKernels attention, MomentPrecision moments = MomentPrecision.States)
+        GraphDevice device, AttentionKernels attention, MomentPrecision moments = MomentPrecision.States, Graph? codes = null)
     {
         var kernels = KernelsOf(device, attention);
         var isGpu = device == GraphDevice.Cuda;
@@ -74,6 +75,7 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
         {
             Part(Parameters, Inputs(training, @interface.Parameters.Select(p => p.Name))),
             Part(FrozenCodes, Inputs(training, @interface.Held)),
+            Part(WeightCodes, training.Inputs.Where(UpdateCodes.IsMade)),
             Part("gradients", training.Outputs.Where(o => o.Name.StartsWith(TrainingNames.GradientPrefix, StringComparison.Ordinal))),
         };
         var sumsInBackward = training.Inputs.Where(i => i.Name.StartsWith(GradientGraphs.Sum, StringComparison.Ordinal)).ToList();
@@ -99,7 +101,9 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
             held.Add(optimizer is null ? new MemoryPart(Moments, MomentBytes(@interface, moments))
                 : Part(Moments, optimizer.Inputs.Where(IsMoment)));
         }
-        held.RemoveAll(p => p.Name == FrozenCodes && p.SizeBytes == 0);
+        if (codes is not null)
+            graphs.Add(GraphMemory.Of(WeightCodes, codes, kernels));
+        held.RemoveAll(p => p is { Name: FrozenCodes or WeightCodes, SizeBytes: 0 });
         var batches = evaluation is null ? 1 : 2;
         held.Add(new MemoryPart("constants, batches and scalars", graphs.Sum(g => g.ConstantBytes) + (ScalarCount * RunMemory.Alignment)
             + (batches * Inputs(training, @interface.Batch.Select(b => b.Name)).Sum(Rounded))));
@@ -128,7 +132,7 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
 
     internal const string Parameters = "parameters", Moments = "moments", Residuals = "residuals";
 
-    private const string FrozenCodes = "codes of frozen weights";
+    private const string FrozenCodes = "codes of frozen weights", WeightCodes = "codes of weights";
 
     /// <summary>Loss, norm, factors, learning rate, step: a tensor each.</summary>
     private const int ScalarCount = 8;

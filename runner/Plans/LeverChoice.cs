@@ -96,7 +96,7 @@ internal sealed class LeverChoice
         var onGpu = config.Device == GraphDevice.Cuda;
         var all = from offload in Enum.GetValues<Offload>()
                   where offload >= config.Offload && (onGpu || offload == Offload.None)
-                  from recompute in LeverPrices.CheapestFirst
+                  from recompute in LeverPrices.For(config)
                   select config with { Recompute = recompute, RecomputeLayers = null, Offload = offload, OffloadResiduals = residuals };
         return all.OrderBy(Seconds);
     }
@@ -115,7 +115,7 @@ internal sealed class LeverChoice
             return lever;
         var text = left >= codes ? MemoryLevers.All : string.Create(CultureInfo.InvariantCulture, $"{left >> 10}KiB");
         var with = _prices.Of(lever.Config with { TransposedCodes = text });
-        return with.Memory.HeldBytes > lever.Memory.HeldBytes && with.Memory.PeakBytes <= budget ? with : lever;
+        return with.Memory.HeldBytes > lever.Memory.HeldBytes && with.Memory.PeakBytes <= budget ? with with { Why = lever.Why } : lever;
     }
 
     /// <summary>A lever in as few layers as fit.</summary>

@@ -16,6 +16,9 @@ public sealed class LeverPrices(TrainConfig config, Model rewritten)
 {
     private const string AllCodes = "all", SmallLogits = "256MiB";
 
+    /// <summary>Where codes of weights are kept for an update, none that makes nothing but these again.</summary>
+    internal static IEnumerable<Recomputed> For(TrainConfig config) => CheapestFirst.Where(what => what != Recomputed.Weights || config.WeightCodes == WeightCodes.MicroBatch);
+
     internal static readonly Recomputed[] CheapestFirst = [Recomputed.None, Recomputed.Weights, Recomputed.Elementwise, Recomputed.FeedForward, Recomputed.Layer];
 
     private readonly ConcurrentDictionary<(string Passes, TrainConfig Other), Lazy<Lever>> _prices = [];
@@ -30,14 +33,14 @@ public sealed class LeverPrices(TrainConfig config, Model rewritten)
     /// <summary>Besides recompute: what is on the host, and what changes more than time, updates in the backward part, codes in place of what gradients read.</summary>
     public IEnumerable<Lever> Offers => Offered.Select(Of);
 
-    private IEnumerable<TrainConfig> Candidates => CheapestFirst.Select(what => config with { Recompute = what, RecomputeLayers = null });
+    private IEnumerable<TrainConfig> Candidates => For(config).Select(what => config with { Recompute = what, RecomputeLayers = null });
 
     private IEnumerable<TrainConfig> Offered
     {
         get
         {
             var withUpdates = config with { OptimizerInBackward = true };
-            var mayUpdate = !config.OptimizerInBackward && config.ClipNorm is null
+            var mayUpdate = !config.OptimizerInBackward && config.ClipNorm is null && config.WeightCodes == WeightCodes.MicroBatch
                 && (config.BatchSize is not { } rows || rows <= TrainingInterface.Of(rewritten.Graph, config.Model, config.Device).Rows);
             if (mayUpdate)
                 yield return withUpdates;
@@ -63,7 +66,7 @@ public sealed class LeverPrices(TrainConfig config, Model rewritten)
     }
 
     private IEnumerable<TrainConfig> Coded => config.SavedCodes is not null ? []
-        : new[] { Recomputed.None, Recomputed.Weights, Recomputed.FeedForward }
+        : new[] { Recomputed.None, Recomputed.Weights, Recomputed.FeedForward }.Intersect(For(config))
             .Select(what => config with { SavedCodes = AllCodes, Recompute = what, RecomputeLayers = null });
 
     /// <summary>Plans <see cref="All"/> and <see cref="Offers"/>, on as many cores as there are.</summary>

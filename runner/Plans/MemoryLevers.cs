@@ -60,15 +60,18 @@ public static class MemoryLevers
             Recomputed.None when config.AdapterBase == BaseWeights.Own => (IReadOnlyList<IGraphPass>)[],
             Recomputed.None => [new Recompute(RecomputeBy.Weights)], // decoded for each product: kept, they would be the base in 16 bits
             Recomputed.Weights => [new Recompute(RecomputeBy.Weights)],
-            Recomputed.Elementwise => [new Recompute(RecomputeBy.Kind, RecomputeKinds.Parse(NoProducts, null), config.RecomputeLayers, Weights: true)],
-            Recomputed.FeedForward => [new Recompute(RecomputeBy.FeedForward, Layers: config.RecomputeLayers, Weights: true)],
-            Recomputed.Mixed => [new Recompute(RecomputeBy.FeedForward, RecomputeKinds.Parse(NoProducts, null), config.RecomputeLayers, Weights: true)],
-            _ => [new Recompute(RecomputeBy.Layer, Layers: config.RecomputeLayers, Weights: true)],
+            Recomputed.Elementwise => [new Recompute(RecomputeBy.Kind, RecomputeKinds.Parse(NoProducts, null), config.RecomputeLayers, FreesWeights(config))],
+            Recomputed.FeedForward => [new Recompute(RecomputeBy.FeedForward, Layers: config.RecomputeLayers, Weights: FreesWeights(config))],
+            Recomputed.Mixed => [new Recompute(RecomputeBy.FeedForward, RecomputeKinds.Parse(NoProducts, null), config.RecomputeLayers, FreesWeights(config))],
+            _ => [new Recompute(RecomputeBy.Layer, Layers: config.RecomputeLayers, Weights: FreesWeights(config))],
         },
         .. config.Recompute > Recomputed.Weights ? (IReadOnlyList<IGraphPass>)[new FuseRecomputed()] : [],
         .. config.SavedCodes is { } saved ? (IReadOnlyList<IGraphPass>)[new SaveCodes(SavedInputs.Parse(saved, null))] : [],
         new OrderNodes(),
     ];
+
+    /// <summary>Codes of weights that are kept for an update are made again by no recompute.</summary>
+    private static bool FreesWeights(TrainConfig config) => config.WeightCodes == WeightCodes.MicroBatch;
 
     /// <summary>Applies the levers of a config to its rewritten graph, and chooses them first where the config leaves that to Halo.</summary>
     /// <param name="config">The config.</param>

@@ -14,9 +14,10 @@ public static class PlannedMemory
     public static MemoryPlan Of(TrainingPlan plan)
     {
         var evaluation = plan.Config.Valid is null ? null : plan.Rewritten is null ? EvaluationGraph.Of(plan.Training.Clone()) : plan.Evaluation;
-        return MemoryPlan.Of(plan.Interface, plan.TrainingAsRun().Graph, evaluation?.Graph,
+        var (training, codes) = plan.TrainingAsRun();
+        return MemoryPlan.Of(plan.Interface, training.Graph, evaluation?.Graph,
             plan.Rewritten is null ? null : plan.OptimizerModel.Graph, updates: true,
-            plan.Accumulates, plan.Device.Kind, plan.Config.Attention, plan.Optimizer.Moments).With(plan.Config.Offload);
+            plan.Accumulates, plan.Device.Kind, plan.Config.Attention, plan.Optimizer.Moments, codes?.Graph).With(plan.Config.Offload);
     }
 
     /// <param name="config">Optimizer, batch, device.</param>
@@ -24,11 +25,11 @@ public static class PlannedMemory
     public static MemoryPlan Of(TrainConfig config, Model training)
     {
         var @interface = TrainingInterface.Of(training.Graph, config.Model, config.Device);
-        var run = TrainingPlan.AsRun(config, training, @interface, OptimizerSettings.Of(config));
+        var (run, codes) = TrainingPlan.AsRun(config, training, @interface, OptimizerSettings.Of(config));
         return MemoryPlan.Of(@interface, run.Graph, config.Valid is null ? null : EvaluationGraph.Of(training.Clone()).Graph,
             UpdateGraph.Of(@interface, OptimizerSettings.Of(config),
                 @interface.ParameterType == ElementType.BFloat16 ? ElementType.BFloat16 : ElementType.Float).Graph,
-            updates: true, (config.BatchSize ?? @interface.Rows) > @interface.Rows, config.Device, config.Attention).With(config.Offload);
+            updates: true, (config.BatchSize ?? @interface.Rows) > @interface.Rows, config.Device, config.Attention, codes: codes?.Graph).With(config.Offload);
     }
 
     /// <summary>The line at the start of a log, and the lever that would do where it does not fit.</summary>

@@ -133,27 +133,30 @@ public sealed class TrainingPlan
     public bool Accumulates => BatchSize > Interface.Rows;
 
     /// <summary>The training graph as one process runs it: see <see cref="AsRun(TrainConfig, Model, TrainingInterface, AdamWSettings)"/>.</summary>
-    public Model TrainingAsRun() => AsRun(Config, Training, Interface, Optimizer);
+    public (Model Training, Model? Codes) TrainingAsRun() => AsRun(Config, Training, Interface, Optimizer);
 
     /// <summary>
     /// A copy of a training graph with what a run does with gradients in it, the updates or the sums over micro-batches, its nodes in the order that frees
     /// gradients early, residuals offloaded where the run does that, codes in the memory of gradients on a GPU; the graph itself where there is nothing to add.
+    /// And the graph that makes what it reads of weights (<see cref="UpdateCodes"/>), where the run does that once an update of several micro-batches.
     /// </summary>
-    internal static Model AsRun(TrainConfig config, Model training, TrainingInterface @interface, AdamWSettings optimizer)
+    /// <exception cref="PassException">The run is to do that, and no trained weight is quantized.</exception>
+    internal static (Model Training, Model? Codes) AsRun(TrainConfig config, Model training, TrainingInterface @interface, AdamWSettings optimizer)
     {
         var accumulates = (config.BatchSize ?? 0) > @interface.Rows;
         var lends = config.Device == GraphDevice.Cuda && !config.OptimizerInBackward && !accumulates; // else gradients have no memory of their own
         if (!config.OptimizerInBackward && !accumulates && !config.OffloadResiduals && !lends)
-            return training;
+            return (training, null);
         var model = training.Clone();
         ShapeInference.Run(model.Graph);
+        var codes = accumulates && config.WeightCodes == WeightCodes.Update ? UpdateCodes.Split(model) : null;
         if (config.OptimizerInBackward)
             Halo.Models.Optimizer.OptimizerInBackward.AddTo(model, @interface.Trained, optimizer, @interface.ParameterType);
         else if (accumulates)
             GradientGraphs.AddSumsTo(model, @interface.Trained.Select(p => p.Name));
         PassManager.Run(model, [new OrderNodes(), .. config.OffloadResiduals ? (IGraphPass[])[new OffloadResiduals()] : [],
             .. lends ? (IGraphPass[])[new LendGradients()] : []], new PassOptions());
-        return model;
+        return (model, codes);
     }
 
     /// <summary>A plan that was read has parameters of the type that it was prepared with.</summary>

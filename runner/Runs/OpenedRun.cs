@@ -159,7 +159,7 @@ public sealed class OpenedRun : IDisposable
     private static (TrainingEngine, Evaluator) Sessions(TrainingPlan plan, TrainingArtifact artifact, CheckpointReader weights, bool accumulates)
     {
         var (config, batch) = (plan.Config, plan.Interface.BatchNames);
-        var training = plan.TrainingAsRun();
+        var (training, codes) = plan.TrainingAsRun();
         var session = training == plan.Training ? GraphSession.OfBatch(artifact.TrainingModel, plan.Session, batch)
             : GraphSession.OfBatch(config.OptimizerInBackward ? "training_model.onnx with updates" : "training_model.onnx", training, plan.Session,
                 [.. batch, .. OffloadResiduals.RoomOf(training.Graph).Select(r => r.Name)]);
@@ -167,6 +167,8 @@ public sealed class OpenedRun : IDisposable
         var engine = new TrainingEngine(plan.Interface, session, optimizer, accumulates, config.Threads, config.Seed, config.Offload, config.Moments);
         engine.OffloadTo(OffloadResiduals.RoomOf(training.Graph));
         engine.Lend(LendGradients.LoansOf(training.Graph));
+        if (codes is not null)
+            engine.MakeCodesBy(GraphSession.Of("codes of weights", codes, plan.Session));
         var held = artifact.Hold(plan.Training, weights, plan.Session);
         if (held is not null)
             engine.Hold(held);

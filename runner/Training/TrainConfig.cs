@@ -151,6 +151,11 @@ public sealed record TrainConfig
     [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Artifact | ConfigUse.Plan)]
     public int? RecomputeLayers { get; init; }
 
+    [Description("How often the 8-bit codes of weights that are trained are made, with the same bits: micro_batch, in each and freed behind it; update, once for all "
+        + "micro-batches of an update, which keeps one or two bytes a weight in memory. A recompute leaves codes that are kept alone.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Plan)]
+    public WeightCodes WeightCodes { get; init; }
+
     [Description("What gradients read of the forward part as 8-bit codes in place of 16 or 32 bits: all, or some of swiglu+norms+attention; null: nothing. "
         + "Values change a little.")]
     [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Artifact | ConfigUse.Plan)]

@@ -38,6 +38,16 @@ public enum Recomputed
     Layer,
 }
 
+/// <summary>How often the 8-bit codes of trained weights are made.</summary>
+public enum WeightCodes
+{
+    /// <summary>In each micro-batch, and freed behind it.</summary>
+    MicroBatch,
+
+    /// <summary>Once an update, for all of its micro-batches.</summary>
+    Update,
+}
+
 /// <summary>What carries tensors of a GPU between ranks.</summary>
 public enum RankCarrier
 {

@@ -124,7 +124,7 @@ public class TrainingEngineTests
         var @interface = TrainingInterface.Of(model.Graph, path, GraphDevice.Cpu);
         PassManager.Run(model, Pipelines.Parse("upgrade-opset"), new PassOptions());
         if (sums)
-            model = TrainingPlan.AsRun(new TrainConfig { Model = path, BatchSize = @interface.Rows + 1 }, model, @interface, settings);
+            model = TrainingPlan.AsRun(new TrainConfig { Model = path, BatchSize = @interface.Rows + 1 }, model, @interface, settings).Training;
         var optimizer = OnnxWriter.ToBytes(AdamWGraph.Build(@interface.Trained, settings));
         var engine = new TrainingEngine(@interface, GraphSession.Of("training.onnx", model, new SessionSettings()), optimizer, accumulates, threads: 0);
         using var weights = SafetensorsFile.Open(ExportFixture.File("llama2-mha", "model.safetensors"));

@@ -207,6 +207,9 @@ internal static class ConfigReader
         if (config.Device != GraphDevice.Cuda && (config.Offload != Offload.None ? "offload" : config.OffloadResiduals ? "offload_residuals" : null) is { } offload)
             throw new HaloException(Reader, where(offload), "device cuda, whose memory it saves", $"device {ConfigKey.NameOf(config.Device.ToString())}",
                 $"Set 'device: cuda', or leave {offload} out.");
+        if (config.WeightCodes == WeightCodes.Update
+            && (config.Recompute == Recomputed.Weights ? "recompute weights" : config.OptimizerInBackward ? "optimizer_in_backward" : null) is { } each)
+            throw new HaloException(Reader, where("weight_codes"), $"micro_batch with {each}, by which codes of weights serve one micro-batch", "update", "Remove one.");
         if (config.Patience is not null && (config.Valid is null || config.EvalEvery == 0))
             throw new HaloException(Reader, where("patience"), "valid and eval_every with it", config.Valid is null ? "no valid" : "no eval_every",
                 "Set both, or leave patience out.");

@@ -44,6 +44,8 @@ public sealed class TrainingEngine : IDisposable
     private readonly World? _world;
     private readonly List<DeviceTensor> _offloaded = [];
     private readonly List<OrtValue> _lent = [];
+    private readonly List<DeviceTensor> _made = [];
+    private GraphSession? _codes;
     private readonly Dictionary<string, DeviceTensor> _scalars = new(StringComparer.Ordinal);
 
     /// <param name="interface">The training graph's.</param>
@@ -176,6 +178,21 @@ public sealed class TrainingEngine : IDisposable
             _training.BindInput(name, held[name]);
     }
 
+    /// <summary>Lets what the graph reads of weights be made in front of each update's first micro-batch.</summary>
+    /// <param name="codes">A session of the graph that makes it (<see cref="Passes.Training.UpdateCodes"/>); owned from then on.</param>
+    public void MakeCodesBy(GraphSession codes)
+    {
+        _codes = codes;
+        foreach (var name in codes.Inputs.Keys)
+            codes.BindInput(name, Parameters[name]);
+        foreach (var (name, tensor) in codes.Outputs)
+        {
+            _made.Add(codes.NewTensor(tensor));
+            codes.BindOutput(name, _made[^1].Value);
+            _training.BindInput(name, _made[^1].Value);
+        }
+    }
+
     /// <summary>Gives the graph room for what it offloads, in page-locked memory of the host where it runs on a GPU.</summary>
     /// <param name="room">Its inputs for that, of fixed sizes (<see cref="Passes.Training.OffloadResiduals"/>).</param>
     public void OffloadTo(IEnumerable<Value> room)
@@ -204,6 +221,7 @@ public sealed class TrainingEngine : IDisposable
     {
         _interface.Check(batch);
         _batch.Fill(batch);
+        _codes?.Run();
         _training.Run();
         return Read(TrainingNames.Loss);
     }
@@ -222,6 +240,7 @@ public sealed class TrainingEngine : IDisposable
             return StepInBackward(batch, step, learningRate);
         var counted = batch.Sum(m => (long)m.CountedTokens);
         double loss = 0;
+        _codes?.Run();
         long? running = null; // tokens of the loss that is read behind what is launched next: a GPU does not wait
         // Alone, a mean over nothing is 0/0, and gradients are weighted where they are added up; among ranks, before they are summed over them.
         foreach (var (index, (micro, tokens)) in _world is { } all ? RankBatch.Of(batch, all.Rank.Index, all.Rank.Count)
@@ -306,13 +325,13 @@ public sealed class TrainingEngine : IDisposable
 
     public void Dispose()
     {
-        foreach (var session in new[] { _training, _norm, _updatesInBackward ? null : _optimizer, _accumulator })
+        foreach (var session in new[] { _training, _norm, _updatesInBackward ? null : _optimizer, _accumulator, _codes })
             session?.Dispose();
         foreach (var lent in _lent)
             lent.Dispose();
         foreach (var buffers in new[] { Parameters, _gradients, _sums, Residuals }.Concat(Moments.Select(m => m.Buffers)))
             buffers?.Dispose();
-        foreach (var tensor in _scalars.Values.Concat(_offloaded))
+        foreach (var tensor in _scalars.Values.Concat(_offloaded).Concat(_made))
             tensor.Dispose();
         _batch.Dispose();
         _chosen.Dispose();
