@@ -3,6 +3,7 @@ using Halo.Building;
 using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Operators;
+using Halo.Passes.Cleanup;
 using Halo.Passes.Infra;
 
 namespace Halo.Passes.Fusion;
@@ -25,7 +26,10 @@ public sealed record FuseRecomputed() : IGraphPass
         var rewrites = model.Graph.Nodes.Where(n => n.Is(nameof(SwiGlu), HaloDomain.Name)).ToList()
             .Sum(unit => gradients[(Kept(unit.Inputs[0]!), Kept(unit.Inputs[1]!))].Take(1).Count(gradient => Fuse(model, context, unit, gradient)));
         if (rewrites > 0)
+        {
             model.Graph.SortTopologically(); // what reads the unit may stand in front of the gradient
+            PassManager.Run(model, [new RemoveDeadCode()], new PassOptions()); // what the unit waited for
+        }
         return new PassResult(rewrites);
     }
 

@@ -56,7 +56,10 @@ public sealed record HoldTransposedCodes(long Bytes = long.MaxValue) : IGraphPas
     }
 
     /// <summary>The inputs that hold codes transposed.</summary>
-    internal static IReadOnlyList<Value> In(Graph graph) => [.. graph.Inputs.Where(i => i.Metadata.ContainsKey(Key))];
+    internal static IReadOnlyList<Value> In(Graph graph) => [.. graph.Inputs.Where(IsTransposed)];
+
+    /// <summary>Whether an input holds codes transposed, which backward parts alone read.</summary>
+    public static bool IsTransposed(Value input) => input.Metadata.ContainsKey(Key);
 
     /// <summary>The input whose codes these are, in the order in which the frozen base gives them.</summary>
     private static Value? HeldOf(Value codes)

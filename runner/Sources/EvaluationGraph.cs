@@ -61,7 +61,7 @@ public static class EvaluationGraph
         foreach (var input in model.Graph.Inputs.Where(i => i.Name is TrainingInterface.DropoutSeed or TrainingInterface.DropoutStep).ToList())
             model.Graph.RemoveInput(input);
         PassManager.Run(model, [new RemoveDeadCode()], new PassOptions());
-        foreach (var rows in model.Graph.Inputs.Where(ChooseRows.IsRows).ToList())
-            model.Graph.RemoveInput(rows);
+        foreach (var unread in model.Graph.Inputs.Where(i => ChooseRows.IsRows(i) || HoldTransposedCodes.IsTransposed(i)).ToList())
+            model.Graph.RemoveInput(unread);
     }
 }

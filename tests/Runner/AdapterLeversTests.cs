@@ -18,7 +18,7 @@ public sealed class AdapterLeversTests : IDisposable
     {
         var plain = Train("plain");
         Assert.Equal(plain, Train("updated", "--optimizer-in-backward", "true", "--recompute", "weights"));
-        Assert.Equal(plain, Train("turned", "--transposed-codes", "all"));
+        Assert.Equal(plain, Train("turned", "--transposed-codes", "all", "--valid", _folder["data.jsonl"], "--eval-every", "2"));
         Assert.Equal(plain, Train("again", "--recompute", "layer", "--transposed-codes", "20KiB"));
         Assert.Equal(plain, Train("mixed", "--recompute", "mixed", "--recompute-layers", "1"));
     }
