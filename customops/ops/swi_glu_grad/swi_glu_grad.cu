@@ -86,8 +86,8 @@ Status start(const void* dy, const void* gate, const void* up, const float* gate
   const auto of = [&]<bool has_max>() { return y != nullptr ? swi_glu_grad_kernel<has_max, true, G, T> : swi_glu_grad_kernel<has_max, false, G, T>; };
   const auto kernel = gate_absmax != nullptr ? of.template operator()<true>() : of.template operator()<false>();
   return cuda::launch(kernel, cuda::grid_for(count, kThreads * kPacks * cuda::kRowWidth<T>), kThreads, 0, stream, static_cast<const T*>(dy),
-                      static_cast<const G*>(gate), static_cast<const G*>(up), gate_scales, up_scales, static_cast<T*>(dgate), static_cast<T*>(dup), static_cast<T*>(y), gate_absmax,
-                      up_absmax, count, is_aligned);
+                      static_cast<const G*>(gate), static_cast<const G*>(up), gate_scales, up_scales, static_cast<T*>(dgate), static_cast<T*>(dup),
+                      static_cast<T*>(y), gate_absmax, up_absmax, count, is_aligned);
 }
 
 }  // namespace

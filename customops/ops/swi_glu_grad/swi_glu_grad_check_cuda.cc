@@ -48,8 +48,8 @@ void check_codes(int64_t count) {
   quantize_blocks_cpu(gate.data(), gate_codes.data(), gate_scales.data(), count, kSerial);
   quantize_blocks_cpu(up.data(), up_codes.data(), up_scales.data(), count, kSerial);
   std::vector<T> dgate(gate.size()), dup(gate.size()), y(gate.size());
-  swi_glu_grad_of_codes_cpu<T>(dy.data(), {gate_codes.data(), gate_scales.data()}, {up_codes.data(), up_scales.data()}, dgate.data(), dup.data(), y.data(), count,
-                               kSerial);
+  swi_glu_grad_of_codes_cpu<T>(dy.data(), {gate_codes.data(), gate_scales.data()}, {up_codes.data(), up_scales.data()}, dgate.data(), dup.data(), y.data(),
+                               count, kSerial);
   const OnDevice<T> dy_device(dy), other(count), again(count);
   const OnDevice<uint8_t> gate_device(gate_codes), up_device(up_codes);
   const OnDevice<float> gate_scales_device(gate_scales), up_scales_device(up_scales), maxima(2);
@@ -79,7 +79,8 @@ HALO_CHECK(cuda_swi_glu_grad_as_the_cpu, Memory::kShared) {
 }
 
 HALO_CHECK(limits_of_swi_glu_grad_are_named) {
-  expect_refused(swi_glu_grad_cuda(DType::kInt32, none, none, none, nullptr, nullptr, nowhere, nowhere, nullptr, nullptr, nullptr, 8, nullptr), kFloatTensors, "int32");
+  expect_refused(swi_glu_grad_cuda(DType::kInt32, none, none, none, nullptr, nullptr, nowhere, nowhere, nullptr, nullptr, nullptr, 8, nullptr), kFloatTensors,
+                 "int32");
 }
 
 }  // namespace halo::check

@@ -54,7 +54,8 @@ struct SwiGluGrad {
 #ifdef HALO_CUDA
   Status compute_cuda(cuda::OpLaunch& c) const {
     return swi_glu_grad_cuda(c.in(0).type, c.data(0), c.data(1), c.data(2), c.data<float>(3), c.data<float>(4), c.result(0), c.result(1),
-                             has_y ? c.result(4) : nullptr, has_max ? c.result<float>(2) : nullptr, has_max ? c.result<float>(3) : nullptr, c.in(0).shape.count(), c.stream());
+                             has_y ? c.result(4) : nullptr, has_max ? c.result<float>(2) : nullptr, has_max ? c.result<float>(3) : nullptr,
+                             c.in(0).shape.count(), c.stream());
   }
 #endif
 
