@@ -123,6 +123,8 @@ public sealed class OpenedRun : IDisposable
         if (world is not null)
             say($"{world.Rank.Count} ranks, shard {config.Shard.ToString().ToLowerInvariant()}: this one holds "
                 + $"{engine.Parameters.Parameters.Sum(p => p.Shape.ElementCount!.Value):N0} parameters");
+        if (world is not null && plan.Device.IsGpu && Environment.ProcessorCount == 1)
+            say("this rank has one processor for all its threads: mpirun binds each of two ranks to a core, but with --bind-to none");
         say($"{@interface.Parameters.Sum(p => p.Shape.ElementCount!.Value):N0} parameters{states}; "
             + $"steps {step} to {totalSteps}, "
             + $"{plan.BatchSize} rows each in micro-batches of {@interface.Rows} x {@interface.Sequence}");

@@ -5,7 +5,7 @@ using Halo.Tests.CustomOps;
 
 namespace Halo.Tests.Runner.Gpu;
 
-/// <summary>Tensors of an emulated GPU, carried through memory of the host and by copies. Ranks are threads: no kernel here has shared memory, which is static there.</summary>
+/// <summary>Tensors of an emulated GPU, carried through memory of the host and by copies. Ranks are threads, whose kernels run one after the other.</summary>
 [Collection(nameof(EmulatedGpu))]
 [Trait("Category", "Slow")]
 public sealed class GpuCollectiveTests(EmulatedGpu gpu)

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <tuple>
 #include <type_traits>
 #include <vector>
@@ -178,6 +179,16 @@ struct cudaLaunchConfig_t {
   unsigned numAttrs = 0;
 };
 
+namespace halo::emulator {
+
+/// Held by the kernel that runs: indices and shared memory are one GPU's, which ranks that are threads share.
+inline std::mutex& running() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+}  // namespace halo::emulator
+
 template <class... P, class... A>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(P...), A&&... arguments) {
   if (config->blockDim.x * config->blockDim.y * config->blockDim.z > 1024 || config->gridDim.x == 0 || config->gridDim.y > 65535 || config->gridDim.y == 0 ||
@@ -186,6 +197,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   }
   return halo::emulator::carry_out([=, grid = config->gridDim, threads = config->blockDim, shared = config->dynamicSmemBytes,
                                     values = std::tuple<std::remove_cv_t<P>...>(static_cast<P>(arguments)...)] {
+    const std::lock_guard lock(halo::emulator::running());
     halo::emulator::block().body = [&] { std::apply(kernel, values); };
     gridDim = grid;
     blockDim = threads;
