@@ -12,7 +12,7 @@ namespace Halo.Passes.Training;
 /// </remarks>
 public static class UpdateCodes
 {
-    private const string Mark = "update";
+    private const string Mark = "update", PassName = "weight-codes";
 
     /// <summary>Whether an input is what <see cref="Split"/> made it.</summary>
     public static bool IsMade(Value input) => input.Metadata.TryGetValue(FrozenBase.HeldKey, out var mark) && mark == Mark;
@@ -26,13 +26,33 @@ public static class UpdateCodes
         var graph = training.Graph;
         var outputs = graph.Outputs.Select(o => o.Name).ToHashSet(StringComparer.Ordinal);
         var trained = graph.Inputs.Where(i => outputs.Contains(TrainingNames.GradientOf(i.Name))).ToList();
-        if (trained.SelectMany(p => p.Uses).FirstOrDefault(u => u.Node.Is(nameof(CustomOps.Barrier), HaloDomain.Name)) is { Node: { } again })
-        {
-            throw new PassException("weight-codes", again.ToString(), "a graph that makes codes of weights once", "a recompute that makes them again in the backward part",
-                "Leave weight_codes out, or train from the model: an artifact is prepared for weights that are made again.");
-        }
-        return FrozenBase.Split(training, trained, v => v.Producer!.Is(nameof(Quantize), HaloDomain.Name), Mark)
-            ?? throw new PassException("weight-codes", $"graph '{graph.Name}'", "weights that are trained, and that products read in 8 bits", "none",
+        var codes = FrozenBase.Split(training, trained, v => IsQuantize(v.Producer!), Mark)
+            ?? throw new PassException(PassName, $"graph '{graph.Name}'", "weights that are trained, and that products read in 8 bits", "none",
                 "Leave weight_codes out, or give a scheme and a format: what is frozen under an adapter is quantized once in any case.");
+        RequireOnce(codes.Graph);
+        return codes;
+    }
+
+    private static bool IsQuantize(Node node) => node.Is(nameof(Quantize), HaloDomain.Name);
+
+    /// <summary>Throws where two nodes quantize the same: one for the forward part, one for the backward part.</summary>
+    private static void RequireOnce(Graph codes)
+    {
+        var (keys, first, alike) = (new NodeKeys(), new Dictionary<string, Node>(StringComparer.Ordinal), new Dictionary<Value, Value>());
+        var quantized = new HashSet<(Value Of, string Format)>();
+        foreach (var node in codes.Nodes)
+        {
+            if (IsQuantize(node) && !quantized.Add((First(node.Inputs[0]!), node.Attributes["format"].String)))
+            {
+                throw new PassException(PassName, node.ToString(), "a graph that makes codes of weights once", "one that makes these again for its backward part",
+                    "Leave weight_codes out, or train from the model: an artifact that was prepared with recompute frees codes of weights.");
+            }
+            if (IsQuantize(node) || first.TryAdd(keys.Of(node, First), node))
+                continue;
+            foreach (var (again, output) in node.Outputs.Zip(first[keys.Of(node, First)].Outputs))
+                alike[again] = output;
+        }
+
+        Value First(Value value) => alike.GetValueOrDefault(value, value);
     }
 }
