@@ -24,6 +24,16 @@ internal static class ChanceRounding
     /// <param name="tensor">Number of the parameter.</param>
     public static (Value, Value, Value) Of(FunctionBody body, (Value Number, ElementType To)[] results, Value step, Value seed, Value tensor)
     {
+        var rounded = Each(body, results, step, seed, tensor);
+        return (rounded[0], rounded[1], rounded[2]);
+    }
+
+    /// <summary>One number, in bfloat16.</summary>
+    public static Value Of(FunctionBody body, Value number, Value step, Value seed, Value tensor) =>
+        Each(body, [(number, ElementType.BFloat16)], step, seed, tensor)[0];
+
+    private static Value[] Each(FunctionBody body, (Value Number, ElementType To)[] results, Value step, Value seed, Value tensor)
+    {
         var math = new Integers(body);
         var number = results[0].Number;
         var size = body.Op("size", "Size", [number]);
@@ -37,7 +47,7 @@ internal static class ChanceRounding
         var halves = body.Op("halves", "Concat", parts, Attribute.Of("axis", 1L)); // (blocks, 8)
         var (first, end) = (body.Constant("first", Tensor.Int64s(0)), body.Op("end", "Reshape", [size, math.Flat]));
         var sizes = body.Op("sizes", "Shape", [number]);
-        var rounded = results.Select((result, k) =>
+        return [.. results.Select((result, k) =>
         {
             var (x, to) = result;
             if (to == ElementType.Float)
@@ -45,8 +55,7 @@ internal static class ChanceRounding
             var order = body.Constant($"order{k}", Tensor.Int64s([.. Enumerable.Range(0, 8).Select(i => (long)(i + Shifts[k]) % 8)]));
             var bits = math.Op("Reshape", body.Op($"ordered{k}", "Gather", [halves, order], Attribute.Of("axis", 1L)), math.Flat);
             return Round(body, math, x, math.Op("Reshape", math.Op("Slice", bits, first, end), sizes), to, $"rounded{k}");
-        }).ToArray();
-        return (rounded[0], rounded[1], rounded[2]);
+        })];
     }
 
     private static Value[] Philox(Integers math, Value[] counter, Value key0, Value key1)

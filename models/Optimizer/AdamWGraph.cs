@@ -73,7 +73,7 @@ public static class AdamWGraph
     /// <param name="parameters">Names and shapes.</param>
     /// <param name="settings">Of the whole run.</param>
     /// <param name="type">Of parameters and moments: float32 or bfloat16.</param>
-    /// <param name="gradient">Of gradients; null: the same. Sums over micro-batches are float32.</param>
+    /// <param name="gradient">Of gradients, or of their sums over micro-batches; null: the same.</param>
     public static Model Build(IReadOnlyList<(string Name, Shape Shape)> parameters, AdamWSettings settings, ElementType type = ElementType.Float,
         ElementType? gradient = null)
     {

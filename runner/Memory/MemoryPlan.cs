@@ -89,7 +89,7 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
         if (updates && !inBackward)
         {
             var sums = GradientGraphs.Accumulate(@interface.Updated, @interface.ParameterType).Graph;
-            var summed = accumulates ? ElementType.Float : @interface.ParameterType;
+            var summed = accumulates ? (sumsInBackward.FirstOrDefault()?.Type ?? ElementType.Float) : @interface.ParameterType;
             graphs.Add(GraphMemory.Of("gradient norm", GradientGraphs.Norm(@interface.Updated, summed).Graph, kernels));
             if (optimizer is not null)
                 graphs.Add(GraphMemory.Of("optimizer", optimizer, kernels));
@@ -106,7 +106,7 @@ public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<Gr
         held.RemoveAll(p => p is { Name: FrozenCodes or WeightCodes, SizeBytes: 0 });
         var batches = evaluation is null ? 1 : 2;
         held.Add(new MemoryPart("constants, batches and scalars", graphs.Sum(g => g.ConstantBytes) + (ScalarCount * RunMemory.Alignment)
-            + (batches * Inputs(training, @interface.Batch.Select(b => b.Name)).Sum(Rounded))));
+            + (training.Inputs.Any(i => i.Name == GradientGraphs.SumStep) ? RunMemory.Alignment : 0) + (batches * Inputs(training, @interface.Batch.Select(b => b.Name)).Sum(Rounded))));
         return new MemoryPlan(held, [.. graphs.Select(g => g with { IsPacked = !isGpu })])
         {
             SharesMemory = isGpu,

@@ -40,12 +40,15 @@ public sealed class LeverPrices(TrainConfig config, Model rewritten)
         get
         {
             var withUpdates = config with { OptimizerInBackward = true };
+            var @interface = TrainingInterface.Of(rewritten.Graph, config.Model, config.Device);
             var mayUpdate = !config.OptimizerInBackward && config.ClipNorm is null && config.WeightCodes == WeightCodes.MicroBatch
-                && (config.BatchSize is not { } rows || rows <= TrainingInterface.Of(rewritten.Graph, config.Model, config.Device).Rows);
+                && (config.BatchSize is not { } rows || rows <= @interface.Rows);
             if (mayUpdate)
                 yield return withUpdates;
             if (config.Moments == MomentPrecision.States)
                 yield return config with { Moments = MomentPrecision.Fp8 };
+            if (GradientSums.MayBeHalved(config, @interface))
+                yield return config with { GradientSums = StatePrecision.Bf16 };
             if (config is { OffloadResiduals: false, Device: GraphDevice.Cuda })
                 yield return config with { OffloadResiduals = true };
             if (config is { Offload: Offload.None, Device: GraphDevice.Cuda })
@@ -96,6 +99,10 @@ public sealed class LeverPrices(TrainConfig config, Model rewritten)
     /// <summary>Passes, and settings that no pass stands for and that move no tensor to the host.</summary>
     private static (string Passes, TrainConfig Other) KeyOf(TrainConfig lever) => (PipelineParser.ToText(MemoryLevers.Passes(lever)),
         lever with { Offload = Offload.None, Recompute = default, RecomputeLayers = null, SavedCodes = null, LogitsMemory = null, TransposedCodes = null });
+
+    /// <summary>A config with its sums of gradients in bfloat16; null where it has none, or has them so.</summary>
+    public Lever? WithSums(TrainConfig lever) => GradientSums.MayBeHalved(lever, TrainingInterface.Of(rewritten.Graph, config.Model, config.Device))
+        ? Of(lever with { GradientSums = StatePrecision.Bf16 }) : null;
 
     /// <summary>The cheapest lever with codes that fits; null where none does, or the config has them.</summary>
     /// <param name="budget">Bytes.</param>

@@ -25,6 +25,7 @@ public sealed record Lever(TrainConfig Config, MemoryPlan Memory, double Product
     public string Text => $"recompute {ConfigText(Config.Recompute)}{(Config.RecomputeLayers is { } layers ? $" in {layers} layers" : "")}"
         + (Config.SavedCodes is { } saved ? $", saved_codes {saved}" : "") + (Config.TransposedCodes is { } turned ? $", transposed_codes {turned}" : "") + (Config.OptimizerInBackward ? ", optimizer_in_backward" : "")
         + (Config.LogitsMemory is { } logits ? $", logits_memory {logits}" : "") + (Config.Moments == MomentPrecision.Fp8 ? ", moments fp8" : "")
+        + (Config.GradientSums == StatePrecision.Bf16 ? ", gradient_sums bf16" : "")
         + (Config.OffloadResiduals ? ", offload_residuals" : "") + (Config.Offload == Offload.None ? "" : $", offload {Offloaded}");
 
     /// <summary>The settings as options of a command.</summary>
@@ -32,7 +33,7 @@ public sealed record Lever(TrainConfig Config, MemoryPlan Memory, double Product
         Config.RecomputeLayers is { } layers ? $"--recompute-layers {layers}" : "", Config.SavedCodes is { } saved ? $"--saved-codes {saved}" : "",
         Config.TransposedCodes is { } turned ? $"--transposed-codes {turned}" : "",
         Config.OptimizerInBackward ? "--optimizer-in-backward true" : "", Config.LogitsMemory is { } logits ? $"--logits-memory {logits}" : "",
-        Config.Moments == MomentPrecision.Fp8 ? "--moments fp8" : "", Config.OffloadResiduals ? "--offload-residuals true" : "",
+        Config.Moments == MomentPrecision.Fp8 ? "--moments fp8" : "", Config.GradientSums == StatePrecision.Bf16 ? "--gradient-sums bf16" : "", Config.OffloadResiduals ? "--offload-residuals true" : "",
         Config.Offload == Offload.None ? "" : $"--offload {Offloaded}"])
         .Where(o => o.Length > 0));
 
@@ -91,6 +92,8 @@ public static class MemoryLevers
                 say($"memory: {why}");
             if (chosen.Config.Recompute > Recomputed.Weights && prices.WithCodes(budget) is { } offer)
                 say($"memory: {offer.Options} would take {MemorySize.Text(offer.Memory.PeakBytes)}; it changes values a little, and is not chosen for you");
+            if (chosen.Config.Recompute > Recomputed.Weights || chosen.Config.Offload != config.Offload)
+                SayOfSums(chosen, prices, say);
             config = chosen.Config;
         }
         var run = PassManager.Run(rewritten.Model, Passes(config), new PassOptions());
@@ -109,6 +112,13 @@ public static class MemoryLevers
         return config;
     }
 
+    /// <summary>Names sums in bfloat16, which change values, where a choice costs time.</summary>
+    private static void SayOfSums(Lever chosen, LeverPrices prices, Action<string> say)
+    {
+        if (prices.WithSums(chosen.Config) is { } halved)
+            say($"memory: with --gradient-sums bf16 that would be {MemorySize.Text(halved.Memory.PeakBytes)}; it changes values a little, and is not chosen for you");
+    }
+
     /// <summary>The rewritten graph, which stays as it is, with the levers of a config.</summary>
     public static Model Apply(TrainConfig config, Model rewritten)
     {
@@ -119,7 +129,7 @@ public static class MemoryLevers
 
     /// <summary>What an offer changes, and what it costs that no product shows.</summary>
     public static string Change(Lever offer, TrainConfig config, Model rewritten) => string.Join("; ", ((string[])[
-        offer.Config.SavedCodes != config.SavedCodes || offer.Config.Moments != config.Moments ? "values change a little"
+        offer.Config.SavedCodes != config.SavedCodes || offer.Config.Moments != config.Moments || offer.Config.GradientSums != config.GradientSums ? "values change a little"
             : offer.Config.LogitsMemory != config.LogitsMemory ? "sums in another order" : "the same values",
         offer.Config.Offload != config.Offload ? $"about {Moved(offer, rewritten) * 1e3:F0} ms of an update for the bus at {LeverTime.Bus / 1e9:F0} GB/s each way" : "",
         offer.Config.OffloadResiduals != config.OffloadResiduals

@@ -20,11 +20,15 @@ namespace Halo.Runner.Plans;
 public sealed record RankGraphs(Model Training, Model? Evaluation, Model Optimizer, TrainingInterface Interface, Rows Rows)
 {
     /// <summary>Throws where a run has what only one process does so far.</summary>
-    /// <exception cref="HaloException">It trains chosen elements or rows, or keeps states or residuals on the host, codes of weights for an update, or moments in 8 bits; or levers do not go together.</exception>
+    /// <exception cref="HaloException">
+    /// It trains chosen elements or rows, keeps states or residuals on the host, codes of weights for an update, moments in 8 bits or sums in bfloat16; or levers
+    /// do not go together.
+    /// </exception>
     public static void Require(string verb, TrainConfig config, bool hasAdapters)
     {
         if ((config.AdapterKind is Passes.Training.AdapterKind.Efqat or Passes.Training.AdapterKind.Rosa ? "adapter" : config.Offload != Offload.None ? "offload"
-            : config.OffloadResiduals ? "offload_residuals" : config.WeightCodes == WeightCodes.Update ? "weight_codes" : config.Moments != MomentPrecision.States ? "moments" : null) is { } alone)
+            : config.OffloadResiduals ? "offload_residuals" : config.WeightCodes == WeightCodes.Update ? "weight_codes"
+            : config.Moments != MomentPrecision.States ? "moments" : config.GradientSums != StatePrecision.Fp32 ? "gradient_sums" : null) is { } alone)
             throw new HaloException(verb, alone, "none, where several ranks share a run", "one", "Train by one process, or leave it out.");
         if (config.Fit == MemoryFit.Auto)
             throw new HaloException(verb, "fit", "none, where several ranks share a run, whose levers are named", "auto", "Give --recompute, and see what halo plan --ranks says.");

@@ -119,8 +119,9 @@ public sealed class TrainingPlan
             "Make the float32 graph of it with halo gradient --precision fp32; --precision bf16 of halo train computes in bfloat16 over float32 parameters, "
             + "with --states bf16 over bfloat16 ones.");
 
-    /// <summary>The update as bytes; where gradients are summed over micro-batches, which is done in float32, it takes them so.</summary>
-    public byte[] OptimizerFor(bool accumulates, string written) => accumulates && Interface.ParameterType != ElementType.Float
+    /// <summary>The update as bytes; where gradients are summed over micro-batches in float32, it takes them so.</summary>
+    public byte[] OptimizerFor(bool accumulates, string written) =>
+        accumulates && Interface.ParameterType != ElementType.Float && Config.GradientSums == StatePrecision.Fp32
         ? OnnxWriter.ToBytes(Update(ElementType.Float)) : File.ReadAllBytes(written);
 
     private Model Update(ElementType? gradient)
@@ -144,6 +145,7 @@ public sealed class TrainingPlan
     internal static (Model Training, Model? Codes) AsRun(TrainConfig config, Model training, TrainingInterface @interface, AdamWSettings optimizer)
     {
         var accumulates = (config.BatchSize ?? 0) > @interface.Rows;
+        GradientSums.Require(config, @interface, accumulates);
         var lends = config.Device == GraphDevice.Cuda && !config.OptimizerInBackward && !accumulates; // else gradients have no memory of their own
         if (!config.OptimizerInBackward && !accumulates && !config.OffloadResiduals && !lends)
             return (training, null);
@@ -153,7 +155,7 @@ public sealed class TrainingPlan
         if (config.OptimizerInBackward)
             Halo.Models.Optimizer.OptimizerInBackward.AddTo(model, @interface.Trained, optimizer, @interface.ParameterType);
         else if (accumulates)
-            GradientGraphs.AddSumsTo(model, @interface.Trained.Select(p => p.Name));
+            GradientGraphs.AddSumsTo(model, @interface.Trained.Select(p => p.Name), GradientSums.TypeOf(config));
         PassManager.Run(model, [new OrderNodes(), .. config.OffloadResiduals ? (IGraphPass[])[new OffloadResiduals()] : [],
             .. lends ? (IGraphPass[])[new LendGradients()] : []], new PassOptions());
         return (model, codes);

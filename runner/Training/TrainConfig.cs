@@ -277,6 +277,11 @@ public sealed record TrainConfig
     [UsedBy(ConfigUse.Train | ConfigUse.Plan)]
     public ClipReference ClipBy { get; init; }
 
+    [Description("Float type of gradients' sums over the micro-batches of an update: fp32, or bf16, half the memory, each addition rounded by chance; values change a "
+        + "little. With states bf16, and batch_size of more rows than micro_batch_size.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Plan)]
+    public StatePrecision GradientSums { get; init; }
+
     [Description("What moments are kept in: states, the type that states says; fp8, a byte and a 128th of a scale each, rounded by chance.")]
     [UsedBy(ConfigUse.Train | ConfigUse.Prepare | ConfigUse.Plan)]
     public MomentPrecision Moments { get; init; }

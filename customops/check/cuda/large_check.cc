@@ -241,10 +241,10 @@ void check_update(const Sizes& sizes) {
 void check_sums(const Sizes& sizes) {
   const Periodic<float> sum(normal(sizes.of_period(), 16), sizes.count());
   const Periodic<BFloat16> x(pattern(sizes, 17), sizes.count());
-  const OnDevice<float> scalars(std::vector<float>{1.0f, 0.3f}), total(1);
+  const OnDevice<float> factors(std::vector<float>{1.0f, 0.3f}), total(1);
+  const WeightedSumScalars scalars{.keep = factors.data(), .weight = factors.data() + 1};
   check_periodic<float>("large weighted sum", sizes.of_period(), sizes.count(), [&](float* y, bool is_large) {
-    return weighted_sum_cuda(kType, sum.data(), x.data(), scalars.data(), scalars.data() + 1, y, (is_large ? sizes.rows : sizes.period) * sizes.columns,
-                             nullptr);
+    return weighted_sum_cuda(kType, sum.data(), x.data(), scalars, y, (is_large ? sizes.rows : sizes.period) * sizes.columns, nullptr);
   });
   const Periodic<BFloat16> ones(std::vector<BFloat16>(16, typed<BFloat16>(1)), sizes.count());
   const int64_t bytes = square_sum_workspace_cuda(sizes.count());

@@ -35,14 +35,10 @@ __global__ void __launch_bounds__(kThreads, 4)
   cuda::store_pack<width>(t.new_v + at, is_whole, length, v);
 }
 
-/// round_by_chance(x, bits), in the upper half of a word.
-__device__ uint32_t rounded_above(float x, uint32_t bits) { return x != x ? 0x7FC00000u : std::bit_cast<uint32_t>(x) + bits; }
-
 /// The eight elements of a pack, as AdamWRounded has each; two of bfloat16 stay a word but while they are computed.
 template <bool by_inverse, class G>
 __device__ void update_pack(const AdamWRounded& rounded, const PhiloxBlock& block, const cuda::Words<G, 8>& gradient, cuda::Words<BFloat16>& p,
                             cuda::Words<BFloat16>& m, cuda::Words<BFloat16>& v) {
-  constexpr int kSelect = 0x7632;  // the upper halves of two words
 #pragma unroll
   for (int word = 0; word < 4; ++word) {
     uint32_t of_p[2], of_m[2], of_v[2];
@@ -51,13 +47,13 @@ __device__ void update_pack(const AdamWRounded& rounded, const PhiloxBlock& bloc
       const int i = 2 * word + half;
       float wide_p = p.number(i), wide_m = m.number(i), wide_v = v.number(i);
       rounded.update.template apply<by_inverse>(wide_p, gradient.number(i), wide_m, wide_v);
-      of_p[half] = rounded_above(wide_p, half_of(block, i));
-      of_m[half] = rounded_above(wide_m, half_of(block, (i + AdamWRounded::kFirst) % 8));
-      of_v[half] = rounded_above(wide_v, half_of(block, (i + AdamWRounded::kSecond) % 8));
+      of_p[half] = cuda::rounded_above(wide_p, half_of(block, i));
+      of_m[half] = cuda::rounded_above(wide_m, half_of(block, (i + AdamWRounded::kFirst) % 8));
+      of_v[half] = cuda::rounded_above(wide_v, half_of(block, (i + AdamWRounded::kSecond) % 8));
     }
-    p.words[word] = __byte_perm(of_p[0], of_p[1], kSelect);
-    m.words[word] = __byte_perm(of_m[0], of_m[1], kSelect);
-    v.words[word] = __byte_perm(of_v[0], of_v[1], kSelect);
+    p.words[word] = cuda::upper_halves(of_p[0], of_p[1]);
+    m.words[word] = cuda::upper_halves(of_m[0], of_m[1]);
+    v.words[word] = cuda::upper_halves(of_v[0], of_v[1]);
   }
 }
 

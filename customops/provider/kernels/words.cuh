@@ -63,4 +63,10 @@ struct Words {
   __device__ float number(int i) const { return to_float(get(i)); }
 };
 
+/// round_by_chance(x, bits), in the upper half of a word.
+inline __device__ uint32_t rounded_above(float x, uint32_t bits) { return x != x ? 0x7FC00000u : std::bit_cast<uint32_t>(x) + bits; }
+
+/// The upper halves of two words as one.
+inline __device__ uint32_t upper_halves(uint32_t low, uint32_t high) { return __byte_perm(low, high, 0x7632); }
+
 }  // namespace halo::cuda

@@ -35,6 +35,7 @@ public sealed class TrainingEngine : IDisposable
     private readonly GraphSession? _optimizer; // the training graph itself where that has the updates
     private readonly bool _updatesInBackward;
     private readonly bool _sumsInBackward;
+    private readonly bool _roundsSums;
     private readonly GraphSession? _accumulator;
     private readonly ParameterBuffers _gradients;
     private readonly ParameterBuffers? _sums;
@@ -109,12 +110,18 @@ public sealed class TrainingEngine : IDisposable
 
         if (accumulates)
         {
-            _sums = new ParameterBuffers(@interface.Updated, training.Device);
+            _roundsSums = training.Inputs.ContainsKey(GradientGraphs.SumStep);
+            _sums = new ParameterBuffers(@interface.Updated, training.Device, SumType);
             if (!_sumsInBackward)
                 _accumulator = new GraphSession("accumulator", OnnxWriter.ToBytes(GradientGraphs.Accumulate(@interface.Updated, @interface.ParameterType)), settings);
             var summing = _accumulator ?? training;
             summing.BindInput(GradientGraphs.Keep, Scalar(GradientGraphs.Keep));
             summing.BindInput(GradientGraphs.Weight, Scalar(GradientGraphs.Weight));
+            if (_roundsSums)
+            {
+                summing.BindInput(GradientGraphs.SumStep, Scalar(GradientGraphs.SumStep, ElementType.Int64));
+                summing.BindInput(GradientGraphs.SumSeed, Scalar(AdamWGraph.Seed, ElementType.Int64));
+            }
             foreach (var (name, _) in @interface.Trained)
             {
                 summing.BindInput(GradientGraphs.Sum + name, _sums[name]);
@@ -123,7 +130,7 @@ public sealed class TrainingEngine : IDisposable
             }
         }
         var gradients = _sums ?? _gradients;
-        var norm = GradientGraphs.Norm(@interface.Updated, accumulates ? ElementType.Float : @interface.ParameterType,
+        var norm = GradientGraphs.Norm(@interface.Updated, accumulates ? SumType : @interface.ParameterType,
             world is null ? null : PartSums.Over(world.Plan));
         _norm = new GraphSession("gradient_norm", OnnxWriter.ToBytes(norm), settings);
         _optimizer = new GraphSession("optimizer_model.onnx", optimizer, settings);
@@ -139,6 +146,8 @@ public sealed class TrainingEngine : IDisposable
 
     /// <summary>What the training graph takes and gives.</summary>
     public TrainingInterface Interface => _interface;
+
+    private ElementType SumType => _roundsSums ? ElementType.BFloat16 : ElementType.Float;
 
     public ParameterBuffers Parameters { get; }
 
@@ -161,7 +170,7 @@ public sealed class TrainingEngine : IDisposable
     /// <summary>The last update's gradient norm, by which the next one is clipped where the graph has the updates; 0 at first clips nothing.</summary>
     public double PreviousNorm { get; set; }
 
-    /// <summary>Micro-batches of an update at the most, by which those of all updates are numbered for what is dropped; null: each has as many.</summary>
+    /// <summary>Micro-batches of an update at the most, by which those of all updates are numbered for what is dropped or rounded; null: each has as many.</summary>
     public int? MostMicroBatches { get; set; }
 
     /// <summary>The parameters that checkpoints hold.</summary>
@@ -249,8 +258,11 @@ public sealed class TrainingEngine : IDisposable
         {
             AddLoss();
             _batch.Fill(micro);
+            var number = ((step - 1) * (MostMicroBatches ?? batch.Count)) + index;
             if (_interface.Drops)
-                _scalars[TrainingInterface.DropoutStep].Write<long>([((step - 1) * (MostMicroBatches ?? batch.Count)) + index]);
+                _scalars[TrainingInterface.DropoutStep].Write<long>([number]);
+            if (_roundsSums)
+                _scalars[GradientGraphs.SumStep].Write<long>([number]);
             if (_world is not null)
                 Write(TrainingNames.GradientWeight, (double)tokens / counted);
             if (_sums is not null)
