@@ -95,11 +95,16 @@ internal sealed class JoinedProducts(Model model, PassContext context)
         return products.TrueForAll(p => p!.Inputs[0] == first.Inputs[0] && p.Int("bits", 4) == first.Int("bits", 4)
             && p.Int("block_size", 0) == first.Int("block_size", 0) && p.Input(4) is null && (p.Input(3) is null) == (first.Input(3) is null)
             && p.Input(3)?.Type is null or ElementType.UInt8) && first.Inputs[0]!.Shape?[^1].Size is not null
-            && products.TrueForAll(p => p!.Inputs[1]!.Shape is { Rank: 3, IsStatic: true } && p.Inputs[2]!.Shape is { Rank: 2 } && p.Input(3)?.Shape is null or { Rank: 2 })
-            ? null : "the products read other tensors, or weights that are coded otherwise";
+            && products.TrueForAll(HasRows) ? null : "the products read other tensors, or weights that are coded otherwise";
     }
 
-    /// <summary>The sizes that a Reshape gives, its last, <paramref name="own"/>, made <paramref name="width"/>; layers share them. Null where they are not known.</summary>
+    /// <summary>Whether codes, scales and zeros have a row for each row of W, as other programs may write them in one axis.</summary>
+    private static bool HasRows(Node? product) => product is { } node && node.Inputs[1]!.Shape is { Rank: 3, IsStatic: true }
+        && node.Inputs[2]!.Shape is { Rank: 2 } && node.Input(3)?.Shape is null or { Rank: 2 };
+
+    /// <summary>
+    /// The sizes that a Reshape gives, the last of them, <paramref name="own"/>, made <paramref name="width"/>; layers share them. Null where they are not known.
+    /// </summary>
     private Value? TargetOf(Node attention, Node reshape, long own, long width)
     {
         var target = reshape.Inputs[1]!;

@@ -9,7 +9,9 @@ namespace Halo.Runner.Generation;
 /// How many tokens stand before the last one of each row, which an inference graph counts in its mask: made an input, with the number of the next step as an output,
 /// so that steps on a GPU count on without the host.
 /// </summary>
-/// <remarks>seqlens_k of GroupQueryAttention, Cast(ReduceSum(attention_mask) - 1), as cache-attention writes it; a graph that counts otherwise stays as it is.</remarks>
+/// <remarks>
+/// seqlens_k of GroupQueryAttention, Cast(ReduceSum(attention_mask) - 1), as cache-attention writes it; a graph that counts otherwise stays as it is.
+/// </remarks>
 internal static class GivenLengths
 {
     /// <summary>int32 (B): tokens of a row, less one.</summary>

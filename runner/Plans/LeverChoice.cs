@@ -79,7 +79,7 @@ internal sealed class LeverChoice
             _prices.WithCodes(budget) is { } offer
                 ? $"{offer.Options} would take {MemorySize.Text(offer.Memory.PeakBytes)} and changes values a little; or take a smaller --micro-batch-size or "
                     + "--sequence-length."
-                : prices.WithSums(least.Config) is { } halved && halved.Memory.PeakBytes <= budget
+                : _prices.WithSums(least.Config) is { } halved && halved.Memory.PeakBytes <= budget
                 ? $"{halved.Options} would take {MemorySize.Text(halved.Memory.PeakBytes)} and changes values a little; or take a smaller --micro-batch-size."
                 : "Take a smaller --micro-batch-size or --sequence-length.");
     }

@@ -75,8 +75,8 @@ public sealed class PackedProducts : HaloOperator
         body.Prefix = $"w{i}.";
         Value Int64s(string name, params ReadOnlySpan<long> values) => body.Constant(name, Tensor.Int64s(values));
         var last = Int64s("last", -1);
-        var codes = body.Cast("numbers", body.Op("blocks", "Reshape", [Fields(body, "code", body.Input(First(i)), bits, last), Int64s("blocked", -1, blocks, block)]),
-            ElementType.Float);
+        var fields = Fields(body, "code", body.Input(First(i)), bits, last);
+        var codes = body.Cast("numbers", body.Op("blocks", "Reshape", [fields, Int64s("blocked", -1, blocks, block)]), ElementType.Float);
         Value zeros;
         if (node.Input(First(i) + 2) is { } packed)
         {

@@ -2,7 +2,9 @@ using Halo.Ir;
 
 namespace Halo.CustomOps.Cases;
 
-/// <summary>One to three weights, each width of codes, with zeros and biases and without, gated; K that blocks fill and that they do not; many rows; each type.</summary>
+/// <summary>
+/// One to three weights, each width of codes, with zeros and biases and without, gated; K that blocks fill and that they do not; many rows; each type.
+/// </summary>
 public sealed class PackedProductsCase() : OpCase("PackedProducts")
 {
     public override IEnumerable<OpBenchmark> Benchmarks =>
@@ -34,7 +36,8 @@ public sealed class PackedProductsCase() : OpCase("PackedProducts")
         var (a, k) = (HostTensor.Normal(random, sizes), (int)sizes[^1]);
         var blocks = (k + block - 1) / block;
         var weights = rows.Select(n => new Weight(random, n, blocks, block, bits, has.Zeros, has.Bias)).ToList();
-        var name = $"{a} by {string.Join(" and ", rows)} of {bits} bits {(has.Zeros ? "with zeros " : "")}{(has.Bias ? "with biases " : "")}{(gated ? "gated " : "")}{type}";
+        var more = $"{(has.Zeros ? "with zeros " : "")}{(has.Bias ? "with biases " : "")}{(gated ? "gated " : "")}";
+        var name = $"{a} by {string.Join(" and ", rows)} of {bits} bits {more}{type}";
         return new(name, [a], (build, inputs) =>
         {
             Value Typed(string part, float[] values, params long[] of)
@@ -43,7 +46,8 @@ public sealed class PackedProductsCase() : OpCase("PackedProducts")
                 return type == ElementType.Float ? constant : Cast(build, constant, type, part + "/cast");
             }
             Value Bytes(string part, byte[] values, params long[] of) => build.Constant(part, Tensor.Of<byte>(ElementType.UInt8, of, values));
-            var made = weights.Select((w, i) => new PackedWeight(Bytes($"codes{i}", w.Codes, w.Rows, blocks, block * bits / 8), Typed($"scales{i}", w.Scales, w.Rows, blocks),
+            var made = weights.Select((w, i) => new PackedWeight(
+                Bytes($"codes{i}", w.Codes, w.Rows, blocks, block * bits / 8), Typed($"scales{i}", w.Scales, w.Rows, blocks),
                 has.Zeros ? Bytes($"zeros{i}", w.Zeros, w.Rows, w.Zeros.Length / w.Rows) : null, has.Bias ? Typed($"bias{i}", w.Bias, w.Rows) : null)).ToList();
             return [build.PackedProducts(InType(build, inputs, type)[0], made, bits, block, gated, "products")];
         }, () => [Oracle(Read(a, type), k, weights, gated, type)]);
