@@ -103,7 +103,7 @@ for part in $list; do
       ;;
     lora-30)
       row "$layers" "${lora[@]}" "${fp8[@]}" --recompute elementwise --saved-codes swiglu
-      row "$layers" "${lora[@]}" "${fp8[@]}" --recompute elementwise --saved-codes swiglu --transposed-codes "${TRANSPOSED:-4GiB}"
+      row "$layers" "${lora[@]}" "${fp8[@]}" --recompute elementwise --saved-codes swiglu --transposed-codes "${TRANSPOSED:-3.3GiB}"
       ;;
     lora-fit)
       row "$layers" "${lora[@]}" "${fp8[@]}" --fit auto --memory 40GiB
