@@ -134,17 +134,17 @@ __global__ void __launch_bounds__(kThreads, 1) packed_product_kernel(const T* a,
   while (at.tile < p.tiles) {
 #pragma unroll
     for (int s = 0; s < kStages; ++s) {
-      if (at.tile >= p.tiles) break;
       const Stage<T> stage = stages[s];
       load_next(&stages[s]);
       const int tile = at.tile;
       if (tile + group < p.tiles && at.step < p.steps) add_units<T, bits, rows>(sums, stage, p, inputs, at.step, lane);
-      if (!advance(&at)) continue;
-      sum_tiles(sums, scratch + buffer * kWarps * kTile * rows, group_warps,
-                [&](int of_block, int row, int r, float low, float high) { store(p, y, tile + of_block, row, r, low, high); });
-      buffer ^= 1;  // what the last sums are read from while these are written
+      if (advance(&at) && tile < p.tiles) {
+        sum_tiles(sums, scratch + buffer * kWarps * kTile * rows, group_warps,
+                  [&](int of_block, int row, int r, float low, float high) { store(p, y, tile + of_block, row, r, low, high); });
+        buffer ^= 1;  // what the last sums are read from while these are written
 #pragma unroll
-      for (int i = 0; i < kHalves * rows; ++i) sums[i / rows][i % rows] = 0;
+        for (int i = 0; i < kHalves * rows; ++i) sums[i / rows][i % rows] = 0;
+      }
     }
   }
 }
