@@ -16,8 +16,7 @@ bool hadamard_rows_supports(DType type, const void* x, const void* y, int64_t co
 Status hadamard_rows_cuda(DType type, const void* x, void* y, float* absmax, int64_t rows, int64_t columns, int64_t size, int64_t blocks, float scale,
                           cudaStream_t stream);
 
-/// The same for vectors along columns: powers of two from 64 to 4096, of 16-bit numbers, `blocks` below each other, where a block may have 129 KiB of shared
-/// memory. Sums are float32 throughout.
+/// The same for vectors along columns: 256, 512 or 1024 long, of 16-bit numbers, `blocks` below each other.
 bool hadamard_columns_supports(DType type, const void* x, const void* y, int64_t columns, int64_t size);
 Status hadamard_columns_cuda(DType type, const void* x, void* y, float* absmax, int64_t columns, int64_t size, int64_t blocks, float scale,
                              cudaStream_t stream);
