@@ -23,8 +23,6 @@ public sealed class GpuKernelMemory(bool byCudnn) : IKernelMemory
     /// <summary>kMostDim and kMostScoreBytes of check_attention_cudnn: heads with more channels, or more scores to a key/value head, are not cuDNN's.</summary>
     private const long MostDim = 256, MostScoreBytes = 4L << 30;
 
-    private static readonly HashSet<string> Views = ["Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"];
-
     private static readonly Dictionary<string, int[]> Overwrites = new(StringComparer.Ordinal);
 
     static GpuKernelMemory()
@@ -36,9 +34,7 @@ public sealed class GpuKernelMemory(bool byCudnn) : IKernelMemory
             Overwrites.Add(op, [0, 1]);
     }
 
-    public bool IsView(Node node) =>
-        (node.IsStandard && Views.Contains(node.OpType)) || node.Facts.Role is OperatorRole.Ordering || node.Is(nameof(BitCast), HaloDomain.Name)
-        || node.Is(nameof(OffloadStart), HaloDomain.Name);
+    public bool IsView(Node node) => ViewNodes.Contain(node);
 
     public IReadOnlyList<int> MayOverwrite(Node node, int output) =>
         node.Is(nameof(SwiGlu), HaloDomain.Name) ? output == 0 ? [0, 1] : []

@@ -29,7 +29,7 @@ public static class HiddenBatch
             if (node.Is("Reshape") && node.Inputs[1]!.Integers() is { Length: > 0 } sizes && Freed(node, sizes) is { } freed)
                 node.ReplaceInput(1, graph.AddInitializer(graph.FreeName($"{node.Name}/sizes"), Tensor.Int64s(freed)));
         }
-        var hidden = reached.Where(v => v.Producer is not null && !v.IsGraphOutput).ToDictionary(v => v, v => v.Shape);
+        var hidden = reached.Where(v => v.Producer is not null && (!v.IsGraphOutput || v.Uses.Count > 0)).ToDictionary(v => v, v => v.Shape);
         foreach (var input in inputs)
             input.Shape = new Shape([Dim.Unknown, .. input.Shape!.Skip(1)]);
         foreach (var value in hidden.Keys)

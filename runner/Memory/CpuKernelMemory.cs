@@ -1,7 +1,6 @@
 using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Memory;
-using Halo.Operators;
 
 namespace Halo.Runner.Memory;
 
@@ -17,16 +16,12 @@ public sealed class CpuKernelMemory : IKernelMemory
     /// <summary>kScoreBound: scores at a time.</summary>
     private const long ScoreBound = 16L << 20;
 
-    private static readonly HashSet<string> Views = ["Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"];
-
     private static readonly HashSet<string> OverwriteFirst = ["Neg", "Abs", "Sqrt", "Reciprocal", "Exp", "Log", "Sigmoid", "Tanh", "Erf", "Relu", "Floor", "Ceil",
         "Not", "Clip", "Cast", "ScatterElements", "ScatterND"];
 
     private static readonly HashSet<string> OverwriteEither = ["Add", "Sub", "Mul", "Div"];
 
-    public bool IsView(Node node) =>
-        (node.IsStandard && Views.Contains(node.OpType)) || node.Facts.Role is OperatorRole.Ordering || node.Is(nameof(BitCast), HaloDomain.Name)
-        || node.Is(nameof(OffloadStart), HaloDomain.Name);
+    public bool IsView(Node node) => ViewNodes.Contain(node);
 
     public IReadOnlyList<int> MayOverwrite(Node node, int output) => !node.IsStandard || output > 0 ? []
         : OverwriteEither.Contains(node.OpType) ? [0, 1] : OverwriteFirst.Contains(node.OpType) ? [0] : [];

@@ -52,7 +52,7 @@ public class LendGradientsTests
         long Peak(Model one) => RunMemory.Of(Halo.Memory.Buffers.Of(one.Graph, kernels), kernels).LiveBytes;
         Assert.True(Peak(model) < Peak(plain), $"{Peak(model)} and {Peak(plain)} bytes");
 
-        static IEnumerable<Node> Readers(Value value) => value.Uses.SelectMany(u => u.Node.OpType is "Reshape" or "Barrier" ? Readers(u.Node.Outputs[0]).Append(u.Node) : [u.Node]);
+        static IEnumerable<Node> Readers(Value value) => value.Uses.SelectMany(u => u.Node.OpType is "Reshape" or "Barrier" or "BitCast" ? Readers(u.Node.Outputs[0]).Append(u.Node) : [u.Node]);
     }
 
     /// <summary>Every output keeps its bits.</summary>

@@ -16,7 +16,7 @@ public sealed class Barrier : HaloOperator
     public override string OpType => nameof(Barrier);
 
     public override string Schema => "Barrier(X: T, after...: A) -> Y: T;"
-        + " T: float, float16, bfloat16, int8, int32, int64, float8e4m3fn, float8e5m2; A: float, float16, bfloat16";
+        + " T: float, float16, bfloat16, int8, int32, int64, float8e4m3fn, float8e5m2; A: float, float16, bfloat16, int8, uint8";
 
     public override OperatorRole Role => new OperatorRole.Ordering();
 

@@ -8,7 +8,9 @@ struct Barrier {
   static constexpr Schema schema{.name = "Barrier",
                                  .in = "X: T, after...: A",
                                  .out = "Y: T",
-                                 .types = "T: float, float16, bfloat16, int8, int32, int64, float8e4m3fn, float8e5m2; A: float, float16, bfloat16"};
+                                 .types =
+                                     "T: float, float16, bfloat16, int8, int32, int64, float8e4m3fn, float8e5m2; A: float, float16, bfloat16, int8, "
+                                     "uint8"};
   static constexpr bool kAliasesFirstInput = true;
 
   explicit Barrier(const Attributes&) {}

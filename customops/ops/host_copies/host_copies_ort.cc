@@ -11,12 +11,28 @@ int64_t bytes_of(const TensorType& x) { return x.shape.count() * size_of(x.type)
 
 }  // namespace
 
-struct OffloadStart {
-  static constexpr Schema schema{.name = "OffloadStart", .in = "Into: T, X: T", .out = "Y: T", .types = kType};
-  static constexpr bool kAliasesFirstInput = true;
+/// Starts a copy of an input to the output: on a GPU on the stream of such copies, on the CPU at once.
+template <int kFrom>
+struct CopyStart {
   static constexpr bool kOwnProviderOnly = true;  // copies run beside HaloCuda's stream
 
-  explicit OffloadStart(const Attributes&) {}
+  explicit CopyStart(const Attributes&) {}
+
+  Status compute(Call& c) const {
+    host_copy_cpu(c.data<char>(kFrom), c.result<char>(0), bytes_of(c.in(kFrom)));
+    return {};
+  }
+
+#ifdef HALO_CUDA
+  Status compute_cuda(cuda::OpLaunch& c) const { return c.device().host_copies().start(c.data(kFrom), c.result(0), bytes_of(c.in(kFrom)), c.stream()); }
+#endif
+};
+
+struct OffloadStart : CopyStart<1> {
+  static constexpr Schema schema{.name = "OffloadStart", .in = "Into: T, X: T", .out = "Y: T", .types = kType};
+  static constexpr bool kAliasesFirstInput = true;
+
+  using CopyStart::CopyStart;
 
   Status infer(Types in, ResultTypes out) const {
     HALO_REQUIRE(in[0].type == in[1].type && in[0].shape.may_equal(in[1].shape), "room for X, " << in[1].type << in[1].shape, in[0].type << in[0].shape,
@@ -24,36 +40,17 @@ struct OffloadStart {
     out[0] = in[0];
     return {};
   }
-
-  Status compute(Call& c) const {
-    host_copy_cpu(c.data<char>(1), c.result<char>(0), bytes_of(c.in(1)));
-    return {};
-  }
-
-#ifdef HALO_CUDA
-  Status compute_cuda(cuda::OpLaunch& c) const { return c.device().host_copies().start(c.data(1), c.result(0), bytes_of(c.in(1)), c.stream()); }
-#endif
 };
 
-struct FetchStart {
+struct FetchStart : CopyStart<0> {
   static constexpr Schema schema{.name = "FetchStart", .in = "X: T", .out = "Y: T", .types = kType};
-  static constexpr bool kOwnProviderOnly = true;
 
-  explicit FetchStart(const Attributes&) {}
+  using CopyStart::CopyStart;
 
   Status infer(Types in, ResultTypes out) const {
     out[0] = in[0];
     return {};
   }
-
-  Status compute(Call& c) const {
-    host_copy_cpu(c.data<char>(0), c.result<char>(0), bytes_of(c.in(0)));
-    return {};
-  }
-
-#ifdef HALO_CUDA
-  Status compute_cuda(cuda::OpLaunch& c) const { return c.device().host_copies().start(c.data(0), c.result(0), bytes_of(c.in(0)), c.stream()); }
-#endif
 };
 
 struct CopyWait {

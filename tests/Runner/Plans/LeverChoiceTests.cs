@@ -90,8 +90,8 @@ public class LeverChoiceTests
     {
         using var folder = new TemporaryFolder();
         folder.File("config.json", """
-            {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 4,
-             "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 512, "max_position_embeddings": 2048, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
+            {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 4,
+             "num_attention_heads": 64, "num_key_value_heads": 8, "vocab_size": 512, "max_position_embeddings": 2048, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
              "tie_word_embeddings": false, "hidden_act": "silu", "torch_dtype": "bfloat16"}
             """);
         var config = TrainConfig.Parse($"model: {folder.Path}\nscheme: halo-0\nformat: fp8\ndevice: cuda\nprecision: bf16\nstates: bf16\n"
