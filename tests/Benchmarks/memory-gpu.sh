@@ -48,10 +48,14 @@ row() {
 
 big() { # folders of 15 GB: one at a time
     local f80="--memory 80GB --fit auto --states bf16 --scheme halo-0 --format fp8"
-    # an update of 512 rows is timed with 64 of them, the first not counted
-    STEPS=3 SKIP=1 MICRO=4 row 100 7b 400 6000 "7b 16x1024 moments offloaded" 16 1024 $f80 --offload moments
-    STEPS=3 SKIP=1 MICRO=8 row 90 7b 400 6000 "7b 8x1024 moments offloaded" 8 1024 $f80 --offload moments
-    STEPS=3 SKIP=1 MICRO=16 row 90 7b 400 6000 "7b 4x1024 moments offloaded" 4 1024 $f80 --offload moments
+    # an update of 512 rows is timed with 64 of them where nothing else is said, the first not counted
+    STEPS=3 SKIP=1 MICRO=4 row 100 7b 520 6000 "7b 16x1024 moments offloaded" 16 1024 $f80 --offload moments
+    # whole updates: as the first, with half of what sums of gradients take, and with what that leaves to moments on the GPU
+    STEPS=2 SKIP=1 MICRO=32 row 160 7b 520 6000 "7b 16x1024, 32 micro-batches, moments offloaded" 16 1024 $f80 --offload moments
+    STEPS=2 SKIP=1 MICRO=32 row 160 7b 520 6000 "7b 16x1024, 32 micro-batches, moments offloaded, bf16 sums" 16 1024 $f80 --offload moments --gradient-sums bf16
+    STEPS=2 SKIP=1 MICRO=32 row 160 7b 520 6000 "7b 16x1024, 32 micro-batches, bf16 sums, fp8 moments" 16 1024 $f80 --moments fp8 --gradient-sums bf16
+    STEPS=3 SKIP=1 MICRO=8 row 90 7b 520 6000 "7b 8x1024 moments offloaded" 8 1024 $f80 --offload moments
+    STEPS=3 SKIP=1 MICRO=16 row 90 7b 520 6000 "7b 4x1024 moments offloaded" 4 1024 $f80 --offload moments
     rm -rf "$work/7b"
     STEPS=5 SKIP=2 row 60 8b 160 6000 "8b 16x1024 optimizer in backward" 16 1024 $f80 --optimizer-in-backward true --clip-by previous_step
     lengthen 8b
@@ -91,6 +95,8 @@ small() {
     row $sizes "3l 4x512 fp8, bf16 states" 4 512 $b16
     row $sizes "3l 4x512 fp8 weights, bf16 states" 4 512 $b16 --recompute weights
     row $sizes "3l 32x512 int8 halo-2, float32 states" 32 512 --scheme halo-2 --format int8
+    STEPS=4 SKIP=2 MICRO=4 row $sizes "3l 8x512, 4 micro-batches, bf16 states" 8 512 $b16
+    STEPS=4 SKIP=2 MICRO=4 row $sizes "3l 8x512, 4 micro-batches, bf16 states, bf16 sums" 8 512 $b16 --gradient-sums bf16
     STEPS=3 SKIP=2 MICRO=2 row 60 qwen 512 6000 "qwen 32x1024, 2 micro-batches, bf16 states" 32 1024 $b16
     rm -rf "$work/3l" "$work/qwen"
     make 8b8 160 6000

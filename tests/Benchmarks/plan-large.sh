@@ -33,6 +33,9 @@ done <<<"${ROWS_OF:-"7b 16 1024 512 --states bf16
 7b 16 1024 512 --states bf16 --offload moments --recompute feed_forward --offload-residuals true
 7b 16 1024 512 --states bf16 --offload moments --recompute layer --offload-residuals true
 7b 16 1024 512 --states bf16 --fit auto
+7b 16 1024 512 --states bf16 --gradient-sums bf16 --offload moments --recompute elementwise
+7b 16 1024 512 --states bf16 --gradient-sums bf16 --offload moments --fit auto
+7b 16 1024 512 --states bf16 --gradient-sums bf16 --moments fp8 --fit auto
 7b 8 1024 512 --states bf16 --offload moments --recompute elementwise
 7b 4 1024 512 --states bf16 --offload moments
 7b 16 1024 16 --states bf16 --optimizer-in-backward true --recompute layer

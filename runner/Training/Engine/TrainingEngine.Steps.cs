@@ -125,4 +125,13 @@ public sealed partial class TrainingEngine
 
     /// <summary>All ranks have found the same: one says it.</summary>
     private Exception Agreed(Exception found) => _world?.Agreed(found) ?? found;
+
+    private TrainingFailedException NotFinite(string what, double value, long step, int? rank = null) => new(
+        $"train: step {step}, {(rank is { } other ? $"rank {other}" : _training.Settings.Rank)}: expected a finite {what}, found {value}. "
+            + (_updatesInBackward ? "Parameters were updated by it, as optimizer_in_backward does: the last checkpoint stands. Lower"
+                : "Nothing was updated; lower") + " the learning rate, or try a scheme with more rotations.");
+
+    private double Read(string name) => _scalars[name].ToArray<float>()[0];
+
+    private void Write(string name, double value) => _scalars[name].Write<float>([(float)value]);
 }

@@ -19,6 +19,7 @@ public sealed class LeverPricesTests : IDisposable
     [Theory]
     [InlineData("")]
     [InlineData("offload: moments\n")]
+    [InlineData("states: bf16\nbatch_size: 6\n")]
     [InlineData("recompute: elementwise\nrecompute_layers: 1\n")]
     [InlineData("adapter: {kind: lora, rank: 2}\n")]
     [InlineData("adapter: {kind: lora, rank: 2, base: int4}\n")]
