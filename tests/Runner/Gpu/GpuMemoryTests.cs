@@ -92,6 +92,23 @@ public sealed class GpuMemoryTests(EmulatedGpu gpu) : IDisposable
     public void Offload_is_refused_on_the_cpu(string option, string value) => Assert.Contains($"{option}: expected device cuda, whose memory it saves",
         HaloConsole.Run(["train", .. TinyChat.Write(_folder), "--data", _folder["data.jsonl"], "-o", _folder["x"], option, value]).Error, StringComparison.Ordinal);
 
+    /// <summary>Codes of weights that are made once for two micro-batches, by a session of its own; runs are recorded and replayed, or not.</summary>
+    [Theory]
+    [InlineData("halo-0", "fp8")]
+    [InlineData("halo-2", "int8")]
+    public void Codes_of_an_update_keep_the_bits(string scheme, string format)
+    {
+        string[] options = ["--scheme", scheme, "--format", format, "--batch-size", "6"];
+        var model = TinyChat.Write(_folder);
+        var plain = Train(model, "plain", options);
+        foreach (var records in new[] { false, true })
+        {
+            var once = Train(model, $"once-{records}", records, [.. options, "--weight-codes", "update"]);
+            Assert.Equal(plain.Updates, once.Updates);
+            Assert.Equal(plain.Checkpoint, once.Checkpoint);
+        }
+    }
+
     private (IReadOnlyList<string> Updates, byte[][] Checkpoint, long Peak) Train(string[] model, string output, params string[] options) =>
         Train(model, output, records: false, options);
 
