@@ -50,10 +50,10 @@ big() { # folders of 15 GB: one at a time
     local f80="--memory 80GB --fit auto --states bf16 --scheme halo-0 --format fp8"
     # an update of 512 rows is timed with 64 of them where nothing else is said, the first not counted
     STEPS=3 SKIP=1 MICRO=4 row 100 7b 520 6000 "7b 16x1024 moments offloaded" 16 1024 $f80 --offload moments
-    # whole updates: as the first, with half of what sums of gradients take, and with what that leaves to moments on the GPU
+    # whole updates: as the first, with half of what sums of gradients take, and with half of what crosses the bus
     STEPS=2 SKIP=1 MICRO=32 row 160 7b 520 6000 "7b 16x1024, 32 micro-batches, moments offloaded" 16 1024 $f80 --offload moments
     STEPS=2 SKIP=1 MICRO=32 row 160 7b 520 6000 "7b 16x1024, 32 micro-batches, moments offloaded, bf16 sums" 16 1024 $f80 --offload moments --gradient-sums bf16
-    STEPS=2 SKIP=1 MICRO=32 row 160 7b 520 6000 "7b 16x1024, 32 micro-batches, bf16 sums, fp8 moments" 16 1024 $f80 --moments fp8 --gradient-sums bf16
+    STEPS=2 SKIP=1 MICRO=32 row 160 7b 520 6000 "7b 16x1024, 32 micro-batches, fp8 moments offloaded, bf16 sums" 16 1024 $f80 --moments fp8 --offload moments --gradient-sums bf16
     STEPS=3 SKIP=1 MICRO=8 row 90 7b 520 6000 "7b 8x1024 moments offloaded" 8 1024 $f80 --offload moments
     STEPS=3 SKIP=1 MICRO=16 row 90 7b 520 6000 "7b 4x1024 moments offloaded" 4 1024 $f80 --offload moments
     rm -rf "$work/7b"
