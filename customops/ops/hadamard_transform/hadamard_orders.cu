@@ -39,8 +39,7 @@ __device__ void butterfly(float (&x)[count], int step) {
 
 /// A block walks over vectors. First a warp multiplies 64 columns of the (K, 512) that a vector is by A_K, on the matrix units and exactly, two rows a word by
 /// a permutation of bytes, and does S along three bits: neighbouring sums, lanes of a quad. Then a thread has eight packs, 64 apart, and does the other six.
-/// Numbers of the next vector are on their way from when the matrix units have those of this one: for that their signs, two bits each, lie in one register.
-/// Reads and writes each element once; bound by memory. grid: (blocks that walk, blocks of H).
+/// Numbers of the next vector are on their way meanwhile. Reads and writes each element once; bound by memory. grid: (blocks that walk, blocks of H).
 template <bool has_max, class T>
 __global__ void __launch_bounds__(kThreads, 2)
     hadamard_orders_kernel(const T* x, T* y, [[maybe_unused]] float* absmax, int64_t rows, int64_t columns, SignRule rule, bool inverse, float scale) {
@@ -49,18 +48,23 @@ __global__ void __launch_bounds__(kThreads, 2)
   const int order = rule.size();
   x += static_cast<int64_t>(blockIdx.y) * order * kInner + warp * kWarpElements + group * kPack;
   y += static_cast<int64_t>(blockIdx.y) * order * kInner;
-  PackedSigns<2 * kSteps * 4> signs;  // of rows 16 i + group (+ 8), columns 16 s + 2 quad_lane (+ 8)
+  uint32_t signs[2][kSteps][4];  // of rows 16 i + group (+ 8), columns 16 s + 2 quad_lane (+ 8)
 #pragma unroll
-  for (int at = 0; at < 2 * kSteps * 4; ++at) {
-    const int n = at % 4, row = 16 * (at / (4 * kSteps)) + group + n % 2 * 8, column = 16 * (at / 4 % kSteps) + 2 * quad_lane + n / 2 * 8;
-    uint32_t bits = 0;
-    for (int k = 0; k < 2; ++k) {
-      const bool is_there = row < order && column + k < order;
-      bits |= static_cast<uint32_t>(is_there && (inverse ? rule.is_minus(row, column + k) : rule.is_minus(column + k, row))) << k;
+  for (int i = 0; i < 2; ++i) {
+#pragma unroll
+    for (int s = 0; s < kSteps; ++s) {
+#pragma unroll
+      for (int n = 0; n < 4; ++n) {
+        const int row = 16 * i + group + n % 2 * 8, column = 16 * s + 2 * quad_lane + n / 2 * 8;
+        uint32_t bits = 0;
+        for (int k = 0; k < 2; ++k) {
+          const bool is_there = row < order && column + k < order;
+          bits |= static_cast<uint32_t>(is_there && (inverse ? rule.is_minus(row, column + k) : rule.is_minus(column + k, row))) << k;
+        }
+        signs[i][s][n] = signed_ones<T>(bits);
+      }
     }
-    signs.set(at, bits);
   }
-  const float first_sign = quad_lane % 2 == 0 ? 1.0f : -1.0f, second_sign = quad_lane / 2 == 0 ? 1.0f : -1.0f;
   using Words = cuda::Pack<uint32_t, 4>;
   Words words[kSteps][2][2];  // of row 16 s + 8 h + 2 quad_lane + p
   const auto load = [&](int64_t row) {
@@ -75,51 +79,48 @@ __global__ void __launch_bounds__(kThreads, 2)
   cuda::LargestOfWords<T, has_max> largest;
   load(blockIdx.x);
   for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
-    float sums[2][kPack][4];  // of rows 16 i + group (+ 8), element j of packs 2 quad_lane (+ 1)
 #pragma unroll
-    for (int i = 0; i < 2; ++i) {
+    for (int part = 0; part < 2; ++part) {
+      float sums[4][2][4];  // of element 4 part + j
 #pragma unroll
-      for (int s = 0; s < kSteps; ++s) {
-        const int at = (i * kSteps + s) * 4;
-        const uint32_t a[4] = {signs.template ones<T>(at), signs.template ones<T>(at + 1), signs.template ones<T>(at + 2), signs.template ones<T>(at + 3)};
+      for (int j = 0; j < 4; ++j) {
+        const uint32_t halves = j % 2 == 0 ? 0x5410 : 0x7632;
+        const int word = 2 * part + j / 2;
 #pragma unroll
-        for (int j = 0; j < kPack; ++j) {
-          const uint32_t halves = j % 2 == 0 ? 0x5410 : 0x7632;
-          const uint32_t upper = __byte_perm(words[s][0][0].values[j / 2], words[s][0][1].values[j / 2], halves);
-          const uint32_t lower = __byte_perm(words[s][1][0].values[j / 2], words[s][1][1].values[j / 2], halves);
-          if (s == 0) {
-            cuda::multiply<T>(sums[i][j], a, upper, lower);
-          } else {
-            cuda::multiply_add<T>(sums[i][j], a, upper, lower);
+        for (int i = 0; i < 2; ++i) {
+#pragma unroll
+          for (int n = 0; n < 4; ++n) sums[j][i][n] = 0.0f;
+#pragma unroll
+          for (int s = 0; s < kSteps; ++s) {
+            cuda::multiply_add<T>(sums[j][i], signs[i][s], __byte_perm(words[s][0][0].values[word], words[s][0][1].values[word], halves),
+                                  __byte_perm(words[s][1][0].values[word], words[s][1][1].values[word], halves));
+          }
+          butterfly(sums[j][i], 1);
+#pragma unroll
+          for (int mask = 1; mask < 4; mask *= 2) {
+#pragma unroll
+            for (int n = 0; n < 4; ++n) {
+              const float mine = sums[j][i][n], other = __shfl_xor_sync(cuda::kAllLanes, mine, mask);
+              sums[j][i][n] = (quad_lane & mask) != 0 ? other - mine : mine + other;
+            }
           }
         }
       }
-    }
-    load(row + gridDim.x);
 #pragma unroll
-    for (int i = 0; i < 2; ++i) {
+      for (int i = 0; i < 2; ++i) {
 #pragma unroll
-      for (int j = 0; j < kPack; ++j) {
-        butterfly(sums[i][j], 1);
-#pragma unroll
-        for (int n = 0; n < 4; ++n) sums[i][j][n] = fmaf(sums[i][j][n], first_sign, __shfl_xor_sync(cuda::kAllLanes, sums[i][j][n], 1));
-#pragma unroll
-        for (int n = 0; n < 4; ++n) sums[i][j][n] = fmaf(sums[i][j][n], second_sign, __shfl_xor_sync(cuda::kAllLanes, sums[i][j][n], 2));
-      }
-#pragma unroll
-      for (int n = 0; n < 4; ++n) {
-        const int a = 16 * i + group + n / 2 * 8;
-        if (a >= order) continue;
-#pragma unroll
-        for (int part = 0; part < 2; ++part) {
+        for (int n = 0; n < 4; ++n) {
+          const int a = 16 * i + group + n / 2 * 8;
+          if (a >= order) continue;
           cuda::Pack<float, 4> pack;
 #pragma unroll
-          for (int j = 0; j < 4; ++j) pack.values[j] = sums[i][4 * part + j][n];
+          for (int j = 0; j < 4; ++j) pack.values[j] = sums[j][i][n];
           *reinterpret_cast<cuda::Pack<float, 4>*>(tile + a * kPitch + place(16 * warp + 2 * (2 * quad_lane + n % 2) + part)) = pack;
         }
       }
     }
     __syncthreads();
+    load(row + gridDim.x);
     if (thread < 8 * order) {
       const int a = thread / 8, n = thread % 8;
       float values[kWarps][kPack];

@@ -92,16 +92,6 @@ __device__ void second_factor(const float (&sums)[2][4], const uint32_t (&signs)
   }
 }
 
-/// Adds and subtracts across lanes `mask` apart: of two numbers each lane gives one away, and has then the sum and the difference of two of the same place,
-/// whose places its lane bit tells.
-__device__ inline void across_lanes(float& low, float& high, int mask, bool is_upper) {
-  const float mine = is_upper ? high : low, given = is_upper ? low : high;
-  const float theirs = __shfl_xor_sync(cuda::kAllLanes, given, mask);
-  const float difference = mine - theirs;
-  low = mine + theirs;
-  high = is_upper ? -difference : difference;
-}
-
 /// S along the tiles that a warp has in registers, 2^levels of them side by side.
 template <int levels, int tiles>
 __device__ void across_tiles(float (&sums)[tiles][2][4]) {
