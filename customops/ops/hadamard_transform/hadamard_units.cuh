@@ -16,20 +16,6 @@ __device__ uint32_t signed_ones(uint32_t bits) {
   return kOnes ^ ((bits & 1u) << 15) ^ ((bits & 2u) << 30);
 }
 
-/// Signs of `count` operands of the matrix units, 16 to a register: number i has its signs at bits 15 - i % 16 and 31 - i % 16, so that a shift by a constant
-/// puts them where those of a pair of 16-bit numbers are.
-template <int count>
-struct PackedSigns {
-  uint32_t words[(count + 15) / 16] = {};
-
-  __device__ void set(int i, uint32_t two_bits) { words[i / 16] |= (two_bits & 1u) << (15 - i % 16) | (two_bits & 2u) << (30 - i % 16); }
-
-  template <class T>
-  __device__ uint32_t ones(int i) const {
-    return ((words[i / 16] << (i % 16)) & 0x80008000u) ^ signed_ones<T>(0);
-  }
-};
-
 /// S_16 as the left operand of a product.
 template <class T>
 __device__ void fill_signs(uint32_t (&signs)[4]) {
