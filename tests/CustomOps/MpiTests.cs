@@ -104,8 +104,10 @@ public class MpiTests
         var watch = Stopwatch.StartNew();
         var (code, output) = Run(ranks, "stops before it meets", "4"); // more than the launcher leaves them when one has ended
         Assert.Equal(1, code);
-        var message = Assert.Single(output.Split('\n'), line => line.StartsWith("expected ", StringComparison.Ordinal));
-        Assert.Matches(@"expected all ranks in MPI_Init_thread within 4 s, found nothing from rank 1 \(process \d+, which is stopped\)\.", message);
+        var messages = output.Split('\n').Where(line => line.StartsWith("expected ", StringComparison.Ordinal)).ToList();
+        Assert.InRange(messages.Count, 1, ranks - 1); // one, where the launcher ends the others before their own limit: on a machine that is busy it may come late
+        Assert.All(messages, message =>
+            Assert.Matches(@"expected all ranks in MPI_Init_thread within 4 s, found nothing from rank 1 \(process \d+, which is stopped\)\.", message));
         Assert.True(watch.Elapsed.TotalSeconds < 30, $"{watch.Elapsed}");
     }
 
