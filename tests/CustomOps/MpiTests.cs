@@ -105,9 +105,8 @@ public class MpiTests
         var (code, output) = Run(ranks, "stops before it meets", "4"); // more than the launcher leaves them when one has ended
         Assert.Equal(1, code);
         var messages = output.Split('\n').Where(line => line.StartsWith("expected ", StringComparison.Ordinal)).ToList();
-        Assert.InRange(messages.Count, 1, ranks - 1); // one, where the launcher ends the others before their own limit: on a machine that is busy it may come late
-        Assert.All(messages, message =>
-            Assert.Matches(@"expected all ranks in MPI_Init_thread within 4 s, found nothing from rank 1 \(process \d+, which is stopped\)\.", message));
+        Assert.NotEmpty(messages); // others may follow in the 3 s that the launcher leaves them here, which lets the stopped one go on before it ends it
+        Assert.Matches(@"expected all ranks in MPI_Init_thread within 4 s, found nothing from rank 1 \(process \d+, which is stopped\)\.", messages[0]);
         Assert.True(watch.Elapsed.TotalSeconds < 30, $"{watch.Elapsed}");
     }
 
