@@ -37,14 +37,7 @@ public sealed record LendGradients() : IGraphPass
     public static IEnumerable<Loan> LoansOf(Graph graph) => graph.Outputs.Where(o => o.Metadata.ContainsKey(GradientKey))
         .Select(o => new Loan(o, o.Metadata[GradientKey], long.Parse(o.Metadata[OffsetKey], CultureInfo.InvariantCulture)));
 
-    public void Requires(Model model)
-    {
-        if (!model.Graph.Outputs.Any(o => o.Name == TrainingNames.Loss))
-        {
-            throw new PassException(Name, $"graph '{model.Graph.Name}'", "a training graph, with a loss",
-                string.Join(", ", model.Graph.Outputs.Select(o => o.Name).Take(5)), "Run build-gradient first.");
-        }
-    }
+    public void Requires(Model model) => TrainingGraph.Require(model, Name);
 
     public PassResult Run(Model model, PassContext context)
     {

@@ -28,14 +28,7 @@ public sealed record OffloadResiduals() : IGraphPass
     /// <summary>The inputs that are room for what is offloaded.</summary>
     public static IEnumerable<Value> RoomOf(Graph graph) => graph.Inputs.Where(i => i.Name.StartsWith(Prefix, StringComparison.Ordinal));
 
-    public void Requires(Model model)
-    {
-        if (!model.Graph.Outputs.Any(o => o.Name == TrainingNames.Loss))
-        {
-            throw new PassException(Name, $"graph '{model.Graph.Name}'", "a training graph, with a loss",
-                string.Join(", ", model.Graph.Outputs.Select(o => o.Name).Take(5)), "Run build-gradient first.");
-        }
-    }
+    public void Requires(Model model) => TrainingGraph.Require(model, Name);
 
     public PassResult Run(Model model, PassContext context)
     {

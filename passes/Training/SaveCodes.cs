@@ -28,14 +28,7 @@ public sealed record SaveCodes(SavedInputs Of) : IGraphPass
 
     public ValueEffect Effect => new ValueEffect.Quantizing(FloorDb);
 
-    public void Requires(Model model)
-    {
-        if (!model.Graph.Outputs.Any(o => o.Name == TrainingNames.Loss))
-        {
-            throw new PassException(Name, $"graph '{model.Graph.Name}'", "a training graph, with a loss",
-                string.Join(", ", model.Graph.Outputs.Select(o => o.Name).Take(5)), "Run build-gradient first.");
-        }
-    }
+    public void Requires(Model model) => TrainingGraph.Require(model, Name);
 
     public PassResult Run(Model model, PassContext context)
     {
