@@ -1,6 +1,6 @@
 #include "provider/kernels/add_rms_norm.h"
 
-#include "provider/kernels/device.cuh"
+#include "provider/kernels/dependent_launch.cuh"
 #include "provider/kernels/words.cuh"
 
 namespace halo::cuda {
@@ -19,6 +19,8 @@ __global__ void __launch_bounds__(kMostThreads)
   const int64_t start = blockIdx.x * columns;
   Words<T> sums, weights;
   float squares = 0;
+  let_next_start();
+  wait_for_inputs();
   for_packs<T>(columns, is_packed, [&](int64_t at, int length, bool is_whole) {
     Words<T> a, b;
     a.load(x + start + at, is_whole, length);
@@ -55,8 +57,8 @@ Status add_rms_norm(DType type, const void* x, const void* skip, const void* wei
     const bool is_packed = rows_are_packed<T>(columns, {x, skip, weight, sum, y});
     const unsigned threads = threads_for_row<T>(columns, kMostThreads);
     const bool is_single = columns <= static_cast<int64_t>(threads) * kRowWidth<T>;
-    return launch(add_rms_norm_kernel<T>, static_cast<unsigned>(rows), threads, 0, stream, static_cast<const T*>(x), static_cast<const T*>(skip),
-                  static_cast<const T*>(weight), static_cast<T*>(sum), static_cast<T*>(y), columns, epsilon, is_packed, is_single);
+    return launch_dependent(add_rms_norm_kernel<T>, static_cast<unsigned>(rows), threads, 0, stream, static_cast<const T*>(x), static_cast<const T*>(skip),
+                            static_cast<const T*>(weight), static_cast<T*>(sum), static_cast<T*>(y), columns, epsilon, is_packed, is_single);
   });
 }
 

@@ -1,6 +1,6 @@
 #include "provider/kernels/arg_max.h"
 
-#include "provider/kernels/device.cuh"
+#include "provider/kernels/dependent_launch.cuh"
 #include "provider/kernels/rows.cuh"
 
 namespace halo::cuda {
@@ -48,6 +48,8 @@ template <class T>
 __global__ void __launch_bounds__(kThreads) largest_of_piece_kernel(const T* x, int64_t columns, int64_t pieces, Largest* largest) {
   const int64_t row = blockIdx.y, start = static_cast<int64_t>(blockIdx.x) * kPiece, end = start + kPiece < columns ? start + kPiece : columns;
   Largest own{0, -1};
+  let_next_start();
+  wait_for_inputs();
 #pragma unroll 4
   for (int64_t column = start + threadIdx.x; column < end; column += kThreads) own = LargestOf()(own, {to_float(x[row * columns + column]), column});
   own = over_block(own);
@@ -58,6 +60,8 @@ __global__ void __launch_bounds__(kThreads) largest_of_piece_kernel(const T* x, 
 __global__ void __launch_bounds__(kThreads) join_largest_kernel(const Largest* largest, int64_t pieces, int64_t* y) {
   const int64_t row = blockIdx.x;
   Largest own{0, -1};
+  let_next_start();
+  wait_for_inputs();
   for (int64_t piece = threadIdx.x; piece < pieces; piece += kThreads) own = LargestOf()(own, largest[row * pieces + piece]);
   own = over_block(own);
   if (threadIdx.x == 0) y[row] = own.column;
@@ -73,10 +77,10 @@ Status arg_max(DType type, const void* x, int64_t* y, int64_t rows, int64_t colu
   const int64_t pieces = ceil_div(columns, kPiece);
   auto* largest = static_cast<Largest*>(workspace);
   HALO_RETURN_IF_ERROR(dispatch_float(type, [&]<class T>() {
-    return launch(largest_of_piece_kernel<T>, dim3(static_cast<unsigned>(pieces), static_cast<unsigned>(rows)), kThreads, 0, stream, static_cast<const T*>(x),
-                  columns, pieces, largest);
+    return launch_dependent(largest_of_piece_kernel<T>, dim3(static_cast<unsigned>(pieces), static_cast<unsigned>(rows)), kThreads, 0, stream,
+                            static_cast<const T*>(x), columns, pieces, largest);
   }));
-  return launch(join_largest_kernel, static_cast<unsigned>(rows), kThreads, 0, stream, largest, pieces, y);
+  return launch_dependent(join_largest_kernel, static_cast<unsigned>(rows), kThreads, 0, stream, largest, pieces, y);
 }
 
 }  // namespace halo::cuda

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "provider/kernels/device.cuh"
+#include "provider/kernels/dependent_launch.cuh"
 #include "provider/kernels/words.cuh"
 
 namespace halo::cuda {
@@ -47,6 +47,8 @@ template <class T>
 __global__ void __launch_bounds__(kThreads) append_token_kernel(const T* q, const T* k, const T* v, int64_t q_row, int64_t k_row, T* turned_q, T* keys,
                                                                 T* values, const int32_t* seqlens_k, Rotation rotation, CachedSizes sizes, int64_t count) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  let_next_start();
+  wait_for_inputs();
   if (at >= count) return;
   const int64_t channel = at % sizes.dim, all = sizes.heads + 2 * sizes.groups, head = at / sizes.dim % all, batch = at / sizes.dim / all;
   const int64_t slot = seqlens_k[batch];
@@ -90,6 +92,8 @@ __global__ void __launch_bounds__(kThreads)
   constexpr int kWidth = kRowWidth<T>;
   const int64_t pair = blockIdx.y, batch = pair / sizes.groups, piece = blockIdx.x;
   const int rows = static_cast<int>(sizes.heads / sizes.groups), dim = static_cast<int>(sizes.dim);
+  let_next_start();
+  wait_for_inputs();
   const Seen seen(seqlens_k[batch], window, sizes.slots);
   const int64_t start = piece * span > seen.start ? piece * span : seen.start, end = (piece + 1) * span < seen.end ? (piece + 1) * span : seen.end;
   if (start >= end) return;
@@ -212,6 +216,8 @@ __global__ void __launch_bounds__(kThreads)
     join_pieces_kernel(const int32_t* seqlens_k, int64_t window, T* y, CachedSizes sizes, int64_t span, int64_t pieces, float* work) {
   __shared__ float scratch[kWarp];
   const int64_t head = blockIdx.x, rows = sizes.heads / sizes.groups, pair = head / rows, row = head % rows;
+  let_next_start();
+  wait_for_inputs();
   const Seen seen(seqlens_k[pair / sizes.groups], window, sizes.slots);
   const Piece from(work, sizes, pieces);
   const int64_t first = seen.start / span, count = (seen.end - 1) / span + 1 - first;
@@ -245,9 +251,9 @@ Status append_token(DType type, const NewToken& token, const int32_t* seqlens_k,
                "Check rotary_embedding_dim.");
   const int64_t count = sizes.batch * (sizes.heads + 2 * sizes.groups) * sizes.dim;
   return dispatch_float(type, [&]<class T>() {
-    return launch(append_token_kernel<T>, grid_for(count, kThreads), kThreads, 0, stream, static_cast<const T*>(token.q), static_cast<const T*>(token.k),
-                  static_cast<const T*>(token.v), token.q_row, token.k_row, static_cast<T*>(token.turned_q), static_cast<T*>(token.keys),
-                  static_cast<T*>(token.values), seqlens_k, rotation, sizes, count);
+    return launch_dependent(append_token_kernel<T>, grid_for(count, kThreads), kThreads, 0, stream, static_cast<const T*>(token.q),
+                            static_cast<const T*>(token.k), static_cast<const T*>(token.v), token.q_row, token.k_row, static_cast<T*>(token.turned_q),
+                            static_cast<T*>(token.keys), static_cast<T*>(token.values), seqlens_k, rotation, sizes, count);
   });
 }
 
@@ -272,11 +278,12 @@ Status attend_token(DType type, const void* q, const void* keys, const void* val
       if (packs_of<T>(sizes) > kWarp) kernel = attend_piece_kernel<T, kMostPacks>;
     }
     HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
-    HALO_RETURN_IF_ERROR(launch(kernel, dim3(static_cast<unsigned>(pieces), static_cast<unsigned>(sizes.pairs())), kThreads, static_cast<size_t>(bytes), stream,
-                                static_cast<const T*>(q), static_cast<const T*>(keys), static_cast<const T*>(values), seqlens_k, window, sizes, scale, span,
-                                pieces, lanes_of<T>(sizes), is_packed, static_cast<float*>(workspace)));
-    return launch(join_pieces_kernel<T>, static_cast<unsigned>(sizes.batch * sizes.heads), kThreads, static_cast<size_t>(pieces) * sizeof(float), stream,
-                  seqlens_k, window, static_cast<T*>(y), sizes, span, pieces, static_cast<float*>(workspace));
+    HALO_RETURN_IF_ERROR(launch_dependent(kernel, dim3(static_cast<unsigned>(pieces), static_cast<unsigned>(sizes.pairs())), kThreads,
+                                          static_cast<size_t>(bytes), stream, static_cast<const T*>(q), static_cast<const T*>(keys),
+                                          static_cast<const T*>(values), seqlens_k, window, sizes, scale, span, pieces, lanes_of<T>(sizes), is_packed,
+                                          static_cast<float*>(workspace)));
+    return launch_dependent(join_pieces_kernel<T>, static_cast<unsigned>(sizes.batch * sizes.heads), kThreads, static_cast<size_t>(pieces) * sizeof(float),
+                            stream, seqlens_k, window, static_cast<T*>(y), sizes, span, pieces, static_cast<float*>(workspace));
   });
 }
 

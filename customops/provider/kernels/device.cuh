@@ -13,21 +13,32 @@
 
 namespace halo::cuda {
 
-/// Starts a kernel; arguments are converted to its parameters. An empty grid starts nothing.
+/// Starts a kernel; arguments are converted to its parameters. An empty grid starts nothing. `is_dependent`: before the kernel in front of it has ended, for
+/// those that wait themselves (dependent_launch.cuh).
 template <class... P, class... A>
-Status launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, A&&... arguments) {
+Status start_kernel(bool is_dependent, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, A&&... arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return {};
   cudaLaunchConfig_t config = {};
   config.gridDim = grid;
   config.blockDim = block;
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream;
+  cudaLaunchAttribute early = {};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  config.attrs = &early;
+  config.numAttrs = is_dependent ? 1 : 0;
   const cudaError_t error = cudaLaunchKernelEx(&config, kernel, static_cast<P>(arguments)...);
   HALO_REQUIRE(error == cudaSuccess,
                "a kernel that starts with " << grid.x << " x " << grid.y << " x " << grid.z << " blocks of " << block.x << " x " << block.y << " x " << block.z
                                             << " threads and " << shared_bytes << " bytes of shared memory",
                text_of(error), advice_on(error));
   return {};
+}
+
+template <class... P, class... A>
+Status launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, A&&... arguments) {
+  return start_kernel(false, kernel, grid, block, shared_bytes, stream, static_cast<A&&>(arguments)...);
 }
 
 /// The block's memory whose size was given at launch.

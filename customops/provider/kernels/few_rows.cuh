@@ -2,7 +2,7 @@
 // that a product of few columns keeps as many loads in flight as one of many.
 #pragma once
 
-#include "provider/kernels/device.cuh"
+#include "provider/kernels/dependent_launch.cuh"
 
 namespace halo::cuda {
 
@@ -13,8 +13,9 @@ inline int warps_of_group(int64_t parts, int block_warps) {
   return warps;
 }
 
-/// Gives store(group of the block, column, row, sum) for each sum of the block: over the lanes of a warp as a butterfly, then over the group's warps in their
-/// order. All threads call it, and wait at its end; `scratch` has room for warps * columns * rows.
+/// Gives store(group of the block, column, row, sum_of) for each column and row of the block, sum_of(column) being the sums of that group and row: over the
+/// lanes of a warp as a butterfly, then over the group's warps in their order. All threads call it. `scratch` has room for warps * columns * rows, and is read
+/// until all threads have come to the next barrier.
 template <int columns, int rows, class F>
 __device__ void sum_of_groups(const float (&sums)[columns][rows], float* scratch, int group_warps, F store) {
   constexpr int kSums = columns * rows;
@@ -29,12 +30,13 @@ __device__ void sum_of_groups(const float (&sums)[columns][rows], float* scratch
   }
   __syncthreads();
   for (int i = thread; i < threads / kWarp / group_warps * kSums; i += threads) {
-    const int group = i / kSums, place = i % kSums;
-    float sum = 0;
-    for (int w = 0; w < group_warps; ++w) sum += scratch[(group * group_warps + w) * kSums + place];
-    store(group, place / rows, place % rows, sum);
+    const int group = i / kSums, place = i % kSums, row = place % rows;
+    store(group, place / rows, row, [&](int column) {
+      float sum = 0;
+      for (int w = 0; w < group_warps; ++w) sum += scratch[(group * group_warps + w) * kSums + column * rows + row];
+      return sum;
+    });
   }
-  __syncthreads();
 }
 
 }  // namespace halo::cuda

@@ -121,18 +121,6 @@ __device__ uint32_t packed_pair(float low, float high) {
 #endif
 }
 
-/// a - b of two pairs of float16.
-__device__ inline uint32_t subtract_pairs(uint32_t a, uint32_t b) {
-#ifdef HALO_CUDA_EMULATED
-  const auto half = [](uint32_t pair, int i) { return to_float(Float16{static_cast<uint16_t>(pair >> (16 * i))}); };
-  return packed_pair<Float16>(half(a, 0) - half(b, 0), half(a, 1) - half(b, 1));
-#else
-  uint32_t y;
-  asm("sub.rn.f16x2 %0, %1, %2;" : "=r"(y) : "r"(a), "r"(b));
-  return y;
-#endif
-}
-
 /// A at rows row.. and columns k.. of a matrix stored by rows, `pitch` elements apart.
 template <class T>
 __device__ void load_a(const T* matrix, int pitch, int row, int k, uint32_t (&a)[4]) {

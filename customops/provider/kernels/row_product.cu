@@ -17,7 +17,8 @@ constexpr int kColumns = 2, kPacks = 4;
 template <class T>
 constexpr int kPart = kPacks* kWarp* kRowWidth<T>;
 
-/// Reads W once, at the rate of memory; A comes from the caches, where all warps of a multiprocessor want the same.
+/// Reads W once, at the rate of memory; A comes from the caches, where all warps of a multiprocessor want the same. Weights come to the L2 cache while the
+/// kernel in front still makes A.
 template <class T, int rows>
 __global__ void __launch_bounds__(kThreads, 3)
     row_product_kernel(const T* a, const T* w, const T* bias, T* y, int64_t n_count, int64_t k_count, float alpha, float beta, int group_warps) {
@@ -25,10 +26,14 @@ __global__ void __launch_bounds__(kThreads, 3)
   __shared__ float scratch[kWarps * kColumns * rows];
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp, groups = kWarps / group_warps;
   const int64_t first_group = static_cast<int64_t>(blockIdx.x) * groups, n = (first_group + warp / group_warps) * kColumns;
+  const int64_t end = n < n_count ? k_count : 0, part = static_cast<int64_t>(warp % group_warps) * kPart<T>;
+  let_next_start();
+  if (lane < kColumns && n + lane < n_count && part < k_count) {
+    prefetch(w + (n + lane) * k_count + part, (k_count - part < kPart<T> ? k_count - part : kPart<T>)*static_cast<int64_t>(sizeof(T)));
+  }
+  wait_for_inputs();
   float sums[kColumns][rows] = {};
-  const int64_t end = n < n_count ? k_count : 0;
-  for (int64_t first = static_cast<int64_t>(warp % group_warps) * kPart<T> + lane * kWidth; first < end;
-       first += static_cast<int64_t>(group_warps) * kPart<T>) {
+  for (int64_t first = part + lane * kWidth; first < end; first += static_cast<int64_t>(group_warps) * kPart<T>) {
     Words<T> packs[kColumns][kPacks];
 #pragma unroll
     for (int c = 0; c < kColumns; ++c) {
@@ -55,9 +60,10 @@ __global__ void __launch_bounds__(kThreads, 3)
       }
     }
   }
-  sum_of_groups(sums, scratch, group_warps, [&](int group, int c, int r, float sum) {
+  sum_of_groups(sums, scratch, group_warps, [&](int group, int c, int r, auto sum_of) {
     const int64_t column = (first_group + group) * kColumns + c;
     if (column >= n_count) return;
+    const float sum = sum_of(c);
     y[r * n_count + column] = from_float<T>(bias == nullptr ? alpha * sum : alpha * sum + beta * to_float(bias[column]));
   });
 }
@@ -79,8 +85,8 @@ Status row_product(DType type, const void* a, const void* w, const void* bias, v
                "Use LtProducts.");
   return dispatch_float(type, [&]<class T>() -> Status {
     const int group_warps = warps_of_group(ceil_div(k, kPart<T>), kWarps);
-    return launch(kernel_for<T>(rows), grid_for(n, kColumns * (kWarps / group_warps)), kThreads, 0, stream, static_cast<const T*>(a), static_cast<const T*>(w),
-                  static_cast<const T*>(bias), static_cast<T*>(y), n, k, alpha, beta, group_warps);
+    return launch_dependent(kernel_for<T>(rows), grid_for(n, kColumns * (kWarps / group_warps)), kThreads, 0, stream, static_cast<const T*>(a),
+                            static_cast<const T*>(w), static_cast<const T*>(bias), static_cast<T*>(y), n, k, alpha, beta, group_warps);
   });
 }
 
