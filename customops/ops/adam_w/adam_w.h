@@ -21,9 +21,8 @@ struct AdamWFactors {
 /// Scalars of one step, which are computed in the graph.
 struct AdamWStep {
   const float *factor, *step_size, *root2;
-  const float* keep;           // null where nothing decays
-  const int64_t *step, *seed;  // of the random bits; null where nothing is rounded
-  int64_t tensor;              // the number of the parameter among those of the run, below 2^29
+  const float* keep;  // null where nothing decays
+  ChanceSource chance;
 };
 
 /// The parameter, its moments and what becomes of them in T, the gradient in G.
@@ -81,8 +80,7 @@ struct AdamWRounded {
   AdamWUpdate update;
   PhiloxStream stream;
 
-  HALO_HD AdamWRounded(const AdamWFactors& factors, const AdamWStep& step)
-      : update(factors, step), stream{static_cast<uint64_t>(*step.seed), static_cast<uint32_t>(*step.step), 0x80000000u + static_cast<uint32_t>(step.tensor)} {
+  HALO_HD AdamWRounded(const AdamWFactors& factors, const AdamWStep& step) : update(factors, step), stream(step.chance.stream(0x80000000u)) {
     update.inverse_root2 = 1.0f / update.root2;
   }
 

@@ -10,7 +10,11 @@ constexpr AdamWFactors kFactors{.beta1 = 0.9f, .rest1 = 0.1f, .beta2 = 0.999f, .
 constexpr float kScalars[4] = {0.37f, 2e-3f, 0.7f, 0.998f};
 
 AdamWStep step_of(const int64_t* numbers, int64_t tensor) {
-  return {.factor = kScalars, .step_size = kScalars + 1, .root2 = kScalars + 2, .keep = kScalars + 3, .step = numbers, .seed = numbers + 1, .tensor = tensor};
+  return {.factor = kScalars,
+          .step_size = kScalars + 1,
+          .root2 = kScalars + 2,
+          .keep = kScalars + 3,
+          .chance = {.step = numbers, .seed = numbers + 1, .tensor = tensor}};
 }
 
 }  // namespace

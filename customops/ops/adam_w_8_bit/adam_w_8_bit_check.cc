@@ -48,7 +48,8 @@ HALO_CHECK(adam_w_of_8_bits_follows_that_of_float) {
     auto gradient = normal(kCount, static_cast<uint32_t>(step));
     for (size_t i = 0; i < gradient.size(); ++i) gradient[i] = gradient[i] * 0.1f + (i % 3 == 0 ? 1.0f : 0.01f);  // sizes of two kinds in a block
     const int64_t numbers[2] = {step, 11};
-    const AdamWStep at{.factor = scalars, .step_size = scalars + 1, .root2 = scalars + 2, .keep = nullptr, .step = numbers, .seed = numbers + 1, .tensor = 3};
+    const AdamWStep at{
+        .factor = scalars, .step_size = scalars + 1, .root2 = scalars + 2, .keep = nullptr, .chance = {.step = numbers, .seed = numbers + 1, .tensor = 3}};
     adam_w_cpu<float, float>({.p = exact_p.data(),
                               .gradient = gradient.data(),
                               .m = exact_m.data(),

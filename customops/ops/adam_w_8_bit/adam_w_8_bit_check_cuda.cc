@@ -23,7 +23,8 @@ void check_step(int64_t count, bool decays) {
   const std::vector<int64_t> numbers{3, (int64_t{5} << 32) + 1};
   const AdamWFactors factors{.beta1 = 0.9f, .rest1 = 0.1f, .beta2 = 0.999f, .rest2 = 0.001f, .epsilon = 1e-8f};
   const auto step_at = [decays](const float* at, const int64_t* number) {
-    return AdamWStep{.factor = at, .step_size = at + 1, .root2 = at + 2, .keep = decays ? at + 3 : nullptr, .step = number, .seed = number + 1, .tensor = 7};
+    return AdamWStep{
+        .factor = at, .step_size = at + 1, .root2 = at + 2, .keep = decays ? at + 3 : nullptr, .chance = {.step = number, .seed = number + 1, .tensor = 7}};
   };
   const OnDevice<T> p_device(p);
   const OnDevice<G> gradient_device(gradient);

@@ -17,8 +17,7 @@ namespace halo {
 /// Scalars of one addition.
 struct WeightedSumScalars {
   const float *keep, *weight;
-  const int64_t *step = nullptr, *seed = nullptr;  // of the random bits; null where the sum is float and nothing is rounded
-  int64_t tensor = 0;                              // the number of the sum among those of the run, below 2^29
+  ChanceSource chance = {};  // its step numbers additions and not updates
 };
 
 /// One element: nothing is contracted to a fused multiply-add, on no processor. A sum that is not kept is not read: it is 0 then.
@@ -39,10 +38,8 @@ struct WeightedSumRule {
 };
 
 /// The bits that sums of bfloat16 are rounded by: eight elements share a block, in order. Streams from 2^31 on are the optimizer's, those from 2^31 + 2^29 on
-/// are sums'; the step numbers additions and not updates.
-inline HALO_HD PhiloxStream weighted_sum_stream(const WeightedSumScalars& scalars) {
-  return {static_cast<uint64_t>(*scalars.seed), static_cast<uint32_t>(*scalars.step), 0xA0000000u + static_cast<uint32_t>(scalars.tensor)};
-}
+/// are sums'.
+inline HALO_HD PhiloxStream weighted_sum_stream(const WeightedSumScalars& scalars) { return scalars.chance.stream(0xA0000000u); }
 
 /// y = sum * keep + x * weight, each operation rounded to float by itself, the result to S by chance. Reads sum and x once, each element before it writes y
 /// there: y may be sum. Bound by memory. S: float, bfloat16.

@@ -14,7 +14,7 @@ void time_types(Bench& bench, const char* name) {
   fill_normal(sum);
   fill_normal(factors);
   const Array<int64_t> numbers(std::vector<int64_t>{1, 0});
-  const WeightedSumScalars scalars{.keep = factors.data(), .weight = factors.data() + 1, .step = numbers.data(), .seed = numbers.data() + 1};
+  const WeightedSumScalars scalars{.keep = factors.data(), .weight = factors.data() + 1, .chance = {.step = numbers.data(), .seed = numbers.data() + 1}};
   const Array<S> y(kCount);
   bench.time("weighted_sum", name, shape_of({kRows, kColumns}), {.bytes = kTensorBytes<T> + 2 * kTensorBytes<S>},
              [&] { return weighted_sum_cuda(dtype_of<T>(), sum.data(), x.data(), scalars, y.data(), kCount, nullptr); });

@@ -11,7 +11,7 @@ namespace {
 constexpr float kFactors[2] = {1.0f, 0.3f};
 
 WeightedSumScalars scalars_of(const int64_t* numbers = nullptr, const float* keep = kFactors, int64_t tensor = 5) {
-  return {.keep = keep, .weight = kFactors + 1, .step = numbers, .seed = numbers ? numbers + 1 : nullptr, .tensor = tensor};
+  return {.keep = keep, .weight = kFactors + 1, .chance = {.step = numbers, .seed = numbers ? numbers + 1 : nullptr, .tensor = tensor}};
 }
 
 /// Each operation rounded; volatile, so that no product is part of a fused operation.
@@ -99,8 +99,9 @@ HALO_CHECK(weighted_sums_of_bfloat16_mean_what_float_sums_are) {
     std::vector<BFloat16> sum(kCount, BFloat16{0x3F80});
     for (int64_t added = 0; added < kAdded; ++added) {
       const int64_t numbers[2] = {added, 7};
-      weighted_sum_cpu<BFloat16, float>(sum.data(), x.data(), {.keep = &kept, .weight = &weight, .step = numbers, .seed = numbers + 1, .tensor = tensor},
-                                        sum.data(), kCount, SerialExecutor());
+      weighted_sum_cpu<BFloat16, float>(sum.data(), x.data(),
+                                        {.keep = &kept, .weight = &weight, .chance = {.step = numbers, .seed = numbers + 1, .tensor = tensor}}, sum.data(),
+                                        kCount, SerialExecutor());
     }
     double mean = 0;
     for (const BFloat16 y : sum) mean += (to_float(y) - 1.0) / step / kCount;

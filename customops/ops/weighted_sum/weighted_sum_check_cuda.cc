@@ -15,7 +15,7 @@ void check_count(int64_t count, int64_t skipped, float kept = 0.75f) {
   const std::vector<float> factors{kept, 0.3f};
   const std::vector<int64_t> numbers{70'001, (int64_t{3} << 32) + 9};
   const auto scalars = [](const float* at, const int64_t* number) {
-    return WeightedSumScalars{.keep = at, .weight = at + 1, .step = number, .seed = number + 1, .tensor = 7};
+    return WeightedSumScalars{.keep = at, .weight = at + 1, .chance = {.step = number, .seed = number + 1, .tensor = 7}};
   };
   std::vector<S> expected(static_cast<size_t>(count));
   weighted_sum_cpu(sum.data() + skipped, x.data() + skipped, scalars(factors.data(), numbers.data()), expected.data(), count, SerialExecutor());

@@ -1,6 +1,6 @@
 #include "ops/weighted_sum/weighted_sum.h"
 
-#include "ops/binding.h"
+#include "ops/rounding_binding.h"
 
 namespace halo {
 
@@ -10,14 +10,14 @@ struct WeightedSum {
                                  .out = "Y: A",
                                  .types = "A: float, bfloat16; T: float, float16, bfloat16; F: float; I: int64"};
 
-  explicit WeightedSum(const Attributes& attributes) : tensor(attributes.integer("tensor", 0)) {}
+  explicit WeightedSum(const Attributes& attributes) : tensor(chance_tensor(attributes)) {}
 
   Status infer(Types in, ResultTypes out) const {
     const Shape& sum = in[0].shape;
     HALO_REQUIRE(in[1].shape.may_equal(sum), "X of S's shape " << sum, in[1].shape, "Give what is added to each element of S.");
     for (size_t i = 2; i < 6; ++i) HALO_REQUIRE(!in[i].present || in[i].shape.rank() == 0, "scalars []", in[i].shape, "Reshape them to no axis.");
     HALO_REQUIRE(in[0].type == DType::kFloat || (in[4].present && in[5].present), "step and seed, by which bfloat16 is rounded", "none", "Give both.");
-    HALO_REQUIRE(tensor >= 0 && tensor < kMostTensors, "a tensor from 0 to " << kMostTensors - 1, tensor, "Number the sums of the run.");
+    HALO_RETURN_IF_ERROR(check_chance_tensor(tensor));
     out[0] = in[0];
     return {};
   }
@@ -43,14 +43,9 @@ struct WeightedSum {
 
   template <class C>
   WeightedSumScalars scalars(const C& c) const {
-    return {.keep = c.template data<float>(2),
-            .weight = c.template data<float>(3),
-            .step = c.template data<int64_t>(4),
-            .seed = c.template data<int64_t>(5),
-            .tensor = tensor};
+    return {.keep = c.template data<float>(2), .weight = c.template data<float>(3), .chance = chance_source(c, 4, 5, tensor)};
   }
 
-  static constexpr int64_t kMostTensors = int64_t{1} << 29;
   int64_t tensor;
 };
 
