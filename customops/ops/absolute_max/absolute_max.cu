@@ -17,28 +17,11 @@ constexpr int64_t kMostBlocks = 1056, kLeastPiece = 16384;
 /// A thread has four packs of 16 bytes in flight. Reads x once; bound by memory. A maximum is the same in any order.
 template <class T>
 __global__ void __launch_bounds__(kThreads) largest_magnitude_kernel(const T* x, float* largest, int64_t count, bool is_packed) {
-  constexpr int kWidth = cuda::kRowWidth<T>;
-  constexpr int64_t kStep = int64_t{kThreads} * kInFlight * kWidth;
+  using Packs = cuda::StepPacks<T, kThreads, kInFlight>;
   __shared__ uint32_t scratch[cuda::kWarp];
   uint32_t max = 0;
-  for (int64_t first = blockIdx.x * kStep; first < count; first += gridDim.x * kStep) {
-    const bool is_whole = is_packed && first + kStep <= count;
-    T values[kInFlight][kWidth];
-#pragma unroll
-    for (int n = 0; n < kInFlight; ++n) {
-      const int64_t at = first + (static_cast<int64_t>(n) * kThreads + threadIdx.x) * kWidth, left = count - at;
-      if (!is_whole) {
-#pragma unroll
-        for (int i = 0; i < kWidth; ++i) values[n][i] = T{};
-      }
-      cuda::load_pack<kWidth>(x, at, 1, is_whole, left < kWidth ? static_cast<int>(left) : kWidth, values[n]);
-    }
-#pragma unroll
-    for (int n = 0; n < kInFlight; ++n) {
-#pragma unroll
-      for (int i = 0; i < kWidth; ++i) max = cuda::LargerOf()(max, cuda::magnitude_of(values[n][i]));
-    }
-  }
+  for (int64_t first = blockIdx.x * Packs::kStep; first < count; first += gridDim.x * Packs::kStep)
+    Packs(x, first, count, is_packed).for_each([&](T value, int) { max = cuda::LargerOf()(max, cuda::magnitude_of(value)); });
   cuda::raise_absolute_max(max, largest, scratch);
 }
 

@@ -9,16 +9,16 @@ namespace {
 
 constexpr int kThreads = 256, kInFlight = 4;
 
-/// Elements of a step of a block.
+/// A step of a block.
 template <class T>
-constexpr int64_t kStep = int64_t{kThreads} * kInFlight* cuda::kRowWidth<T>;
+using Packs = cuda::StepPacks<T, kThreads, kInFlight>;
 
 constexpr int64_t kMostPieces = 1056;  // eight for each multiprocessor of a Hopper GPU
 
 /// Elements that a block adds up, and how many blocks there are: sizes alone decide.
 template <class T>
 int64_t piece_of(int64_t count) {
-  return std::max<int64_t>(1, cuda::ceil_div(cuda::ceil_div(count, kMostPieces), kStep<T>)) * kStep<T>;
+  return std::max<int64_t>(1, cuda::ceil_div(cuda::ceil_div(count, kMostPieces), Packs<T>::kStep)) * Packs<T>::kStep;
 }
 int64_t pieces_of(int64_t count, int64_t piece) { return std::max<int64_t>(1, cuda::ceil_div(count, piece)); }
 
@@ -30,26 +30,11 @@ __global__ void __launch_bounds__(kThreads) sum_squares_kernel(const T* x, float
   __shared__ float scratch[cuda::kWarp];
   const int64_t begin = static_cast<int64_t>(blockIdx.x) * piece, end = begin + piece < count ? begin + piece : count;
   float sums[kWidth] = {};
-  for (int64_t first = begin; first < end; first += kStep<T>) {
-    const bool is_whole = is_packed && first + kStep<T> <= end;
-    T values[kInFlight][kWidth];
-#pragma unroll
-    for (int n = 0; n < kInFlight; ++n) {
-      const int64_t at = first + (static_cast<int64_t>(n) * kThreads + threadIdx.x) * kWidth, left = end - at;
-      if (!is_whole) {
-#pragma unroll
-        for (int i = 0; i < kWidth; ++i) values[n][i] = T{};
-      }
-      cuda::load_pack<kWidth>(x, at, 1, is_whole, left < kWidth ? static_cast<int>(left) : kWidth, values[n]);
-    }
-#pragma unroll
-    for (int n = 0; n < kInFlight; ++n) {
-#pragma unroll
-      for (int i = 0; i < kWidth; ++i) {
-        const float value = to_float(values[n][i]);
-        sums[i] += value * value;
-      }
-    }
+  for (int64_t first = begin; first < end; first += Packs<T>::kStep) {
+    Packs<T>(x, first, end, is_packed).for_each([&](T element, int i) {
+      const float value = to_float(element);
+      sums[i] += value * value;
+    });
   }
 #pragma unroll
   for (int half = kWidth / 2; half > 0; half /= 2) {

@@ -106,4 +106,36 @@ __device__ void for_row_packs(const T* row, int64_t columns, bool is_packed, F&&
   }
 }
 
+/// What a thread has of one step of a block through [first, end) of a tensor: `packs` packs of 16 bytes, a block of `threads` apart, all in flight; zeros
+/// behind the end.
+template <class T, int threads, int packs>
+struct StepPacks {
+  static constexpr int kWidth = kRowWidth<T>;
+  static constexpr int64_t kStep = int64_t{threads} * packs * kWidth;  // elements of the block's step
+  T values[packs][kWidth];
+
+  __device__ StepPacks(const T* x, int64_t first, int64_t end, bool is_packed) {
+    const bool is_whole = is_packed && first + kStep <= end;
+#pragma unroll
+    for (int p = 0; p < packs; ++p) {
+      const int64_t at = first + (static_cast<int64_t>(p) * threads + threadIdx.x) * kWidth, left = end - at;
+      if (!is_whole) {
+#pragma unroll
+        for (int i = 0; i < kWidth; ++i) values[p][i] = T{};
+      }
+      load_pack<kWidth>(x, at, 1, is_whole, left < kWidth ? static_cast<int>(left) : kWidth, values[p]);
+    }
+  }
+
+  /// f(element, its place in its pack), in the order of the tensor.
+  template <class F>
+  __device__ void for_each(F&& f) const {
+#pragma unroll
+    for (int p = 0; p < packs; ++p) {
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) f(values[p][i], i);
+    }
+  }
+};
+
 }  // namespace halo::cuda
