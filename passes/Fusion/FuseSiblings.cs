@@ -14,7 +14,7 @@ public sealed record FuseSiblings() : IGraphPass
 {
     /// <summary>Sums in another order move codes that lie between two, by a step of their format, in every layer behind: llama-tiny's gradients by up to
     /// 5 %.</summary>
-    private const double Bound = 0.1;
+    internal const double Bound = 0.1;
 
     public string Name => "fuse-siblings";
 

@@ -13,12 +13,9 @@ namespace Halo.Passes.Fusion;
 /// </remarks>
 public sealed record JoinFactors() : IGraphPass
 {
-    /// <summary>Sums in another order move codes that lie between two, by a step of their format, in every layer behind, as in <see cref="FuseSiblings"/>.</summary>
-    private const double Bound = 0.1;
-
     public string Name => "join-factors";
 
-    public ValueEffect Effect => new ValueEffect.Reassociating(Bound);
+    public ValueEffect Effect => new ValueEffect.Reassociating(FuseSiblings.Bound);
 
     public PassResult Run(Model model, PassContext context)
     {
