@@ -62,7 +62,7 @@ public sealed partial class Communicator : IDisposable
     public static Communicator[] Threads(int world, int ranksPerNode = 0, double timeoutSeconds = DefaultTimeoutSeconds) =>
         Threads(NativeOperators.LibraryPath, world, ranksPerNode, timeoutSeconds);
 
-    internal static Communicator[] Threads(string libraryPath, int world, int ranksPerNode, double timeoutSeconds, DeviceCarrier carrier = DeviceCarrier.Host)
+    internal static Communicator[] Threads(string libraryPath, int world, int ranksPerNode, double timeoutSeconds, RankCarrier carrier = RankCarrier.Host)
     {
         var name = $"world {Interlocked.Increment(ref _worlds)}";
         return [.. Enumerable.Range(0, world).Select(rank =>
@@ -76,7 +76,7 @@ public sealed partial class Communicator : IDisposable
     /// <see cref="ThrowIfFailed"/> before its results are used.
     /// </param>
     /// <exception cref="HaloException">There is no Open MPI, or it does not start. NCCL is opened at the first collective.</exception>
-    public static Communicator Mpi(double timeoutSeconds = DefaultTimeoutSeconds, DeviceCarrier carrier = DeviceCarrier.Host) =>
+    public static Communicator Mpi(double timeoutSeconds = DefaultTimeoutSeconds, RankCarrier carrier = RankCarrier.Host) =>
         new(NativeOperators.LibraryPath, Kind("mpi", carrier), "", 0, 1, 1, timeoutSeconds);
 
     /// <summary>Ranks as processes that know their numbers and where rank 0 is, as torchrun tells them; without MPI.</summary>
@@ -89,7 +89,7 @@ public sealed partial class Communicator : IDisposable
     /// <param name="carrier">As <see cref="Mpi"/> has it.</param>
     /// <exception cref="HaloException">The others do not come in time, or are another number.</exception>
     public static Communicator Tcp(string address, int port, int rank, int world, int ranksPerNode, double timeoutSeconds = DefaultTimeoutSeconds,
-        DeviceCarrier carrier = DeviceCarrier.Host) =>
+        RankCarrier carrier = RankCarrier.Host) =>
         new(NativeOperators.LibraryPath, Kind("tcp", carrier), $"{address}:{port}", rank, world, ranksPerNode, timeoutSeconds);
 
     /// <summary>What each rank gives, in order: settings to be compared, sums of a few numbers, or nothing at all, to wait for all.</summary>
@@ -164,8 +164,8 @@ public sealed partial class Communicator : IDisposable
         ((byte[][])GCHandle.FromIntPtr(context).Target!)[rank] = new ReadOnlySpan<byte>(data, checked((int)bytes)).ToArray();
 
     /// <summary>The transport with what carries tensors on a GPU, as the library names them.</summary>
-    private static string Kind(string transport, DeviceCarrier carrier) =>
-        carrier switch { DeviceCarrier.Nccl => transport + "+nccl", DeviceCarrier.Copies => transport + "+copies", _ => transport };
+    private static string Kind(string transport, RankCarrier carrier) =>
+        carrier switch { RankCarrier.Nccl => transport + "+nccl", RankCarrier.Copies => transport + "+copies", _ => transport };
 
     private static byte[] Text(string text) => Encoding.UTF8.GetBytes(text + '\0');
 

@@ -9,7 +9,7 @@ namespace Halo.CustomOps;
 ///   Paley II, q = 1 mod 4, order 2(q + 1): in C = [[0, 1..1], [1, Q]], c becomes c [[1, 1], [1, -1]] and 0 becomes [[1, -1], [-1, -1]].
 ///   Williamson: four symmetric circulants A, B, C, D in [[A, B, C, D], [-B, A, -D, C], [-C, D, A, -B], [-D, -C, B, A]].
 /// </remarks>
-public static class HadamardConstructions
+internal static class HadamardConstructions
 {
     private static readonly ConcurrentDictionary<int, sbyte[,]> Cache = new();
 

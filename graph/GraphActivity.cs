@@ -3,7 +3,7 @@ using System.Diagnostics;
 namespace Halo;
 
 /// <summary>Tells an <see cref="ActivityListener"/> of each graph that is parsed from a file or built in code; costs nothing where nobody listens.</summary>
-public static class GraphActivity
+internal static class GraphActivity
 {
     /// <summary>The name of the source.</summary>
     public const string SourceName = "Halo.Graphs";

@@ -1,7 +1,7 @@
 namespace Halo;
 
 /// <summary>Finds what somebody meant by a misspelt name.</summary>
-public static class NearestName
+internal static class NearestName
 {
     /// <summary>The candidate with the least edit distance, if at most a third of the name (and at least two edits) away; else null.</summary>
     public static string? Of(string name, IEnumerable<string> candidates)

@@ -6,7 +6,7 @@ namespace Halo.CustomOps;
 
 /// <summary>What the kernels of the GPU provider do with memory; a test compares it with what the provider says of itself and with what it takes.</summary>
 /// <param name="byCudnn">Attention of 16-bit types is cuDNN's.</param>
-public sealed class GpuKernelMemory(bool byCudnn) : IKernelMemory
+internal sealed class GpuKernelMemory(bool byCudnn) : IKernelMemory
 {
     /// <summary>kProductWorkspaceBytes.</summary>
     public const long ProductBytes = 32L << 20;

@@ -4,7 +4,7 @@ using Halo.Operators;
 namespace Halo.CustomOps;
 
 /// <summary>The nodes whose first output lies where their first input does, on the CPU and on a GPU.</summary>
-public static class ViewNodes
+internal static class ViewNodes
 {
     private static readonly HashSet<string> Standard = ["Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"];
 

@@ -4,7 +4,7 @@ namespace Halo.Analysis;
 
 /// <summary>For many nodes of a graph at once, which of some nodes they hang on: <see cref="Ancestors"/> of each, in one pass.</summary>
 /// <remarks>A bit for each asked node goes from producers to readers: nodes times asked nodes over 64, in words, where a walk from each node costs the whole graph each time.</remarks>
-public sealed class AncestorSets
+internal sealed class AncestorSets
 {
     private readonly Dictionary<Node, int> _bits = [];
     private readonly Dictionary<Node, ulong[]> _sets = [];

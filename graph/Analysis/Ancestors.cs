@@ -3,7 +3,7 @@ using Halo.Ir;
 namespace Halo.Analysis;
 
 /// <summary>The nodes that values are computed by.</summary>
-public static class Ancestors
+internal static class Ancestors
 {
     /// <summary>The producers of <paramref name="values"/>, of what these read, and so on; subgraphs count as what they read from outside.</summary>
     public static HashSet<Node> Of(params IEnumerable<Value> values)

@@ -5,7 +5,7 @@ using Halo.Ir;
 namespace Halo.Analysis;
 
 /// <summary>Texts that are equal for nodes of one operator with the same attributes and inputs: such nodes compute the same, if they are pure.</summary>
-public sealed class NodeKeys
+internal sealed class NodeKeys
 {
     private readonly Dictionary<Value, int> _ids = [];
 

@@ -4,7 +4,7 @@ using Halo.Operators;
 namespace Halo.Analysis;
 
 /// <summary>Follows a product's operand back through what leaves its content the same: transposes, reshapes, casts, rotations, codes.</summary>
-public static class OperandTrace
+internal static class OperandTrace
 {
     /// <summary>Outputs, behind the codes, of what makes codes.</summary>
     private const int ScaleIndex = 1, TransposedIndex = 2;

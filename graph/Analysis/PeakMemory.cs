@@ -8,7 +8,7 @@ namespace Halo.Analysis;
 /// A value is there from its node to its last reader. A view takes none and keeps what it is a view of. Inputs, initializers and outputs, which others
 /// hold, do not count, nor do values on whose sizes nothing is known. No value is written over another, so that a runtime may need somewhat less.
 /// </remarks>
-public static class PeakMemory
+internal static class PeakMemory
 {
     /// <summary>The most bytes at once; shapes must be inferred.</summary>
     public static long Of(Graph graph)

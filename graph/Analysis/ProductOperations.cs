@@ -8,7 +8,7 @@ namespace Halo.Analysis;
 /// A product of (M, K) and (K, N) is 2 M N K operations. Of attention the keys that a causal query may see are counted, and in its gradient four products; what
 /// is computed once more, to save memory, is not counted. [Chowdhery et al. 2022, PaLM, appendix B]
 /// </remarks>
-public static class ProductOperations
+internal static class ProductOperations
 {
     /// <summary>Those of one run of the graph; null where sizes are not known.</summary>
     public static double? Of(Graph graph)

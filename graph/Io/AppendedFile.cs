@@ -1,7 +1,7 @@
 namespace Halo.Io;
 
 /// <summary>A file that grows at its end, each piece handed to the system as it is appended.</summary>
-public sealed class AppendedFile : IDisposable
+internal sealed class AppendedFile : IDisposable
 {
     private readonly FileStream _stream;
 

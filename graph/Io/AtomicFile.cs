@@ -1,7 +1,7 @@
 namespace Halo.Io;
 
 /// <summary>Writes a file so that a reader sees the old one or the whole new one, never a part.</summary>
-public static class AtomicFile
+internal static class AtomicFile
 {
     /// <summary>Writes through a sibling temporary file, brings it onto the disk and renames it over <paramref name="path"/>.</summary>
     /// <exception cref="HaloException">The disk is full or fails, or the folder cannot be written; nothing is left behind.</exception>

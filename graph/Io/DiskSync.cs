@@ -7,7 +7,7 @@ namespace Halo.Io;
 /// <remarks>
 /// A name is on the disk when its folder is. .NET's <c>Flush(flushToDisk: true)</c> returns where fsync failed, so that a device's error would be lost.
 /// </remarks>
-public static class DiskSync
+internal static class DiskSync
 {
     /// <exception cref="IOException">The device, or the file system behind a network, did not take all of it.</exception>
     public static void File(SafeFileHandle file, string path)

@@ -1,7 +1,7 @@
 namespace Halo.Io;
 
 /// <summary>Tells by its first bytes that a file is of another kind than the one that was asked for, and what to do about it.</summary>
-public static class FileContent
+internal static class FileContent
 {
     private const string Unpack = "Unpack it and name what is in it.";
     private const string Safetensors = "Convert it to safetensors, or fetch the model's safetensors.";

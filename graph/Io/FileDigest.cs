@@ -3,7 +3,7 @@ using System.Security.Cryptography;
 namespace Halo.Io;
 
 /// <summary>Digests of files.</summary>
-public static class FileDigest
+internal static class FileDigest
 {
     /// <summary>Lower-case hexadecimal hash of a file's content.</summary>
     public static string Sha256(string path)

@@ -8,7 +8,7 @@ namespace Halo.Io;
 /// It holds between containers and, on NFS, between machines. Files have locks of fcntl(2), which hinder no reader (.NET's own calls take those of flock(2) on
 /// what they open); folders, which cannot be opened for writing, those of flock(2).
 /// </remarks>
-public sealed class FileLock : IDisposable
+internal sealed class FileLock : IDisposable
 {
     private readonly SafeFileHandle _file;
 

@@ -1,7 +1,7 @@
 namespace Halo.Io;
 
 /// <summary>What a path leads to: a regular file, and where it lies once links are followed.</summary>
-public static class FilePlace
+internal static class FilePlace
 {
     private const int MaxLinks = 40; // as Linux has it
 

@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 namespace Halo.Io;
 
 /// <summary>How the content of a file came to stand in a second place.</summary>
-public enum PlacedAs
+internal enum PlacedAs
 {
     /// <summary>A file of its own that shares blocks with the other until one of them is written.</summary>
     Clone,
@@ -17,7 +17,7 @@ public enum PlacedAs
 
 /// <summary>Puts the content of a file in a second place; a large file without reading it, where the file system can.</summary>
 /// <remarks>A clone (FICLONE: Btrfs, XFS and others), else for a large file a hard link, else (another file system) a copy.</remarks>
-public static partial class FilePlacement
+internal static partial class FilePlacement
 {
     /// <summary>A copy of fewer bytes takes a second or two, and is independent of the other file.</summary>
     public const long CopiedBytes = 1L << 30;

@@ -4,7 +4,7 @@ namespace Halo.Io;
 
 /// <summary>A file's bytes from first to last, in pieces of 1 MiB but for the last one, less those that are zeros from end to end.</summary>
 /// <remarks>Holes of a sparse file, which have no place on the disk, are not read.</remarks>
-public static class FileScan
+internal static class FileScan
 {
     private const int PieceBytes = 1 << 20;
 

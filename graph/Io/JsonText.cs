@@ -5,7 +5,7 @@ using System.Text.Json.Serialization;
 namespace Halo.Io;
 
 /// <summary>The forms of JSON that Halo writes, and reads again.</summary>
-public static class JsonText
+internal static class JsonText
 {
     /// <summary>Files that people read: indented, names of records in snake_case, no letter escaped that need not be.</summary>
     public static JsonSerializerOptions Readable { get; } = new()

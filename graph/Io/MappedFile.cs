@@ -7,7 +7,7 @@ namespace Halo.Io;
 
 /// <summary>A file read through mapped windows or piece by piece, so that its content is never held.</summary>
 /// <remarks>The file stays open as long as something refers to it. Replacing it by a rename leaves the open content as it was.</remarks>
-public sealed class MappedFile
+internal sealed class MappedFile
 {
     private readonly MemoryMappedFile _map;
     private readonly SafeFileHandle _handle;
@@ -67,7 +67,7 @@ public sealed class MappedFile
 public delegate T ViewReader<out T>(ReadOnlySpan<byte> bytes);
 
 /// <summary>A tensor's bytes as a part of a file.</summary>
-public sealed class FileBytes(MappedFile file, long offset, long sizeBytes) : ITensorBytes
+internal sealed class FileBytes(MappedFile file, long offset, long sizeBytes) : ITensorBytes
 {
     /// <summary>What is read at a time: it stays in the processor's cache while it is looked at.</summary>
     private const int ChunkBytes = 256 << 10;

@@ -3,7 +3,7 @@ using System.Text.Json;
 namespace Halo.Io;
 
 /// <summary>Folders that Halo writes: marked as its own, whole or not there, never over somebody else's files.</summary>
-public static class OwnedFolder
+internal static class OwnedFolder
 {
     /// <summary>The file that marks a folder as written by Halo, and so as one it may replace.</summary>
     public const string MarkerName = "halo.json";

@@ -1,7 +1,7 @@
 namespace Halo.Io;
 
 /// <summary>A file that is written and waits beside its place until another one is written too: both appear, or neither.</summary>
-public sealed class PendingFile : IDisposable
+internal sealed class PendingFile : IDisposable
 {
     private readonly string _target;
     private readonly string _temporary;

@@ -8,7 +8,7 @@ namespace Halo.Ir;
 /// bfloat16 is the upper half of float32. Rounding adds 0x7FFF plus the lowest kept bit to the 32-bit pattern and drops the lower half; overflow
 /// carries into the exponent and gives infinity. NaN would carry too, so it is kept and made quiet instead.
 /// </remarks>
-public static class FloatConversions
+internal static class FloatConversions
 {
     private const uint Infinity = 0x7F80_0000, Magnitude = 0x7FFF_FFFF, QuietBit = 0x40;
 

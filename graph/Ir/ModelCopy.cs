@@ -1,7 +1,7 @@
 namespace Halo.Ir;
 
 /// <summary>Copies of models, for who changes one and needs the other as it is.</summary>
-public static class ModelCopy
+internal static class ModelCopy
 {
     /// <summary>The same model in objects of its own, orders and free names included: passes give the same bytes of either. Tensors are shared.</summary>
     public static Model Clone(this Model model)

@@ -1,7 +1,7 @@
 namespace Halo.Ir;
 
 /// <summary>The domain of ONNX's own operators, which files spell in two ways and the graph in one: "".</summary>
-public static class OnnxDomain
+internal static class OnnxDomain
 {
     private const string Alias = "ai.onnx";
 

@@ -98,7 +98,7 @@ public interface ITensorBytes
 }
 
 /// <summary>Bytes in memory.</summary>
-public sealed class MemoryBytes(ReadOnlyMemory<byte> bytes) : ITensorBytes
+internal sealed class MemoryBytes(ReadOnlyMemory<byte> bytes) : ITensorBytes
 {
     public long SizeBytes => bytes.Length;
 

@@ -1,7 +1,7 @@
 namespace Halo.Ir;
 
 /// <summary>Kahn's algorithm, which takes of the nodes that may come next the first in the present order.</summary>
-public static class TopologicalOrder
+internal static class TopologicalOrder
 {
     /// <summary>Orders nodes so that each stands behind what it reads, keeping the present order where it is right already.</summary>
     /// <exception cref="InvalidOperationException">The graph has a cycle; it stays as it is.</exception>

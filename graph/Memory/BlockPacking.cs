@@ -2,7 +2,7 @@ namespace Halo.Memory;
 
 /// <summary>Places for blocks in one piece of memory, each taken when it is asked for, in the smallest gap that has room.</summary>
 /// <remarks>As ONNX Runtime packs a run's buffers from the second run on: one block for all of them.</remarks>
-public sealed class BlockPacking
+internal sealed class BlockPacking
 {
     private readonly List<(long Offset, long Bytes, int Id)> _taken = []; // by offset
 

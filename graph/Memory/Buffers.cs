@@ -7,7 +7,7 @@ namespace Halo.Memory;
 /// <param name="Values">The values that lie in it, views included, in the order of the run.</param>
 /// <param name="First">The place, in the order of the run, of the node that writes the first value.</param>
 /// <param name="Last">The place of the last node that reads a value in it; that of the last node of all where nobody does.</param>
-public sealed record Buffer(long SizeBytes, IReadOnlyList<Value> Values, int First, int Last);
+internal sealed record Buffer(long SizeBytes, IReadOnlyList<Value> Values, int First, int Last);
 
 /// <summary>Which memory ONNX Runtime takes for the values of a graph, and how long it keeps it.</summary>
 /// <remarks>
@@ -15,7 +15,7 @@ public sealed record Buffer(long SizeBytes, IReadOnlyList<Value> Values, int Fir
 /// the buffer freed last that has its sizes and width, where both are known before the run; else a new one. A buffer is kept from its first value to the last reader of its last one, also in
 /// between. Inputs, initializers and outputs of the graph belong to others.
 /// </remarks>
-public sealed class Buffers
+internal sealed class Buffers
 {
     private readonly IKernelMemory _kernels;
     private readonly Dictionary<Value, int> _uses = [];

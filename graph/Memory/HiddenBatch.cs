@@ -9,7 +9,7 @@ namespace Halo.Memory;
 /// sizes that a model has. Values whose first size is not known before they are computed are taken and freed one by one, in an arena that gives any size
 /// what another left; a value that overwrites one which nobody reads any more shares a name for it, so that it still does. Bits and order of the run stay.
 /// </remarks>
-public static class HiddenBatch
+internal static class HiddenBatch
 {
     /// <summary>Hides it in a graph of fixed sizes, in place.</summary>
     /// <param name="graph">A training or evaluation graph; sizes of values that nodes compute are inferred anew.</param>

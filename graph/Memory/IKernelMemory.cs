@@ -3,7 +3,7 @@ using Halo.Ir;
 namespace Halo.Memory;
 
 /// <summary>What the kernels of one runtime do with memory, by node.</summary>
-public interface IKernelMemory
+internal interface IKernelMemory
 {
     /// <summary>Whether the first output lies where the first input does and takes no memory of its own.</summary>
     bool IsView(Node node);

@@ -5,7 +5,7 @@ namespace Halo.Memory;
 /// <param name="PackedBytes">The most where all buffers lie in one block, as in later runs; work memory included.</param>
 /// <param name="Peak">The place of the node at which <paramref name="LiveBytes"/> are taken.</param>
 /// <param name="Buffers">All of them.</param>
-public sealed record RunMemory(long LiveBytes, long PackedBytes, int Peak, Buffers Buffers)
+internal sealed record RunMemory(long LiveBytes, long PackedBytes, int Peak, Buffers Buffers)
 {
     /// <summary>What allocators round to.</summary>
     public const long Alignment = 256;

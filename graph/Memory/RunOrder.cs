@@ -7,7 +7,7 @@ namespace Halo.Memory;
 /// It walks from the nodes that nobody reads, the last of the file first, through their producers, the last of the file first, and runs a node behind all
 /// of its own. So where a node stands in the file says which of several branches goes first, and <c>order-nodes</c> can choose.
 /// </remarks>
-public static class RunOrder
+internal static class RunOrder
 {
     /// <summary>The nodes as they run. Constants are no nodes to ONNX Runtime and left out.</summary>
     public static IReadOnlyList<Node> Of(Graph graph) => Of([.. graph.Nodes]);

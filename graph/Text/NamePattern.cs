@@ -3,7 +3,7 @@ using System.IO.Enumeration;
 namespace Halo.Text;
 
 /// <summary>Names that are meant by a pattern with * and ?; <c>!PATTERN</c> means all other names.</summary>
-public static class NamePattern
+internal static class NamePattern
 {
     public static bool Matches(string pattern, string name) => pattern.StartsWith('!')
         ? !FileSystemName.MatchesSimpleExpression(pattern.AsSpan(1), name, ignoreCase: false)

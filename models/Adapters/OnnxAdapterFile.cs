@@ -9,7 +9,7 @@ namespace Halo.Models.Adapters;
 /// Tables of [ONNX Runtime, onnxruntime/lora/adapter_format/adapter_schema.fbs], format version 1: Parameter (name, dims: int64, data_type as ONNX numbers it,
 /// raw_data aligned to 8 bytes), Adapter (format_version, adapter_version, model_version, parameters), file identifier TORT.
 /// </remarks>
-public static class OnnxAdapterFile
+internal static class OnnxAdapterFile
 {
     /// <summary>What the runtime's documentation calls such files.</summary>
     public const string Extension = ".onnx_adapter";

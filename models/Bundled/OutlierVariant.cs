@@ -9,7 +9,7 @@ namespace Halo.Models.Bundled;
 /// By <c>outliers.json</c>, per layer: channels of each RMSNorm weight are multiplied by a factor and the matching input columns of the linear
 /// layers behind it divided by it; rows of up_proj likewise, undone in the columns of down_proj. Logits do not change.
 /// </remarks>
-public static class OutlierVariant
+internal static class OutlierVariant
 {
     /// <summary>Writes the variant's weights in float32, which the factor needs: divided by it, bfloat16 would round.</summary>
     /// <exception cref="HaloException">The bundled model is not there, or the file cannot be written.</exception>

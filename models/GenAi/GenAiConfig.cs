@@ -9,7 +9,7 @@ namespace Halo.Models.GenAi;
 /// <summary>A <c>genai_config.json</c>: what ONNX Runtime GenAI must know of a decoder to run it. [ONNX Runtime GenAI 0.18, config reference]</summary>
 /// <param name="Model">Sizes, ids and names.</param>
 /// <param name="Search">What generates where the caller says nothing.</param>
-public sealed record GenAiConfig(GenAiModel Model, GenAiSearch Search)
+internal sealed record GenAiConfig(GenAiModel Model, GenAiSearch Search)
 {
     public const string FileName = "genai_config.json";
     private const string Reader = "read-genai-config";
@@ -97,7 +97,7 @@ public sealed record GenAiConfig(GenAiModel Model, GenAiSearch Search)
 /// <param name="VocabSize">V, the logits' last size.</param>
 /// <param name="ContextLength">Tokens of a row that the graph takes.</param>
 /// <param name="Decoder">The graph.</param>
-public sealed record GenAiModel(string Type, int VocabSize, int ContextLength, GenAiDecoder Decoder)
+internal sealed record GenAiModel(string Type, int VocabSize, int ContextLength, GenAiDecoder Decoder)
 {
     public int? BosTokenId { get; init; }
 
@@ -114,7 +114,7 @@ public sealed record GenAiModel(string Type, int VocabSize, int ContextLength, G
 /// <param name="NumAttentionHeads">Heads of queries.</param>
 /// <param name="NumHiddenLayers">Layers, each with a cache.</param>
 /// <param name="NumKeyValueHeads">Heads of keys and values.</param>
-public sealed record GenAiDecoder(string Filename, int HeadSize, int HiddenSize, int NumAttentionHeads, int NumHiddenLayers, int NumKeyValueHeads)
+internal sealed record GenAiDecoder(string Filename, int HeadSize, int HiddenSize, int NumAttentionHeads, int NumHiddenLayers, int NumKeyValueHeads)
 {
     /// <summary>How GenAI makes the session; null leaves its defaults.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
@@ -126,7 +126,7 @@ public sealed record GenAiDecoder(string Filename, int HeadSize, int HiddenSize,
 }
 
 /// <summary>Section <c>session_options</c>: no provider but the CPU.</summary>
-public sealed record GenAiSessionOptions
+internal sealed record GenAiSessionOptions
 {
     public string LogId { get; init; } = "onnxruntime-genai";
 
@@ -134,7 +134,7 @@ public sealed record GenAiSessionOptions
 }
 
 /// <summary>Names of the graph's inputs; <c>%d</c> is a layer, from 0.</summary>
-public sealed record GenAiInputs
+internal sealed record GenAiInputs
 {
     public string InputIds { get; init; } = "input_ids";
 
@@ -146,7 +146,7 @@ public sealed record GenAiInputs
 }
 
 /// <summary>Names of the graph's outputs; <c>%d</c> is a layer, from 0.</summary>
-public sealed record GenAiOutputs
+internal sealed record GenAiOutputs
 {
     public string Logits { get; init; } = "logits";
 
@@ -156,7 +156,7 @@ public sealed record GenAiOutputs
 }
 
 /// <summary>Section <c>search</c>: greedy, unless the caller asks for something else.</summary>
-public sealed record GenAiSearch
+internal sealed record GenAiSearch
 {
     public bool DoSample { get; init; }
 

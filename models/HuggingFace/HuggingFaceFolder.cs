@@ -40,7 +40,7 @@ public static class HuggingFaceFolder
     /// <summary>As <see cref="Write"/>, with the weights' files as they are: cloned, linked or copied (<see cref="FilePlacement"/>), shard by shard.</summary>
     /// <returns>How each file of weights came there, by its name in <paramref name="target"/>.</returns>
     /// <exception cref="HaloException">The source lacks a file, or the target is not Halo's.</exception>
-    public static IReadOnlyDictionary<string, PlacedAs> Keep(IReadOnlyList<string> companions, string weights, string target, string kind)
+    internal static IReadOnlyDictionary<string, PlacedAs> Keep(IReadOnlyList<string> companions, string weights, string target, string kind)
     {
         CheckPlaces(companions, weights, target);
         using var checkpoint = CheckpointReader.Open(weights);

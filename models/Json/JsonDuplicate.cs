@@ -3,7 +3,7 @@ using System.Text.Json;
 namespace Halo.Models.Json;
 
 /// <summary>Finds the key that stands twice in an object, which <see cref="JsonDocument"/> refuses without its place.</summary>
-public static class JsonDuplicate
+internal static class JsonDuplicate
 {
     /// <returns>The key with the line and the byte of its second place, counted from 1; null where there is none or the text is no JSON.</returns>
     public static string? Find(ReadOnlySpan<byte> json)

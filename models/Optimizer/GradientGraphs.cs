@@ -7,7 +7,7 @@ namespace Halo.Models.Optimizer;
 
 /// <summary>The graphs between gradients and optimizer: their sum over micro-batches, and their global norm.</summary>
 /// <remarks>The norm has a graph of its own so that the run can stop at a non-finite one before any parameter is written.</remarks>
-public static class GradientGraphs
+internal static class GradientGraphs
 {
     public const string Keep = "keep";
     public const string Weight = "weight";

@@ -16,7 +16,7 @@ namespace Halo.Models.Optimizer;
 /// Clipping goes by the norm of the step before, the input previous_norm: this step's is known when the last update is done. The bits without clipping are
 /// those of the optimizer's own graph. [Lv et al. 2023, LOMO, for the idea]
 /// </remarks>
-public static class OptimizerInBackward
+internal static class OptimizerInBackward
 {
     public const string PreviousNorm = "previous_norm";
 

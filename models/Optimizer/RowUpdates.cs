@@ -4,7 +4,7 @@ using Halo.Ir;
 namespace Halo.Models.Optimizer;
 
 /// <summary>Updates of some rows of parameters, which inputs of the optimizer's graph name: gradients and moments are those of these rows alone.</summary>
-public static class RowUpdates
+internal static class RowUpdates
 {
     /// <summary>Lets an AdamW graph of rows take each whole parameter, in whose place it may write, and give it back with those rows updated.</summary>
     /// <param name="optimizer">Built with the shapes of the rows; is changed.</param>

@@ -9,7 +9,7 @@ namespace Halo.Models.Weights;
 /// SHA-256 over the tensors in the order of their names: name, type and sizes, then all bytes up to 64 KiB, else 16 pieces of 4 KiB from first to last, evenly
 /// apart, as <see cref="WeightsDigest"/> takes them.
 /// </remarks>
-public static class BaseDigest
+internal static class BaseDigest
 {
     private const int Pieces = 16, PieceBytes = 1 << 12;
 

@@ -9,7 +9,7 @@ namespace Halo.Models.Weights;
 public delegate void FloatPart(long first, ReadOnlySpan<float> values);
 
 /// <summary>Finds NaN and infinity in weights.</summary>
-public static class FiniteValues
+internal static class FiniteValues
 {
     private const int PartElements = 1 << 18;
 

@@ -5,7 +5,7 @@ using Halo.Ir;
 namespace Halo.Models.Weights;
 
 /// <summary>Writes the tensors of a checkpoint: one file, or shards with their index where it would be too large.</summary>
-public static class SafetensorsShards
+internal static class SafetensorsShards
 {
     /// <summary>Transformers begins another file before one grows beyond this.</summary>
     public const long Bytes = 5_000_000_000;

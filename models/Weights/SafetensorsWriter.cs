@@ -71,7 +71,7 @@ public static class SafetensorsWriter
     }
 
     /// <summary>As <see cref="Write"/>, but for its place: the file appears when it is committed.</summary>
-    public static PendingFile Begin(string path, IReadOnlyList<SafetensorsSource> tensors) => Begin(path, tensors, metadata: null, out _);
+    internal static PendingFile Begin(string path, IReadOnlyList<SafetensorsSource> tensors) => Begin(path, tensors, metadata: null, out _);
 
     private static PendingFile Begin(string path, IReadOnlyList<SafetensorsSource> tensors, IReadOnlyDictionary<string, string>? metadata,
         out IReadOnlyDictionary<string, string> digests)

@@ -4,7 +4,7 @@ using System.IO.Hashing;
 namespace Halo.Models.Weights;
 
 /// <summary>A digest for all bytes of each tensor of a file: XXH3 of 64 bits, as fast as memory is read. It finds accidents, not forgery.</summary>
-public static class TensorDigests
+internal static class TensorDigests
 {
     /// <summary>Of a tensor as it lies in its file; 16 hexadecimal digits.</summary>
     public static string Of(SafetensorsTensor tensor)

@@ -5,7 +5,7 @@ namespace Halo.Models.Weights;
 
 /// <summary>A digest of all bytes of a safetensors file, header and tensors: XXH3 of 64 bits. It finds accidents, not forgery.</summary>
 /// <remarks>Of each piece of <see cref="FileScan"/> offset and bytes, then the size: what is not in it is zeros.</remarks>
-public static class WeightsDigest
+internal static class WeightsDigest
 {
     /// <summary>16 hexadecimal digits. The file is read as a whole, at the rate of the disk.</summary>
     /// <exception cref="HaloException">It cannot be read.</exception>

@@ -4,7 +4,7 @@ using Halo.Passes.Infra;
 namespace Halo.Passes.Cleanup;
 
 /// <summary>Tensors of one repeated element.</summary>
-public static class Splat
+internal static class Splat
 {
     /// <summary>The bytes of the element that all elements equal; null if they differ or there is none.</summary>
     public static byte[]? Find(Tensor tensor)

@@ -3,7 +3,7 @@ using Halo.Ir;
 namespace Halo.Passes.Infra;
 
 /// <summary>The graphs a model holds: its own, those of its functions, and the subgraphs inside them.</summary>
-public static class Graphs
+internal static class Graphs
 {
     /// <summary>All graphs of the model; a graph comes before those around it.</summary>
     public static IEnumerable<Graph> Of(Model model) =>

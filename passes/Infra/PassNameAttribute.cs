@@ -4,7 +4,7 @@ namespace Halo.Passes.Infra;
 
 /// <summary>The name of a pass whose type is called otherwise: pipelines and ledgers that people have kept go on to work when a type is renamed.</summary>
 [AttributeUsage(AttributeTargets.Class)]
-public sealed class PassNameAttribute(string name) : System.Attribute
+internal sealed class PassNameAttribute(string name) : System.Attribute
 {
     public string Name { get; } = name;
 

@@ -4,7 +4,7 @@ using Halo.Operators;
 namespace Halo.Passes.Infra;
 
 /// <summary>Which nodes compute the same from the same inputs, every time.</summary>
-public static class Purity
+internal static class Purity
 {
     /// <summary>ONNX's operators but the random ones; functions whose bodies are pure; nothing that holds subgraphs.</summary>
     public static bool IsPure(Model model, Node node)

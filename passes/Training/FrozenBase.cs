@@ -14,7 +14,7 @@ namespace Halo.Passes.Training;
 /// graph reads it by inputs of the values' names, which are marked; weights that nothing else reads are inputs no longer. Codes of FP8 are held as bytes
 /// (<see cref="BitCast"/>): ONNX Runtime's C# sessions take no inputs of that type.
 /// </remarks>
-public static class FrozenBase
+internal static class FrozenBase
 {
     /// <summary>The key that marks an input that is held, among its metadata.</summary>
     public const string HeldKey = "halo.held";

@@ -14,7 +14,7 @@ namespace Halo.Passes.Training;
 /// <param name="Codes">An output of the graph, int8 or uint8.</param>
 /// <param name="Gradient">The output whose memory they have.</param>
 /// <param name="Offset">Bytes behind its first.</param>
-public sealed record Loan(Value Codes, string Gradient, long Offset);
+internal sealed record Loan(Value Codes, string Gradient, long Offset);
 
 /// <summary>Keeps the 8-bit codes that a training graph's forward part leaves to its backward part in the memory of gradients that are written later.</summary>
 /// <remarks>
@@ -34,7 +34,7 @@ public sealed record LendGradients() : IGraphPass
     public ValueEffect Effect => new ValueEffect.Exact();
 
     /// <summary>The codes that lie in gradients' memory.</summary>
-    public static IEnumerable<Loan> LoansOf(Graph graph) => graph.Outputs.Where(o => o.Metadata.ContainsKey(GradientKey))
+    internal static IEnumerable<Loan> LoansOf(Graph graph) => graph.Outputs.Where(o => o.Metadata.ContainsKey(GradientKey))
         .Select(o => new Loan(o, o.Metadata[GradientKey], long.Parse(o.Metadata[OffsetKey], CultureInfo.InvariantCulture)));
 
     public void Requires(Model model) => TrainingGraph.Require(model, Name);

@@ -13,7 +13,7 @@ namespace Halo.Passes.Training;
 /// codes are made of the decoded weight in each step, as it is: <see cref="Recompute"/> makes both again for the backward part, so that no decoded weight
 /// lives longer than its layer. Embedding, head and norms stay as they are.
 /// </remarks>
-public static class RoundedBase
+internal static class RoundedBase
 {
     private const string Key = "halo.int4", Codes = "codes", Scales = "scales", Zeros = "zeros";
 

@@ -25,7 +25,7 @@ namespace Halo.Runner.Artifacts;
 /// checkpoint/: a Hugging Face folder in the checkpoint's own type. manifest.json: interface, options, optimizer, hashes, ledger. The same input and
 /// options give the same bytes.
 /// </remarks>
-public sealed class TrainingArtifact
+internal sealed class TrainingArtifact
 {
     public const string Kind = "artifact";
 

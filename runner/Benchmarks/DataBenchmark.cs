@@ -9,7 +9,7 @@ namespace Halo.Runner.Benchmarks;
 
 /// <summary>How fast data become tokens: made text, no two rows alike, of the words of real rows as often as those have them.</summary>
 /// <remarks>Rates are bytes of the data file over seconds of processor time, so that other work on the machine does not count and cores are comparable.</remarks>
-public sealed class DataBenchmark
+internal sealed class DataBenchmark
 {
     private const int QuestionWords = 60, AnswerWords = 20, TextWords = 10_000;
 

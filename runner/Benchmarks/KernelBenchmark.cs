@@ -12,7 +12,7 @@ namespace Halo.Runner.Benchmarks;
 
 /// <summary>Times the kernels of a device beside what a copy and bare products reach in the same run.</summary>
 /// <remarks>The GPU's cases are the native library's (<c>customops/provider/benchmarks</c>), the CPU's are those of <see cref="OperatorBenchmark"/>.</remarks>
-public static class KernelBenchmark
+internal static class KernelBenchmark
 {
     private const long CopyBytes = 256 << 20;
     private const int CopyRounds = 15;

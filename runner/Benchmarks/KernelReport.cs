@@ -8,7 +8,7 @@ namespace Halo.Runner.Benchmarks;
 /// <summary>What <c>halo bench kernels</c> measured: as lines of JSON, versions first, and as tables in Markdown.</summary>
 /// <param name="Versions">Device, driver and libraries, this tool, the day.</param>
 /// <param name="Times">Ceilings and kernels as they were measured.</param>
-public sealed record KernelReport(IReadOnlyDictionary<string, string> Versions, IReadOnlyList<KernelTime> Times)
+internal sealed record KernelReport(IReadOnlyDictionary<string, string> Versions, IReadOnlyList<KernelTime> Times)
 {
     public IEnumerable<KernelTime> Kernels => Times.Where(t => !t.IsCeiling);
 

@@ -12,7 +12,7 @@ namespace Halo.Runner.Benchmarks;
 /// <param name="TeraflopsPerSecond">Of products.</param>
 /// <param name="OfProducts">The same over the rate of bare products of this type.</param>
 /// <param name="BodyMilliseconds">The operator's function body on the CPU; null on a GPU.</param>
-public sealed record KernelTime(
+internal sealed record KernelTime(
     [property: JsonPropertyName("kernel")] string Kernel,
     [property: JsonPropertyName("type")] string Type,
     [property: JsonPropertyName("shape")] string Shape,

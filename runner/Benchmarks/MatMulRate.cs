@@ -11,7 +11,7 @@ namespace Halo.Runner.Benchmarks;
 /// <summary>The rate that ONNX Runtime's own MatMul reaches at the shapes of a graph's linear products: what a step could be at best.</summary>
 /// <param name="Operations">Multiplications and additions of all linear products of one step, the head's included.</param>
 /// <param name="Seconds">What they take as bare float32 MatMul nodes, one after the other.</param>
-public sealed record MatMulRate(double Operations, double Seconds)
+internal sealed record MatMulRate(double Operations, double Seconds)
 {
     private const int Repeats = 15;
 

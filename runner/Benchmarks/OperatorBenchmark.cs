@@ -10,7 +10,7 @@ namespace Halo.Runner.Benchmarks;
 /// What is timed are the cases of the operators (<see cref="OpCase.Benchmarks"/>), at the sizes of llama-tiny's training graph, 8 x 256 tokens. Times are ONNX
 /// Runtime's own of each node, so that what feeds an operator does not count.
 /// </remarks>
-public sealed class OperatorBenchmark(int threads, int rounds)
+internal sealed class OperatorBenchmark(int threads, int rounds)
 {
     private const int WarmUp = 3, Seed = 1;
 

@@ -4,7 +4,7 @@ namespace Halo.Runner.Benchmarks;
 
 /// <summary>Where the time of a graph's runs goes, by operator, from a profile that ONNX Runtime wrote.</summary>
 /// <param name="Milliseconds">Of one run, by operator, largest first.</param>
-public sealed record StepProfile(IReadOnlyList<(string Operator, double Milliseconds, int Nodes)> Milliseconds)
+internal sealed record StepProfile(IReadOnlyList<(string Operator, double Milliseconds, int Nodes)> Milliseconds)
 {
     private const string KernelSuffix = "_kernel_time";
 

@@ -17,7 +17,7 @@ namespace Halo.Runner.Benchmarks;
 /// <param name="Scheme">Rotations.</param>
 /// <param name="Operators">What runs the operators of com.halo.</param>
 /// <param name="IsRederived">The gradient is built anew (rederive-gradient); else the graph is as it was exported.</param>
-public sealed record Variant(string Format, string Scheme, OperatorKernels Operators, bool IsRederived = true)
+internal sealed record Variant(string Format, string Scheme, OperatorKernels Operators, bool IsRederived = true)
 {
     public override string ToString() => (Format == "none" ? "fp32" : $"{Format} {Scheme}") + (IsRederived ? "" : ", as exported")
         + (Operators == OperatorKernels.Functions ? ", function bodies" : "");
@@ -27,11 +27,11 @@ public sealed record Variant(string Format, string Scheme, OperatorKernels Opera
 /// <param name="Variant">Which.</param>
 /// <param name="Seconds">Of one update: forward, backward, AdamW; the median over all rounds.</param>
 /// <param name="Profile">Of the training graph alone; empty on a GPU, where nodes take no time of the host.</param>
-public sealed record VariantTime(Variant Variant, double Seconds, StepProfile Profile);
+internal sealed record VariantTime(Variant Variant, double Seconds, StepProfile Profile);
 
 /// <summary>Times whole updates of a training graph, as it is and rewritten, in turns, so that a busy moment of the machine hits all alike.</summary>
 /// <remarks>Weights and tokens are made up: they do not change what is computed, only its result.</remarks>
-public sealed class TrainingBenchmark(string graphPath, int threads, int rounds, Device device)
+internal sealed class TrainingBenchmark(string graphPath, int threads, int rounds, Device device)
 {
     private const int WarmUp = 2;
 

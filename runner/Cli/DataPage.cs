@@ -6,7 +6,7 @@ using Halo.Runner.Training.Reports;
 namespace Halo.Runner.Cli;
 
 /// <summary>A <see cref="DataReport"/> and some rows as one page that needs no network and no script.</summary>
-public static class DataPage
+internal static class DataPage
 {
     private const int Listed = 200;
 

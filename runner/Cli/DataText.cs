@@ -5,7 +5,7 @@ using Spectre.Console;
 namespace Halo.Runner.Cli;
 
 /// <summary>A <see cref="DataReport"/> and some rows for a terminal.</summary>
-public static class DataText
+internal static class DataText
 {
     private const int Listed = 10, BarWidth = 40;
 

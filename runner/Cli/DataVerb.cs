@@ -2,7 +2,6 @@ using System.CommandLine;
 using Halo.Io;
 using Halo.Models.Tokenizers;
 using Halo.Runner.Data;
-using Halo.Runner.Data.Forms;
 using Halo.Runner.Inspection;
 using Halo.Runner.Sources;
 using Spectre.Console;

@@ -1,7 +1,7 @@
 namespace Halo.Runner.Data;
 
 /// <summary>What an input of a graph says of each token of a batch.</summary>
-public enum BatchRole
+internal enum BatchRole
 {
     /// <summary>The token's id.</summary>
     TokenIds,
@@ -22,7 +22,7 @@ public enum BatchRole
 /// <summary>An input of a graph that each batch fills, (B, T) int64.</summary>
 /// <param name="Name">The input's name in the graph.</param>
 /// <param name="Role">What it says of each token.</param>
-public sealed record BatchInput(string Name, BatchRole Role);
+internal sealed record BatchInput(string Name, BatchRole Role);
 
 /// <summary>The form of a micro-batch: what one run of a graph takes.</summary>
 /// <param name="Rows">B.</param>
@@ -30,4 +30,4 @@ public sealed record BatchInput(string Name, BatchRole Role);
 /// <param name="PadId">The id behind a row's end.</param>
 /// <param name="Inputs">What the graph takes.</param>
 /// <param name="Packs">A row of the graph holds as many rows of data as fit, each a document of its own; else one.</param>
-public sealed record BatchLayout(int Rows, int Sequence, int PadId, IReadOnlyList<BatchInput> Inputs, bool Packs = false);
+internal sealed record BatchLayout(int Rows, int Sequence, int PadId, IReadOnlyList<BatchInput> Inputs, bool Packs = false);

@@ -9,7 +9,7 @@ namespace Halo.Runner.Data;
 /// repeating a row with nothing to learn. A layout that packs changes neither which rows a batch has nor their order: they fill rows of the graph by
 /// <see cref="FirstFit"/>, and so fewer micro-batches.
 /// </remarks>
-public sealed class Batcher
+internal sealed class Batcher
 {
     private readonly IReadOnlyList<TokenizedRow> _rows;
     private readonly int _batchSize;

@@ -1,12 +1,11 @@
 using Halo.Models.Chat;
 using Halo.Models.Tokenizers;
-using Halo.Runner.Data.Forms;
 using Halo.Runner.Data.Reading;
 
 namespace Halo.Runner.Data;
 
 /// <summary>One conversation as tokens. <paramref name="LossMask"/> has the length of <paramref name="Ids"/>: 1 where the token is learned.</summary>
-public sealed record TokenizedRow(int[] Ids, byte[] LossMask)
+internal sealed record TokenizedRow(int[] Ids, byte[] LossMask)
 {
     /// <summary>The tokens that count in the loss: learned and not at position 0, which no logit predicts.</summary>
     public int CountedTokens { get; } = LossMask.Length < 2 ? 0 : LossMask.Length - 1 - LossMask.AsSpan(1).Count((byte)0);
@@ -20,7 +19,7 @@ public sealed record TokenizedRow(int[] Ids, byte[] LossMask)
 /// A longer conversation is cut on the right. One that keeps no counted token after the cut teaches nothing, so it is left out; both are counted, and the
 /// caller reports them. A longer text goes on in the next row, whose first token is the last one of the row before: every token is learned once.
 /// </remarks>
-public sealed class ChatDataset
+internal sealed class ChatDataset
 {
     private readonly ITokenRows _whole;
     private readonly IReadOnlyList<DataFile> _files;

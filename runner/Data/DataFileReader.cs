@@ -8,7 +8,7 @@ namespace Halo.Runner.Data;
 /// <remarks>What a file is follows from its bytes, but for text, whose name ends in .txt; its form from its first row, and every row has to be of it.</remarks>
 /// <param name="path">The file.</param>
 /// <param name="format">The form of its rows; auto: that of the first.</param>
-public sealed class DataFileReader(string path, DataFormat format = DataFormat.Auto)
+internal sealed class DataFileReader(string path, DataFormat format = DataFormat.Auto)
 {
     private RowForm? _form;
     private IReadOnlyList<string> _passedOver = [];

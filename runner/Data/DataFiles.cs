@@ -7,11 +7,11 @@ using Halo.Io;
 namespace Halo.Runner.Data;
 
 /// <summary>A data file, and how many times each of its rows stands in an epoch.</summary>
-public sealed record DataFile(string Path, double Weight = 1);
+internal sealed record DataFile(string Path, double Weight = 1);
 
 /// <summary>The files that a setting names: a path, a pattern, or several of them with commas between, each with <c>@WEIGHT</c> behind it where it has one.</summary>
 /// <remarks>A name that is a file's is that file, whatever is in it. In patterns * and ? stand within a name, ** for any folders.</remarks>
-public static class DataFiles
+internal static class DataFiles
 {
     private const string Reader = "data-files";
 

@@ -7,7 +7,7 @@ namespace Halo.Runner.Data;
 /// <param name="Place">Where it stands.</param>
 /// <param name="Chat">Null where it is text.</param>
 /// <param name="Text">Null where it is a conversation.</param>
-public sealed record DataRow(RowPlace Place, ChatConversation? Chat, RunningText? Text = null)
+internal sealed record DataRow(RowPlace Place, ChatConversation? Chat, RunningText? Text = null)
 {
     /// <summary>The conversation.</summary>
     /// <exception cref="HaloException">The row is text.</exception>
@@ -19,4 +19,4 @@ public sealed record DataRow(RowPlace Place, ChatConversation? Chat, RunningText
 /// <param name="Content">The text, or a part of a long one.</param>
 /// <param name="Begins">What the tokenizer puts before a text stands before it.</param>
 /// <param name="Ends">The token that ends a text stands behind it.</param>
-public sealed record RunningText(string Content, bool Begins = true, bool Ends = true);
+internal sealed record RunningText(string Content, bool Begins = true, bool Ends = true);

@@ -1,7 +1,7 @@
 namespace Halo.Runner.Data;
 
 /// <summary>Which rows of data share a row of the graph.</summary>
-public static class FirstFit
+internal static class FirstFit
 {
     /// <summary>Puts each length into the first bin that has room, the longest first, those of one length in their order. [Johnson 1973: first fit decreasing]</summary>
     /// <param name="lengths">In tokens, none above <paramref name="capacity"/>.</param>

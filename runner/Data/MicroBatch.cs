@@ -6,7 +6,7 @@ namespace Halo.Runner.Data;
 /// <param name="Inputs">By role: one for each input of the graph.</param>
 /// <param name="CountedTokens">Labels that count: at positions from 1 on, not ignored. The graph's mean loss is over these.</param>
 /// <param name="Tokens">Tokens of the rows, without padding.</param>
-public sealed record MicroBatch(IReadOnlyDictionary<BatchRole, long[]> Inputs, int CountedTokens, int Tokens)
+internal sealed record MicroBatch(IReadOnlyDictionary<BatchRole, long[]> Inputs, int CountedTokens, int Tokens)
 {
     /// <summary>Nothing counts: the graph's mean would be 0/0, so the loop skips it.</summary>
     public bool Empty => CountedTokens == 0;
@@ -80,7 +80,7 @@ public sealed record MicroBatch(IReadOnlyDictionary<BatchRole, long[]> Inputs, i
 /// <param name="Index">Place in the epoch, from 0.</param>
 /// <param name="Rows">Places of its rows in the data set, in order.</param>
 /// <param name="MicroBatches">One per run of the graph. Only the last may hold free rows.</param>
-public sealed record Batch(int Epoch, int Index, IReadOnlyList<int> Rows, IReadOnlyList<MicroBatch> MicroBatches)
+internal sealed record Batch(int Epoch, int Index, IReadOnlyList<int> Rows, IReadOnlyList<MicroBatch> MicroBatches)
 {
     /// <summary>The divisor of the update's loss: a micro-batch's mean has the weight of its own counted tokens over these.</summary>
     public long CountedTokens => MicroBatches.Sum(m => (long)m.CountedTokens);

@@ -1,12 +1,11 @@
 using Halo.Models.Chat;
 using Halo.Models.Tokenizers;
-using Halo.Runner.Data.Forms;
 
 namespace Halo.Runner.Data;
 
 /// <summary>Rows of data to tokens and what is learned of them.</summary>
 /// <remarks>Safe to share between threads.</remarks>
-public sealed class RowEncoder
+internal sealed class RowEncoder
 {
     private const string NoEndOfTurn = "no answer of the data ends in a learned end-of-turn token: the chat template writes none behind an answer, and the model "
         + "will not learn to stop";

@@ -1,11 +1,10 @@
-using Halo.Runner.Data.Forms;
 
 namespace Halo.Runner.Data;
 
 /// <summary>What settings say of how rows are read.</summary>
 /// <param name="Format">The form of the rows.</param>
 /// <param name="Learn">The tokens of a conversation that are learned.</param>
-public sealed record RowSettings(DataFormat Format = DataFormat.Auto, LearnedTokens Learn = LearnedTokens.Answers)
+internal sealed record RowSettings(DataFormat Format = DataFormat.Auto, LearnedTokens Learn = LearnedTokens.Answers)
 {
     /// <summary>The cache's folder in that of a run.</summary>
     public const string CacheName = "data-cache";

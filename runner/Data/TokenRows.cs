@@ -9,10 +9,10 @@ namespace Halo.Runner.Data;
 /// <param name="Number">Where it stands in the file.</param>
 /// <param name="Unit">What <paramref name="Number"/> counts.</param>
 /// <param name="IsText">Running text, which goes on in another row where it is longer than one.</param>
-public readonly record struct TokenRowInfo(int Length, int FirstCounted, int File, long Number, RowUnit Unit, bool IsText);
+internal readonly record struct TokenRowInfo(int Length, int FirstCounted, int File, long Number, RowUnit Unit, bool IsText);
 
 /// <summary>Whole rows as tokens, in the order of the files; in memory, or in a file that is mapped.</summary>
-public interface ITokenRows
+internal interface ITokenRows
 {
     int Count { get; }
 

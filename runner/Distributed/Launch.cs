@@ -11,7 +11,7 @@ namespace Halo.Runner.Distributed;
 /// <param name="Ranks">How many there are.</param>
 /// <param name="LocalRank">From 0, on this machine.</param>
 /// <param name="LocalRanks">How many there are on each machine.</param>
-public sealed record Launch(int Rank, int Ranks, int LocalRank, int LocalRanks)
+internal sealed record Launch(int Rank, int Ranks, int LocalRank, int LocalRanks)
 {
     /// <summary>Of each launcher the variables of rank, number of ranks, and the same on the machine; sbatch does not set SLURM_STEP_NUM_TASKS.</summary>
     private static readonly (string Name, string[] Variables)[] Launchers =
@@ -60,8 +60,7 @@ public sealed record Launch(int Rank, int Ranks, int LocalRank, int LocalRanks)
     /// <exception cref="HaloException">They do not come, or what carries their messages is not installed.</exception>
     public World Join(TrainConfig config)
     {
-        var carrier = config.Device != GraphDevice.Cuda ? DeviceCarrier.Host
-            : config.RankCarrier switch { RankCarrier.Nccl => DeviceCarrier.Nccl, RankCarrier.Copies => DeviceCarrier.Copies, _ => DeviceCarrier.Host };
+        var carrier = config.Device == GraphDevice.Cuda ? config.RankCarrier : RankCarrier.Host;
         var communicator = Store is { } store ? Communicator.Tcp(store.Address, store.Port, Rank, Ranks, LocalRanks, config.RankTimeout, carrier)
             : Communicator.Mpi(config.RankTimeout, carrier);
         if ((communicator.Rank, communicator.Size) != (Rank, Ranks))
@@ -73,7 +72,7 @@ public sealed record Launch(int Rank, int Ranks, int LocalRank, int LocalRanks)
         return new World(new ShardPlan(config.Shard, Ranks, Rank, LocalRanks) { Gradients = config.ShardGradients, Feedback = config.ShardGradientsFeedback }, communicator)
         {
             SharesGpus = config.RankCarrier != RankCarrier.Nccl,
-            Records = carrier == DeviceCarrier.Copies && Environment.GetEnvironmentVariable("HALO_RECORD_RANKS") != "0",
+            Records = carrier == RankCarrier.Copies && Environment.GetEnvironmentVariable("HALO_RECORD_RANKS") != "0",
         };
     }
 }

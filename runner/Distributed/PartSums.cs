@@ -6,7 +6,7 @@ using Halo.Passes.Sharding;
 namespace Halo.Runner.Distributed;
 
 /// <summary>Sums over the ranks that hold parts of one copy, in graphs that are built.</summary>
-public static class PartSums
+internal static class PartSums
 {
     /// <summary>Makes of a sum () over a part that over all of them, for <c>GradientGraphs.Norm</c>; null where each rank holds all.</summary>
     public static Func<GraphBuilder, Value, Value>? Over(ShardPlan plan) => plan.Parts == 1 ? null : (build, sum) =>

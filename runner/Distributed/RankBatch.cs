@@ -3,7 +3,7 @@ using Halo.Runner.Data;
 namespace Halo.Runner.Distributed;
 
 /// <summary>Which micro-batches of an update a rank runs: number r, r + N, r + 2N and so on. All ranks run as many, as each run has collectives.</summary>
-public static class RankBatch
+internal static class RankBatch
 {
     /// <summary>The rank's micro-batches with the tokens that count of each; where there is none, or nothing to learn in it, another with 0 of them.</summary>
     /// <param name="batch">Those of all ranks.</param>

@@ -6,7 +6,7 @@ namespace Halo.Runner.Distributed;
 /// <summary>Where the rows of a rank's buffers lie in the whole tensors that files hold.</summary>
 /// <param name="Plan">What is split.</param>
 /// <param name="Whole">The whole shape of each parameter.</param>
-public sealed record Rows(ShardPlan Plan, IReadOnlyDictionary<string, Shape> Whole)
+internal sealed record Rows(ShardPlan Plan, IReadOnlyDictionary<string, Shape> Whole)
 {
     /// <summary>Buffers have all rows.</summary>
     public static Rows All { get; } = new(ShardPlan.Single, new Dictionary<string, Shape>());

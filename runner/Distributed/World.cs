@@ -10,7 +10,7 @@ namespace Halo.Runner.Distributed;
 /// <remarks>What ranks say is said by all of them, in the same order, and each hears what all said.</remarks>
 /// <param name="plan">What is split, and this rank's place.</param>
 /// <param name="communicator">Carries it; owned from then on.</param>
-public sealed class World(ShardPlan plan, Communicator communicator) : IDisposable
+internal sealed class World(ShardPlan plan, Communicator communicator) : IDisposable
 {
     public ShardPlan Plan { get; private set; } = plan;
 

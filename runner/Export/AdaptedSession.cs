@@ -5,7 +5,7 @@ using Microsoft.ML.OnnxRuntime;
 namespace Halo.Runner.Export;
 
 /// <summary>A graph with the parameters of an adapter bound to it, which stay until this is disposed.</summary>
-public sealed class AdaptedSession : IDisposable
+internal sealed class AdaptedSession : IDisposable
 {
     private readonly List<OrtValue> _values = [];
 

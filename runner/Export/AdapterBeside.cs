@@ -15,7 +15,7 @@ namespace Halo.Runner.Export;
 /// </remarks>
 /// <param name="Layers">Which layers take an adapter.</param>
 /// <param name="Tensors">Its parameters under the names that graphs have.</param>
-public sealed record AdapterBeside(AdapterLayers Layers, IReadOnlyDictionary<string, SafetensorsTensor> Tensors)
+internal sealed record AdapterBeside(AdapterLayers Layers, IReadOnlyDictionary<string, SafetensorsTensor> Tensors)
 {
     public const string FileName = "adapter" + OnnxAdapterFile.Extension;
 

@@ -5,7 +5,7 @@ using Halo.Runner.Sessions;
 namespace Halo.Runner.Export;
 
 /// <summary>The rows over which the inputs of linear layers are measured before weights are rounded.</summary>
-public static class Calibration
+internal static class Calibration
 {
     /// <summary>Rows that a model writes, and the tokens of each.</summary>
     private const int Rows = 128, Tokens = 128;

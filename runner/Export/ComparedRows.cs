@@ -9,7 +9,7 @@ namespace Halo.Runner.Export;
 /// <param name="What">What the prompts are, for a reader.</param>
 /// <param name="Prompts">A few rows, which go through the cache as well.</param>
 /// <param name="Valid">All rows of the validation file; null where there is none.</param>
-public sealed record ComparedRows(string What, IReadOnlyList<TokenizedRow> Prompts, IReadOnlyList<TokenizedRow>? Valid)
+internal sealed record ComparedRows(string What, IReadOnlyList<TokenizedRow> Prompts, IReadOnlyList<TokenizedRow>? Valid)
 {
     private const int WrittenTokens = 64;
     private const ulong Seed = 2501;

@@ -5,7 +5,7 @@ namespace Halo.Runner.Export;
 /// <summary>An inference graph over whole rows at once, or over their first halves and then token by token through the cache.</summary>
 /// <param name="decoder">The graph; not owned.</param>
 /// <param name="cached">Half of each row goes through the cache.</param>
-public sealed class DecoderLogits(DecoderSession decoder, bool cached) : ILogits
+internal sealed class DecoderLogits(DecoderSession decoder, bool cached) : ILogits
 {
     private const int RowsAtOnce = 8;
 

@@ -13,7 +13,7 @@ using Halo.Serialization;
 namespace Halo.Runner.Export;
 
 /// <summary>Writes a model as a folder that is served, and holds what it wrote against the graph it was made of.</summary>
-public static class Exporter
+internal static class Exporter
 {
     public const string ParityName = "parity.json";
 

@@ -11,7 +11,7 @@ using Halo.Serialization;
 namespace Halo.Runner.Export;
 
 /// <summary>The forward graph itself at its (B, T): what an export is held against.</summary>
-public sealed class ForwardLogits : ILogits, IDisposable
+internal sealed class ForwardLogits : ILogits, IDisposable
 {
     private readonly GraphSession _session;
     private readonly ParameterBuffers _parameters;

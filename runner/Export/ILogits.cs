@@ -1,7 +1,7 @@
 namespace Halo.Runner.Export;
 
 /// <summary>One way to run a model over tokens that are given.</summary>
-public interface ILogits
+internal interface ILogits
 {
     /// <summary>V, logits of a position.</summary>
     int Vocabulary { get; }

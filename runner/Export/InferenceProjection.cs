@@ -8,7 +8,7 @@ using Halo.Runner.Sources;
 namespace Halo.Runner.Export;
 
 /// <summary>The inference graph of a model: the forward graph that was trained, projected by passes.</summary>
-public static class InferenceProjection
+internal static class InferenceProjection
 {
     /// <summary>Weights are read when the model is written or loaded, so <paramref name="source"/> must stay open until then.</summary>
     /// <param name="source">What to project.</param>

@@ -21,7 +21,7 @@ namespace Halo.Runner.Export;
 /// A run gives the weights of its newest checkpoint (float32 masters), an artifact those it starts from, a Hugging Face folder its own. The graph is the
 /// one that was trained, as it was before the rewrite; a Hugging Face folder's is built.
 /// </remarks>
-public sealed class InferenceSource : IDisposable
+internal sealed class InferenceSource : IDisposable
 {
     private const string Sources = "a run, an artifact, or a Hugging Face folder with a config.json";
 

@@ -17,7 +17,7 @@ namespace Halo.Runner.Export;
 /// them in one sweep where they fit <see cref="SweepBytes"/>, else as many layers as fit, in order, each sweep running the graph as far as these layers. A
 /// sweep's moments are held until one of another sweep is read. Twice their bytes are in memory, as each row's are made anew.
 /// </remarks>
-public sealed class InputMoments
+internal sealed class InputMoments
 {
     /// <summary>Moments that are summed in one sweep: those of one layer of 11008 inputs take 485 MB.</summary>
     public const long SweepBytes = 1L << 30;

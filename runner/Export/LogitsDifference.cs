@@ -9,7 +9,7 @@ namespace Halo.Runner.Export;
 /// Top-1 agreement: the share of positions at which both have the same largest logit. KL: the mean over positions of sum p ln(p / q), in nats, p of the
 /// reference and q of the other, in float64. The loss is the mean cross-entropy of the tokens that count, each predicted from those before it.
 /// </remarks>
-public sealed class LogitsDifference
+internal sealed class LogitsDifference
 {
     private double _largest, _sum, _divergence, _loss;
     private long _elements, _agreeing;

@@ -19,7 +19,7 @@ namespace Halo.Runner.Export;
 /// <param name="BaseLoss">Of the base; null without validation rows.</param>
 /// <param name="AdaptedLoss">Of the base with the adapter, in float32.</param>
 /// <param name="ExportedLoss">Of the export.</param>
-public sealed record MergeReport(
+internal sealed record MergeReport(
     IReadOnlyList<MergedLayer> Layers, LogitsDifference? Logits, double? BaseLoss, double? AdaptedLoss, double? ExportedLoss)
 {
     public const string FileName = "merge.json";
@@ -126,4 +126,4 @@ public sealed record MergeReport(
 /// <param name="Change">Of its weight by the adapter, of the weight.</param>
 /// <param name="Error">Of the merge, of the merged weight.</param>
 /// <param name="Rounding">Of the merged weight to codes, of the change; null where it is not rounded alone.</param>
-public sealed record MergedLayer(string Module, double Change, double Error, double? Rounding);
+internal sealed record MergedLayer(string Module, double Change, double Error, double? Rounding);

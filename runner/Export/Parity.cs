@@ -13,7 +13,7 @@ namespace Halo.Runner.Export;
 /// <param name="Cache">Cached decoding against the export itself.</param>
 /// <param name="Validation">The export over the validation file; null where none was given.</param>
 /// <param name="ForwardLoss">The graph's own loss over the validation file.</param>
-public sealed record Parity(
+internal sealed record Parity(
     WeightType Weights, FloatPrecision Precision, string Prompts, LogitsDifference Exported, LogitsDifference? Cached, LogitsDifference? Cache,
     LogitsDifference? Validation, double? ForwardLoss)
 {

@@ -7,7 +7,7 @@ namespace Halo.Runner.Export;
 /// <param name="Agreement">Smallest share of positions with the same most likely token.</param>
 /// <param name="Divergence">Largest mean KL, nats.</param>
 /// <param name="Difference">Largest difference of a logit; null: not bounded.</param>
-public sealed record ParityBounds(double Agreement, double Divergence, double? Difference)
+internal sealed record ParityBounds(double Agreement, double Divergence, double? Difference)
 {
     /// <summary>
     /// The bounds of a type of weights: what a small model keeps, whose logits lose more than those of a large one. In float32 only the order of sums differs.

@@ -13,7 +13,7 @@ namespace Halo.Runner.Generation;
 /// shows, so that each is at the position it would have alone. Where rows are to be continued on a GPU, caches have room for all tokens from the beginning and
 /// are written in place; else they are handed from run to run as they are, and their content is never copied here.
 /// </remarks>
-public sealed class DecoderSession : IDecoder
+internal sealed class DecoderSession : IDecoder
 {
     private const int RoomStep = 256; // one recording serves rows of many lengths
 

@@ -3,7 +3,7 @@ using Microsoft.ML.OnnxRuntime;
 namespace Halo.Runner.Generation;
 
 /// <summary>Rows that a <see cref="DecoderSession"/> has read, and their caches.</summary>
-public sealed class Decoding : IDecoding
+internal sealed class Decoding : IDecoding
 {
     private readonly DecoderSession _session;
     private readonly List<int>[] _rows;

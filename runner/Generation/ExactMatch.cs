@@ -1,14 +1,13 @@
 using System.Text;
 using Halo.Models.Tokenizers;
 using Halo.Runner.Data;
-using Halo.Runner.Data.Forms;
 
 namespace Halo.Runner.Generation;
 
 /// <summary>How many conversations of a file end as the model ends them: its greedy answer is the last assistant message, space at both ends aside.</summary>
 /// <param name="Matched">Answers that are the expected text.</param>
 /// <param name="Rows">Conversations.</param>
-public sealed record ExactMatch(int Matched, int Rows)
+internal sealed record ExactMatch(int Matched, int Rows)
 {
     /// <summary>Tokens of an answer; one that is longer is no match.</summary>
     public const int MaxTokens = 512;

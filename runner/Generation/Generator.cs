@@ -3,7 +3,7 @@ using Halo.Runner.Data;
 namespace Halo.Runner.Generation;
 
 /// <summary>Why a completion ended.</summary>
-public enum EndedBy
+internal enum EndedBy
 {
     /// <summary>A stop token, which is not part of it.</summary>
     StopToken,
@@ -19,14 +19,14 @@ public enum EndedBy
 }
 
 /// <summary>What a model wrote behind a prompt.</summary>
-public sealed record Completion(IReadOnlyList<int> Ids, EndedBy EndedBy);
+internal sealed record Completion(IReadOnlyList<int> Ids, EndedBy EndedBy);
 
 /// <summary>Continues prompts token by token until each ends.</summary>
 /// <param name="decoder">The model; not owned.</param>
 /// <param name="sampling">How tokens are chosen.</param>
 /// <param name="stops">Ids that end a completion.</param>
 /// <param name="maxTokens">Longest completion.</param>
-public sealed class Generator(IDecoder decoder, SamplingSettings sampling, IReadOnlySet<int> stops, int maxTokens)
+internal sealed class Generator(IDecoder decoder, SamplingSettings sampling, IReadOnlySet<int> stops, int maxTokens)
 {
     private const string Name = "generate";
 

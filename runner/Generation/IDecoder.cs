@@ -1,7 +1,7 @@
 namespace Halo.Runner.Generation;
 
 /// <summary>A language model that continues rows of tokens.</summary>
-public interface IDecoder : IDisposable
+internal interface IDecoder : IDisposable
 {
     /// <summary>Tokens that a row may have.</summary>
     int MaxPositions { get; }
@@ -13,7 +13,7 @@ public interface IDecoder : IDisposable
 }
 
 /// <summary>Rows of tokens that a model has read.</summary>
-public interface IDecoding : IDisposable
+internal interface IDecoding : IDisposable
 {
     /// <summary>Logits of the token that follows a row, (V); valid until the next <see cref="Append"/>.</summary>
     ReadOnlySpan<float> Next(int row);

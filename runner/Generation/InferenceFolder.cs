@@ -12,7 +12,7 @@ namespace Halo.Runner.Generation;
 /// model.onnx (<see cref="InferenceInterface"/>) with its weights inside or in model.onnx.data, genai_config.json, config.json, tokenizer.json, and perhaps
 /// generation_config.json and the tokenizer's other files. ONNX Runtime GenAI loads it as it is.
 /// </remarks>
-public sealed class InferenceFolder
+internal sealed class InferenceFolder
 {
     /// <summary>What the folder's marker calls it.</summary>
     public const string Kind = "inference";

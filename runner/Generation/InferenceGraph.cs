@@ -13,7 +13,7 @@ namespace Halo.Runner.Generation;
 /// <param name="Positions">Rows of the rotary tables: the most tokens of a row.</param>
 /// <param name="CacheType">Of keys and values.</param>
 /// <param name="UsesHaloOperators">Whether nodes of com.halo are left, which the native library runs faster than their bodies.</param>
-public sealed record InferenceGraph(
+internal sealed record InferenceGraph(
     int Vocabulary, int Layers, int Heads, int KeyValueHeads, int HeadSize, int Positions, ElementType CacheType, bool UsesHaloOperators)
 {
     private const string Attention = "GroupQueryAttention";

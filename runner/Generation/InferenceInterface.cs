@@ -7,7 +7,7 @@ namespace Halo.Runner.Generation;
 /// Inputs: input_ids int64 (B, S), attention_mask int64 (B, P + S), and for each layer past_key_values.N.key and .value (B, H, P, D). Outputs: logits float32
 /// (B, S, V), and for each layer present.N.key and .value (B, H, P + S, D). H counts heads of keys and values; P tokens are in the caches, S are read.
 /// </remarks>
-public static class InferenceInterface
+internal static class InferenceInterface
 {
     private const string Past = "past_key_values";
     private const string Present = "present";

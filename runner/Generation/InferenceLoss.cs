@@ -4,7 +4,7 @@ using Halo.Runner.Training.Engine;
 namespace Halo.Runner.Generation;
 
 /// <summary>The loss of an inference graph, counted as <see cref="Evaluator"/> counts it.</summary>
-public static class InferenceLoss
+internal static class InferenceLoss
 {
     /// <summary>The summed cross-entropy of all counted tokens, each predicted from those before it, over their number; in float64.</summary>
     /// <param name="decoder">The graph.</param>

@@ -11,7 +11,7 @@ using Halo.Serialization;
 namespace Halo.Runner.Generation;
 
 /// <summary>A model that generates: an inference graph in a session, and what turns text into its tokens and back.</summary>
-public sealed class InferenceModel : IDisposable
+internal sealed class InferenceModel : IDisposable
 {
     private readonly Lazy<ChatTokenizer> _chat;
 

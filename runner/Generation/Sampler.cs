@@ -3,7 +3,7 @@ using System.Numerics.Tensors;
 namespace Halo.Runner.Generation;
 
 /// <summary>Chooses a token: a function of logits and of one random number.</summary>
-public static class Sampler
+internal static class Sampler
 {
     /// <param name="logits">Of every token, (V); -infinity where it is impossible.</param>
     /// <param name="settings">How to choose.</param>

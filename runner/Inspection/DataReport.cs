@@ -6,7 +6,7 @@ namespace Halo.Runner.Inspection;
 
 /// <summary>What data are before they are trained on: lengths, what is cut or left out, what comes twice, and what a reader should know.</summary>
 /// <param name="Data">The rows.</param>
-public sealed record DataReport(ChatDataset Data)
+internal sealed record DataReport(ChatDataset Data)
 {
     /// <summary>Buckets of the histogram.</summary>
     private const int Buckets = 16;
@@ -108,4 +108,4 @@ public sealed record DataReport(ChatDataset Data)
 /// <summary>What there is to say of a row.</summary>
 /// <param name="Place">File and line.</param>
 /// <param name="Text">What it is.</param>
-public sealed record RowRemark(string Place, string Text);
+internal sealed record RowRemark(string Place, string Text);

@@ -6,7 +6,7 @@ namespace Halo.Runner.Inspection;
 /// <summary>The tokens of a row as text, for people.</summary>
 /// <param name="Place">File and line.</param>
 /// <param name="Tokens">Ids with the text that each adds, and what is said of each.</param>
-public sealed record ShownRow(string Place, IReadOnlyList<ShownToken> Tokens)
+internal sealed record ShownRow(string Place, IReadOnlyList<ShownToken> Tokens)
 {
     /// <summary>A row as it is trained on: cut.</summary>
     public static ShownRow Of(string place, TokenizedRow row, HfTokenizer tokenizer)
@@ -25,4 +25,4 @@ public sealed record ShownRow(string Place, IReadOnlyList<ShownToken> Tokens)
 /// <param name="Text">What it adds to the text.</param>
 /// <param name="IsLearned">Whether it counts in the loss.</param>
 /// <param name="IsMark">Whether it is one of added_tokens.</param>
-public sealed record ShownToken(int Id, string Text, bool IsLearned, bool IsMark);
+internal sealed record ShownToken(int Id, string Text, bool IsLearned, bool IsMark);

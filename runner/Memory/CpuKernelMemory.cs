@@ -5,7 +5,7 @@ using Halo.Memory;
 namespace Halo.Runner.Memory;
 
 /// <summary>What ONNX Runtime's kernels on the CPU, and those of the native library, do with memory.</summary>
-public sealed class CpuKernelMemory : IKernelMemory
+internal sealed class CpuKernelMemory : IKernelMemory
 {
     /// <summary>kGrain: elements of a task.</summary>
     private const long Grain = 1 << 14;

@@ -12,7 +12,7 @@ namespace Halo.Runner.Memory;
 /// <param name="Run">One run.</param>
 /// <param name="ConstantBytes">Of its initializers, which a session holds.</param>
 /// <param name="Parts">What <see cref="RunMemory.LiveBytes"/> are made of, largest first.</param>
-public sealed record GraphMemory(string Name, RunMemory Run, long ConstantBytes, IReadOnlyList<MemoryPart> Parts)
+internal sealed record GraphMemory(string Name, RunMemory Run, long ConstantBytes, IReadOnlyList<MemoryPart> Parts)
 {
     /// <summary>The runtime puts a run's buffers into one block, from the second run on.</summary>
     public bool IsPacked { get; init; }

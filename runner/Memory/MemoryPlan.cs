@@ -17,7 +17,7 @@ namespace Halo.Runner.Memory;
 /// </remarks>
 /// <param name="Held">Held for the whole run, each class.</param>
 /// <param name="Graphs">Training, evaluation, optimizer: those that there are.</param>
-public sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<GraphMemory> Graphs)
+internal sealed record MemoryPlan(IReadOnlyList<MemoryPart> Held, IReadOnlyList<GraphMemory> Graphs)
 {
     /// <summary>In page-locked memory of the host, and not counted; each class.</summary>
     public IReadOnlyList<MemoryPart> OnHost { get; init; } = [];

@@ -4,7 +4,7 @@ using System.Text.RegularExpressions;
 namespace Halo.Runner.Memory;
 
 /// <summary>Sizes of memory as people write them.</summary>
-public static partial class MemorySize
+internal static partial class MemorySize
 {
     private static readonly string[] Units = ["B", "KiB", "MiB", "GiB", "TiB"];
 

@@ -3,7 +3,7 @@ using System.Text.Json.Nodes;
 namespace Halo.Runner.Memory;
 
 /// <summary>A <see cref="MemoryPlan"/> for readers.</summary>
-public static class MemoryText
+internal static class MemoryText
 {
     /// <summary>Parts of a graph's peak that are listed by themselves.</summary>
     private const int Listed = 9;

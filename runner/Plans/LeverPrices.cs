@@ -12,7 +12,7 @@ namespace Halo.Runner.Plans;
 /// <summary>What levers take of one rewritten graph. What two of them have in common, all passes and settings but where tensors lie, is planned once.</summary>
 /// <param name="config">All other settings.</param>
 /// <param name="rewritten">The graph without levers; stays as it is.</param>
-public sealed class LeverPrices(TrainConfig config, Model rewritten)
+internal sealed class LeverPrices(TrainConfig config, Model rewritten)
 {
     private const string AllCodes = "all", SmallLogits = "256MiB";
 

@@ -7,7 +7,7 @@ namespace Halo.Runner.Plans;
 /// <param name="NodeBytes">Bytes a second within a machine.</param>
 /// <param name="PeerBytes">Bytes a second to other machines.</param>
 /// <param name="LatencySeconds">Of one collective.</param>
-public sealed partial record LinkSpeed(double NodeBytes, double PeerBytes, double LatencySeconds)
+internal sealed partial record LinkSpeed(double NodeBytes, double PeerBytes, double LatencySeconds)
 {
     /// <summary>Of a text such as <c>450GB/s</c>, <c>450GB/s,50GB/s</c> or <c>450GB/s,50GB/s,20us</c>.</summary>
     /// <exception cref="HaloException">Another text.</exception>

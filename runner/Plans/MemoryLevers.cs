@@ -16,7 +16,7 @@ namespace Halo.Runner.Plans;
 /// <param name="Config">With its settings.</param>
 /// <param name="Memory">What that takes.</param>
 /// <param name="Products">Multiplications of the training graph's products, over those without the lever.</param>
-public sealed record Lever(TrainConfig Config, MemoryPlan Memory, double Products)
+internal sealed record Lever(TrainConfig Config, MemoryPlan Memory, double Products)
 {
     /// <summary>Why residuals are on the host or not, where <c>fit: auto</c> has weighed that; else null.</summary>
     public string? Why { get; init; }
@@ -43,7 +43,7 @@ public sealed record Lever(TrainConfig Config, MemoryPlan Memory, double Product
 }
 
 /// <summary>What makes a rewritten training graph take less memory: the order of its nodes, recomputation, and codes in place of saved tensors.</summary>
-public static class MemoryLevers
+internal static class MemoryLevers
 {
     /// <summary>What costs no product to compute again.</summary>
     private const string NoProducts = "norm+activation+rotary+cast+quantize+elementwise+view";

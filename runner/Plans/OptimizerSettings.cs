@@ -11,7 +11,7 @@ using Halo.Serialization;
 namespace Halo.Runner.Plans;
 
 /// <summary>The settings of the optimizer graph: of a config, and as an artifact keeps them.</summary>
-public static class OptimizerSettings
+internal static class OptimizerSettings
 {
     public static AdamWSettings Of(TrainConfig config) =>
         new(config.Beta1, config.Beta2, config.Epsilon, config.WeightDecay, config.ClipNorm, config.WeightDecayExclude, config.Moments);

@@ -8,7 +8,7 @@ using Halo.Runner.Training.Engine;
 namespace Halo.Runner.Plans;
 
 /// <summary>The memory that a run takes, from its graphs.</summary>
-public static class PlannedMemory
+internal static class PlannedMemory
 {
     /// <remarks>Of a plan that was read, the training graph says it all: the others are not parsed for it.</remarks>
     public static MemoryPlan Of(TrainingPlan plan)

@@ -12,11 +12,11 @@ namespace Halo.Runner.Plans;
 /// <param name="Type">Of their elements, by its name.</param>
 /// <param name="Count">How many there are.</param>
 /// <param name="Bytes">Sent to other ranks.</param>
-public sealed record TrafficPart(string Collective, string Group, string Type, long Count, long Bytes);
+internal sealed record TrafficPart(string Collective, string Group, string Type, long Count, long Bytes);
 
 /// <summary>What one rank sends for one update, read off its graphs: what communicators count.</summary>
 /// <param name="Parts">By operator, group and type.</param>
-public sealed record PlannedTraffic(IReadOnlyList<TrafficPart> Parts)
+internal sealed record PlannedTraffic(IReadOnlyList<TrafficPart> Parts)
 {
     public long Bytes => Parts.Sum(p => p.Bytes);
 

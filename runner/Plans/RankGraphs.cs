@@ -17,7 +17,7 @@ namespace Halo.Runner.Plans;
 /// <param name="Optimizer">The update of this rank's rows.</param>
 /// <param name="Interface">What <paramref name="Training"/> takes and gives.</param>
 /// <param name="Rows">Where the rank's rows lie in whole tensors.</param>
-public sealed record RankGraphs(Model Training, Model? Evaluation, Model Optimizer, TrainingInterface Interface, Rows Rows)
+internal sealed record RankGraphs(Model Training, Model? Evaluation, Model Optimizer, TrainingInterface Interface, Rows Rows)
 {
     /// <summary>Throws where a run has what only one process does so far.</summary>
     /// <exception cref="HaloException">

@@ -7,7 +7,7 @@ using Halo.Runner.Training;
 namespace Halo.Runner.Plans;
 
 /// <summary>From scheme, format and rules per layer to passes.</summary>
-public static class RewritePasses
+internal static class RewritePasses
 {
     /// <summary>The passes that a config calls for.</summary>
     /// <exception cref="HaloException">A text that is no scheme, format or pipeline.</exception>

@@ -7,7 +7,7 @@ using Halo.Runner.Training.Engine;
 namespace Halo.Runner.Plans;
 
 /// <summary>Tokenizer and rows of a run, checked against the model they are for.</summary>
-public sealed class RunData
+internal sealed class RunData
 {
     /// <summary>Rows of data for each row of the graph that an evaluation packs at a time.</summary>
     private const int PackedTogether = 64;

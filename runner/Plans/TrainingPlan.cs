@@ -20,7 +20,7 @@ namespace Halo.Runner.Plans;
 /// Made of a config by <see cref="Of"/>; read from an artifact, which is its written form, by <c>TrainingArtifact.PlanFor</c>. The graphs besides the
 /// training graph are made, or read, when they are first asked for.
 /// </remarks>
-public sealed class TrainingPlan
+internal sealed class TrainingPlan
 {
     private readonly Lazy<Model> _evaluation;
     private readonly Lazy<Model> _forward;

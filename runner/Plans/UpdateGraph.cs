@@ -6,7 +6,7 @@ using Halo.Runner.Training.Engine;
 namespace Halo.Runner.Plans;
 
 /// <summary>The update of what a training graph trains: of whole parameters, or of the rows that have a gradient.</summary>
-public static class UpdateGraph
+internal static class UpdateGraph
 {
     /// <param name="interface">The training graph's.</param>
     /// <param name="settings">Of the whole run.</param>

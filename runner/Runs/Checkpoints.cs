@@ -18,7 +18,7 @@ namespace Halo.Runner.Runs;
 /// <param name="BatchInEpoch">Of the next batch, from 0.</param>
 /// <param name="DataSha256">Hash of the training data; the order of rows means nothing over other data.</param>
 /// <param name="ValidLoss">Validation loss at this step; null where it was not evaluated.</param>
-public sealed record RunState(int Step, int Epoch, int BatchInEpoch, string DataSha256, double? ValidLoss)
+internal sealed record RunState(int Step, int Epoch, int BatchInEpoch, string DataSha256, double? ValidLoss)
 {
     /// <summary>The gradient norm of the last update, by which the next is clipped under <c>clip_by: previous_step</c>; null in other runs.</summary>
     public double? GradientNorm { get; init; }
@@ -35,7 +35,7 @@ public sealed record RunState(int Step, int Epoch, int BatchInEpoch, string Data
 /// least validation loss. Ranks that keep what rounding leaves of sent gradients write residuals.safetensors too, residual.P with the rows of all ranks, one rank's
 /// behind the other's.
 /// </remarks>
-public sealed class Checkpoints(string folder, int keep)
+internal sealed class Checkpoints(string folder, int keep)
 {
     public const string Kind = "checkpoint";
 

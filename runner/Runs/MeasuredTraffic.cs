@@ -9,7 +9,7 @@ using Halo.Runner.Plans;
 namespace Halo.Runner.Runs;
 
 /// <summary>What the ranks of a run sent and waited for, beside what was planned.</summary>
-public static class MeasuredTraffic
+internal static class MeasuredTraffic
 {
     private sealed record OfRank(IReadOnlyList<CollectiveCount> Counts, IReadOnlyList<CollectiveCount> Evaluations, long MemoryPeak);
 

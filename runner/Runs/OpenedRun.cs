@@ -19,7 +19,7 @@ using Microsoft.ML.OnnxRuntime;
 namespace Halo.Runner.Runs;
 
 /// <summary>A plan with all that is open while it is trained: sessions over one set of parameters, data, checkpoints, and where the run stands.</summary>
-public sealed class OpenedRun : IDisposable
+internal sealed class OpenedRun : IDisposable
 {
     private OpenedRun() { }
 

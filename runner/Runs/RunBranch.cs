@@ -10,7 +10,7 @@ namespace Halo.Runner.Runs;
 /// The graphs are those of the other run, so settings that a graph follows from stay. The branch has an artifact, a checkpoint and metrics of its own, large
 /// files by clone or link, and stands alone; where it comes from and what was changed is in its run.json.
 /// </remarks>
-public static class RunBranch
+internal static class RunBranch
 {
     /// <summary>Whether a branch may have another value of a setting: it is of the loop, not of the graphs or the rows' meaning.</summary>
     public static bool Takes(string key) => key is not ("data" or "data_format" or "learn" or "output")

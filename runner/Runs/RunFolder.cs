@@ -6,7 +6,7 @@ using Halo.Runner.Training.Metrics;
 namespace Halo.Runner.Runs;
 
 /// <summary>The folder of a run and what lies where in it. Who trains it holds its lock; who reads it changes nothing.</summary>
-public sealed class RunFolder : IDisposable
+internal sealed class RunFolder : IDisposable
 {
     public const string Kind = "run";
 

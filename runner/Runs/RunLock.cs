@@ -5,7 +5,7 @@ namespace Halo.Runner.Runs;
 
 /// <summary>One trainer a run: a lock on a file of its folder, which says who holds it. Reading a run needs none.</summary>
 /// <remarks>The system takes the lock back when its process ends, so that nothing has to be told dead. The file stays, empty; it is written over.</remarks>
-public sealed class RunLock : IDisposable
+internal sealed class RunLock : IDisposable
 {
     public const string FileName = "run.lock";
 

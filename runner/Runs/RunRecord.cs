@@ -7,7 +7,7 @@ namespace Halo.Runner.Runs;
 
 /// <summary>run.json: what a run was started with, as digests, and how far its checkpoints have come. What is read again is held to it.</summary>
 /// <param name="ConfigSha256">Of config.yaml.</param>
-public sealed record RunRecord(string ConfigSha256)
+internal sealed record RunRecord(string ConfigSha256)
 {
     public const string FileName = "run.json";
 
@@ -94,7 +94,7 @@ public sealed record RunRecord(string ConfigSha256)
 /// <param name="Run">The folder of the other run, as it was named then.</param>
 /// <param name="Step">Updates done in it.</param>
 /// <param name="Changed">By key: its value there and its value here, as text of YAML.</param>
-public sealed record BranchOrigin(string Run, int Step, IReadOnlyDictionary<string, BranchChange> Changed);
+internal sealed record BranchOrigin(string Run, int Step, IReadOnlyDictionary<string, BranchChange> Changed);
 
 /// <summary>A setting that a branch has otherwise.</summary>
-public sealed record BranchChange(string? From, string? To);
+internal sealed record BranchChange(string? From, string? To);

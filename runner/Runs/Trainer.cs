@@ -21,7 +21,7 @@ namespace Halo.Runner.Runs;
 /// <param name="After">Validation loss after the last one.</param>
 /// <param name="EndedEarly">Whether the run ended by its patience.</param>
 /// <param name="Taken">The step whose weights are the model; null where none is written.</param>
-public sealed record TrainingOutcome(int Step, int TotalSteps, double? Before, double? After, bool EndedEarly = false, int? Taken = null)
+internal sealed record TrainingOutcome(int Step, int TotalSteps, double? Before, double? After, bool EndedEarly = false, int? Taken = null)
 {
     public bool IsComplete => Step == TotalSteps || EndedEarly;
 }

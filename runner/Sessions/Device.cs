@@ -11,7 +11,7 @@ namespace Halo.Runner.Sessions;
 /// <remarks>Sessions and tensors that belong together share one: it knows how much memory the tensors take that stay there.</remarks>
 /// <param name="kind">What it is.</param>
 /// <param name="ordinal">Which of several, from 0.</param>
-public sealed class Device(GraphDevice kind, int ordinal = 0)
+internal sealed class Device(GraphDevice kind, int ordinal = 0)
 {
     private static readonly Lock ZerosLock = new();
     private static HostMemory? _zeros;

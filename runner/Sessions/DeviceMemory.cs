@@ -6,7 +6,7 @@ namespace Halo.Runner.Sessions;
 /// <param name="InUse">Bytes now.</param>
 /// <param name="Peak">Bytes at the most since it was last asked.</param>
 /// <param name="Reserved">Bytes that the driver gave it: what tools of the system see, besides what the driver takes for itself.</param>
-public sealed record DeviceMemory(long InUse, long Peak, long Reserved)
+internal sealed record DeviceMemory(long InUse, long Peak, long Reserved)
 {
     /// <summary>The peak begins anew. Null on the CPU, and where the GPU was not used.</summary>
     public static DeviceMemory? Take(Device device) => !device.IsGpu ? null : NativeOperators.CudaMemory().Where(m => m.Ordinal == device.Ordinal)

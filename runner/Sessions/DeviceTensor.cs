@@ -7,7 +7,7 @@ using TensorElementType = Microsoft.ML.OnnxRuntime.Tensors.TensorElementType;
 namespace Halo.Runner.Sessions;
 
 /// <summary>A tensor that graphs are bound to and that stays where it is; its content goes in and out by copies. Zeros at first.</summary>
-public sealed class DeviceTensor : IDisposable
+internal sealed class DeviceTensor : IDisposable
 {
     private readonly Device _device;
     private readonly ElementType _type;

@@ -3,7 +3,7 @@ namespace Halo.Runner.Sessions;
 /// <summary>What the matrix units of a GPU reach by its vendor's datasheet, dense, in 10^12 operations a second.</summary>
 /// <param name="Bf16">Of bfloat16, summed in float32.</param>
 /// <param name="Fp8">Of 8-bit floats, summed in float32; 8-bit integers come to the same.</param>
-public sealed record GpuPeak(double Bf16, double Fp8)
+internal sealed record GpuPeak(double Bf16, double Fp8)
 {
     /// <summary>By part of the name that the driver gives; the first that is found counts.</summary>
     private static readonly (string Name, GpuPeak Peak)[] Known =

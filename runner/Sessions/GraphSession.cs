@@ -14,7 +14,7 @@ namespace Halo.Runner.Sessions;
 
 /// <summary>An ONNX Runtime session with every input and output bound once to a buffer that stays where it is.</summary>
 /// <remarks>Bind all names, then <see cref="Run"/> as often as needed; new input content is written into the bound buffers.</remarks>
-public sealed class GraphSession : IDisposable
+internal sealed class GraphSession : IDisposable
 {
     /// <summary>The number of a run that is not recorded.</summary>
     public const int NoRecording = -1;

@@ -10,7 +10,7 @@ namespace Halo.Runner.Sessions;
 /// <summary>Runs a model once with ONNX Runtime, without its graph optimisations: what the nodes say is what is computed.</summary>
 /// <remarks>On one thread, because ONNX Runtime's parallel ScatterND loses updates (OrderScatterAdds), and a reference must not.</remarks>
 /// <param name="operators">Function bodies are the plain form of our operators.</param>
-public sealed class OnnxEvaluator(OperatorKernels operators = OperatorKernels.Functions) : IGraphEvaluator
+internal sealed class OnnxEvaluator(OperatorKernels operators = OperatorKernels.Functions) : IGraphEvaluator
 {
     private readonly SessionSettings _settings = new() { Optimization = GraphOptimizationLevel.ORT_DISABLE_ALL, Threads = 1, Operators = operators };
 

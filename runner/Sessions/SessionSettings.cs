@@ -4,7 +4,7 @@ using Microsoft.ML.OnnxRuntime;
 namespace Halo.Runner.Sessions;
 
 /// <summary>How ONNX Runtime runs a graph.</summary>
-public sealed record SessionSettings
+internal sealed record SessionSettings
 {
     /// <summary>More would take a stack each and find no core.</summary>
     public const int MaxThreads = 1024;

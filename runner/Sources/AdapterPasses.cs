@@ -6,7 +6,7 @@ using Halo.Passes.Training;
 namespace Halo.Runner.Sources;
 
 /// <summary>From the layers that an adapter changes to the pass that adds it.</summary>
-public static class AdapterPasses
+internal static class AdapterPasses
 {
     /// <param name="layers">Of the adapter, over its base.</param>
     /// <param name="dropout">Share of an adapter's inputs that is dropped; 0 where nothing is trained.</param>

@@ -11,7 +11,7 @@ using Halo.Runner.Training.Engine;
 namespace Halo.Runner.Sources;
 
 /// <summary>The forward part of a training graph: the loss, and the logits the loss is taken of.</summary>
-public static class EvaluationGraph
+internal static class EvaluationGraph
 {
     /// <summary>The evaluation graph of a training graph, widened to several batches before it is rewritten: their activations share one scale.</summary>
     /// <param name="source">The training graph before the rewrite; its model is changed.</param>

@@ -9,10 +9,10 @@ namespace Halo.Runner.Sources;
 /// <param name="Model">With the ledger in its metadata.</param>
 /// <param name="Run">What each pass did.</param>
 /// <param name="InputSha256">Hash of the file that was read.</param>
-public sealed record RewrittenGraph(Model Model, PassRun Run, string InputSha256);
+internal sealed record RewrittenGraph(Model Model, PassRun Run, string InputSha256);
 
 /// <summary>Reads a graph, runs a pipeline over it, and notes both in the ledger.</summary>
-public static class GraphRewriter
+internal static class GraphRewriter
 {
     /// <param name="path">The ONNX file.</param>
     /// <param name="passes">The pipeline.</param>

@@ -8,7 +8,7 @@ using Halo.Runner.Training;
 namespace Halo.Runner.Sources;
 
 /// <summary>A Hugging Face folder as the model of a run: its graph is built from config.json, its weights and tokenizer are the defaults.</summary>
-public sealed partial class HuggingFaceSource
+internal sealed partial class HuggingFaceSource
 {
     /// <summary>Rows and tokens of a run of the graph where neither is given; fewer tokens where the model takes fewer.</summary>
     public const int DefaultBatch = 8, DefaultSequence = 256;

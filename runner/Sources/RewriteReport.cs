@@ -7,7 +7,7 @@ using Halo.Passes.Rewrite;
 namespace Halo.Runner.Sources;
 
 /// <summary>The report of a pipeline: what its graph's linear layers are, what the passes recorded, the passes themselves.</summary>
-public static class RewriteReport
+internal static class RewriteReport
 {
     /// <summary>Sections of linear layers, then those of passes: records of one section follow each other.</summary>
     /// <param name="model">The graph that came of it.</param>

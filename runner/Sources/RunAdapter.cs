@@ -14,7 +14,7 @@ namespace Halo.Runner.Sources;
 /// <param name="Layers">Of the base that it changes.</param>
 /// <param name="Folder">Where its values are; null where it is begun anew.</param>
 /// <param name="Seed">Draws the values of one that is begun anew.</param>
-public sealed record RunAdapter(AdapterConfig Config, AdapterLayers Layers, string? Folder, int Seed)
+internal sealed record RunAdapter(AdapterConfig Config, AdapterLayers Layers, string? Folder, int Seed)
 {
     /// <summary>Of RoSA that is begun anew: the places of each module's elements.</summary>
     public IReadOnlyDictionary<string, long[]>? Mask { get; set; }

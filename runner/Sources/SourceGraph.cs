@@ -13,7 +13,7 @@ namespace Halo.Runner.Sources;
 /// <param name="Model">With what made it in its ledger, if Halo did.</param>
 /// <param name="Made">The passes that made a training graph of it; null where the file is used as it is.</param>
 /// <param name="InputSha256">Hash of the file it comes from: the graph, or the config.json of a Hugging Face folder.</param>
-public sealed record SourceGraph(Model Model, PassRun? Made, string InputSha256)
+internal sealed record SourceGraph(Model Model, PassRun? Made, string InputSha256)
 {
     /// <summary>A line for each node whose value the loss is computed from and that no gradient goes through.</summary>
     public IEnumerable<string> GradientEnds => Made?.Passes.SelectMany(p => p.Skipped.Where(s => s.Reason == BuildGradient.EndsThere)

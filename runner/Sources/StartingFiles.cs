@@ -3,7 +3,7 @@ using Halo.Runner.Training;
 namespace Halo.Runner.Sources;
 
 /// <summary>Where the weights that a config starts from lie, and the files beside them.</summary>
-public static class StartingFiles
+internal static class StartingFiles
 {
     /// <summary>The starting weights: those given, or those of a Hugging Face folder that is the model.</summary>
     /// <exception cref="HaloException">Neither is there.</exception>

@@ -13,7 +13,7 @@ namespace Halo.Runner.Sources;
 
 /// <summary>The one place where a path becomes a training graph: as it is, by differentiating a forward graph, or built from a Hugging Face folder.</summary>
 /// <remarks>A file is parsed once and a graph of one float type built once, whatever is asked for and how often: each answer is a copy of its own.</remarks>
-public sealed class TrainingGraphSource
+internal sealed class TrainingGraphSource
 {
     private readonly TrainConfig _config;
     private readonly SourceGraph? _file; // null for a folder

@@ -5,7 +5,7 @@ namespace Halo.Runner.Sources;
 
 /// <summary>Plausible inputs for a graph from its interface alone: small random weights, random tokens, a full mask.</summary>
 /// <remarks>Drawn from a fixed seed, so that a verified rewrite gives the same ledger every time.</remarks>
-public static class VerificationInputs
+internal static class VerificationInputs
 {
     private const int Seed = 20250102;
     private const double WeightDeviation = 0.05;

@@ -6,7 +6,6 @@ using Halo.Passes.Canonical.Precision;
 using Halo.Passes.Sharding;
 using Halo.Passes.Training;
 using Halo.Runner.Data;
-using Halo.Runner.Data.Forms;
 using Halo.Runner.Sessions;
 using Halo.Runner.Training.Config;
 using Halo.Runner.Training.Schedules;
@@ -372,7 +371,7 @@ public sealed record TrainConfig
     public OperatorKernels Operators { get; init; }
 
     /// <summary>How rows of data are read, and where their tokens are kept.</summary>
-    public RowSettings RowSettings() => new(DataFormat, Learn)
+    internal RowSettings RowSettings() => new(DataFormat, Learn)
     {
         CacheFolder = DataCache ?? (Output is null ? null : Path.Combine(Output, Halo.Runner.Data.RowSettings.CacheName)),
         KeepsAll = DataCache is not null,

@@ -48,18 +48,6 @@ public enum WeightCodes
     Update,
 }
 
-/// <summary>What carries tensors of a GPU between ranks.</summary>
-public enum RankCarrier
-{
-    Nccl,
-
-    /// <summary>Page-locked memory of the host, and what carries everything else.</summary>
-    Host,
-
-    /// <summary>Copies into each other's memory, between GPUs of one machine that reach it.</summary>
-    Copies,
-}
-
 /// <summary>What lies in page-locked memory of the host, where a GPU's kernels read and write it.</summary>
 public enum Offload
 {

@@ -8,7 +8,7 @@ using Microsoft.ML.OnnxRuntime;
 namespace Halo.Tests.CustomOps;
 
 /// <summary>Runs a few nodes in ONNX Runtime on the CPU: by their function bodies, or by the native kernels; or on a GPU.</summary>
-public static class OpRunner
+internal static class OpRunner
 {
     /// <summary>The outputs as float32; shapes that ONNX Runtime computed are compared with what the shape rules said.</summary>
     public static HostTensor[] Run(

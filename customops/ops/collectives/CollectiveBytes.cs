@@ -3,7 +3,7 @@ using Halo.Ir;
 namespace Halo.CustomOps;
 
 /// <summary>What collectives send, as communicators count it: bytes that one rank sends to others.</summary>
-public static class CollectiveBytes
+internal static class CollectiveBytes
 {
     /// <summary>Bytes that the rank of <paramref name="start"/> sends to the others of its group; its shapes are known.</summary>
     /// <exception cref="ArgumentException">It starts no collective, or a size is not known.</exception>

@@ -1,7 +1,7 @@
 namespace Halo.Passes.Export.Inference;
 
 /// <summary>Inputs and outputs of a cache, as ONNX Runtime GenAI names them: <c>past_key_values.0.key</c>, <c>present.0.value</c>.</summary>
-public static class CacheNames
+internal static class CacheNames
 {
     public const string Past = "past_key_values.", Present = "present.";
 

@@ -5,7 +5,7 @@ using Halo.Passes.Infra;
 namespace Halo.Passes.Export.Inference;
 
 /// <summary>Where a causal language model's logits are in its graph.</summary>
-public static class Logits
+internal static class Logits
 {
     /// <summary>The output of that name, or the only float output of shape (B, T, V).</summary>
     /// <exception cref="PassException">There is none, or several.</exception>

@@ -6,7 +6,7 @@ namespace Halo.Passes.Export.Weights;
 /// <param name="Codes">(rows, 16 blocks), the lower four bits first.</param>
 /// <param name="Scales">(rows, blocks).</param>
 /// <param name="Zeros">(rows, blocks).</param>
-public sealed record Int4Codes(byte[] Codes, Half[] Scales, byte[] Zeros)
+internal sealed record Int4Codes(byte[] Codes, Half[] Scales, byte[] Zeros)
 {
     private const int Block = (int)DequantizeInt4.BlockSize;
 

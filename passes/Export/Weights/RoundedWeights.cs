@@ -1,7 +1,7 @@
 namespace Halo.Passes.Export.Weights;
 
 /// <summary>What the codes of a matrix stand for, as <see cref="QuantizeWeights"/> makes them without calibration: slow, and for reports.</summary>
-public static class RoundedWeights
+internal static class RoundedWeights
 {
     private const int Block = 32;
 

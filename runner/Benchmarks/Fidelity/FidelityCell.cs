@@ -9,7 +9,7 @@ namespace Halo.Runner.Benchmarks.Fidelity;
 /// <param name="Seed">Draws the order of the rows.</param>
 /// <param name="PyTorchBefore">PyTorch's validation loss before training.</param>
 /// <param name="PyTorchAfter">And after it; null where PyTorch has no run of the seed.</param>
-public sealed record FidelityCell(string Model, string Format, string Scheme, int Seed, double PyTorchBefore, double? PyTorchAfter)
+internal sealed record FidelityCell(string Model, string Format, string Scheme, int Seed, double PyTorchBefore, double? PyTorchAfter)
 {
     /// <summary>A file name; also what tells cells apart.</summary>
     public string Name => $"{Model}_{Format}_{Scheme}_seed{Seed}";
@@ -38,4 +38,4 @@ public sealed record FidelityCell(string Model, string Format, string Scheme, in
 }
 
 /// <summary>What a cell came to: validation loss before and after, and the first training losses.</summary>
-public sealed record FidelityResult(double Before, double After, IReadOnlyList<double> FirstLosses);
+internal sealed record FidelityResult(double Before, double After, IReadOnlyList<double> FirstLosses);

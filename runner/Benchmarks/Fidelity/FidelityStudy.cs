@@ -22,7 +22,7 @@ namespace Halo.Runner.Benchmarks.Fidelity;
 /// <param name="cells">All of its runs.</param>
 /// <param name="device">Where the graphs run.</param>
 /// <param name="precision">What they compute in.</param>
-public sealed partial class FidelityStudy(
+internal sealed partial class FidelityStudy(
     string folder, int jobs, int threads, IReadOnlyList<FidelityCell> cells, GraphDevice device, FloatPrecision precision)
 {
     private const int FirstLosses = 3;

@@ -4,7 +4,7 @@ using System.Text;
 namespace Halo.Runner.Benchmarks.Fidelity;
 
 /// <summary>The study as tables in Markdown, with what is expected of it and whether it holds.</summary>
-public static class FidelityTable
+internal static class FidelityTable
 {
     /// <summary>Differences of validation loss up to this are none: about twice the noise between seeds.</summary>
     private const double Same = 0.01;

@@ -1,4 +1,4 @@
-namespace Halo.Runner.Data.Forms;
+namespace Halo.Training;
 
 /// <summary>What the fields of a row mean.</summary>
 public enum DataFormat

@@ -8,7 +8,7 @@ namespace Halo.Runner.Data.Reading;
 /// <param name="Element">The value.</param>
 /// <param name="Place">Of the row.</param>
 /// <param name="Name">Of an object within the row, with a dot behind it; empty for the row itself.</param>
-public readonly record struct RowJson(JsonElement Element, RowPlace Place, string Name = "")
+internal readonly record struct RowJson(JsonElement Element, RowPlace Place, string Name = "")
 {
     private static readonly JsonDocumentOptions Strict = new() { AllowDuplicateProperties = false };
 

@@ -2,7 +2,7 @@ namespace Halo.Runner.Training.Config;
 
 /// <summary>What reads a key of <see cref="TrainConfig"/>.</summary>
 [Flags]
-public enum ConfigUse
+internal enum ConfigUse
 {
     None = 0,
 
@@ -30,7 +30,7 @@ public enum ConfigUse
 
 /// <summary>Says at a property of <see cref="TrainConfig"/> what reads it; a verb has options for the keys that it reads.</summary>
 [AttributeUsage(AttributeTargets.Property)]
-public sealed class UsedByAttribute(ConfigUse users) : System.Attribute
+internal sealed class UsedByAttribute(ConfigUse users) : System.Attribute
 {
     public ConfigUse Users => users;
 }

@@ -10,7 +10,7 @@ namespace Halo.Runner.Training.Engine;
 /// <remarks>
 /// Graphs differ in what they do with other values: a Gather or GatherElements takes -1 as the last row, without a word. PyTorch refuses them.
 /// </remarks>
-public sealed record BatchBounds(long? Tokens, long? Classes)
+internal sealed record BatchBounds(long? Tokens, long? Classes)
 {
     /// <summary>Operators that hand a token's id or label on as it is, or set it to one that is in bounds.</summary>
     private static readonly HashSet<string> Passing =

@@ -9,7 +9,7 @@ namespace Halo.Runner.Training.Engine;
 /// <param name="rows">B.</param>
 /// <param name="sequence">T.</param>
 /// <param name="device">Where they lie.</param>
-public sealed class BatchBuffers(IReadOnlyList<BatchInput> inputs, int rows, int sequence, Device device) : IDisposable
+internal sealed class BatchBuffers(IReadOnlyList<BatchInput> inputs, int rows, int sequence, Device device) : IDisposable
 {
     private readonly IReadOnlyList<(BatchInput Input, DeviceTensor Tensor)> _tensors =
         [.. inputs.Select(input => (input, new DeviceTensor(device, ElementType.Int64, [rows, sequence])))];

@@ -6,7 +6,7 @@ using Microsoft.ML.OnnxRuntime;
 namespace Halo.Runner.Training.Engine;
 
 /// <summary>Which rows of weights have a gradient (<see cref="ChooseRows"/>): those of the largest mean magnitude. [EfQAT, arXiv 2411.11038]</summary>
-public sealed class ChosenRows : IDisposable
+internal sealed class ChosenRows : IDisposable
 {
     private readonly Dictionary<string, DeviceTensor> _rows = new(StringComparer.Ordinal);
 

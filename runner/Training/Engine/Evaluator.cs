@@ -6,7 +6,7 @@ using Halo.Runner.Sessions;
 namespace Halo.Runner.Training.Engine;
 
 /// <summary>Runs an evaluation graph over the same parameter buffers that training updates.</summary>
-public sealed class Evaluator : IDisposable
+internal sealed class Evaluator : IDisposable
 {
     private readonly TrainingInterface _interface;
     private readonly GraphSession _session;

@@ -10,7 +10,7 @@ using Microsoft.ML.OnnxRuntime;
 namespace Halo.Runner.Training.Engine;
 
 /// <summary>What follows from frozen weights, computed once and held on the device of the graphs that read it: 8-bit codes with their scales, copies.</summary>
-public sealed class HeldTensors : IDisposable
+internal sealed class HeldTensors : IDisposable
 {
     private readonly Dictionary<string, DeviceTensor> _values = new(StringComparer.Ordinal);
 

@@ -11,7 +11,7 @@ using Tensor = Halo.Ir.Tensor;
 namespace Halo.Runner.Training.Engine;
 
 /// <summary>One tensor for each parameter (or its gradient, or a moment) that stays where it is for the whole run, on the device of the graphs.</summary>
-public sealed class ParameterBuffers : IDisposable
+internal sealed class ParameterBuffers : IDisposable
 {
     private readonly Dictionary<string, DeviceTensor> _values = new(StringComparer.Ordinal);
     private readonly ElementType _type;

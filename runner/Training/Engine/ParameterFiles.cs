@@ -4,7 +4,7 @@ using Halo.Models.Weights;
 namespace Halo.Runner.Training.Engine;
 
 /// <summary>The tensors of several files as one set: a base's, and those of an adapter under the names that graphs have.</summary>
-public sealed class ParameterFiles : IDisposable
+internal sealed class ParameterFiles : IDisposable
 {
     private readonly List<IDisposable> _files = [];
     private readonly Dictionary<string, SafetensorsTensor> _tensors = new(StringComparer.Ordinal);

@@ -10,10 +10,10 @@ namespace Halo.Runner.Training.Engine;
 /// <param name="GradientNorm">Global norm of that mean's gradient, before clipping.</param>
 /// <param name="CountedTokens">Tokens the loss is the mean of.</param>
 /// <param name="Tokens">Tokens of the rows, without padding.</param>
-public sealed record StepResult(double Loss, double GradientNorm, long CountedTokens, long Tokens);
+internal sealed record StepResult(double Loss, double GradientNorm, long CountedTokens, long Tokens);
 
 /// <content>Updates.</content>
-public sealed partial class TrainingEngine
+internal sealed partial class TrainingEngine
 {
     /// <summary>Runs the graph on one micro-batch and returns its loss; the gradients lie in <see cref="Gradients"/>.</summary>
     /// <exception cref="HaloException">A value of the batch is out of bounds, or none of its labels counts.</exception>

@@ -17,7 +17,7 @@ namespace Halo.Runner.Training.Engine;
 /// micro-batch, leaves no gradients, and is found non-finite only when parameters are so: the last checkpoint stands then. A graph that has the sums
 /// (<see cref="GradientGraphs.AddSumsTo"/>) leaves no gradients either.
 /// </remarks>
-public sealed partial class TrainingEngine : IDisposable
+internal sealed partial class TrainingEngine : IDisposable
 {
     /// <summary>Of graphs that are written in place: no fusion may move a read behind a write.</summary>
     private const GraphOptimizationLevel InPlace = GraphOptimizationLevel.ORT_DISABLE_ALL;

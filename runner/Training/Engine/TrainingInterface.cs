@@ -11,7 +11,7 @@ namespace Halo.Runner.Training.Engine;
 /// <param name="Frozen">Parameters without one.</param>
 /// <param name="Rows">B of input_ids (B, T).</param>
 /// <param name="Sequence">T of input_ids (B, T).</param>
-public sealed record TrainingInterface(
+internal sealed record TrainingInterface(
     IReadOnlyList<(string Name, Shape Shape)> Trained, IReadOnlyList<(string Name, Shape Shape)> Frozen, int Rows, int Sequence)
 {
     /// <summary>The inputs that a training graph has besides its parameters.</summary>

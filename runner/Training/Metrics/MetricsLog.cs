@@ -9,7 +9,7 @@ namespace Halo.Runner.Training.Metrics;
 /// Resuming after step s keeps the rows up to s and forgets what a killed run did past its last checkpoint. The last line may be torn, as the kill
 /// may have come in the middle of it; any other line that cannot be read is an error.
 /// </remarks>
-public sealed class MetricsLog : IDisposable
+internal sealed class MetricsLog : IDisposable
 {
     private readonly AppendedFile? _file;
     private readonly List<MetricsRow> _rows;

@@ -1,7 +1,7 @@
 namespace Halo.Runner.Training.Metrics;
 
 /// <summary>A row of metrics as the line that people read.</summary>
-public static class ProgressLine
+internal static class ProgressLine
 {
     /// <summary>
     /// <c>step 12/100 | loss 2.7175 | norm 1.03 | lr 3.0e-05 | 312 ms | 41200 tok/s | 331 TFLOP/s, 33 % of bf16, 17 % of fp8 | 1m20s left</c>, without what the

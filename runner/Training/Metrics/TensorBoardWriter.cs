@@ -14,7 +14,7 @@ namespace Halo.Runner.Training.Metrics;
 ///   Summary { repeated Value value = 1; }  Value { string tag = 1; float simple_value = 2; }
 /// written here by hand: four fields of two messages.
 /// </remarks>
-public sealed class TensorBoardWriter : IDisposable
+internal sealed class TensorBoardWriter : IDisposable
 {
     /// <summary>TensorBoard reads files with "tfevents" in their name.</summary>
     public const string FileName = "events.out.tfevents.halo";

@@ -3,7 +3,7 @@ using Halo.Runner.Training.Metrics;
 namespace Halo.Runner.Training.Reports;
 
 /// <summary>What a report shows. Texts are plain: the page escapes them.</summary>
-public sealed record ReportData
+internal sealed record ReportData
 {
     public required string Title { get; init; }
 
@@ -23,7 +23,7 @@ public sealed record ReportData
     public RewriteSummary? Rewrite { get; init; }
 }
 
-public sealed record ReportFact(string Name, string Value);
+internal sealed record ReportFact(string Name, string Value);
 
 /// <summary>What the passes did to the graph.</summary>
 /// <param name="Linears">Linear layers found.</param>
@@ -31,17 +31,17 @@ public sealed record ReportFact(string Name, string Value);
 /// <param name="Gemms">Products by role, rotation and format.</param>
 /// <param name="Passes">In the order they ran.</param>
 /// <param name="Skipped">Nodes that were left as they were.</param>
-public sealed record RewriteSummary(
+internal sealed record RewriteSummary(
     int Linears, int Frozen, IReadOnlyList<GemmCount> Gemms, IReadOnlyList<PassSummary> Passes, IReadOnlyList<SkippedNode> Skipped);
 
 /// <summary>How many products of one role (F, E or G) got the same rotations and formats.</summary>
-public sealed record GemmCount(string Role, string Rotations, string Formats, int Count);
+internal sealed record GemmCount(string Role, string Rotations, string Formats, int Count);
 
 /// <param name="Name">The pass, kebab-case.</param>
 /// <param name="Options">As in the pipeline's text; may be empty.</param>
 /// <param name="Rewrites">Rewrites made.</param>
 /// <param name="Effect">exact, reassociating or quantizing.</param>
 /// <param name="Measured">The difference that verification measured; empty where none was asked for.</param>
-public sealed record PassSummary(string Name, string Options, int Rewrites, string Effect, string Measured = "");
+internal sealed record PassSummary(string Name, string Options, int Rewrites, string Effect, string Measured = "");
 
-public sealed record SkippedNode(string Node, string Reason);
+internal sealed record SkippedNode(string Node, string Reason);

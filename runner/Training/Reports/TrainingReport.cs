@@ -6,7 +6,7 @@ namespace Halo.Runner.Training.Reports;
 
 /// <summary>report.html: one file that needs no network, no script and no fonts of its own.</summary>
 /// <remarks>The page is built as a tree, so that every text is escaped by the one that writes the tree. It is a function of its data.</remarks>
-public static class TrainingReport
+internal static class TrainingReport
 {
     /// <summary>Writes the page, replacing an older one.</summary>
     /// <exception cref="HaloException">The file cannot be written.</exception>

@@ -16,7 +16,7 @@ namespace Halo.Runner.Training.Schedules;
 /// <param name="TotalSteps">N, in updates.</param>
 /// <param name="MinRatio">r, the share of the peak that the decay ends at, in [0, 1]. Constant has none.</param>
 /// <param name="DecayFraction">The share of N in which wsd decays, in (0, 1].</param>
-public sealed record LearningRateSchedule(
+internal sealed record LearningRateSchedule(
     ScheduleKind Kind, double Peak, int WarmupSteps, int TotalSteps, double MinRatio = 0, double DecayFraction = LearningRateSchedule.DefaultDecayFraction)
 {
     /// <summary>A tenth of the updates, as in the work that names the schedule. [MiniCPM]</summary>

@@ -1,7 +1,6 @@
 using Halo.Models.Bundled;
 using Halo.Models.Tokenizers;
 using Halo.Runner.Data;
-using Halo.Runner.Data.Forms;
 
 namespace Halo.Tests.Runner.Data;
 

@@ -11,11 +11,11 @@ namespace Halo.Tests.Runner.Gpu;
 public sealed class GpuCollectiveTests(EmulatedGpu gpu)
 {
     [Theory]
-    [InlineData(2, DeviceCarrier.Host)]
-    [InlineData(3, DeviceCarrier.Host)]
-    [InlineData(2, DeviceCarrier.Copies)]
-    [InlineData(3, DeviceCarrier.Copies)]
-    public void Ranks_compute_what_one_machine_would(int ranks, DeviceCarrier carrier)
+    [InlineData(2, RankCarrier.Host)]
+    [InlineData(3, RankCarrier.Host)]
+    [InlineData(2, RankCarrier.Copies)]
+    [InlineData(3, RankCarrier.Copies)]
+    public void Ranks_compute_what_one_machine_would(int ranks, RankCarrier carrier)
     {
         long[] rows = [.. Enumerable.Range(1, ranks).Select(rank => (long)rank)];
         var all = (int)rows.Sum();
@@ -58,7 +58,7 @@ public sealed class GpuCollectiveTests(EmulatedGpu gpu)
     public void Copies_take_slots_again()
     {
         long[] rows = [13_000_000, 5];
-        var communicators = Communicator.Threads(gpu.Library, 2, 2, Communicator.DefaultTimeoutSeconds, DeviceCarrier.Copies);
+        var communicators = Communicator.Threads(gpu.Library, 2, 2, Communicator.DefaultTimeoutSeconds, RankCarrier.Copies);
         var gathered = new float[2][][];
         CollectiveTests.Parallel(2, rank =>
         {
