@@ -25,7 +25,7 @@ internal sealed record SourceGraph(Model Model, PassRun? Made, string InputSha25
         if (Directory.Exists(path))
         {
             throw new HaloException("model", path, "a graph (.onnx)", "a folder",
-                "Name the graph's file; halo prepare and halo train build graphs from Hugging Face folders.");
+                "Name the graph's file; halo gradient makes a training graph of a Hugging Face folder, and halo train takes the folder.");
         }
         var model = OnnxReader.Read(path, HaloOperators.Catalogue);
         ShapeInference.Run(model.Graph);
