@@ -64,7 +64,7 @@ internal sealed class MappedFile
 }
 
 /// <summary>Sees a window of a file.</summary>
-public delegate T ViewReader<out T>(ReadOnlySpan<byte> bytes);
+internal delegate T ViewReader<out T>(ReadOnlySpan<byte> bytes);
 
 /// <summary>A tensor's bytes as a part of a file.</summary>
 internal sealed class FileBytes(MappedFile file, long offset, long sizeBytes) : ITensorBytes

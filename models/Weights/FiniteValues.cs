@@ -6,7 +6,7 @@ using Halo.Ir;
 namespace Halo.Models.Weights;
 
 /// <summary>Values behind one another, of which the first has a place.</summary>
-public delegate void FloatPart(long first, ReadOnlySpan<float> values);
+internal delegate void FloatPart(long first, ReadOnlySpan<float> values);
 
 /// <summary>Finds NaN and infinity in weights.</summary>
 internal static class FiniteValues

@@ -21,6 +21,10 @@ public class PublicSurfaceTests
         Assert.All(others, type => Assert.True(type.IsEnum, $"{type.FullName}: expected an enum. Wrap it in a type of Halo.Training."));
     }
 
+    [Fact]
+    public void Halo_Graph_keeps_files_and_memory_plans_to_itself() =>
+        Assert.DoesNotContain(typeof(Halo.Ir.Model).Assembly.GetExportedTypes(), type => type.Namespace is "Halo.Io" or "Halo.Memory");
+
     private static bool IsOurs(Type type) => type.Assembly.GetName().Name!.StartsWith("Halo", StringComparison.Ordinal);
 
     private static IEnumerable<Type> TypesShownBy(Type type) =>
