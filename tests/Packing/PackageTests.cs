@@ -37,14 +37,7 @@ public sealed class PackageTests(PackageTests.Feed feed) : IClassFixture<Package
     [Fact]
     public void Samples_rewrite_train_export_and_generate()
     {
-        var samples = Path.Combine(feed.Folder, "samples");
-        foreach (var source in Directory.EnumerateFiles(Path.Combine(RepositoryRoot.Path, "samples"), "*", SearchOption.AllDirectories).Where(IsSource))
-        {
-            var copy = Path.Combine(samples, Path.GetRelativePath(Path.Combine(RepositoryRoot.Path, "samples"), source));
-            Directory.CreateDirectory(Path.GetDirectoryName(copy)!);
-            File.Copy(source, copy);
-        }
-        File.WriteAllText(Path.Combine(samples, "nuget.config"), feed.NuGetConfig);
+        var samples = CopySamples("samples", SearchOption.AllDirectories);
         Feed.Dotnet(samples, feed.Folder, "build", "Samples.slnx", "--nologo", "-v", "quiet");
         LlamaTiny.ExtractTrainingGraph(Path.Combine(samples, "training.onnx"));
 
@@ -61,6 +54,38 @@ public sealed class PackageTests(PackageTests.Feed feed) : IClassFixture<Package
 
         string Run(string sample, params string[] arguments) =>
             Feed.Dotnet(samples, feed.Folder, ["run", "--no-build", "--project", sample, "--", .. arguments]);
+    }
+
+    [Fact]
+    public void Programs_in_the_readmes_of_packages_compile()
+    {
+        var project = CopySamples("readmes", SearchOption.TopDirectoryOnly); // their settings
+        File.WriteAllText(Path.Combine(project, "Readmes.csproj"), """
+            <Project Sdk="Microsoft.NET.Sdk">
+              <PropertyGroup><OutputType>Library</OutputType></PropertyGroup>
+              <ItemGroup><Using Include="Microsoft.ML.OnnxRuntime" /></ItemGroup>
+            </Project>
+            """);
+        var programs = Directory.EnumerateDirectories(RepositoryRoot.Path).Select(folder => Path.Combine(folder, "PACKAGE.md")).Where(File.Exists)
+            .SelectMany(readme => Regex.Matches(File.ReadAllText(readme), "```csharp\n(.*?)```", RegexOptions.Singleline)).ToList();
+        Assert.True(programs.Count >= 4);
+        for (var i = 0; i < programs.Count; i++)
+            File.WriteAllText(Path.Combine(project, $"Program{i}.cs"), $"internal static class Program{i} {{ internal static void Run() {{ {programs[i].Groups[1]} }} }}");
+        Feed.Dotnet(project, feed.Folder, "build", "Readmes.csproj", "--nologo", "-v", "quiet");
+    }
+
+    /// <summary>Files of samples/ in a folder of the feed that is made; the packages come from the feed.</summary>
+    private string CopySamples(string name, SearchOption option)
+    {
+        string from = Path.Combine(RepositoryRoot.Path, "samples"), to = Path.Combine(feed.Folder, name);
+        foreach (var source in Directory.EnumerateFiles(from, "*", option).Where(IsSource))
+        {
+            var copy = Path.Combine(to, Path.GetRelativePath(from, source));
+            Directory.CreateDirectory(Path.GetDirectoryName(copy)!);
+            File.Copy(source, copy);
+        }
+        File.WriteAllText(Path.Combine(to, "nuget.config"), feed.NuGetConfig);
+        return to;
     }
 
     private static double Number(Group text) => double.Parse(text.Value, CultureInfo.InvariantCulture);
