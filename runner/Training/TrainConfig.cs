@@ -7,8 +7,8 @@ namespace Halo.Training;
 
 /// <summary>Everything that <c>halo train</c> can set. A property is a YAML key (snake_case), an option (kebab-case) and a schema entry.</summary>
 /// <remarks>
-/// Adding a setting is adding a property: reader, writer, schema, range checks and the options of verbs go by the properties and their attributes. Keys are in the
-/// order of the files in Halo.Training.csproj: this one has the model and its data, the others what their names say.
+/// Adding a setting is adding a property: reader, writer, schema, range checks and the options of verbs go by the properties and their attributes.
+/// Keys are in the order of the files in Halo.Training.csproj: this one has the model and its data, the others what their names say.
 /// </remarks>
 public sealed partial record TrainConfig
 {

@@ -70,7 +70,10 @@ public sealed class PackageTests(PackageTests.Feed feed) : IClassFixture<Package
             .SelectMany(readme => Regex.Matches(File.ReadAllText(readme), "```csharp\n(.*?)```", RegexOptions.Singleline)).ToList();
         Assert.True(programs.Count >= 4);
         for (var i = 0; i < programs.Count; i++)
-            File.WriteAllText(Path.Combine(project, $"Program{i}.cs"), $"internal static class Program{i} {{ internal static void Run() {{ {programs[i].Groups[1]} }} }}");
+        {
+            var text = $"internal static class Program{i} {{ internal static void Run() {{ {programs[i].Groups[1]} }} }}";
+            File.WriteAllText(Path.Combine(project, $"Program{i}.cs"), text);
+        }
         Feed.Dotnet(project, feed.Folder, "build", "Readmes.csproj", "--nologo", "-v", "quiet");
     }
 

@@ -29,7 +29,8 @@ public class PublicSurfaceTests
 
     private static IEnumerable<Type> TypesShownBy(Type type) =>
     [
-        .. type.GetInterfaces(), type.BaseType ?? type, .. type.GetProperties(Declared).Select(p => p.PropertyType), .. type.GetFields(Declared).Select(f => f.FieldType),
+        .. type.GetInterfaces(), type.BaseType ?? type,
+        .. type.GetProperties(Declared).Select(p => p.PropertyType), .. type.GetFields(Declared).Select(f => f.FieldType),
         .. type.GetMethods(Declared).SelectMany(m => m.GetParameters().Select(p => p.ParameterType).Append(m.ReturnType)),
         .. type.GetConstructors(Declared).SelectMany(c => c.GetParameters().Select(p => p.ParameterType)),
     ];
