@@ -24,15 +24,16 @@ constexpr int kWidth = 8, kThreads = 128;
 
 constexpr int64_t kBlockColumns = kWidth * kThreads;
 
-/// What is sorted: `key`, the row of the table that a row of dy goes to, or `rows` for an id out of range, which is sorted behind all others; `dy_row`, that
-/// row of dy, 0 to count - 1. Entries lie at sorted positions 0 to count - 1.
+/// What is sorted: `key`, the row of dweight that a row of dy goes to, or one behind all of these: `rows` where it goes to another part of the table, `rows` +
+/// 1 for an id out of range; `dy_row`, that row of dy, 0 to count - 1. Entries lie at sorted positions 0 to count - 1.
 struct Entry {
   uint32_t key, dy_row;
 };
 
-__device__ Entry entry_of(const int64_t* ids, int64_t dy_row, int64_t rows) {
-  const int64_t id = ids[dy_row] < 0 ? ids[dy_row] + rows : ids[dy_row];
-  return {static_cast<uint32_t>(id < 0 || id >= rows ? rows : id), static_cast<uint32_t>(dy_row)};
+__device__ Entry entry_of(const int64_t* ids, int64_t dy_row, TableRows table) {
+  const int64_t id = ids[dy_row] < 0 ? ids[dy_row] + table.of : ids[dy_row], row = id - table.first;
+  const int64_t key = id < 0 || id >= table.of ? table.rows + 1 : row < 0 || row >= table.rows ? table.rows : row;
+  return {static_cast<uint32_t>(key), static_cast<uint32_t>(dy_row)};
 }
 
 /// Sums of the values of all lower lanes.
@@ -47,7 +48,7 @@ __device__ uint32_t over_lower_lanes(uint32_t value, int lane) {
 
 /// Sorts entries by key, stably, from the lowest digit on: each warp counts the digits of its own stretch, counts become first sorted positions, each warp
 /// moves its stretch. One block; `count` entries of 8 bytes are read twice and written once for each of `passes` digits, in L2.
-__global__ void __launch_bounds__(kSortThreads) sort_entries_kernel(const int64_t* ids, int64_t rows, int64_t count, int passes, Entry* even, Entry* odd) {
+__global__ void __launch_bounds__(kSortThreads) sort_entries_kernel(const int64_t* ids, TableRows table, int64_t count, int passes, Entry* even, Entry* odd) {
   __shared__ uint32_t counters[kSortWarps][kDigits];
   __shared__ uint32_t warp_sums[kSortWarps];
   const int thread = static_cast<int>(threadIdx.x), lane = thread % cuda::kWarp, warp = thread / cuda::kWarp;
@@ -62,7 +63,7 @@ __global__ void __launch_bounds__(kSortThreads) sort_entries_kernel(const int64_
       for (int64_t position = first; position < end; position += cuda::kWarp) {
         const bool is_there = position + lane < end;
         Entry entry{0, 0};
-        if (is_there) entry = pass == 0 ? entry_of(ids, position + lane, rows) : from[position + lane];
+        if (is_there) entry = pass == 0 ? entry_of(ids, position + lane, table) : from[position + lane];
         const uint32_t digit = entry.key >> shift & (kDigits - 1);
         uint32_t same = __ballot_sync(cuda::kAllLanes, is_there);
         for (int bit = 0; bit < kDigitBits; ++bit) {
@@ -128,7 +129,7 @@ __device__ void store_sums(V* to, bool is_packed, int length, const float (&sums
 }
 
 /// A block has 32 sorted entries and 1024 columns, a thread 8 columns; rows that lie within a piece are written, of others their part. The table is 0 before.
-/// Reads each element of dy once; bound by memory. grid: (pieces, columns / 1024).
+/// Reads each element of dy that goes to it once; bound by memory. grid: (pieces, columns / 1024).
 template <class T, class R>
 __global__ void __launch_bounds__(kThreads)
     sum_pieces_of_rows_kernel(const T* dy, const Entry* entries, R* dweight, Partials partials, int64_t count, int64_t rows, bool is_packed) {
@@ -140,6 +141,7 @@ __global__ void __launch_bounds__(kThreads)
     shared_entries[threadIdx.x] = position >= 0 && position < count ? entries[position] : Entry{UINT32_MAX, 0};
   }
   __syncthreads();
+  if (shared_entries[1].key >= rows) return;  // and so are all behind it
   const int64_t column = static_cast<int64_t>(blockIdx.y) * kBlockColumns + static_cast<int64_t>(threadIdx.x) * kWidth;
   if (column >= columns) return;
   const int length = columns - column < kWidth ? static_cast<int>(columns - column) : kWidth;  // columns of the thread, 1 to kWidth
@@ -214,26 +216,27 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t column = static_cast<int64_t>(blockIdx.y) * kBlockColumns + static_cast<int64_t>(threadIdx.x) * kWidth;
   join_piece(entries, dweight, partials, blockIdx.x, column, count, rows, is_packed);
   // Row 0, which begins with the first entry, is this thread's.
-  if (blockIdx.x == 0 && column == 0 && entries[count - 1].key >= rows) *dweight = cuda::narrowed<R>(NAN);
+  if (blockIdx.x == 0 && column == 0 && entries[count - 1].key > rows) *dweight = cuda::narrowed<R>(NAN);
 }
 
 int64_t aligned(int64_t bytes) { return cuda::ceil_div(bytes, 256) * 256; }
 
 template <class T, class R>
-Status run(const T* dy, const int64_t* ids, R* dweight, int64_t count, int64_t columns, int64_t rows, void* workspace, cudaStream_t stream) {
+Status run(const T* dy, const int64_t* ids, R* dweight, int64_t count, int64_t columns, TableRows table, void* workspace, cudaStream_t stream) {
+  const int64_t rows = table.rows;
   const int64_t entries_bytes = aligned(count * static_cast<int64_t>(sizeof(Entry)));
   auto* even = static_cast<Entry*>(workspace);
   auto* odd = reinterpret_cast<Entry*>(static_cast<char*>(workspace) + entries_bytes);
   const Partials partials{.sums = reinterpret_cast<float*>(static_cast<char*>(workspace) + 2 * entries_bytes), .columns = columns};
   int passes = 1;
-  while (passes * kDigitBits < 32 && rows >> (passes * kDigitBits) > 0) ++passes;
+  while (passes * kDigitBits < 32 && (rows + 1) >> (passes * kDigitBits) > 0) ++passes;
   const Entry* entries = passes % 2 == 0 ? odd : even;
   const auto wide = static_cast<unsigned>(cuda::ceil_div(columns, kBlockColumns));
   const bool is_packed = columns % kWidth == 0 && cuda::is_aligned(dy, 32) && cuda::is_aligned(dweight, 32) && cuda::is_aligned(partials.sums, 32);
   HALO_RETURN_IF_ERROR(HALO_CUDA_STATUS(cudaMemsetAsync(dweight, 0, static_cast<size_t>(rows * columns) * sizeof(R), stream)));
   if (count == 0) return {};
   const dim3 grid(cuda::grid_for(count, kPiece), wide);
-  HALO_RETURN_IF_ERROR(cuda::launch(sort_entries_kernel, 1, kSortThreads, 0, stream, ids, rows, count, passes, even, odd));
+  HALO_RETURN_IF_ERROR(cuda::launch(sort_entries_kernel, 1, kSortThreads, 0, stream, ids, table, count, passes, even, odd));
   HALO_RETURN_IF_ERROR(cuda::launch(sum_pieces_of_rows_kernel<T, R>, grid, kThreads, 0, stream, dy, entries, dweight, partials, count, rows, is_packed));
   return cuda::launch(join_pieces_kernel<R>, grid, kThreads, 0, stream, entries, dweight, partials, count, rows, is_packed);
 }
@@ -244,14 +247,14 @@ int64_t embedding_grad_workspace_cuda(int64_t count, int64_t columns) {
   return 2 * aligned(count * static_cast<int64_t>(sizeof(Entry))) + cuda::ceil_div(count, kPiece) * 2 * columns * static_cast<int64_t>(sizeof(float));
 }
 
-Status embedding_grad_cuda(DType type, DType to, const void* dy, const int64_t* ids, void* dweight, int64_t count, int64_t columns, int64_t rows,
+Status embedding_grad_cuda(DType type, DType to, const void* dy, const int64_t* ids, void* dweight, int64_t count, int64_t columns, TableRows table,
                            void* workspace, cudaStream_t stream) {
   HALO_REQUIRE(count <= INT32_MAX, "at most " << INT32_MAX << " ids", count, "Take a smaller batch or a shorter sequence.");
-  HALO_REQUIRE(rows < INT32_MAX, "a table of fewer than " << INT32_MAX << " rows", rows, "Take a smaller vocabulary.");
+  HALO_REQUIRE(table.of < INT32_MAX - 1, "a table of fewer than " << INT32_MAX - 1 << " rows", table.of, "Take a smaller vocabulary.");
   HALO_REQUIRE(to == DType::kFloat || to == type, "a gradient in float or " << name_of(type) << ", the type of dY", to, "Cast dY before.");
   return cuda::dispatch_float(type, [&]<class T>() {
-    if (to == DType::kFloat) return run(static_cast<const T*>(dy), ids, static_cast<float*>(dweight), count, columns, rows, workspace, stream);
-    return run(static_cast<const T*>(dy), ids, static_cast<T*>(dweight), count, columns, rows, workspace, stream);
+    if (to == DType::kFloat) return run(static_cast<const T*>(dy), ids, static_cast<float*>(dweight), count, columns, table, workspace, stream);
+    return run(static_cast<const T*>(dy), ids, static_cast<T*>(dweight), count, columns, table, workspace, stream);
   });
 }
 

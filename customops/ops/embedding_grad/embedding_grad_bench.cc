@@ -12,8 +12,8 @@ HALO_BENCH(embedding_grad) {
     const Array<uint8_t> workspace(embedding_grad_workspace_cuda(kRows, kColumns));
     bench.time("embedding_grad", name_of(dtype_of<T>()), shape_of({kRows, kColumns}) + " into " + std::to_string(kColumns),
                {.bytes = kTensorBytes<T> + 4.0 * kColumns * kColumns}, [&] {
-                 return embedding_grad_cuda(dtype_of<T>(), DType::kFloat, dy.data(), ids.data(), dweight.data(), kRows, kColumns, kColumns, workspace.data(),
-                                            nullptr);
+                 return embedding_grad_cuda(dtype_of<T>(), DType::kFloat, dy.data(), ids.data(), dweight.data(), kRows, kColumns, TableRows::all(kColumns),
+                                            workspace.data(), nullptr);
                });
   });
 }

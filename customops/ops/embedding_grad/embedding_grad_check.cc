@@ -16,8 +16,8 @@ void check_sums(int64_t count, int64_t columns, int64_t rows) {
   std::vector<int64_t> ids;
   for (int64_t i = 0; i < count; ++i) ids.push_back(i * 31 % rows - (i % 2 == 0 ? rows : 0));
   Guarded<R> dweight(rows * columns), serial(rows * columns);
-  expect(embedding_grad_cpu(dy.data(), ids.data(), dweight.data(), count, columns, rows, ThreadedExecutor()).ok(), where + "refused");
-  expect(embedding_grad_cpu(dy.data(), ids.data(), serial.data(), count, columns, rows, SerialExecutor()).ok(), where + "refused");
+  expect(embedding_grad_cpu(dy.data(), ids.data(), dweight.data(), count, columns, TableRows::all(rows), ThreadedExecutor()).ok(), where + "refused");
+  expect(embedding_grad_cpu(dy.data(), ids.data(), serial.data(), count, columns, TableRows::all(rows), SerialExecutor()).ok(), where + "refused");
   expect(dweight.intact(), where + "wrote outside");
   expect(same(dweight.data(), serial.data(), rows * columns), where + "threads changed bits");
   std::vector<double> sums(static_cast<size_t>(rows * columns)), sizes(sums.size());
@@ -44,12 +44,29 @@ HALO_CHECK(embedding_grad) {
   }
 }
 
+/// Parts of a table are the rows of the whole one, to the bit.
+HALO_CHECK(embedding_grad_of_a_part) {
+  constexpr int64_t kCount = 60, kColumns = 5, kRows = 11;
+  const auto dy = normal(kCount * kColumns, 1);
+  std::vector<int64_t> ids;
+  for (int64_t i = 0; i < kCount; ++i) ids.push_back(i * i % kRows - (i % 4 == 0 ? kRows : 0));
+  std::vector<float> whole(kRows * kColumns);
+  expect(embedding_grad_cpu(dy.data(), ids.data(), whole.data(), kCount, kColumns, TableRows::all(kRows), SerialExecutor()).ok(), "refused");
+  for (const auto& [first, rows] : {std::array<int64_t, 2>{0, 4}, {4, 4}, {8, 3}, {10, 1}}) {
+    Guarded<float> part(rows * kColumns);
+    const TableRows table{.first = first, .rows = rows, .of = kRows};
+    expect(embedding_grad_cpu(dy.data(), ids.data(), part.data(), kCount, kColumns, table, ThreadedExecutor()).ok(), "part refused");
+    expect(part.intact(), "part wrote outside");
+    expect(same(part.data(), whole.data() + first * kColumns, rows * kColumns), "rows from " + std::to_string(first) + " on differ");
+  }
+}
+
 HALO_CHECK(embedding_grad_refuses_ids_out_of_range) {
   const float dy[2] = {1, 2};
   for (const int64_t wrong : {3, -4}) {
     const int64_t ids[2] = {0, wrong};
     float dweight[3];
-    const Status status = embedding_grad_cpu(dy, ids, dweight, 2, 1, 3, SerialExecutor());
+    const Status status = embedding_grad_cpu(dy, ids, dweight, 2, 1, TableRows::all(3), SerialExecutor());
     expect(status.message().find("expected ids in [-3, 3), found " + std::to_string(wrong) + " in row 1.") != std::string::npos, status.message());
   }
 }
