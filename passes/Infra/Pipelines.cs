@@ -56,7 +56,8 @@ public static class Pipelines
         typeof(SaveCodes),          // behind recomputation: what is computed again is not kept
         typeof(Shard),              // behind all of them: its graph is one rank's, and their analyses want whole parameters
         typeof(SinkGathers),        // behind sharding, whose gathers it moves
-        typeof(GroupMaxima),        // behind it: it makes the maxima
+        typeof(ExchangeRows),       // behind both: it finds gathers and sums of tables where they stay
+        typeof(GroupMaxima),        // behind sink-gathers: it makes the maxima
         typeof(OrderNodes),         // last of training graphs: it places what all others made
         typeof(OverlapCollectives), // behind the order, in which it finds what comes next
         typeof(OffloadResiduals),   // the same: its nodes are placed as they are to run
@@ -113,7 +114,8 @@ public static class Pipelines
 
     /// <summary>Its first part.</summary>
     public static IReadOnlyList<IGraphPass> Split(ShardPlan plan) => plan.Ranks == 1 ? []
-        : [new Shard(plan.Mode, plan.Ranks, plan.Rank, plan.NodeRanks, plan.Gradients, plan.Base, plan.Feedback), new SinkGathers(), new GroupMaxima()];
+        : [new Shard(plan.Mode, plan.Ranks, plan.Rank, plan.NodeRanks, plan.Gradients, plan.Base, plan.Feedback), new SinkGathers(),
+            new ExchangeRows(plan.Lookups), new GroupMaxima()];
 
     /// <summary>Its second part, behind what else works on a rank's rows.</summary>
     public static IReadOnlyList<IGraphPass> Overlap { get; } = [new OrderNodes(), new OverlapCollectives()];

@@ -25,6 +25,9 @@ internal static class Collectives
     public static Value Reduce(this GraphBuilder build, Value x, string op, int ranks, int rank, string group, string name) =>
         build.CollectiveWait(build.AllReduceStart(x, op, ranks, rank, group, name + "/start"), [], name);
 
+    /// <summary>Whether what starts is an exchange of rows that a split table was looked up for.</summary>
+    public static bool IsOfLookup(Node start) => start.Is(nameof(AllToAllStart), HaloDomain.Name) && start.Inputs[0]!.Producer is { } rows && rows.Is("Gather");
+
     /// <summary>The start of the gather that gives a value; null where it comes from something else.</summary>
     public static Node? GatherOf(Value value) => value.Producer is { } wait && wait.Is(nameof(CollectiveWait), HaloDomain.Name)
         && wait.Inputs[0]!.Producer is { } start && start.Is(nameof(AllGatherStart), HaloDomain.Name) ? start : null;

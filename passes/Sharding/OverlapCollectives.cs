@@ -1,8 +1,10 @@
+using Halo.Analysis;
 using Halo.Building;
 using Halo.CustomOps;
 using Halo.Ir;
 using Halo.Memory;
 using Halo.Passes.Infra;
+using Halo.Passes.Training;
 
 namespace Halo.Passes.Sharding;
 
@@ -11,13 +13,17 @@ namespace Halo.Passes.Sharding;
 /// </summary>
 /// <remarks>
 /// Gathers are taken in the order in which ONNX Runtime runs their waits (<see cref="RunOrder"/>): the wait for number i also waits until number i + ahead has
-/// started. So no more than that many lie in memory before they are read, each until its last reader has run. Largest magnitudes, which codes wait for, start
-/// one layer before: they would else stand behind the gathers that have started. What a sum over ranks reads stays until it is over. Starts of gathers hang on
-/// parameters alone, and those of sums on none of their kind, so that no circle can arise.
+/// started. So no more than that many lie in memory before they are read, each until its last reader has run. An exchange of rows that a table was looked up
+/// for counts as one, whose wait comes first. Largest magnitudes, which codes wait for, start one layer before: they would else stand behind the gathers that
+/// have started. What a sum over ranks reads stays until it is over. A sum that could start before others, by its place in the file, and is waited for behind
+/// them, as that of a tied head is, starts with them. The gather of gradients of rows that were looked up, which comes last, starts before the last products
+/// of weights' gradients, which hide it; what reads it hides the last sums. Starts of gathers hang on parameters alone, and those of sums on none of their
+/// kind, so that no circle can arise.
 /// </remarks>
 /// <param name="Ahead">Gathers that are under way while one is waited for; a layer has seven matrices.</param>
 /// <param name="Behind">Sums of a kind that have started when one is waited for; small gradients follow each other faster than they are sent.</param>
-public sealed record OverlapCollectives(int Ahead = 4, int Behind = 3) : IGraphPass
+/// <param name="Kept">Sums in front of the gradients of looked-up rows that start behind these: a norm's, and four of the first layer's attention.</param>
+public sealed record OverlapCollectives(int Ahead = 4, int Behind = 3, int Kept = 5) : IGraphPass
 {
     public string Name => "overlap-collectives";
 
@@ -33,40 +39,70 @@ public sealed record OverlapCollectives(int Ahead = 4, int Behind = 3) : IGraphP
 
     public PassResult Run(Model model, PassContext context)
     {
-        var waits = RunOrder.Of(model.Graph).Where(n => n.Is(nameof(CollectiveWait), HaloDomain.Name)).ToList();
-        var gathers = waits.Where(w => StartOf(w).OpType == nameof(AllGatherStart)).ToList();
+        var run = RunOrder.Of(model.Graph);
+        var waits = run.Where(n => n.Is(nameof(CollectiveWait), HaloDomain.Name)).ToList();
+        if (waits.Any(w => w.Inputs.Skip(1).Any(after => IsStarted(after!))))
+            return new PassResult(0); // it has run
+        var ofData = waits.Where(w => IsGather(w) && HangsOnData(StartOf(w))).ToList();
+        var gathers = waits.Where(w => Collectives.IsOfLookup(StartOf(w)) || (IsGather(w) && !ofData.Contains(w))).ToList();
         var maxima = waits.Where(w => StartOf(w).OpType == nameof(AllReduceStart) && StartOf(w).String("op", "sum") == "max").ToList();
         // A gradient may take several, one after the other: each waits until later ones of its own kind have started.
-        var sums = waits.Where(w => StartOf(w).OpType != nameof(AllGatherStart) && StartOf(w).String("op", "sum") == "sum")
+        var sums = waits.Where(w => !IsGather(w) && !gathers.Contains(w) && StartOf(w).String("op", "sum") == "sum")
             .GroupBy(w => (StartOf(w).OpType, StartOf(w).String("group", Collectives.World))).Select(g => g.ToList()).ToList();
-        if (gathers.Concat(maxima).Concat(sums.SelectMany(s => s)).Any(w => w.Inputs.Skip(1).Any(after => IsStarted(after!))))
-            return new PassResult(0); // it has run
-        var rewrites = 0;
+        var places = model.Graph.Nodes.Select((node, place) => (node, place)).ToDictionary(p => p.node, p => p.place);
+        var next = waits.ToDictionary(w => w, _ => new List<Value>());
         for (var i = 0; i < gathers.Count; i++)
+            next[gathers[i]].AddRange(Pending(gathers.Skip(i == 0 ? 1 : i + Ahead).Take(i == 0 ? Ahead : 1))); // the first also starts what stands between
+        for (var i = 0; i < maxima.Count; i++)
+            next[maxima[i]].AddRange(Pending(maxima.Skip(i + 1).Take(1)));
+        foreach (var kind in sums)
         {
-            // The first also starts what stands between.
-            var next = gathers.Skip(i == 0 ? 1 : i + Ahead).Take(i == 0 ? Ahead : 1).ToList();
-            rewrites += WaitFor(model.Graph, gathers, i, next, context);
+            StartInOrder(kind, run, places, next);
+            foreach (var gather in ofData)
+                StartAmong([.. kind.Where(w => places[StartOf(w)] < places[StartOf(gather)] && waits.IndexOf(w) < waits.IndexOf(gather))], gather, next);
         }
-        foreach (var (kind, distance) in sums.Select(s => (s, Behind)).Append((maxima, 1)))
-        {
-            for (var i = 0; i < kind.Count; i++)
-                rewrites += WaitFor(model.Graph, kind, i, [.. kind.Skip(i + distance).Take(1)], context);
-        }
+        var rewrites = waits.Count(wait => WaitFor(model.Graph, wait, next[wait], context));
         if (rewrites > 0)
             model.Graph.SortTopologically();
         return new PassResult(rewrites);
     }
 
-    private static int WaitFor(Graph graph, List<Node> waits, int index, List<Node> next, PassContext context)
+    private static IEnumerable<Value> Pending(IEnumerable<Node> waits) => waits.Select(w => w.Inputs[0]!);
+
+    /// <summary>Lets each sum be waited for behind the start of a later one, and of those before it in the file that it computes nothing for.</summary>
+    private void StartInOrder(List<Node> sums, IReadOnlyList<Node> run, Dictionary<Node, int> places, Dictionary<Node, List<Value>> next)
+    {
+        var order = run.Select((node, at) => (node, at)).ToDictionary(r => r.node, r => r.at);
+        var ancestors = sums.ToDictionary(w => w, w => Ancestors.Of(w.Inputs[0]!));
+        var readers = ancestors.Values.SelectMany(a => a).CountBy(n => n).ToDictionary();
+        // When what a sum reads is there, but for what it alone needs.
+        var ready = sums.ToDictionary(w => w, w => ancestors[w].Where(n => readers[n] > 1).Select(n => order.GetValueOrDefault(n, -1)).DefaultIfEmpty(-1).Max());
+        var started = new HashSet<Node>();
+        for (var i = 0; i < sums.Count; i++)
+        {
+            started.Add(sums[i]);
+            var early = sums.Skip(i + 1).Where(later => places[StartOf(later)] < places[StartOf(sums[i])] && ready[later] < order[sums[i]]);
+            next[sums[i]].AddRange(Pending(sums.Skip(i + Behind).Take(1).Concat(early).Where(started.Add)));
+        }
+    }
+
+    /// <summary>Lets a gather start in front of the last of the sums before it, and the last be waited for behind what reads it.</summary>
+    private void StartAmong(List<Node> before, Node gather, Dictionary<Node, List<Value>> next)
+    {
+        if (before.Count < Kept + Behind)
+            return;
+        next[before[^(Kept + Behind)]].Add(gather.Inputs[0]!);
+        foreach (var last in before.TakeLast(Behind))
+            next[last].AddRange(gather.Output.Uses.Select(u => u.Node.Outputs[0]));
+    }
+
+    private static bool WaitFor(Graph graph, Node old, List<Value> next, PassContext context)
     {
         if (next.Count == 0)
-            return 0;
-        var old = waits[index];
-        context.Step(old, $"wait when {string.Join(", ", next.Select(n => $"'{StartOf(n).Name}'"))} has started");
-        Value[] after = [.. old.Inputs.Skip(1).Select(v => v!), .. next.Select(n => n.Inputs[0]!)];
+            return false;
+        context.Step(old, $"wait when {string.Join(", ", next.Select(n => $"'{n.Name}'"))} is there or has started");
+        Value[] after = [.. old.Inputs.Skip(1).Select(v => v!), .. next];
         var heir = GraphBuilder.Before(old, "").CollectiveWait(old.Inputs[0]!, after, old.Output.Name + Replacement.Suffix);
-        waits[index] = heir.Producer!;
         var name = old.Output.Name;
         if (old.Output.IsGraphOutput)
             graph.ReplaceOutput(old.Output, heir);
@@ -74,8 +110,14 @@ public sealed record OverlapCollectives(int Ahead = 4, int Behind = 3) : IGraphP
         graph.Remove(old);
         if (heir.Name != name)
             graph.Rename(heir, name);
-        return 1;
+        return true;
     }
+
+    private static bool IsGather(Node wait) => StartOf(wait).OpType == nameof(AllGatherStart);
+
+    /// <summary>Whether a start hangs on tokens.</summary>
+    private static bool HangsOnData(Node start) =>
+        Ancestors.Of(start.Inputs[0]!).Append(start).SelectMany(Graph.ReadBy).Any(v => v.IsGraphInput && !v.Type.IsFloat() && !FrozenBase.IsHeld(v));
 
     private static Node StartOf(Node wait) => wait.Inputs[0]!.Producer!;
 

@@ -174,7 +174,7 @@ public sealed record Shard(ShardMode Mode, int Ranks, int Rank = 0, int? NodeRan
     }
 
     /// <summary>The gradient times this rank's weight. A product of codes that nothing else reads takes it in a scale: nothing is read and written once more.</summary>
-    private static Value Weighted(GraphBuilder build, Value gradient, Value weight)
+    internal static Value Weighted(GraphBuilder build, Value gradient, Value weight)
     {
         if (gradient.Uses.Count == 0 && gradient.Producer is { } product && product.Is(nameof(ScaledMatMul), HaloDomain.Name) && product.Input(4) is null)
         {
@@ -188,7 +188,7 @@ public sealed record Shard(ShardMode Mode, int Ranks, int Rank = 0, int? NodeRan
     private void Sum(Graph graph, Value gradient, Value weight, PassContext context)
     {
         var rows = Plan.RowsOf(gradient.Shape!.Sizes[0]);
-        var build = GraphBuilder.AtEnd(graph, gradient.Name);
+        var build = GraphBuilder.AfterDefinition(graph, gradient, gradient.Name); // its place says when it starts
         var sum = Weighted(build, gradient, weight);
         if (Mode == ShardMode.None)
             sum = build.Reduce(sum, "sum", Ranks, Rank, Collectives.World, "sum");

@@ -16,6 +16,9 @@ public sealed record ShardPlan(ShardMode Mode, int Ranks, int Rank, int NodeRank
     /// <summary>With gradients in 8 bits: what rounding leaves of them is kept on each rank, and added to the next ones.</summary>
     public bool Feedback { get; init; }
 
+    /// <summary>What is sent for tokens that look up rows of a table that is split.</summary>
+    public LookupExchange Lookups { get; init; }
+
     /// <summary>How the codes of a frozen base are split, over which adapters are trained that every rank has.</summary>
     public ShardMode Base { get; init; }
 

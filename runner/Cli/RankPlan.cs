@@ -15,7 +15,9 @@ namespace Halo.Runner.Cli;
 /// <param name="Traffic">Of that rank, for an update.</param>
 /// <param name="MicroBatches">It runs for an update.</param>
 /// <param name="Multiplications">Of its products, for an update.</param>
-internal sealed record RankPlan(ShardPlan Plan, MemoryPlan Memory, PlannedTraffic Traffic, int MicroBatches, double Multiplications)
+/// <param name="RowsIn">Parts of the graph in which rows that tokens look up are sent in place of their table.</param>
+internal sealed record RankPlan(
+    ShardPlan Plan, MemoryPlan Memory, PlannedTraffic Traffic, int MicroBatches, double Multiplications, IReadOnlyList<string> RowsIn)
 {
     /// <summary>As it was asked for: of adapters it is the base that is split.</summary>
     private ShardMode Mode => Plan.Base == ShardMode.None ? Plan.Mode : Plan.Base;
@@ -33,7 +35,12 @@ internal sealed record RankPlan(ShardPlan Plan, MemoryPlan Memory, PlannedTraffi
             throw new HaloException("plan", "ranks", "1 or more, as many on each of --nodes", $"{ranks} on {nodes}", "Give a multiple of --nodes.");
         if (config.Fit == MemoryFit.Auto)
             throw new HaloException("plan", "fit", "none with --ranks, whose levers are named", "auto", "Give --recompute, and see what a rank takes.");
-        var plan = new ShardPlan(config.Shard, ranks, 0, ranks / nodes) { Gradients = config.ShardGradients, Feedback = config.ShardGradientsFeedback };
+        var plan = new ShardPlan(config.Shard, ranks, 0, ranks / nodes)
+        {
+            Gradients = config.ShardGradients,
+            Feedback = config.ShardGradientsFeedback,
+            Lookups = config.ShardLookups,
+        };
         var whole = TrainingInterface.Of(training.Graph, config.Model, config.Device);
         RankGraphs.Require("plan", config, whole.HasAdapters);
         if (whole.HasAdapters)
@@ -46,7 +53,7 @@ internal sealed record RankPlan(ShardPlan Plan, MemoryPlan Memory, PlannedTraffi
         var memory = MemoryPlan.Of(graphs.Interface, graphs.Training.Graph, graphs.Evaluation?.Graph, graphs.Optimizer.Graph, updates: true, microBatches > 1,
             config.Device, config.Attention);
         return new RankPlan(plan, memory, PlannedTraffic.Of(graphs, microBatches), microBatches,
-            microBatches * MemoryLevers.Multiplications(graphs.Training.Graph));
+            microBatches * MemoryLevers.Multiplications(graphs.Training.Graph), ExchangeRows.PartsOf(graphs.Training.Graph));
     }
 
     public IEnumerable<string> Lines(LinkSpeed? link, double? teraflops)
@@ -57,6 +64,8 @@ internal sealed record RankPlan(ShardPlan Plan, MemoryPlan Memory, PlannedTraffi
             yield return line;
         yield return "";
         yield return "sent to other ranks for an update:";
+        if (RowsIn.Count > 0)
+            yield return $"(rows that tokens look up, in place of their table, {string.Join(" and ", RowsIn)})";
         foreach (var part in Traffic.Parts)
             yield return $"{MemorySize.Text(part.Bytes),11}  {part.Count} x {part.Collective} over {part.Group}, {part.Type}";
         yield return $"{MemorySize.Text(Traffic.Bytes),11}  in all";
@@ -76,6 +85,7 @@ internal sealed record RankPlan(ShardPlan Plan, MemoryPlan Memory, PlannedTraffi
         var json = MemoryText.Json(Memory);
         (json["ranks"], json["nodes"], json["shard"], json["micro_batches"]) =
             (Plan.Ranks, Nodes, Mode.ToString().ToLowerInvariant(), MicroBatches);
+        json["lookups_by_rows"] = new JsonArray([.. RowsIn.Select(part => JsonValue.Create(part))]);
         json["sent_bytes"] = Traffic.Bytes;
         json["sent"] = new JsonArray([.. Traffic.Parts.Select(p => new JsonObject
         {

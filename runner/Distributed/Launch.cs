@@ -69,7 +69,12 @@ internal sealed record Launch(int Rank, int Ranks, int LocalRank, int LocalRanks
             throw new HaloException("train", $"rank {Rank} of {Ranks}", "the same place in the launcher's environment and among the processes that met",
                 $"rank {communicator.Rank} of {communicator.Size}", "Start all ranks by one launcher, of the MPI that is installed.");
         }
-        return new World(new ShardPlan(config.Shard, Ranks, Rank, LocalRanks) { Gradients = config.ShardGradients, Feedback = config.ShardGradientsFeedback }, communicator)
+        return new World(new ShardPlan(config.Shard, Ranks, Rank, LocalRanks)
+        {
+            Gradients = config.ShardGradients,
+            Feedback = config.ShardGradientsFeedback,
+            Lookups = config.ShardLookups,
+        }, communicator)
         {
             SharesGpus = config.RankCarrier != RankCarrier.Nccl,
             Records = carrier == RankCarrier.Copies && Environment.GetEnvironmentVariable("HALO_RECORD_RANKS") != "0",

@@ -22,7 +22,7 @@ internal sealed record RankGraphs(Model Training, Model? Evaluation, Model Optim
     /// <summary>Throws where a run has what only one process does so far.</summary>
     /// <exception cref="HaloException">
     /// It trains chosen elements or rows, keeps states or residuals on the host, codes of weights for an update, moments in 8 bits or sums in bfloat16; or levers
-    /// do not go together.
+    /// and what is split do not go together.
     /// </exception>
     public static void Require(string verb, TrainConfig config, bool hasAdapters)
     {
@@ -36,6 +36,11 @@ internal sealed record RankGraphs(Model Training, Model? Evaluation, Model Optim
         {
             throw new HaloException(verb, "shard_gradients_feedback", "shard_gradients int8 or fp8 with shard full or state, of a run without an adapter",
                 $"shard_gradients {config.ShardGradients}, shard {config.Shard}{(hasAdapters ? ", an adapter" : "")}".ToLowerInvariant(), "Change these, or leave it out.");
+        }
+        if (config.ShardLookups == LookupExchange.Rows && (config.ShardGradients != SentGradients.Whole || config.Shard == ShardMode.None || hasAdapters))
+        {
+            throw new HaloException(verb, "shard_lookups", "auto or table with gradients in 8 bits, with shard none, or under an adapter", "rows",
+                "Leave it out, or change the others.");
         }
         if (hasAdapters && config.Shard == ShardMode.State)
         {

@@ -3,6 +3,7 @@ using Halo.Ir;
 using Halo.Models.Weights;
 using Halo.Passes.Infra;
 using Halo.Passes.Rewrite;
+using Halo.Passes.Sharding;
 using Halo.Passes.Training;
 using Halo.Runner.Artifacts;
 using Halo.Runner.Data;
@@ -122,7 +123,9 @@ internal sealed class OpenedRun : IDisposable
         var states = @interface.ParameterType == ElementType.Float ? "" : $", gradients and moments in {@interface.ParameterType.Name()}";
         if (world is not null)
             say($"{world.Rank.Count} ranks, shard {config.Shard.ToString().ToLowerInvariant()}: this one holds "
-                + $"{engine.Parameters.Parameters.Sum(p => p.Shape.ElementCount!.Value):N0} parameters");
+                + $"{engine.Parameters.Parameters.Sum(p => p.Shape.ElementCount!.Value):N0} parameters"
+                + (graphs is not null && ExchangeRows.PartsOf(graphs.Training.Graph) is { Count: > 0 } parts
+                    ? $"; rows that tokens look up are sent in place of their table, {string.Join(" and ", parts)}" : ""));
         if (world is not null && plan.Device.IsGpu && Environment.ProcessorCount == 1)
             say("this rank has one processor for all its threads: mpirun binds each of two ranks to a core, but with --bind-to none");
         say($"{@interface.Parameters.Sum(p => p.Shape.ElementCount!.Value):N0} parameters{states}; "

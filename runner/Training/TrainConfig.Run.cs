@@ -53,6 +53,12 @@ public sealed partial record TrainConfig
     [UsedBy(ConfigUse.Train | ConfigUse.Plan)]
     public bool ShardGradientsFeedback { get; init; }
 
+    [Description("What ranks send each other for tokens that look up rows of a split table, as the embedding is: rows (those of their tokens, and the gradients "
+        + "of these), table (all of it, and all of its gradient), or auto (rows where they are fewer bytes than the table). A head that is tied to the embedding "
+        + "has the table gathered and summed all the same. With shard state gradients alone; gradients in 8 bits, and those of shard none, are sent whole.")]
+    [UsedBy(ConfigUse.Train | ConfigUse.Plan)]
+    public LookupExchange ShardLookups { get; init; }
+
     [Description("What carries tensors of a GPU between ranks: nccl, copies (into each other's memory, between GPUs of one machine that reach it: kernels keep "
         + "all multiprocessors), or host (through memory of the host, by MPI or TCP: slower). Ranks may share a GPU, but not by nccl.")]
     [UsedBy(ConfigUse.Train)]

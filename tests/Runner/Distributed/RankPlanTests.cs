@@ -82,6 +82,7 @@ public class RankPlanTests
     [InlineData("fit: expected none with --ranks", "--ranks", "2", "--fit", "auto", "--memory", "1GiB")]
     [InlineData("offload: expected none, where several ranks share a run", "--ranks", "2", "--device", "cuda", "--offload", "moments")]
     [InlineData("shard: expected full, hybrid or none with optimizer_in_backward", "--ranks", "2", "--optimizer-in-backward", "true", "--shard", "state")]
+    [InlineData("shard_lookups: expected auto or table with gradients in 8 bits", "--ranks", "2", "--shard", "none", "--shard-lookups", "rows")]
     [InlineData("shard: expected full, hybrid or none where an adapter is trained", "--ranks", "2", "--adapter-kind", "lora", "--shard", "state")]
     [InlineData("expected 8-bit codes that are held of frozen weights, found none", "--ranks", "2", "--adapter-kind", "lora")]
     public void What_a_plan_does_not_look_at_is_refused(string expected, params string[] options)

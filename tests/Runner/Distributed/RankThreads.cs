@@ -54,7 +54,8 @@ public sealed class RankThreads : IDisposable
             TrainVerb.Trained(opened);
             return;
         }
-        Each(ranks, nodeRanks, config.Shard, world => RankedRun.Train(world, Begin, run => resume ? run.ReadConfig() : config));
+        var plan = new ShardPlan(config.Shard, ranks, 0, nodeRanks == 0 ? ranks : nodeRanks) { Lookups = config.ShardLookups };
+        Each(ranks, nodeRanks, plan, world => RankedRun.Train(world, Begin, run => resume ? run.ReadConfig() : config));
     }
 
     /// <summary>Lets each rank do something; the first problem is thrown.</summary>

@@ -1,5 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
+using Halo.Models.Bundled;
+using Halo.Models.Llama;
 using Halo.Models.Weights;
 using Halo.Passes.Sharding;
 using Halo.Runner.Cli;
@@ -7,6 +9,7 @@ using Halo.Runner.Distributed;
 using Halo.Runner.Plans;
 using Halo.Runner.Runs;
 using Halo.Runner.Sources;
+using Halo.Runner.Training;
 using Halo.Tests.CustomOps;
 using Halo.Tests.Numerics;
 
@@ -49,6 +52,54 @@ public sealed class RankedTrainingTests(RankedTrainingTests.RunOfOne one) : ICla
         Assert.Equal(expected.Tensors.Keys, found.Tensors.Keys);
         foreach (var (tensor, values) in expected.Tensors)
             Assert.True(RelativeError.Of(found.Tensors[tensor].ReadFloats(), values.ReadFloats()) < InBFloat16, tensor);
+    }
+
+    /// <summary>Head and embedding are one table, whose gradients are summed apart. Four micro-batches: by three ranks one does not count.</summary>
+    [Fact]
+    public void Ranks_of_a_tied_model_have_the_losses_of_one()
+    {
+        Directory.CreateDirectory(_runs["tied-model"]);
+        foreach (var file in new[] { "tokenizer.json", "tokenizer_config.json", "generation_config.json" })
+            File.Copy(Path.Combine(LlamaTiny.Folder, file), Path.Combine(_runs["tied-model"], file));
+        File.WriteAllText(Path.Combine(_runs["tied-model"], "config.json"), File.ReadAllText(Path.Combine(LlamaTiny.Folder, "config.json"))
+            .Replace("\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true", StringComparison.Ordinal));
+        using (var weights = CheckpointReader.Open(LlamaTiny.Folder))
+        {
+            SafetensorsWriter.Write(Path.Combine(_runs["tied-model"], "model.safetensors"), [.. weights.Tensors.Values.Where(t => t.Name != LlamaParameters.Head)
+                .Select(t => new SafetensorsSource(t.Name, t.DType, t.Shape, t.Bytes().ToArray()))]);
+        }
+        // A small step: of a table whose head was another one, most gradients are next to nothing, and AdamW takes their signs.
+        TrainConfig Tied(string name) => _runs.Config(name, 2, ("model", _runs["tied-model"]), ("valid", _runs.Valid), ("learning_rate", "1e-4"));
+        _runs.Train(Tied("tied-one"), 1);
+        foreach (var (mode, lookups, ranks, nodeRanks) in new[] { (ShardMode.Full, LookupExchange.Rows, 2, 0), (ShardMode.Full, LookupExchange.Table, 2, 0),
+            (ShardMode.State, LookupExchange.Rows, 3, 0), (ShardMode.Hybrid, LookupExchange.Auto, 4, 2) })
+        {
+            var config = Tied($"tied-{mode}-{lookups}-{ranks}") with { Shard = mode, ShardLookups = lookups };
+            _runs.Train(config, ranks, nodeRanks);
+            Same(_runs.Numbers("tied-one"), RankThreads.NumbersOf(config.Output!), OtherOrder);
+        }
+    }
+
+    /// <summary>What the untied bundled model sends for its lookups is what was planned, either way, and the same losses come of it.</summary>
+    [Theory]
+    [InlineData(LookupExchange.Rows)]
+    [InlineData(LookupExchange.Table)]
+    public void Lookups_send_what_was_planned(LookupExchange lookups)
+    {
+        var config = _runs.Config($"lookups-{lookups}", 1) with { ShardLookups = lookups };
+        var training = MemoryLevers.Apply(config, GraphRewriter.Rewrite(TrainingGraphSource.Open(config).Training(), RewritePasses.Of(config)).Model);
+        var plan = RankPlan.Of(config, training, ranks: 3, nodes: 1);
+        Assert.Equal(lookups == LookupExchange.Rows ? ["forward", "backward"] : [], plan.RowsIn);
+        var planned = plan.Traffic;
+        RankThreads.Each(3, 0, new ShardPlan(ShardMode.Full, 3, 0, 3) { Lookups = lookups }, world =>
+        {
+            RankedRun.Train(world, () => (config, RunFolder.Create(config.Output!, config.ToYaml())), _ => config);
+            if (world.IsFirst)
+            {
+                Assert.Equal(planned.Parts, world.Communicator.Counters().Select(c => new TrafficPart(c.Collective, c.Group, c.Type, c.Count, c.Bytes))
+                    .OrderBy(p => (p.Collective, p.Group, p.Type)));
+            }
+        });
     }
 
     [Theory]
