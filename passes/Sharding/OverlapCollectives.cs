@@ -15,15 +15,17 @@ namespace Halo.Passes.Sharding;
 /// Gathers are taken in the order in which ONNX Runtime runs their waits (<see cref="RunOrder"/>): the wait for number i also waits until number i + ahead has
 /// started. So no more than that many lie in memory before they are read, each until its last reader has run. An exchange of rows that a table was looked up
 /// for counts as one, whose wait comes first. Largest magnitudes, which codes wait for, start one layer before: they would else stand behind the gathers that
-/// have started. What a sum over ranks reads stays until it is over. A sum that could start before others, by its place in the file, and is waited for behind
-/// them, as that of a tied head is, starts with them. The gather of gradients of rows that were looked up, which comes last, starts before the last products
-/// of weights' gradients, which hide it; what reads it hides the last sums. Starts of gathers hang on parameters alone, and those of sums on none of their
+/// have started. What a sum over ranks reads stays until it is over; a small part's sum is waited for behind all starts of its kind, since a large one in
+/// front, as that of a tied head, keeps it from running. A sum that could start before others, by its place in the file, and is waited for behind them, as
+/// that of a tied head is, starts with them. The gather of gradients of rows that were looked up, which comes last, starts before the last products of
+/// weights' gradients, which hide it; what reads it hides the last sums. Starts of gathers hang on parameters alone, and those of sums on none of their
 /// kind, so that no circle can arise.
 /// </remarks>
 /// <param name="Ahead">Gathers that are under way while one is waited for; a layer has seven matrices.</param>
 /// <param name="Behind">Sums of a kind that have started when one is waited for; small gradients follow each other faster than they are sent.</param>
 /// <param name="Kept">Sums in front of the gradients of looked-up rows that start behind these: a norm's, and four of the first layer's attention.</param>
-public sealed record OverlapCollectives(int Ahead = 4, int Behind = 3, int Kept = 5) : IGraphPass
+/// <param name="Small">Bytes up to which what a sum reads is small: a norm's weight, which costs no memory to keep.</param>
+public sealed record OverlapCollectives(int Ahead = 6, int Behind = 5, int Kept = 5, long Small = 1 << 20) : IGraphPass
 {
     public string Name => "overlap-collectives";
 
@@ -58,6 +60,8 @@ public sealed record OverlapCollectives(int Ahead = 4, int Behind = 3, int Kept 
         foreach (var kind in sums)
         {
             StartInOrder(kind, run, places, next);
+            foreach (var wait in kind.SkipLast(1).Where(w => StartOf(w).OpType == nameof(ReduceScatterStart) && IsSmall(w)))
+                next[wait].AddRange(Pending(kind.TakeLast(1)));
             foreach (var gather in ofData)
                 StartAmong([.. kind.Where(w => places[StartOf(w)] < places[StartOf(gather)] && waits.IndexOf(w) < waits.IndexOf(gather))], gather, next);
         }
@@ -101,7 +105,7 @@ public sealed record OverlapCollectives(int Ahead = 4, int Behind = 3, int Kept 
         if (next.Count == 0)
             return false;
         context.Step(old, $"wait when {string.Join(", ", next.Select(n => $"'{n.Name}'"))} is there or has started");
-        Value[] after = [.. old.Inputs.Skip(1).Select(v => v!), .. next];
+        Value[] after = [.. old.Inputs.Skip(1).Select(v => v!), .. next.Distinct()];
         var heir = GraphBuilder.Before(old, "").CollectiveWait(old.Inputs[0]!, after, old.Output.Name + Replacement.Suffix);
         var name = old.Output.Name;
         if (old.Output.IsGraphOutput)
@@ -112,6 +116,9 @@ public sealed record OverlapCollectives(int Ahead = 4, int Behind = 3, int Kept 
             graph.Rename(heir, name);
         return true;
     }
+
+    private bool IsSmall(Node wait) =>
+        StartOf(wait).Inputs[0] is { Shape.ElementCount: { } count, Type: var type } && type.SizeBytes(count) <= Small;
 
     private static bool IsGather(Node wait) => StartOf(wait).OpType == nameof(AllGatherStart);
 

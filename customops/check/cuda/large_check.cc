@@ -192,9 +192,9 @@ void check_embedding(const Sizes& sizes) {
   const Periodic<BFloat16> dy(of_row, sizes.count());
   const OnDevice<float> dweight(sizes.of_period());
   const OnDevice<uint8_t> work(embedding_grad_workspace_cuda(sizes.rows, sizes.columns));
-  expect_success(
-      embedding_grad_cuda(kType, DType::kFloat, dy.data(), ids.data(), dweight.data(), sizes.rows, sizes.columns, sizes.period, work.data(), nullptr),
-      "large embedding grad");
+  expect_success(embedding_grad_cuda(kType, DType::kFloat, dy.data(), ids.data(), dweight.data(), sizes.rows, sizes.columns, TableRows::all(sizes.period),
+                                     work.data(), nullptr),
+                 "large embedding grad");
   expect_periodic(dweight.data(), sizes.of_period(), expected, "large embedding grad");
 }
 
