@@ -24,6 +24,7 @@ internal static class DoctorVerb
         Line("halo", $"{Ledger.ToolVersion[5..]}, {AppContext.BaseDirectory}");
         Line("runtime", $"{RuntimeInformation.FrameworkDescription}, {RuntimeInformation.RuntimeIdentifier}, {RuntimeInformation.OSDescription}");
         Line("cores", $"{Environment.ProcessorCount}, {GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / (1 << 20):N0} MiB memory");
+        OnnxRuntimeLibrary.Load();
         Line("ONNX Runtime", OrtEnv.Instance().GetVersionString() + (OnnxRuntimeLibrary.Named is { } named ? $", {named}" : ""));
         Line("telemetry", Telemetry.State);
         Line("devices", string.Join(", ", OrtEnv.Instance().GetEpDevices().Select(d => d.EpName)));

@@ -26,6 +26,22 @@ internal static class OnnxRuntimeLibrary
         }
     }
 
+    /// <summary>Loads it, where it is not loaded.</summary>
+    /// <exception cref="HaloException">The application brings none, or what the variable names is none.</exception>
+    public static void Load()
+    {
+        Check();
+        try
+        {
+            new SessionOptions().Dispose(); // the first call of the native library
+        }
+        catch (TypeInitializationException failure)
+        {
+            throw new HaloException("onnxruntime", "native library", $"one that comes with the application, or that {Variable} names",
+                failure.GetBaseException().Message, "Add the package Microsoft.ML.OnnxRuntime, or Microsoft.ML.OnnxRuntime.Gpu.Linux, to the application.");
+        }
+    }
+
 #pragma warning disable CA2255 // whatever touches ONNX Runtime first, this has run before
     [ModuleInitializer]
 #pragma warning restore CA2255

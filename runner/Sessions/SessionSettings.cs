@@ -77,6 +77,7 @@ internal sealed record SessionSettings
             throw new HaloException("session", "provider", "halo for a graph that ranks share: collectives run beside its stream", "onnxruntime",
                 "Leave --provider out, or train with one rank.");
         }
+        OnnxRuntimeLibrary.Load();
         var options = new SessionOptions
         {
             GraphOptimizationLevel = Device.IsGpu ? GraphOptimizationLevel.ORT_DISABLE_ALL : Optimization,

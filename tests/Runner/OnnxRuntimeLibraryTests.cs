@@ -23,7 +23,8 @@ public sealed class OnnxRuntimeLibraryTests : IDisposable
         File.WriteAllText(_folder["libonnxruntime.so"], "no library");
         var (exitCode, _, error) = Doctor("libonnxruntime.so");
         Assert.Equal(2, exitCode);
-        Assert.StartsWith("error: ", error, StringComparison.Ordinal);
+        Assert.StartsWith("error: onnxruntime: native library: expected one that comes with the application, or that HALO_ONNXRUNTIME names, found ", error,
+            StringComparison.Ordinal);
 
         (exitCode, _, error) = Doctor("missing.so");
         Assert.Equal(2, exitCode);
