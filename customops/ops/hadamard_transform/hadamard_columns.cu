@@ -1,4 +1,4 @@
-// Vectors along columns, 256 to 1024 long, of 16-bit numbers: tiles of 32 columns in shared memory, whole vectors in the registers of warps.
+// Vectors along columns, 256 long, of 16-bit numbers: tiles of 32 columns in shared memory, whole vectors in the registers of warps.
 #include "ops/hadamard_transform/hadamard_kernels.h"
 #include "ops/hadamard_transform/hadamard_units.cuh"
 
@@ -22,12 +22,11 @@ constexpr int kPackElements = 8, kRowPacks = kColumns / kPackElements;
 /// A block has 32 columns of a vector's rows; a warp four of them. Lanes have successive rows, their elements rows a warp apart: S takes the bits of a row in
 /// any order, and results go where numbers came from. Two rows of a column become an operand by a permutation of bytes. Reads and writes each element once;
 /// bound by memory. grid: (columns / 32, blocks of H of this size).
-template <int levels, bool has_max, class T>
+template <bool has_max, class T>
 __global__ void __launch_bounds__(kThreads, 2) hadamard_columns_kernel(const T* x, T* y, [[maybe_unused]] float* absmax, int64_t columns, float scale) {
-  constexpr int kTiles = 1 << levels, kSize = kTile << levels;
   auto* tile = cuda::dynamic_shared<T>();
-  const int64_t column_at = static_cast<int64_t>(blockIdx.x) * kColumns, row_at = static_cast<int64_t>(blockIdx.y) * kSize;
-  for (int i = static_cast<int>(threadIdx.x); i < kSize * kRowPacks; i += kThreads) {
+  const int64_t column_at = static_cast<int64_t>(blockIdx.x) * kColumns, row_at = static_cast<int64_t>(blockIdx.y) * kTile;
+  for (int i = static_cast<int>(threadIdx.x); i < kTile * kRowPacks; i += kThreads) {
     const int row = i / kRowPacks, column = i % kRowPacks * kPackElements;
     const bool is_inside = column_at + column < columns;
     cuda::copy_async(tile + row * kPitch + column, x + (row_at + row) * columns + (is_inside ? column_at + column : 0), is_inside);
@@ -38,49 +37,35 @@ __global__ void __launch_bounds__(kThreads, 2) hadamard_columns_kernel(const T* 
   const int lane = static_cast<int>(threadIdx.x) % cuda::kWarp, warp = static_cast<int>(threadIdx.x) / cuda::kWarp;
   using Words = cuda::Pack<uint32_t, 2>;
   T* own = tile + lane * kPitch + warp * kWarpColumns;
-  const auto row_of = [&](int t, int e) { return reinterpret_cast<Words*>(own + (t * kTile + e * cuda::kWarp) * kPitch); };
+  const auto row_of = [&](int e) { return reinterpret_cast<Words*>(own + e * cuda::kWarp * kPitch); };
   uint32_t signs[4], own_signs[4];
   fill_signs<BFloat16>(signs);
   fill_signs<T>(own_signs);
-  Words words[kTiles][kLaneElements];
+  Words words[kLaneElements];
 #pragma unroll
-  for (int t = 0; t < kTiles; ++t) {
-#pragma unroll
-    for (int e = 0; e < kLaneElements; ++e) words[t][e] = *row_of(t, e);
-  }
+  for (int e = 0; e < kLaneElements; ++e) words[e] = *row_of(e);
 #pragma unroll
   for (int c = 0; c < kWarpColumns; ++c) {
-    float sums[kTiles][2][4];
+    uint32_t pairs[4];
 #pragma unroll
-    for (int t = 0; t < kTiles; ++t) {
-      uint32_t pairs[4];
+    for (int i = 0; i < 4; ++i) pairs[i] = __byte_perm(words[2 * i].values[c / 2], words[2 * i + 1].values[c / 2], c % 2 == 0 ? 0x5410 : 0x7632);
+    float sums[2][4], values[kLaneElements];
+    first_factor<T>(pairs, own_signs, sums);
+    second_factor<kParts<T>>(sums, signs, values);
 #pragma unroll
-      for (int i = 0; i < 4; ++i) pairs[i] = __byte_perm(words[t][2 * i].values[c / 2], words[t][2 * i + 1].values[c / 2], c % 2 == 0 ? 0x5410 : 0x7632);
-      first_factor<T>(pairs, own_signs, sums[t]);
-    }
-    across_tiles<levels>(sums);
-#pragma unroll
-    for (int t = 0; t < kTiles; ++t) {
-      float values[kLaneElements];
-      second_factor<kParts<T>>(sums[t], signs, values);
-#pragma unroll
-      for (int e = 0; e < kLaneElements; ++e) {
-        uint32_t& word = words[t][e].values[c / 2];
-        word = __byte_perm(word, static_cast<uint32_t>(from_float<T>(values[e] * scale).bits), c % 2 == 0 ? 0x3254 : 0x5410);
-      }
+    for (int e = 0; e < kLaneElements; ++e) {
+      uint32_t& word = words[e].values[c / 2];
+      word = __byte_perm(word, static_cast<uint32_t>(from_float<T>(values[e] * scale).bits), c % 2 == 0 ? 0x3254 : 0x5410);
     }
   }
   cuda::LargestOfWords<T, has_max> largest;  // columns beyond the last are zeros
 #pragma unroll
-  for (int t = 0; t < kTiles; ++t) {
-#pragma unroll
-    for (int e = 0; e < kLaneElements; ++e) {
-      for (const uint32_t word : words[t][e].values) largest.take(word);
-      *row_of(t, e) = words[t][e];
-    }
+  for (int e = 0; e < kLaneElements; ++e) {
+    for (const uint32_t word : words[e].values) largest.take(word);
+    *row_of(e) = words[e];
   }
   __syncthreads();
-  for (int i = static_cast<int>(threadIdx.x); i < kSize * kRowPacks; i += kThreads) {
+  for (int i = static_cast<int>(threadIdx.x); i < kTile * kRowPacks; i += kThreads) {
     const int row = i / kRowPacks, column = i % kRowPacks * kPackElements;
     if (column_at + column >= columns) continue;
     *reinterpret_cast<cuda::Pack<T, kPackElements>*>(y + (row_at + row) * columns + column_at + column) =
@@ -92,31 +77,21 @@ __global__ void __launch_bounds__(kThreads, 2) hadamard_columns_kernel(const T* 
   }
 }
 
-template <int levels, class T>
-Status run(const T* x, T* y, float* absmax, int64_t columns, int64_t blocks, float scale, cudaStream_t stream) {
-  constexpr int kBytes = (kTile << levels) * kPitch * static_cast<int>(sizeof(T));
-  const auto kernel = absmax == nullptr ? hadamard_columns_kernel<levels, false, T> : hadamard_columns_kernel<levels, true, T>;
-  HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
-  return cuda::launch(kernel, dim3(cuda::grid_for(columns, kColumns), static_cast<unsigned>(blocks)), kThreads, kBytes, stream, x, y, absmax, columns, scale);
-}
-
 }  // namespace
 
 bool hadamard_columns_supports(DType type, const void* x, const void* y, int64_t columns, int64_t size) {
-  const bool is_power = size == kTile || size == 2 * kTile || size == 4 * kTile;
-  return is_power && size_of(type) == 2 && columns % kPackElements == 0 && cuda::is_aligned(x, 16) && cuda::is_aligned(y, 16);
+  return size == kTile && size_of(type) == 2 && columns % kPackElements == 0 && cuda::is_aligned(x, 16) && cuda::is_aligned(y, 16);
 }
 
-Status hadamard_columns_cuda(DType type, const void* x, void* y, float* absmax, int64_t columns, int64_t size, int64_t blocks, float scale,
-                             cudaStream_t stream) {
-  const auto run_typed = [&]<class T>() -> Status {
-    const auto* from = static_cast<const T*>(x);
-    auto* to = static_cast<T*>(y);
-    if (size == kTile) return run<0, T>(from, to, absmax, columns, blocks, scale, stream);
-    return size == 2 * kTile ? run<1, T>(from, to, absmax, columns, blocks, scale, stream) : run<2, T>(from, to, absmax, columns, blocks, scale, stream);
+Status hadamard_columns_cuda(DType type, const void* x, void* y, float* absmax, int64_t columns, int64_t blocks, float scale, cudaStream_t stream) {
+  const auto run = [&]<class T>() -> Status {
+    constexpr int kBytes = kTile * kPitch * static_cast<int>(sizeof(T));
+    const auto kernel = absmax == nullptr ? hadamard_columns_kernel<false, T> : hadamard_columns_kernel<true, T>;
+    return cuda::launch(kernel, dim3(cuda::grid_for(columns, kColumns), static_cast<unsigned>(blocks)), kThreads, kBytes, stream, static_cast<const T*>(x),
+                        static_cast<T*>(y), absmax, columns, scale);
   };
   HALO_REQUIRE(size_of(type) == 2, "bfloat16 or float16", type, "Cast the tensor.");
-  return type == DType::kBFloat16 ? run_typed.template operator()<BFloat16>() : run_typed.template operator()<Float16>();
+  return type == DType::kBFloat16 ? run.template operator()<BFloat16>() : run.template operator()<Float16>();
 }
 
 }  // namespace halo

@@ -16,17 +16,22 @@ bool hadamard_rows_supports(DType type, const void* x, const void* y, int64_t co
 Status hadamard_rows_cuda(DType type, const void* x, void* y, float* absmax, int64_t rows, int64_t columns, int64_t size, int64_t blocks, float scale,
                           cudaStream_t stream);
 
-/// The same for vectors along columns: 256, 512 or 1024 long, of 16-bit numbers, `blocks` below each other.
+/// The same for vectors along columns, 256 long, of 16-bit numbers, `blocks` below each other.
 bool hadamard_columns_supports(DType type, const void* x, const void* y, int64_t columns, int64_t size);
-Status hadamard_columns_cuda(DType type, const void* x, void* y, float* absmax, int64_t columns, int64_t size, int64_t blocks, float scale,
-                             cudaStream_t stream);
+Status hadamard_columns_cuda(DType type, const void* x, void* y, float* absmax, int64_t columns, int64_t blocks, float scale, cudaStream_t stream);
 
-/// The same along rows for A_K (x) S_512, K at most 32, of 16-bit numbers.
+/// The same for longer ones: powers of two from 512 to 8192, and A_K (x) S, K up to 172, of which eight columns fit in shared memory. Nothing but sums in
+/// float32 is rounded.
+bool hadamard_long_columns_supports(DType type, const void* x, const void* y, int64_t columns, int64_t size);
+Status hadamard_long_columns_cuda(DType type, const void* x, void* y, float* absmax, int64_t columns, int64_t size, int64_t blocks, bool inverse, float scale,
+                                  cudaStream_t stream);
+
+/// The same along rows for A_K (x) S_inner, K up to 48, inner from 16 on, of 16-bit numbers.
 bool hadamard_orders_supports(DType type, const void* x, const void* y, int64_t columns, int64_t size);
 Status hadamard_orders_cuda(DType type, const void* x, void* y, float* absmax, int64_t rows, int64_t columns, int64_t size, int64_t blocks, bool inverse,
                             float scale, cudaStream_t stream);
 
-/// The same along rows for A_K (x) S_64, K from 33 to 172, of 16-bit numbers.
+/// The same along rows for A_K (x) S_64, K from 49 to 172, of 16-bit numbers.
 bool hadamard_large_orders_supports(DType type, const void* x, const void* y, int64_t columns, int64_t size);
 Status hadamard_large_orders_cuda(DType type, const void* x, void* y, float* absmax, int64_t rows, int64_t columns, int64_t size, int64_t blocks, bool inverse,
                                   float scale, cudaStream_t stream);

@@ -1,12 +1,8 @@
-// Vectors along rows of K 64 elements of 16 bits, K from 33 to 172: 11008 = 172 64, 8960 = 140 64.
+// Vectors along rows of K 64 elements of 16 bits, K from 49 to 172: 11008 = 172 64, 8960 = 140 64.
 #include <algorithm>
-#include <map>
-#include <memory>
-#include <mutex>
-#include <utility>
 
-#include "common/hadamard_matrix.h"
 #include "ops/hadamard_transform/hadamard_kernels.h"
+#include "ops/hadamard_transform/hadamard_sign_bits.h"
 #include "ops/hadamard_transform/hadamard_units.cuh"
 
 namespace halo {
@@ -18,8 +14,8 @@ using namespace hadamard_units;
 /// Warps of a block, which have a vector, and elements behind each row of A_K.
 constexpr int kWarps = 4, kThreads = kWarps * cuda::kWarp, kInner = 64, kInnerLog2 = 6;
 
-/// The largest K, and the steps of 16 of the matrix units that it takes. Kernels are made for 4, 9 and 11.
-constexpr int kMostOrder = 172, kMostSteps = 11, kPaddedOrder = 16 * kMostSteps;
+/// Rows of a vector up to whole steps of 16. Kernels are made for 4, 9 and 11 steps.
+constexpr int kPaddedOrder = 16 * kMostSteps;
 
 /// Rows of 16 of A_K that a warp has: rows warp, warp + 4 and so on.
 template <int steps>
@@ -30,11 +26,6 @@ constexpr int kTiles = kInner / 8;
 
 /// A vector and zeros up to whole steps.
 constexpr int kVectorBytes = kPaddedOrder * kInner * 2;
-
-/// A_K, a bit for each minus: of row r and columns 16 s to 16 s + 15 in bits[r][s]. Small enough to be an argument of a kernel.
-struct SignBits {
-  uint16_t bits[kMostOrder][kMostSteps] = {};
-};
 
 /// Signs of `count` operands of the matrix units, 16 to a register: number i has its signs at bits 15 - i % 16 and 31 - i % 16, so that a shift by a constant
 /// puts them where those of a pair of 16-bit numbers are.
@@ -173,30 +164,11 @@ __global__ void __launch_bounds__(kThreads, kBlocks)
   }
 }
 
-/// The bits of A_K, transposed unless `inverse`; made once.
-const SignBits& sign_bits(int64_t order, bool inverse) {
-  static std::mutex mutex;
-  static std::map<std::pair<int64_t, bool>, std::unique_ptr<SignBits>> made;
-  const std::lock_guard lock(mutex);
-  auto& bits = made[{order, inverse}];
-  if (bits == nullptr) {
-    bits = std::make_unique<SignBits>();
-    const SignRule rule = hadamard_sign_rule(order);
-    for (int row = 0; row < order; ++row) {
-      for (int column = 0; column < order; ++column) {
-        const bool is_minus = inverse ? rule.is_minus(row, column) : rule.is_minus(column, row);
-        if (is_minus) bits->bits[row][column / 16] |= static_cast<uint16_t>(1u << (column % 16));
-      }
-    }
-  }
-  return *bits;
-}
-
 }  // namespace
 
 bool hadamard_large_orders_supports(DType type, const void* x, const void* y, int64_t columns, int64_t size) {
   const HadamardOrder found = hadamard_order(size);
-  return size_of(type) == 2 && found.order > 32 && found.order <= kMostOrder && found.log2 == kInnerLog2 && columns % kLaneElements == 0 &&
+  return size_of(type) == 2 && found.order > 48 && found.order <= kMostOrder && found.log2 == kInnerLog2 && columns % kLaneElements == 0 &&
          cuda::is_aligned(x, 16) && cuda::is_aligned(y, 16);
 }
 

@@ -3,8 +3,9 @@
 
 namespace halo::cuda::bench {
 
-/// Along each axis, in every size whose vectors the tensor holds: powers of two, and those of the feed-forward layers of llama-tiny, Qwen2.5-1.5B, LLaMA 2 and
-/// LLaMA 3; without and with the largest magnitude. Then blocks of 1024 along the tokens of a micro-batch, as training graphs have them, by features.
+/// Along each axis, in every size whose vectors the tensor holds: powers of two, the width of Qwen2.5-1.5B, and those of the feed-forward layers of llama-tiny,
+/// Qwen2.5-1.5B, LLaMA 2 and LLaMA 3; without and with the largest magnitude. Then blocks of 1024 along the tokens of a micro-batch, as training graphs have
+/// them, by features.
 HALO_BENCH(hadamard_transform) {
   for_types([&]<class T>() {
     Array<T> x(kCount);
@@ -21,7 +22,7 @@ HALO_BENCH(hadamard_transform) {
                    });
       }
     };
-    for (const int64_t size : {256, 704, 1024, 2048, 4096, 8192, 8960, 11008, 14336}) {
+    for (const int64_t size : {256, 512, 704, 1024, 1536, 2048, 4096, 8192, 8960, 11008, 14336}) {
       for (const int axis : {1, 0}) {
         const int64_t others = kCount / size / 8 * 8;
         if (others > 0) time(std::to_string(size) + " axis " + std::to_string(axis), axis == 1 ? others : size, axis == 1 ? size : others, axis, {size});

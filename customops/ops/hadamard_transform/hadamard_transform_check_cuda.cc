@@ -47,9 +47,9 @@ void check_hadamard(const std::vector<int64_t>& sizes, int64_t others, int axis,
 
 HALO_CHECK(cuda_hadamard_transform_as_the_cpu, Memory::kShared) {
   for_floats([]<class T>() {
-    std::vector<std::vector<int64_t>> problems = {{1},        {2},    {4},       {8},    {32},        {64},     {12},    {40},         {52},
-                                                  {96},       {172},  {448},     {704},  {64, 16, 4}, {64, 64}, {76},    {284},        {256},
-                                                  {512, 512}, {1024}, {2048, 4}, {4096}, {8192},      {8960},   {14336}, {2816, 2816}, {128, 128, 128}};
+    std::vector<std::vector<int64_t>> problems = {
+        {1},   {2},   {4},        {8},    {32},      {64},   {12},   {40},   {52},    {96},         {172},           {448}, {704},  {64, 16, 4}, {64, 64}, {76},
+        {284}, {256}, {512, 512}, {1024}, {2048, 4}, {4096}, {8192}, {8960}, {14336}, {2816, 2816}, {128, 128, 128}, {896}, {1536}, {3584},      {5632}};
     if (!is_reduced()) {
       for (const int64_t size : {11008, 10240, 13824, 2040, 100, 140, 16384, 28672}) problems.push_back({size});
     }
@@ -70,7 +70,7 @@ HALO_CHECK(cuda_hadamard_transform_of_many_tiles_as_the_cpu, Memory::kShared) {
   check_hadamard<BFloat16>({2048}, columns, 0, false);
   check_hadamard<Float16>({4096}, columns, 0, true);
   const int64_t rows = is_reduced() ? 12 : 1030;
-  for (const int64_t size : {2816, 8960, 11008, 14336}) check_hadamard<BFloat16>({size}, rows, 1, size == 11008);
+  for (const int64_t size : {704, 1536, 2816, 8960, 11008, 14336}) check_hadamard<BFloat16>({size}, rows, 1, size == 11008);
 }
 
 HALO_CHECK(limits_of_hadamard_transform_are_named) {

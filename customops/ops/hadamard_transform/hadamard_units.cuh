@@ -78,22 +78,54 @@ __device__ void second_factor(const float (&sums)[2][4], const uint32_t (&signs)
   }
 }
 
+/// S along the 16 columns of two tiles of sums, which are the left operand of a product as they lie; results lie as the sums did.
+template <int parts>
+__device__ void column_factor(float (&sums)[2][4], const uint32_t (&signs)[4]) {
+  uint32_t pairs[4][parts];  // rows lane / 4 and 8 on of the first tile, then of the second
+#pragma unroll
+  for (int i = 0; i < 4; ++i) split<parts>(sums[i / 2][i % 2 * 2], sums[i / 2][i % 2 * 2 + 1], pairs[i]);
+#pragma unroll
+  for (int tile = 0; tile < 2; ++tile) {
+#pragma unroll
+    for (int p = 0; p < parts; ++p) {
+      const uint32_t a[4] = {pairs[0][p], pairs[1][p], pairs[2][p], pairs[3][p]};
+      if (p == 0) {
+        cuda::multiply<BFloat16>(sums[tile], a, signs[0], signs[tile == 0 ? 0 : 3]);
+      } else {
+        cuda::multiply_add<BFloat16>(sums[tile], a, signs[0], signs[tile == 0 ? 0 : 3]);
+      }
+    }
+  }
+}
+
+/// S_2 between tiles that a warp has in registers, `distance` apart.
+template <int tiles>
+__device__ void across_tiles(float (&sums)[tiles][2][4], int distance) {
+#pragma unroll
+  for (int t = 0; t < tiles; ++t) {
+    if ((t & distance) != 0) continue;
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      const float a = sums[t][i / 4][i % 4], b = sums[t + distance][i / 4][i % 4];
+      sums[t][i / 4][i % 4] = a + b;
+      sums[t + distance][i / 4][i % 4] = a - b;
+    }
+  }
+}
+
 /// S along the tiles that a warp has in registers, 2^levels of them side by side.
 template <int levels, int tiles>
 __device__ void across_tiles(float (&sums)[tiles][2][4]) {
 #pragma unroll
-  for (int level = 0; level < levels; ++level) {
-#pragma unroll
-    for (int t = 0; t < tiles; ++t) {
-      if ((t & (1 << level)) != 0) continue;
-#pragma unroll
-      for (int i = 0; i < 8; ++i) {
-        const float a = sums[t][i / 4][i % 4], b = sums[t + (1 << level)][i / 4][i % 4];
-        sums[t][i / 4][i % 4] = a + b;
-        sums[t + (1 << level)][i / 4][i % 4] = a - b;
-      }
-    }
-  }
+  for (int level = 0; level < levels; ++level) across_tiles(sums, 1 << level);
+}
+
+/// Two words of which an even lane gives the second to the lane behind it for that one's first: an even lane has the first words of both then, an odd one the
+/// second words. Where the words are neighbouring columns of two tiles, a quad stores whole sectors of memory, 8 bytes a lane.
+__device__ inline cuda::Pack<uint32_t, 2> words_of_neighbours(uint32_t first, uint32_t second) {
+  const bool is_odd = threadIdx.x % 2 != 0;
+  const uint32_t theirs = __shfl_xor_sync(cuda::kAllLanes, is_odd ? first : second, 1);
+  return {{is_odd ? theirs : first, is_odd ? second : theirs}};
 }
 
 /// Results of a lane, rounded and stored: 8 neighbours. `largest` sees them as they are stored.

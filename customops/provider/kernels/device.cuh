@@ -52,6 +52,21 @@ __device__ T* dynamic_shared() {
 #endif
 }
 
+/// x, of which the compiler knows nothing from here on: what follows from it is computed where it is used, and not kept in registers over a loop.
+__device__ inline int64_t opaque(int64_t x) {
+#ifndef HALO_CUDA_EMULATED
+  asm volatile("" : "+l"(x));
+#endif
+  return x;
+}
+
+__device__ inline int opaque(int x) {
+#ifndef HALO_CUDA_EMULATED
+  asm volatile("" : "+r"(x));
+#endif
+  return x;
+}
+
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /// Blocks along x for `count` elements. A tensor that fits in memory has far fewer than kMostBlocksX 32 of them, the least that a block takes.
