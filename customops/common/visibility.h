@@ -5,10 +5,17 @@
 #include <cstdint>
 #include <vector>
 
+#include "common/head_layout.h"
+
 namespace halo {
 
 struct AttentionSizes {
   int64_t batch, heads, groups, queries, keys, dim;  // B, H, G, T, S, D; H is a multiple of G
+  HeadLayout layout = HeadLayout::kBhsd;             // of all tensors with heads
+
+  /// Of Q, Y and their gradients; of K, V and theirs.
+  HeadStrides query_strides() const { return head_strides(layout, heads, queries, dim); }
+  HeadStrides key_strides() const { return head_strides(layout, groups, keys, dim); }
 
   /// A pair is a batch row with one of its key/value heads.
   int64_t pairs() const { return batch * groups; }

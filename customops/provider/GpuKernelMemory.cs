@@ -84,13 +84,21 @@ internal sealed class GpuKernelMemory(bool byCudnn) : IKernelMemory
         return (2 * Aligned(8 * count)) + ((count + EmbeddingPiece - 1) / EmbeddingPiece * 2 * columns * 4);
     }
 
-    /// <summary>check_attention_cudnn, of Q (B, H, T, D), K (B, G, S, D) and documents where there are some.</summary>
+    /// <summary>check_attention_cudnn, of Q (B, H, T, D), K (B, G, S, D) in the node's layout and documents where there are some.</summary>
     private bool IsByCudnn(Node node, Value q, Value k, Value? documents)
     {
-        var (dim, keys, window) = (Size(q, -1), Size(k, 2), node.Int("window", 0));
+        var (_, heads, queries, dim) = Heads(node, q);
+        var (_, groups, keys, _) = Heads(node, k);
+        var window = node.Int("window", 0);
         return byCudnn && node.Output.Type is (ElementType.BFloat16 or ElementType.Float16) && documents is null && (window == 0 || window >= keys)
-            && dim % 8 == 0 && dim <= MostDim && 2 * Size(q, 1) / Math.Max(1, Size(k, 1)) * Size(q, 2) * keys <= MostScoreBytes;
+            && dim % 8 == 0 && dim <= MostDim && 2 * heads / Math.Max(1, groups) * queries * keys <= MostScoreBytes
+            && (HeadLayouts.Of(node) == HeadLayout.Bhsd || Math.Max(heads * queries, groups * keys) * dim <= int.MaxValue);
     }
+
+    /// <summary>(B, H, T, D).</summary>
+    private static (long Batch, long Heads, long Tokens, long Dim) Heads(Node node, Value x) =>
+        HeadLayouts.ByHead(x.Shape, HeadLayouts.Of(node)) is { IsStatic: true, Rank: 4 } shape
+            ? (shape.Sizes[0], shape.Sizes[1], shape.Sizes[2], shape.Sizes[3]) : default;
 
     /// <summary>attention_cudnn: lengths of rows, sums that nobody asked for.</summary>
     private static long Forward(Node node) => (node.Input(3) is null ? 0 : Aligned(12 * Size(node.Inputs[0]!, 0)))
@@ -99,8 +107,8 @@ internal sealed class GpuKernelMemory(bool byCudnn) : IKernelMemory
     /// <summary>attention_grad_cudnn: lengths, delta, and gradients of scores of as many key/value heads as 1 GiB holds.</summary>
     private static long Backward(Node node)
     {
-        var (q, k) = (node.Inputs[1]!, node.Inputs[2]!);
-        var (batch, heads, queries, dim, groups, keys) = (Size(q, 0), Size(q, 1), Size(q, 2), Size(q, 3), Size(k, 1), Size(k, 2));
+        var (batch, heads, queries, dim) = Heads(node, node.Inputs[1]!);
+        var (_, groups, keys, _) = Heads(node, node.Inputs[2]!);
         var shared = heads / Math.Max(1, groups);
         var together = ScoreBound / Math.Max(1, 2 * shared * keys * (queries + (2 * dim)));
         var pairs = together >= groups ? groups * Divisor(batch, together / Math.Max(1, groups)) : Divisor(groups, together);

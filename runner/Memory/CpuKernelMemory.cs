@@ -31,8 +31,8 @@ internal sealed class CpuKernelMemory : IKernelMemory
     public long WorkBytes(Node node) => node.Domain != HaloDomain.Name ? 0 : node.OpType switch
     {
         "ScaledMatMul" => 4 * (Elements(node.Inputs[0]!) + Elements(node.Inputs[2]!) + (node.Output.Type == ElementType.Float ? 0 : Elements(node.Output))),
-        "Attention" => node.Input(4) is null ? Scores(node.Inputs[0]!, node.Inputs[1]!, 1) : OfDocuments(node.Inputs[0]!, node.Inputs[1]!, 1, 2),
-        "AttentionGrad" => node.Input(7) is null ? Scores(node.Inputs[1]!, node.Inputs[2]!, 2) : OfDocuments(node.Inputs[1]!, node.Inputs[2]!, 2, 4),
+        "Attention" => node.Input(4) is null ? Scores(node, 0, 1) : OfDocuments(node, 0, 1, 2),
+        "AttentionGrad" => node.Input(7) is null ? Scores(node, 1, 2) : OfDocuments(node, 1, 2, 4),
         "CrossEntropy" => 8 * Size(node.Inputs[0]!, 0),
         "Quantize" => node.Input(1) is null ? 4 * ((Elements(node.Inputs[0]!) + Grain - 1) / Grain) : 0,
         "RmsNormGrad" => 4 * Pieces(node.Inputs[1]!) * Size(node.Inputs[1]!, -1),
@@ -40,18 +40,41 @@ internal sealed class CpuKernelMemory : IKernelMemory
     };
 
     /// <summary>attention_work, attention_grad_work of float32: scores of as many pairs of batch row and key/value head as a bound holds.</summary>
-    private static long Scores(Value q, Value k, long buffers)
+    /// <param name="node">The attention, or its gradient.</param>
+    /// <param name="query">Which input is Q; K is the next one.</param>
+    /// <param name="buffers">Scores of a pair.</param>
+    private static long Scores(Node node, int query, long buffers)
     {
-        var (pairs, rows, keys) = (Size(k, 0) * Size(k, 1), Size(q, 1) / Math.Max(1, Size(k, 1)) * Size(q, 2), Size(k, 2));
-        return 4 * buffers * rows * keys * Math.Clamp(ScoreBound / Math.Max(1, buffers * rows * keys), 1, Math.Max(1, pairs));
+        var x = Attended.Of(node, query);
+        var pair = buffers * x.Rows * x.Keys;
+        return 4 * (pair + Copies(x, buffers)) * Math.Clamp(ScoreBound / Math.Max(1, pair), 1, Math.Max(1, x.Batch * x.Groups));
     }
 
     /// <summary>The same where rows have documents: scores of one batch row, and copies of what a document reads and writes.</summary>
-    private static long OfDocuments(Value q, Value k, long buffers, long copies)
+    private static long OfDocuments(Node node, int query, long buffers, long copies)
     {
-        var (heads, groups, rows, keys, dim) = (Size(q, 1), Size(k, 1), Size(q, 1) / Math.Max(1, Size(k, 1)) * Size(q, 2), Size(k, 2), Size(q, 3));
-        var pair = buffers * rows * keys;
-        return 4 * (Math.Max(pair, Math.Min(ScoreBound, groups * pair)) + (copies * (heads + groups) * keys * dim) + (heads * keys));
+        var x = Attended.Of(node, query);
+        var pair = buffers * x.Rows * x.Keys;
+        return 4 * (Math.Max(pair, Math.Min(ScoreBound, x.Groups * pair)) + (x.Groups * Copies(x, buffers))
+            + (copies * (x.Heads + x.Groups) * x.Keys * x.Dim) + (x.Heads * x.Keys));
+    }
+
+    /// <summary>Of a pair's heads where these lie side by side; a gradient has one more tensor at a time.</summary>
+    private static long Copies(Attended x, long buffers) =>
+        x.Layout == HeadLayout.Bhsd ? 0 : ((2 * (x.Rows + x.Keys)) + (buffers > 1 ? Math.Max(x.Rows, x.Keys) : 0)) * x.Dim;
+
+    /// <summary>Sizes of an attention; Rows are the queries that read one key/value head.</summary>
+    private readonly record struct Attended(HeadLayout Layout, long Batch, long Heads, long Groups, long Rows, long Keys, long Dim)
+    {
+        public static Attended Of(Node node, int query)
+        {
+            var layout = HeadLayouts.Of(node);
+            if (HeadLayouts.ByHead(node.Inputs[query]!.Shape, layout) is not { Rank: 4 } q
+                || HeadLayouts.ByHead(node.Inputs[query + 1]!.Shape, layout) is not { Rank: 4 } k)
+                return default;
+            long Size(Shape x, int axis) => x[axis].Size ?? 0;
+            return new(layout, Size(q, 0), Size(q, 1), Size(k, 1), Size(q, 1) / Math.Max(1, Size(k, 1)) * Size(q, 2), Size(k, 2), Size(q, 3));
+        }
     }
 
     /// <summary>rms_norm_grad_partials.</summary>

@@ -94,10 +94,9 @@ void check_appending(const Cached& c) {
   expect_success(cuda::append_token(type_of<T>(), token, seqlens.data(), rotation, s, nullptr), what);
   if (!c.has_positions) rotation.positions = slots_device.data();
   const cuda::HeadSizes own{s.batch, s.heads, 1, s.dim}, shared{s.batch, s.groups, 1, s.dim};
-  const cuda::HeadStrides from = cuda::by_token(1, width, s.dim), in_cache = cuda::by_head(s.groups, s.slots, s.dim);
+  const HeadStrides from = by_token(1, width, s.dim), in_cache = by_head(s.groups, s.slots, s.dim);
   expect_success(
-      cuda::place_heads(type_of<T>(), packed_device.data(), from, other_turned.data(), cuda::by_head(s.heads, 1, s.dim), own, rotation, nullptr, 1, nullptr),
-      what);
+      cuda::place_heads(type_of<T>(), packed_device.data(), from, other_turned.data(), by_head(s.heads, 1, s.dim), own, rotation, nullptr, 1, nullptr), what);
   expect_success(cuda::place_heads(type_of<T>(), keys, from, other_caches.data(), in_cache, shared, rotation, slots_device.data(), s.slots, nullptr), what);
   expect_success(cuda::place_heads(type_of<T>(), values, from, other_caches.data() + cache, in_cache, shared, {}, slots_device.data(), s.slots, nullptr), what);
   const auto same = [](const std::vector<T>& a, const std::vector<T>& b) { return std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0; };

@@ -9,7 +9,6 @@ namespace halo::check {
 namespace {
 
 using cuda::HeadSizes;
-using cuda::HeadStrides;
 using cuda::Rotation;
 
 struct Placing {
@@ -30,8 +29,8 @@ void check_placing(const Placing& p) {
     positions.push_back(i == 4 ? rows : i * 5 % rows);
     places.push_back(i % s.tokens + i / s.tokens - 1);  // the first token of the first row has none
   }
-  const HeadStrides from = p.is_by_token ? cuda::by_token(s.tokens, width, s.dim) : cuda::by_head(s.heads, s.tokens, s.dim);
-  const HeadStrides to = cuda::by_head(s.heads, places_count, s.dim);
+  const HeadStrides from = p.is_by_token ? by_token(s.tokens, width, s.dim) : by_head(s.heads, s.tokens, s.dim);
+  const HeadStrides to = by_head(s.heads, places_count, s.dim);
   const int64_t count = s.batch * s.heads * places_count * s.dim;
   T untouched;
   __builtin_memset(&untouched, 0xA5, sizeof(T));

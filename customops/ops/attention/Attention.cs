@@ -11,7 +11,8 @@ namespace Halo.CustomOps;
 /// Y = softmax(s Q K^T over the visible keys) V, logSumExp the logarithm of the softmax's denominator. [Vaswani et al. 2017, 3.2.1]
 /// Key j is visible to query i of batch row b if (not causal or j &lt;= i) and mask[b, j] != 0 and documentIds[b, i] = documentIds[b, j].
 /// Attributes: scale (s; 0 stands for D^(-1/2), and is the default), causal (0 or 1, the default), window (w, causal alone; 0, the default, is no window):
-/// then j must be above i - w as well. [Beltagy et al. 2020, 3.1] Causal or with documentIds: S = T.
+/// then j must be above i - w as well. [Beltagy et al. 2020, 3.1] Causal or with documentIds: S = T. layout: "bhsd", the default, or "bshd", where Q, K, V and
+/// Y have heads side by side, (B, T, H, D) and (B, S, G, D).
 /// A query that sees no key has Y = 0 and logSumExp = -Inf. A NaN or Inf in V may reach queries that do not see its key.
 /// Types other than float32 have overloads of their own, which compute in float32 and round once.
 /// </remarks>
@@ -21,20 +22,25 @@ public sealed class Attention : HaloOperator
 
     public override string Schema => "Attention(Q: T, K: T, V: T, mask?: I, documentIds?: I) -> Y: T, logSumExp: float; T: float, float16, bfloat16; I: int64";
 
-    public static string Overload(bool causal, bool hasMask, bool hasDocuments, bool hasWindow, ElementType type) =>
-        AttentionParts.Overload(causal, hasMask, hasDocuments, hasWindow, type);
+    public static string Overload(
+        bool causal, bool hasMask, bool hasDocuments, bool hasWindow, ElementType type, HeadLayout layout = HeadLayout.Bhsd) =>
+        AttentionParts.Overload(causal, hasMask, hasDocuments, hasWindow, type, layout);
+
+    internal static string OverloadOf(Node node) => Overload(node.Int("causal", 1) != 0, node.Input(3) is not null, node.Input(4) is not null,
+        node.Int("window", 0) != 0, node.Inputs[0]!.Type, HeadLayouts.Of(node));
 
     /// <summary>Q K^T and P V.</summary>
     public override double? Operations(Node node) => AttentionParts.Operations(node, node.Inputs[0]!, node.Inputs[1]!, 2);
 
     public override RecomputeKind? Recompute => RecomputeKind.Attention;
 
-    /// <summary>Q (B, H, T, D), K and V (B, G, T, D), mask and documents (B, T).</summary>
+    /// <summary>Q (B, H, T, D), K and V (B, G, T, D) in the layout, mask and documents (B, T).</summary>
     public override IReadOnlyList<FreeSize>? FreeSizes(FreeOperands x)
     {
-        var (q, k, v) = (x.Sizes[0]!, x.Sizes[1]!, x.Sizes[2]!);
+        var layout = HeadLayouts.Of(x.Node);
+        var (q, k, v) = (HeadLayouts.ByHead(x.Sizes[0]!, layout), HeadLayouts.ByHead(x.Sizes[1]!, layout), HeadLayouts.ByHead(x.Sizes[2]!, layout));
         return q[0].IsFree && q[2].IsFree && !q[1].IsFree && !q[3].IsFree && k.SequenceEqual(v) && k[0].Equals(q[0]) && k[2].Equals(q[2])
-            && x.IsTokens(3, q) && x.IsTokens(4, q) ? q : null;
+            && x.IsTokens(3, q) && x.IsTokens(4, q) ? x.Sizes[0] : null;
     }
 
     public override void InferShapes(Node node)
@@ -42,13 +48,16 @@ public sealed class Attention : HaloOperator
         var q = node.Inputs[0]!;
         AttentionParts.Check("attention", node, q, node.Inputs[1]!, node.Inputs[2]!, node.Input(3), node.Input(4));
         (node.Outputs[0].Type, node.Outputs[0].Shape) = (q.Type, q.Shape);
-        (node.Outputs[1].Type, node.Outputs[1].Shape) = (ElementType.Float, q.Shape is { } shape ? new Shape(shape.Take(3)) : null);
+        var heads = HeadLayouts.ByHead(q.Shape, HeadLayouts.Of(node));
+        (node.Outputs[1].Type, node.Outputs[1].Shape) = (ElementType.Float, heads is { } shape ? new Shape(shape.Take(3)) : null);
     }
 
     public override FunctionBody Body(Node node)
     {
         var body = new FunctionBody("Q", "K", "V", "mask", "documentIds") { AttributeDefaults = AttentionParts.Defaults(node) };
-        var (q, k, v, type) = (body.Input(0), body.Input(1), body.Input(2), node.Inputs[0]!.Type);
+        var (layout, type) = (HeadLayouts.Of(node), node.Inputs[0]!.Type);
+        Value Heads(string name, int input) => HeadLayouts.ByHead(body, name, body.Input(input), layout);
+        var (q, k, v) = (Heads("q.heads", 0), Heads("k.heads", 1), Heads("v.heads", 2));
         var (mask, documents) = (node.Input(3) is null ? null : body.Input(3), node.Input(4) is null ? null : body.Input(4));
         var scaled = body.Op("scaled", "Mul", [body.ToFloat("q.float", q, type), AttentionParts.Scale(body, q)]);
         var keys = AttentionParts.Transposed(body, "k", body.ToFloat("k.float", k, type));
@@ -69,7 +78,7 @@ public sealed class Attention : HaloOperator
         var divisor = seesAny is null ? sum : body.Op("divisor", "Where", [seesAny, sum, body.Constant("unit", Tensor.Scalar(1f))]);
         var probabilities = AttentionParts.Like(body, "p", body.Op("pByHead", "Div", [exponentials, divisor]), product);
         var y = AttentionParts.Like(body, "y", body.Op("yGrouped", "MatMul", [probabilities, body.ToFloat("v.float", v, type)]), q);
-        return body.Output("Y", body.FromFloat("y.rounded", y, type)).Output("logSumExp", logSum);
+        return body.Output("Y", HeadLayouts.ByHead(body, "y.tokens", body.FromFloat("y.rounded", y, type), layout)).Output("logSumExp", logSum);
     }
 
     private static Value SeesAny(FunctionBody body, Value visible, Value last) => body.Cast("seesAny",
@@ -84,12 +93,12 @@ public static class AttentionExtensions
     /// </summary>
     public static (Value Y, Value LogSumExp) Attention(
         this GraphBuilder build, Value q, Value k, Value v, Value? mask, Value? documentIds, bool causal, float scale, string name,
-        long window = 0)
+        long window = 0, HeadLayout layout = HeadLayout.Bhsd)
     {
         HaloOperators.RequireFloat("attention", q);
         var node = HaloOperators.Call(build, name, nameof(Attention), AttentionParts.Trimmed(q, k, v, mask, documentIds), 2,
-            CustomOps.Attention.Overload(causal, mask is not null, documentIds is not null, window != 0, q.Type),
-            AttentionParts.Attributes(causal, scale, window));
+            CustomOps.Attention.Overload(causal, mask is not null, documentIds is not null, window != 0, q.Type, layout),
+            AttentionParts.Attributes(causal, scale, window, layout));
         return (node.Outputs[0], node.Outputs[1]);
     }
 }

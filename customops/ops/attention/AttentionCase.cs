@@ -32,13 +32,13 @@ public sealed class AttentionCase() : OpCase("Attention")
         $"{x}", [x.Q, x.K, x.V, .. x.Masks],
         (build, inputs) =>
         {
-            Value Typed(int i) => x.Type == ElementType.Float ? inputs[i] : Cast(build, inputs[i], x.Type, "cast");
+            Value Typed(int i) => x.Laid(build, x.Type == ElementType.Float ? inputs[i] : Cast(build, inputs[i], x.Type, "cast"));
             Value Ids(int i) => Cast(build, inputs[i], ElementType.Int64, "ids");
             var mask = x.Oracle.Mask is null ? null : Ids(3);
             var documents = x.Oracle.Documents is null ? null : Ids(mask is null ? 3 : 4);
             var (y, logSumExp) = build.Attention(Typed(0), Typed(1), Typed(2), mask, documents, x.Oracle.IsCausal, x.Oracle.Scale, "attention",
-                x.Oracle.Window);
-            return [y, logSumExp];
+                x.Oracle.Window, x.Layout);
+            return [x.Laid(build, y), logSumExp];
         },
         () =>
         {

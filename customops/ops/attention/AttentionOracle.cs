@@ -1,3 +1,4 @@
+using Halo.Building;
 using Halo.Ir;
 
 namespace Halo.CustomOps.Cases;
@@ -154,10 +155,16 @@ public sealed record Bounded(double[] Values, double[] Errors, double[] Magnitud
         };
 }
 
-/// <summary>An attention with its inputs, as both operators are tested on it.</summary>
-public sealed record AttentionInputs(string Name, AttentionOracle Oracle, HostTensor Q, HostTensor K, HostTensor V, ElementType Type = ElementType.Float)
+/// <summary>An attention with its inputs by head, as both operators are tested on it; for the layout bshd these are transposed, and its results back.</summary>
+public sealed record AttentionInputs(
+    string Name, AttentionOracle Oracle, HostTensor Q, HostTensor K, HostTensor V, ElementType Type = ElementType.Float, HeadLayout Layout = HeadLayout.Bhsd)
 {
-    public override string ToString() => $"{Name} {Q} {K} {(Oracle.IsCausal ? "causal" : "full")} {Type.Name()}";
+    public override string ToString() =>
+        $"{Name} {Q} {K} {(Oracle.IsCausal ? "causal" : "full")} {Type.Name()}{(Layout == HeadLayout.Bhsd ? "" : " heads side by side")}";
+
+    /// <summary>Heads (B, H, T, D) in the layout, and back.</summary>
+    public Value Laid(GraphBuilder build, Value heads) =>
+        Layout == HeadLayout.Bhsd ? heads : build.Op($"{heads.Name}/laid", "Transpose", [heads], Attribute.Of("perm", [0L, 2L, 1L, 3L]));
 
     /// <summary>Inputs that both operators take: mask and documents as the last of them, where there are some.</summary>
     public IEnumerable<HostTensor> Masks => new[] { Oracle.Mask, Oracle.Documents }.OfType<long[]>()
@@ -190,6 +197,16 @@ public sealed record AttentionInputs(string Name, AttentionOracle Oracle, HostTe
                 yield return Normal("padding and documents", plain with { Documents = documents, Mask = right }, random, type);
         }
         yield return Normal("some keys", new AttentionOracle(2, 4, 2, 7, 19, 8, false, Mask: [.. Enumerable.Range(0, 38).Select(j => (long)(j % 2))]), random);
+        foreach (var type in new[] { ElementType.Float, ElementType.BFloat16, ElementType.Float16 })
+        {
+            var plain = new AttentionOracle(2, 4, 2, 33, 33, 8, true);
+            long[] ids = [.. Enumerable.Range(0, 66).Select(j => (long)(j / 9))], kept = [.. Enumerable.Range(0, 66).Select(j => j % 33 < 28 ? 1L : 0)];
+            yield return Normal("plain", plain, random, type) with { Layout = HeadLayout.Bshd };
+            yield return Normal("padding", plain with { Mask = kept }, random, type) with { Layout = HeadLayout.Bshd };
+            yield return Normal("padding and documents", plain with { Mask = kept, Documents = ids }, random, type) with { Layout = HeadLayout.Bshd };
+        }
+        yield return Normal("other keys", new AttentionOracle(2, 4, 2, 7, 19, 8, false), random) with { Layout = HeadLayout.Bshd };
+        yield return Normal("a window", new AttentionOracle(2, 4, 1, 33, 33, 8, true, Window: 5), random) with { Layout = HeadLayout.Bshd };
         yield return Normal("16 bits", new AttentionOracle(2, 6, 2, 65, 65, 64, true), random, ElementType.BFloat16);
         yield return Normal("16 bits", new AttentionOracle(2, 6, 2, 65, 65, 64, true), random, ElementType.Float16);
 

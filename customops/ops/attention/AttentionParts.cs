@@ -5,10 +5,12 @@ namespace Halo.CustomOps;
 /// <summary>What Attention and AttentionGrad have in common: their shape rule and the pieces of their bodies.</summary>
 internal static class AttentionParts
 {
-    /// <summary>Q (B, H, T, D), K and V (B, G, S, D), mask (B, S), documentIds (B, T); S = T if causal or with documents.</summary>
+    /// <summary>Q (B, H, T, D), K and V (B, G, S, D) in the node's layout, mask (B, S), documentIds (B, T); S = T if causal or with documents.</summary>
     public static void Check(string source, Node node, Value q, Value k, Value v, Value? mask, Value? documentIds)
     {
-        if (q.Shape is not { } queries || k.Shape is not { } keys || v.Shape is not { } values)
+        var layout = HeadLayouts.Of(node);
+        if (HeadLayouts.ByHead(q.Shape, layout) is not { } queries || HeadLayouts.ByHead(k.Shape, layout) is not { } keys
+            || HeadLayouts.ByHead(v.Shape, layout) is not { } values)
             return;
         var (causal, window) = (node.Int("causal", 1) != 0, node.Int("window", 0));
         if (queries.Rank != 4)
@@ -37,24 +39,32 @@ internal static class AttentionParts
     /// <summary>Of <paramref name="products"/> matrix products, over the keys that a causal query sees, within its window.</summary>
     public static double? Operations(Node node, Value q, Value k, int products)
     {
-        if (q.Shape?.ElementCount is not { } elements || k.Shape is not { } shape || shape[2].Size is not { } keys)
+        if (q.Shape?.ElementCount is not { } elements || HeadLayouts.ByHead(k.Shape, HeadLayouts.Of(node)) is not { } shape || shape[2].Size is not { } keys)
             return null;
         var window = node.Int("window", 0) is > 0 and var w && w < keys ? w : keys;
         var seen = node.Int("causal", 1) == 0 ? keys : ((window * (window + 1) / 2.0) + ((keys - window) * window)) / keys;
         return 2.0 * products * elements * seen;
     }
 
-    public static string Overload(bool causal, bool hasMask, bool hasDocuments, bool hasWindow, ElementType type) =>
+    public static string Overload(bool causal, bool hasMask, bool hasDocuments, bool hasWindow, ElementType type, HeadLayout layout) =>
         (causal ? "causal" : "full") + (hasWindow ? "_window" : "") + (hasMask ? "_mask" : "") + (hasDocuments ? "_documents" : "")
-        + (type == ElementType.Float ? "" : $"_{type.Name()}");
+        + (type == ElementType.Float ? "" : $"_{type.Name()}") + HeadLayouts.Suffix(layout);
 
     /// <summary>Of the body of a node; that of its overload.</summary>
     public static IReadOnlyList<Attribute> Defaults(Node node) =>
-        [Attribute.Of("scale", 0f), Attribute.Of("causal", 1L), .. node.Int("window", 0) != 0 ? [Attribute.Of("window", 0L)] : Array.Empty<Attribute>()];
+        [
+            Attribute.Of("scale", 0f), Attribute.Of("causal", 1L),
+            .. node.Int("window", 0) != 0 ? [Attribute.Of("window", 0L)] : Array.Empty<Attribute>(),
+            .. HeadLayouts.Attributes(HeadLayouts.Of(node)),
+        ];
 
-    /// <summary>The attributes of a node; window only where there is one.</summary>
-    public static Attribute[] Attributes(bool causal, float scale, long window) =>
-        [Attribute.Of("scale", scale), Attribute.Of("causal", causal ? 1L : 0L), .. window != 0 ? [Attribute.Of("window", window)] : Array.Empty<Attribute>()];
+    /// <summary>The attributes of a node; window only where there is one, layout where it is not the default.</summary>
+    public static Attribute[] Attributes(bool causal, float scale, long window, HeadLayout layout) =>
+        [
+            Attribute.Of("scale", scale), Attribute.Of("causal", causal ? 1L : 0L),
+            .. window != 0 ? [Attribute.Of("window", window)] : Array.Empty<Attribute>(),
+            .. HeadLayouts.Attributes(layout),
+        ];
 
     /// <summary>Without optional inputs at the end that are left out.</summary>
     public static Value?[] Trimmed(params Value?[] inputs)

@@ -14,20 +14,22 @@ namespace units = attention_units;
 /// As attention_kernel on the matrix units: a warp has 16 queries, whose scores and weighted values stay in registers. Scores are in base 2.
 /// Bound by the matrix units and the exponentials. grid: (query tiles, B H).
 template <class S, class T, bool has_masks>
-__global__ void __launch_bounds__(units::kThreads) attention_units_kernel(const T* q, const T* k, const T* v, AttentionMask mask, T* y, float* log_sum_exp,
-                                                                          AttentionSizes sizes, float scale, const int32_t* only_rows, bool is_packed) {
+__global__ void __launch_bounds__(units::kThreads)
+    attention_units_kernel(const T* q, const T* k, const T* v, AttentionMask mask, T* y, float* log_sum_exp, AttentionSizes sizes, AttentionStrides strides,
+                           float scale, const int32_t* only_rows, bool is_packed) {
   constexpr int kKeys = 64, kTiles = kKeys / 8;
   auto* queries = cuda::dynamic_shared<T>();
   T *keys = queries + units::kRows * S::kPitch, *values = keys + kKeys * S::kPitch;
   const int lane_row = static_cast<int>(threadIdx.x) % cuda::kWarp / 4, quad_lane = static_cast<int>(threadIdx.x) % 4;
   const int warp_row = static_cast<int>(threadIdx.x) / cuda::kWarp * units::kWarpRows;
-  const int64_t pair = blockIdx.y, batch = pair / sizes.heads, key_pair = batch * sizes.groups + pair % sizes.heads / (sizes.heads / sizes.groups);
+  const int64_t pair = blockIdx.y, batch = pair / sizes.heads, head = pair % sizes.heads, group = head / (sizes.heads / sizes.groups);
   const int64_t first = static_cast<int64_t>(gridDim.x - 1 - blockIdx.x) * units::kRows, thread_row = first + warp_row + lane_row;
-  const T *k_head = k + key_pair * sizes.keys * sizes.dim, *v_head = v + key_pair * sizes.keys * sizes.dim;
+  const int64_t query_offset = offset_of(strides.query, batch, head), key_offset = offset_of(strides.key, batch, group);
+  const T *k_head = k + key_offset, *v_head = v + key_offset;
   if (is_left_out(only_rows, batch)) return;
   const KeyVisibility visibility = visibility_of<has_masks>(mask, sizes, batch);
   const auto load_keys = [&](int64_t at) {
-    units::load_rows<S>(k_head, at, kKeys, sizes.keys, sizes.dim, is_packed, keys);
+    units::load_rows<S>(k_head, strides.key.token, at, kKeys, sizes.keys, sizes.dim, is_packed, keys);
     cuda::commit_copies();
   };
   const int64_t end = mask.causal && first + units::kRows < sizes.keys ? first + units::kRows : sizes.keys;
@@ -41,7 +43,7 @@ __global__ void __launch_bounds__(units::kThreads) attention_units_kernel(const 
     }
     return at;
   };
-  units::load_rows<S>(q + pair * sizes.queries * sizes.dim, first, units::kRows, sizes.queries, sizes.dim, is_packed, queries);
+  units::load_rows<S>(q + query_offset, strides.query.token, first, units::kRows, sizes.queries, sizes.dim, is_packed, queries);
   int64_t key_at = next_seen(first_key_of(mask, first, kKeys));
   load_keys(key_at);
   float sums[S::kColumns][4] = {}, max[2] = {-std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()}, total[2] = {};
@@ -50,7 +52,7 @@ __global__ void __launch_bounds__(units::kThreads) attention_units_kernel(const 
     // Values come while scores are computed, the next keys while values are added.
     cuda::wait_for_copies<0>();
     __syncthreads();
-    units::load_rows<S>(v_head, key_at, kKeys, sizes.keys, sizes.dim, is_packed, values);
+    units::load_rows<S>(v_head, strides.key.token, key_at, kKeys, sizes.keys, sizes.dim, is_packed, values);
     cuda::commit_copies();
     float scores[kTiles][4];
     units::multiply_rows<S, kTiles>(queries, warp_row, keys, scores);
@@ -107,25 +109,24 @@ __global__ void __launch_bounds__(units::kThreads) attention_units_kernel(const 
     factors[r] = total[r] == 0.0f ? 0.0f : 1.0f / total[r];
     if (log_sum_exp != nullptr && quad_lane == 0 && row < sizes.queries) log_sum_exp[pair * sizes.queries + row] = max[r] * units::kLn2 + logf(total[r]);
   }
-  if (y != nullptr) units::store_rows<S>(y + pair * sizes.queries * sizes.dim, first + warp_row, sizes.queries, sizes.dim, sums, factors);
+  if (y != nullptr) units::store_rows<S>(y + query_offset, strides.query.token, first + warp_row, sizes.queries, sizes.dim, sums, factors);
 }
 
 /// A block has a tile of queries of one head and walks along the keys they may see: scores, running maximum and sum, weighted values, all float32.
 /// Bound by shared memory and plain multiplications. grid: (query tiles, B H).
 template <class S, class T>
 __global__ void __launch_bounds__(kThreads) attention_kernel(const T* q, const T* k, const T* v, AttentionMask mask, T* y, float* log_sum_exp,
-                                                             AttentionSizes sizes, float scale, const int32_t* only_rows) {
+                                                             AttentionSizes sizes, AttentionStrides strides, float scale, const int32_t* only_rows) {
   auto* queries = cuda::dynamic_shared<float>();
   float *keys = queries + S::kRows, *weights = keys + S::kRows;
   const int thread_column = static_cast<int>(threadIdx.x) % kSide, thread_row = static_cast<int>(threadIdx.x) / kSide * S::kThreadRows;
   const int64_t pair = blockIdx.y, batch = pair / sizes.heads, head = pair % sizes.heads, group = head / (sizes.heads / sizes.groups);
   // The last tiles of a causal attention have the most keys: they start first.
   const int64_t first = static_cast<int64_t>(gridDim.x - 1 - blockIdx.x) * S::kTile;
-  const T *q_head = q + pair * sizes.queries * sizes.dim, *k_head = k + (batch * sizes.groups + group) * sizes.keys * sizes.dim;
-  const T* v_head = v + (batch * sizes.groups + group) * sizes.keys * sizes.dim;
+  const int64_t query_offset = offset_of(strides.query, batch, head), key_offset = offset_of(strides.key, batch, group);
   if (is_left_out(only_rows, batch)) return;
   const KeyVisibility visibility = visibility_of(mask, sizes, batch);
-  load_rows<S>(q_head, first, sizes.queries, sizes.dim, queries);
+  load_rows<S>(q + query_offset, strides.query.token, first, sizes.queries, sizes.dim, queries);
   float sums[S::kThreadRows][S::kThreadChannels] = {};
   RunningSoftmax<S> softmax;
   const DocumentRange documents = range_of(visibility.documents, first, S::kTile, sizes.queries);
@@ -133,7 +134,7 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(const T* q, const T
   for (int64_t key_at = first_key_of(mask, first, S::kTile); key_at < end; key_at += S::kTile) {
     if (!overlap_of(visibility.documents, visibility.mask, documents, key_at, S::kTile, sizes.keys).any) continue;
     __syncthreads();
-    load_rows<S>(k_head, key_at, sizes.keys, sizes.dim, keys);
+    load_rows<S>(k + key_offset, strides.key.token, key_at, sizes.keys, sizes.dim, keys);
     __syncthreads();
     float scores[S::kThreadRows][S::kThreadRows];
     multiply_rows<S>(queries, keys, scores);
@@ -147,7 +148,7 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(const T* q, const T
     }
     softmax.add(scores, weights, sums);
     __syncthreads();
-    load_rows<S>(v_head, key_at, sizes.keys, sizes.dim, keys);
+    load_rows<S>(v + key_offset, strides.key.token, key_at, sizes.keys, sizes.dim, keys);
     __syncthreads();
     add_weighted<S>(weights, S::kScorePitch, 1, keys, sums);
   }
@@ -160,7 +161,7 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(const T* q, const T
       log_sum_exp[pair * sizes.queries + row] = softmax.largest[r] + logf(softmax.total[r]);
     }
   }
-  if (y != nullptr) store_rows<S>(y + pair * sizes.queries * sizes.dim, first, sizes.queries, sizes.dim, sums, factors);
+  if (y != nullptr) store_rows<S>(y + query_offset, strides.query.token, first, sizes.queries, sizes.dim, sums, factors);
 }
 
 }  // namespace
@@ -170,6 +171,7 @@ Status attention_cuda(DType type, const void* q, const void* k, const void* v, c
   const int64_t pairs = sizes.batch * sizes.heads;
   HALO_REQUIRE(pairs <= cuda::kMostBlocksYZ, "at most " << cuda::kMostBlocksYZ << " batch rows times heads", pairs, "Take a smaller batch.");
   if (pairs * sizes.queries == 0) return {};
+  const AttentionStrides strides = strides_of(sizes);
   return cuda::dispatch_float(type, [&]<class T>() {
     const auto *queries = static_cast<const T*>(q), *keys = static_cast<const T*>(k), *values = static_cast<const T*>(v);
     if constexpr (!std::is_same_v<T, float>) {
@@ -180,7 +182,7 @@ Status attention_cuda(DType type, const void* q, const void* k, const void* v, c
           HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(attention_units_kernel<S, T, has_masks>, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
           const dim3 grid(cuda::grid_for(sizes.queries, units::kRows), static_cast<unsigned>(pairs));
           return cuda::launch(attention_units_kernel<S, T, has_masks>, grid, units::kThreads, kBytes, stream, queries, keys, values, mask, static_cast<T*>(y),
-                              log_sum_exp, sizes, scale, only_rows, is_packed);
+                              log_sum_exp, sizes, strides, scale, only_rows, is_packed);
         };
         return units::dispatch_dim(sizes.dim, [&]<class S>() {
           const bool has_masks = mask.mask != nullptr || mask.documents != nullptr;
@@ -192,7 +194,7 @@ Status attention_cuda(DType type, const void* q, const void* k, const void* v, c
       constexpr int kBytes = (2 * S::kRows + S::kScores) * static_cast<int>(sizeof(float));
       HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(attention_kernel<S, T>, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
       return cuda::launch(attention_kernel<S, T>, dim3(cuda::grid_for(sizes.queries, S::kTile), static_cast<unsigned>(pairs)), kThreads, kBytes, stream,
-                          queries, keys, values, mask, static_cast<T*>(y), log_sum_exp, sizes, scale, only_rows);
+                          queries, keys, values, mask, static_cast<T*>(y), log_sum_exp, sizes, strides, scale, only_rows);
     });
   });
 }

@@ -3,11 +3,31 @@
 #include <algorithm>
 #include <limits>
 
+#include "check/head_order.h"
+
 namespace halo::check {
 
 namespace {
 
 using namespace attention;
+
+/// Heads side by side give the same bits, whatever is worked on at a time.
+template <class T>
+void check_in_bshd(const Inputs<T>& in, Guarded<T>& y, Guarded<float>& log_sum) {
+  const AttentionSizes& s = in.problem.sizes;
+  const AttentionSizes sizes = in_bshd(s);
+  const auto q = as_bshd(in.q, s.heads, s.queries, s.dim), k = as_bshd(in.k, s.groups, s.keys, s.dim), v = as_bshd(in.v, s.groups, s.keys, s.dim);
+  const auto expected = as_bshd(std::vector<T>(y.data(), y.data() + in.queries), s.heads, s.queries, s.dim);
+  for (const int64_t bound : {kScoreBound, int64_t{1}, 3 * s.rows() * s.keys}) {
+    Guarded<T> found(in.queries);
+    Guarded<float> sums(s.batch * s.heads * s.queries), work(attention_work<T>(sizes, in.problem.has_documents, bound));
+    attention_cpu(q.data(), k.data(), v.data(), in.given(), found.data(), sums.data(), sizes, static_cast<float>(scale_of(s)), work.data(), PlainProducts(),
+                  ThreadedExecutor(), bound);
+    expect(found.intact() && sums.intact() && work.intact(), "wrote outside, heads side by side");
+    expect(same(found.data(), expected.data(), in.queries) && same(sums.data(), log_sum.data(), s.batch * s.heads * s.queries),
+           "heads side by side changed bits");
+  }
+}
 
 template <class T>
 void check_attention(const Problem& problem, double rounding) {
@@ -33,6 +53,7 @@ void check_attention(const Problem& problem, double rounding) {
     const double want = expected.y[static_cast<size_t>(i)];
     expect_near(to_float(y[i]), want, 5 * factor(s) + rounding * (std::fabs(want) + 1e-4), what + std::to_string(i));  // |v| < 5
   }
+  check_in_bshd(in, y, log_sum);
   for (int64_t i = 0; i < rows; ++i) expect_near(log_sum[i], expected.log_sum[static_cast<size_t>(i)], factor(s), what + std::to_string(i) + " log sum");
 }
 

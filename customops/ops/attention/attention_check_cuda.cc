@@ -2,6 +2,7 @@
 #include "ops/attention/attention_check_cuda.h"
 
 #include "check/cuda/limits.h"
+#include "check/head_order.h"
 
 namespace halo::check {
 
@@ -17,10 +18,21 @@ void check_attention(const attention::GpuProblem& problem) {
     return attention_cuda(type_of<T>(), device.q.data(), device.k.data(), device.v.data(), device.given, out, sums.data(), in.sizes, in.scale, nullptr,
                           nullptr);
   };
+  const auto found = run_twice<T>(what, in.queries, run);
   expect_all_near<T>(
-      run_twice<T>(what, in.queries, run), reals(in.y), [](double x) { return attention::kRough<T> * (1 + std::fabs(x)); }, what);
+      found, reals(in.y), [](double x) { return attention::kRough<T> * (1 + std::fabs(x)); }, what);
+  const AttentionSizes& s = in.sizes;
+  const OnDevice<T> q(as_bshd(in.q, s.heads, s.queries, s.dim)), k(as_bshd(in.k, s.groups, s.keys, s.dim)), v(as_bshd(in.v, s.groups, s.keys, s.dim));
+  const OnDevice<float> sums_by_token(in.rows);
+  const auto by_token = run_twice<T>(what + " bshd", in.queries, [&](T* out) {
+    return attention_cuda(type_of<T>(), q.data(), k.data(), v.data(), device.given, out, sums_by_token.data(), in_bshd(s), in.scale, nullptr, nullptr);
+  });
+  const auto expected = as_bshd(found, s.heads, s.queries, s.dim);
+  expect(same(by_token.data(), expected.data(), in.queries), what + ": heads side by side changed bits");
+  const auto log_sums = sums.download(what), log_sums_by_token = sums_by_token.download(what);
+  expect(same(log_sums.data(), log_sums_by_token.data(), in.rows), what + ": heads side by side changed bits of log sums");
   expect_all_near<float>(
-      sums.download(what), reals(in.sums), [](double x) { return 1e-5 * (1 + std::fabs(x)); }, what + " sums");
+      log_sums, reals(in.sums), [](double x) { return 1e-5 * (1 + std::fabs(x)); }, what + " sums");
 }
 
 template <class T>

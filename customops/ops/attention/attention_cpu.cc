@@ -2,7 +2,6 @@
 
 #include <cmath>
 
-#include "common/conversions.h"
 #include "common/reductions.h"
 #include "common/vector_math.h"
 #include "ops/attention/attention_documents.h"
@@ -37,7 +36,7 @@ float softmax_row(float* scores, int64_t count) {
 /// Floats of float32 copies for a pair.
 template <class T>
 int64_t converted(const AttentionSizes& sizes) {
-  return std::is_same_v<T, float> ? 0 : 2 * (sizes.rows() + sizes.keys) * sizes.dim;
+  return is_copied<T>(sizes.layout) ? 2 * (sizes.rows() + sizes.keys) * sizes.dim : 0;
 }
 
 /// Of rows that are one document each, or whose documents are no runs.
@@ -45,13 +44,14 @@ template <class T>
 void attention_of_rows(const T* q, const T* k, const T* v, const AttentionMask& mask, T* y, float* log_sum_exp, const AttentionSizes& sizes, float scale,
                        float* work, const Products& products, const Executor& executor, int64_t bound) {
   const Visibility visibility(mask, sizes);
-  const int64_t rows = sizes.rows(), keys = sizes.keys, dim = sizes.dim, step = sizes.pairs_at_once(1, bound);
+  const HeadRows by_query = query_rows(sizes), by_key = key_rows(sizes);
+  const int64_t rows = sizes.rows(), keys = sizes.keys, dim = sizes.dim, shared = sizes.heads / sizes.groups, step = sizes.pairs_at_once(1, bound);
   for (int64_t first = 0; first < sizes.pairs(); first += step) {
-    const int64_t n = std::min(step, sizes.pairs() - first), query_at = first * rows * dim, key_at = first * keys * dim;
+    const int64_t n = std::min(step, sizes.pairs() - first);
     float* scores = work;
     float* rest = scores + n * rows * keys;
-    const float* q_values = widen(q + query_at, n * rows * dim, rest, executor);
-    const float* k_values = widen(k + key_at, n * keys * dim, rest, executor);
+    const float* q_values = widen(q, by_query, first * shared, n * shared, rest, executor);
+    const float* k_values = widen(k, by_key, first, n, rest, executor);
     products.multiply(false, true, scale, n, rows, keys, dim, q_values, k_values, scores);
     executor.parallel_for(n * rows, rows_per_task(keys), [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
@@ -66,8 +66,9 @@ void attention_of_rows(const T* q, const T* k, const T* v, const AttentionMask& 
       }
     });
     if (y == nullptr) continue;
-    const float* v_values = widen(v + key_at, n * keys * dim, rest, executor);
-    narrow(y + query_at, n * rows * dim, rest, executor, [&](float* out) { products.multiply(false, false, 1.0f, n, rows, dim, keys, scores, v_values, out); });
+    const float* v_values = widen(v, by_key, first, n, rest, executor);
+    narrow(y, by_query, first * shared, n * shared, rest, executor,
+           [&](float* out) { products.multiply(false, false, 1.0f, n, rows, dim, keys, scores, v_values, out); });
   }
 }
 
@@ -85,30 +86,31 @@ template <class T>
 void attention_cpu(const T* q, const T* k, const T* v, const AttentionMask& mask, T* y, float* log_sum_exp, const AttentionSizes& sizes, float scale,
                    float* work, const Products& products, const Executor& executor, int64_t bound) {
   if (mask.documents == nullptr) return attention_of_rows(q, k, v, mask, y, log_sum_exp, sizes, scale, work, products, executor, bound);
-  const int64_t heads = sizes.heads, groups = sizes.groups, tokens = sizes.keys, dim = sizes.dim;
+  const HeadRows by_query = query_rows(sizes), by_key = key_rows(sizes), sums = sum_rows(sizes);
+  const int64_t heads = sizes.heads, tokens = sizes.keys, dim = sizes.dim, row_of_queries = heads * tokens * dim, row_of_keys = sizes.groups * tokens * dim;
   const auto at = [](auto* x, int64_t offset) { return x == nullptr ? x : x + offset; };
-  const auto row_of_y = [&](int64_t row) { return at(y, row * heads * tokens * dim); };
+  const auto row_of_y = [&](int64_t row) { return at(y, row * row_of_queries); };
   const auto row_of_sums = [&](int64_t row) { return at(log_sum_exp, row * heads * tokens); };
   by_documents(
       mask, sizes,
       [&](int64_t row, const AttentionMask& own, const DocumentRun& run) {
         float* rest = work;
-        const T* q_run = gather_run(q + row * heads * tokens * dim, heads, tokens, dim, run, rest);
-        const T* k_run = gather_run(k + row * groups * tokens * dim, groups, tokens, dim, run, rest);
-        const T* v_run = gather_run(v + row * groups * tokens * dim, groups, tokens, dim, run, rest);
+        const T* q_run = gather_run(q + row * row_of_queries, by_query, run, rest);
+        const T* k_run = gather_run(k + row * row_of_keys, by_key, run, rest);
+        const T* v_run = gather_run(v + row * row_of_keys, by_key, run, rest);
         T* y_run = take(y, heads * run.count * dim, rest);
         float* sums_run = take(log_sum_exp, heads * run.count, rest);
         attention_of_rows(q_run, k_run, v_run, own, y_run, sums_run, of_run(sizes, run), scale, rest, products, executor, bound);
-        if (y != nullptr) scatter_run(y_run, heads, tokens, dim, run, row_of_y(row));
-        if (log_sum_exp != nullptr) scatter_run(sums_run, heads, tokens, 1, run, row_of_sums(row));
+        if (y != nullptr) scatter_run(y_run, by_query, run, row_of_y(row));
+        if (log_sum_exp != nullptr) scatter_run(sums_run, sums, run, row_of_sums(row));
       },
       [&](int64_t row, const DocumentRun& run) {
-        if (y != nullptr) fill_run(row_of_y(row), heads, tokens, dim, run, from_float<T>(0.0f));
-        if (log_sum_exp != nullptr) fill_run(row_of_sums(row), heads, tokens, 1, run, -kInfinity);
+        if (y != nullptr) fill_run(row_of_y(row), by_query, run, from_float<T>(0.0f));
+        if (log_sum_exp != nullptr) fill_run(row_of_sums(row), sums, run, -kInfinity);
       },
       [&](int64_t row, const AttentionMask& own) {
-        attention_of_rows(q + row * heads * tokens * dim, k + row * groups * tokens * dim, v + row * groups * tokens * dim, own, row_of_y(row),
-                          row_of_sums(row), of_one_row(sizes), scale, work, products, executor, bound);
+        attention_of_rows(q + row * row_of_queries, k + row * row_of_keys, v + row * row_of_keys, own, row_of_y(row), row_of_sums(row), of_one_row(sizes),
+                          scale, work, products, executor, bound);
       });
 }
 

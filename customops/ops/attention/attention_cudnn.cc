@@ -1,5 +1,8 @@
 #include "ops/attention/attention_cudnn.h"
 
+#include <algorithm>
+#include <limits>
+
 #include "provider/pieces.h"
 
 namespace halo {
@@ -35,6 +38,9 @@ Status check_attention_cudnn(DType type, const AttentionMask& mask, const Attent
   HALO_REQUIRE(sizes.pairs() * sizes.rows() * sizes.keys * sizes.dim > 0, "tensors with elements for cuDNN's attention", "none", kAdvice);
   const int64_t scores = 2 * sizes.rows() * sizes.keys;
   HALO_REQUIRE(scores <= kMostScoreBytes, "at most " << kMostScoreBytes << " bytes of scores of a key/value head for cuDNN's attention", scores, kAdvice);
+  const int64_t row = std::max(sizes.heads * sizes.queries, sizes.groups * sizes.keys) * sizes.dim;
+  HALO_REQUIRE(sizes.layout == HeadLayout::kBhsd || row <= std::numeric_limits<int32_t>::max(),
+               "at most " << std::numeric_limits<int32_t>::max() << " elements of a batch row with heads side by side for cuDNN's attention", row, kAdvice);
   return {};
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "check/cuda/device.h"
+#include "check/head_order.h"
 #include "ops/attention/attention_cudnn.h"
 #include "ops/attention_grad/attention_grad_cudnn.h"
 
@@ -63,6 +64,44 @@ std::string described(const Problem& problem) {
          (problem.far != 0 ? " far" : "");
 }
 
+/// What an attention by cuDNN reads, as the CPU has it, and what it gave where heads lie by head.
+template <class T>
+struct Found {
+  const std::vector<T>&q, &k, &v, &dy, &y_given;
+  const std::vector<float>& sums_given;
+  std::vector<T> y, dq, dk, dv;
+  std::vector<float> sums;
+};
+
+/// The same bits where heads lie side by side.
+template <class T>
+void check_in_bshd(const Found<T>& by_head, const AttentionSizes& s, const AttentionMask& given, float scale, const std::string& what) {
+  const auto by_query = [&s](const std::vector<T>& x) { return as_bshd(x, s.heads, s.queries, s.dim); };
+  const auto by_key = [&s](const std::vector<T>& x) { return as_bshd(x, s.groups, s.keys, s.dim); };
+  const OnDevice<T> q(by_query(by_head.q)), k(by_key(by_head.k)), v(by_key(by_head.v)), dy(by_query(by_head.dy)), y_given(by_query(by_head.y_given));
+  const OnDevice<T> y(q.size()), dq(q.size()), dk(k.size()), dv(k.size());
+  const OnDevice<float> sums(static_cast<int64_t>(by_head.sums.size())), sums_given(by_head.sums_given);
+  const AttentionSizes sizes = in_bshd(s);
+  const AttentionGradBuffers buffers{dy.data(), q.data(), k.data(), v.data(), y_given.data(), sums_given.data(), dq.data(), dk.data(), dv.data()};
+  int64_t forward_bytes = 0, gradient_bytes = 0;
+  expect_success(attention_cudnn_workspace(*cudnn(), type_of<T>(), given, sizes, true, &forward_bytes), what);
+  expect_success(attention_grad_cudnn_workspace(*cudnn(), type_of<T>(), buffers, given, sizes, &gradient_bytes), what);
+  const OnDevice<uint8_t> workspace(std::max(forward_bytes, gradient_bytes));
+  expect_success(attention_cudnn(*cudnn(), type_of<T>(), q.data(), k.data(), v.data(), given, y.data(), sums.data(), sizes, scale, workspace.data(), nullptr),
+                 what);
+  expect_success(attention_grad_cudnn(*cudnn(), type_of<T>(), buffers, given, sizes, scale, workspace.data(), nullptr), what);
+  const auto equal = [&what](const auto& found, const auto& expected, const char* name) {
+    const auto values = found.download(what);
+    expect(same(values.data(), expected.data(), found.size()), what + ": " + name + " has other bits");
+  };
+  equal(y, by_query(by_head.y), "y");
+  equal(sums, by_head.sums, "sums");
+  equal(dq, by_query(by_head.dq), "dq");
+  equal(dk, by_key(by_head.dk), "dk");
+  equal(dv, by_key(by_head.dv), "dv");
+  workspace.download(what + " workspace");
+}
+
 template <class T>
 void check_problem(const Problem& problem) {
   const AttentionSizes& s = problem.sizes;
@@ -100,9 +139,11 @@ void check_problem(const Problem& problem) {
     return attention_cudnn(*cudnn(), type_of<T>(), q_device.data(), k_device.data(), v_device.data(), given, out, sums_device.data(), s, scale,
                            forward_workspace.data(), nullptr);
   };
-  expect_all_near<T>(run_twice<T>(what, queries, forward), reals(y), near, what);
+  const auto found_y = run_twice<T>(what, queries, forward);
+  const auto found_sums = sums_device.download(what);
+  expect_all_near<T>(found_y, reals(y), near, what);
   expect_all_near<float>(
-      sums_device.download(what), reals(sums), [](double x) { return 1e-5 * (1 + std::fabs(x)); }, what + " sums");
+      found_sums, reals(sums), [](double x) { return 1e-5 * (1 + std::fabs(x)); }, what + " sums");
   forward_workspace.download(what + " workspace");
 
   const OnDevice<T> dk_device(keys), dv_device(keys);
@@ -114,10 +155,12 @@ void check_problem(const Problem& problem) {
   const auto gradient = [&](T* dq_out, T* dk_out, T* dv_out) {
     return attention_grad_cudnn(*cudnn(), type_of<T>(), buffers_of(dq_out, dk_out, dv_out), given, s, scale, workspace.data(), nullptr);
   };
-  expect_all_near<T>(run_twice<T>(what, queries, [&](T* out) { return gradient(out, dk_device.data(), dv_device.data()); }), reals(dq), grad_near,
-                     what + " dq");
-  expect_all_near<T>(dk_device.download(what), reals(dk), grad_near, what + " dk");
-  expect_all_near<T>(dv_device.download(what), reals(dv), grad_near, what + " dv");
+  const auto found_q = run_twice<T>(what, queries, [&](T* out) { return gradient(out, dk_device.data(), dv_device.data()); });
+  const auto found_k = dk_device.download(what), found_v = dv_device.download(what);
+  expect_all_near<T>(found_q, reals(dq), grad_near, what + " dq");
+  expect_all_near<T>(found_k, reals(dk), grad_near, what + " dk");
+  expect_all_near<T>(found_v, reals(dv), grad_near, what + " dv");
+  check_in_bshd<T>({q, k, v, dy, y, sums, found_y, found_q, found_k, found_v, found_sums}, s, given, scale, what + " bshd");
   if (problem.alone)
     expect_all_near<T>(run_twice<T>(what, keys, [&](T* out) { return gradient(nullptr, out, nullptr); }), reals(dk), grad_near, what + " dk alone");
   workspace.download(what + " workspace");
@@ -216,6 +259,8 @@ HALO_CHECK(cuda_attention_by_cudnn_refuses) {
   expect(check_attention_cudnn(DType::kBFloat16, {}, sizes).ok(), "plain sizes");
   expect(!check_attention_cudnn(DType::kFloat, {}, sizes).ok(), "float32");
   expect(!check_attention_cudnn(DType::kBFloat16, {nullptr, &documents, true}, sizes).ok(), "documents");
+  expect(!check_attention_cudnn(DType::kBFloat16, {}, in_bshd(AttentionSizes{1, 512, 512, 1 << 15, 1 << 15, 128})).ok(), "a row of 2^31 elements");
+  expect(check_attention_cudnn(DType::kBFloat16, {}, AttentionSizes{1, 512, 512, 1 << 15, 1 << 15, 128}).ok(), "the same by head");
   for (const AttentionSizes& s : {odd, wide, many}) expect(!check_attention_cudnn(DType::kBFloat16, {}, s).ok(), "sizes it does not take");
 }
 

@@ -6,7 +6,7 @@
 #include <unordered_set>
 #include <vector>
 
-#include "common/visibility.h"
+#include "ops/attention/attention_heads.h"
 
 namespace halo {
 
@@ -33,7 +33,9 @@ inline AttentionSizes of_one_row(AttentionSizes sizes) {
   return sizes;
 }
 
+/// A run is taken together by head.
 inline AttentionSizes of_run(AttentionSizes sizes, const DocumentRun& run) {
+  sizes.layout = HeadLayout::kBhsd;
   sizes.batch = 1;
   sizes.queries = sizes.keys = run.count;
   return sizes;
@@ -51,24 +53,36 @@ int64_t floats_of(int64_t n) {
   return (n * static_cast<int64_t>(sizeof(T)) + 3) / 4;
 }
 
-/// x (heads, tokens, width) of one batch row to and from the part of it that is a run, (heads, count, width).
+/// Calls f(offset in the batch row, offset in the run, elements) for the pieces of a run, (heads, count, dim), that lie together in its batch row.
+template <class F>
+void for_pieces(const HeadRows& row, const DocumentRun& run, F&& f) {
+  const int64_t together = row.is_by_head() ? run.count : 1;
+  for (int64_t h = 0; h < row.heads; ++h) {
+    for (int64_t t = 0; t < run.count; t += together) f(row.offset(h, run.first + t), (h * run.count + t) * row.dim, together * row.dim);
+  }
+}
+
+/// x of one batch row to and from the part of it that is a run.
 template <class T>
-const T* gather_run(const T* x, int64_t heads, int64_t tokens, int64_t width, const DocumentRun& run, float*& memory) {
+const T* gather_run(const T* x, const HeadRows& row, const DocumentRun& run, float*& memory) {
   T* out = reinterpret_cast<T*>(memory);
-  for (int64_t h = 0; h < heads; ++h) std::copy_n(x + (h * tokens + run.first) * width, run.count * width, out + h * run.count * width);
-  memory += floats_of<T>(heads * run.count * width);
+  for_pieces(row, run, [&](int64_t from, int64_t to, int64_t count) { std::copy_n(x + from, count, out + to); });
+  memory += floats_of<T>(row.heads * run.count * row.dim);
   return out;
 }
 
 template <class T>
-void scatter_run(const T* x, int64_t heads, int64_t tokens, int64_t width, const DocumentRun& run, T* out) {
-  for (int64_t h = 0; h < heads; ++h) std::copy_n(x + h * run.count * width, run.count * width, out + (h * tokens + run.first) * width);
+void scatter_run(const T* x, const HeadRows& row, const DocumentRun& run, T* out) {
+  for_pieces(row, run, [&](int64_t to, int64_t from, int64_t count) { std::copy_n(x + from, count, out + to); });
 }
 
 template <class T>
-void fill_run(T* out, int64_t heads, int64_t tokens, int64_t width, const DocumentRun& run, T value) {
-  for (int64_t h = 0; h < heads; ++h) std::fill_n(out + (h * tokens + run.first) * width, run.count * width, value);
+void fill_run(T* out, const HeadRows& row, const DocumentRun& run, T value) {
+  for_pieces(row, run, [&](int64_t to, int64_t, int64_t count) { std::fill_n(out + to, count, value); });
 }
+
+/// logSumExp of one batch row, (H, T).
+inline HeadRows sum_rows(const AttentionSizes& s) { return {HeadLayout::kBhsd, s.heads, s.queries, 1}; }
 
 /// Memory for `count` elements of a result, or null where it is not asked for.
 template <class T>

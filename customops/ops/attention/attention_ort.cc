@@ -14,18 +14,23 @@ struct Attention {
                                  .types = "T: float, float16, bfloat16; I: int64"};
 
   explicit Attention(const Attributes& attributes)
-      : scale(attributes.real("scale", 0)), causal(attributes.integer("causal", 1) != 0), window(attributes.integer("window", 0)) {}
+      : scale(attributes.real("scale", 0)),
+        causal(attributes.integer("causal", 1) != 0),
+        window(attributes.integer("window", 0)),
+        layout(attributes.text("layout")) {}
 
   Status infer(Types in, ResultTypes out) const {
-    const Shape& q = in[0].shape;
-    HALO_RETURN_IF_ERROR(check_attention(q, in[1].shape, in[2].shape, in[3], in[4], causal, window));
+    HALO_RETURN_IF_ERROR(check_layout(layout));
+    const HeadLayout heads = head_layout(layout).value();
+    const Shape q = by_head(in[0].shape, heads);
+    HALO_RETURN_IF_ERROR(check_attention(q, by_head(in[1].shape, heads), by_head(in[2].shape, heads), in[3], in[4], causal, window));
     out[0] = in[0];
     out[1] = {.type = DType::kFloat, .shape = {q[0], q[1], q[2]}};
     return {};
   }
 
   Status compute(Call& c) const {
-    const AttentionSizes sizes = attention_sizes(c.in(0).shape, c.in(1).shape);
+    const AttentionSizes sizes = attention_sizes(c.in(0).shape, c.in(1).shape, head_layout(layout).value());
     const AttentionMask mask{.mask = c.data<int64_t>(3), .documents = c.data<int64_t>(4), .causal = causal, .window = window};
     return dispatch(c.in(0).type, [&]<class T>() {
       const auto work = c.scratch<float>(attention_work<T>(sizes, mask.documents != nullptr));
@@ -36,7 +41,7 @@ struct Attention {
 
 #ifdef HALO_CUDA
   Status compute_cuda(cuda::OpLaunch& c) const {
-    const AttentionSizes sizes = attention_sizes(c.in(0).shape, c.in(1).shape);
+    const AttentionSizes sizes = attention_sizes(c.in(0).shape, c.in(1).shape, head_layout(layout).value());
     const AttentionMask mask{.mask = c.data<int64_t>(3), .documents = c.data<int64_t>(4), .causal = causal, .window = window};
     const DType type = c.in(0).type;
     void* y = c.result(0);
@@ -56,6 +61,7 @@ struct Attention {
   float scale;
   bool causal;
   int64_t window;
+  std::string layout;
 };
 
 HALO_REGISTER_OP(Attention);

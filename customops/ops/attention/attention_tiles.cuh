@@ -35,17 +35,27 @@ Status dispatch_dim(int64_t dim, F&& f) {
   return f.template operator()<FloatTile<32, 256>>();
 }
 
-/// Rows [first, first + tile) of x (rows, dim) as float32, zeros beyond: all of a thread's loads before its first store.
+/// Where the heads of an attention's tensors lie.
+struct AttentionStrides {
+  HeadStrides query, key;
+};
+
+inline AttentionStrides strides_of(const AttentionSizes& sizes) { return {sizes.query_strides(), sizes.key_strides()}; }
+
+/// Of a head's first row, in elements.
+__device__ inline int64_t offset_of(const HeadStrides& strides, int64_t batch, int64_t head) { return batch * strides.batch + head * strides.head; }
+
+/// Rows [first, first + tile) of a head's `rows`, which lie `pitch` elements apart, as float32, zeros beyond: all of a thread's loads before its first store.
 template <class S, class T>
-__device__ void load_rows(const T* x, int64_t first, int64_t rows, int64_t dim, float* tile) {
+__device__ void load_rows(const T* x, int64_t pitch, int64_t first, int64_t rows, int64_t dim, float* tile) {
   constexpr int kWidth = 4, kPacks = S::kDim / kWidth, kSteps = S::kTile * kPacks / kThreads;
-  const bool is_packed = (reinterpret_cast<uintptr_t>(x) | static_cast<uintptr_t>(dim * static_cast<int64_t>(sizeof(T)))) % (kWidth * sizeof(T)) == 0;
+  const bool is_packed = (reinterpret_cast<uintptr_t>(x) | static_cast<uintptr_t>(pitch * static_cast<int64_t>(sizeof(T)))) % (kWidth * sizeof(T)) == 0;
   cuda::Pack<T, kWidth> packs[kSteps];
 #pragma unroll
   for (int n = 0; n < kSteps; ++n) {
     const int i = static_cast<int>(threadIdx.x) + n * kThreads, row = i / kPacks, column = i % kPacks * kWidth;
     const int64_t left = first + row < rows ? dim - column : 0;
-    const T* from = x + (first + row) * dim + column;
+    const T* from = x + (first + row) * pitch + column;
     if (is_packed && left >= kWidth) {
       packs[n] = *reinterpret_cast<const cuda::Pack<T, kWidth>*>(from);
     } else {
@@ -191,9 +201,9 @@ __device__ void add_weighted(const float* weights, int row_step, int step, const
   }
 }
 
-/// Writes a thread's rows and channels of (rows, dim).
+/// Writes a thread's rows and channels of a head, whose rows lie `pitch` elements apart.
 template <class S, class T>
-__device__ void store_rows(T* out, int64_t first, int64_t rows, int64_t dim, const float (&values)[S::kThreadRows][S::kThreadChannels],
+__device__ void store_rows(T* out, int64_t pitch, int64_t first, int64_t rows, int64_t dim, const float (&values)[S::kThreadRows][S::kThreadChannels],
                            const float (&factors)[S::kThreadRows]) {
   const int thread_column = static_cast<int>(threadIdx.x) % kSide, thread_row = static_cast<int>(threadIdx.x) / kSide * S::kThreadRows;
 #pragma unroll
@@ -202,7 +212,7 @@ __device__ void store_rows(T* out, int64_t first, int64_t rows, int64_t dim, con
 #pragma unroll
     for (int i = 0; i < S::kThreadChannels; ++i) {
       const int column = (i / S::kPack * kSide + thread_column) * S::kPack + i % S::kPack;
-      if (row < rows && column < dim) out[row * dim + column] = from_float<T>(values[r][i] * factors[r]);
+      if (row < rows && column < dim) out[row * pitch + column] = from_float<T>(values[r][i] * factors[r]);
     }
   }
 }

@@ -3,13 +3,12 @@
 
 #include <cmath>
 
-#include "common/shape.h"
-#include "common/status.h"
+#include "common/head_shapes.h"
 #include "common/visibility.h"
 
 namespace halo {
 
-/// q (B, H, T, D), k and v (B, G, S, D), mask (B, S), documents (B, T); S = T if causal or with documents; a window only if causal.
+/// q (B, H, T, D), k and v (B, G, S, D), as by_head gives them, mask (B, S), documents (B, T); S = T if causal or with documents; a window only if causal.
 inline Status check_attention(const Shape& q, const Shape& k, const Shape& v, const TensorType& mask, const TensorType& documents, bool causal,
                               int64_t window) {
   HALO_REQUIRE(q.rank() == 4, "Q (B, H, T, D)", q, "Reshape it to heads.");
@@ -26,8 +25,9 @@ inline Status check_attention(const Shape& q, const Shape& k, const Shape& v, co
   return {};
 }
 
-inline AttentionSizes attention_sizes(const Shape& q, const Shape& k) {
-  return {.batch = q[0], .heads = q[1], .groups = k[1], .queries = q[2], .keys = k[2], .dim = q[3]};
+inline AttentionSizes attention_sizes(const Shape& q, const Shape& k, HeadLayout layout) {
+  const Shape queries = by_head(q, layout), keys = by_head(k, layout);
+  return {.batch = queries[0], .heads = queries[1], .groups = keys[1], .queries = queries[2], .keys = keys[2], .dim = queries[3], .layout = layout};
 }
 
 /// The factor of the scores: 0 stands for D^(-1/2).

@@ -29,14 +29,14 @@ Status dispatch_dim(int64_t dim, F&& f) {
   return f.template operator()<UnitTile<128>>();
 }
 
-/// Starts to load rows [first, first + count) of x (rows, dim), zeros beyond; commit_copies() ends a group of them.
+/// Starts to load rows [first, first + count) of a head's `rows`, which lie `pitch` elements apart, zeros beyond; commit_copies() ends a group of them.
 template <class S, class T>
-__device__ void load_rows(const T* x, int64_t first, int count, int64_t rows, int64_t dim, bool is_packed, T* tile) {
+__device__ void load_rows(const T* x, int64_t pitch, int64_t first, int count, int64_t rows, int64_t dim, bool is_packed, T* tile) {
   constexpr int kWidth = 8, kPacks = S::kDim / kWidth;
   for (int i = static_cast<int>(threadIdx.x); i < count * kPacks; i += kThreads) {
     const int row = i / kPacks, column = i % kPacks * kWidth;
     const int64_t left = first + row < rows ? dim - column : 0;
-    const T* from = x + (first + row) * dim + column;
+    const T* from = x + (first + row) * pitch + column;
     T* to = tile + row * S::kPitch + column;
     if (is_packed) {
       cuda::copy_async(to, left >= kWidth ? from : x, left >= kWidth);
@@ -86,9 +86,9 @@ __device__ void add_weighted(const float (&weights)[tiles][4], const T* values, 
   }
 }
 
-/// Writes sums * factor[0 for lane_row, 1 for lane_row + 8] to rows row.. of out (rows, dim).
+/// Writes sums * factor[0 for lane_row, 1 for lane_row + 8] to rows row.. of a head, which lie `pitch` elements apart.
 template <class S, class T>
-__device__ void store_rows(T* out, int64_t row, int64_t rows, int64_t dim, const float (&sums)[S::kColumns][4], const float (&factors)[2]) {
+__device__ void store_rows(T* out, int64_t pitch, int64_t row, int64_t rows, int64_t dim, const float (&sums)[S::kColumns][4], const float (&factors)[2]) {
   const int lane_row = static_cast<int>(threadIdx.x) % cuda::kWarp / 4, quad_lane = static_cast<int>(threadIdx.x) % 4;
 #pragma unroll
   for (int n = 0; n < S::kColumns; ++n) {
@@ -96,7 +96,7 @@ __device__ void store_rows(T* out, int64_t row, int64_t rows, int64_t dim, const
     for (int i = 0; i < 4; ++i) {
       const int64_t to = row + lane_row + i / 2 * 8;
       const int column = n * 8 + quad_lane * 2 + i % 2;
-      if (to < rows && column < dim) out[to * dim + column] = from_float<T>(sums[n][i] * factors[i / 2]);
+      if (to < rows && column < dim) out[to * pitch + column] = from_float<T>(sums[n][i] * factors[i / 2]);
     }
   }
 }

@@ -23,13 +23,13 @@ public sealed class AttentionGradCase() : OpCase("AttentionGrad")
             $"{x}", [dy, x.Q, x.K, x.V, y, logSumExp, .. x.Masks],
             (build, inputs) =>
             {
-                Value Typed(int i) => x.Type == ElementType.Float ? inputs[i] : Cast(build, inputs[i], x.Type, "cast");
+                Value Typed(int i) => x.Laid(build, x.Type == ElementType.Float ? inputs[i] : Cast(build, inputs[i], x.Type, "cast"));
                 Value Ids(int i) => Cast(build, inputs[i], ElementType.Int64, "ids");
                 var mask = x.Oracle.Mask is null ? null : Ids(6);
                 var documents = x.Oracle.Documents is null ? null : Ids(mask is null ? 6 : 7);
                 var gradients = build.AttentionGrad(Typed(0), Typed(1), Typed(2), Typed(3), Typed(4), inputs[5], mask, documents,
-                    x.Oracle.IsCausal, x.Oracle.Scale, "gradient", x.Oracle.Window);
-                return [gradients.Q, gradients.K, gradients.V];
+                    x.Oracle.IsCausal, x.Oracle.Scale, "gradient", x.Oracle.Window, x.Layout);
+                return [x.Laid(build, gradients.Q), x.Laid(build, gradients.K), x.Laid(build, gradients.V)];
             },
             () =>
             {

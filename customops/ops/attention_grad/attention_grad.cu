@@ -6,10 +6,17 @@ namespace {
 
 using namespace attention_tiles;
 
-/// delta (rows) = the sum of dy * y over each row. A warp has every (warps of the grid)-th row.
+/// Where delta (B, H, T) has what belongs to a row of (B, T, H).
+__device__ inline int64_t by_head_of(int64_t row, const AttentionSizes& sizes) {
+  const int64_t head = row % sizes.heads, token = row / sizes.heads % sizes.queries, batch = row / sizes.heads / sizes.queries;
+  return (batch * sizes.heads + head) * sizes.queries + token;
+}
+
+/// delta (B, H, T) = the sum of dy * y over each row, one behind the other in either layout. A warp has every (warps of the grid)-th row.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    attention_delta_kernel(const T* dy, const T* y, float* delta, int64_t rows, int64_t rows_per_batch, int64_t dim, const int32_t* only_rows) {
+    attention_delta_kernel(const T* dy, const T* y, float* delta, int64_t rows, AttentionSizes sizes, const int32_t* only_rows) {
+  const int64_t dim = sizes.dim, rows_per_batch = sizes.heads * sizes.queries;
   const int lane = static_cast<int>(threadIdx.x) % cuda::kWarp;
   const int64_t warps = static_cast<int64_t>(gridDim.x) * kThreads / cuda::kWarp;
   for (int64_t row = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) / cuda::kWarp; row < rows; row += warps) {
@@ -17,7 +24,7 @@ __global__ void __launch_bounds__(kThreads)
     float sum = 0;
     for (int64_t i = lane; i < dim; i += cuda::kWarp) sum += to_float(dy[row * dim + i]) * to_float(y[row * dim + i]);
     sum = cuda::over_warp(cuda::SumOf(), sum);
-    if (lane == 0) delta[row] = sum;
+    if (lane == 0) delta[sizes.layout == HeadLayout::kBhsd ? row : by_head_of(row, sizes)] = sum;
   }
 }
 
@@ -54,22 +61,22 @@ __global__ void __launch_bounds__(kThreads) attention_key_gradient_kernel(Attent
   const int64_t first = static_cast<int64_t>(blockIdx.x) * S::kTile;
   if (is_left_out(b.only_rows, batch)) return;
   const KeyVisibility visibility = visibility_of(mask, sizes, batch);
-  load_rows<S>(b.k + pair * sizes.keys * sizes.dim, first, sizes.keys, sizes.dim, keys);
-  load_rows<S>(b.v + pair * sizes.keys * sizes.dim, first, sizes.keys, sizes.dim, values);
+  const int64_t query_pitch = b.strides.query.token, key_pitch = b.strides.key.token, key_offset = offset_of(b.strides.key, batch, group);
+  load_rows<S>(b.k + key_offset, key_pitch, first, sizes.keys, sizes.dim, keys);
+  load_rows<S>(b.v + key_offset, key_pitch, first, sizes.keys, sizes.dim, values);
   const DocumentRange documents = range_of(visibility.documents, first, S::kTile, sizes.keys);
   const bool is_shown = overlap_of(nullptr, visibility.mask, {}, first, S::kTile, sizes.keys).any;
   float dk[S::kThreadRows][S::kThreadChannels] = {}, dv[S::kThreadRows][S::kThreadChannels] = {};
   const int64_t query_end = query_end_of(mask, first, S::kTile, sizes.queries);
   for (int64_t n = 0; is_shown && n < heads; ++n) {
-    const int64_t head = batch * sizes.heads + group * heads + n;
+    const int64_t head = group * heads + n, query_offset = offset_of(b.strides.query, batch, head), row = (batch * sizes.heads + head) * sizes.queries;
     for (int64_t query_at = mask.causal ? first : 0; query_at < query_end; query_at += S::kTile) {
       if (!overlap_of(visibility.documents, nullptr, documents, query_at, S::kTile, sizes.queries).any) continue;
       __syncthreads();
-      load_rows<S>(b.q + head * sizes.queries * sizes.dim, query_at, sizes.queries, sizes.dim, queries);
-      load_rows<S>(b.dy + head * sizes.queries * sizes.dim, query_at, sizes.queries, sizes.dim, errors);
+      load_rows<S>(b.q + query_offset, query_pitch, query_at, sizes.queries, sizes.dim, queries);
+      load_rows<S>(b.dy + query_offset, query_pitch, query_at, sizes.queries, sizes.dim, errors);
       __syncthreads();
-      gradient_of_scores<S>(queries, keys, errors, values, b.log_sum_exp + head * sizes.queries, b.delta + head * sizes.queries, visibility, query_at, first,
-                            b.scale, p, ds);
+      gradient_of_scores<S>(queries, keys, errors, values, b.log_sum_exp + row, b.delta + row, visibility, query_at, first, b.scale, p, ds);
       __syncthreads();
       add_weighted<S>(p, 1, S::kScorePitch, errors, dv);
       add_weighted<S>(ds, 1, S::kScorePitch, queries, dk);
@@ -78,8 +85,8 @@ __global__ void __launch_bounds__(kThreads) attention_key_gradient_kernel(Attent
   float ones[S::kThreadRows], scales[S::kThreadRows];
 #pragma unroll
   for (int r = 0; r < S::kThreadRows; ++r) ones[r] = 1.0f, scales[r] = b.scale;
-  if (b.dv != nullptr) store_rows<S>(b.dv + pair * sizes.keys * sizes.dim, first, sizes.keys, sizes.dim, dv, ones);
-  if (b.dk != nullptr) store_rows<S>(b.dk + pair * sizes.keys * sizes.dim, first, sizes.keys, sizes.dim, dk, scales);
+  if (b.dv != nullptr) store_rows<S>(b.dv + key_offset, key_pitch, first, sizes.keys, sizes.dim, dv, ones);
+  if (b.dk != nullptr) store_rows<S>(b.dk + key_offset, key_pitch, first, sizes.keys, sizes.dim, dk, scales);
 }
 
 /// A block has a tile of queries of one head and walks along the keys they may see. grid: (query tiles, B H).
@@ -87,20 +94,22 @@ template <class S, class T>
 __global__ void __launch_bounds__(kThreads) attention_query_gradient_kernel(AttentionGradTensors<T> b, AttentionMask mask, AttentionSizes sizes) {
   auto* queries = cuda::dynamic_shared<float>();
   float *errors = queries + S::kRows, *keys = errors + S::kRows, *values = keys + S::kRows, *ds = values + S::kRows;
-  const int64_t pair = blockIdx.y, batch = pair / sizes.heads, group = pair % sizes.heads / (sizes.heads / sizes.groups);
-  const int64_t key_pair = batch * sizes.groups + group, first = static_cast<int64_t>(gridDim.x - 1 - blockIdx.x) * S::kTile;
+  const int64_t pair = blockIdx.y, batch = pair / sizes.heads, head = pair % sizes.heads, group = head / (sizes.heads / sizes.groups);
+  const int64_t first = static_cast<int64_t>(gridDim.x - 1 - blockIdx.x) * S::kTile;
   if (is_left_out(b.only_rows, batch)) return;
   const KeyVisibility visibility = visibility_of(mask, sizes, batch);
-  load_rows<S>(b.q + pair * sizes.queries * sizes.dim, first, sizes.queries, sizes.dim, queries);
-  load_rows<S>(b.dy + pair * sizes.queries * sizes.dim, first, sizes.queries, sizes.dim, errors);
+  const int64_t query_pitch = b.strides.query.token, key_pitch = b.strides.key.token;
+  const int64_t query_offset = offset_of(b.strides.query, batch, head), key_offset = offset_of(b.strides.key, batch, group);
+  load_rows<S>(b.q + query_offset, query_pitch, first, sizes.queries, sizes.dim, queries);
+  load_rows<S>(b.dy + query_offset, query_pitch, first, sizes.queries, sizes.dim, errors);
   float dq[S::kThreadRows][S::kThreadChannels] = {}, scales[S::kThreadRows];
   const int64_t end = mask.causal && first + S::kTile < sizes.keys ? first + S::kTile : sizes.keys;
   const DocumentRange documents = range_of(visibility.documents, first, S::kTile, sizes.queries);
   for (int64_t key_at = first_key_of(mask, first, S::kTile); key_at < end; key_at += S::kTile) {
     if (!overlap_of(visibility.documents, visibility.mask, documents, key_at, S::kTile, sizes.keys).any) continue;
     __syncthreads();
-    load_rows<S>(b.k + key_pair * sizes.keys * sizes.dim, key_at, sizes.keys, sizes.dim, keys);
-    load_rows<S>(b.v + key_pair * sizes.keys * sizes.dim, key_at, sizes.keys, sizes.dim, values);
+    load_rows<S>(b.k + key_offset, key_pitch, key_at, sizes.keys, sizes.dim, keys);
+    load_rows<S>(b.v + key_offset, key_pitch, key_at, sizes.keys, sizes.dim, values);
     __syncthreads();
     gradient_of_scores<S>(queries, keys, errors, values, b.log_sum_exp + pair * sizes.queries, b.delta + pair * sizes.queries, visibility, first, key_at,
                           b.scale, nullptr, ds);
@@ -109,7 +118,7 @@ __global__ void __launch_bounds__(kThreads) attention_query_gradient_kernel(Atte
   }
 #pragma unroll
   for (int r = 0; r < S::kThreadRows; ++r) scales[r] = b.scale;
-  store_rows<S>(b.dq + pair * sizes.queries * sizes.dim, first, sizes.queries, sizes.dim, dq, scales);
+  store_rows<S>(b.dq + query_offset, query_pitch, first, sizes.queries, sizes.dim, dq, scales);
 }
 
 }  // namespace
@@ -137,10 +146,11 @@ Status attention_grad_cuda(DType type, const AttentionGradBuffers& buffers, cons
                                     .only_rows = only_rows,
                                     .scale = scale,
                                     .is_packed = sizes.dim % 8 == 0 && cuda::is_aligned(buffers.q, 16) && cuda::is_aligned(buffers.k, 16) &&
-                                                 cuda::is_aligned(buffers.v, 16) && cuda::is_aligned(buffers.dy, 16)};
+                                                 cuda::is_aligned(buffers.v, 16) && cuda::is_aligned(buffers.dy, 16),
+                                    .strides = strides_of(sizes)};
     const int64_t blocks = std::min<int64_t>(cuda::ceil_div(rows, kThreads / cuda::kWarp), kMostDeltaBlocks);
-    HALO_RETURN_IF_ERROR(cuda::launch(attention_delta_kernel<T>, dim3(static_cast<unsigned>(blocks)), kThreads, 0, stream, b.dy, b.y, delta, rows,
-                                      sizes.heads * sizes.queries, sizes.dim, only_rows));
+    HALO_RETURN_IF_ERROR(
+        cuda::launch(attention_delta_kernel<T>, dim3(static_cast<unsigned>(blocks)), kThreads, 0, stream, b.dy, b.y, delta, rows, sizes, only_rows));
     if constexpr (!std::is_same_v<T, float>) {
       if (sizes.dim >= 1 && sizes.dim <= kMostUnitsDim) return attention_grad_units(b, mask, sizes, stream);
     }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "check/head_order.h"
 #include "ops/attention/attention_check.h"
 
 namespace halo::check {
@@ -10,6 +11,33 @@ namespace halo::check {
 namespace {
 
 using namespace attention;
+
+template <class T>
+struct Gradients {
+  Guarded<T>&q, &k, &v;
+};
+
+/// Heads side by side give the same bits, whatever is worked on at a time.
+template <class T>
+void check_in_bshd(const Inputs<T>& in, const std::vector<T>& y, const std::vector<float>& log_sum, const Gradients<T>& expected) {
+  const AttentionSizes& s = in.problem.sizes;
+  const AttentionSizes sizes = in_bshd(s);
+  const auto by_query = [&s](const std::vector<T>& x) { return as_bshd(x, s.heads, s.queries, s.dim); };
+  const auto by_key = [&s](const std::vector<T>& x) { return as_bshd(x, s.groups, s.keys, s.dim); };
+  const auto dy = by_query(in.dy), q = by_query(in.q), k = by_key(in.k), v = by_key(in.v), y_given = by_query(y);
+  const auto dq = by_query({expected.q.data(), expected.q.data() + in.queries});
+  const auto dk = by_key({expected.k.data(), expected.k.data() + in.keys}), dv = by_key({expected.v.data(), expected.v.data() + in.keys});
+  for (const int64_t bound : {kScoreBound, int64_t{1}, 6 * s.rows() * s.keys}) {
+    Guarded<T> found_q(in.queries), found_k(in.keys), found_v(in.keys);
+    Guarded<float> work(attention_grad_work<T>(sizes, in.problem.has_documents, bound));
+    attention_grad_cpu<T>({dy.data(), q.data(), k.data(), v.data(), y_given.data(), log_sum.data()}, in.given(),
+                          {found_q.data(), found_k.data(), found_v.data()}, sizes, static_cast<float>(scale_of(s)), work.data(), PlainProducts(),
+                          ThreadedExecutor(), bound);
+    expect(found_q.intact() && found_k.intact() && found_v.intact() && work.intact(), "wrote outside, heads side by side");
+    expect(same(found_q.data(), dq.data(), in.queries) && same(found_k.data(), dk.data(), in.keys) && same(found_v.data(), dv.data(), in.keys),
+           "heads side by side changed bits of a gradient");
+  }
+}
 
 /// Sums of at most rows terms; |dy|, |v|, |q|, |k| < 5 and |dP - delta| < 50 D.
 template <class T>
@@ -59,6 +87,7 @@ void check_gradient(const Problem& problem, double rounding) {
     expect(same(found_q.data(), again_q.data(), in.queries) && same(found_k.data(), again_k.data(), in.keys) && same(found_v.data(), again_v.data(), in.keys),
            "threads or work memory changed bits");
   }
+  check_in_bshd<T>(in, y, log_sum, {found_q, found_k, found_v});
   run(kScoreBound, SerialExecutor(), {nullptr, again_k.data(), nullptr});
   expect(same(found_k.data(), again_k.data(), in.keys), "an output that nobody wants changed another");
   expect(found_q.intact() && found_k.intact() && found_v.intact() && again_q.intact() && again_k.intact() && again_v.intact(), "wrote outside");

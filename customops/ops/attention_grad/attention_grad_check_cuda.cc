@@ -1,11 +1,32 @@
 // The CUDA kernels of the gradient of attention against those of the CPU.
 #include "check/cuda/limits.h"
+#include "check/head_order.h"
 #include "ops/attention/attention_check_cuda.h"
 #include "ops/attention_grad/attention_grad.h"
 
 namespace halo::check {
 
 namespace {
+
+/// The same bits where heads lie side by side.
+template <class T>
+void check_in_bshd(const attention::GpuInputs<T>& in, const std::vector<T>& dy, const AttentionMask& given, const std::vector<T>& dq, const std::vector<T>& dk,
+                   const std::vector<T>& dv, const std::string& what) {
+  const AttentionSizes& s = in.sizes;
+  const auto by_query = [&s](const std::vector<T>& x) { return as_bshd(x, s.heads, s.queries, s.dim); };
+  const auto by_key = [&s](const std::vector<T>& x) { return as_bshd(x, s.groups, s.keys, s.dim); };
+  const OnDevice<T> dy_device(by_query(dy)), q(by_query(in.q)), k(by_key(in.k)), v(by_key(in.v)), y(by_query(in.y)), dk_device(in.keys), dv_device(in.keys);
+  const OnDevice<float> sums(in.sums);
+  const OnDevice<uint8_t> workspace(attention_grad_workspace_cuda(s));
+  const auto found = run_twice<T>(what, in.queries, [&](T* out) {
+    const AttentionGradBuffers buffers{dy_device.data(), q.data(), k.data(), v.data(), y.data(), sums.data(), out, dk_device.data(), dv_device.data()};
+    return attention_grad_cuda(type_of<T>(), buffers, given, in_bshd(s), in.scale, nullptr, workspace.data(), nullptr);
+  });
+  expect(same(found.data(), by_query(dq).data(), in.queries), what + ": dq has other bits");
+  expect(same(dk_device.download(what).data(), by_key(dk).data(), in.keys), what + ": dk has other bits");
+  expect(same(dv_device.download(what).data(), by_key(dv).data(), in.keys), what + ": dv has other bits");
+  workspace.download(what + " workspace");
+}
 
 template <class T>
 void check_attention_grad(const attention::GpuProblem& problem) {
@@ -27,9 +48,12 @@ void check_attention_grad(const attention::GpuProblem& problem) {
   };
   const std::string what = "attention grad " + in.what;
   const auto near = [&s](double x) { return 4 * attention::kRough<T> * (1 + std::fabs(x)) * std::sqrt(static_cast<double>(s.heads / s.groups)); };
-  expect_all_near<T>(run_twice<T>(what, in.queries, [&](T* out) { return gradient(out, dk_device.data(), dv_device.data()); }), reals(dq), near, what + " dq");
-  expect_all_near<T>(dk_device.download(what), reals(dk), near, what + " dk");
-  expect_all_near<T>(dv_device.download(what), reals(dv), near, what + " dv");
+  const auto found_q = run_twice<T>(what, in.queries, [&](T* out) { return gradient(out, dk_device.data(), dv_device.data()); });
+  const auto found_k = dk_device.download(what), found_v = dv_device.download(what);
+  expect_all_near<T>(found_q, reals(dq), near, what + " dq");
+  expect_all_near<T>(found_k, reals(dk), near, what + " dk");
+  expect_all_near<T>(found_v, reals(dv), near, what + " dv");
+  check_in_bshd<T>(in, dy, device.given, found_q, found_k, found_v, what + " bshd");
   expect_all_near<T>(run_twice<T>(what, in.keys, [&](T* out) { return gradient(nullptr, out, nullptr); }), reals(dk), near, what + " dk alone");
   workspace.download(what + " workspace");
 }

@@ -14,6 +14,7 @@ struct AttentionGradTensors {
   const int32_t* only_rows;
   float scale;
   bool is_packed;  // rows of the inputs are whole packs of 16 bytes
+  attention_tiles::AttentionStrides strides;
 };
 
 template <class T>

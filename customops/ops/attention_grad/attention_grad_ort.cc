@@ -16,12 +16,18 @@ struct AttentionGrad {
                                  .types = "T: float, float16, bfloat16; I: int64"};
 
   explicit AttentionGrad(const Attributes& attributes)
-      : scale(attributes.real("scale", 0)), causal(attributes.integer("causal", 1) != 0), window(attributes.integer("window", 0)) {}
+      : scale(attributes.real("scale", 0)),
+        causal(attributes.integer("causal", 1) != 0),
+        window(attributes.integer("window", 0)),
+        layout(attributes.text("layout")) {}
 
   Status infer(Types in, ResultTypes out) const {
-    const Shape& q = in[1].shape;
-    HALO_RETURN_IF_ERROR(check_attention(q, in[2].shape, in[3].shape, in[6], in[7], causal, window));
-    HALO_REQUIRE(in[0].shape.may_equal(q) && in[4].shape.may_equal(q), "dY and Y of the shape of Q " << q, in[0].shape << " and " << in[4].shape,
+    HALO_RETURN_IF_ERROR(check_layout(layout));
+    const HeadLayout heads = head_layout(layout).value();
+    const Shape& given = in[1].shape;
+    const Shape q = by_head(given, heads);
+    HALO_RETURN_IF_ERROR(check_attention(q, by_head(in[2].shape, heads), by_head(in[3].shape, heads), in[6], in[7], causal, window));
+    HALO_REQUIRE(in[0].shape.may_equal(given) && in[4].shape.may_equal(given), "dY and Y of the shape of Q " << given, in[0].shape << " and " << in[4].shape,
                  "Take them from the same attention.");
     HALO_REQUIRE(in[5].shape.may_equal({q[0], q[1], q[2]}), "logSumExp (B, H, T) for Q " << q, in[5].shape, "Take it from the same attention.");
     for (size_t i = 0; i < 3; ++i) out[i] = in[i + 1];
@@ -29,7 +35,7 @@ struct AttentionGrad {
   }
 
   Status compute(Call& c) const {
-    const AttentionSizes sizes = attention_sizes(c.in(1).shape, c.in(2).shape);
+    const AttentionSizes sizes = attention_sizes(c.in(1).shape, c.in(2).shape, head_layout(layout).value());
     const AttentionMask mask{.mask = c.data<int64_t>(6), .documents = c.data<int64_t>(7), .causal = causal, .window = window};
     return dispatch(c.in(0).type, [&]<class T>() {
       const auto work = c.scratch<float>(attention_grad_work<T>(sizes, mask.documents != nullptr));
@@ -41,7 +47,7 @@ struct AttentionGrad {
 
 #ifdef HALO_CUDA
   Status compute_cuda(cuda::OpLaunch& c) const {
-    const AttentionSizes sizes = attention_sizes(c.in(1).shape, c.in(2).shape);
+    const AttentionSizes sizes = attention_sizes(c.in(1).shape, c.in(2).shape, head_layout(layout).value());
     const AttentionMask mask{.mask = c.data<int64_t>(6), .documents = c.data<int64_t>(7), .causal = causal, .window = window};
     const AttentionGradBuffers buffers{c.data(0), c.data(1), c.data(2), c.data(3), c.data(4), c.data<float>(5), c.result(0), c.result(1), c.result(2)};
     const DType type = c.in(1).type;
@@ -61,6 +67,7 @@ struct AttentionGrad {
   float scale;
   bool causal;
   int64_t window;
+  std::string layout;
 };
 
 HALO_REGISTER_OP(AttentionGrad);

@@ -24,8 +24,9 @@ __global__ void __launch_bounds__(units::kThreads) attention_key_gradient_units_
   const int64_t first = static_cast<int64_t>(blockIdx.x) * units::kRows, thread_row = first + warp_row + lane_row;
   if (is_left_out(b.only_rows, batch)) return;
   const KeyVisibility visibility = visibility_of<has_masks>(mask, sizes, batch);
-  units::load_rows<S>(b.k + pair * sizes.keys * sizes.dim, first, units::kRows, sizes.keys, sizes.dim, b.is_packed, keys);
-  units::load_rows<S>(b.v + pair * sizes.keys * sizes.dim, first, units::kRows, sizes.keys, sizes.dim, b.is_packed, values);
+  const int64_t query_pitch = b.strides.query.token, key_pitch = b.strides.key.token, key_offset = offset_of(b.strides.key, batch, group);
+  units::load_rows<S>(b.k + key_offset, key_pitch, first, units::kRows, sizes.keys, sizes.dim, b.is_packed, keys);
+  units::load_rows<S>(b.v + key_offset, key_pitch, first, units::kRows, sizes.keys, sizes.dim, b.is_packed, values);
   float dk[S::kColumns][4] = {}, dv[S::kColumns][4] = {};
   const float factor = b.scale * units::kLog2E;
   const DocumentRange documents = range_of(visibility.documents, first, units::kRows, sizes.keys);
@@ -45,14 +46,15 @@ __global__ void __launch_bounds__(units::kThreads) attention_key_gradient_units_
   };
   const auto load = [&](int64_t number, int stage) {
     if (number < end) {
-      const int64_t head = batch * sizes.heads + group * heads + number / tiles, query_at = start + number % tiles * kStep;
+      const int64_t head = group * heads + number / tiles, query_at = start + number % tiles * kStep;
+      const int64_t query_offset = offset_of(b.strides.query, batch, head);
       T* to = stages + stage * 2 * kStep * S::kPitch;
-      units::load_rows<S>(b.q + head * sizes.queries * sizes.dim, query_at, kStep, sizes.queries, sizes.dim, b.is_packed, to);
-      units::load_rows<S>(b.dy + head * sizes.queries * sizes.dim, query_at, kStep, sizes.queries, sizes.dim, b.is_packed, to + kStep * S::kPitch);
+      units::load_rows<S>(b.q + query_offset, query_pitch, query_at, kStep, sizes.queries, sizes.dim, b.is_packed, to);
+      units::load_rows<S>(b.dy + query_offset, query_pitch, query_at, kStep, sizes.queries, sizes.dim, b.is_packed, to + kStep * S::kPitch);
       if (threadIdx.x < kStep) {
-        const int64_t query = query_at + threadIdx.x;
-        log_sums[stage][threadIdx.x] = query < sizes.queries ? b.log_sum_exp[head * sizes.queries + query] * units::kLog2E : 0.0f;
-        deltas[stage][threadIdx.x] = query < sizes.queries ? b.delta[head * sizes.queries + query] : 0.0f;
+        const int64_t query = query_at + threadIdx.x, row = (batch * sizes.heads + head) * sizes.queries + query;
+        log_sums[stage][threadIdx.x] = query < sizes.queries ? b.log_sum_exp[row] * units::kLog2E : 0.0f;
+        deltas[stage][threadIdx.x] = query < sizes.queries ? b.delta[row] : 0.0f;
       }
     }
     cuda::commit_copies();
@@ -86,9 +88,8 @@ __global__ void __launch_bounds__(units::kThreads) attention_key_gradient_units_
     stage = 1 - stage;
   }
   const float ones[2] = {1.0f, 1.0f}, scales[2] = {b.scale, b.scale};
-  const int64_t at = pair * sizes.keys * sizes.dim;
-  if (b.dv != nullptr) units::store_rows<S>(b.dv + at, first + warp_row, sizes.keys, sizes.dim, dv, ones);
-  if (b.dk != nullptr) units::store_rows<S>(b.dk + at, first + warp_row, sizes.keys, sizes.dim, dk, scales);
+  if (b.dv != nullptr) units::store_rows<S>(b.dv + key_offset, key_pitch, first + warp_row, sizes.keys, sizes.dim, dv, ones);
+  if (b.dk != nullptr) units::store_rows<S>(b.dk + key_offset, key_pitch, first + warp_row, sizes.keys, sizes.dim, dk, scales);
 }
 
 /// As attention_query_gradient_kernel on the matrix units: a warp has 16 queries.
@@ -98,12 +99,14 @@ __global__ void __launch_bounds__(units::kThreads) attention_query_gradient_unit
   T *errors = queries + units::kRows * S::kPitch, *stages = errors + units::kRows * S::kPitch;
   const int lane_row = static_cast<int>(threadIdx.x) % cuda::kWarp / 4, quad_lane = static_cast<int>(threadIdx.x) % 4;
   const int warp_row = static_cast<int>(threadIdx.x) / cuda::kWarp * units::kWarpRows;
-  const int64_t pair = blockIdx.y, batch = pair / sizes.heads, key_pair = batch * sizes.groups + pair % sizes.heads / (sizes.heads / sizes.groups);
+  const int64_t pair = blockIdx.y, batch = pair / sizes.heads, head = pair % sizes.heads, group = head / (sizes.heads / sizes.groups);
   const int64_t first = static_cast<int64_t>(gridDim.x - 1 - blockIdx.x) * units::kRows, thread_row = first + warp_row + lane_row;
   if (is_left_out(b.only_rows, batch)) return;
   const KeyVisibility visibility = visibility_of<has_masks>(mask, sizes, batch);
-  units::load_rows<S>(b.q + pair * sizes.queries * sizes.dim, first, units::kRows, sizes.queries, sizes.dim, b.is_packed, queries);
-  units::load_rows<S>(b.dy + pair * sizes.queries * sizes.dim, first, units::kRows, sizes.queries, sizes.dim, b.is_packed, errors);
+  const int64_t query_pitch = b.strides.query.token, key_pitch = b.strides.key.token;
+  const int64_t query_offset = offset_of(b.strides.query, batch, head), key_offset = offset_of(b.strides.key, batch, group);
+  units::load_rows<S>(b.q + query_offset, query_pitch, first, units::kRows, sizes.queries, sizes.dim, b.is_packed, queries);
+  units::load_rows<S>(b.dy + query_offset, query_pitch, first, units::kRows, sizes.queries, sizes.dim, b.is_packed, errors);
   float log_sums[2], deltas[2], dq[S::kColumns][4] = {};
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
@@ -116,8 +119,8 @@ __global__ void __launch_bounds__(units::kThreads) attention_query_gradient_unit
   const auto load = [&](int64_t key_at, int stage) {
     if (key_at < end) {
       T* to = stages + stage * 2 * kStep * S::kPitch;
-      units::load_rows<S>(b.k + key_pair * sizes.keys * sizes.dim, key_at, kStep, sizes.keys, sizes.dim, b.is_packed, to);
-      units::load_rows<S>(b.v + key_pair * sizes.keys * sizes.dim, key_at, kStep, sizes.keys, sizes.dim, b.is_packed, to + kStep * S::kPitch);
+      units::load_rows<S>(b.k + key_offset, key_pitch, key_at, kStep, sizes.keys, sizes.dim, b.is_packed, to);
+      units::load_rows<S>(b.v + key_offset, key_pitch, key_at, kStep, sizes.keys, sizes.dim, b.is_packed, to + kStep * S::kPitch);
     }
     cuda::commit_copies();
   };
@@ -157,7 +160,7 @@ __global__ void __launch_bounds__(units::kThreads) attention_query_gradient_unit
     stage = 1 - stage;
   }
   const float scales[2] = {b.scale, b.scale};
-  units::store_rows<S>(b.dq + pair * sizes.queries * sizes.dim, first + warp_row, sizes.queries, sizes.dim, dq, scales);
+  units::store_rows<S>(b.dq + query_offset, query_pitch, first + warp_row, sizes.queries, sizes.dim, dq, scales);
 }
 
 }  // namespace

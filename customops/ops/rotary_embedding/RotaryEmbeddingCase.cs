@@ -28,6 +28,8 @@ public sealed class RotaryEmbeddingCase() : OpCase("RotaryEmbedding")
                 yield return Call("normal", HostTensor.Normal(random, 2, 3, 33, 34), 40, true, inverse, type, random);
         foreach (var type in FloatTypes)
             yield return WithMaxima(Call("normal", HostTensor.Normal(random, 2, 3, 33, 34), 40, type == ElementType.Float16, true, type, random));
+        foreach (var type in FloatTypes)
+            yield return Call("side by side", HostTensor.Normal(random, 2, 3, 33, 34), 40, type != ElementType.Float, false, type, random, HeadLayout.Bshd);
         yield return Call("longer tables", HostTensor.Normal(random, 2, 2, 5, 8), 19, false, false, ElementType.Float, random);
         yield return Call("zeros", new HostTensor([1, 2, 3, 4], new float[24]), 3, false, false, ElementType.Float, random);
         foreach (var bad in new[] { float.NaN, float.PositiveInfinity, 1e30f })
@@ -38,7 +40,8 @@ public sealed class RotaryEmbeddingCase() : OpCase("RotaryEmbedding")
         }
     }
 
-    private static OpCall Call(string what, HostTensor x, int positions, bool hasPositions, bool inverse, ElementType type, Random random)
+    private static OpCall Call(string what, HostTensor x, int positions, bool hasPositions, bool inverse, ElementType type, Random random,
+        HeadLayout layout = HeadLayout.Bhsd)
     {
         var (b, t, half) = (x.Sizes[0], x.Sizes[2], x.Sizes[3] / 2);
         var angles = Enumerable.Range(0, positions * (int)half).Select(i => (1 + i / (int)half) * Math.Pow(10000, -(double)(i % half) / half)).ToArray();
@@ -46,12 +49,14 @@ public sealed class RotaryEmbeddingCase() : OpCase("RotaryEmbedding")
         var sin = new HostTensor([positions, half], [.. angles.Select(a => (float)Math.Sin(a))]);
         var ids = new HostTensor([b, t], [.. Enumerable.Range(0, (int)(b * t)).Select(i => hasPositions ? random.Next(positions) : (float)(i % t))]);
         return new(
-            $"{what} {x} {positions} {RotaryEmbedding.Overload(hasPositions, inverse, type)}", hasPositions ? [x, cos, sin, ids] : [x, cos, sin],
+            $"{what} {x} {positions} {RotaryEmbedding.Overload(hasPositions, inverse, type, layout)}", hasPositions ? [x, cos, sin, ids] : [x, cos, sin],
             (build, inputs) =>
             {
                 var input = type == ElementType.Float ? inputs[0] : Cast(build, inputs[0], type, "cast");
                 var positionIds = hasPositions ? Cast(build, inputs[3], ElementType.Int64, "ids") : null;
-                return [build.RotaryEmbedding(input, inputs[1], inputs[2], positionIds, inverse, "rotate")];
+                Value Laid(Value heads) => layout == HeadLayout.Bhsd ? heads
+                    : build.Op($"{heads.Name}/laid", "Transpose", [heads], Attribute.Of("perm", [0L, 2L, 1L, 3L]));
+                return [Laid(build.RotaryEmbedding(Laid(input), inputs[1], inputs[2], positionIds, inverse, "rotate", layout))];
             },
             () => [Oracle(Array.ConvertAll(x.Elements, v => Bits.Round(v, type)), cos, sin, ids, x.Sizes, inverse, type)]);
     }

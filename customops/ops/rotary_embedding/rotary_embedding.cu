@@ -13,8 +13,8 @@ constexpr int kThreadHeads = 4;
 /// A thread has `width` pairs of channels of one token in kThreadHeads heads. Reads and writes each element once; bound by memory. grid: (threads for tokens
 /// and packs, groups of heads, blocks that walk over the batch).
 template <int width, class T>
-__global__ void __launch_bounds__(256)
-    rotary_embedding_kernel(const T* x, const float* cos, const float* sin, const int64_t* position_ids, T* y, float* absmax, RotarySizes sizes, float sign) {
+__global__ void __launch_bounds__(256) rotary_embedding_kernel(const T* x, const float* cos, const float* sin, const int64_t* position_ids, T* y, float* absmax,
+                                                               RotarySizes sizes, HeadStrides strides, float sign) {
   __shared__ uint32_t scratch[cuda::kWarp];
   uint32_t largest = 0;
   const int64_t half = sizes.dim / 2, packs_row = half / width, pack = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -22,7 +22,7 @@ __global__ void __launch_bounds__(256)
   const int64_t first_head = static_cast<int64_t>(blockIdx.y) * kThreadHeads;
   for (int64_t batch = blockIdx.z; token < sizes.tokens && batch < sizes.batch; batch += gridDim.z) {
     const int64_t position = position_ids == nullptr ? token : position_ids[batch * sizes.tokens + token];
-    const auto offset = [&](int n) { return ((batch * sizes.heads + first_head + n) * sizes.tokens + token) * sizes.dim + at; };
+    const auto offset = [&](int n) { return batch * strides.batch + (first_head + n) * strides.head + token * strides.token + at; };
     T x1[kThreadHeads][width], x2[kThreadHeads][width];
 #pragma unroll
     for (int n = 0; n < kThreadHeads; ++n) {
@@ -60,7 +60,8 @@ Status run(const T* x, const float* cos, const float* sin, const int64_t* positi
            cudaStream_t stream) {
   const dim3 grid(cuda::grid_for(sizes.tokens * (sizes.dim / 2 / width), 256), static_cast<unsigned>(cuda::ceil_div(sizes.heads, int64_t{kThreadHeads})),
                   static_cast<unsigned>(std::min<int64_t>(sizes.batch, cuda::kMostBlocksYZ)));
-  return cuda::launch(rotary_embedding_kernel<width, T>, grid, 256, 0, stream, x, cos, sin, position_ids, y, absmax, sizes, sign);
+  return cuda::launch(rotary_embedding_kernel<width, T>, grid, 256, 0, stream, x, cos, sin, position_ids, y, absmax, sizes,
+                      head_strides(sizes.layout, sizes.heads, sizes.tokens, sizes.dim), sign);
 }
 
 }  // namespace

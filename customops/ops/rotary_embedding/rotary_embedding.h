@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "common/executor.h"
+#include "common/head_layout.h"
 #include "common/status.h"
 
 #ifdef HALO_CUDA
@@ -15,9 +16,10 @@ namespace halo {
 struct RotarySizes {
   int64_t batch, heads, tokens, dim;  // B, H, T, D; D is even
   int64_t positions;                  // P, rows of the tables
+  HeadLayout layout = HeadLayout::kBhsd;
 };
 
-/// X, Y: (B, H, T, D), cos, sin: (P, D/2), position_ids: (B, T), or null where token t uses row t; Y may not overlap X.
+/// X, Y: (B, H, T, D) in the layout of the sizes, cos, sin: (P, D/2), position_ids: (B, T), or null where token t uses row t; Y may not overlap X.
 /// y1 = x1 cos - x2 sin, y2 = x2 cos + x1 sin over the halves of D, with -sin for the inverse. Refuses positions outside [0, P).
 /// A task has whole rows; reads and writes each element once; bound by memory.
 template <class T>

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "check/check.h"
+#include "check/head_order.h"
 #include "common/dtype.h"
 
 namespace halo::check {
@@ -28,6 +29,11 @@ void check_rotary(const RotarySizes& s, bool has_positions, bool inverse, double
   expect(rotary_embedding_cpu(x.data(), cos.data(), sin.data(), given, again.data(), s, inverse, SerialExecutor()).ok(), "refused");
   expect(y.intact() && again.intact(), "wrote outside");
   expect(__builtin_memcmp(y.data(), again.data(), static_cast<size_t>(count) * sizeof(T)) == 0, "threads changed bits");
+  const auto x_by_token = as_bshd(x, s.heads, s.tokens, s.dim),
+             expected_by_token = as_bshd(std::vector<T>(y.data(), y.data() + count), s.heads, s.tokens, s.dim);
+  const RotarySizes by_token = in_bshd(s);
+  expect(rotary_embedding_cpu(x_by_token.data(), cos.data(), sin.data(), given, again.data(), by_token, inverse, ThreadedExecutor()).ok(), "refused");
+  expect(same(again.data(), expected_by_token.data(), count) && again.intact(), "heads side by side changed bits");
   for (int64_t i = 0; i < count; ++i) {
     const int64_t d = i % s.dim, row = i / s.dim;
     const int64_t at = ids[static_cast<size_t>(row / (s.heads * s.tokens) * s.tokens + row % s.tokens)] * half + d % half;

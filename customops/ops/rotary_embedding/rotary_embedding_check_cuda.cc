@@ -2,6 +2,7 @@
 
 #include "check/cuda/device.h"
 #include "check/cuda/limits.h"
+#include "check/head_order.h"
 #include "common/absolute_max.h"
 
 namespace halo::check {
@@ -26,15 +27,20 @@ void check_rotary(int64_t dim, bool has_positions, bool inverse) {
   OnDevice<int64_t> positions_device(positions);
   const OnDevice<float> absmax_device(1);
   const std::string what = "rotary embedding " + name_of_type<T>() + " " + std::to_string(dim);
-  const auto run = [&](T* out) {
-    return rotary_embedding_cuda(type_of<T>(), x_device.data(), cos_device.data(), sin_device.data(), has_positions ? positions_device.data() : nullptr, out,
-                                 absmax_device.data(), sizes, inverse, nullptr);
+  const OnDevice<T> x_by_token(as_bshd(x, sizes.heads, sizes.tokens, dim));
+  const auto rotate = [&](const OnDevice<T>& from, const RotarySizes& of, T* out) {
+    return rotary_embedding_cuda(type_of<T>(), from.data(), cos_device.data(), sin_device.data(), has_positions ? positions_device.data() : nullptr, out,
+                                 absmax_device.data(), of, inverse, nullptr);
   };
+  const auto run = [&](T* out) { return rotate(x_device, sizes, out); };
+  const auto by_token = run_twice<T>(what + " bshd", count, [&](T* out) { return rotate(x_by_token, in_bshd(sizes), out); });
+  const float absmax_by_token = absmax_device.download(what)[0];
   const auto found = run_twice<T>(what, count, run);
   expect_all_near<T>(found, reals(y), beside<T>(4, 1000), what);
+  expect(same(by_token.data(), as_bshd(found, sizes.heads, sizes.tokens, dim).data(), count), what + ": heads side by side changed bits");
   float absmax = 0;
   absolute_max_cpu(found.data(), count, &absmax, kSerial);
-  expect(absmax_device.download(what)[0] == absmax, what + " absmax");
+  expect(absmax_device.download(what)[0] == absmax && absmax_by_token == absmax, what + " absmax");
   if (!has_positions) return;
   positions[3] = 17;
   positions_device.upload(positions);

@@ -33,7 +33,8 @@ Status rotary_embedding_cpu(const T* x, const float* cos, const float* sin, cons
   const float sign = inverse ? -1.0f : 1.0f;
   executor.parallel_for(sizes.batch * sizes.heads * sizes.tokens, rows_per_task(sizes.dim), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      const int64_t token = row % sizes.tokens, batch = row / (sizes.heads * sizes.tokens);
+      const int64_t token = sizes.layout == HeadLayout::kBhsd ? row % sizes.tokens : row / sizes.heads % sizes.tokens;
+      const int64_t batch = row / (sizes.heads * sizes.tokens);
       const int64_t at = position_ids == nullptr ? token : position_ids[batch * sizes.tokens + token];
       rotate_row(x + row * sizes.dim, cos + at * half, sin + at * half, y + row * sizes.dim, half, sign);
     }

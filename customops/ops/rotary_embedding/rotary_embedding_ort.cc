@@ -1,4 +1,5 @@
 #include "common/absolute_max.h"
+#include "common/head_shapes.h"
 #include "ops/binding.h"
 #include "ops/rotary_embedding/rotary_embedding.h"
 
@@ -10,10 +11,12 @@ struct RotaryEmbedding {
                                  .out = "Y: T, absmax?: float",
                                  .types = "T: float, float16, bfloat16; I: int64"};
 
-  explicit RotaryEmbedding(const Attributes& attributes) : inverse(attributes.integer("inverse", 0) != 0), has_max(attributes.integer("absmax", 0) != 0) {}
+  explicit RotaryEmbedding(const Attributes& attributes)
+      : inverse(attributes.integer("inverse", 0) != 0), has_max(attributes.integer("absmax", 0) != 0), layout(attributes.text("layout")) {}
 
   Status infer(Types in, ResultTypes out) const {
-    const Shape& x = in[0].shape;
+    HALO_RETURN_IF_ERROR(check_layout(layout));
+    const Shape x = by_head(in[0].shape, head_layout(layout).value());
     HALO_REQUIRE(x.rank() == 4 && (x[3] == Shape::kUnknown || x[3] % 2 == 0), "X (B, H, T, D) with an even D", x, "Pad or split the heads.");
     const int64_t half = x[3] == Shape::kUnknown ? Shape::kUnknown : x[3] / 2;
     for (const Shape* table : {&in[1].shape, &in[2].shape}) {
@@ -27,19 +30,17 @@ struct RotaryEmbedding {
   }
 
   Status compute(Call& c) const {
-    const Shape& x = c.in(0).shape;
-    const RotarySizes sizes{.batch = x[0], .heads = x[1], .tokens = x[2], .dim = x[3], .positions = c.in(1).shape[0]};
+    const RotarySizes sizes = sizes_of(c.in(0).shape, c.in(1).shape);
     return dispatch(c.in(0).type, [&]<class T>() -> Status {
       HALO_RETURN_IF_ERROR(rotary_embedding_cpu(c.data<T>(0), c.data<float>(1), c.data<float>(2), c.data<int64_t>(3), c.result<T>(0), sizes, inverse, c));
-      if (has_max) absolute_max_cpu(c.result<T>(0), x.count(), c.result<float>(1), c);
+      if (has_max) absolute_max_cpu(c.result<T>(0), c.in(0).shape.count(), c.result<float>(1), c);
       return {};
     });
   }
 
 #ifdef HALO_CUDA
   Status compute_cuda(cuda::OpLaunch& c) const {
-    const Shape& x = c.in(0).shape;
-    const RotarySizes sizes{.batch = x[0], .heads = x[1], .tokens = x[2], .dim = x[3], .positions = c.in(1).shape[0]};
+    const RotarySizes sizes = sizes_of(c.in(0).shape, c.in(1).shape);
     HALO_REQUIRE(c.in(3).present || sizes.tokens <= sizes.positions, "tables of at least " << sizes.tokens << " positions", sizes.positions,
                  "Give the angles of every position.");
     return rotary_embedding_cuda(c.in(0).type, c.data(0), c.data<float>(1), c.data<float>(2), c.data<int64_t>(3), c.result(0),
@@ -47,7 +48,14 @@ struct RotaryEmbedding {
   }
 #endif
 
+  RotarySizes sizes_of(const Shape& given, const Shape& table) const {
+    const HeadLayout heads = head_layout(layout).value();
+    const Shape x = by_head(given, heads);
+    return {.batch = x[0], .heads = x[1], .tokens = x[2], .dim = x[3], .positions = table[0], .layout = heads};
+  }
+
   bool inverse, has_max;
+  std::string layout;
 };
 
 HALO_REGISTER_OP(RotaryEmbedding);

@@ -55,8 +55,8 @@ struct Heads {
   bool is_by_token = false;
 
   int64_t count() const { return sizes.batch * sizes.heads * sizes.tokens * sizes.dim; }
-  HeadStrides by_head() const { return cuda::by_head(sizes.heads, sizes.tokens, sizes.dim); }
-  HeadStrides by_token() const { return cuda::by_token(sizes.tokens, sizes.heads * sizes.dim, sizes.dim); }
+  HeadStrides by_head() const { return halo::by_head(sizes.heads, sizes.tokens, sizes.dim); }
+  HeadStrides by_token() const { return halo::by_token(sizes.tokens, sizes.heads * sizes.dim, sizes.dim); }
   /// Bytes of a copy by head, 0 where there is no need of one.
   int64_t copy_bytes(DType type) const { return is_by_token && sizes.heads > 1 && sizes.tokens > 1 ? count() * size_of(type) : 0; }
 };

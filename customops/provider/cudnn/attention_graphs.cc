@@ -6,14 +6,21 @@ namespace {
 
 Sizes by_query(const AttentionGraphSizes& s) { return {s.batch, s.heads, s.queries, s.dim}; }
 Sizes by_key(const AttentionGraphSizes& s) { return {s.batch, s.groups, s.keys, s.dim}; }
+Sizes strides_of(const HeadStrides& s) { return {s.batch, s.head, s.token, 1}; }
 Sizes scores_of(const AttentionGraphSizes& s) { return {s.batch, s.heads, s.queries, s.keys}; }
 Sizes row_of(const AttentionGraphSizes& s) { return {s.batch, s.heads, s.queries, 1}; }
+
+GraphTensor given_by_query(GraphBuilder& g, const AttentionGraphSizes& s) { return g.given(s.type, by_query(s), strides_of(s.query_strides)); }
+GraphTensor given_by_key(GraphBuilder& g, const AttentionGraphSizes& s) { return g.given(s.type, by_key(s), strides_of(s.key_strides)); }
+
+/// As (B, G, D, S).
+GraphTensor given_swapped(GraphBuilder& g, const AttentionGraphSizes& s) { return g.given(s.type, swapped(by_key(s)), swapped(strides_of(s.key_strides))); }
 
 AttentionTensors given(GraphBuilder& g, const AttentionGraphSizes& s) {
   AttentionTensors t;
   const Sizes lengths = {s.batch, 1, 1, 1};
-  t.q = g.given(s.type, by_query(s), dense(by_query(s)));
-  t.k = g.given(s.type, swapped(by_key(s)), swapped(dense(by_key(s))));  // (B, G, D, S)
+  t.q = given_by_query(g, s);
+  t.k = given_swapped(g, s);
   t.scale = g.number(kFloat);
   if (s.causal || s.has_lengths) t.hidden = g.number(kFloat);
   if (s.has_lengths) t.query_lengths = g.given(kInt32, lengths, {1, 1, 1, 1}), t.key_lengths = g.given(kInt32, lengths, {1, 1, 1, 1});
@@ -59,7 +66,7 @@ GraphTensor reduced(GraphBuilder& g, int op, const GraphTensor& x, const Sizes& 
 
 /// The gradient of keys or values: weights (B, H, S, T) times rows (B, H, T, D), summed over the heads that share them.
 GraphTensor by_group(GraphBuilder& g, const AttentionGraphSizes& s, const AttentionTensors& t, const GraphTensor& weights, const GraphTensor& rows) {
-  const GraphTensor y = g.given(s.type, by_key(s), dense(by_key(s)));
+  const GraphTensor y = given_by_key(g, s);
   const ProductLengths lengths = {t.key_lengths, {}, t.query_lengths};
   if (s.heads == s.groups) return g.multiply(weights, rows, y, lengths), y;
   const GraphTensor by_head = g.between(s.type, {s.batch, s.heads, s.keys, s.dim});
@@ -79,7 +86,7 @@ GraphTensor turned(GraphBuilder& g, const AttentionGraphSizes& s, const GraphTen
 
 AttentionTensors build_attention(GraphBuilder& g, const AttentionGraphSizes& s) {
   AttentionTensors t = given(g, s);
-  t.v = g.given(s.type, by_key(s), dense(by_key(s)));
+  t.v = given_by_key(g, s);
   const GraphTensor products = g.between(kFloat, scores_of(s));
   g.multiply(t.q, t.k, products, {t.query_lengths, t.key_lengths, {}});
   GraphTensor scores = g.pointwise(kMul, products, t.scale);
@@ -92,16 +99,16 @@ AttentionTensors build_attention(GraphBuilder& g, const AttentionGraphSizes& s) 
   g.pointwise(kAdd, largest, g.pointwise(kLog, sum), {}, t.log_sum_exp);
   const GraphTensor probabilities = g.between(s.type, scores_of(s));
   g.pointwise(kDiv, exponentials, sum, {}, probabilities);
-  t.y = g.given(s.type, by_query(s), dense(by_query(s)));
+  t.y = given_by_query(g, s);
   g.multiply(probabilities, t.v, t.y, {t.query_lengths, {}, t.key_lengths});
   return t;
 }
 
 AttentionTensors build_attention_gradient(GraphBuilder& g, const AttentionGraphSizes& s) {
   AttentionTensors t = given(g, s);
-  t.v = g.given(s.type, swapped(by_key(s)), swapped(dense(by_key(s))));  // (B, G, D, S)
-  t.y = g.given(s.type, by_query(s), dense(by_query(s)));
-  t.dy = g.given(s.type, by_query(s), dense(by_query(s)));
+  t.v = given_swapped(g, s);
+  t.y = given_by_query(g, s);
+  t.dy = given_by_query(g, s);
   t.log_sum_exp = g.given(kFloat, row_of(s), dense(row_of(s)));
   t.unit = g.number(kFloat);
   t.delta = g.given(kFloat, row_of(s), dense(row_of(s)));
@@ -124,9 +131,9 @@ AttentionTensors build_attention_gradient(GraphBuilder& g, const AttentionGraphS
   const GraphTensor ds = g.pointwise(kMul, g.pointwise(kMul, g.pointwise(kSub, dp, t.delta), p), t.scale);
   t.dk = by_group(g, s, t, turned(g, s, ds), t.q);
 
-  const GraphTensor keys = g.between(kFloat, by_key(s));
+  const GraphTensor keys = g.between(kFloat, by_key(s), strides_of(s.key_strides));
   g.view(t.k, keys);
-  t.dq = g.given(s.type, by_query(s), dense(by_query(s)));
+  t.dq = given_by_query(g, s);
   g.multiply(ds, keys, t.dq, {t.query_lengths, {}, t.key_lengths});
   return t;
 }

@@ -1,17 +1,20 @@
 // Attention, forward and backward, as graphs of cuDNN's operations: the forms whose engines are those of flash attention. [Dao 2023]
 #pragma once
 
+#include "common/head_layout.h"
 #include "provider/cudnn/cudnn_graph.h"
 
 namespace halo::cuda::cudnn {
 
-/// Q, Y (B, H, T, D), K, V (B, G, S, D), dense; the type is kBFloat16 or kHalf.
+/// Q, Y (B, H, T, D), K, V (B, G, S, D), the rows of D elements where the strides say; the type is kBFloat16 or kHalf.
 struct AttentionGraphSizes {
   DataType type = kBFloat16;
   int64_t batch = 0, heads = 0, groups = 0, queries = 0, keys = 0, dim = 0;
   bool causal = true;
   /// Whether each batch row has lengths, (B) int32 on the device: keys beyond its own are hidden, queries beyond are not computed.
   bool has_lengths = false;
+  /// Of Q, Y and their gradients; of K, V and theirs.
+  HeadStrides query_strides = {}, key_strides = {};
 
   auto operator<=>(const AttentionGraphSizes&) const = default;
 };

@@ -42,7 +42,9 @@ Slice slice_of(const CudnnAttentionShape& shape, bool is_gradient) {
                     .keys = s.keys,
                     .dim = s.dim,
                     .causal = shape.causal,
-                    .has_lengths = shape.has_lengths},
+                    .has_lengths = shape.has_lengths,
+                    .query_strides = s.query_strides(),
+                    .key_strides = s.key_strides()},
           .pairs = rows * groups};
 }
 
@@ -92,15 +94,17 @@ struct CudnnAttention::State {
     const Prepared* prepared = nullptr;
     HALO_RETURN_IF_ERROR(find(slice.sizes, is_gradient, &prepared));
     constexpr int64_t kElement = 2;
-    const int64_t rows = s.heads / s.groups * s.queries, by_query = rows * s.dim * kElement, by_key = s.keys * s.dim * kElement;
-    const int64_t by_row = rows * static_cast<int64_t>(sizeof(float));
+    const HeadStrides query = s.query_strides(), key = s.key_strides();
+    const int64_t by_row = s.rows() * static_cast<int64_t>(sizeof(float));
     for (int64_t pair = 0; pair < s.pairs(); pair += slice.pairs) {
-      const int64_t lengths = pair / s.groups * static_cast<int64_t>(sizeof(int32_t));
+      const int64_t batch = pair / s.groups, group = pair % s.groups, lengths = batch * static_cast<int64_t>(sizeof(int32_t));
+      const int64_t to_query = (batch * query.batch + group * (s.heads / s.groups) * query.head) * kElement;
+      const int64_t to_key = (batch * key.batch + group * key.head) * kElement;
       CudnnAttentionBuffers part = b;
-      for (const void** x : {&part.q, &part.dy}) *x = moved(*x, pair * by_query);
-      for (void** x : {&part.y, &part.dq}) *x = moved(*x, pair * by_query);
-      for (const void** x : {&part.k, &part.v}) *x = moved(*x, pair * by_key);
-      for (void** x : {&part.dk, &part.dv}) *x = moved(*x, pair * by_key);
+      for (const void** x : {&part.q, &part.dy}) *x = moved(*x, to_query);
+      for (void** x : {&part.y, &part.dq}) *x = moved(*x, to_query);
+      for (const void** x : {&part.k, &part.v}) *x = moved(*x, to_key);
+      for (void** x : {&part.dk, &part.dv}) *x = moved(*x, to_key);
       for (float** x : {&part.log_sum_exp, &part.delta}) *x = moved(*x, pair * by_row);
       for (const int32_t** x : {&part.query_lengths, &part.key_lengths}) *x = moved(*x, lengths);
       HALO_RETURN_IF_ERROR(run(*prepared, part, scale, workspace, stream));

@@ -18,7 +18,7 @@ struct CudnnAttentionShape {
   bool causal, has_lengths;
 };
 
-/// On the device, dense, 16-byte aligned: q, y, dy, dq (B, H, T, D); k, v, dk, dv (B, G, S, D); log_sum_exp, delta (B, H, T) float32.
+/// On the device, 16-byte aligned: q, y, dy, dq (B, H, T, D) and k, v, dk, dv (B, G, S, D) in the layout of the sizes; log_sum_exp, delta (B, H, T) float32.
 struct CudnnAttentionBuffers {
   const void *q, *k, *v;
   void* y;             // read by the gradient

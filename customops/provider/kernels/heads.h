@@ -1,20 +1,10 @@
 // Rows of attention heads brought into another order, turned by rotary angles on the way. [Su et al. 2021, 3.4.2]
 #pragma once
 
+#include "common/head_layout.h"
 #include "provider/kernels/tensor.h"
 
 namespace halo::cuda {
-
-/// Where the row of channels of each (batch row, head, token) lies, in elements.
-struct HeadStrides {
-  int64_t batch, head, token;
-};
-
-/// (B, H, T, D) with `tokens` rows a head, of which each tensor may use a part.
-inline HeadStrides by_head(int64_t heads, int64_t tokens, int64_t dim) { return {.batch = heads * tokens * dim, .head = tokens * dim, .token = dim}; }
-
-/// (B, T, W), the heads side by side in rows of W elements.
-inline HeadStrides by_token(int64_t tokens, int64_t width, int64_t dim) { return {.batch = tokens * width, .head = dim, .token = width}; }
 
 struct HeadSizes {
   int64_t batch, heads, tokens, dim;  // B, H, T, D

@@ -27,12 +27,12 @@ __global__ void __launch_bounds__(kThreads)
   // The first query of the tile, which may begin with the last ones of one head and go on with the first ones of the next.
   const int64_t unseen = past + (from + S::kTile > sizes.queries ? 0 : from) + 1 - mask.window;
   const int64_t start = mask.window > 0 && mask.values == nullptr && unseen > 0 ? unseen / S::kTile * S::kTile : 0;
-  load_rows<S>(q + pair * rows * sizes.dim, first, rows, sizes.dim, queries);
+  load_rows<S>(q + pair * rows * sizes.dim, sizes.dim, first, rows, sizes.dim, queries);
   float sums[S::kThreadRows][S::kThreadChannels] = {};
   RunningSoftmax<S> softmax;
   for (int64_t key_at = start; key_at < end; key_at += S::kTile) {
     __syncthreads();
-    load_rows<S>(k_rows, key_at, end, sizes.dim, keys);
+    load_rows<S>(k_rows, sizes.dim, key_at, end, sizes.dim, keys);
     __syncthreads();
     float scores[S::kThreadRows][S::kThreadRows];
     multiply_rows<S>(queries, keys, scores);
@@ -56,13 +56,13 @@ __global__ void __launch_bounds__(kThreads)
     }
     softmax.add(scores, weights, sums);
     __syncthreads();
-    load_rows<S>(v_rows, key_at, end, value_dim, keys);
+    load_rows<S>(v_rows, value_dim, key_at, end, value_dim, keys);
     __syncthreads();
     add_weighted<S>(weights, S::kScorePitch, 1, keys, sums);
   }
   float factors[S::kThreadRows];
   softmax.factors(factors);
-  store_rows<S>(y + pair * rows * value_dim, first, rows, value_dim, sums, factors);
+  store_rows<S>(y + pair * rows * value_dim, value_dim, first, rows, value_dim, sums, factors);
 }
 
 }  // namespace

@@ -24,14 +24,19 @@ void store(DType type, void* y, int64_t i, double value) {
   }
 }
 
-/// Calls f(query row, key row, batch row, key) with each pair of which the query sees the key.
+/// Calls f(query, key, sum) with each pair of which the query sees the key: their rows of channels in Q and K, counted as these lie, and the query's place in
+/// log_sum_exp.
 template <class F>
 void for_seen(const CudnnAttentionShape& shape, const CudnnAttentionBuffers& b, int64_t head, F&& f) {
   const AttentionSizes& s = shape.sizes;
-  const int64_t batch = head / s.heads, group = batch * s.groups + head % s.heads / (s.heads / s.groups);
+  const HeadStrides by_query = s.query_strides(), by_key = s.key_strides();
+  const int64_t batch = head / s.heads, group = head % s.heads / (s.heads / s.groups);
+  const int64_t first_query = batch * by_query.batch + head % s.heads * by_query.head, first_key = batch * by_key.batch + group * by_key.head;
   const int64_t length = shape.has_lengths ? b.key_lengths[batch] : s.keys;
   for (int64_t query = 0; query < s.queries; ++query) {
-    for (int64_t key = 0; key < length && (!shape.causal || key <= query); ++key) f(head * s.queries + query, group * s.keys + key);
+    for (int64_t key = 0; key < length && (!shape.causal || key <= query); ++key) {
+      f((first_query + query * by_query.token) / s.dim, (first_key + key * by_key.token) / s.dim, head * s.queries + query);
+    }
   }
 }
 
@@ -57,20 +62,16 @@ void attend(const CudnnAttentionShape& shape, const CudnnAttentionBuffers& b, fl
   std::vector<double> largest(static_cast<size_t>(rows), -INFINITY), total(static_cast<size_t>(rows)), y(static_cast<size_t>(rows * s.dim));
   for (int64_t head = 0; head < s.batch * s.heads; ++head) {
     const auto score = [&](int64_t query, int64_t key) { return static_cast<double>(scale) * dot(shape, b.q, query, b.k, key); };
-    for_seen(shape, b, head, [&](int64_t query, int64_t key) {
-      double& most = largest[static_cast<size_t>(query)];
+    for_seen(shape, b, head, [&](int64_t query, int64_t key, int64_t sum) {
+      double& most = largest[static_cast<size_t>(sum)];
       most = std::fmax(most, score(query, key));
     });
-    for_seen(shape, b, head, [&](int64_t query, int64_t key) {
-      const double weight = std::exp(score(query, key) - largest[static_cast<size_t>(query)]);
-      total[static_cast<size_t>(query)] += weight;
-      add_row(shape, weight, b.v, key, y, query);
-    });
+    const auto weight = [&](int64_t query, int64_t key, int64_t sum) { return std::exp(score(query, key) - largest[static_cast<size_t>(sum)]); };
+    for_seen(shape, b, head, [&](int64_t query, int64_t key, int64_t sum) { total[static_cast<size_t>(sum)] += weight(query, key, sum); });
+    for_seen(shape, b, head,
+             [&](int64_t query, int64_t key, int64_t sum) { add_row(shape, weight(query, key, sum) / total[static_cast<size_t>(sum)], b.v, key, y, query); });
   }
-  for (size_t row = 0; row < total.size(); ++row) {
-    b.log_sum_exp[row] = static_cast<float>(largest[row] + std::log(total[row]));
-    for (size_t d = 0; d < static_cast<size_t>(s.dim); ++d) y[row * static_cast<size_t>(s.dim) + d] /= total[row];
-  }
+  for (size_t row = 0; row < total.size(); ++row) b.log_sum_exp[row] = static_cast<float>(largest[row] + std::log(total[row]));
   store_all(shape.type, b.y, y);
 }
 
@@ -79,8 +80,8 @@ void differentiate(const CudnnAttentionShape& shape, const CudnnAttentionBuffers
   const int64_t queries = s.batch * s.heads * s.queries * s.dim, keys = s.pairs() * s.keys * s.dim;
   std::vector<double> dq(static_cast<size_t>(queries)), dk(static_cast<size_t>(keys)), dv(static_cast<size_t>(keys));
   for (int64_t head = 0; head < s.batch * s.heads; ++head) {
-    for_seen(shape, b, head, [&](int64_t query, int64_t key) {
-      const double p = std::exp(static_cast<double>(scale) * dot(shape, b.q, query, b.k, key) - static_cast<double>(b.log_sum_exp[query]));
+    for_seen(shape, b, head, [&](int64_t query, int64_t key, int64_t sum) {
+      const double p = std::exp(static_cast<double>(scale) * dot(shape, b.q, query, b.k, key) - static_cast<double>(b.log_sum_exp[sum]));
       const double ds = static_cast<double>(scale) * p * (dot(shape, b.dy, query, b.v, key) - dot(shape, b.dy, query, b.y, query));
       add_row(shape, ds, b.k, key, dq, query);
       add_row(shape, ds, b.q, query, dk, key);
