@@ -50,6 +50,7 @@ public static class Pipelines
         typeof(FuseProducers),      // behind the additions: what is quantized are sums
         typeof(FuseEmbeddingGradient), // behind all analyses, which know the nodes that it takes together
         typeof(FuseLoss),           // behind all analyses, which find the head by its product
+        typeof(KeepHeadsInPlace),   // behind all that knows heads (B, H, T, D), and before recomputation, whose copies of nodes are laid out as these
         typeof(HoldTransposedCodes), // behind rewriting and fusions: it looks at the codes that products read in the end
         typeof(Recompute),          // behind rewriting: what it repeats is what will run
         typeof(FuseRecomputed),     // behind recomputation, whose nodes it takes together; before codes are kept of what these read
@@ -84,7 +85,8 @@ public static class Pipelines
 
     /// <summary>The same for graphs that run on a GPU.</summary>
     public const string FuseForGpu =
-        "fuse-casts,fuse-transposed-codes,join-factors,fuse-siblings,fuse-additions,fuse-producers,fuse-embedding-gradient,fuse-loss,remove-dead-code";
+        "fuse-casts,fuse-transposed-codes,join-factors,fuse-siblings,fuse-additions,fuse-producers,fuse-embedding-gradient,fuse-loss,"
+        + "keep-heads-in-place,remove-dead-code";
 
     /// <summary>The pipeline of a HALO rewrite.</summary>
     /// <param name="scheme">Axes to rotate.</param>
