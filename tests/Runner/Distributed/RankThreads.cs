@@ -93,5 +93,9 @@ public sealed class RankThreads : IDisposable
             .SelectMany(r => r.TryGetProperty("gradient_norm", out var norm) ? new[] { r.GetProperty("loss").GetDouble(), norm.GetDouble() }
                 : [r.GetProperty("loss").GetDouble()])];
 
+    /// <summary>Losses alone.</summary>
+    internal static IReadOnlyList<double> LossesOf(string run) =>
+        [.. File.ReadLines(Path.Combine(run, "metrics.jsonl")).Select(l => JsonDocument.Parse(l).RootElement.GetProperty("loss").GetDouble())];
+
     public void Dispose() => _folder.Dispose();
 }
