@@ -43,6 +43,22 @@ public sealed class GpuAttentionTests : IDisposable
         Assert.Contains("attention: expected auto on the CPU", error, StringComparison.Ordinal);
     }
 
+    /// <summary>Heads that are read where linear layers have them give the same bits as copies of them, by our kernels and by cuDNN.</summary>
+    [Theory]
+    [InlineData("halo", "bf16")]
+    [InlineData("halo", "fp32")]
+    [InlineData("cudnn", "bf16")]
+    public void Heads_in_place_change_no_bit(string attention, string precision)
+    {
+        var step = Step(precision);
+        HaloProcess.Succeed("rewrite", step[1], "-o", _folder["in-place.onnx"], "--pipeline", "fuse-producers,keep-heads-in-place,remove-dead-code");
+        Succeed(step, attention, "copied", PlainLoops);
+        Succeed(["step", _folder["in-place.onnx"], .. step[2..]], attention, "in-place", PlainLoops);
+        Assert.Equal(File.ReadAllBytes(_folder["copied"]), File.ReadAllBytes(_folder["in-place"]));
+        Assert.DoesNotContain("bshd", HaloProcess.Succeed("inspect", step[1], "--text"), StringComparison.Ordinal);
+        Assert.Contains("bshd", HaloProcess.Succeed("inspect", _folder["in-place.onnx"], "--text"), StringComparison.Ordinal);
+    }
+
     private string[] Step(string precision)
     {
         var graph = _folder[$"{precision}.onnx"];
