@@ -24,7 +24,7 @@ public class OnnxFuzzTests
 {
     private const double SecondsAFile = 5;
     private const long BytesAFile = 1L << 30;
-    private const int Files = 120;
+    private const int Files = 40;
     private static readonly double? Seconds =
         Environment.GetEnvironmentVariable("HALO_FUZZ_SECONDS") is { } text ? double.Parse(text, CultureInfo.InvariantCulture) : null;
     private static readonly int Seed = int.Parse(Environment.GetEnvironmentVariable("HALO_FUZZ_SEED") ?? "20261128", CultureInfo.InvariantCulture);

@@ -5,14 +5,14 @@ namespace Halo.Tests.Fuzz;
 
 /// <summary>Readers of text take damaged and hostile files: what they refuse is a <see cref="HaloException"/>, in bounded time.</summary>
 /// <remarks>
-/// Some hundred files a reader, the same ones everywhere; HALO_FUZZ_SECONDS and HALO_FUZZ_SEED make it hours by hand. A file that fails is
+/// A hundred files a reader, the same ones everywhere; HALO_FUZZ_SECONDS and HALO_FUZZ_SEED make it hours by hand. A file that fails is
 /// kept in the system's temporary folder under halo-fuzz,
 /// where also the file at hand lies should the process end; it belongs into Fixtures/fuzz, whose files are read here as well.
 /// </remarks>
 public class TextReaderFuzzTests
 {
     private const double SecondsAFile = 5;
-    private const int Files = 400;
+    private const int Files = 100;
     private static readonly double? Seconds =
         Environment.GetEnvironmentVariable("HALO_FUZZ_SECONDS") is { } text ? double.Parse(text, CultureInfo.InvariantCulture) : null;
     private static readonly int Seed = int.Parse(Environment.GetEnvironmentVariable("HALO_FUZZ_SEED") ?? "20261128", CultureInfo.InvariantCulture);
