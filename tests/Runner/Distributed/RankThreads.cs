@@ -14,9 +14,16 @@ public sealed class RankThreads : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
 
-    public RankThreads() => File.WriteAllLines(Valid, File.ReadLines(TinyRun.Data("valid.jsonl")).Take(5));
+    public RankThreads()
+    {
+        File.WriteAllLines(Data, File.ReadLines(TinyRun.Data("train.jsonl")).Take(64));
+        File.WriteAllLines(Valid, File.ReadLines(TinyRun.Data("valid.jsonl")).Take(5));
+    }
 
     public string this[string name] => _folder[name];
+
+    /// <summary>More rows than a run of three updates reads: what is tokenized beyond that is time alone.</summary>
+    public string Data => _folder["train.jsonl"];
 
     /// <summary>Five rows: three micro-batches.</summary>
     public string Valid => _folder["valid.jsonl"];
@@ -27,7 +34,7 @@ public sealed class RankThreads : IDisposable
         var settings = new Dictionary<string, string>
         {
             ["model"] = LlamaTiny.Folder,
-            ["data"] = TinyRun.Data("train.jsonl"),
+            ["data"] = Data,
             ["output"] = this[output],
             ["batch_size"] = "8",
             ["micro_batch_size"] = "2",

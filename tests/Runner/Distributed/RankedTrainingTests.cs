@@ -229,7 +229,7 @@ public sealed class RankedTrainingTests(RankedTrainingTests.RunOfOne one) : ICla
     public void A_rank_with_other_data_ends_all_before_the_first_update()
     {
         var other = _runs["other.jsonl"];
-        File.WriteAllLines(other, File.ReadLines(TinyRun.Data("train.jsonl")).Skip(1));
+        File.WriteAllLines(other, File.ReadLines(_runs.Data).Skip(1));
         var config = _runs.Config("data", 1);
         var problems = Assert.Throws<AggregateException>(() => RankThreads.Each(2, 0, ShardMode.Full, world => RankedRun.Train(world,
             () => (config, RunFolder.Create(config.Output!, config.ToYaml())), _ => config with { Data = other })));
@@ -256,7 +256,7 @@ public sealed class RankedTrainingTests(RankedTrainingTests.RunOfOne one) : ICla
     public void Processes_that_mpirun_starts_have_the_losses_of_one(int ranks)
     {
         var halo = Path.Combine(AppContext.BaseDirectory, "halo.dll");
-        var (code, output) = Mpirun.Run(ranks, "dotnet", [halo, "train", "--model", Halo.Models.Bundled.LlamaTiny.Folder, "--data", TinyRun.Data("train.jsonl"),
+        var (code, output) = Mpirun.Run(ranks, "dotnet", [halo, "train", "--model", Halo.Models.Bundled.LlamaTiny.Folder, "--data", _runs.Data,
             "--valid", _runs.Valid, "-o", _runs["mpi"], "--batch-size", "8", "--micro-batch-size", "2", "--sequence-length", "64", "--steps", "3",
             "--learning-rate", "1e-3", "--clip-norm", "1", "--threads", "1", "--shard", "full"]);
         Assert.True(code == 0, output);
@@ -290,7 +290,7 @@ public sealed class RankedTrainingTests(RankedTrainingTests.RunOfOne one) : ICla
             using var rank = Process.GetProcessById(process);
             rank.Kill();
         }, "dotnet", [Path.Combine(AppContext.BaseDirectory, "halo.dll"), "train", "--model", Halo.Models.Bundled.LlamaTiny.Folder, "--data",
-            TinyRun.Data("train.jsonl"), "-o", _runs["killed"], "--batch-size", "8", "--micro-batch-size", "2", "--sequence-length", "64", "--steps", "3"]);
+            _runs.Data, "-o", _runs["killed"], "--batch-size", "8", "--micro-batch-size", "2", "--sequence-length", "64", "--steps", "3"]);
         Assert.NotEqual(0, code);
         Assert.Matches($@"error: train: rank 0: expected all ranks in .*, found rank 1 \(process {killed}\) ended", output);
     }
@@ -312,7 +312,7 @@ public sealed class RankedTrainingTests(RankedTrainingTests.RunOfOne one) : ICla
             signal.WaitForExit();
             watch.Restart();
         }, waits: false, "dotnet", [Path.Combine(AppContext.BaseDirectory, "halo.dll"), "train", "--model", Halo.Models.Bundled.LlamaTiny.Folder, "--data",
-            TinyRun.Data("train.jsonl"), "-o", _runs[name], "--batch-size", "6", "--micro-batch-size", "2", "--sequence-length", "64", "--steps", "2000",
+            _runs.Data, "-o", _runs[name], "--batch-size", "6", "--micro-batch-size", "2", "--sequence-length", "64", "--steps", "2000",
             "--threads", "1", "--rank-timeout", "10"]);
         Assert.True(watch.Elapsed.TotalSeconds < 30, $"{watch.Elapsed}\n{output}");
         Assert.NotEqual(0, code);
