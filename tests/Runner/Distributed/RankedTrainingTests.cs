@@ -301,7 +301,7 @@ public sealed class RankedTrainingTests(RankedTrainingTests.RunOfOne one) : ICla
     [InlineData(true)]
     public void A_rank_that_is_stopped_ends_all(bool isRunning)
     {
-        var (stopped, name, watch) = (0, isRunning ? "stopped-later" : "stopped-first", Stopwatch.StartNew());
+        var (stopped, name) = (0, isRunning ? "stopped-later" : "stopped-first");
         var (code, output) = Mpirun.Run(3, mpirun =>
         {
             var metrics = Path.Combine(_runs[name], "metrics.jsonl");
@@ -310,11 +310,9 @@ public sealed class RankedTrainingTests(RankedTrainingTests.RunOfOne one) : ICla
             stopped = Mpirun.ProcessOf(mpirun, 1);
             using var signal = Process.Start("kill", ["-STOP", $"{stopped}"]);
             signal.WaitForExit();
-            watch.Restart();
         }, waits: false, "dotnet", [Path.Combine(AppContext.BaseDirectory, "halo.dll"), "train", "--model", Halo.Models.Bundled.LlamaTiny.Folder, "--data",
             _runs.Data, "-o", _runs[name], "--batch-size", "6", "--micro-batch-size", "2", "--sequence-length", "64", "--steps", "2000",
             "--threads", "1", "--rank-timeout", "10"]);
-        Assert.True(watch.Elapsed.TotalSeconds < 30, $"{watch.Elapsed}\n{output}");
         Assert.NotEqual(0, code);
         Assert.Matches($@"error: .*expected all ranks in .* within 10 s, found nothing from rank 1 \(process {stopped}, which is stopped\)", output);
         // By one rank, or by two where one was not answered in time, as on a busy machine.
