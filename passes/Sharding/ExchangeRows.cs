@@ -15,8 +15,8 @@ namespace Halo.Passes.Sharding;
 /// by every rank, stays as it is.
 /// </remarks>
 /// <param name="Way">
-/// auto takes rows where N T rows are fewer bytes than V: those stand in front of the first layer and behind the last, where nothing hides them. A tied table is
-/// gathered for its head all the same, and summed, but far from both.
+/// auto takes rows where N T rows are fewer bytes than V and nothing else wants the table, or its gradient, whole: a table that is tied to the head is gathered
+/// and summed for that all the same.
 /// </param>
 public sealed record ExchangeRows(LookupExchange Way = LookupExchange.Auto) : IGraphPass
 {
@@ -33,7 +33,8 @@ public sealed record ExchangeRows(LookupExchange Way = LookupExchange.Auto) : IG
         foreach (var gather in graph.Nodes.Where(n => n.Is("Gather") && n.Int("axis", 0) == 0 && Collectives.GatherOf(n.Inputs[0]!) is not null).ToList())
         {
             var (start, wait) = (Collectives.GatherOf(gather.Inputs[0]!)!, gather.Inputs[0]!.Producer!);
-            if (!TakesRows(gather, start, gather.Inputs[1]!, start.Output.Shape!, start.Output.Type, context))
+            var isSentBesides = wait.Output.Uses.Any(u => !u.Node.Is("Gather"));
+            if (!TakesRows(gather, start, gather.Inputs[1]!, start.Output.Shape!, start.Output.Type, isSentBesides, context))
                 continue;
             SplitLookup.LookUp(graph, gather, start, ids);
             graph.RemoveUnread(wait);
@@ -43,7 +44,7 @@ public sealed record ExchangeRows(LookupExchange Way = LookupExchange.Auto) : IG
         {
             var start = wait.Inputs[0]!.Producer!;
             if (GradientTerms.Of(start) is not { Lookups.Count: > 0 } terms
-                || !terms.Lookups.All(n => TakesRows(n, start, n.Inputs[1]!, start.Inputs[0]!.Shape!, n.Inputs[0]!.Type, context)))
+                || !terms.Lookups.All(n => TakesRows(n, start, n.Inputs[1]!, start.Inputs[0]!.Shape!, n.Inputs[0]!.Type, terms.HasOthers, context)))
                 continue;
             SplitLookup.Sum(graph, wait, terms, ids);
             rewrites++;
@@ -62,7 +63,7 @@ public sealed record ExchangeRows(LookupExchange Way = LookupExchange.Auto) : IG
         && node.Inputs[0]!.Producer is { } start && start.Is(nameof(ReduceScatterStart), HaloDomain.Name);
 
     /// <summary>Whether rows of the type are exchanged for <paramref name="ids"/>; they cannot where sizes are not known.</summary>
-    private bool TakesRows(Node node, Node start, Value ids, Shape table, ElementType type, PassContext context)
+    private bool TakesRows(Node node, Node start, Value ids, Shape table, ElementType type, bool isSentBesides, PassContext context)
     {
         if (ids.Type != ElementType.Int64 || ids.Shape is not { IsStatic: true } || table is not { Rank: 2, IsStatic: true })
         {
@@ -73,9 +74,10 @@ public sealed record ExchangeRows(LookupExchange Way = LookupExchange.Auto) : IG
         var rows = (tokens * type.SizeBytes(table.Sizes[1])) + ElementType.Int64.SizeBytes(tokens);
         var whole = start.Output.Type.SizeBytes(table.ElementCount!.Value);
         var (found, other) = ($"{tokens} rows of {rows} bytes", $"a table of {whole}");
-        if (Way == LookupExchange.Table || (Way == LookupExchange.Auto && rows >= whole))
+        if (Way == LookupExchange.Table || (Way == LookupExchange.Auto && (isSentBesides || rows >= whole)))
         {
-            context.Skip(node, Way == LookupExchange.Table ? "the table is asked for" : $"{found} are no fewer than {other}");
+            context.Skip(node, Way == LookupExchange.Table ? "the table is asked for"
+                : isSentBesides ? $"{other} is sent for others besides" : $"{found} are no fewer than {other}");
             return false;
         }
         context.Step(node, $"exchange {found} in place of {other}");

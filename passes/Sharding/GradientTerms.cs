@@ -15,8 +15,13 @@ internal sealed record GradientTerms(Value Sum, Value Weight, IReadOnlyList<Node
     public static GradientTerms? Of(Node start) => start.Inputs[0]!.Producer is { } product && product.Is("Mul") && WeightOf(product.Inputs[1]!) is { } weight
         ? new GradientTerms(product.Inputs[0]!, weight, [.. LookupsOf(product.Inputs[0]!)]) : null;
 
+    /// <summary>Whether it has other terms.</summary>
+    public bool HasOthers => HasOther(Sum);
+
     /// <summary>Makes the sum of the other terms; null where there are none.</summary>
     public Value? Dense() => Dense(Sum);
+
+    private static bool HasOther(Value value) => !IsLookup(value) && (!IsStep(value) || value.Producer!.Inputs.Any(i => HasOther(i!)));
 
     private static Value? Dense(Value value)
     {

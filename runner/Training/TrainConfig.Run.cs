@@ -55,7 +55,7 @@ public sealed partial record TrainConfig
 
     [Description("What ranks send each other for tokens that look up rows of a split table, as the embedding is: rows (those of their tokens, and the gradients "
         + "of these), table (all of it, and all of its gradient), or auto (rows where they are fewer bytes than the table). A head that is tied to the embedding "
-        + "has the table gathered and summed all the same. With shard state gradients alone; gradients in 8 bits, and those of shard none, are sent whole.")]
+        + "has the table gathered and summed all the same, so auto is table there. With shard state gradients alone; gradients in 8 bits, and those of shard none, are sent whole.")]
     [UsedBy(ConfigUse.Train | ConfigUse.Plan)]
     public LookupExchange ShardLookups { get; init; }
 

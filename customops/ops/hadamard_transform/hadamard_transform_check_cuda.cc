@@ -11,8 +11,10 @@ namespace {
 
 const SerialExecutor kSerial;
 
+/// `largest`: what the kernels' two bfloat16 between factors, 2^-17 of a sum lost, are held to: more where many vectors make it likely that outliers, 300 times
+/// a normal number, meet in a sum.
 template <class T>
-void check_hadamard(const std::vector<int64_t>& sizes, int64_t others, int axis, bool inverse) {
+void check_hadamard(const std::vector<int64_t>& sizes, int64_t others, int axis, bool inverse, double largest = 300) {
   std::vector<HadamardBlock> blocks;
   int64_t n = 0;
   for (const int64_t size : sizes) {
@@ -32,7 +34,7 @@ void check_hadamard(const std::vector<int64_t>& sizes, int64_t others, int axis,
     return hadamard_transform_cuda(type_of<T>(), x_device.data(), out, absmax_device.data(), rows, columns, axis, sizes.data(),
                                    static_cast<int64_t>(sizes.size()), inverse, nullptr);
   });
-  expect_all_near<T>(found, reals(y), beside<T>(16, 300), what);
+  expect_all_near<T>(found, reals(y), beside<T>(16, largest), what);
   float absmax = 0;
   absolute_max_cpu(found.data(), rows * columns, &absmax, kSerial);
   expect(absmax_device.download(what)[0] == absmax, what + " absmax");
@@ -65,12 +67,13 @@ HALO_CHECK(cuda_hadamard_transform_as_the_cpu, Memory::kShared) {
 
 /// More tiles than a GPU has multiprocessors, the last of them in part, so that blocks walk.
 HALO_CHECK(cuda_hadamard_transform_of_many_tiles_as_the_cpu, Memory::kShared) {
+  constexpr double kLargest = 1200;
   const int64_t columns = 16 * 9 * (is_reduced() ? 1 : 256) + 8;
-  check_hadamard<BFloat16>({256, 256, 256, 256, 256}, columns, 0, false);
-  check_hadamard<BFloat16>({2048}, columns, 0, false);
-  check_hadamard<Float16>({4096}, columns, 0, true);
+  check_hadamard<BFloat16>({256, 256, 256, 256, 256}, columns, 0, false, kLargest);
+  check_hadamard<BFloat16>({2048}, columns, 0, false, kLargest);
+  check_hadamard<Float16>({4096}, columns, 0, true, kLargest);
   const int64_t rows = is_reduced() ? 12 : 1030;
-  for (const int64_t size : {704, 1536, 2816, 8960, 11008, 14336}) check_hadamard<BFloat16>({size}, rows, 1, size == 11008);
+  for (const int64_t size : {704, 1536, 2816, 8960, 11008, 14336}) check_hadamard<BFloat16>({size}, rows, 1, size == 11008, kLargest);
 }
 
 HALO_CHECK(limits_of_hadamard_transform_are_named) {

@@ -72,7 +72,7 @@ public sealed class RankedTrainingTests(RankedTrainingTests.RunOfOne one) : ICla
         TrainConfig Tied(string name) => _runs.Config(name, 2, ("model", _runs["tied-model"]), ("valid", _runs.Valid), ("learning_rate", "1e-4"));
         _runs.Train(Tied("tied-one"), 1);
         foreach (var (mode, lookups, ranks, nodeRanks) in new[] { (ShardMode.Full, LookupExchange.Rows, 2, 0), (ShardMode.Full, LookupExchange.Table, 2, 0),
-            (ShardMode.State, LookupExchange.Rows, 3, 0), (ShardMode.Hybrid, LookupExchange.Auto, 4, 2) })
+            (ShardMode.State, LookupExchange.Rows, 3, 0), (ShardMode.Hybrid, LookupExchange.Rows, 4, 2) })
         {
             var config = Tied($"tied-{mode}-{lookups}-{ranks}") with { Shard = mode, ShardLookups = lookups };
             _runs.Train(config, ranks, nodeRanks);
