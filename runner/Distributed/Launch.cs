@@ -77,6 +77,7 @@ internal sealed record Launch(int Rank, int Ranks, int LocalRank, int LocalRanks
         }, communicator)
         {
             SharesGpus = config.RankCarrier != RankCarrier.Nccl,
+            Timeout = TimeSpan.FromSeconds(config.RankTimeout),
             Records = carrier == RankCarrier.Copies && Environment.GetEnvironmentVariable("HALO_RECORD_RANKS") != "0",
         };
     }
