@@ -42,9 +42,9 @@ public sealed class StoppedRankTests
     /// <summary>As torchrun starts them.</summary>
     private static Process Started(int rank, int port, string data, string run)
     {
-        var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "halo.dll"), "train", "--model", Halo.Models.Bundled.LlamaTiny.Folder,
-            "--data", data, "-o", run, "--batch-size", "4", "--micro-batch-size", "2", "--sequence-length", "64", "--steps", "2000", "--threads", "1",
-            "--rank-timeout", "5"]) { RedirectStandardError = true };
+        string[] arguments = ["train", "--model", Halo.Models.Bundled.LlamaTiny.Folder, "--data", data, "-o", run, "--batch-size", "4",
+            "--micro-batch-size", "2", "--sequence-length", "64", "--steps", "2000", "--threads", "1", "--rank-timeout", "5"];
+        var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "halo.dll"), .. arguments]) { RedirectStandardError = true };
         foreach (var (name, value) in new[] { ("RANK", $"{rank}"), ("LOCAL_RANK", $"{rank}"), ("WORLD_SIZE", $"{Ranks}"), ("LOCAL_WORLD_SIZE", $"{Ranks}"),
             ("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", $"{port}"), ("NO_COLOR", "1") })
             start.Environment[name] = value;
