@@ -1,6 +1,7 @@
 using Halo.Building;
 using Halo.CustomOps;
 using Halo.Ir;
+using Halo.Passes.Canonical;
 using Halo.Passes.Infra;
 
 namespace Halo.Passes.Sharding;
@@ -37,7 +38,7 @@ public sealed record ExchangeRows(LookupExchange Way = LookupExchange.Auto) : IG
             if (!TakesRows(gather, start, gather.Inputs[1]!, start.Output.Shape!, start.Output.Type, isSentBesides, context))
                 continue;
             SplitLookup.LookUp(graph, gather, start, ids);
-            graph.RemoveUnread(wait);
+            DeadNodes.Sweep(graph, wait.Outputs);
             rewrites++;
         }
         foreach (var wait in graph.Nodes.Where(IsSumOfRows).ToList())

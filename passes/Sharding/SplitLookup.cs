@@ -1,6 +1,7 @@
 using Halo.Building;
 using Halo.CustomOps;
 using Halo.Ir;
+using Halo.Passes.Canonical;
 using Halo.Passes.Infra;
 
 namespace Halo.Passes.Sharding;
@@ -49,7 +50,7 @@ internal static class SplitLookup
         if (wait.Output.IsGraphOutput)
             graph.ReplaceOutput(wait.Output, sum!);
         wait.Output.ReplaceUsesWith(sum!);
-        graph.RemoveUnread(wait);
+        DeadNodes.Sweep(graph, wait.Outputs);
     }
 
     /// <summary>The gradients of all ranks' tokens that belong to this rank's rows, summed by row.</summary>
@@ -62,16 +63,5 @@ internal static class SplitLookup
         var type = terms.Sum.Type == dY.Type ? dY.Type : ElementType.Float;
         var rows = build.EmbeddingGradOfPart(all, allIds, place.First, place.Count, place.Rows, type, "of_tokens");
         return type == terms.Sum.Type ? rows : build.Op("rounded", "Cast", [rows], Attribute.Of("to", (long)terms.Sum.Type));
-    }
-
-    /// <summary>Removes a node that nobody reads, and then those that it alone read.</summary>
-    public static void RemoveUnread(this Graph graph, Node node)
-    {
-        if (node.Outputs.Any(o => o.Uses.Count > 0 || o.IsGraphOutput))
-            return;
-        var producers = Graph.ReadBy(node).Select(v => v.Producer).OfType<Node>().Distinct().ToList();
-        graph.Remove(node);
-        foreach (var producer in producers.Where(p => p.Graph == graph))
-            graph.RemoveUnread(producer);
     }
 }

@@ -35,12 +35,7 @@ internal sealed record RankPlan(
             throw new HaloException("plan", "ranks", "1 or more, as many on each of --nodes", $"{ranks} on {nodes}", "Give a multiple of --nodes.");
         if (config.Fit == MemoryFit.Auto)
             throw new HaloException("plan", "fit", "none with --ranks, whose levers are named", "auto", "Give --recompute, and see what a rank takes.");
-        var plan = new ShardPlan(config.Shard, ranks, 0, ranks / nodes)
-        {
-            Gradients = config.ShardGradients,
-            Feedback = config.ShardGradientsFeedback,
-            Lookups = config.ShardLookups,
-        };
+        var plan = RankGraphs.PlanOf(config, ranks, 0, ranks / nodes);
         var whole = TrainingInterface.Of(training.Graph, config.Model, config.Device);
         RankGraphs.Require("plan", config, whole.HasAdapters);
         if (whole.HasAdapters)

@@ -1,6 +1,6 @@
 using System.Globalization;
 using Halo.CustomOps;
-using Halo.Passes.Sharding;
+using Halo.Runner.Plans;
 using Halo.Runner.Sessions;
 using Halo.Runner.Training;
 
@@ -69,12 +69,7 @@ internal sealed record Launch(int Rank, int Ranks, int LocalRank, int LocalRanks
             throw new HaloException("train", $"rank {Rank} of {Ranks}", "the same place in the launcher's environment and among the processes that met",
                 $"rank {communicator.Rank} of {communicator.Size}", "Start all ranks by one launcher, of the MPI that is installed.");
         }
-        return new World(new ShardPlan(config.Shard, Ranks, Rank, LocalRanks)
-        {
-            Gradients = config.ShardGradients,
-            Feedback = config.ShardGradientsFeedback,
-            Lookups = config.ShardLookups,
-        }, communicator)
+        return new World(RankGraphs.PlanOf(config, Ranks, Rank, LocalRanks), communicator)
         {
             SharesGpus = config.RankCarrier != RankCarrier.Nccl,
             Timeout = TimeSpan.FromSeconds(config.RankTimeout),

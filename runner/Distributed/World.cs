@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Text;
 using Halo.CustomOps;
@@ -27,7 +26,7 @@ internal sealed class World(ShardPlan plan, Communicator communicator) : IDispos
     public bool Records { get; init; }
 
     /// <summary>How long the others wait for this rank. When it was stopped for longer, they have ended, and said that it was.</summary>
-    public TimeSpan Timeout { get; init; } = TimeSpan.MaxValue;
+    public TimeSpan Timeout { init => _absence = new Absence(value); }
 
     /// <summary>Where this rank's graphs run: each has a GPU of its own, unless they share them.</summary>
     public Device DeviceOf(GraphDevice kind) => new(kind, kind == GraphDevice.Cuda && SharesGpus ? LocalRank % GpuProvider.Count : LocalRank);
@@ -48,13 +47,10 @@ internal sealed class World(ShardPlan plan, Communicator communicator) : IDispos
 
     private const int WatchMilliseconds = 50;
 
-    /// <summary>In which a rank that was stopped finds what became of the others.</summary>
-    private static readonly TimeSpan Return = TimeSpan.FromSeconds(5);
-
     private Timer? _watch;
     private int _isSaid; // 1 once the reason for the end is said
     private bool _isAgreed; // all ranks have found it
-    private long _seen, _back; // when this rank last ran, and when it ran again after it was stopped; 0: never
+    private readonly Absence _absence = new(TimeSpan.MaxValue);
 
     /// <summary>What each rank says.</summary>
     public byte[][] Gather(string what, ReadOnlySpan<byte> own, double? timeoutSeconds = null)
@@ -111,7 +107,7 @@ internal sealed class World(ShardPlan plan, Communicator communicator) : IDispos
     {
         if (_isAgreed || reason is OnRankException or RankFailedException { IsAgreed: true })
             return reason;
-        if (IsBack())
+        if (_absence.IsJustOver())
             return new RankFailedException(reason.Message);
         if (Communicator.Problem is not null)
             return Failure() is { } text ? new InvalidOperationException(text) : new RankFailedException(reason.Message);
@@ -124,18 +120,9 @@ internal sealed class World(ShardPlan plan, Communicator communicator) : IDispos
     /// <summary>Lets a failure of others be said at once, also while this rank computes: the launcher ends it soon.</summary>
     public void Watch(Action<string> say) => _watch ??= new Timer(_ =>
     {
-        if (!IsBack() && Communicator.Problem is not null && Failure() is { } text)
+        if (!_absence.IsJustOver() && Communicator.Problem is not null && Failure() is { } text)
             say(text);
     }, null, WatchMilliseconds, WatchMilliseconds);
-
-    /// <summary>Whether this rank was stopped until a moment ago, for so long that the others have given it up: what it finds then, they have said.</summary>
-    private bool IsBack()
-    {
-        var (seen, now) = (Interlocked.Exchange(ref _seen, Stopwatch.GetTimestamp()), Stopwatch.GetTimestamp());
-        if (seen != 0 && Stopwatch.GetElapsedTime(seen, now) > Timeout)
-            Volatile.Write(ref _back, now);
-        return Volatile.Read(ref _back) is var back and not 0 && Stopwatch.GetElapsedTime(back, now) < Return;
-    }
 
     /// <summary>Why ranks end, where this one is to say it and has not yet.</summary>
     private string? Failure() => Communicator.Failure() is (var text, true) && Interlocked.Exchange(ref _isSaid, 1) == 0 ? $"train: {text}" : null;

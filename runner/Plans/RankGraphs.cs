@@ -19,6 +19,14 @@ namespace Halo.Runner.Plans;
 /// <param name="Rows">Where the rank's rows lie in whole tensors.</param>
 internal sealed record RankGraphs(Model Training, Model? Evaluation, Model Optimizer, TrainingInterface Interface, Rows Rows)
 {
+    /// <summary>What a run of these settings splits, and the place of one of its ranks.</summary>
+    public static ShardPlan PlanOf(TrainConfig config, int ranks, int rank, int ranksOfNode) => new(config.Shard, ranks, rank, ranksOfNode)
+    {
+        Gradients = config.ShardGradients,
+        Feedback = config.ShardGradientsFeedback,
+        Lookups = config.ShardLookups,
+    };
+
     /// <summary>Throws where a run has what only one process does so far.</summary>
     /// <exception cref="HaloException">
     /// It trains chosen elements or rows, keeps states or residuals on the host, codes of weights for an update, moments in 8 bits or sums in bfloat16; or levers
