@@ -6,7 +6,7 @@ namespace halo::cuda::bench {
 namespace {
 
 template <class T>
-void time_type(Bench& bench) {
+void time_absolute_max(Bench& bench) {
   Array<T> x(kCount);
   fill_normal(x);
   const Array<float> y(1);
@@ -17,8 +17,8 @@ void time_type(Bench& bench) {
 }  // namespace
 
 HALO_BENCH(absolute_max) {
-  time_type<float>(bench);
-  time_type<BFloat16>(bench);
+  time_absolute_max<float>(bench);
+  time_absolute_max<BFloat16>(bench);
 }
 
 }  // namespace halo::cuda::bench

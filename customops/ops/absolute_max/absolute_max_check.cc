@@ -4,7 +4,7 @@
 
 #include "check/check.h"
 
-namespace halo::check {
+namespace halo::check::absolute_max {
 
 namespace {
 
@@ -32,4 +32,4 @@ HALO_CHECK(absolute_max_is_the_largest_magnitude) {
   check_type<Float16>();
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::absolute_max

@@ -2,7 +2,7 @@
 
 #include "check/cuda/device.h"
 
-namespace halo::check {
+namespace halo::check::absolute_max {
 
 namespace {
 
@@ -30,4 +30,4 @@ HALO_CHECK(cuda_absolute_max_as_the_cpu) {
   if (!is_reduced()) check_count<BFloat16>(50'000'001, /*special=*/false);
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::absolute_max

@@ -6,7 +6,7 @@ namespace halo::cuda::bench {
 namespace {
 
 template <class T>
-void time_type(Bench& bench) {
+void time_adam_w(Bench& bench) {
   Array<T> p(kCount), gradient(kCount), m(kCount), v(kCount);
   for (Array<T>* tensor : {&p, &gradient, &m}) fill_normal(*tensor);
   v.fill({from_float<T>(0.5f)});
@@ -22,8 +22,8 @@ void time_type(Bench& bench) {
 }  // namespace
 
 HALO_BENCH(adam_w) {
-  time_type<float>(bench);
-  time_type<BFloat16>(bench);
+  time_adam_w<float>(bench);
+  time_adam_w<BFloat16>(bench);
 }
 
 }  // namespace halo::cuda::bench

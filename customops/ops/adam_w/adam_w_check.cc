@@ -2,7 +2,7 @@
 
 #include "check/check.h"
 
-namespace halo::check {
+namespace halo::check::adam_w {
 
 namespace {
 
@@ -105,4 +105,4 @@ HALO_CHECK(rounding_by_chance_keeps_what_is_exact_and_what_is_no_number) {
       "one of 65536 draws rounds the smallest rest up");
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::adam_w

@@ -2,7 +2,7 @@
 
 #include "check/cuda/device.h"
 
-namespace halo::check {
+namespace halo::check::adam_w {
 
 namespace {
 
@@ -64,4 +64,4 @@ HALO_CHECK(cuda_adam_w_has_the_bits_of_the_cpu) {
   check_step<BFloat16, BFloat16>(50'000'001, true);
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::adam_w

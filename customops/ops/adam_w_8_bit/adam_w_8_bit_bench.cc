@@ -7,7 +7,7 @@ namespace halo::cuda::bench {
 namespace {
 
 template <class T>
-void time_type(Bench& bench) {
+void time_adam_w_8_bit(Bench& bench) {
   Array<T> p(kCount), gradient(kCount);
   for (Array<T>* tensor : {&p, &gradient}) fill_normal(*tensor);
   Array<uint8_t> m(kCount), v(kCount);
@@ -27,8 +27,8 @@ void time_type(Bench& bench) {
 }  // namespace
 
 HALO_BENCH(adam_w_8_bit) {
-  time_type<float>(bench);
-  time_type<BFloat16>(bench);
+  time_adam_w_8_bit<float>(bench);
+  time_adam_w_8_bit<BFloat16>(bench);
 }
 
 }  // namespace halo::cuda::bench

@@ -2,7 +2,7 @@
 
 #include "check/check.h"
 
-namespace halo::check {
+namespace halo::check::adam_w_8_bit {
 
 namespace {
 
@@ -76,4 +76,4 @@ HALO_CHECK(adam_w_of_8_bits_follows_that_of_float) {
   expect(std::sqrt(of_root / root_size) < 0.25, "second moment");
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::adam_w_8_bit

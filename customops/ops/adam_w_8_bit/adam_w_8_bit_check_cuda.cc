@@ -2,7 +2,7 @@
 
 #include "check/cuda/device.h"
 
-namespace halo::check {
+namespace halo::check::adam_w_8_bit {
 
 namespace {
 
@@ -66,4 +66,4 @@ HALO_CHECK(cuda_adam_w_of_8_bits_has_the_bits_of_the_cpu) {
   check_step<BFloat16, BFloat16>(50'000'001, true);
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::adam_w_8_bit

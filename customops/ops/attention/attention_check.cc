@@ -5,7 +5,7 @@
 
 #include "check/head_order.h"
 
-namespace halo::check {
+namespace halo::check::attention {
 
 namespace {
 
@@ -82,4 +82,4 @@ HALO_CHECK(attention_lets_nan_through) {
   }
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::attention

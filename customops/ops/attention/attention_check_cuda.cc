@@ -4,7 +4,7 @@
 #include "check/cuda/limits.h"
 #include "check/head_order.h"
 
-namespace halo::check {
+namespace halo::check::attention {
 
 namespace {
 
@@ -54,4 +54,4 @@ HALO_CHECK(limits_of_attention_are_named) {
   expect_refused(attention_cuda(kFloat, none, none, none, mask, nowhere, no_floats, wide, 1.0f, nullptr, nullptr), "heads of 1 to 256 channels", "257");
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::attention

@@ -9,7 +9,7 @@
 #include "ops/attention/attention_cudnn.h"
 #include "ops/attention_grad/attention_grad_cudnn.h"
 
-namespace halo::check {
+namespace halo::check::attention {
 
 namespace {
 
@@ -264,4 +264,4 @@ HALO_CHECK(cuda_attention_by_cudnn_refuses) {
   for (const AttentionSizes& s : {odd, wide, many}) expect(!check_attention_cudnn(DType::kBFloat16, {}, s).ok(), "sizes it does not take");
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::attention

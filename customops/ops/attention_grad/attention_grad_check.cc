@@ -6,7 +6,7 @@
 #include "check/head_order.h"
 #include "ops/attention/attention_check.h"
 
-namespace halo::check {
+namespace halo::check::attention_grad {
 
 namespace {
 
@@ -130,4 +130,4 @@ HALO_CHECK(attention_grad_lets_nan_through) {
   }
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::attention_grad

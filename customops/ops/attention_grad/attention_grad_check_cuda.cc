@@ -4,7 +4,7 @@
 #include "ops/attention/attention_check_cuda.h"
 #include "ops/attention_grad/attention_grad.h"
 
-namespace halo::check {
+namespace halo::check::attention_grad {
 
 namespace {
 
@@ -74,4 +74,4 @@ HALO_CHECK(limits_of_attention_grad_are_named) {
   expect_refused(attention_grad_cuda(kFloat, {}, AttentionMask(), many, 1.0f, nullptr, nowhere, nullptr), "at most 65535 ", "65536");
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::attention_grad

@@ -28,7 +28,7 @@ void gradient_row(float* __restrict p, float* __restrict ds, int64_t count, floa
 
 /// Floats of float32 copies for a pair.
 template <class T>
-int64_t converted(const AttentionSizes& sizes) {
+int64_t gradient_copies(const AttentionSizes& sizes) {
   return is_copied<T>(sizes.layout) ? (2 * (sizes.rows() + sizes.keys) + std::max(sizes.rows(), sizes.keys)) * sizes.dim : 0;
 }
 
@@ -86,9 +86,9 @@ void gradient_of_rows(const AttentionGradInputs<T>& in, const AttentionMask& mas
 
 template <class T>
 int64_t attention_grad_work(const AttentionSizes& sizes, bool has_documents, int64_t bound) {
-  if (!has_documents) return sizes.pairs_at_once(2, bound) * (2 * sizes.rows() * sizes.keys + converted<T>(sizes));
+  if (!has_documents) return sizes.pairs_at_once(2, bound) * (2 * sizes.rows() * sizes.keys + gradient_copies<T>(sizes));
   const int64_t queries = sizes.heads * sizes.queries, keys = sizes.groups * sizes.keys;
-  return most_scores(sizes, 2, bound) + sizes.groups * converted<T>(sizes) + 4 * floats_of<T>(queries * sizes.dim) + 4 * floats_of<T>(keys * sizes.dim) +
+  return most_scores(sizes, 2, bound) + sizes.groups * gradient_copies<T>(sizes) + 4 * floats_of<T>(queries * sizes.dim) + 4 * floats_of<T>(keys * sizes.dim) +
          queries;
 }
 

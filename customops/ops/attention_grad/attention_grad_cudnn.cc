@@ -6,14 +6,14 @@ namespace halo {
 
 namespace {
 
-struct Layout {
+struct GradientLayout {
   int64_t lengths, delta, dq, dk, dv, engine, bytes;
 };
 
 /// Before cuDNN 9.15.1 the gradient reads beyond keys that are no multiple of 128, unless it has lengths.
 bool has_lengths(const AttentionMask& mask, const AttentionSizes& sizes) { return mask.mask != nullptr || sizes.keys % 128 != 0; }
 
-Status lay_out(cuda::CudnnAttention& cudnn, const cuda::CudnnAttentionShape& shape, const AttentionGradBuffers& b, Layout* layout) {
+Status lay_out(cuda::CudnnAttention& cudnn, const cuda::CudnnAttentionShape& shape, const AttentionGradBuffers& b, GradientLayout* layout) {
   const AttentionSizes& s = shape.sizes;
   const int64_t queries = s.batch * s.heads * s.queries, keys = s.pairs() * s.keys * s.dim;
   int64_t engine = 0;
@@ -33,7 +33,7 @@ Status lay_out(cuda::CudnnAttention& cudnn, const cuda::CudnnAttentionShape& sha
 
 Status attention_grad_cudnn_workspace(cuda::CudnnAttention& cudnn, DType type, const AttentionGradBuffers& buffers, const AttentionMask& mask,
                                       const AttentionSizes& sizes, int64_t* bytes) {
-  Layout layout;
+  GradientLayout layout;
   HALO_RETURN_IF_ERROR(lay_out(cudnn, {type, sizes, mask.causal, has_lengths(mask, sizes)}, buffers, &layout));
   *bytes = layout.bytes;
   return {};
@@ -42,7 +42,7 @@ Status attention_grad_cudnn_workspace(cuda::CudnnAttention& cudnn, DType type, c
 Status attention_grad_cudnn(cuda::CudnnAttention& cudnn, DType type, const AttentionGradBuffers& b, const AttentionMask& mask, const AttentionSizes& sizes,
                             float scale, void* workspace, cudaStream_t stream) {
   const cuda::CudnnAttentionShape shape{type, sizes, mask.causal, has_lengths(mask, sizes)};
-  Layout layout;
+  GradientLayout layout;
   HALO_RETURN_IF_ERROR(lay_out(cudnn, shape, b, &layout));
   auto* lengths = cuda::piece<int32_t>(workspace, layout.lengths);
   const AttentionRows rows{lengths, lengths + sizes.batch, lengths + 2 * sizes.batch};

@@ -1,7 +1,7 @@
 #include "check/check.h"
 #include "ops/barrier/barrier.h"
 
-namespace halo::check {
+namespace halo::check::barrier {
 
 HALO_CHECK(barrier_copies_every_byte_and_leaves_shared_memory_alone) {
   for (const int64_t count : {0, 1, 7, 1001}) {
@@ -14,4 +14,4 @@ HALO_CHECK(barrier_copies_every_byte_and_leaves_shared_memory_alone) {
   }
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::barrier

@@ -1,7 +1,7 @@
 #include "check/check.h"
 #include "ops/bit_cast/bit_cast.h"
 
-namespace halo::check {
+namespace halo::check::bit_cast {
 
 HALO_CHECK(bit_cast_copies_every_byte_and_leaves_shared_memory_alone) {
   for (const int64_t count : {0, 1, 256, 1001}) {
@@ -15,4 +15,4 @@ HALO_CHECK(bit_cast_copies_every_byte_and_leaves_shared_memory_alone) {
   }
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::bit_cast

@@ -9,7 +9,7 @@
 #include "comm/threads_transport.h"
 #include "ops/collectives/collectives.h"
 
-namespace halo::check {
+namespace halo::check::collectives {
 
 namespace {
 
@@ -161,4 +161,4 @@ HALO_CHECK(a_rank_that_fails_differs_or_stays_away_ends_all_with_its_name) {
   });
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::collectives

@@ -2,7 +2,7 @@
 #include "check/cuda/limits.h"
 #include "ops/collectives/collectives.h"
 
-namespace halo::check {
+namespace halo::check::collectives {
 
 namespace {
 
@@ -37,4 +37,4 @@ HALO_CHECK(limits_of_combinations_are_named) {
   expect_refused(combine_cuda(DType::kInt8, Reduction::kSum, none, 2, 8, nowhere, nullptr), "a tensor of float, bfloat16, float16, int32, int64", "int8");
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::collectives

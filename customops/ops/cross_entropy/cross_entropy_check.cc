@@ -4,7 +4,7 @@
 #include "check/check.h"
 #include "ops/cross_entropy/cross_entropy.h"
 
-namespace halo::check {
+namespace halo::check::cross_entropy {
 
 namespace {
 
@@ -105,4 +105,4 @@ HALO_CHECK(cross_entropy_refuses_labels_outside_the_vocabulary) {
   }
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::cross_entropy

@@ -3,7 +3,7 @@
 #include "check/cuda/device.h"
 #include "check/cuda/limits.h"
 
-namespace halo::check {
+namespace halo::check::cross_entropy {
 
 namespace {
 
@@ -53,4 +53,4 @@ HALO_CHECK(limits_of_cross_entropy_are_named) {
                  "2147483648");
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::cross_entropy

@@ -5,7 +5,7 @@
 
 #include "check/check.h"
 
-namespace halo::check {
+namespace halo::check::cross_entropy_grad {
 
 namespace {
 
@@ -99,4 +99,4 @@ HALO_CHECK(cross_entropy_grad_refuses_labels_outside_the_vocabulary) {
   }
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::cross_entropy_grad

@@ -4,7 +4,7 @@
 #include "check/cuda/limits.h"
 #include "ops/cross_entropy/cross_entropy.h"
 
-namespace halo::check {
+namespace halo::check::cross_entropy_grad {
 
 namespace {
 
@@ -55,4 +55,4 @@ HALO_CHECK(limits_of_cross_entropy_grad_are_named) {
                  "at most 2147483647 rows", "2147483648");
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::cross_entropy_grad

@@ -3,7 +3,7 @@
 #include "check/check.h"
 #include "ops/quantize_blocks/quantize_blocks.h"
 
-namespace halo::check {
+namespace halo::check::dequantize_blocks {
 
 namespace {
 
@@ -37,4 +37,4 @@ HALO_CHECK(codes_of_blocks_stand_for_numbers_half_a_step_away) {
   }
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::dequantize_blocks

@@ -4,7 +4,7 @@
 #include "check/cuda/limits.h"
 #include "ops/quantize_blocks/quantize_blocks.h"
 
-namespace halo::check {
+namespace halo::check::dequantize_blocks {
 
 namespace {
 
@@ -37,4 +37,4 @@ HALO_CHECK(limits_of_dequantize_blocks_are_named) {
   expect_refused(dequantize_blocks_cuda(DType::kInt32, nullptr, nullptr, nowhere, 8, nullptr), kFloatTensors, "int32");
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::dequantize_blocks

@@ -2,7 +2,7 @@
 
 #include "check/check.h"
 
-namespace halo::check {
+namespace halo::check::dequantize_int4 {
 
 namespace {
 
@@ -43,4 +43,4 @@ HALO_CHECK(codes_of_four_bits_stand_for_steps_from_a_zero_point) {
   check_matrix<float>(0, 32);
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::dequantize_int4

@@ -3,7 +3,7 @@
 #include "check/cuda/device.h"
 #include "check/cuda/limits.h"
 
-namespace halo::check {
+namespace halo::check::dequantize_int4 {
 
 namespace {
 
@@ -41,4 +41,4 @@ HALO_CHECK(limits_of_dequantize_int4_are_named) {
   expect_refused(dequantize_int4_cuda(DType::kInt32, {nullptr, nullptr, nullptr, 1, 32}, nowhere, nullptr), kFloatTensors, "int32");
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::dequantize_int4

@@ -4,7 +4,7 @@
 
 #include "check/check.h"
 
-namespace halo::check {
+namespace halo::check::dropout {
 
 namespace {
 
@@ -43,4 +43,4 @@ HALO_CHECK(dropout_follows_its_words) {
   check_type<Float16>("float16");
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::dropout

@@ -2,7 +2,7 @@
 
 #include "check/cuda/device.h"
 
-namespace halo::check {
+namespace halo::check::dropout {
 
 namespace {
 
@@ -30,4 +30,4 @@ HALO_CHECK(cuda_dropout_has_the_bits_of_the_cpu) {
   });
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::dropout

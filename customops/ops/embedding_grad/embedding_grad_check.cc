@@ -5,7 +5,7 @@
 
 #include "check/check.h"
 
-namespace halo::check {
+namespace halo::check::embedding_grad {
 
 namespace {
 
@@ -71,4 +71,4 @@ HALO_CHECK(embedding_grad_refuses_ids_out_of_range) {
   }
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::embedding_grad

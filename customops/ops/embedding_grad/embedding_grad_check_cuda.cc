@@ -2,7 +2,7 @@
 
 #include "check/cuda/device.h"
 
-namespace halo::check {
+namespace halo::check::embedding_grad {
 
 namespace {
 
@@ -75,4 +75,4 @@ HALO_CHECK(cuda_embedding_grad_notes_ids_out_of_range) {
   }
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::embedding_grad

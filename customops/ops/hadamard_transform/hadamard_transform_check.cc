@@ -5,7 +5,7 @@
 #include "common/hadamard_matrix.h"
 #include "ops/hadamard_transform/hadamard_transform.h"
 
-namespace halo::check {
+namespace halo::check::hadamard_transform {
 
 namespace {
 
@@ -148,4 +148,4 @@ HALO_CHECK(every_hadamard_matrix_is_orthogonal) {
   }
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::hadamard_transform

@@ -5,7 +5,7 @@
 #include "common/absolute_max.h"
 #include "common/hadamard_matrix.h"
 
-namespace halo::check {
+namespace halo::check::hadamard_transform {
 
 namespace {
 
@@ -88,4 +88,4 @@ HALO_CHECK(limits_of_hadamard_transform_are_named) {
                  "65536");
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::hadamard_transform

@@ -4,7 +4,7 @@
 
 #include "check/check.h"
 
-namespace halo::check {
+namespace halo::check::linear_cross_entropy {
 
 namespace {
 
@@ -79,4 +79,4 @@ HALO_CHECK(linear_cross_entropy_is_the_loss_of_the_whole_product_with_its_gradie
   }
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::linear_cross_entropy

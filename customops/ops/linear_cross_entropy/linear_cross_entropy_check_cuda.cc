@@ -2,7 +2,7 @@
 
 #include "check/cuda/device.h"
 
-namespace halo::check {
+namespace halo::check::linear_cross_entropy {
 
 namespace {
 
@@ -65,4 +65,4 @@ HALO_CHECK(cuda_linear_cross_entropy_as_the_cpu, Memory::kShared) {
   if (!is_reduced()) check_sizes<BFloat16, float>({.rows = 200, .width = 64, .classes = 32000, .chunk = 128, .ignored = -100});
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::linear_cross_entropy

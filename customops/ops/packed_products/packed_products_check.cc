@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-namespace halo::check {
+namespace halo::check::packed_products {
 
 namespace {
 
@@ -64,4 +64,4 @@ HALO_CHECK(packed_products_follow_their_equation) {
   });
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::packed_products

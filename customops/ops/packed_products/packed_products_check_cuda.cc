@@ -4,7 +4,7 @@
 #include "ops/packed_products/packed_products_check.h"
 #include "provider/products/lt_products.h"
 
-namespace halo::check {
+namespace halo::check::packed_products {
 
 namespace {
 
@@ -61,4 +61,4 @@ HALO_CHECK(limits_of_packed_products_are_named) {
   expect(!status.ok() && status.message().find("bytes of workspace, found 0") != std::string::npos, "no workspace: " + status.message());
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::packed_products

@@ -6,7 +6,7 @@
 #include "ops/quantize/quantize.h"
 #include "ops/scaled_mat_mul/scaled_mat_mul.h"
 
-namespace halo::check {
+namespace halo::check::quantize {
 
 namespace {
 
@@ -96,4 +96,4 @@ HALO_CHECK(products_of_codes_are_scaled_products_of_their_values) {
   }
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::quantize

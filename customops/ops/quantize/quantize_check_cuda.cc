@@ -7,7 +7,7 @@
 #include "common/absolute_max.h"
 #include "common/codes.h"
 
-namespace halo::check {
+namespace halo::check::quantize {
 
 namespace {
 
@@ -115,4 +115,4 @@ HALO_CHECK(limits_of_quantize_are_named) {
   expect_refused(quantize_cuda("int8", DType::kDouble, none, nullptr, nowhere, nullptr, no_floats, 1, 1, nowhere, nullptr), kFloatTensors, "double");
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::quantize

@@ -5,7 +5,7 @@
 
 #include "check/check.h"
 
-namespace halo::check {
+namespace halo::check::quantize_blocks {
 
 namespace {
 
@@ -59,4 +59,4 @@ HALO_CHECK(blocks_that_are_not_finite_have_no_scale) {
   }
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::quantize_blocks

@@ -3,7 +3,7 @@
 #include "check/cuda/device.h"
 #include "check/cuda/limits.h"
 
-namespace halo::check {
+namespace halo::check::quantize_blocks {
 
 namespace {
 
@@ -40,4 +40,4 @@ HALO_CHECK(limits_of_quantize_blocks_are_named) {
   expect_refused(quantize_blocks_cuda(DType::kInt32, none, nullptr, nullptr, 8, nullptr), kFloatTensors, "int32");
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::quantize_blocks

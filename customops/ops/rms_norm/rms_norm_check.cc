@@ -5,7 +5,7 @@
 #include "common/dtype.h"
 #include "ops/rms_norm/rms_norm.h"
 
-namespace halo::check {
+namespace halo::check::rms_norm {
 
 namespace {
 
@@ -64,4 +64,4 @@ HALO_CHECK(rms_norm_shows_what_is_not_finite) {
   }
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::rms_norm

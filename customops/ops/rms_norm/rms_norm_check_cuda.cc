@@ -4,7 +4,7 @@
 #include "check/cuda/limits.h"
 #include "common/absolute_max.h"
 
-namespace halo::check {
+namespace halo::check::rms_norm {
 
 namespace {
 
@@ -46,4 +46,4 @@ HALO_CHECK(limits_of_rms_norm_are_named) {
   expect_refused(rms_norm_cuda(DType::kDouble, none, none, nowhere, no_floats, nullptr, 1, 8, 1e-5f, nullptr), kFloatTensors, "double");
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::rms_norm

@@ -6,7 +6,7 @@
 #include "ops/rms_norm/rms_norm.h"
 #include "ops/rms_norm_grad/rms_norm_grad.h"
 
-namespace halo::check {
+namespace halo::check::rms_norm_grad {
 
 namespace {
 
@@ -94,4 +94,4 @@ HALO_CHECK(rms_norm_grad_shows_what_is_not_finite) {
   }
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::rms_norm_grad

@@ -5,7 +5,7 @@
 #include "common/absolute_max.h"
 #include "ops/rms_norm/rms_norm.h"
 
-namespace halo::check {
+namespace halo::check::rms_norm_grad {
 
 namespace {
 
@@ -65,4 +65,4 @@ HALO_CHECK(limits_of_rms_norm_grad_are_named) {
                  "1048576");
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::rms_norm_grad

@@ -6,7 +6,7 @@
 #include "check/head_order.h"
 #include "common/dtype.h"
 
-namespace halo::check {
+namespace halo::check::rotary_embedding {
 
 namespace {
 
@@ -71,4 +71,4 @@ HALO_CHECK(rotary_embedding_refuses_positions_without_a_row) {
   expect(!rotary_embedding_cpu(x.data(), table.data(), table.data(), none, y.data(), short_tables, false, SerialExecutor()).ok(), "accepted short tables");
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::rotary_embedding

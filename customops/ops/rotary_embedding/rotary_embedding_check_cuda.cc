@@ -5,7 +5,7 @@
 #include "check/head_order.h"
 #include "common/absolute_max.h"
 
-namespace halo::check {
+namespace halo::check::rotary_embedding {
 
 namespace {
 
@@ -70,4 +70,4 @@ HALO_CHECK(limits_of_rotary_embedding_are_named) {
                  "4");
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::rotary_embedding

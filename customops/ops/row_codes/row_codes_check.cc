@@ -4,7 +4,7 @@
 #include "common/codes.h"
 #include "ops/row_codes/row_codes.h"
 
-namespace halo::check {
+namespace halo::check::row_codes {
 
 namespace {
 
@@ -64,4 +64,4 @@ HALO_CHECK(block_codes_show_what_is_not_finite_in_its_block_alone) {
   }
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::row_codes

@@ -3,7 +3,7 @@
 #include "common/codes.h"
 #include "ops/row_codes/row_codes.h"
 
-namespace halo::check {
+namespace halo::check::row_codes {
 
 namespace {
 
@@ -54,4 +54,4 @@ HALO_CHECK(limits_of_block_codes_are_named) {
   expect_refused(sum_rows_cuda(kFloat, none, nullptr, no_floats, 1, 1, 64, nullptr), "codes of float8e4m3fn, float8e5m2 or int8", "float");
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::row_codes

@@ -11,7 +11,7 @@ namespace {
 
 /// By itself, with nothing that a byte written to `codes` could alias.
 template <class Format, class T>
-void encode(const T* __restrict x, uint8_t* __restrict codes, int64_t count, float scale) {
+void encode_row(const T* __restrict x, uint8_t* __restrict codes, int64_t count, float scale) {
   for (int64_t i = 0; i < count; ++i) codes[i] = Format::encode(to_float(x[i]) / scale);
 }
 
@@ -31,7 +31,7 @@ void quantize_rows_cpu(const T* x, uint8_t* codes, float* scales, int64_t blocks
       const bool is_finite = bits < detail::kInfinity;
       scales[b] = !is_finite ? std::numeric_limits<float>::quiet_NaN() : (exact < std::numeric_limits<float>::min() ? 1.0f : exact);
       if (is_finite) {
-        encode<Format>(x + b * block, codes + b * block, block, scales[b]);
+        encode_row<Format>(x + b * block, codes + b * block, block, scales[b]);
       } else {
         std::fill_n(codes + b * block, block, uint8_t{0});
       }

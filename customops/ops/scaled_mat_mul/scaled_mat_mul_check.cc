@@ -5,7 +5,7 @@
 #include "check/check.h"
 #include "common/codes.h"
 
-namespace halo::check {
+namespace halo::check::scaled_mat_mul {
 
 namespace {
 
@@ -67,4 +67,4 @@ HALO_CHECK(scaled_mat_mul_is_the_product_of_what_codes_stand_for) {
   check_sizes<E3M2, E3M2>();
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::scaled_mat_mul

@@ -4,7 +4,7 @@
 #include "common/codes.h"
 #include "provider/products/lt_products.h"
 
-namespace halo::check {
+namespace halo::check::scaled_mat_mul {
 
 namespace {
 
@@ -81,4 +81,4 @@ HALO_CHECK(cuda_scaled_mat_mul_as_the_cpu, Memory::kShared) {
   check_scaled_sizes<Int8, E4M3>();
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::scaled_mat_mul

@@ -6,7 +6,7 @@ namespace halo::cuda::bench {
 namespace {
 
 template <class T>
-void time_type(Bench& bench) {
+void time_square_sum(Bench& bench) {
   Array<T> x(kCount);
   fill_normal(x);
   const Array<float> y(1);
@@ -19,8 +19,8 @@ void time_type(Bench& bench) {
 }  // namespace
 
 HALO_BENCH(square_sum) {
-  time_type<float>(bench);
-  time_type<BFloat16>(bench);
+  time_square_sum<float>(bench);
+  time_square_sum<BFloat16>(bench);
 }
 
 }  // namespace halo::cuda::bench

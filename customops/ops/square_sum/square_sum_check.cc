@@ -2,7 +2,7 @@
 
 #include "check/check.h"
 
-namespace halo::check {
+namespace halo::check::square_sum {
 
 namespace {
 
@@ -28,4 +28,4 @@ HALO_CHECK(square_sum_is_the_sum) {
   check_type<Float16>();
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::square_sum

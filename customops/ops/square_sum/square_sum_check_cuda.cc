@@ -2,7 +2,7 @@
 
 #include "check/cuda/device.h"
 
-namespace halo::check {
+namespace halo::check::square_sum {
 
 namespace {
 
@@ -31,4 +31,4 @@ HALO_CHECK(cuda_square_sum_as_the_cpu, Memory::kShared) {
   if (!is_reduced()) check_count<BFloat16>(50'000'001);
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::square_sum

@@ -5,7 +5,7 @@
 #include "ops/swi_glu/swi_glu.h"
 #include "ops/swi_glu/swi_glu_check.h"
 
-namespace halo::check {
+namespace halo::check::swi_glu {
 
 namespace {
 
@@ -51,4 +51,4 @@ HALO_CHECK(swi_glu_shows_what_is_not_finite) {
   }
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::swi_glu

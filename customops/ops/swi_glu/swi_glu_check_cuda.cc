@@ -4,7 +4,7 @@
 #include "check/cuda/limits.h"
 #include "common/absolute_max.h"
 
-namespace halo::check {
+namespace halo::check::swi_glu {
 
 namespace {
 
@@ -40,4 +40,4 @@ HALO_CHECK(cuda_swi_glu_as_the_cpu, Memory::kShared) {
 
 HALO_CHECK(limits_of_swi_glu_are_named) { expect_refused(swi_glu_cuda(DType::kInt8, none, none, nowhere, nullptr, 8, nullptr), kFloatTensors, "int8"); }
 
-}  // namespace halo::check
+}  // namespace halo::check::swi_glu

@@ -8,7 +8,7 @@
 #include "ops/swi_glu/swi_glu_check.h"
 #include "ops/swi_glu_grad/swi_glu_grad.h"
 
-namespace halo::check {
+namespace halo::check::swi_glu_grad {
 
 namespace {
 
@@ -94,4 +94,4 @@ HALO_CHECK(swi_glu_grad_shows_what_is_not_finite) {
   }
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::swi_glu_grad

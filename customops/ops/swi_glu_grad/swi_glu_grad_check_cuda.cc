@@ -6,7 +6,7 @@
 #include "ops/quantize_blocks/quantize_blocks.h"
 #include "ops/swi_glu/swi_glu.h"
 
-namespace halo::check {
+namespace halo::check::swi_glu_grad {
 
 namespace {
 
@@ -83,4 +83,4 @@ HALO_CHECK(limits_of_swi_glu_grad_are_named) {
                  "int32");
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::swi_glu_grad

@@ -4,7 +4,7 @@
 
 #include "check/check.h"
 
-namespace halo::check {
+namespace halo::check::weighted_sum {
 
 namespace {
 
@@ -127,4 +127,4 @@ HALO_CHECK(weighted_sums_of_other_steps_seeds_and_tensors_round_otherwise) {
   }
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::weighted_sum

@@ -2,7 +2,7 @@
 
 #include "check/cuda/device.h"
 
-namespace halo::check {
+namespace halo::check::weighted_sum {
 
 namespace {
 
@@ -49,4 +49,4 @@ HALO_CHECK(cuda_weighted_sum_has_the_bits_of_the_cpu) {
   });
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::weighted_sum

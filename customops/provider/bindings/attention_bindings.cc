@@ -145,7 +145,7 @@ bool attends(const NodeFacts& node) {
          node.attributes.real("softcap", 0) == 0;
 }
 
-const KernelRows rows({
+const KernelRows attention_kernels({
     {.type = "RotaryEmbedding", .supports = rotates, .make = make_rotary},
     {.type = "Attention", .supports = attends, .make = make_attention},
 });

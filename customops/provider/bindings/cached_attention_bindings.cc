@@ -13,8 +13,8 @@ namespace halo::cuda {
 
 namespace {
 
-struct Settings {
-  explicit Settings(const Attributes& attributes)
+struct CacheSettings {
+  explicit CacheSettings(const Attributes& attributes)
       : heads(attributes.integer("num_heads", 0)),
         groups(attributes.integer("kv_num_heads", 0)),
         window(attributes.integer("local_window_size", -1)),
@@ -84,7 +84,7 @@ Status attend_prompt(const Step& s, Launch& launch) {
 }
 
 /// Batch row b has seqlens_k[b] + 1 tokens with the new ones, which are its last.
-Status run(const Settings& settings, Launch& launch) {
+Status run(const CacheSettings& settings, Launch& launch) {
   const Tensor q = launch.in(0), k = launch.in(1), v = launch.in(2), lengths = launch.in(5), cos = launch.in(7), sin = launch.in(8), positions = launch.in(9);
   const int64_t heads = settings.heads, groups = settings.groups;
   const bool is_packed = !k.is_present();
@@ -132,7 +132,7 @@ Status run(const Settings& settings, Launch& launch) {
 }
 
 /// Neither caps of scores, sinks, biases nor quantized caches.
-bool attends(const NodeFacts& node) {
+bool attends_to_cache(const NodeFacts& node) {
   const auto type_of = [&](size_t i) { return i < node.in.size() ? node.in[i] : DType::kUndefined; };
   const DType type = node.type();
   for (size_t i = 10; i < node.in.size(); ++i) {
@@ -147,10 +147,12 @@ bool attends(const NodeFacts& node) {
          attributes.real("softcap", 0) == 0 && attributes.integer("smooth_softmax", 0) <= 0;
 }
 
-const KernelRows rows({
+const KernelRows cached_attention_kernels({
     {.type = "GroupQueryAttention",
-     .supports = attends,
-     .make = [](const NodeAttributes& attributes) -> Kernel { return [settings = Settings(attributes)](Launch& launch) { return run(settings, launch); }; },
+     .supports = attends_to_cache,
+     .make = [](const NodeAttributes& attributes) -> Kernel {
+       return [settings = CacheSettings(attributes)](Launch& launch) { return run(settings, launch); };
+     },
      .host_inputs = {6},
      .domain = "com.microsoft"},
 });

@@ -82,7 +82,7 @@ bool multiplies_codes(const NodeFacts& node) {
          (type_of(5) == DType::kUndefined || type_of(5) == type) && (bits == 2 || bits == 4 || bits == 8);
 }
 
-const KernelRows rows({
+const KernelRows dequantize_kernels({
     {.type = "DequantizeLinear", .supports = dequantizes, .make = make_dequantize},
     {.type = "MatMulNBits", .supports = multiplies_codes, .make = make_mat_mul_n_bits, .domain = "com.microsoft"},
 });

@@ -107,7 +107,7 @@ Kernel make_cast_like(const NodeAttributes& attributes) {
 
 bool cast_is_supported(const NodeFacts& node) { return !node.out.empty() && cast_supports(node.type(), node.out[0]); }
 
-const KernelRows rows({
+const KernelRows elementwise_kernels({
     unary_row<UnaryOp::kNeg>("Neg"),
     unary_row<UnaryOp::kAbs>("Abs"),
     unary_row<UnaryOp::kSign>("Sign"),

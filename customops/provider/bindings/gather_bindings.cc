@@ -48,7 +48,7 @@ Kernel make_gather_nd(const NodeAttributes& attributes) {
 
 bool gathers(const NodeFacts& node) { return node.in.size() == 2 && is_movable(node.in[0]) && is_index(node.in[1]); }
 
-const KernelRows rows({
+const KernelRows gather_kernels({
     {.type = "Gather", .supports = gathers, .make = make_gather},
     {.type = "GatherElements", .supports = gathers, .make = make_gather_elements},
     {.type = "GatherND", .supports = gathers, .make = make_gather_nd},

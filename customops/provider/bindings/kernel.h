@@ -66,6 +66,8 @@ struct KernelRows {
 /// `one` of float, bfloat16, float16 or double.
 constexpr bool is_float(DType one) { return RealTypes::has(one); }
 
+inline bool is_float_node(const NodeFacts& node) { return is_float(node.type()); }
+
 constexpr bool is_index(DType one) { return IndexTypes::has(one); }
 
 /// A type whose elements are moved without looking at them.

@@ -9,8 +9,8 @@ namespace halo::cuda {
 namespace {
 
 /// ignore_index may be any number, so that only two answers tell whether it is there.
-struct Settings {
-  explicit Settings(const Attributes& attributes)
+struct LossSettings {
+  explicit LossSettings(const Attributes& attributes)
       : has_ignored(attributes.integer("ignore_index", 0) == attributes.integer("ignore_index", 1)), ignored(attributes.integer("ignore_index", 0)) {
     const std::string text = attributes.text("reduction");
     reduction = text == "none" ? LossReduction::kNone : text == "sum" ? LossReduction::kSum : LossReduction::kMean;
@@ -24,7 +24,7 @@ struct Settings {
 LossSizes loss_sizes(const Dims& scores) { return {.batch = scores.sizes[0], .classes = scores.sizes[1], .inner = scores.count(2, scores.rank)}; }
 
 Kernel make_cross_entropy(const NodeAttributes& attributes) {
-  return [settings = Settings(attributes)](Launch& launch) -> Status {
+  return [settings = LossSettings(attributes)](Launch& launch) -> Status {
     const Tensor scores = launch.in(0), labels = launch.in(1), weights = launch.in(2);
     const LossSizes sizes = loss_sizes(scores.dims);
     HALO_WORKSPACE(work, launch, label_loss_workspace(sizes));
@@ -35,7 +35,7 @@ Kernel make_cross_entropy(const NodeAttributes& attributes) {
 }
 
 Kernel make_likelihood(const NodeAttributes& attributes) {
-  return [settings = Settings(attributes)](Launch& launch) -> Status {
+  return [settings = LossSettings(attributes)](Launch& launch) -> Status {
     const Tensor scores = launch.in(0), labels = launch.in(1), weights = launch.in(2);
     const LossSizes sizes = loss_sizes(scores.dims);
     HALO_WORKSPACE(work, launch, label_loss_workspace(sizes));
@@ -47,7 +47,7 @@ Kernel make_likelihood(const NodeAttributes& attributes) {
 
 bool takes(const NodeFacts& node) { return node.in.size() >= 2 && is_float(node.in[0]) && is_index(node.in[1]); }
 
-const KernelRows rows({
+const KernelRows loss_kernels({
     {.type = "SoftmaxCrossEntropyLoss", .supports = takes, .make = make_cross_entropy},
     {.type = "NegativeLogLikelihoodLoss", .supports = takes, .make = make_likelihood},
 });

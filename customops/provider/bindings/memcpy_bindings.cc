@@ -18,7 +18,7 @@ Status to_host(Launch& launch) {
   return launch.device().staging().to_host(launch.out(0, x.dims), x.data, bytes_of(x), launch.stream());
 }
 
-const KernelRows rows({
+const KernelRows memcpy_kernels({
     {.type = "MemcpyFromHost",
      .supports = [](const NodeFacts& node) { return is_movable(node.type()); },
      .make = [](const NodeAttributes&) -> Kernel { return from_host; },

@@ -178,7 +178,7 @@ Kernel make_plain(const NodeAttributes&) {
   return run;
 }
 
-const KernelRows rows({
+const KernelRows movement_kernels({
     {.type = "Transpose", .supports = moves, .make = make_transpose},
     {.type = "Expand", .supports = moves, .make = make_plain<run_expand>, .host_inputs = {1}},
     {.type = "Slice",

@@ -56,9 +56,7 @@ Kernel make_swish(const NodeAttributes& attributes) {
   };
 }
 
-bool is_float_node(const NodeFacts& node) { return is_float(node.type()); }
-
-const KernelRows rows({
+const KernelRows normalization_kernels({
     {.type = "RMSNormalization", .supports = normalizes, .make = make_rms_norm},
     {.type = "SimplifiedLayerNormalization", .supports = normalizes, .make = make_rms_norm},
     {.type = "SkipSimplifiedLayerNormalization", .supports = adds_and_normalizes, .make = make_add_rms_norm, .domain = "com.microsoft"},

@@ -58,7 +58,7 @@ Kernel make_gemm(const NodeAttributes& attributes) {
 
 bool multiplies(const NodeFacts& node) { return is_float(node.type()); }
 
-const KernelRows rows({
+const KernelRows product_kernels({
     {.type = "MatMul", .supports = multiplies, .make = [](const NodeAttributes&) -> Kernel { return run_mat_mul; }},
     {.type = "Gemm", .supports = multiplies, .make = make_gemm},
     {.type = "FusedMatMul",

@@ -75,9 +75,7 @@ bool finds_largest(const NodeFacts& node) {
          node.attributes.integer("axis", 0) != 0;
 }
 
-bool is_float_node(const NodeFacts& node) { return is_float(node.type()); }
-
-const KernelRows rows({
+const KernelRows reduce_kernels({
     reduce_row<ReduceOp::kSum>("ReduceSum"),
     reduce_row<ReduceOp::kMean>("ReduceMean"),
     reduce_row<ReduceOp::kMax>("ReduceMax"),

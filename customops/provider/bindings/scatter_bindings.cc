@@ -36,7 +36,7 @@ Kernel make_scatter_nd(const NodeAttributes& attributes) {
 
 bool scatters(const NodeFacts& node) { return node.in.size() == 3 && scatter_supports(reduction_of(node.attributes), node.in[0]) && is_index(node.in[1]); }
 
-const KernelRows rows({
+const KernelRows scatter_kernels({
     {.type = "ScatterElements", .supports = scatters, .make = make_scatter_elements, .in_place = {0}},
     {.type = "ScatterND", .supports = scatters, .make = make_scatter_nd, .in_place = {0}},
 });

@@ -78,15 +78,15 @@ Kernel make_shape(const NodeAttributes& attributes) {
   };
 }
 
-bool moves(const NodeFacts& node) { return is_movable(node.type()); }
+bool is_movable_node(const NodeFacts& node) { return is_movable(node.type()); }
 
-const KernelRows rows({
-    {.type = "Reshape", .supports = moves, .make = make_reshape, .host_inputs = {1}, .is_view = true},
-    {.type = "Squeeze", .supports = moves, .make = make_squeeze, .host_inputs = {1}, .is_view = true},
-    {.type = "Unsqueeze", .supports = moves, .make = make_unsqueeze, .host_inputs = {1}, .is_view = true},
-    {.type = "Flatten", .supports = moves, .make = make_flatten, .is_view = true},
+const KernelRows view_kernels({
+    {.type = "Reshape", .supports = is_movable_node, .make = make_reshape, .host_inputs = {1}, .is_view = true},
+    {.type = "Squeeze", .supports = is_movable_node, .make = make_squeeze, .host_inputs = {1}, .is_view = true},
+    {.type = "Unsqueeze", .supports = is_movable_node, .make = make_unsqueeze, .host_inputs = {1}, .is_view = true},
+    {.type = "Flatten", .supports = is_movable_node, .make = make_flatten, .is_view = true},
     {.type = "Identity",
-     .supports = moves,
+     .supports = is_movable_node,
      .make = [](const NodeAttributes&) -> Kernel { return [](Launch& launch) { return view(launch, launch.in(0).dims); }; },
      .is_view = true},
     {.type = "Shape", .supports = [](const NodeFacts&) { return true; }, .make = make_shape, .host_outputs = {0}},

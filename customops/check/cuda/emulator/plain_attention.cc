@@ -4,25 +4,15 @@
 #include <string_view>
 #include <vector>
 
+#include "plain_numbers.h"
 #include "provider/cudnn/cudnn_attention.h"
-#include "provider/errors.h"
 
 namespace halo::cuda {
 
 namespace {
 
-double element(DType type, const void* x, int64_t i) {
-  if (type == DType::kBFloat16) return static_cast<double>(to_float(static_cast<const BFloat16*>(x)[i]));
-  return static_cast<double>(to_float(static_cast<const Float16*>(x)[i]));
-}
-
-void store(DType type, void* y, int64_t i, double value) {
-  if (type == DType::kBFloat16) {
-    static_cast<BFloat16*>(y)[i] = from_float<BFloat16>(static_cast<float>(value));
-  } else {
-    static_cast<Float16*>(y)[i] = from_float<Float16>(static_cast<float>(value));
-  }
-}
+using emulator::element;
+using emulator::store;
 
 /// Calls f(query, key, sum) with each pair of which the query sees the key: their rows of channels in Q and K, counted as these lie, and the query's place in
 /// log_sum_exp.

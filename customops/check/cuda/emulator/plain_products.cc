@@ -1,7 +1,5 @@
 // Products by plain loops in place of cuBLASLt.
-#include <limits>
-
-#include "common/codes.h"
+#include "plain_numbers.h"
 #include "provider/errors.h"
 #include "provider/products/lt_products.h"
 
@@ -9,42 +7,8 @@ namespace halo::cuda {
 
 namespace {
 
-double element(DType type, const void* x, int64_t i) {
-  switch (type) {
-    case DType::kFloat:
-      return static_cast<double>(static_cast<const float*>(x)[i]);
-    case DType::kDouble:
-      return static_cast<const double*>(x)[i];
-    case DType::kBFloat16:
-      return static_cast<double>(to_float(static_cast<const BFloat16*>(x)[i]));
-    case DType::kFloat16:
-      return static_cast<double>(to_float(static_cast<const Float16*>(x)[i]));
-    default: {
-      double value = std::numeric_limits<double>::quiet_NaN();
-      const Status status = dispatch_codes(type, [&]<class Format>() { value = static_cast<double>(Format::decode(static_cast<const uint8_t*>(x)[i])); });
-      return status.ok() ? value : std::numeric_limits<double>::quiet_NaN();  // no type that plans have
-    }
-  }
-}
-
-void store(DType type, void* y, int64_t i, double value) {
-  switch (type) {
-    case DType::kDouble:
-      static_cast<double*>(y)[i] = value;
-      return;
-    case DType::kInt32:
-      static_cast<int32_t*>(y)[i] = static_cast<int32_t>(value);
-      return;
-    case DType::kBFloat16:
-      static_cast<BFloat16*>(y)[i] = from_float<BFloat16>(static_cast<float>(value));
-      return;
-    case DType::kFloat16:
-      static_cast<Float16*>(y)[i] = from_float<Float16>(static_cast<float>(value));
-      return;
-    default:
-      static_cast<float*>(y)[i] = static_cast<float>(value);
-  }
-}
+using emulator::element;
+using emulator::store;
 
 void compute(const Product& p, const void* a, const void* b, void* y, const float* scale_a, const float* scale_b, const void* c) {
   const double scale = (scale_a != nullptr ? static_cast<double>(*scale_a) : 1.0) * (scale_b != nullptr ? static_cast<double>(*scale_b) : 1.0);
