@@ -74,21 +74,21 @@ class CopyExchange final : public Exchange {
   /// Pieces of all transfers in turns, and of each turn what is sent first: whoever waits for a piece waits for what was issued before, on whatever rank.
   /// Streams say so to each other too: a recording may be replayed in any order that they allow, and what a turn sends must not come behind what waits for its
   /// answer.
-  Status run(const std::vector<Transfer>& transfers, cudaStream_t stream) override {
+  Status run(const std::vector<PeerTransfer>& transfers, cudaStream_t stream) override {
     int64_t longest = 0;
-    for (const Transfer& t : transfers) longest = std::max({longest, t.out_bytes, t.in_bytes});
+    for (const PeerTransfer& t : transfers) longest = std::max({longest, t.out_bytes, t.in_bytes});
     if (longest == 0) return {};
     HALO_RETURN_IF_ERROR(follow(send_stream_, stream, forked_));
     uint32_t turn = 0;
     for (int64_t begin = 0; begin < longest; begin += kSlotBytes, ++turn) {
       Event &sent = sent_[turn % kSlots], &received = received_[turn % kSlots];
       if (turn >= kSlots) HALO_CUDA_RETURN_IF_ERROR(cudaStreamWaitEvent(send_stream_, received.get(), 0));  // of the turn that had these slots
-      for (const Transfer& t : transfers) {
+      for (const PeerTransfer& t : transfers) {
         const int64_t bytes = std::min(t.out_bytes - begin, kSlotBytes);
         if (bytes > 0) HALO_RETURN_IF_ERROR(send(t.peer, static_cast<const char*>(t.out) + begin, bytes));
       }
       HALO_RETURN_IF_ERROR(follow(stream, send_stream_, sent));
-      for (const Transfer& t : transfers) {
+      for (const PeerTransfer& t : transfers) {
         const int64_t bytes = std::min(t.in_bytes - begin, kSlotBytes);
         if (bytes > 0) HALO_RETURN_IF_ERROR(receive(t.peer, static_cast<char*>(t.in) + begin, bytes, stream));
       }

@@ -15,7 +15,7 @@
 namespace halo::cuda {
 
 /// What one rank sends to another and gets from it.
-struct Transfer {
+struct PeerTransfer {
   int peer;  // rank of the world
   const void* out;
   int64_t out_bytes;
@@ -29,7 +29,7 @@ class Exchange {
 
   /// Sends and receives, all at once. All ranks call it in the same order; both ends leave out what has no bytes. What is sent may be overwritten, and what is
   /// received be read, by what follows on the stream.
-  virtual Status run(const std::vector<Transfer>& transfers, cudaStream_t stream) = 0;
+  virtual Status run(const std::vector<PeerTransfer>& transfers, cudaStream_t stream) = 0;
 
   /// What went wrong since, for people; "" where nothing did.
   virtual std::string problem() { return ""; }

@@ -47,10 +47,10 @@ class NcclExchange final : public Exchange {
     return {};
   }
 
-  Status run(const std::vector<Transfer>& transfers, cudaStream_t stream) override {
+  Status run(const std::vector<PeerTransfer>& transfers, cudaStream_t stream) override {
     HALO_RETURN_IF_ERROR(check(api_->group_start(), "ncclGroupStart"));
     Status status;
-    for (const Transfer& t : transfers) {
+    for (const PeerTransfer& t : transfers) {
       if (t.out_bytes > 0 && status.ok()) {
         status = check(api_->send(t.out, static_cast<size_t>(t.out_bytes), nccl::kInt8, t.peer, ranks_, stream), "ncclSend");
       }

@@ -155,7 +155,7 @@ class StreamCollectives final : public DeviceCollectives {
   template <class Send, class Receive>
   Status exchange(const Collective& c, Send&& send, Receive&& receive) {
     const int members = static_cast<int>(c.counts.size());
-    std::vector<Transfer> transfers;
+    std::vector<PeerTransfer> transfers;
     for (int distance = 1; distance < members; ++distance) {
       const int member = (c.index + distance) % members, peer = communicator_.member_rank(c, member);
       const Piece out = send(member), in = receive(member);
