@@ -18,18 +18,19 @@ public class HuggingFaceSourceTests
     [Fact]
     public void The_bundled_folder_and_the_rederived_graph_train_with_the_losses_of_the_exported_graph()
     {
+        const int Updates = 8;
         using var run = new TinyRun();
         string[] Train(string output, string model, params string[] more) =>
         [
-            "train", "--model", model, "--data", TinyRun.Data("train.jsonl"), "-o", run[output], "--steps", "20", "--learning-rate", "1e-3",
-            "--warmup-steps", "20", .. more,
+            "train", "--model", model, "--data", TinyRun.Data("train.jsonl"), "-o", run[output], "--steps", $"{Updates}", "--learning-rate", "1e-3",
+            "--warmup-steps", $"{Updates}", .. more,
         ];
         Succeed(Train("exported", run.Graph, "--weights", LlamaTiny.Folder));
         Succeed(Train("built", LlamaTiny.Folder));
         Succeed(Train("rederived", run.Graph, "--weights", LlamaTiny.Folder, "--rederive", "true"));
         double[] Losses(string output) => [.. run.Updates(output).Select(u => double.Parse(u.Split(' ')[1]))];
         var (exported, built) = (Losses("exported"), Losses("built"));
-        Assert.Equal(20, built.Length);
+        Assert.Equal(Updates, built.Length);
         Assert.All(exported.Zip(built), pair => Assert.Equal(pair.First, pair.Second, Tolerances.LossesOfTraining));
         Assert.All(exported.Zip(Losses("rederived")), pair => Assert.Equal(pair.First, pair.Second, Tolerances.LossesOfTraining));
         Assert.True(built[^1] < built[0] - 1, $"{built[0]} to {built[^1]}");

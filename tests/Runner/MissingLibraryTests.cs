@@ -13,15 +13,15 @@ public sealed class MissingLibraryTests : IDisposable
     public void Training_names_the_missing_library_and_runs_by_function_bodies_when_asked()
     {
         var executable = WithoutLibrary();
-        var (exitCode, error) = Run(executable, _run.Train("run", 3));
+        var (exitCode, error) = Run(executable, _run.TrainSmall("run", 2));
         Assert.Equal(2, exitCode);
         Assert.Contains("expected the native library, found no such file. Build without -p:SkipNative=true, or run with --operators functions.", error,
             StringComparison.Ordinal);
         Assert.False(Directory.Exists(_run["run"]));
 
-        (exitCode, error) = Run(executable, _run.Train("run", 3, "--operators", "functions"));
+        (exitCode, error) = Run(executable, _run.TrainSmall("run", 2, "--operators", "functions"));
         Assert.True(exitCode == 0, error);
-        Assert.Equal(3, _run.Updates("run").Count);
+        Assert.Equal(2, _run.Updates("run").Count);
     }
 
     /// <summary>The executable in a folder of its own, with links to all it needs but the library.</summary>

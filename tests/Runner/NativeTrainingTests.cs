@@ -9,7 +9,7 @@ namespace Halo.Tests.Runner;
 /// <summary>Whole graphs by the native kernels: their losses by the function bodies, and over the first updates.</summary>
 public sealed class NativeTrainingTests : IDisposable
 {
-    private const int Updates = 20;
+    private const int Updates = 10;
 
     /// <summary>
     /// Codes flip where sums are taken in another order, and updates amplify it: the function bodies' losses for int8 halo-2 differ from these by
@@ -77,7 +77,7 @@ public sealed class NativeTrainingTests : IDisposable
             OutlierVariant.Write(weights = _run["outliers.safetensors"]);
         HaloConsole.Succeed("train", "--model", _run.Graph, "--weights", weights, "--tokenizer", LlamaTiny.Folder, "--data", TinyRun.Data("train.jsonl"),
             "-o", _run["run"], "--scheme", scheme, "--format", format, "--steps", $"{Updates}", "--seed", "0",
-            "--learning-rate", "1e-3", "--warmup-steps", "20");
+            "--learning-rate", "5e-4", "--warmup-steps", $"{Updates}");
         double[] losses = [.. File.ReadLines(Path.Combine(_run["run"], "metrics.jsonl")).Select(line => JsonDocument.Parse(line).RootElement)
             .Where(row => row.GetProperty("kind").GetString() == "train").Select(row => row.GetProperty("loss").GetDouble())];
         Assert.Equal(Updates, losses.Length);

@@ -19,16 +19,16 @@ public sealed class TrainVerbTests : IDisposable
     [Fact]
     public void A_run_killed_at_any_moment_goes_on_as_if_it_had_not_been()
     {
-        HaloProcess.Succeed(_run.Train("whole", Steps, "--save-every", "2", "--threads", "2"));
+        HaloProcess.Succeed(_run.TrainSmall("whole", Steps, "--save-every", "2"));
         var expected = _run.Updates("whole");
         Assert.Equal(Steps, expected.Count);
 
         // Killed while it prepares, between checkpoints, and wherever the third delay ends.
         var random = new Random(7);
-        Kill(_run.Train("killed", Steps, "--save-every", "2", "--threads", "2"),
+        Kill(_run.TrainSmall("killed", Steps, "--save-every", "2"),
             () => File.Exists(Path.Combine(_run["killed"], "halo.json")));
         Kill(["train", "--resume", "-o", _run["killed"]], () => Rows("killed") >= 3);
-        Kill(["train", "--resume", "-o", _run["killed"]], () => Rows("killed") >= 5, random.Next(0, 700));
+        Kill(["train", "--resume", "-o", _run["killed"]], () => Rows("killed") >= 5, random.Next(0, 300));
         HaloProcess.Succeed("train", "--resume", "-o", _run["killed"]);
         Assert.Equal(expected, _run.Updates("killed"));
         foreach (var file in new[] { "model/model.safetensors", $"checkpoints/step-{Steps:D8}/optimizer.safetensors", "artifact/manifest.json" })
@@ -47,7 +47,7 @@ public sealed class TrainVerbTests : IDisposable
         [
             "train", "--model", LlamaTiny.Folder, "--data", TinyRun.Data("train.jsonl"), "-o", _run[output], "--adapter-kind", "dora",
             "--adapter-rank", "4", "--adapter-dropout", "0.1", "--scheme", "halo-2", "--format", "int8", "--micro-batch-size", "2", "--sequence-length", "64",
-            "--batch-size", "4", "--steps", $"{Steps}", "--save-every", "2", "--threads", "2",
+            "--batch-size", "4", "--steps", $"{Steps}", "--save-every", "2",
         ];
         HaloProcess.Succeed(Train("whole"));
         var expected = _run.Updates("whole");
@@ -66,7 +66,7 @@ public sealed class TrainVerbTests : IDisposable
     [InlineData("TERM")]
     public async Task A_signal_ends_the_run_after_its_update_and_saves(string signal)
     {
-        using var process = HaloProcess.Start(_run.Train("run", 1000));
+        using var process = HaloProcess.Start(_run.TrainSmall("run", 1000));
         var error = process.StandardError.ReadToEndAsync();
         var output = process.StandardOutput.ReadToEndAsync();
         WaitFor(() => Rows("run") >= 2, process);
@@ -85,7 +85,7 @@ public sealed class TrainVerbTests : IDisposable
     public void A_finished_run_leaves_a_model_in_the_checkpoints_type_a_report_and_the_best_checkpoint()
     {
         File.WriteAllLines(_run["valid.jsonl"], File.ReadLines(TinyRun.Data("valid.jsonl")).Take(16));
-        var output = HaloProcess.Succeed(_run.Train("run", 6,
+        var output = HaloProcess.Succeed(_run.Train("run", 4,
             "--valid", _run["valid.jsonl"], "--batch-size", "12", "--save-every", "1", "--eval-every", "2", "--keep-checkpoints", "1"));
         Assert.Contains("validation loss 4.", output, StringComparison.Ordinal);
         using (var source = SafetensorsFile.Open(Path.Combine(LlamaTiny.Folder, "model.safetensors")))
