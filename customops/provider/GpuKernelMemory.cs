@@ -54,6 +54,7 @@ internal sealed class GpuKernelMemory(bool byCudnn) : IKernelMemory
         "EmbeddingGrad" => Embedding(node),
         "LinearCrossEntropy" => Head(node),
         "Quantize" or "CrossEntropyGrad" => RunMemory.Alignment,
+        "HadamardQuantize" => RunMemory.Alignment + (HadamardQuantize.IsOneKernel(node, node.Attributes["format"].String) ? 0 : Rotated(node.Inputs[0]!)),
         _ => 0,
     };
 
@@ -77,6 +78,9 @@ internal sealed class GpuKernelMemory(bool byCudnn) : IKernelMemory
         var chunk = Math.Max(1, Math.Min(node.Int("rows", 1), Size(x, 0)));
         return Aligned(x.Type.SizeBytes(chunk * Size(w, 0))) + Aligned(8 * Size(x, 0)) + 256 + ProductBytes;
     }
+
+    /// <summary>Of a tensor that is rotated before it is rounded.</summary>
+    private static long Rotated(Value x) => Aligned(x.Type.SizeBytes(Elements(x)));
 
     private static long Embedding(Node node)
     {

@@ -49,7 +49,8 @@ internal static class OperandTrace
             return new GemmOperand(codes, transposed, Root(codes), NoAxes, codes.Type.Name());
         var matrix = quantize.Inputs[0]!;
         transposed ^= codes.ProducerIndex == TransposedIndex;
-        return new GemmOperand(matrix, transposed, Root(matrix), RotatedAxes(matrix), role.FormatOf(quantize));
+        var axes = role.RotatedBy is { } rotation ? RotatedAxes(matrix).Append(rotation.AxisOf(quantize)).ToHashSet() : RotatedAxes(matrix);
+        return new GemmOperand(matrix, transposed, Root(matrix), axes, role.FormatOf(quantize));
     }
 
     private static IReadOnlySet<int> RotatedAxes(Value value)

@@ -25,7 +25,7 @@ internal sealed class RepeatedValues
         }
 
         // Codes of one tensor are the same, whether they are given in one order or in both.
-        string Key(Node node) => node.Facts.Role is OperatorRole.Codes codes ? $"codes {codes.FormatOf(node)} {Of(node.Inputs[0]!).Name}" : keys.Of(node, Of);
+        string Key(Node node) => node.Facts.Role is OperatorRole.Codes { RotatedBy: null } codes ? $"codes {codes.FormatOf(node)} {Of(node.Inputs[0]!).Name}" : keys.Of(node, Of);
     }
 
     /// <summary>The value that was computed first of those equal to <paramref name="value"/>.</summary>

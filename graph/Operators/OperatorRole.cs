@@ -58,6 +58,9 @@ public abstract record OperatorRole
     /// <param name="FormatAttribute">Names the number format.</param>
     public sealed record Codes(string FormatAttribute) : OperatorRole
     {
+        /// <summary>What its first input goes through before it is rounded; null: nothing.</summary>
+        public Rotation? RotatedBy { get; init; }
+
         public string FormatOf(Node node) => node.String(FormatAttribute, "");
     }
 

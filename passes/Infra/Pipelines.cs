@@ -59,6 +59,7 @@ public static class Pipelines
         typeof(SinkGathers),        // behind sharding, whose gathers it moves
         typeof(ExchangeRows),       // behind both: it finds gathers and sums of tables where they stay
         typeof(GroupMaxima),        // behind sink-gathers: it makes the maxima
+        typeof(FuseRotations),      // behind all that finds rotations and codes apart: ranks send codes, updates keep them
         typeof(OrderNodes),         // last of training graphs: it places what all others made
         typeof(OverlapCollectives), // behind the order, in which it finds what comes next
         typeof(OffloadResiduals),   // the same: its nodes are placed as they are to run
@@ -120,7 +121,7 @@ public static class Pipelines
             new ExchangeRows(plan.Lookups), new GroupMaxima()];
 
     /// <summary>Its second part, behind what else works on a rank's rows.</summary>
-    public static IReadOnlyList<IGraphPass> Overlap { get; } = [new OrderNodes(), new OverlapCollectives()];
+    public static IReadOnlyList<IGraphPass> Overlap { get; } = [new FuseRotations(), new OrderNodes(), new OverlapCollectives()];
 
     /// <summary>The rewrite of the forward part of a training graph for several batches at once: as many copies of it, rewritten as one graph.</summary>
     /// <param name="copies">Batches at once.</param>

@@ -45,8 +45,8 @@ public static class LinearReport
         var layers = all.Where(l => !AdapterNames.IsFactor(l.Weight.Name)).ToList();
         var adapters = graph.Inputs.Count(i => AdapterNames.IsTrained(i.Name));
         var gemms = layers.Where(l => !l.IsHead).SelectMany(l => l.Gemms).ToList();
-        var rotations = graph.Nodes.Count(n => n.Is(nameof(HadamardTransform), HaloDomain.Name));
-        var quantizations = graph.Nodes.Count(n => n.Is(nameof(Quantize), HaloDomain.Name));
+        var rotations = graph.Nodes.Count(n => n.Is(nameof(HadamardTransform), HaloDomain.Name) || n.Is(nameof(HadamardQuantize), HaloDomain.Name));
+        var quantizations = graph.Nodes.Count(n => n.Is(nameof(Quantize), HaloDomain.Name) || n.Is(nameof(HadamardQuantize), HaloDomain.Name));
         return $"{layers.Count(l => !l.IsHead)} linear layers with {gemms.Count} products, {gemms.Count(g => g.IsQuantized)} of them in 8 bits; "
             + $"{rotations} rotations, {quantizations} quantizations; {layers.Count(l => l.IsHead) + Heads(graph).Count()} head and {skipped.Count} other products in full precision"
             + (adapters > 0 ? $"; {adapters} parameters of adapters" : "");

@@ -1,6 +1,6 @@
 using Halo.Analysis;
-using Halo.CustomOps;
 using Halo.Ir;
+using Halo.Operators;
 using Halo.Passes.Infra;
 
 namespace Halo.Passes.Training;
@@ -33,7 +33,7 @@ public static class UpdateCodes
         return codes;
     }
 
-    private static bool IsQuantize(Node node) => node.Is(nameof(Quantize), HaloDomain.Name);
+    private static bool IsQuantize(Node node) => node.Facts.Role is OperatorRole.Codes;
 
     /// <summary>Throws where two nodes quantize the same: one for the forward part, one for the backward part.</summary>
     private static void RequireOnce(Graph codes)

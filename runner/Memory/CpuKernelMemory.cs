@@ -35,6 +35,7 @@ internal sealed class CpuKernelMemory : IKernelMemory
         "AttentionGrad" => node.Input(7) is null ? Scores(node, 1, 2) : OfDocuments(node, 1, 2, 4),
         "CrossEntropy" => 8 * Size(node.Inputs[0]!, 0),
         "Quantize" => node.Input(1) is null ? 4 * ((Elements(node.Inputs[0]!) + Grain - 1) / Grain) : 0,
+        "HadamardQuantize" => node.Inputs[0]!.Type.SizeBytes(Elements(node.Inputs[0]!)),
         "RmsNormGrad" => 4 * Pieces(node.Inputs[1]!) * Size(node.Inputs[1]!, -1),
         _ => 0,
     };

@@ -3,6 +3,7 @@ using Halo.Ir;
 using Halo.Models.HuggingFace;
 using Halo.Models.Optimizer;
 using Halo.Models.Weights;
+using Halo.Passes.Fusion;
 using Halo.Passes.Infra;
 using Halo.Passes.Training;
 using Halo.Runner.Data;
@@ -152,11 +153,13 @@ internal sealed class TrainingPlan
         var model = training.Clone();
         ShapeInference.Run(model.Graph);
         var codes = accumulates && config.WeightCodes == WeightCodes.Update ? UpdateCodes.Split(model) : null;
+        if (codes is not null)
+            PassManager.Run(codes, [new FuseRotations()], new PassOptions());
         if (config.OptimizerInBackward)
             Halo.Models.Optimizer.OptimizerInBackward.AddTo(model, @interface.Trained, optimizer, @interface.ParameterType);
         else if (accumulates)
             GradientGraphs.AddSumsTo(model, @interface.Trained.Select(p => p.Name), GradientSums.TypeOf(config));
-        PassManager.Run(model, [new OrderNodes(), .. config.OffloadResiduals ? (IGraphPass[])[new OffloadResiduals()] : [],
+        PassManager.Run(model, [new FuseRotations(), new OrderNodes(), .. config.OffloadResiduals ? (IGraphPass[])[new OffloadResiduals()] : [],
             .. lends ? (IGraphPass[])[new LendGradients()] : []], new PassOptions());
         return (model, codes);
     }

@@ -39,22 +39,36 @@ public sealed class HadamardTransform : HaloOperator
 
     public override void InferShapes(Node node)
     {
+        RequireBlocks("hadamard-transform", node);
+        (node.Outputs[0].Type, node.Outputs[0].Shape) = (node.Inputs[0]!.Type, node.Inputs[0]!.Shape);
+        if (HaloOperators.GivesAbsoluteMax(node))
+            (node.Outputs[1].Type, node.Outputs[1].Shape) = (ElementType.Float, Shape.Scalar);
+    }
+
+    /// <summary>Throws unless X is a matrix whose axis the blocks sum to.</summary>
+    internal static void RequireBlocks(string op, Node node)
+    {
         var x = node.Inputs[0]!;
         var (axis, blocks) = ((int)node.Attributes["axis"].Int, node.Attributes["blocks"].Ints);
         if (x.Shape is { } shape && (shape.Rank != 2 || (shape[axis].Size is { } size && size != blocks.Sum())))
         {
-            throw new HaloException("hadamard-transform", node.ToString(), $"a matrix of {blocks.Sum()} along axis {axis}", x.Shape.ToString(),
+            throw new HaloException(op, node.ToString(), $"a matrix of {blocks.Sum()} along axis {axis}", x.Shape.ToString(),
                 "Rewrite the graph at this size.");
         }
-        (node.Outputs[0].Type, node.Outputs[0].Shape) = (x.Type, x.Shape);
-        if (HaloOperators.GivesAbsoluteMax(node))
-            (node.Outputs[1].Type, node.Outputs[1].Shape) = (ElementType.Float, Shape.Scalar);
     }
 
     public override FunctionBody Body(Node node)
     {
         var hasMax = HaloOperators.GivesAbsoluteMax(node);
         var body = new FunctionBody("X") { AttributeNames = ["axis", "blocks", "inverse", .. hasMax ? (string[])["absmax"] : []] };
+        var (y, type) = (Rotated(body, node), node.Inputs[0]!.Type);
+        body.Output("Y", y == body.Input(0) ? body.Op("copy", "Identity", [y]) : y);
+        return hasMax ? body.Output("absmax", body.AbsoluteMax("largest", y, type)) : body;
+    }
+
+    /// <summary>Writes Y of a node with these attributes: of the type of X, or X itself where every block is 1.</summary>
+    internal static Value Rotated(FunctionBody body, Node node)
+    {
         var (axis, inverse) = (node.Attributes["axis"].Int, node.Attributes["inverse"].Int == 1);
         var type = node.Inputs[0]!.Type;
         var runs = Runs(node.Attributes["blocks"].Ints).ToArray();
@@ -62,10 +76,7 @@ public sealed class HadamardTransform : HaloOperator
         var parts = runs.Length == 1 ? [x] : body.Split("part", x, axis, [.. runs.Select(run => run.Block * run.Count)]);
         var rotated = runs.Zip(parts, (run, part) => Rotate(body, $"block{run.Block}", part, axis, run.Block, run.Count, inverse)).ToArray();
         var y = rotated.Length == 1 ? rotated[0] : body.Op("y", "Concat", rotated, Attribute.Of("axis", axis));
-        if (type != ElementType.Float)
-            y = body.Cast("rounded", y, type);
-        body.Output("Y", y == body.Input(0) ? body.Op("copy", "Identity", [y]) : y);
-        return hasMax ? body.Output("absmax", body.AbsoluteMax("largest", y, type)) : body;
+        return body.FromFloat("rounded", y, type);
     }
 
     private static Value Rotate(FunctionBody body, string name, Value x, long axis, long block, long count, bool inverse)

@@ -34,22 +34,28 @@ public sealed class Quantize : HaloOperator
 
     public override void InferShapes(Node node)
     {
-        (node.Outputs[0].Type, node.Outputs[0].Shape) = (FormatOf(node).CodeType, node.Inputs[0]!.Shape);
-        (node.Outputs[1].Type, node.Outputs[1].Shape) = (ElementType.Float, Shape.Scalar);
         if (node.Input(1) is { } absmax)
             ShapeRule.Require("quantize", node, absmax, "absmax", Shape.Scalar, "Give the largest magnitude of X.");
+        InferCodes("quantize", node);
+    }
+
+    /// <summary>Sets the outputs of a node that gives codes of X under one scale.</summary>
+    internal static void InferCodes(string op, Node node)
+    {
+        (node.Outputs[0].Type, node.Outputs[0].Shape) = (FormatOf(node).CodeType, node.Inputs[0]!.Shape);
+        (node.Outputs[1].Type, node.Outputs[1].Shape) = (ElementType.Float, Shape.Scalar);
         if (!IsBoth(node))
             return;
         if (node.Outputs.Count != 3 || node.Inputs[0]!.Shape is { Rank: not 2 })
         {
-            throw new HaloException("quantize", node.ToString(), "a matrix and three outputs where transposed is 1",
+            throw new HaloException(op, node.ToString(), "a matrix and three outputs where transposed is 1",
                 $"X {node.Inputs[0]!.Shape} and {node.Outputs.Count} outputs", "Reshape X to rows and columns.");
         }
         (node.Outputs[2].Type, node.Outputs[2].Shape) = (FormatOf(node).CodeType, node.Inputs[0]!.Shape is { } x ? new Shape([x[1], x[0]]) : null);
     }
 
     /// <summary>Whether the codes are given in both orders.</summary>
-    private static bool IsBoth(Node node) => node.Int("transposed", 0) != 0;
+    internal static bool IsBoth(Node node) => node.Int("transposed", 0) != 0;
 
     public override FunctionBody Body(Node node)
     {
@@ -60,16 +66,24 @@ public sealed class Quantize : HaloOperator
             AttributeNames = ["format"],
             AttributeDefaults = IsBoth(node) ? [Attribute.Of("transposed", 1L)] : [],
         };
-        var x = node.Inputs[0]!.Type == ElementType.Float ? body.Input(0) : body.Cast("x", body.Input(0), ElementType.Float);
-        var exact = body.Op("exact", "Div", [isGiven ? body.Input(1) : AbsoluteMax(body, x), body.Constant("qmax", Tensor.Scalar(format.QMax))]);
+        var (q, scale) = Encoded(body, body.ToFloat("x", body.Input(0), node.Inputs[0]!.Type), isGiven ? body.Input(1) : null, format);
+        body.Output("Q", q).Output("scale", scale);
+        return IsBoth(node) ? body.Output("transposed", Turned(body, q)) : body;
+    }
+
+    /// <summary>Writes codes and scale of x in float32, by its largest magnitude where that is given.</summary>
+    internal static (Value Codes, Value Scale) Encoded(FunctionBody body, Value x, Value? absmax, NumberFormat format)
+    {
+        var exact = body.Op("exact", "Div", [absmax ?? AbsoluteMax(body, x), body.Constant("qmax", Tensor.Scalar(format.QMax))]);
         var tiny = body.Op("tiny", "Less", [exact, body.Constant("smallest", Tensor.Scalar(SmallestNormal))]);
         var scale = body.Op("positive", "Where", [tiny, body.Constant("one", Tensor.Scalar(1f)), exact]);
-        if (format == NumberFormat.Int8 && !isGiven) // has no code for NaN
+        if (format == NumberFormat.Int8 && absmax is null) // has no code for NaN
             scale = body.Op("honest", "Add", [scale, NanIfAnyIs(body, x)]);
-        var q = format == NumberFormat.E3M2 ? RoundToE3M2(body, x, scale) : QuantizeLinear(body, "q", x, scale, format.CodeType);
-        body.Output("Q", q).Output("scale", scale);
-        return IsBoth(node) ? body.Output("transposed", body.Op("turned", "Transpose", [q], Attribute.Of("perm", [1L, 0L]))) : body;
+        return (format == NumberFormat.E3M2 ? RoundToE3M2(body, x, scale) : QuantizeLinear(body, "q", x, scale, format.CodeType), scale);
     }
+
+    /// <summary>Writes the codes of a matrix in the other order.</summary>
+    internal static Value Turned(FunctionBody body, Value codes) => body.Op("turned", "Transpose", [codes], Attribute.Of("perm", [1L, 0L]));
 
     /// <summary>Two reductions, which read X twice, are faster than Abs and one, which write it as well. Inf comes through, NaN does not.</summary>
     private static Value AbsoluteMax(FunctionBody body, Value x)
@@ -95,17 +109,17 @@ public sealed class Quantize : HaloOperator
     private static Value QuantizeLinear(FunctionBody body, string name, Value x, Value scale, ElementType type) =>
         body.Op(name, "QuantizeLinear", [x, scale, body.Constant(name + ".zero", Tensor.Of<byte>(type, [], [0]))]);
 
-    private static NumberFormat FormatOf(Node node) => NumberFormat.Parse(node.Attributes["format"].String)
+    internal static NumberFormat FormatOf(Node node) => NumberFormat.Parse(node.Attributes["format"].String)
         ?? throw new HaloException("quantize", node.ToString(), "a format", "none", "Leave the node out.");
 }
 
 /// <summary>Makes <see cref="CustomOps.Quantize"/> nodes.</summary>
 public static class QuantizeExtensions
 {
-    /// <summary>Quantizes <paramref name="x"/> under one scale for the whole tensor.</summary>
-    public static (Value Codes, Value Scale) Quantize(this GraphBuilder build, Value x, NumberFormat format, string name)
+    /// <summary>Quantizes <paramref name="x"/> under one scale for the whole tensor, by its largest magnitude where <paramref name="absmax"/> is that.</summary>
+    public static (Value Codes, Value Scale) Quantize(this GraphBuilder build, Value x, NumberFormat format, string name, Value? absmax = null)
     {
-        var node = Node(build, x, format, name, transposed: false);
+        var node = Node(build, x, format, name, transposed: false, absmax);
         return (node.Outputs[0], node.Outputs[1]);
     }
 

@@ -18,7 +18,7 @@ internal static class UnreadCodes
                 || turned.Uses.Any(u => !u.Node.Is(nameof(ScaledMatMul), HaloDomain.Name)))
                 continue;
             var format = NumberFormat.Parse(node.Attributes["format"].String)!;
-            var (q, scale) = GraphBuilder.Before(node, "").Quantize(node.Inputs[0]!, format, codes.Name + Replacement.Suffix);
+            var (q, scale) = GraphBuilder.Before(node, "").Quantize(node.Inputs[0]!, format, codes.Name + Replacement.Suffix, node.Input(1));
             q.Producer!.Name = node.Name;
             foreach (var use in turned.Uses.ToList())
             {
