@@ -17,6 +17,10 @@ internal sealed class GpuKernelMemory(bool byCudnn) : IKernelMemory
     /// <summary>Sorted places that one block of an embedding's gradient sums (embedding_grad.cu).</summary>
     private const long EmbeddingPiece = 32;
 
+    /// <summary>Elements that a block rotates and rounds, in one order and in both, and maxima of as many blocks as there may be
+    /// (hadamard_quantize_rows.cu); of an H100 or H200.</summary>
+    private const long RotatedPiece = 1 << 15, BothPiece = 1 << 17, RotatedMaximaBytes = 4 << 10, Multiprocessors = 132;
+
     /// <summary>CudnnAttention::kWorkspaceBound.</summary>
     private const long ScoreBound = 1L << 30;
 
@@ -54,7 +58,7 @@ internal sealed class GpuKernelMemory(bool byCudnn) : IKernelMemory
         "EmbeddingGrad" => Embedding(node),
         "LinearCrossEntropy" => Head(node),
         "Quantize" or "CrossEntropyGrad" => RunMemory.Alignment,
-        "HadamardQuantize" => RunMemory.Alignment + (HadamardQuantize.IsOneKernel(node, node.Attributes["format"].String) ? 0 : Rotated(node.Inputs[0]!)),
+        "HadamardQuantize" => RotatedCodes(node),
         _ => 0,
     };
 
@@ -79,8 +83,15 @@ internal sealed class GpuKernelMemory(bool byCudnn) : IKernelMemory
         return Aligned(x.Type.SizeBytes(chunk * Size(w, 0))) + Aligned(8 * Size(x, 0)) + 256 + ProductBytes;
     }
 
-    /// <summary>Of a tensor that is rotated before it is rounded.</summary>
-    private static long Rotated(Value x) => Aligned(x.Type.SizeBytes(Elements(x)));
+    /// <summary>hadamard_quantize_workspace_cuda: maxima of blocks, or one and the rotated tensor.</summary>
+    private static long RotatedCodes(Node node)
+    {
+        var (x, isBoth) = (node.Inputs[0]!, node.Outputs.Count == 3);
+        var pieces = (Elements(x) + (isBoth ? BothPiece : RotatedPiece) - 1) / (isBoth ? BothPiece : RotatedPiece);
+        var isFilled = pieces * 4 >= (pieces + Multiprocessors - 1) / Multiprocessors * Multiprocessors * 3;
+        return isFilled && HadamardQuantize.IsOneKernel(node, node.String("format", ""), isBoth) ? RotatedMaximaBytes
+            : RunMemory.Alignment + Aligned(x.Type.SizeBytes(Elements(x)));
+    }
 
     private static long Embedding(Node node)
     {

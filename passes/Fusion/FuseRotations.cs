@@ -45,7 +45,8 @@ public sealed record FuseRotations() : IGraphPass
     private static string? Refusal(Node rotation, Node quantize, string format) =>
         !HaloOperators.GivesAbsoluteMax(rotation) || quantize.Input(1) != rotation.Outputs[1] ? $"its scale is not by the largest magnitude that {rotation} gives"
         : rotation.Outputs.FirstOrDefault(o => o.IsGraphOutput || o.Uses.Count > 1) is { } other ? $"'{other.Name}' is an output, or read by others as well"
-        : !HadamardQuantize.IsOneKernel(rotation, format) ? $"no kernel rotates blocks of {string.Join('+', rotation.Ints("blocks")!.Distinct())} along axis "
-            + $"{rotation.Int("axis", 1)} in {rotation.Output.Type.Name()} and gives codes in {format}"
+        : !HadamardQuantize.IsOneKernel(rotation, format, quantize.Outputs.Count == 3)
+            ? $"no kernel rotates {rotation.Outputs[0].Shape} of {rotation.Outputs[0].Type.Name()} along axis {rotation.Int("axis", 1)} in blocks of "
+                + $"{string.Join(" and ", rotation.Ints("blocks")!.Distinct())} and gives codes in {format}{(quantize.Outputs.Count == 3 ? " and both orders" : "")}"
         : null;
 }

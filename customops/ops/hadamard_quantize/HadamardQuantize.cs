@@ -12,8 +12,8 @@ namespace Halo.CustomOps;
 /// </remarks>
 public sealed class HadamardQuantize : HaloOperator
 {
-    /// <summary>Blocks that a GPU has one kernel for (hadamard_quantize_rows_supports).</summary>
-    private const long LeastBlock = 256, MostBlock = 4096;
+    /// <summary>Blocks that a GPU has one kernel for, and what rows and columns are multiples of where codes are given in both orders.</summary>
+    private const long LeastBlock = 256, MostBlock = 4096, RowTile = 16;
 
     public override string OpType => nameof(HadamardQuantize);
 
@@ -24,13 +24,16 @@ public sealed class HadamardQuantize : HaloOperator
 
     public override RecomputeKind? Recompute => RecomputeKind.Quantize;
 
-    /// <summary>Whether a GPU does both in one kernel, of a node with the attributes of a rotation: the rotated tensor takes no memory then.</summary>
+    /// <summary>Whether a GPU has one kernel for both (hadamard_quantize_rows_takes), which it takes where the matrix is large enough to fill it: the rotated
+    /// tensor takes no memory then.</summary>
     /// <param name="rotation">A <see cref="CustomOps.HadamardTransform"/>, or a node of this operator.</param>
     /// <param name="format">The name of the codes' format.</param>
-    public static bool IsOneKernel(Node rotation, string format) =>
-        rotation.Inputs[0]!.Type is ElementType.BFloat16 or ElementType.Float16 && format != NumberFormat.E3M2.Name
+    /// <param name="isBoth">Codes are given in both orders.</param>
+    public static bool IsOneKernel(Node rotation, string format, bool isBoth) =>
+        rotation.Inputs[0] is { Type: ElementType.BFloat16 or ElementType.Float16, Shape: { Rank: 2, IsStatic: true } shape } && format != NumberFormat.E3M2.Name
         && rotation.Int("axis", 1) == 1 && rotation.Int("inverse", 0) == 0 && rotation.Ints("blocks") is { Count: > 0 } blocks
-        && blocks[0] is >= LeastBlock and <= MostBlock && long.IsPow2(blocks[0]) && blocks.All(block => block == blocks[0]);
+        && blocks[0] is var block and >= LeastBlock and <= MostBlock && long.IsPow2(block) && blocks.All(other => other == block)
+        && (!isBoth || (shape.Sizes[0] % RowTile == 0 && shape.Sizes[1] % (block == MostBlock ? MostBlock : MostBlock / 2) == 0));
 
     public override void InferShapes(Node node)
     {
