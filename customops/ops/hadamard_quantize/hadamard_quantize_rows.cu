@@ -78,15 +78,22 @@ __device__ void load_item(const T* x, const Item& item, int64_t pitch, Words (&w
   }
 }
 
+/// Levels that a kernel reads from its layout: where they may be left out, a sum has to stay where it is, and is copied; so those of the usual sizes are known.
+constexpr int kAnyLevels = -1;
+
 /// The first factor and the levels between tiles; then the words may be those of the next item.
-template <class T, class F>
-__device__ void rotate(Words (&words)[kTiles], const uint32_t (&signs)[4], int levels, float (&sums)[kTiles][2][4], F&& load_next) {
+template <int levels, class T, class F>
+__device__ void rotate(Words (&words)[kTiles], const uint32_t (&signs)[4], const Layout& layout, float (&sums)[kTiles][2][4], F&& load_next) {
 #pragma unroll
   for (int t = 0; t < kTiles; ++t) first_factor<T>(words[t].values, signs, sums[t]);
   load_next();
+  if constexpr (levels != kAnyLevels) {
+    across_tiles<levels>(sums);
+  } else {
 #pragma unroll
-  for (int level = 0; level < 4; ++level) {
-    if (level < levels) across_tiles(sums, 1 << level);
+    for (int level = 0; level < 4; ++level) {
+      if (level < layout.levels) across_tiles(sums, 1 << level);
+    }
   }
 }
 
@@ -98,7 +105,7 @@ __device__ Item item_of(const Layout& layout, int64_t n) {
 
 /// The largest magnitude of a block's part of the result, as it would be stored: rounding keeps the order of sums. Walks from the beginning of X to its end.
 /// Reads x once; bound by memory.
-template <class T>
+template <int levels, class T>
 __global__ void __launch_bounds__(kThreads, 1) rotated_maximum_kernel(const T* x, uint32_t* partial, Layout layout) {
   cuda::let_next_start();
   __shared__ uint32_t scratch[cuda::kWarp];
@@ -112,7 +119,7 @@ __global__ void __launch_bounds__(kThreads, 1) rotated_maximum_kernel(const T* x
   float largest[4] = {};
   for (; n < layout.count; n += step) {
     float sums[kTiles][2][4];
-    rotate<T>(words, own_signs, layout.levels, sums, [&] {
+    rotate<levels, T>(words, own_signs, layout, sums, [&] {
       if (n + step < layout.count) load_item<false, 0>(x, item_of(layout, n + step), 0, words);
     });
 #pragma unroll
@@ -240,7 +247,7 @@ struct Turning {
 /// that many columns meet in each of three buffers of 64 KB; two of them are written turned, in pieces of 32 bytes of a column or more, while warps ahead fill
 /// the third. Walks from the end of X, which the first pass has left in the cache, to its beginning. Reads x once, writes a byte or two for each element; bound
 /// by memory.
-template <class Format, int width, class T>
+template <class Format, int width, int levels, class T>
 __global__ void __launch_bounds__(kThreads, 1)
     rotated_codes_kernel(const T* x, uint8_t* codes, uint8_t* turned, float* scale, const uint32_t* partial, int partials, Layout layout) {
   constexpr int kTokens = width == 0 ? 0 : kItem / std::max(width, 1);  // of an item
@@ -276,7 +283,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   for (int p = 0; p < items; ++p) {
     const Item item = place_of(p);
     float sums[kTiles][2][4];
-    rotate<T>(words, own_signs, layout.levels, sums, [&] {
+    rotate<levels, T>(words, own_signs, layout, sums, [&] {
       if (p + 1 < items) load_item<true, width>(x, place_of(p + 1), layout.columns, words);
     });
     const int section = p / kItems;
@@ -310,12 +317,12 @@ __global__ void __launch_bounds__(kThreads, 1)
 /// Columns that a unit has: those of an item, or half of them; 0 where neither is right.
 int64_t width_for(int64_t columns, int64_t size) { return columns % kItem == 0 ? kItem : (columns % (kItem / 2) == 0 && size <= kItem / 2 ? kItem / 2 : 0); }
 
-template <class Format, int width, class T>
+template <class Format, int width, int levels, class T>
 Status run(const T* x, uint8_t* codes, uint8_t* turned, float* scale, Layout layout, uint32_t* partial, cudaStream_t stream) {
   const auto blocks_for = [](int64_t items) { return static_cast<unsigned>(std::min({items, static_cast<int64_t>(cuda::multiprocessors()), kMostBlocks})); };
   layout.count = cuda::ceil_div(layout.tiles, kTiles);
   const unsigned readers = blocks_for(cuda::ceil_div(layout.count, kWarps));
-  HALO_RETURN_IF_ERROR(cuda::launch(rotated_maximum_kernel<T>, readers, kThreads, 0, stream, x, partial, layout));
+  HALO_RETURN_IF_ERROR(cuda::launch(rotated_maximum_kernel<levels, T>, readers, kThreads, 0, stream, x, partial, layout));
   unsigned blocks = readers;
   if constexpr (width != 0) {
     layout.segments = cuda::Divider(layout.columns / width);
@@ -323,9 +330,19 @@ Status run(const T* x, uint8_t* codes, uint8_t* turned, float* scale, Layout lay
     blocks = blocks_for(layout.count);
   }
   constexpr int kBytes = width == 0 ? 0 : kBuffers * kBuffer;
-  const auto kernel = rotated_codes_kernel<Format, width, T>;
+  const auto kernel = rotated_codes_kernel<Format, width, levels, T>;
   HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
   return cuda::launch_dependent(kernel, blocks, kThreads, kBytes, stream, x, codes, turned, scale, partial, static_cast<int>(readers), layout);
+}
+
+/// A vector of a whole unit's columns, in bfloat16, has a kernel of its own.
+template <class Format, int width, class T>
+Status run(const T* x, uint8_t* codes, uint8_t* turned, float* scale, const Layout& layout, uint32_t* partial, cudaStream_t stream) {
+  if constexpr (std::is_same_v<T, BFloat16>) {
+    if (width != kItem / 2 && layout.levels == 4) return run<Format, width, width == kItem / 2 ? 3 : 4>(x, codes, turned, scale, layout, partial, stream);
+    if (width != kItem && layout.levels == 3) return run<Format, width, width == kItem ? 4 : 3>(x, codes, turned, scale, layout, partial, stream);
+  }
+  return run<Format, width, kAnyLevels>(x, codes, turned, scale, layout, partial, stream);
 }
 
 template <class Format, class T>
