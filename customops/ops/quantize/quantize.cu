@@ -159,14 +159,16 @@ __device__ float scale_of(const Maximum& maximum) {
   return exact < std::numeric_limits<float>::min() ? 1.0f : exact;
 }
 
-/// Encodes 16 bytes a thread and step. Reads x once, writes a byte for each; bound by memory.
+/// Encodes 16 bytes a thread and step, from the end of x to its beginning: its end is what the producer of x, or the search for its maximum, has left in the
+/// cache. Reads x once, writes a byte for each; bound by memory.
 template <class Format, class T>
 __global__ void __launch_bounds__(kThreads) encode_kernel(const T* x, uint8_t* codes, float* scale, int64_t count, Maximum maximum, bool is_packed) {
   constexpr int kWidth = cuda::kRowWidth<T>;
   const Divisor used(scale_of<Format>(maximum));
   if (blockIdx.x == 0 && threadIdx.x == 0) *scale = used.scale;
-  for (int64_t at = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * kWidth; at < count;
-       at += static_cast<int64_t>(gridDim.x) * kThreads * kWidth) {
+  const int64_t last = (count + kWidth - 1) / kWidth - 1;  // pack
+  for (int64_t at = (last - static_cast<int64_t>(blockIdx.x) * kThreads - threadIdx.x) * kWidth; at >= 0;
+       at -= static_cast<int64_t>(gridDim.x) * kThreads * kWidth) {
     const int length = count - at < kWidth ? static_cast<int>(count - at) : kWidth;
     const bool is_whole = is_packed && length == kWidth;
     T values[kWidth];
@@ -216,14 +218,15 @@ __device__ void encode_tile(const cuda::Words<T, kTileWidth> (&values)[2][kTileR
 /// Codes in both orders. A block has a tile of 128 x 128; a thread has, twice, 8 columns of four successive rows, whose codes are words of a column in shared
 /// memory: word (column, group of four rows) lies in slot group ^ (column / 8), so that neither writing (half a warp has 16 column groups of one row group, the
 /// other half those of the row group 16 further) nor reading (a warp has the 32 row groups of one column) meets a bank twice. All that a thread reads is on its
-/// way before the scale is looked at. Reads x once, writes two bytes for each element; bound by memory. grid: (columns / 128, rows / 128).
+/// way before the scale is looked at. The first blocks have the last rows, as encode_kernel begins at the end. Reads x once, writes two bytes for each element;
+/// bound by memory. grid: (columns / 128, rows / 128).
 template <class Format, class T>
 __global__ void __launch_bounds__(kThreads)
     encode_both_kernel(const T* x, uint8_t* codes, uint8_t* turned, float* scale, int64_t rows, int64_t columns, Maximum maximum, bool is_packed) {
   constexpr int kGroups = kTile / kTileRows;
   __shared__ uint32_t words[kTile * kGroups];
   const int thread = static_cast<int>(threadIdx.x), lane = thread % cuda::kWarp, warp = thread / cuda::kWarp;
-  const int64_t row_at = static_cast<int64_t>(blockIdx.y) * kTile, column_at = static_cast<int64_t>(blockIdx.x) * kTile;
+  const int64_t row_at = static_cast<int64_t>(gridDim.y - 1 - blockIdx.y) * kTile, column_at = static_cast<int64_t>(blockIdx.x) * kTile;
   const int column = lane % 16 * kTileWidth;
   const int64_t left = columns - column_at - column;
   const int length = left < kTileWidth ? (left < 0 ? 0 : static_cast<int>(left)) : kTileWidth;  // columns of the thread, 0 to kTileWidth
@@ -232,7 +235,7 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
   for (int i = 0; i < 2 * kTileRows; ++i) {
     const int64_t row = row_at + (warp + 8 * (i / kTileRows) + 16 * (lane / 16)) * kTileRows + i % kTileRows;
-    if (row < rows && length > 0) values[i / kTileRows][i % kTileRows].load(x + row * columns + column_at + column, is_whole, length);
+    if (row < rows && length > 0) values[i / kTileRows][i % kTileRows].template load<true>(x + row * columns + column_at + column, is_whole, length);
   }
   const Divisor used(scale_of<Format>(maximum));
   if (blockIdx.x == 0 && blockIdx.y == 0 && threadIdx.x == 0) *scale = used.scale;

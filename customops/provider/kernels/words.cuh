@@ -2,6 +2,7 @@
 #pragma once
 
 #include "provider/kernels/rows.cuh"
+#include "provider/kernels/streaming.cuh"
 
 namespace halo::cuda {
 
@@ -10,12 +11,15 @@ struct Words {
   static constexpr int kWidth = width, kWords = width * static_cast<int>(sizeof(T)) / 4;
   uint32_t words[kWords] = {};
 
-  /// The first `length` of kWidth neighbours, 0 or less for none; the others are left as they are. `is_whole`: all, and 16-byte aligned.
+  /// The first `length` of kWidth neighbours, 0 or less for none; the others are left as they are. `is_whole`: all, and 16-byte aligned. `is_streaming`: not
+  /// wanted again soon, and written by no thread of this kernel.
+  template <bool is_streaming = false>
   __device__ void load(const T* from, bool is_whole, int length) {
     if (is_whole) {
 #pragma unroll
       for (int first = 0; first < kWords; first += 4) {
-        const auto pack = reinterpret_cast<const Pack<uint32_t, 4>*>(from)[first / 4];
+        const auto* at = reinterpret_cast<const Pack<uint32_t, 4>*>(from) + first / 4;
+        const auto pack = is_streaming ? load_streaming(at) : *at;
 #pragma unroll
         for (int i = 0; i < 4; ++i) words[first + i] = pack.values[i];
       }
