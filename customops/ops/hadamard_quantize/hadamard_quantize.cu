@@ -1,4 +1,5 @@
 #include "ops/hadamard_quantize/hadamard_quantize.h"
+#include "ops/hadamard_quantize/hadamard_quantize_kernels.h"
 #include "ops/quantize/quantize.h"
 
 namespace halo {
@@ -8,14 +9,22 @@ namespace {
 /// Of the largest magnitude, in front of the rotated tensor.
 constexpr int64_t kMaximumBytes = 256;
 
+bool takes_rows(const char* format, DType type, const void* x, const void* codes, const void* turned, const HadamardSizes& sizes) {
+  return sizes.axis == 1 && hadamard_quantize_rows_supports(format, type, x, codes, turned, sizes.rows, sizes.columns, sizes.blocks, sizes.blocks_count);
+}
+
 }  // namespace
 
-int64_t hadamard_quantize_workspace_cuda(const char*, DType type, const void*, const void*, const void*, const HadamardSizes& sizes) {
+int64_t hadamard_quantize_workspace_cuda(const char* format, DType type, const void* x, const void* codes, const void* turned, const HadamardSizes& sizes) {
+  if (takes_rows(format, type, x, codes, turned, sizes)) return hadamard_quantize_rows_workspace();
   return kMaximumBytes + sizes.rows * sizes.columns * size_of(type);
 }
 
 Status hadamard_quantize_cuda(const char* format, DType type, const void* x, void* codes, void* turned, float* scale, const HadamardSizes& sizes,
                               void* workspace, cudaStream_t stream) {
+  if (takes_rows(format, type, x, codes, turned, sizes)) {
+    return hadamard_quantize_rows_cuda(format, type, x, codes, turned, scale, sizes.rows, sizes.columns, sizes.blocks, sizes.blocks_count, workspace, stream);
+  }
   auto* const absmax = static_cast<float*>(workspace);
   void* const rotated = static_cast<char*>(workspace) + kMaximumBytes;
   HALO_RETURN_IF_ERROR(
