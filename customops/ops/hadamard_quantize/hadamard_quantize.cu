@@ -9,20 +9,22 @@ namespace {
 /// Of the largest magnitude, in front of the rotated tensor.
 constexpr int64_t kMaximumBytes = 256;
 
-bool takes_rows(const char* format, DType type, const void* x, const void* codes, const void* turned, const HadamardSizes& sizes) {
-  return sizes.axis == 1 && hadamard_quantize_rows_supports(format, type, x, codes, turned, sizes.rows, sizes.columns, sizes.blocks, sizes.blocks_count);
+/// Whether hadamard_quantize_rows_cuda does both, so that the rotated tensor is never written.
+bool is_one_kernel(const char* format, DType type, const void* x, const void* codes, const void* turned, const HadamardSizes& sizes) {
+  return sizes.axis == 1 && !sizes.inverse &&
+         hadamard_quantize_rows_supports(format, type, x, codes, turned, sizes.rows, sizes.columns, sizes.blocks, sizes.blocks_count);
 }
 
 }  // namespace
 
 int64_t hadamard_quantize_workspace_cuda(const char* format, DType type, const void* x, const void* codes, const void* turned, const HadamardSizes& sizes) {
-  if (takes_rows(format, type, x, codes, turned, sizes)) return hadamard_quantize_rows_workspace();
+  if (is_one_kernel(format, type, x, codes, turned, sizes)) return hadamard_quantize_rows_workspace();
   return kMaximumBytes + sizes.rows * sizes.columns * size_of(type);
 }
 
 Status hadamard_quantize_cuda(const char* format, DType type, const void* x, void* codes, void* turned, float* scale, const HadamardSizes& sizes,
                               void* workspace, cudaStream_t stream) {
-  if (takes_rows(format, type, x, codes, turned, sizes)) {
+  if (is_one_kernel(format, type, x, codes, turned, sizes)) {
     return hadamard_quantize_rows_cuda(format, type, x, codes, turned, scale, sizes.rows, sizes.columns, sizes.blocks, sizes.blocks_count, workspace, stream);
   }
   auto* const absmax = static_cast<float*>(workspace);

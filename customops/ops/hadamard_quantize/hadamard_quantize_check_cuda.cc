@@ -27,11 +27,11 @@ void check_rows(int64_t rows, int64_t columns, int64_t size, bool is_turned, int
   const OnDevice<T> x_device(x), rotated(count);
   const OnDevice<float> absmax(1), scale(1), own_scale(1);
   const OnDevice<uint8_t> codes(count), turned(count), own_turned(count), workspace(hadamard_quantize_rows_workspace());
-  expect_success(hadamard_transform_cuda(type_of<T>(), x_device.data(), rotated.data(), absmax.data(), rows, columns, 1, blocks.data(), blocks_count, false,
-                                         nullptr),
-                 what);
-  expect_success(quantize_cuda(Format::kName, type_of<T>(), rotated.data(), absmax.data(), codes.data(), is_turned ? turned.data() : nullptr, scale.data(), rows,
-                               columns, nullptr, nullptr),
+  expect_success(
+      hadamard_transform_cuda(type_of<T>(), x_device.data(), rotated.data(), absmax.data(), rows, columns, 1, blocks.data(), blocks_count, false, nullptr),
+      what);
+  expect_success(quantize_cuda(Format::kName, type_of<T>(), rotated.data(), absmax.data(), codes.data(), is_turned ? turned.data() : nullptr, scale.data(),
+                               rows, columns, nullptr, nullptr),
                  what);
   expect(hadamard_quantize_rows_takes(Format::kName, type_of<T>(), x_device.data(), codes.data(), is_turned ? turned.data() : nullptr, rows, columns,
                                       blocks.data(), blocks_count),

@@ -9,8 +9,8 @@
 
 namespace halo {
 
-/// Whether hadamard_quantize_rows_cuda takes blocks along rows: of one size, a power of two from 256 to 4096, of 16-bit numbers, in 16-byte packs; formats e4m3,
-/// e5m2 and int8. With `turned`: rows in multiples of 16, columns in multiples of 4096 or, for blocks of up to 2048, of 2048.
+/// Whether hadamard_quantize_rows_cuda takes blocks along rows: of one size, a power of two from 256 to 4096, of 16-bit numbers, in 16-byte packs; formats
+/// e4m3, e5m2 and int8. With `turned`: rows in multiples of 16, columns in multiples of 4096 or, for blocks of up to 2048, of 2048.
 bool hadamard_quantize_rows_takes(const char* format, DType type, const void* x, const void* codes, const void* turned, int64_t rows, int64_t columns,
                                   const int64_t* blocks, int64_t blocks_count);
 

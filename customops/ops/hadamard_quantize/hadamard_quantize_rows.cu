@@ -339,8 +339,8 @@ Status run(const T* x, uint8_t* codes, uint8_t* turned, float* scale, Layout lay
 template <class Format, int width, class T>
 Status run(const T* x, uint8_t* codes, uint8_t* turned, float* scale, const Layout& layout, uint32_t* partial, cudaStream_t stream) {
   if constexpr (std::is_same_v<T, BFloat16>) {
-    if (width != kItem / 2 && layout.levels == 4) return run<Format, width, width == kItem / 2 ? 3 : 4>(x, codes, turned, scale, layout, partial, stream);
-    if (width != kItem && layout.levels == 3) return run<Format, width, width == kItem ? 4 : 3>(x, codes, turned, scale, layout, partial, stream);
+    if (width != kItem / 2 && layout.levels == 4) return run < Format, width, width == kItem / 2 ? 3 : 4 > (x, codes, turned, scale, layout, partial, stream);
+    if (width != kItem && layout.levels == 3) return run < Format, width, width == kItem ? 4 : 3 > (x, codes, turned, scale, layout, partial, stream);
   }
   return run<Format, width, kAnyLevels>(x, codes, turned, scale, layout, partial, stream);
 }

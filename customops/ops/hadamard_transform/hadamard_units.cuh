@@ -16,8 +16,8 @@ __device__ uint32_t signed_ones(uint32_t bits) {
   return kOnes ^ ((bits & 1u) << 15) ^ ((bits & 2u) << 30);
 }
 
-/// S_16 as the left operand of a product. Three registers of it are equal. A compiler that sees that keeps one, and copies it next to each other in front of each
-/// product, a tenth of a rotation's instructions: shuffles hide it. All lanes come here.
+/// S_16 as the left operand of a product. Three registers of it are equal. A compiler that sees that keeps one, and copies it next to each other in front of
+/// each product, a tenth of a rotation's instructions: shuffles hide it. All lanes come here.
 template <class T>
 __device__ void fill_signs(uint32_t (&signs)[4]) {
   const int lane = static_cast<int>(threadIdx.x) % cuda::kWarp, row = lane / 4, column = lane % 4 * 2;
