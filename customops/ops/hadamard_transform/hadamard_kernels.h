@@ -16,12 +16,18 @@ bool hadamard_rows_supports(DType type, const void* x, const void* y, int64_t co
 Status hadamard_rows_cuda(DType type, const void* x, void* y, float* absmax, int64_t rows, int64_t columns, int64_t size, int64_t blocks, float scale,
                           cudaStream_t stream);
 
-/// The same for vectors along columns, 256 long, of 16-bit numbers, `blocks` below each other.
+/// The same for vectors along columns, 256 to 1024 long, of 16-bit numbers, `blocks` below each other. Here and for longer ones nothing but sums in float32 is
+/// rounded.
 bool hadamard_columns_supports(DType type, const void* x, const void* y, int64_t columns, int64_t size);
-Status hadamard_columns_cuda(DType type, const void* x, void* y, float* absmax, int64_t columns, int64_t blocks, float scale, cudaStream_t stream);
+Status hadamard_columns_cuda(DType type, const void* x, void* y, float* absmax, int64_t columns, int64_t size, int64_t blocks, float scale,
+                             cudaStream_t stream);
 
-/// The same for longer ones: powers of two from 512 to 8192, and A_K (x) S, K up to 172, of which eight columns fit in shared memory. Nothing but sums in
-/// float32 is rounded.
+/// The same for 2048 and 4096.
+bool hadamard_tall_columns_supports(DType type, const void* x, const void* y, int64_t columns, int64_t size);
+Status hadamard_tall_columns_cuda(DType type, const void* x, void* y, float* absmax, int64_t columns, int64_t size, int64_t blocks, float scale,
+                                    cudaStream_t stream);
+
+/// The same for powers of two from 512 to 8192, and A_K (x) S, K up to 172, of which eight columns fit in shared memory.
 bool hadamard_long_columns_supports(DType type, const void* x, const void* y, int64_t columns, int64_t size);
 Status hadamard_long_columns_cuda(DType type, const void* x, void* y, float* absmax, int64_t columns, int64_t size, int64_t blocks, bool inverse, float scale,
                                   cudaStream_t stream);

@@ -231,7 +231,11 @@ Status hadamard_transform_cuda(DType type, const void* x, void* y, float* absmax
       continue;
     }
     if (along_columns && hadamard_columns_supports(type, x_at, y_at, columns, size)) {
-      HALO_RETURN_IF_ERROR(hadamard_columns_cuda(type, x_at, y_at, absmax, columns, last - first, scale, stream));
+      HALO_RETURN_IF_ERROR(hadamard_columns_cuda(type, x_at, y_at, absmax, columns, size, last - first, scale, stream));
+      continue;
+    }
+    if (along_columns && hadamard_tall_columns_supports(type, x_at, y_at, columns, size)) {
+      HALO_RETURN_IF_ERROR(hadamard_tall_columns_cuda(type, x_at, y_at, absmax, columns, size, last - first, scale, stream));
       continue;
     }
     if (along_columns && hadamard_long_columns_supports(type, x_at, y_at, columns, size)) {

@@ -70,7 +70,9 @@ HALO_CHECK(cuda_hadamard_transform_of_many_tiles_as_the_cpu, Memory::kShared) {
   constexpr double kLargest = 1200;
   const int64_t columns = 16 * 9 * (is_reduced() ? 1 : 256) + 8;
   check_hadamard<BFloat16>({256, 256, 256, 256, 256}, columns, 0, false, kLargest);
-  check_hadamard<BFloat16>({2048}, columns, 0, false, kLargest);
+  check_hadamard<BFloat16>({512, 512}, columns, 0, false, kLargest);
+  check_hadamard<Float16>({1024, 1024}, columns, 0, false, kLargest);
+  check_hadamard<BFloat16>({2048, 2048}, columns, 0, false, kLargest);
   check_hadamard<Float16>({4096}, columns, 0, true, kLargest);
   const int64_t rows = is_reduced() ? 12 : 1030;
   for (const int64_t size : {704, 1536, 2816, 8960, 11008, 14336}) check_hadamard<BFloat16>({size}, rows, 1, size == 11008, kLargest);

@@ -79,6 +79,18 @@ __device__ inline void copy_async(void* to, const void* from, bool is_inside) {
 #endif
 }
 
+/// The same, of rows that are shorter than a line of the L2 cache, 128 bytes: asks for the whole line, the rest of which other blocks copy.
+__device__ inline void copy_async_of_line(void* to, const void* from, bool is_inside) {
+#ifdef HALO_CUDA_EMULATED
+  emulator::copy_16(to, from, is_inside);
+#else
+  asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;"
+               :
+               : "r"(static_cast<uint32_t>(__cvta_generic_to_shared(to))), "l"(from), "r"(is_inside ? 16 : 0)
+               : "memory");
+#endif
+}
+
 /// Ends a group of copies.
 __device__ inline void commit_copies() {
 #ifndef HALO_CUDA_EMULATED
