@@ -8,8 +8,8 @@ namespace {
 
 using namespace hadamard_columns;
 
-/// H_n = S_inner (x) S_outer, outer 16 `outer_steps`: row r of a vector is (r / outer, r % outer). Tiles have `tile_packs` packs of columns, of which warps take
-/// as many at a time as `pack_rounds` leave. `tiles`: that a block has in shared memory, two where it walks and the next is on its way.
+/// H_n = S_inner (x) S_outer, outer 16 `outer_steps`: row r of a vector is (r / outer, r % outer). Tiles have `tile_packs` packs of columns, of which warps
+/// take as many at a time as `pack_rounds` leave. `tiles`: that a block has in shared memory, two where it walks and the next is on its way.
 template <int inner_rows, int outer_steps, int tile_packs, int pack_rounds, int blocks, int tiles>
 struct ColumnsShape {
   static constexpr int kInner = inner_rows, kSteps = outer_steps, kPacks = tile_packs, kRounds = pack_rounds, kBlocks = blocks, kTiles = tiles;
@@ -63,8 +63,8 @@ __device__ void transform_pack(T* tile, int pack, int part, const uint32_t (&bas
   }
 }
 
-/// A block has whole vectors of some columns, and walks where it has two tiles. Rows come and go by 16 bytes a lane, 64 or 128 bytes side by side: by 32, a copy
-/// would have two thirds of its speed. Reads and writes each element once; shared memory moves 6 + outer / 8 bytes an element; bound by memory.
+/// A block has whole vectors of some columns, and walks where it has two tiles. Rows come and go by 16 bytes a lane, 64 or 128 bytes side by side: by 32, a
+/// copy would have two thirds of its speed. Reads and writes each element once; shared memory moves 6 + outer / 8 bytes an element; bound by memory.
 template <class Shape, bool has_max, class T>
 __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
     hadamard_columns_kernel(const T* x, T* y, [[maybe_unused]] float* absmax, int64_t columns, TileGrid grid, float scale) {
@@ -146,10 +146,12 @@ bool hadamard_columns_supports(DType type, const void* x, const void* y, int64_t
   return with_shape<true>(size, [&]<class Shape>() { return Shape::kRows == size && Shape::kBytes <= cuda::most_shared_bytes() - 1024; });
 }
 
-Status hadamard_columns_cuda(DType type, const void* x, void* y, float* absmax, int64_t columns, int64_t size, int64_t blocks, float scale, cudaStream_t stream) {
+Status hadamard_columns_cuda(DType type, const void* x, void* y, float* absmax, int64_t columns, int64_t size, int64_t blocks, float scale,
+                             cudaStream_t stream) {
   HALO_REQUIRE(size_of(type) == 2, "bfloat16 or float16", type, "Cast the tensor.");
   const auto run_with = [&]<class T>() {
-    return absmax == nullptr ? run<false, T>(x, y, absmax, columns, size, blocks, scale, stream) : run<true, T>(x, y, absmax, columns, size, blocks, scale, stream);
+    return absmax == nullptr ? run<false, T>(x, y, absmax, columns, size, blocks, scale, stream)
+                             : run<true, T>(x, y, absmax, columns, size, blocks, scale, stream);
   };
   return type == DType::kBFloat16 ? run_with.template operator()<BFloat16>() : run_with.template operator()<Float16>();
 }

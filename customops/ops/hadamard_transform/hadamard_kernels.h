@@ -25,7 +25,7 @@ Status hadamard_columns_cuda(DType type, const void* x, void* y, float* absmax, 
 /// The same for 2048 and 4096.
 bool hadamard_tall_columns_supports(DType type, const void* x, const void* y, int64_t columns, int64_t size);
 Status hadamard_tall_columns_cuda(DType type, const void* x, void* y, float* absmax, int64_t columns, int64_t size, int64_t blocks, float scale,
-                                    cudaStream_t stream);
+                                  cudaStream_t stream);
 
 /// The same for powers of two from 512 to 8192, and A_K (x) S, K up to 172, of which eight columns fit in shared memory.
 bool hadamard_long_columns_supports(DType type, const void* x, const void* y, int64_t columns, int64_t size);

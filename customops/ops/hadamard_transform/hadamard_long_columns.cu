@@ -41,8 +41,8 @@ struct LongShape {
 /// Where pack `pack` of the tile lies, which belongs to row `outer` of H_outer: eight successive rows of H_outer meet different banks.
 __device__ inline int place(int pack, int outer) { return pack ^ (outer % 8); }
 
-/// The left operands of 16 rows of A_K (x) S_2^log2 from 16 part on, by the signs of A_K in shared memory. What of them does not change from step to step is made
-/// once.
+/// The left operands of 16 rows of A_K (x) S_2^log2 from 16 part on, by the signs of A_K in shared memory. What of them does not change from step to step is
+/// made once.
 template <class T>
 class OrderSigns {
  public:
@@ -88,13 +88,12 @@ class OrderSigns {
 
 /// A block has one block of H_n for a tile of columns, a warp at a time 16 rows of H_outer for one group of them. H_outer on the matrix units, whose operands
 /// are numbers as they were read: exact but for the sums in float32. S_inner by additions, since a lane has all of it. Nothing is exchanged but a word of a
-/// pair of lanes, so that a quad stores whole sectors of memory where there are 16 columns. Each 16 rows of H_outer read the tile in shared memory once: 2 bytes an element, for which the
-/// units take 16 products. Reads and writes each element once; bound by memory while H_outer has few rows, beyond by shared memory and the units.
-/// grid: (tiles of columns, blocks of H of this size).
+/// pair of lanes, so that a quad stores whole sectors of memory where there are 16 columns. Each 16 rows of H_outer read the tile in shared memory once: 2
+/// bytes an element, for which the units take 16 products. Reads and writes each element once; bound by memory while H_outer has few rows, beyond by shared
+/// memory and the units. grid: (tiles of columns, blocks of H of this size).
 template <class Shape, bool has_max, class T>
 __global__ void __launch_bounds__(kThreads, 1)
-    hadamard_long_columns_kernel(const T* x, T* y, [[maybe_unused]] float* absmax, int64_t columns, SignBits bits, ColumnsLayout layout,
-                                 float scale) {
+    hadamard_long_columns_kernel(const T* x, T* y, [[maybe_unused]] float* absmax, int64_t columns, SignBits bits, ColumnsLayout layout, float scale) {
   constexpr int kInner = Shape::kInner, kPacks = Shape::kPacks, kGroupPacks = Shape::kGroupPacks, kVariants = Shape::kVariants;
   const int steps = layout.steps, outer = layout.outer();
   auto* tile = cuda::dynamic_shared<T>();

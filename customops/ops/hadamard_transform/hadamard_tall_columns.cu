@@ -47,7 +47,8 @@ class Slots {
   uint64_t places_ = 0xBA9876543210;
 };
 
-/// Where pack `pack` of a row lies in a slot, in bytes: eight rows meet different banks, and so do the halves of four rows (of two, where they have four packs).
+/// Where pack `pack` of a row lies in a slot, in bytes: eight rows meet different banks, and so do the halves of four rows (of two, where they have four
+/// packs).
 template <class Shape>
 __device__ int place(int row, int pack) {
   if constexpr (Shape::kHalfPacks == 1) return (row ^ (4 * pack)) * 16;
@@ -71,8 +72,8 @@ __device__ void transform_half(const unsigned char* own, const Slots& slots, int
   across_tiles<3>(sums);
 }
 
-/// Half of a lane's sums for half of the columns, where these columns were: eight rows of eight columns side by side, two numbers a lane. Of one pack of columns
-/// half of the rows, of two packs one of them.
+/// Half of a lane's sums for half of the columns, where these columns were: eight rows of eight columns side by side, two numbers a lane. Of one pack of
+/// columns half of the rows, of two packs one of them.
 template <class Shape>
 __device__ void hand_over(unsigned char* own, const Slots& slots, int half, int part, const float (&sums)[8][2][4]) {
   const int lane = static_cast<int>(threadIdx.x) % cuda::kWarp;
@@ -116,9 +117,9 @@ __device__ void across_warps(const unsigned char* memory, const Slots& slots, in
   for (int w = 0; w < kWarps; ++w) words[w] = cuda::packed_pair<T>(sums[w][0] * scale, sums[w][1] * scale);
 }
 
-/// A block walks over tiles of whole vectors, 16 columns of 4096 or 32 of 2048. Each half of the columns is read by the warps that copied it, and handed over in
-/// two parts; results wait in registers for those of the other half, so that rows are stored by 32 or 64 bytes. Exact but for sums in float32. Reads and writes
-/// each element once; shared memory moves 12 bytes an element; bound by memory, and by 32-byte rows to two thirds of a copy.
+/// A block walks over tiles of whole vectors, 16 columns of 4096 or 32 of 2048. Each half of the columns is read by the warps that copied it, and handed over
+/// in two parts; results wait in registers for those of the other half, so that rows are stored by 32 or 64 bytes. Exact but for sums in float32. Reads and
+/// writes each element once; shared memory moves 12 bytes an element; bound by memory, and by 32-byte rows to two thirds of a copy.
 template <class Shape, bool has_max, class T>
 __global__ void __launch_bounds__(kThreads, 1)
     hadamard_tall_columns_kernel(const T* x, T* y, [[maybe_unused]] float* absmax, int64_t columns, TileGrid grid, float scale) {
