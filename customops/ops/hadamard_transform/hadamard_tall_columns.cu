@@ -1,5 +1,4 @@
-// Vectors along columns, 2048 and 4096 long, of 16-bit numbers: whole vectors in shared memory, sums handed over once in float32 where numbers were that have
-// been read, and the next vectors on their way meanwhile.
+// Vectors along columns, 2048 and 4096 long, of 16-bit numbers: whole vectors in tiles of shared memory, sums handed over once in float32.
 #include <algorithm>
 
 #include "ops/hadamard_transform/hadamard_column_tiles.cuh"
@@ -11,193 +10,142 @@ namespace {
 
 using namespace hadamard_columns;
 
-/// A block has all warps of a multiprocessor that have 128 registers a lane. A warp's memory has slots for a quarter of its rows and half of a tile's columns:
-/// a tile takes eight, the next one four, then the four of the first half.
-constexpr int kWarps = 16, kThreads = kWarps * cuda::kWarp, kSlots = 12, kSlotBytes = 1024, kQuarters = 4, kWarpBytes = kSlots * kSlotBytes;
-constexpr int kBytes = kWarps * kWarpBytes;
+/// A warp has 16 columns, and S_32 (x) S_8 of its rows in two parts of 64 sums a lane, each of which it hands over in two halves.
+constexpr int kThreads = 512, kSetColumns = 16, kParts = 2, kTiles = 8, kHalves = 2, kHalfTiles = kTiles / kHalves, kHalfRows = 16 * kHalfTiles;
 
-/// H_n = S_16 (x) S_rows: a warp has `rows` rows, 256 of two packs of columns or 128 of four.
-template <int half_packs>
+/// Float32 of a warp's half.
+constexpr int kRegion = kHalfRows * kSetColumns;
+
+/// H_n = S_warps (x) S_8 (x) S_32, in this order of a row's bits. A tile has as many sets of 16 columns as leave each `set_warps` of the block's 16 warps.
+template <int set_warps>
 struct TallShape {
-  static constexpr int kHalfPacks = half_packs, kPacks = 2 * half_packs, kColumns = kPacks * kPackElements, kWarpRows = 256 / half_packs;
-  static constexpr int kRows = kWarps * kWarpRows, kQuarterRows = kWarpRows / kQuarters;
+  static constexpr int kWarps = set_warps, kSets = kThreads / cuda::kWarp / kWarps, kColumns = kSets * kSetColumns, kPacks = kColumns / kPackElements;
+  static constexpr int kWarpRows = 16 * kParts * kTiles, kRows = kWarps * kWarpRows, kElements = kRows * kColumns;
+  static constexpr int kBytes = kElements * 2 + kThreads / cuda::kWarp * kRegion * 4;
+  /// Columns of a row of sums that a lane reads of all warps.
+  static constexpr int kLaneColumns = kHalfRows * kColumns / kThreads;
 };
 
-/// Which slots a tile has, four bits each: for the quarters of its first half of columns, for those of its second, and the free ones.
-class Slots {
- public:
-  __device__ int of(int half, int quarter) const { return static_cast<int>(places_ >> (16 * half + 4 * quarter) & 15); }
-
-  /// Those of the next tile: for two quarters where nothing is, for two where the first half was.
-  __device__ Slots next() const {
-    Slots result;
-    result.places_ = 0;
-#pragma unroll
-    for (int i = 0; i < kQuarters; ++i) {
-      result.set(0, i, of(i < 2 ? 2 : 0, i % 2 * 2));
-      result.set(1, i, of(i < 2 ? 2 : 0, i % 2 * 2 + 1));
-      result.set(2, i, of(1, i));
-    }
-    return result;
-  }
-
- private:
-  __device__ void set(int half, int quarter, int slot) { places_ |= static_cast<uint64_t>(slot) << (16 * half + 4 * quarter); }
-
-  uint64_t places_ = 0xBA9876543210;
-};
-
-/// Where pack `pack` of a row lies in a slot, in bytes: eight rows meet different banks, and so do the halves of four rows (of two, where they have four
-/// packs).
+/// Where pack `pack` of a row lies: eight successive rows meet different banks.
 template <class Shape>
 __device__ int place(int row, int pack) {
-  if constexpr (Shape::kHalfPacks == 1) return (row ^ (4 * pack)) * 16;
-  return ((row ^ (pack & 2)) * 2 + (pack % 2 ^ row / 4 % 2)) * 16;
+  return (row * Shape::kPacks + (pack ^ (row / (8 / Shape::kPacks) % Shape::kPacks))) * kPackElements;
 }
 
-/// S of a warp's rows, for half of the columns: S_16 on the matrix units, whose operands are numbers as they were read, the rest by additions.
-template <class Shape, class T>
-__device__ void transform_half(const unsigned char* own, const Slots& slots, int half, const uint32_t (&signs)[4], float (&sums)[8][2][4]) {
-  const int lane = static_cast<int>(threadIdx.x) % cuda::kWarp;
-#pragma unroll
-  for (int n = 0; n < 8; ++n) {
-    // Two packs of 16 rows, or one of 32.
-    const int from = Shape::kHalfPacks == 1 ? place<Shape>(lane, half) : place<Shape>(lane % 16, 2 * half + lane / 16);
-    uint32_t b[4];
-    cuda::load_matrices<true>(own + slots.of(half, n / 2) * kSlotBytes + n % 2 * (kSlotBytes / 2) + from, b);
-    cuda::multiply<T>(sums[n][0], signs, b[0], b[1]);
-    cuda::multiply<T>(sums[n][1], signs, b[2], b[3]);
-  }
-  if constexpr (Shape::kHalfPacks == 1) within_pairs(sums);
-  across_tiles<3>(sums);
-}
+/// Where four columns of a row of sums lie: lanes that write two columns each of four rows, and lanes that read a row's columns side by side, of one set or of
+/// two, meet different banks.
+__device__ inline int sums_place(int row, int quarter, int set) { return (row / 2 * 8 + ((row % 2 * 4 + quarter) ^ (row / 2 % 2 * 3) ^ (set * 5))) * 4; }
 
-/// Half of a lane's sums for half of the columns, where these columns were: eight rows of eight columns side by side, two numbers a lane. Of one pack of
-/// columns half of the rows, of two packs one of them.
-template <class Shape>
-__device__ void hand_over(unsigned char* own, const Slots& slots, int half, int part, const float (&sums)[8][2][4]) {
-  const int lane = static_cast<int>(threadIdx.x) % cuda::kWarp;
-#pragma unroll
-  for (int n = 0; n < kQuarters; ++n) {
-    auto* const to = reinterpret_cast<float*>(own + slots.of(half, n) * kSlotBytes) + lane * 2;
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const float(&four)[4] = Shape::kHalfPacks == 1 ? sums[4 * part + n][i / 2] : sums[2 * n + i / 2][part];
-      cuda::store_pair(to + 64 * i, four[i % 2 * 2], four[i % 2 * 2 + 1]);
-    }
-  }
-}
-
-/// S_16 between warps, of eight rows of each; results rounded, two columns a word.
-template <class T>
-__device__ void across_warps(const unsigned char* memory, const Slots& slots, int half, float scale, uint32_t (&words)[kWarps]) {
-  const int lane = static_cast<int>(threadIdx.x) % cuda::kWarp, warp = static_cast<int>(threadIdx.x) / cuda::kWarp;
-  const unsigned char* const from = memory + slots.of(half, warp / 4) * kSlotBytes + warp % 4 * 256 + lane * 8;
-  float sums[kWarps][2];
-#pragma unroll
-  for (int w = 0; w < kWarps; ++w) {
-    const auto two = *reinterpret_cast<const cuda::Pack<float, 2>*>(from + w * kWarpBytes);
-    sums[w][0] = two.values[0];
-    sums[w][1] = two.values[1];
-  }
-#pragma unroll
-  for (int distance = 1; distance < kWarps; distance *= 2) {
-#pragma unroll
-    for (int w = 0; w < kWarps; ++w) {
-      if ((w & distance) != 0) continue;
-#pragma unroll
-      for (int c = 0; c < 2; ++c) {
-        const float a = sums[w][c], b = sums[w + distance][c];
-        sums[w][c] = a + b;
-        sums[w + distance][c] = a - b;
-      }
-    }
-  }
-#pragma unroll
-  for (int w = 0; w < kWarps; ++w) words[w] = cuda::packed_pair<T>(sums[w][0] * scale, sums[w][1] * scale);
-}
-
-/// A block walks over tiles of whole vectors, 16 columns of 4096 or 32 of 2048. Each half of the columns is read by the warps that copied it, and handed over
-/// in two parts; results wait in registers for those of the other half, so that rows are stored by 32 or 64 bytes. Exact but for sums in float32. Reads and
-/// writes each element once; shared memory moves 12 bytes an element; bound by memory, and by 32-byte rows to two thirds of a copy.
+/// A block walks over tiles of whole vectors, 32 columns of 2048 or 16 of 4096. S_32 on the matrix units, whose operands are numbers as they were read, S_8 by
+/// additions between a warp's sums, the rest by additions of what all warps handed over. Exact but for sums in float32. The next tile is on its way when all
+/// have read the last. Reads and writes each element once; shared memory moves 14 bytes an element; bound by memory, and by the barriers between its phases.
 template <class Shape, bool has_max, class T>
 __global__ void __launch_bounds__(kThreads, 1)
     hadamard_tall_columns_kernel(const T* x, T* y, [[maybe_unused]] float* absmax, int64_t columns, TileGrid grid, float scale) {
-  constexpr int kPacks = Shape::kPacks, kCopyRows = cuda::kWarp / kPacks;
-  const int lane = static_cast<int>(threadIdx.x) % cuda::kWarp, warp = static_cast<int>(threadIdx.x) / cuda::kWarp, blocks = static_cast<int>(gridDim.x);
-  auto* const memory = cuda::dynamic_shared<unsigned char>();
-  unsigned char* const own = memory + warp * kWarpBytes;
-  const auto start_quarters = [&](int at, int first, int count, const Slots& slots) {
-    if (at >= grid.tiles) return;
-    const int row = lane / kPacks, pack = lane % kPacks;
+  constexpr int kWarps = Shape::kWarps, kPacks = Shape::kPacks, kLaneColumns = Shape::kLaneColumns, kStepRows = kThreads / kPacks;
+  auto* const tile = cuda::dynamic_shared<T>();
+  auto* const handed = reinterpret_cast<float*>(tile + Shape::kElements);
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % cuda::kWarp, warp = thread / cuda::kWarp % kWarps, set = thread / cuda::kWarp / kWarps;
+  const auto start_copies = [&](int at) {
+    const int row = thread / kPacks, pack = thread % kPacks;
     const int64_t column = grid.column(at) + pack * kPackElements;
     const bool is_inside = column < columns;
-    const T* from = x + (grid.row(at) + warp * Shape::kWarpRows + first * Shape::kQuarterRows + row) * columns + (is_inside ? column : 0);
-    for (int quarter = first; quarter < first + count; ++quarter) {
-      unsigned char* const to = own + slots.of(pack / Shape::kHalfPacks, quarter) * kSlotBytes + place<Shape>(row, pack);
+    const T* from = x + (grid.row(at) + row) * columns + (is_inside ? column : 0);
 #pragma unroll
-      for (int n = 0; n < Shape::kQuarterRows / kCopyRows; ++n) {
-        cuda::copy_async_of_line(to + n * kCopyRows * Shape::kHalfPacks * 16, from, is_inside);
-        from += kCopyRows * columns;
-      }
+    for (int n = 0; n < Shape::kRows / kStepRows; ++n) {
+      cuda::copy_async_of_line(tile + place<Shape>(row, pack) + n * kStepRows * Shape::kColumns, from, is_inside);
+      from += kStepRows * columns;
     }
     cuda::commit_copies();
   };
-  uint32_t signs[4];
-  fill_signs<T>(signs);
+  uint32_t base[4];
+  fill_signs<T>(base);
   cuda::LargestOfWords<T, has_max> largest;  // columns beyond the last are zeros
-  Slots slots;
-  start_quarters(static_cast<int>(blockIdx.x), 0, kQuarters, slots);
-  for (int at = static_cast<int>(blockIdx.x); at < grid.tiles; at += blocks, slots = slots.next()) {
+  const T* loaded = tile + place<Shape>(warp * Shape::kWarpRows + lane % 16, set * 2 + lane / 16);
+  float* const own = handed + (set * kWarps + warp) * kRegion + lane % 2 * 2;
+  float* const own_places[2] = {own + sums_place(lane / 4, lane % 4 / 2, set), own + sums_place(lane / 4, lane % 4 / 2 + 2, set)};
+  constexpr int kRowLanes = Shape::kColumns / kLaneColumns;
+  const int read_row = thread / kRowLanes, read_column = thread % kRowLanes * kLaneColumns, read_set = read_column / kSetColumns;
+  const float* const read = handed + read_set * kWarps * kRegion + sums_place(read_row, read_column % kSetColumns / 4, read_set) + read_column % 4;
+  start_copies(static_cast<int>(blockIdx.x));
+  for (int at = static_cast<int>(blockIdx.x); at < grid.tiles; at += static_cast<int>(gridDim.x)) {
     cuda::wait_for_copies<0>();
-    __syncwarp();
-    uint32_t words[2][2][kWarps];  // by half and part
+    __syncthreads();
+#pragma unroll 1
+    for (int part = 0; part < kParts; ++part) {
+      float sums[kTiles][2][4];
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      float sums[8][2][4];
-      transform_half<Shape, T>(own, slots, half, signs, sums);
-      __syncwarp();
+      for (int step = 0; step < kParts; ++step) {
+        uint32_t signs[4];
+        power_signs(part, step, base, signs);
 #pragma unroll
-      for (int part = 0; part < 2; ++part) {
-        if (part > 0) __syncthreads();
-        hand_over<Shape>(own, slots, half, part, sums);
-        __syncthreads();
-        // All have read what was handed over before: the free slots are so, and in the second half those of the first.
-        if (part == 0) start_quarters(at + blocks, 2 * half, 2, slots.next());
-        across_warps<T>(memory, slots, half, scale, words[half][part]);
-        for (const uint32_t word : words[half][part]) largest.take(word);
+        for (int t = 0; t < kTiles; ++t) {
+          uint32_t b[4];
+          cuda::load_matrices<true>(loaded + (t * kParts + step) * 16 * Shape::kColumns, b);
+          if (step == 0) {
+            cuda::multiply<T>(sums[t][0], signs, b[0], b[1]);
+            cuda::multiply<T>(sums[t][1], signs, b[2], b[3]);
+          } else {
+            cuda::multiply_add<T>(sums[t][0], signs, b[0], b[1]);
+            cuda::multiply_add<T>(sums[t][1], signs, b[2], b[3]);
+          }
+        }
       }
-    }
-    const int64_t row = grid.row(at) + warp * 8 + lane / 4, column_at = grid.column(at);
-    const bool is_odd = lane % 2 != 0, is_second = lane / 2 % 2 != 0;
-    if constexpr (Shape::kHalfPacks == 1) {
-      const int64_t column = column_at + lane % 4 / 2 * 4 + (is_odd ? kPackElements : 0);
+      across_tiles<3>(sums);
 #pragma unroll
-      for (int part = 0; part < 2; ++part) {
-        T* to = y + (row + part * (Shape::kWarpRows / 2)) * columns + column;
+      for (int half = 0; half < kHalves; ++half) {
+        if (part + half > 0) __syncthreads();
+#pragma unroll
+        for (int t = 0; t < kHalfTiles; ++t) {
+#pragma unroll
+          for (int i = 0; i < 4; ++i) {  // rows lane / 4 and 8 on, of both packs
+            const float(&four)[4] = sums[half * kHalfTiles + t][i % 2];
+            cuda::store_pair(own_places[i % 2] + (t * 16 + i / 2 * 8) * kSetColumns, four[i / 2 * 2], four[i / 2 * 2 + 1]);
+          }
+        }
+        __syncthreads();
+        if (part == kParts - 1 && half == 0 && at + static_cast<int>(gridDim.x) < grid.tiles) start_copies(at + static_cast<int>(gridDim.x));
+        float values[kWarps][kLaneColumns];
 #pragma unroll
         for (int w = 0; w < kWarps; ++w) {
-          const auto pack = words_of_neighbours(words[0][part][w], words[1][part][w]);
+          const auto some = *reinterpret_cast<const cuda::Pack<float, kLaneColumns>*>(read + w * kRegion);
+#pragma unroll
+          for (int c = 0; c < kLaneColumns; ++c) values[w][c] = some.values[c];
+        }
+#pragma unroll
+        for (int distance = 1; distance < kWarps; distance *= 2) {
+#pragma unroll
+          for (int w = 0; w < kWarps; ++w) {
+            if ((w & distance) != 0) continue;
+#pragma unroll
+            for (int c = 0; c < kLaneColumns; ++c) {
+              const float a = values[w][c], b = values[w + distance][c];
+              values[w][c] = a + b;
+              values[w + distance][c] = a - b;
+            }
+          }
+        }
+        // Of two columns a lane gives one of two warps' rows to its neighbour for the other's: 8 bytes a store.
+        constexpr bool kTrades = kLaneColumns == 2;
+        constexpr int kStores = kTrades ? kWarps / 2 : kWarps;
+        const bool is_odd = kTrades && lane % 2 != 0;
+        const int64_t row =
+            grid.row(at) + ((half * kHalfTiles + read_row / 16) * kParts + part) * 16 + read_row % 16 + (is_odd ? kStores * Shape::kWarpRows : 0);
+        const int64_t column = grid.column(at) + read_column - (is_odd ? kLaneColumns : 0);
+        T* to = y + row * columns + column;
+#pragma unroll
+        for (int w = 0; w < kStores; ++w) {
+          uint32_t words[2];
+#pragma unroll
+          for (int i = 0; i < 2; ++i) {
+            const float* const pair = kTrades ? values[w + i * kStores] : values[w] + 2 * i;
+            words[i] = cuda::packed_pair<T>(pair[0] * scale, pair[1] * scale);
+            largest.take(words[i]);
+          }
+          const cuda::Pack<uint32_t, 2> pack = kTrades ? words_of_neighbours(words[0], words[1]) : cuda::Pack<uint32_t, 2>{{words[0], words[1]}};
           if (column < columns) cuda::store_words(to, pack);
           to += Shape::kWarpRows * columns;
         }
-      }
-    } else {
-      // A lane has a word of each of four packs, and gets all of one.
-      const int64_t column = column_at + lane % 4 * kPackElements;
-      T* to = y + row * columns + column;
-#pragma unroll
-      for (int w = 0; w < kWarps; ++w) {
-        const auto low = words_of_neighbours(words[0][0][w], words[0][1][w]), high = words_of_neighbours(words[1][0][w], words[1][1][w]);
-        cuda::Pack<uint32_t, 4> pack;
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-          const uint32_t theirs = __shfl_xor_sync(cuda::kAllLanes, is_second ? low.values[i] : high.values[i], 2);
-          pack.values[i] = is_second ? theirs : low.values[i];
-          pack.values[2 + i] = is_second ? high.values[i] : theirs;
-        }
-        if (column < columns) cuda::store_words(to, pack);
-        to += Shape::kWarpRows * columns;
       }
     }
   }
@@ -207,31 +155,33 @@ __global__ void __launch_bounds__(kThreads, 1)
   }
 }
 
-template <class Shape, class T>
-Status run(const void* x, void* y, float* absmax, int64_t columns, int64_t blocks, float scale, cudaStream_t stream) {
-  const auto kernel = absmax == nullptr ? hadamard_tall_columns_kernel<Shape, false, T> : hadamard_tall_columns_kernel<Shape, true, T>;
-  HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
-  const TileGrid grid = grid_of<Shape>(columns, blocks);
-  return cuda::launch(kernel, dim3(static_cast<unsigned>(std::min(grid.tiles, cuda::multiprocessors()))), kThreads, kBytes, stream, static_cast<const T*>(x),
-                      static_cast<T*>(y), absmax, columns, grid, scale);
+/// Calls f.operator()<Shape>() with the shape of a size; of 2048, should it have none.
+template <class F>
+auto with_shape(int64_t size, F&& f) {
+  return size == TallShape<16>::kRows ? f.template operator()<TallShape<16>>() : f.template operator()<TallShape<8>>();
 }
 
 }  // namespace
 
 bool hadamard_tall_columns_supports(DType type, const void* x, const void* y, int64_t columns, int64_t size) {
+  if (size_of(type) != 2 || columns % kPackElements != 0 || !cuda::is_aligned(x, 16) || !cuda::is_aligned(y, 16)) return false;
   // A maximum takes a little of the memory too.
-  return (size == TallShape<1>::kRows || size == TallShape<2>::kRows) && size_of(type) == 2 && columns % kPackElements == 0 && cuda::is_aligned(x, 16) &&
-         cuda::is_aligned(y, 16) && kBytes <= cuda::most_shared_bytes() - 1024;
+  return with_shape(size, [&]<class Shape>() { return Shape::kRows == size && Shape::kBytes <= cuda::most_shared_bytes() - 1024; });
 }
 
 Status hadamard_tall_columns_cuda(DType type, const void* x, void* y, float* absmax, int64_t columns, int64_t size, int64_t blocks, float scale,
                                   cudaStream_t stream) {
   HALO_REQUIRE(size_of(type) == 2, "bfloat16 or float16", type, "Cast the tensor.");
-  const auto run_with = [&]<class T>() {
-    return size == TallShape<1>::kRows ? run<TallShape<1>, T>(x, y, absmax, columns, blocks, scale, stream)
-                                       : run<TallShape<2>, T>(x, y, absmax, columns, blocks, scale, stream);
-  };
-  return type == DType::kBFloat16 ? run_with.template operator()<BFloat16>() : run_with.template operator()<Float16>();
+  return with_shape(size, [&]<class Shape>() {
+    const auto run = [&]<class T>() -> Status {
+      const auto kernel = absmax == nullptr ? hadamard_tall_columns_kernel<Shape, false, T> : hadamard_tall_columns_kernel<Shape, true, T>;
+      HALO_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Shape::kBytes));
+      const TileGrid grid = grid_of<Shape>(columns, blocks);
+      return cuda::launch(kernel, dim3(static_cast<unsigned>(std::min(grid.tiles, cuda::multiprocessors()))), kThreads, Shape::kBytes, stream,
+                          static_cast<const T*>(x), static_cast<T*>(y), absmax, columns, grid, scale);
+    };
+    return type == DType::kBFloat16 ? run.template operator()<BFloat16>() : run.template operator()<Float16>();
+  });
 }
 
 }  // namespace halo

@@ -97,8 +97,8 @@ struct alignas(sizeof(T) * N) Pack {
   T values[N];
 };
 
-/// Stores two or four words to global memory by one instruction. nvcc 13.0 stores packs that were put together in registers a word at a time, which is the same to
-/// memory where a warp's packs lie side by side, and takes the L2 cache as many times longer where they are parts of many rows.
+/// Stores two or four words to global memory by one instruction. nvcc 13.0 stores packs that were put together in registers a word at a time, which is the same
+/// to memory where a warp's packs lie side by side, and takes the L2 cache as many times longer where they are parts of many rows.
 template <int N>
 __device__ void store_words(void* to, const Pack<uint32_t, N>& pack) {
   static_assert(N == 2 || N == 4);
