@@ -4,7 +4,7 @@
 #include "ops/hadamard_transform/hadamard_transform.h"
 #include "ops/quantize/quantize.h"
 
-namespace halo::check {
+namespace halo::check::hadamard_quantize {
 
 namespace {
 
@@ -81,4 +81,4 @@ HALO_CHECK(cuda_hadamard_quantize_gives_the_bits_of_two_operators, Memory::kShar
   check_rows<E4M3, Float16>(4099, 11264, 1024, false, 0);
 }
 
-}  // namespace halo::check
+}  // namespace halo::check::hadamard_quantize

@@ -27,6 +27,12 @@ TileGrid grid_of(int64_t columns, int64_t blocks) {
   return {.across = cuda::Divider(across), .tiles = static_cast<int>(across * blocks), .rows = Shape::kRows, .columns = Shape::kColumns};
 }
 
+/// Where pack `pack` of a row of the tile lies: eight successive rows meet different banks.
+template <class Shape>
+__device__ int place(int row, int pack) {
+  return (row * Shape::kPacks + (pack ^ (row / (8 / Shape::kPacks) % Shape::kPacks))) * kPackElements;
+}
+
 /// The left operand of a product: S at 16 rows from 16 part and 16 columns from 16 step on. `base`: S_16.
 __device__ inline void power_signs(int part, int step, const uint32_t (&base)[4], uint32_t (&signs)[4]) {
   const uint32_t flip = (__popc(static_cast<uint32_t>(part & step)) & 1) != 0 ? 0x80008000u : 0u;

@@ -17,12 +17,6 @@ struct ColumnsShape {
   static constexpr int kElements = kRows * kColumns, kBytes = kElements * 2 * kTiles;
 };
 
-/// Where pack `pack` of a row lies: eight successive rows meet different banks.
-template <class Shape>
-__device__ int place(int row, int pack) {
-  return (row * Shape::kPacks + (pack ^ (row / (8 / Shape::kPacks) % Shape::kPacks))) * kPackElements;
-}
-
 /// 16 rows of S_outer, `part`, times all of one pack of columns, whose place the results take. S_outer on the matrix units, whose operands are numbers as they
 /// were read: exact but for the sums in float32. S_inner by additions, since a lane has all of it. All warps of a pack come here at once.
 template <class Shape, bool has_max, class T>

@@ -26,12 +26,6 @@ struct TallShape {
   static constexpr int kLaneColumns = kHalfRows * kColumns / kThreads;
 };
 
-/// Where pack `pack` of a row lies: eight successive rows meet different banks.
-template <class Shape>
-__device__ int place(int row, int pack) {
-  return (row * Shape::kPacks + (pack ^ (row / (8 / Shape::kPacks) % Shape::kPacks))) * kPackElements;
-}
-
 /// Where four columns of a row of sums lie: lanes that write two columns each of four rows, and lanes that read a row's columns side by side, of one set or of
 /// two, meet different banks.
 __device__ inline int sums_place(int row, int quarter, int set) { return (row / 2 * 8 + ((row % 2 * 4 + quarter) ^ (row / 2 % 2 * 3) ^ (set * 5))) * 4; }
